@@ -1,0 +1,34 @@
+"""Runtimes behind one small protocol; `auto.py` picks one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edged.variants.family import Network
+
+
+class Runner(Protocol):
+    """One network file, loaded and warm at every resolution it serves."""
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores, shape (classes,), of an RGB picture, shape (1, resolution, resolution, 3)."""
+
+
+class Backend(Protocol):
+    name: str
+    """The metric label: `onnxruntime`."""
+    version: str
+
+    def load(self, network: Network, model: bytes, threads: int) -> Runner:
+        """Make a session of the verified ONNX bytes and warm it at each of its resolutions.
+
+        Raises InputError when the runtime refuses the file.
+        """
+
+    def describe(self) -> Mapping[str, str]:
+        """Facts that decide how fast it runs: part of the profile's key."""

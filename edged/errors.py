@@ -1,0 +1,58 @@
+"""The errors a user can cause: each says what, where, what was got, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EdgedError(Exception):
+    """A failure that is reported in one message, without a traceback.
+
+    what: what went wrong.  where: file, `file:line`, camera, URL (redacted) or address.
+    got: what was found instead.  fix: what the reader can do about it.
+    """
+
+    exit_status = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        got: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.got = got
+        self.fix = fix
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = self.what if self.where is None else f"{self.where}: {self.what}"
+        if self.got is not None:
+            text += f" (got {self.got})"
+        if self.fix is not None:
+            text += f"; {self.fix}"
+        return text
+
+
+class InputError(EdgedError):
+    """The user's own input is wrong: a configuration, a model file, a picture, an argument."""
+
+    exit_status = 2
+
+
+class InputErrors(InputError):
+    """Several things are wrong with one input; all are reported at once, one a line."""
+
+    def __init__(self, errors: list[InputError]) -> None:
+        self.errors = errors
+        super().__init__("\n".join(str(error) for error in errors))
+
+
+class MissingPackageError(EdgedError):
+    """An optional package is needed for what was asked. `install` is the command that brings it."""
+
+    def __init__(self, what: str, install: str) -> None:
+        super().__init__(what, fix=f"install it with: {install}")

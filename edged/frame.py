@@ -1,0 +1,74 @@
+"""The values that travel the way of a frame. All times are monotonic nanoseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edged.variants.variant import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture in the mailbox.
+
+    pixels: uint8 (height, width, 3), RGB, upright; a view into shared memory that is valid until
+    the mailbox is asked for the next frame. captured_ns: start of exposure or the best the source
+    knows. received_ns: the driver handed it over. ready_ns: decoded and in the mailbox.
+    """
+
+    pixels: NDArray[np.uint8]
+    sequence: int
+    captured_ns: int
+    received_ns: int
+    ready_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where the time of one result went, in milliseconds; together they are its latency."""
+
+    capture: float
+    decode: float
+    queue: float
+    preprocess: float
+    inference: float
+    publish: float
+
+    @property
+    def latency_ms(self) -> float:
+        before = self.capture + self.decode + self.queue
+        return before + self.preprocess + self.inference + self.publish
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one frame became. `captured_unix_ns` is wall time, for people; nothing computes with it."""
+
+    camera: str
+    sequence: int
+    captured_unix_ns: int
+    budget_ms: float
+    variant: Variant
+    threads: int
+    reason: str
+    stages: Stages
+    top: tuple[Score, ...]
+
+    @property
+    def latency_ms(self) -> float:
+        return self.stages.latency_ms
+
+    @property
+    def on_time(self) -> bool:
+        return self.stages.latency_ms <= self.budget_ms

@@ -1,0 +1,233 @@
+"""The way of a frame: newest frame → slack → variant → scores → result → sinks.
+
+One thread runs it for all cameras; the next frame to run is the one whose deadline is earliest.
+Knows nothing of drivers (edged/capture) nor of how results leave the machine (edged/sinks).
+"""
+
+from __future__ import annotations
+
+import selectors
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from edged.clock import Clock, monotonic_ns, unix_ns_of
+from edged.control.selector import Decision, choose
+from edged.control.slowdown import Slowdown
+from edged.frame import Frame, Result, Score, Stages
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.backends.loaded import LoadedFamily
+    from edged.capture.mailbox import Mailbox
+    from edged.control.profile import Candidate
+    from edged.control.profiler import Profiler
+    from edged.sinks import Sink
+    from edged.variants.variant import Variant
+
+IDLE_SECONDS = 0.5
+"""Without frames the loop still turns this often, so that its progress can be seen."""
+NO_FRAME_SOON_MS = 1000.0
+"""The gap to count on when no camera is delivering."""
+
+
+class ResultObserver(Protocol):
+    """What the pipeline tells the metrics."""
+
+    def observe(self, result: Result) -> None: ...
+    def stale(self, camera: str) -> None: ...
+    def switched(self, camera: str, reason: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Lane:
+    """What the pipeline keeps for one camera."""
+
+    camera: str
+    mailbox: Mailbox
+    budget_ms: float
+    on_time: float
+    waiting: Frame | None = None
+    urgency_ns: int = 0
+    """Deadline of the oldest frame that came since the last result: it is not moved by newer
+    frames, so that a camera with a tight budget cannot starve one with a loose one."""
+    previous: Candidate | None = None
+    results: int = 0
+    late: int = 0
+    stale: int = 0
+    last_ready_ns: int = 0
+    interval_ns: int = 0
+
+    def take(self) -> None:
+        """Look into the mailbox; a newer frame replaces the one that waits."""
+        frame = self.mailbox.take()
+        if frame is None:
+            return
+        if self.waiting is None:
+            self.urgency_ns = frame.captured_ns + int(self.budget_ms * 1e6)
+        self.waiting = frame
+        if self.last_ready_ns:
+            self.interval_ns = frame.ready_ns - self.last_ready_ns
+        self.last_ready_ns = frame.ready_ns
+
+    def due_ns(self) -> int | None:
+        """When the next frame is expected; None when none is, or it is long overdue."""
+        return self.last_ready_ns + self.interval_ns if self.interval_ns else None
+
+
+@dataclass(slots=True)
+class Output:
+    """How much of the scores a result carries."""
+
+    labels: tuple[str, ...]
+    top_k: int
+    min_score: float
+
+    def top(self, scores: NDArray[np.float32]) -> tuple[Score, ...]:
+        """The best labels, best first, with the scores that reach the minimum."""
+        ranked = np.argsort(scores)[: -self.top_k - 1 : -1]
+        return tuple(
+            Score(self.labels[index], float(scores[index]))
+            for index in ranked
+            if scores[index] >= self.min_score
+        )
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Call `run` in a thread; `stop` from any other ends it after the frame under way."""
+
+    lanes: Sequence[Lane]
+    loaded: LoadedFamily
+    profiler: Profiler
+    output: Output
+    sinks: Sequence[Sink]
+    observer: ResultObserver
+    frames_wanted: int | None = None
+    clock: Clock = monotonic_ns
+    finished: Callable[[], bool] = lambda: False
+    """Asked when no frame waits: True when no camera will ever deliver again."""
+
+    slowdown: Slowdown = field(default_factory=Slowdown)
+    progress_ns: int = 0
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def results(self) -> int:
+        return sum(lane.results for lane in self.lanes)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Until stopped, or the wanted number of results is out, or every source has ended."""
+        self._measure_cheapest()
+        with selectors.DefaultSelector() as selector:
+            for lane in self.lanes:
+                selector.register(lane.mailbox.wake_fd, selectors.EVENT_READ, lane)
+            while not self._stopping.is_set():
+                self.progress_ns = self.clock()
+                for lane in self.lanes:
+                    lane.take()
+                lane = self._most_urgent()
+                if lane is not None:
+                    self._process(lane)
+                    if self.frames_wanted is not None and self.results >= self.frames_wanted:
+                        return
+                elif not self._use_gap():
+                    for key, _ in selector.select(IDLE_SECONDS):
+                        key.data.mailbox.clear_wake()
+                    if self.finished():
+                        return
+
+    def _most_urgent(self) -> Lane | None:
+        waiting = [lane for lane in self.lanes if lane.waiting is not None]
+        return min(waiting, key=lambda lane: lane.urgency_ns) if waiting else None
+
+    def _process(self, lane: Lane) -> None:
+        frame, lane.waiting = lane.waiting, None
+        assert frame is not None
+        taken_ns = self.clock()
+        slack_ms = lane.budget_ms - (taken_ns - frame.captured_ns) / 1e6
+        if slack_ms <= 0:
+            lane.stale += 1
+            self.observer.stale(lane.camera)
+            return
+        decision = choose(
+            self.profiler.ladder,
+            self.slowdown,
+            slack_ms=slack_ms,
+            budget_ms=lane.budget_ms,
+            target=lane.on_time,
+            previous=lane.previous,
+        )
+        candidate = decision.candidate
+        lane.mailbox.want(candidate.variant.resolution)
+        scores, preprocessed_ns, inferred_ns = self.loaded.infer(
+            candidate.variant, candidate.threads, frame.pixels
+        )
+        top = self.output.top(scores)
+        published_ns = self.clock()
+        result = Result(
+            camera=lane.camera,
+            sequence=frame.sequence,
+            captured_unix_ns=unix_ns_of(frame.captured_ns, published_ns),
+            budget_ms=lane.budget_ms,
+            variant=candidate.variant,
+            threads=candidate.threads,
+            reason=decision.reason.value,
+            stages=Stages(
+                capture=(frame.received_ns - frame.captured_ns) / 1e6,
+                decode=(frame.ready_ns - frame.received_ns) / 1e6,
+                queue=(taken_ns - frame.ready_ns) / 1e6,
+                preprocess=(preprocessed_ns - taken_ns) / 1e6,
+                inference=(inferred_ns - preprocessed_ns) / 1e6,
+                publish=(published_ns - inferred_ns) / 1e6,
+            ),
+            top=top,
+        )
+        for sink in self.sinks:
+            sink.publish(result)
+        self.observer.observe(result)
+        self.slowdown.observe(candidate, (published_ns - taken_ns) / 1e6)
+        self._note(lane, decision, result)
+
+    def _note(self, lane: Lane, decision: Decision, result: Result) -> None:
+        lane.results += 1
+        lane.late += not result.on_time
+        before, lane.previous = lane.previous, decision.candidate
+        if before is not None and before is not decision.candidate:
+            self.observer.switched(lane.camera, decision.reason.value)
+
+    def _measure_cheapest(self) -> None:
+        self.progress_ns = self.clock()
+        self.profiler.measure_cheapest(self._measure)
+
+    def _use_gap(self) -> bool:
+        """Spend the time until the next frame on the profile, if there is enough of it."""
+        if self.profiler.complete:
+            return False
+        now_ns = self.clock()
+        due_ns = [due for lane in self.lanes if (due := lane.due_ns()) is not None]
+        gap_ms = min(((due - now_ns) / 1e6 for due in due_ns), default=NO_FRAME_SOON_MS)
+        if gap_ms < -NO_FRAME_SOON_MS:
+            gap_ms = NO_FRAME_SOON_MS  # the cameras that delivered are silent
+        cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
+        spare_ms = min(lane.budget_ms for lane in self.lanes) / 2 - cheapest_ms
+        return self.profiler.use_gap(gap_ms, gap_ms + max(0.0, spare_ms), self._measure)
+
+    def _measure(self, variant: Variant, threads: int) -> float:
+        pixels = self._latest_pixels()
+        begun_ns = self.clock()
+        _, _, inferred_ns = self.loaded.infer(variant, threads, pixels)
+        return (inferred_ns - begun_ns) / 1e6
+
+    def _latest_pixels(self) -> NDArray[np.uint8]:
+        for lane in self.lanes:
+            if lane.mailbox.latest is not None:
+                return lane.mailbox.latest.pixels
+        return np.zeros((480, 480, 3), np.uint8)

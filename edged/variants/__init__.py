@@ -1,0 +1,1 @@
+"""The MobileNet family: its definition and cost, its files, and how good each variant is."""

@@ -1,0 +1,17 @@
+"""What the tests share: the folder of real data, and which tests need what."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real weights, photos and clips; they are not part of the project."""
+    folder = os.environ.get("EDGED_DATA")
+    if folder is None:
+        pytest.skip("needs real weights, photos and clips: set EDGED_DATA to their folder")
+    return Path(folder)
