@@ -1,0 +1,315 @@
+"""The configuration: YAML → typed, frozen values, and what a reader of it should be warned of.
+
+It does not know how anything is done with the values: whether a family of that name is there, a
+device can be opened or a port is free is found out by who needs it. Only secrets are read here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+
+from edged.capture import Flip
+from edged.config_schema import LARGEST_SIZE, SMALLEST_SIDE, URL_SCHEMES
+from edged.config_schema import schema as schema
+from edged.document import read_document
+from edged.errors import InputError
+from edged.secret import SourceUrl
+from edged.variants.variant import Variant
+
+_LONGEST_SECRET_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """One camera, with what it does not set itself taken from the top of the file.
+
+    source: a URL, an absolute path, or `synthetic…`. size: (width, height) in pixels.
+    source_file: where the source was read from, if it does not stand in the configuration.
+    """
+
+    name: str
+    source: SourceUrl
+    latency_budget_ms: float
+    on_time: float
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    max_fps: float | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    flip: Flip | None = None
+    loop: bool = False
+    source_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """host: a name or address, an IPv6 address without its brackets. port: 0 is any free one."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsConfig:
+    """jsonl: a file, "-" for standard output, None for no JSON lines."""
+
+    jsonl: Path | Literal["-"] | None
+    top_k: int
+    min_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """base: the file's folder. model: a shipped family's name, or a path relative to `base`."""
+
+    path: Path
+    model: str
+    base: Path
+    cameras: tuple[CameraConfig, ...]
+    backend: str
+    threads: tuple[int, ...]
+    variants: tuple[str, ...] | None
+    http: HttpConfig | None
+    results: ResultsConfig
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Raises InputError (the file cannot be read) or InputErrors (all that is wrong in it)."""
+    base = path.absolute().parent
+    document = read_document(
+        path,
+        schema(),
+        environ=environ,
+        formats={
+            "camera-source": lambda text: camera_source(text, base),
+            "source-file": lambda text: _source_from(_path(text, base), base),
+            "picture-size": _size,
+            "listen-address": _listen,
+            "variant": Variant.parse,
+        },
+    )
+    data = _with_defaults(document.data, schema())
+    variants = data.get("variants")
+    return Config(
+        path=path,
+        model=data["model"],
+        base=base,
+        cameras=tuple(
+            _camera(name, camera, data, base) for name, camera in data["cameras"].items()
+        ),
+        backend=data["backend"],
+        threads=tuple(int(count) for count in data["threads"]),
+        variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
+        http=_listen(data["http"]["listen"]),
+        results=_results(data["results"], base),
+    )
+
+
+def _with_defaults(data: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` with the defaults that the schema states for what is absent, on every level."""
+    known = described.get("properties", {})
+    others = described.get("additionalProperties") or {}
+    absent = {key: known[key]["default"] for key in known.keys() - data if "default" in known[key]}
+    return {
+        key: _with_defaults(value, known.get(key, others)) if isinstance(value, dict) else value
+        for key, value in {**data, **absent}.items()
+    }
+
+
+def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Path) -> CameraConfig:
+    file = _path(own["source_file"], base) if "source_file" in own else None
+    fps, max_fps = own.get("fps"), own.get("max_fps")
+    return CameraConfig(
+        name=name,
+        source=camera_source(own["source"], base) if file is None else _source_from(file, base),
+        latency_budget_ms=float(own.get("latency_budget_ms", top["latency_budget_ms"])),
+        on_time=float(own.get("on_time", top["on_time"])),
+        size=_size(own["size"]) if "size" in own else None,
+        fps=None if fps is None else float(fps),
+        max_fps=None if max_fps is None else float(max_fps),
+        rotate=own["rotate"],
+        flip=own.get("flip"),
+        loop=own["loop"],
+        source_file=file,
+    )
+
+
+def _results(data: Mapping[str, Any], base: Path) -> ResultsConfig:
+    target = data["jsonl"]
+    jsonl: Path | Literal["-"] | None = _path(target, base)
+    if target == "-":
+        jsonl = "-"
+    elif target == "none":
+        jsonl = None
+    return ResultsConfig(jsonl, int(data["top_k"]), float(data["min_score"]))
+
+
+def _path(text: str, base: Path) -> Path:
+    with suppress(RuntimeError):  # ~nobody: there is no such home
+        return base / Path(text).expanduser()
+    return base / text
+
+
+# One kind of text each; all raise InputError and never show a credential
+
+
+def camera_source(text: str, base: Path) -> SourceUrl:
+    """What `source:` says, checked; a relative path made absolute from `base`.
+
+    That a device, file or host is there is not looked at: its absence is a camera's state.
+    """
+    source = SourceUrl(text)
+    if source.is_url:
+        _check_url(source)
+        return source
+    if text == "synthetic" or text.startswith("synthetic:"):
+        if not re.fullmatch(r"synthetic(:[1-9]\d{0,3}x[1-9]\d{0,3}(@\d{1,3}(\.\d+)?)?)?", text):
+            raise InputError(
+                "expected a drawn scene", got=source, fix="write synthetic or synthetic:640x480@30"
+            )
+        return source
+    if text.isdigit():
+        fix = f"name its device: /dev/video{text}, or better the link in /dev/v4l/by-id"
+        raise InputError("a camera is not named by its number", got=text, fix=fix)
+    if re.match(r"[a-z]+:/|[^/.][^/]*:.*@", text, re.IGNORECASE):
+        fix = "a URL begins like rtsp://; a file whose name looks like one is written ./name"
+        raise InputError("expected a URL or a path", got=source, fix=fix)
+    return SourceUrl(str(_path(text, base)))
+
+
+def _check_url(source: SourceUrl) -> None:
+    scheme, _, rest = source.reveal().partition("://")
+    if scheme.lower() not in URL_SCHEMES:
+        close = difflib.get_close_matches(scheme.lower(), URL_SCHEMES, n=1)
+        raise InputError(
+            f"expected a URL of {', '.join(f'{known}://' for known in URL_SCHEMES)}",
+            got=source,
+            fix=f"did you mean {close[0]}://?" if close else "a file is named by its path alone",
+        )
+    if re.search(r"\s", rest):
+        raise InputError("a URL has no blanks", got=source, fix="write %20 for a blank")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if not re.fullmatch(
+        r"(.*@)?(\[[0-9a-f:.%]+\]|[^:\[\]@]+)(:\d{1,5})?", authority, re.IGNORECASE
+    ):
+        inside = "@" in rest[len(authority) :]
+        raise InputError(
+            "no / ? or # may stand in a user name or password"
+            if inside
+            else "a URL without a host",
+            got=source,
+            fix="write %2F for /, %3F for ?, %23 for #" if inside else "write rtsp://host:554/path",
+        )
+
+
+def _source_from(file: Path, base: Path) -> SourceUrl:
+    """The source that is the one line of a file, such as a systemd credential."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LONGEST_SECRET_BYTES + 1)
+    except OSError as error:
+        fix = "write the source into that file, and let the daemon's user read it"
+        raise InputError(f"cannot be read: {error.strerror}", got=file, fix=fix) from None
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text.isprintable() or not text or len(content) > _LONGEST_SECRET_BYTES:
+        raise InputError("expected a file with one line, the source", got=file)
+    return camera_source(text, base)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(
+        SMALLEST_SIDE <= side <= most for side, most in zip(size, LARGEST_SIZE, strict=True)
+    ):
+        width, height = LARGEST_SIZE
+        raise InputError(
+            f"expected width x height, {SMALLEST_SIDE}x{SMALLEST_SIDE} to {width}x{height}",
+            got=repr(text),
+            fix="for example 1280x720",
+        )
+    return size
+
+
+def _listen(text: str) -> HttpConfig | None:
+    if text == "none":
+        return None
+    match = re.fullmatch(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", text)
+    if match and int(match["port"]) <= 65535:
+        host = match["v6"] or match["host"]
+        # A name is resolved when it is listened on; what looks like an address must be one.
+        if not match["v6"] and not re.fullmatch(r"[\d.]+", host):
+            return HttpConfig(host, int(match["port"]))
+        try:
+            if ip_address(host).version == (6 if match["v6"] else 4):
+                return HttpConfig(host, int(match["port"]))
+        except ValueError:
+            pass
+    raise InputError(
+        "expected address:port or none",
+        got=repr(text),
+        fix='for example 127.0.0.1:9640, "[::1]:9640", or 0.0.0.0:9640 for every interface',
+    )
+
+
+# What is not wrong, but will surprise
+
+
+def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
+    """One line each. `dev` is where devices are looked for."""
+    found = [
+        f"cameras.{camera.name}: {warning}"
+        for camera in config.cameras
+        for warning in (*_source_warnings(camera, dev), *_secret_warnings(camera))
+    ]
+    if config.http is not None and not _is_loopback(config.http.host):
+        found.append(
+            f"http.listen: {config.http.host} can be reached from other machines, and nothing asks "
+            "for a password; 127.0.0.1 keeps it to this one"
+        )
+    return found
+
+
+def _source_warnings(camera: CameraConfig, dev: Path) -> Iterator[str]:
+    path = Path(camera.source.reveal())
+    if not path.is_absolute():
+        return
+    device = dev / path.relative_to("/dev") if path.is_relative_to("/dev") else path
+    if re.fullmatch(r"/dev/video\d+", str(path)):
+        links = [link for kind in ("by-id", "by-path") for link in (dev / "v4l" / kind).glob("*")]
+        same = [link for link in links if link.resolve() == device.resolve()]
+        better = f"/dev/{same[0].relative_to(dev)}" if same else "a link in /dev/v4l/by-id"
+        yield f"{path} may be another camera after a restart; {better} stays the same"
+    try:
+        device.stat()
+    except OSError as error:
+        guess = difflib.get_close_matches(path.name, ["synthetic"], cutoff=0.8)
+        hint = f"did you mean {guess[0]}?" if guess else "the camera waits for it"
+        yield f"{path}: {error.strerror}; {hint}"
+
+
+def _secret_warnings(camera: CameraConfig) -> Iterator[str]:
+    if camera.source_file is not None:
+        try:
+            readable = camera.source_file.stat().st_mode & stat.S_IROTH
+        except OSError:
+            return
+        if readable:
+            yield f"everybody can read {camera.source_file}; chmod o= it"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,133 @@
+"""YAML text to nodes: plain scalars as YAML 1.2 reads them, no aliases, bounded depth.
+
+It does not know what the nodes mean, nor what is done with them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edged.errors import InputError
+from edged.secret import redact
+
+MAX_DEPTH = 32
+TAG = "tag:yaml.org,2002:"
+
+
+def _nothing(text: str) -> None:
+    return None
+
+
+def _true(text: str) -> bool:
+    return text.lower() == "true"
+
+
+def _integer(text: str) -> int:
+    if len(text) > 32:
+        raise ValueError(text)
+    return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+_PLAIN: tuple[tuple[str, re.Pattern[str], Callable[[str], Any]], ...] = (
+    ("null", re.compile(r"(?:~|null|Null|NULL|)\Z"), _nothing),
+    ("bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), _true),
+    ("int", re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"), _integer),
+    ("float", re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"), _finite),
+)
+"""The core schema of YAML 1.2.2, section 10.3.2, without infinities and NaN."""
+
+SCALARS = {TAG + name: convert for name, _, convert in _PLAIN} | {TAG + "str": str}
+"""How the text of a scalar becomes its value, by tag. Raises ValueError for an unusable number."""
+
+
+def plain_value(text: str) -> Any:
+    """What `text` is where it stands in the file without quotes."""
+    for _, regex, convert in _PLAIN:
+        if regex.match(text):
+            try:
+                return convert(text)
+            except ValueError:
+                break
+    return text
+
+
+_HINTS = (
+    ("character '\\t'", "indent with spaces, not with tabs"),
+    ("cannot start any token", "put the value in quotes"),
+    ("mapping values", "is a `:` missing on the line above, or a value with `: ` not in quotes?"),
+    ("end of stream", "is a quote or a bracket not closed?"),
+    ("stream end", "is a quote or a bracket not closed?"),
+    ("expected ',' or", "is a comma or bracket missing, or ${NAME} not in quotes?"),
+    ("node content", "put a value that begins with a bracket in quotes"),
+    ("block end", "does the indentation match the lines above?"),
+    ("expected ':'", "is a `:` missing after a key?"),
+    ("aliases", "write the value out again"),
+    ("another document", "keep one of the parts that `---` separates"),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes; an alias or a depth beyond reason ends it."""
+
+    yaml_implicit_resolvers: Any = {  # noqa: RUF012 - what PyYAML calls it, never changed
+        None: [(TAG + name, regex) for name, regex, _ in _PLAIN]
+    }
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(None, None, "aliases (`*name`) are refused", mark)
+        if self.depth >= MAX_DEPTH:
+            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_DEPTH} levels", mark)
+        self.depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def compose(text: str, path: Path) -> yaml.Node | None:
+    """The root of the one document in `text`, None where there is none.
+
+    Raises InputError with `path`, line and column.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_node()
+        except (ValueError, OverflowError):  # PyYAML's own, for an escape such as "\UFFFFFFFF"
+            mark = loader.get_mark()
+            raise yaml.MarkedYAMLError(
+                None, None, "a number or escape out of range", mark
+            ) from None
+    except yaml.reader.ReaderError as error:
+        raise InputError(
+            "not valid YAML: a control character",
+            where=f"{path}:{text.count(chr(10), 0, error.position) + 1}",
+            got=f"U+{ord(text[error.position]):04X}",
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error, path) from None
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, path: Path) -> InputError:
+    mark, began = error.problem_mark, error.context_mark
+    problem = redact(error.problem or "it cannot be read")
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+    if mark and began and began.line != mark.line:
+        problem += f", in what begins on line {began.line + 1}"
+    fix = next((hint for part, hint in _HINTS if part in problem), None)
+    return InputError(f"not valid YAML: {problem}", where=where, fix=fix)
