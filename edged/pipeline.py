@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.5
 """Without frames the loop still turns this often, so that its progress can be seen."""
+FRAMES_TO_WAIT = 2
 NO_FRAME_SOON_MS = 1000.0
 """The gap to count on when no camera is delivering."""
 
@@ -53,13 +54,16 @@ class Lane:
     on_time: float
     waiting: Frame | None = None
     urgency_ns: int = 0
-    """Deadline of the oldest frame that came since the last result: it is not moved by newer
-    frames, so that a camera with a tight budget cannot starve one with a loose one."""
+    """When the lane wants to be served: the deadline of the oldest frame that came since the last
+    result, which newer frames do not move; or, with a budget of many frames, FRAMES_TO_WAIT
+    later, so that a camera with a tight budget cannot starve one with a loose one."""
     previous: Candidate | None = None
     results: int = 0
     late: int = 0
     stale: int = 0
+    by_variant: dict[Variant, int] = field(default_factory=dict)
     last_ready_ns: int = 0
+    last_sequence: int = 0
     interval_ns: int = 0
 
     def take(self) -> None:
@@ -67,12 +71,16 @@ class Lane:
         frame = self.mailbox.take()
         if frame is None:
             return
-        if self.waiting is None:
-            self.urgency_ns = frame.captured_ns + int(self.budget_ms * 1e6)
-        self.waiting = frame
         if self.last_ready_ns:
-            self.interval_ns = frame.ready_ns - self.last_ready_ns
-        self.last_ready_ns = frame.ready_ns
+            passed = max(1, frame.sequence - self.last_sequence)
+            self.interval_ns = (frame.ready_ns - self.last_ready_ns) // passed
+        self.last_ready_ns, self.last_sequence = frame.ready_ns, frame.sequence
+        if self.waiting is None:
+            patience_ns = int(self.budget_ms * 1e6)
+            if self.interval_ns:
+                patience_ns = min(patience_ns, FRAMES_TO_WAIT * self.interval_ns)
+            self.urgency_ns = frame.captured_ns + patience_ns
+        self.waiting = frame
 
     def due_ns(self) -> int | None:
         """When the next frame is expected; None when none is, or it is long overdue."""
@@ -110,7 +118,7 @@ class Pipeline:
     frames_wanted: int | None = None
     clock: Clock = monotonic_ns
     finished: Callable[[], bool] = lambda: False
-    """Asked when no frame waits: True when no camera will ever deliver again."""
+    """True when no camera will ever deliver again."""
 
     slowdown: Slowdown = field(default_factory=Slowdown)
     progress_ns: int = 0
@@ -131,18 +139,19 @@ class Pipeline:
                 selector.register(lane.mailbox.wake_fd, selectors.EVENT_READ, lane)
             while not self._stopping.is_set():
                 self.progress_ns = self.clock()
+                finished = self.finished()  # asked first: the last frame comes before the end
                 for lane in self.lanes:
                     lane.take()
-                lane = self._most_urgent()
-                if lane is not None:
-                    self._process(lane)
+                urgent = self._most_urgent()
+                if urgent is not None:
+                    self._process(urgent)
                     if self.frames_wanted is not None and self.results >= self.frames_wanted:
                         return
+                elif finished:
+                    return
                 elif not self._use_gap():
                     for key, _ in selector.select(IDLE_SECONDS):
                         key.data.mailbox.clear_wake()
-                    if self.finished():
-                        return
 
     def _most_urgent(self) -> Lane | None:
         waiting = [lane for lane in self.lanes if lane.waiting is not None]
@@ -199,6 +208,7 @@ class Pipeline:
     def _note(self, lane: Lane, decision: Decision, result: Result) -> None:
         lane.results += 1
         lane.late += not result.on_time
+        lane.by_variant[result.variant] = lane.by_variant.get(result.variant, 0) + 1
         before, lane.previous = lane.previous, decision.candidate
         if before is not None and before is not decision.candidate:
             self.observer.switched(lane.camera, decision.reason.value)

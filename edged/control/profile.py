@@ -38,9 +38,7 @@ def quantile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, min(len(ordered), rank) - 1)]
 
 
-def timed(
-    variant: Variant, threads: int, top1: float, service_ms: Sequence[float]
-) -> Candidate:
+def timed(variant: Variant, threads: int, top1: float, service_ms: Sequence[float]) -> Candidate:
     """The candidate whose profile is this sample of service times."""
     return Candidate(variant, threads, top1, quantile(service_ms, 0.5), quantile(service_ms, 0.95))
 

@@ -1,0 +1,61 @@
+"""The commands, a file each: its arguments, the call, and what is printed.
+
+Heavy libraries are imported inside the functions that need them, so that `--help` and `check`
+answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def add_command(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """`function` gets the parsed options and returns the exit status."""
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose[0].upper() + purpose[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def positive_int(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return number
+
+
+def positive_float(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return number
+
+
+def print_table(rows: Sequence[Mapping[str, object]], heads: Sequence[str]) -> None:
+    """Columns as wide as they need to be; numbers to the right."""
+    lines = [heads, *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    right = [isinstance(value, (int, float)) for value in rows[0].values()] if rows else []
+    for line in lines:
+        cells = zip(line, widths, right, strict=True)
+        print("  ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)

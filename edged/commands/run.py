@@ -1,0 +1,128 @@
+"""`edged run`, `demo`, `check` and `schema`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edged.commands import Commands, add_command, positive_float, positive_int
+
+if TYPE_CHECKING:
+    from edged.config import Config
+    from edged.sinks import Sink
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    run = add_command(commands, "run", _run, "run the daemon", "edged run -c edged.yaml")
+    run.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+    _add_limits(run)
+
+    demo = add_command(
+        commands,
+        "demo",
+        _demo,
+        "run on a drawn scene, a clip or a camera, without a configuration",
+        "edged demo --source /dev/video0 --frames 200",
+    )
+    demo.add_argument(
+        "--source",
+        default="synthetic",
+        help="clip.mp4, a folder of pictures, /dev/video0, rtsp://… (default: a drawn scene)",
+    )
+    demo.add_argument("--model", default="imagenette", help="a shipped family or a folder")
+    demo.add_argument("--budget", type=positive_float, default=33.0, metavar="MS")
+    demo.add_argument("--port", type=int, default=9640, help="of /metrics; 0: any free one")
+    _add_limits(demo)
+
+    check = add_command(
+        commands, "check", _check, "check a configuration", "edged check edged.yaml"
+    )
+    check.add_argument("file", type=Path, metavar="FILE")
+
+    add_command(
+        commands,
+        "schema",
+        _schema,
+        "print the JSON Schema of the configuration, for completion in an editor",
+        "edged schema > edged.schema.json",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N results")
+    parser.add_argument("--duration", type=positive_float, metavar="S", help="stop after S seconds")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from edged.config import load_config
+    from edged.sinks import SINKS
+
+    config = load_config(options.config, os.environ)
+    sinks: list[Sink] = []
+    if config.results.jsonl is not None:
+        path = None if config.results.jsonl == "-" else config.results.jsonl
+        sinks.append(SINKS["jsonl"]({"path": path}))
+    return _run_daemon(config, sinks, options)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edged.config import CameraConfig, Config, HttpConfig, ResultsConfig, camera_source
+    from edged.sinks import to_json_line, to_text
+    from edged.sinks.jsonl import Lines, open_lines
+
+    here = Path.cwd()
+    camera = CameraConfig(
+        name="demo",
+        source=camera_source(options.source, here),
+        latency_budget_ms=options.budget,
+        on_time=0.95,
+        loop=True,
+    )
+    config = Config(
+        path=here / "edged.yaml",
+        model=options.model,
+        base=here,
+        cameras=(camera,),
+        backend="auto",
+        threads=(1,),
+        variants=None,
+        http=HttpConfig("127.0.0.1", options.port),
+        results=ResultsConfig("-", top_k=3, min_score=0.1),
+    )
+    render = to_text if sys.stdout.isatty() else to_json_line
+    return _run_daemon(config, [Lines(open_lines(None), render)], options)
+
+
+def _run_daemon(config: Config, sinks: list[Sink], options: argparse.Namespace) -> int:
+    from edged.config import warnings
+    from edged.daemon import Daemon
+
+    for warning in warnings(config):
+        logging.getLogger("edged").warning("%s", warning)
+    Daemon(config, sinks, frames=options.frames, duration_seconds=options.duration).run()
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from edged.config import load_config, warnings
+    from edged.variants.family import load_family
+
+    config = load_config(options.file, os.environ)
+    family = load_family(config.model, config.base)
+    for warning in warnings(config):
+        print(f"edged: {options.file}: {warning}", file=sys.stderr)
+    cameras = ", ".join(camera.name for camera in config.cameras)
+    print(f"{options.file}: valid; cameras {cameras}; family {family.name}")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from edged.config import schema
+
+    print(json.dumps(schema(), indent=2))
+    return 0

@@ -1,0 +1,129 @@
+"""A real daemon as a process of its own, for the tests: what it prints, serves and leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class RunningDaemon:
+    """`edged run` on a configuration text; results are read as they come."""
+
+    def __init__(self, folder: Path, config: str, *arguments: str, **environ: str) -> None:
+        self.config = folder / "edged.yaml"
+        self.config.write_text(config)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edged", "run", "-c", str(self.config), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environ},
+        )
+        self.results: list[dict[str, Any]] = []
+        self.log: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read_results),
+            threading.Thread(target=self._read_log),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> RunningDaemon:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+    @property
+    def port(self) -> int:
+        """Known once the log has said where it listens."""
+        self.wait_for(lambda: re.search(r"http://[^/]*:\d+/metrics", self.text))
+        match = re.search(r"http://[^/]*:(\d+)/metrics", self.text)
+        assert match is not None
+        return int(match[1])
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.log)
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample, written as in the exposition; NaN when it is not there."""
+        _, text = self.get("/metrics")
+        for line in text.splitlines():
+            if line.startswith(sample + " "):
+                return float(line.split(" ")[-1])
+        return float("nan")
+
+    def capture_processes(self) -> list[int]:
+        """Process ids of the capture children, from /proc."""
+        children = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                stat = (folder / "stat").read_text()
+                command = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue  # it has just ended
+            parent = int(stat.rsplit(")", 1)[1].split()[1])
+            if parent == self.process.pid and b"edged.capture.worker" in command:
+                children.append(int(folder.name))
+        return children
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 30) -> float:
+        """Seconds until the condition holds; fails with the log when it does not in time."""
+        begun = time.monotonic()
+        while not condition():
+            waited = time.monotonic() - begun
+            ended = self.process.poll() is not None
+            assert waited < seconds and not (ended and waited > 1), (
+                f"waited {waited:.1f} s; exit {self.process.poll()}; log:\n{self.text}"
+            )
+            time.sleep(0.02)
+        return time.monotonic() - begun
+
+    def wait_for_results(self, count: int, seconds: float = 30) -> float:
+        return self.wait_for(lambda: len(self.results) >= count, seconds)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Exit status and seconds that it took."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        status = self.process.wait(20)
+        return status, time.monotonic() - begun
+
+    def _read_results(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.results.append(json.loads(line))
+
+    def _read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line.rstrip("\n"))

@@ -1,0 +1,173 @@
+"""The whole daemon on real input, from outside: processes, signals, HTTP, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import RunningDaemon
+
+SYNTHETIC = """
+model: imagenette
+latency_budget_ms: 200
+cameras:
+  door: {source: synthetic, size: 320x240, fps: 30}
+http: {listen: 127.0.0.1:0}
+"""
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edged", *arguments],
+        capture_output=True, text=True, timeout=60, cwd=cwd,
+    )  # fmt: skip
+
+
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm"))
+
+
+def test_results_flow_and_their_stages_add_up(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path, SYNTHETIC, "--frames", "40") as daemon:
+        assert daemon.process.wait(60) == 0
+        daemon.wait_for_results(40)
+    assert len(daemon.results) == 40
+    for result in daemon.results:
+        assert result["latency_ms"] == pytest.approx(sum(result["stages_ms"].values()), abs=0.002)
+        assert result["on_time"] == (result["latency_ms"] <= result["budget_ms"])
+        assert result["variant"].startswith("mobilenet_v1_")
+    numbers = [result["sequence"] for result in daemon.results]
+    assert numbers == sorted(set(numbers))
+
+
+def test_metrics_and_health_tell_what_happens(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
+        daemon.wait_for_results(20)
+        assert daemon.get("/healthz")[0] == 200
+        status, body = daemon.get("/readyz")
+        assert (status, json.loads(body)["ready"]) == (200, True)
+        assert daemon.metric('edged_results_total{camera="door"}') >= 20
+        assert daemon.metric('edged_source_state{camera="door",state="streaming"}') == 1
+        assert daemon.metric('edged_latency_budget_seconds{camera="door"}') == 0.2
+        counted = daemon.metric('edged_result_latency_seconds_bucket{camera="door",le="0.2"}')
+        assert counted > 0
+        captured = daemon.metric('edged_frames_captured_total{camera="door"}')
+        assert captured >= daemon.metric('edged_results_total{camera="door"}')
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_at_once_and_well(tmp_path: Path, number: signal.Signals) -> None:
+    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
+        daemon.wait_for_results(5)
+        children = daemon.capture_processes()
+        status, seconds = daemon.stop(number)
+    assert (status, len(children)) == (0, 1)
+    assert seconds < 2
+    assert not Path(f"/proc/{children[0]}").exists()
+    assert "on time" in daemon.log[-1]
+
+
+def test_a_killed_capture_process_is_replaced(tmp_path: Path) -> None:
+    before = shared_memory()
+    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
+        daemon.wait_for_results(10)
+        (child,) = daemon.capture_processes()
+        os.kill(child, signal.SIGKILL)
+        daemon.wait_for(lambda: daemon.capture_processes() not in ([child], []))
+        count = len(daemon.results)
+        assert daemon.wait_for_results(count + 5) < 3
+        assert daemon.metric('edged_source_restarts_total{camera="door",reason="killed"}') == 1
+        numbers = [result["sequence"] for result in daemon.results]
+        assert numbers == sorted(set(numbers))
+        daemon.stop()
+    assert shared_memory() == before
+
+
+def test_a_killed_daemon_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = shared_memory()
+    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
+        daemon.wait_for_results(5)
+        (child,) = daemon.capture_processes()
+        daemon.process.kill()
+        deadline = time.monotonic() + 2
+        while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not Path(f"/proc/{child}").exists()
+    assert shared_memory() == before
+
+
+def test_an_absent_camera_is_a_state_while_the_other_works(tmp_path: Path) -> None:
+    config = SYNTHETIC + "  absent: {source: /dev/video9}\n"
+    config = config.replace("http: {listen: 127.0.0.1:0}\n", "")
+    config += "http: {listen: 127.0.0.1:0}\n"
+    with RunningDaemon(tmp_path, config) as daemon:
+        daemon.wait_for_results(10)
+        daemon.wait_for(
+            lambda: daemon.metric('edged_source_state{camera="absent",state="backoff"}') == 1
+        )
+        status, body = daemon.get("/readyz")
+        cameras = json.loads(body)["cameras"]
+        assert (status, cameras["absent"]["state"]) == (200, "backoff")
+        assert "/dev/video9" in cameras["absent"]["last_error"]
+        assert {result["camera"] for result in daemon.results} == {"door"}
+
+
+def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_path: Path) -> None:
+    config = SYNTHETIC.replace("latency_budget_ms: 200", "latency_budget_ms: 0.2")
+    with RunningDaemon(tmp_path, config) as daemon:
+        daemon.wait_for(
+            lambda: daemon.metric('edged_deadline_misses_total{camera="door"}') >= 10
+        )
+        daemon.wait_for(lambda: "no variant reaches latency_budget_ms 0.2" in daemon.text)
+    used = Counter(result["variant"] for result in daemon.results)
+    assert set(used) <= {"mobilenet_v1_0.25_128"}
+
+
+def test_a_port_in_use_is_one_clear_message(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        (tmp_path / "edged.yaml").write_text(SYNTHETIC.replace(":0}", f":{port}}}"))
+        done = run("run", "-c", str(tmp_path / "edged.yaml"))
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("model: imagenette", "model: nowhere"), "nowhere"),
+        (("latency_budget_ms: 200", "latency_budget_ms: fast"), "latency_budget_ms"),
+        (("door:", "door: ["), "edged.yaml:"),
+        (("model: imagenette", "variants: [mobilenet_v1_0.3_64]"), "mobilenet_v1_0.3_64"),
+        (("http:", "backend: abacus\nhttp:"), "abacus"),
+        (("fps: 30", "fqs: 30"), "fqs"),
+    ],
+)
+def test_bad_configuration_exits_2_with_one_message(
+    tmp_path: Path, change: tuple[str, str], named: str
+) -> None:
+    (tmp_path / "edged.yaml").write_text(SYNTHETIC.replace(*change))
+    done = run("run", "-c", str(tmp_path / "edged.yaml"))
+    assert done.returncode == 2, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_prints_results_and_ends(tmp_path: Path) -> None:
+    done = run("demo", "--frames", "15", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == 15
+    assert "on time" in done.stderr

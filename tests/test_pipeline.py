@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from edged.capture.mailbox import Mailbox, MailboxWriter
+from edged.clock import monotonic_ns
+from edged.control.profiler import Profiler
+from edged.frame import Result
+from edged.pipeline import Lane, Output, Pipeline
+from edged.variants.variant import Variant
+
+SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
+LABELS = ("dark", "light")
+
+
+class Device:
+    """Stands in for the loaded family: each variant takes its time; scores tell the brightness."""
+
+    def __init__(self, small_ms: float = 1.0, large_ms: float = 12.0) -> None:
+        self.times_ms = {SMALL: small_ms, LARGE: large_ms}
+
+    def infer(
+        self, variant: Variant, threads: int, pixels: np.ndarray
+    ) -> tuple[np.ndarray, int, int]:
+        preprocessed_ns = monotonic_ns()
+        time.sleep(self.times_ms[variant] / 1000)
+        light = float(pixels.mean()) / 255
+        return np.array([1 - light, light], np.float32), preprocessed_ns, monotonic_ns()
+
+
+class Recorder:
+    """Sink and observer in one."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.observed = 0
+        self.stale_cameras: list[str] = []
+        self.switches: list[str] = []
+
+    def publish(self, result: Result) -> None:
+        self.results.append(result)
+
+    def observe(self, result: Result) -> None:
+        self.observed += 1
+
+    def stale(self, camera: str) -> None:
+        self.stale_cameras.append(camera)
+
+    def switched(self, camera: str, reason: str) -> None:
+        self.switches.append(reason)
+
+
+class Feed:
+    """A camera's mailbox and the child's end of it, in one process."""
+
+    def __init__(self, name: str, budget_ms: float) -> None:
+        self.mailbox = Mailbox.create(64)
+        self.writer = MailboxWriter.attach(self.mailbox.memfd, self.mailbox.wake_fd)
+        self.lane = Lane(name, self.mailbox, budget_ms, on_time=0.95)
+
+    def send(self, value: int = 255, age_ms: float = 0.0) -> None:
+        now_ns = monotonic_ns()
+        pixels = np.full((32, 32, 3), value, np.uint8)
+        self.writer.publish(pixels, now_ns - int(age_ms * 1e6), now_ns)
+
+
+def make(feeds: list[Feed], recorder: Recorder, **more: object) -> Pipeline:
+    profiler = Profiler({SMALL: 0.4, LARGE: 0.7}, {SMALL: 10, LARGE: 100}, [1])
+    return Pipeline(
+        lanes=[feed.lane for feed in feeds],
+        loaded=more.pop("device", Device()),  # type: ignore[arg-type]
+        profiler=profiler,
+        output=Output(LABELS, top_k=1, min_score=0.5),
+        sinks=[recorder],  # type: ignore[list-item]
+        observer=recorder,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@contextmanager
+def running(pipeline: Pipeline) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        pipeline.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def wait_for(condition: object, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.005)
+
+
+def test_a_frame_becomes_a_result_whose_stages_add_up() -> None:
+    feed, recorder = Feed("door", 500), Recorder()
+    with running(make([feed], recorder)):
+        feed.send(255, age_ms=20)
+        wait_for(lambda: recorder.results)
+    result = recorder.results[0]
+    stages = result.stages
+    assert stages.capture == pytest.approx(20, abs=1)
+    parts = [getattr(stages, name) for name in stages.__slots__]
+    assert min(parts) >= 0
+    assert result.latency_ms == pytest.approx(sum(parts))
+    assert result.on_time
+    assert (result.camera, result.budget_ms, result.sequence) == ("door", 500, 1)
+    assert [(each.label, each.score) for each in result.top] == [("light", 1.0)]
+    assert recorder.observed == 1
+
+
+def test_scores_below_the_minimum_are_left_out() -> None:
+    output = Output(("a", "b", "c"), top_k=2, min_score=0.3)
+    top = output.top(np.array([0.1, 0.5, 0.4], np.float32))
+    assert [each.label for each in top] == ["b", "c"]
+    assert output.top(np.array([0.34, 0.33, 0.33], np.float32))[0].label == "a"
+    assert len(Output(("a",), 5, 0.0).top(np.array([1.0], np.float32))) == 1
+
+
+def test_a_frame_older_than_its_budget_is_dropped_and_counted() -> None:
+    feed, recorder = Feed("door", 50), Recorder()
+    with running(make([feed], recorder)):
+        feed.send(age_ms=60)
+        wait_for(lambda: recorder.stale_cameras)
+    assert recorder.stale_cameras == ["door"]
+    assert recorder.results == []
+    assert feed.lane.stale == 1
+
+
+def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> None:
+    feed, recorder = Feed("door", 200), Recorder()
+    pipeline = make([feed], recorder)
+    with running(pipeline):
+        wait_for(lambda: pipeline.profiler.ladder)
+        while not pipeline.profiler.complete:
+            feed.send()
+            time.sleep(0.04)
+        for _ in range(3):
+            feed.send()
+            time.sleep(0.04)
+        wait_for(lambda: recorder.results[-1].variant == LARGE)
+    assert recorder.results[0].variant == SMALL
+    assert recorder.switches == ["most_accurate"]
+    assert feed.writer.wanted == 224
+
+
+def test_a_budget_that_only_the_cheapest_meets_keeps_to_it() -> None:
+    feed, recorder = Feed("door", 8), Recorder()
+    pipeline = make([feed], recorder, device=Device(0.5, 30))
+    with running(pipeline):
+        wait_for(lambda: pipeline.profiler.complete)
+        for _ in range(10):
+            feed.send()
+            time.sleep(0.02)
+        wait_for(lambda: len(recorder.results) >= 5)
+    assert {result.variant for result in recorder.results} == {SMALL}
+    assert {result.reason for result in recorder.results} == {"budget"}
+
+
+def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
+    tight, loose, recorder = Feed("tight", 30), Feed("loose", 400), Recorder()
+    pipeline = make([tight, loose], recorder, device=Device(10, 10))
+    with running(pipeline):
+        wait_for(lambda: pipeline.profiler.complete)
+        for _ in range(60):
+            tight.send()
+            loose.send()
+            time.sleep(0.01)
+    by_camera = [result.camera for result in recorder.results]
+    assert by_camera.count("tight") >= by_camera.count("loose") >= len(by_camera) / 5
+
+
+def test_it_ends_after_the_wanted_results() -> None:
+    feed, recorder = Feed("door", 500), Recorder()
+    with running(make([feed], recorder, frames_wanted=3)) as thread:
+        while thread.is_alive():
+            feed.send()
+            time.sleep(0.01)
+    assert len(recorder.results) == 3
+
+
+def test_it_ends_when_every_source_has_ended_and_the_last_frame_is_done() -> None:
+    feed, recorder = Feed("door", 5000), Recorder()
+    ended = threading.Event()
+    with running(make([feed], recorder, finished=ended.is_set)) as thread:
+        time.sleep(0.1)
+        feed.send()
+        ended.set()
+        thread.join(5)
+        assert not thread.is_alive()
+    assert len(recorder.results) == 1
