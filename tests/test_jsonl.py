@@ -1,0 +1,264 @@
+"""JSON lines on real files, pipes and full disks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edged.errors import EdgedError
+from edged.frame import Result, Score, Stages
+from edged.sinks.jsonl import Destination, Lines, open_lines
+from edged.variants.variant import Variant
+
+
+def make_result(sequence: int, score: float = 0.5) -> Result:
+    return Result(
+        camera="door",
+        sequence=sequence,
+        captured_unix_ns=0,
+        budget_ms=33,
+        variant=Variant(0.25, 128),
+        threads=1,
+        reason="budget",
+        stages=Stages(1, 2, 3, 4, 5, 6),
+        top=(Score("line\nbreak", score),),
+    )
+
+
+def sequences(text: str) -> list[int]:
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line)["sequence"] for line in text.splitlines()]
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+def test_one_line_a_result_appended(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    for first in (0, 100):  # the daemon is started twice
+        sink = Lines(open_lines(path))
+        for sequence in range(first, first + 100):
+            sink.publish(make_result(sequence))
+        sink.close(10)
+        assert sink.delivered == 100
+        assert not any(sink.dropped.values())
+    assert sequences(path.read_text()) == list(range(200))
+
+
+def test_a_line_is_there_as_soon_as_it_is_delivered(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = Lines(open_lines(path))
+    for sequence in range(3):
+        sink.publish(make_result(sequence))
+        eventually(lambda: sink.delivered == sequence + 1)  # noqa: B023 - asked at once
+        assert sequences(path.read_text()) == list(range(sequence + 1))
+    sink.close(10)
+
+
+def test_the_text_is_made_in_the_threads_own_time(tmp_path: Path) -> None:
+    """Told per result: how long it took from hand-over to line, in seconds."""
+    delivery_seconds: list[float] = []
+    told_by: set[str] = set()
+
+    def observe_delivery(seconds: float) -> None:
+        delivery_seconds.append(seconds)
+        told_by.add(threading.current_thread().name)
+
+    sink = Lines(open_lines(tmp_path / "results.jsonl"))
+    sink.observe_delivery = observe_delivery
+    for sequence in range(5):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert len(delivery_seconds) == 5
+    assert all(0 <= seconds < 10 for seconds in delivery_seconds)
+    assert told_by == {"sink-jsonl"}
+
+
+def test_a_reader_that_stops_reading_never_blocks_and_is_counted() -> None:
+    read_fd, write_fd = os.pipe()
+    sink = Lines(Destination(write_fd, "a pipe"), queue_results=16)
+    begun = time.monotonic()
+    for sequence in range(20_000):
+        sink.publish(make_result(sequence))
+    assert time.monotonic() - begun < 10  # a single blocked call would last for ever
+
+    begun = time.monotonic()
+    sink.close(0.2)
+    assert time.monotonic() - begun < 5
+    assert sink.dropped["queue_full"] > 0
+    assert sink.dropped["closed"] == 16
+    under_way = 1  # the line that is stuck in the pipe
+    assert sink.delivered + sum(sink.dropped.values()) + under_way == 20_000
+
+    with os.fdopen(read_fd) as reader:  # let the thread go, and see that order is kept
+        lines = [json.loads(reader.readline())["sequence"] for _ in range(sink.delivered + 1)]
+    assert lines == sorted(lines)
+    assert lines[0] == 0  # the newest were dropped, not the oldest
+    os.close(write_fd)
+
+
+def test_a_full_disk_costs_results_and_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    sink = Lines(open_lines(Path("/dev/full")))
+    for sequence in range(50):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert sink.delivered == 0
+    assert sink.dropped == {"queue_full": 0, "write_error": 50, "closed": 0}
+    assert not sink.broken_pipe
+    assert len(caplog.records) == 1
+    assert "/dev/full" in caplog.text
+    assert "No space left on device" in caplog.text
+
+
+def test_goes_on_when_there_is_room_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The file's own limit stands in for the disk: what does not fit is written in part."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "results.jsonl"
+    script = """
+import logging, resource, signal, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_jsonl import eventually, make_result
+from edged.sinks.jsonl import Lines, open_lines
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+sink = Lines(open_lines(Path(sys.argv[2])))
+for sequence in range(10):
+    sink.publish(make_result(sequence))
+eventually(lambda: sink.delivered + sink.dropped["write_error"] == 10)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+for sequence in range(10, 20):
+    sink.publish(make_result(sequence))
+sink.close(10)
+print(sink.delivered, sink.dropped["write_error"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    delivered, lost = (int(word) for word in done.stdout.split())
+    assert (delivered + lost, lost > 0) == (20, True)
+
+    lines = path.read_text().splitlines()
+    torn = [line for line in lines if not line.endswith("}]}")]
+    whole = [json.loads(line)["sequence"] for line in lines if line not in torn]
+    assert len(torn) == 1  # what was cut off stands alone, it spoils no other line
+    assert whole == [*range(delivered - 10), *range(10, 20)]
+    log = done.stderr.splitlines()
+    assert len(log) == 2
+    assert "cannot be written: [Errno 27] File too large" in log[0]
+    assert f"{lost} results were lost" in log[1]
+
+
+@pytest.mark.parametrize(
+    ("left", "lines"), [(b'{"sequence":1}\n', 2), (b'{"sequence":1}\n{"sequ', 3), (b"", 1)]
+)
+def test_a_line_that_the_last_run_left_torn_spoils_no_other(
+    tmp_path: Path, left: bytes, lines: int
+) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(left)
+    sink = Lines(open_lines(path))
+    sink.publish(make_result(5))
+    sink.close(10)
+    content = path.read_text().splitlines()
+    assert len(content) == lines
+    assert json.loads(content[-1])["sequence"] == 5
+
+
+def test_a_reader_that_leaves_is_seen() -> None:
+    script = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from test_jsonl import eventually, make_result
+from edged.sinks.jsonl import Lines, open_lines
+sink = Lines(open_lines(None))
+sequence = 0
+def publish():
+    global sequence
+    sink.publish(make_result(sequence))
+    sequence += 1
+    return sink.broken_pipe
+eventually(publish)
+sink.close(5)
+print(sink.delivered >= 3, sink.dropped["write_error"] > 0, file=sys.stderr)
+"""
+    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stderr is not None
+        first = [json.loads(daemon.stdout.readline())["sequence"] for _ in range(3)]
+        daemon.stdout.close()
+        complaints = daemon.stderr.read().decode().splitlines()
+        assert daemon.wait(60) == 0
+    assert first == [0, 1, 2]
+    assert complaints[-1] == "True True"
+    assert len(complaints) == 2
+    assert "standard output cannot be written" in complaints[0]
+
+
+def test_closed_standard_output_is_an_error() -> None:
+    script = "from edged.sinks.jsonl import open_lines; open_lines(None)"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, script],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "EdgedError: standard output is closed" in done.stderr
+
+
+def test_a_result_that_is_no_json_is_lost_alone(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = Lines(open_lines(path))
+    for sequence, score in enumerate((0.5, float("nan"), 0.5)):
+        sink.publish(make_result(sequence, score))
+    sink.close(10)
+    assert sequences(path.read_text()) == [0, 2]
+    assert sink.dropped["write_error"] == 1
+
+
+def test_what_cannot_be_opened_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "results.jsonl"
+    with pytest.raises(EdgedError, match=f"mkdir -p {missing.parent}") as error:
+        open_lines(missing)
+    assert str(missing) in str(error.value)
+    with pytest.raises(EdgedError, match="Is a directory"):
+        open_lines(tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(EdgedError, match="start the reader first"):
+        open_lines(pipe)
+
+
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    path = Path("/proc/results.jsonl") if os.geteuid() == 0 else tmp_path / "locked" / "r.jsonl"
+    if os.geteuid() != 0:
+        path.parent.mkdir(mode=0o500)
+    with pytest.raises(EdgedError, match=str(path)):
+        open_lines(path)
+
+
+def test_closing_gives_the_descriptor_back(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        Lines(open_lines(tmp_path / "results.jsonl")).close(10)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

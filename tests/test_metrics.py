@@ -1,0 +1,319 @@
+"""The numbers /metrics serves: names, zeros from the start, exact budgets, what a scrape reads."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from shutil import which
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from edged.capture import Failure
+from edged.control.selector import Reason
+from edged.frame import Result, Score, Stages
+from edged.telemetry.metrics import STAGES, Metrics, edge_seconds, latency_seconds
+from edged.variants.variant import Variant
+
+VARIANTS = [
+    Variant(alpha, resolution)
+    for alpha in (1.0, 0.75, 0.5, 0.25)
+    for resolution in (224, 192, 160, 128)
+]
+
+
+class State(str, Enum):
+    STARTING = "starting"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    BACKOFF = "backoff"
+    ENDED = "ended"
+
+
+@dataclass
+class Mailbox:
+    captured: int = 0
+    overwritten: int = 0
+    skipped: int = 0
+    broken: int = 0
+
+
+@dataclass
+class Camera:
+    name: str
+    state: State = State.STARTING
+    restarts: Mapping[Failure, int] = field(default_factory=dict)
+    mailbox: Mailbox = field(default_factory=Mailbox)
+
+
+@dataclass
+class Sink:
+    name: str = "jsonl"
+    delivered: int = 0
+    dropped: Mapping[str, int] = field(
+        default_factory=lambda: {"queue_full": 0, "write_error": 0, "closed": 0}
+    )
+
+    def __post_init__(self) -> None:
+        self.observe_delivery: Callable[[float], None] = lambda seconds: None
+
+
+def make_metrics(
+    budgets_ms: Mapping[str, float] | None = None,
+    cameras: Sequence[Camera] | None = None,
+    sinks: Sequence[Sink] = (),
+) -> Metrics:
+    budgets_ms = budgets_ms or {"door": 33}
+    return Metrics(
+        budgets_ms,
+        variants=VARIANTS,
+        cameras=[Camera(name) for name in budgets_ms] if cameras is None else cameras,
+        sinks=sinks,
+        version="0.1.0",
+        backend="onnxruntime",
+        family="imagenette",
+    )
+
+
+def make_result(
+    latency_ms: float = 20.0,
+    *,
+    budget_ms: float = 33,
+    camera: str = "door",
+    variant: Variant = VARIANTS[0],
+) -> Result:
+    """Everything but one millisecond of each other stage was inference."""
+    stages = Stages(1, 1, 1, 1, inference=0, publish=1)
+    return Result(
+        camera=camera,
+        sequence=1,
+        captured_unix_ns=0,
+        budget_ms=budget_ms,
+        variant=variant,
+        threads=1,
+        reason="budget",
+        stages=Stages(1, 1, 1, 1, latency_ms - stages.latency_ms, 1),
+        top=(Score("dog", 0.9),),
+    )
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_result_is_counted_in_every_place_it_belongs() -> None:
+    metrics = make_metrics()
+    metrics.observe(make_result(20, variant=Variant(0.5, 160)))
+    metrics.observe(make_result(40, variant=Variant(0.5, 160)))
+
+    assert value(metrics, "edged_results_total", camera="door") == 2
+    assert value(metrics, "edged_deadline_misses_total", camera="door") == 1
+    assert value(metrics, "edged_result_latency_seconds_count", camera="door") == 2
+    assert value(metrics, "edged_result_latency_seconds_sum", camera="door") == pytest.approx(0.06)
+    name = "mobilenet_v1_0.5_160"
+    assert value(metrics, "edged_variant_results_total", camera="door", variant=name) == 2
+    spent = {
+        stage: value(metrics, "edged_stage_duration_seconds_sum", camera="door", stage=stage)
+        for stage in ("capture", "decode", "queue", "preprocess", "inference", "publish")
+    }
+    assert spent.pop("inference") == pytest.approx(0.05)
+    assert spent == {stage: pytest.approx(0.002) for stage in spent}
+
+
+def test_a_dropped_frame_is_a_miss() -> None:
+    metrics = make_metrics()
+    metrics.stale("door")
+
+    assert value(metrics, "edged_deadline_misses_total", camera="door") == 1
+    assert value(metrics, "edged_frames_dropped_total", camera="door", reason="stale") == 1
+    assert value(metrics, "edged_results_total", camera="door") == 0
+
+
+def test_cameras_are_counted_apart() -> None:
+    metrics = make_metrics({"door": 33, "yard": 100})
+    metrics.observe(make_result(60, budget_ms=100, camera="yard"))
+    metrics.stale("door")
+
+    assert value(metrics, "edged_results_total", camera="door") == 0
+    assert value(metrics, "edged_deadline_misses_total", camera="yard") == 0
+    assert value(metrics, "edged_latency_budget_seconds", camera="door") == 0.033
+    assert value(metrics, "edged_latency_budget_seconds", camera="yard") == 0.1
+
+
+@pytest.mark.parametrize(("budget_ms", "edge"), [(33, "0.033"), (33.3, "0.0333"), (1500, "1.5")])
+def test_the_budget_is_an_edge_as_it_was_written(budget_ms: float, edge: str) -> None:
+    metrics = make_metrics({"door": budget_ms, "yard": 100})
+    text = generate_latest(metrics.registry).decode()
+    for camera in ("door", "yard"):  # one list of buckets serves all cameras
+        assert f'edged_result_latency_seconds_bucket{{camera="{camera}",le="{edge}"}} 0.0' in text
+        for stage in STAGES:
+            series = f'edged_stage_duration_seconds_bucket{{camera="{camera}",le="{edge}"'
+            assert f'{series},stage="{stage}"}} 0.0' in text
+    assert f'edged_latency_budget_seconds{{camera="door"}} {edge}\n' in text
+
+
+@given(
+    budget_ms=st.floats(0.1, 5000),
+    steps=st.integers(-3, 3),
+    others=st.lists(st.floats(0, 6000), max_size=5),
+)
+def test_the_bucket_of_the_budget_counts_what_was_on_time(
+    budget_ms: float, steps: int, others: list[float]
+) -> None:
+    """Down to the last bit: latencies a few representable numbers off the budget are tried."""
+    near = budget_ms
+    for _ in range(abs(steps)):
+        near = math.nextafter(near, math.copysign(math.inf, steps))
+    edge = edge_seconds(budget_ms)
+    for latency_ms in [near, *others]:
+        assert (latency_seconds(latency_ms, budget_ms) <= edge) == (latency_ms <= budget_ms)
+        assert latency_seconds(latency_ms, budget_ms) == pytest.approx(latency_ms / 1000, abs=1e-8)
+
+
+def test_misses_read_from_the_histogram_are_those_counted() -> None:
+    metrics = make_metrics({"door": 33.3})
+    for latency_ms in (10, 33.2999, 33.3, 33.3001, 50, 5000):
+        metrics.observe(make_result(latency_ms, budget_ms=33.3))
+    late = value(metrics, "edged_deadline_misses_total", camera="door")
+    on_time = value(metrics, "edged_result_latency_seconds_bucket", camera="door", le="0.0333")
+    assert late is not None
+    assert on_time == 6 - late
+    assert late in (3, 4)  # the sum of the stages may round 33.3 to either side
+
+
+def test_every_series_is_there_before_anything_happens() -> None:
+    sink = Sink()
+    metrics = make_metrics(sinks=[sink])
+    before = series_of(metrics)
+    camera = {"camera": "door"}
+
+    for variant in VARIANTS:
+        metrics.observe(make_result(variant=variant))
+    for reason in Reason:
+        metrics.switched("door", reason.value)
+    metrics.stale("door")
+    sink.observe_delivery(0.001)
+
+    assert series_of(metrics) == before
+    for name in ("edged_results_total", "edged_deadline_misses_total"):
+        assert metrics.registry.get_sample_value(name, camera) is not None
+    for cause in ("overwritten", "stale", "max_fps", "broken"):
+        assert ("edged_frames_dropped_total", (*camera.items(), ("reason", cause))) in before
+    assert not any(name.endswith("_created") for name, _ in before)
+
+
+def test_what_others_count_is_read_at_the_scrape() -> None:
+    camera, sink = Camera("door"), Sink()
+    metrics = make_metrics(cameras=[camera], sinks=[sink])
+    assert value(metrics, "edged_slowdown_ratio", backend="onnxruntime") == 1
+
+    camera.mailbox = Mailbox(captured=100, overwritten=7, skipped=5, broken=2)
+    camera.state = State.BACKOFF
+    camera.restarts = {Failure.STALLED: 3}
+    sink.delivered, sink.dropped = 80, {"queue_full": 4}
+    metrics.slowdown = lambda: 1.7
+
+    assert value(metrics, "edged_frames_captured_total", camera="door") == 100
+    dropped = {
+        reason: value(metrics, "edged_frames_dropped_total", camera="door", reason=reason)
+        for reason in ("overwritten", "max_fps", "broken", "stale")
+    }
+    assert dropped == {"overwritten": 7, "max_fps": 5, "broken": 2, "stale": 0}
+    states = {
+        state.value: value(metrics, "edged_source_state", camera="door", state=state.value)
+        for state in State
+    }
+    assert states == {"starting": 0, "streaming": 0, "stalled": 0, "backoff": 1, "ended": 0}
+    restarts = {
+        failure.value: value(
+            metrics, "edged_source_restarts_total", camera="door", reason=failure.value
+        )
+        for failure in Failure
+    }
+    assert restarts == {
+        failure.value: 3 if failure is Failure.STALLED else 0 for failure in Failure
+    }
+    assert value(metrics, "edged_sink_delivered_total", sink="jsonl") == 80
+    assert value(metrics, "edged_sink_dropped_total", sink="jsonl", reason="queue_full") == 4
+    assert value(metrics, "edged_slowdown_ratio", backend="onnxruntime") == 1.7
+
+
+def test_delivery_and_switches_and_build() -> None:
+    sink = Sink()
+    metrics = make_metrics(sinks=[sink])
+    sink.observe_delivery(0.001)
+    metrics.switched("door", Reason.SLOWDOWN.value)
+
+    assert value(metrics, "edged_sink_delivery_seconds_count", sink="jsonl") == 1
+    assert value(metrics, "edged_variant_switches_total", camera="door", reason="slowdown") == 1
+    build = {"version": "0.1.0", "backend": "onnxruntime", "family": "imagenette"}
+    assert value(metrics, "edged_build_info", **build) == 1
+
+
+def test_two_daemons_in_one_process_do_not_meet() -> None:
+    one, other = make_metrics(), make_metrics()
+    one.observe(make_result())
+    assert value(other, "edged_results_total", camera="door") == 0
+
+
+def test_the_process_is_measured() -> None:
+    metrics = make_metrics()
+    for name in ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"):
+        reading = value(metrics, name)
+        assert reading is not None
+        assert reading > 0
+
+
+def test_a_camera_with_16_variants_stays_below_200_series() -> None:
+    metrics = make_metrics(sinks=[Sink()])
+    series = [(name, labels) for name, labels in series_of(metrics) if "camera" in dict(labels)]
+    by_metric = Counter(name.removesuffix("_bucket") for name, _ in series)
+    print(  # noqa: T201 - the figure is what this test is read for
+        f"{len(series)} series for one camera with {len(VARIANTS)} variants: {by_metric}"
+    )
+    assert len(VARIANTS) == 16
+    assert len(series) <= 200
+
+
+def test_the_openmetrics_form_is_valid() -> None:
+    metrics = make_metrics(sinks=[Sink()])
+    metrics.observe(make_result())
+    encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    parse: Callable[[str], Iterable[Metric]] = text_string_to_metric_families
+    names = {family.name for family in parse(encode(metrics.registry).decode())}
+    assert {"edged_results", "edged_result_latency_seconds", "edged_build"} <= names
+
+
+@pytest.mark.servers
+def test_promtool_finds_nothing_to_say() -> None:
+    promtool = which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (apt-get install prometheus)")
+    sink = Sink()
+    metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink])
+    sink.observe_delivery(0.001)
+    metrics.observe(make_result())
+    check = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=generate_latest(metrics.registry),
+        capture_output=True,
+        check=False,
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def series_of(metrics: Metrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items())))
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+    }

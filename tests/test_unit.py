@@ -1,0 +1,119 @@
+"""The systemd unit: systemd's own check, its own grade, and what the daemon depends on."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+UNIT = Path(__file__).parent.parent / "systemd" / "edged.service"
+EXPOSURE_LIMIT = 2.0
+"""`systemd-analyze security` grades 0 (confined) to 10; below 2 it says OK."""
+
+
+def directives() -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = {}
+    for line in UNIT.read_text().splitlines():
+        if match := re.fullmatch(r"(\w+)=(.*)", line):
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+@pytest.fixture
+def analyze() -> str:
+    command = which("systemd-analyze")
+    if command is None:
+        pytest.skip("systemd-analyze is not installed")
+    return command
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A copy whose command exists here: systemd checks that it does."""
+    text = UNIT.read_text()
+    assert text.count("/usr/bin/edged") == 1
+    copy = tmp_path / UNIT.name
+    copy.write_text(text.replace("/usr/bin/edged", "/bin/true"))
+    return copy
+
+
+def test_systemd_understands_every_line(analyze: str, installed: Path) -> None:
+    check = subprocess.run(
+        [analyze, "verify", "--man=no", str(installed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in check.stderr.splitlines() if "edged" in line]
+    assert (check.returncode, ours) == (0, [])
+
+
+def test_a_line_that_systemd_does_not_understand_would_be_seen(
+    analyze: str, installed: Path
+) -> None:
+    installed.write_text(installed.read_text().replace("WatchdogSec=10", "WatchdogSeconds=10"))
+    check = subprocess.run(
+        [analyze, "verify", "--man=no", str(installed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "WatchdogSeconds" in check.stderr
+
+
+def test_it_is_confined(analyze: str, installed: Path) -> None:
+    security = [analyze, "security", "--no-pager", "--offline=true"]
+    graded = subprocess.run(
+        [*security, f"--threshold={round(EXPOSURE_LIMIT * 10)}", str(installed)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    overall = re.search(r"Overall exposure level for \S+: (\d+\.\d)", graded.stdout)
+    assert overall is not None, graded.stderr
+    print(overall[0])  # noqa: T201 - the grade is what this test is read for
+    assert graded.returncode == 0
+    assert float(overall[1]) < EXPOSURE_LIMIT
+
+
+def test_what_hides_a_camera_stays_off() -> None:
+    found = directives()
+    assert "PrivateDevices" not in found
+    assert "PrivateUsers" not in found
+    assert found["SupplementaryGroups"] == ["video"]
+    # ProtectClock= is harmless only beside a list that names the cameras.
+    assert "ProtectClock" not in found or "char-video4linux rw" in found["DeviceAllow"]
+
+
+def test_what_the_daemon_and_its_operator_rely_on() -> None:
+    expected = {
+        "Type": "notify",
+        "ExecStart": "/usr/bin/edged run -c /etc/edged/edged.yaml",
+        "Environment": "MALLOC_ARENA_MAX=1",
+        "WatchdogSec": "10",
+        "Restart": "on-failure",
+        "StartLimitIntervalSec": "0",
+        "StateDirectory": "edged",
+        "DynamicUser": "yes",
+    }
+    found = directives()
+    assert {name: found.get(name) for name in expected} == {
+        name: [value] for name, value in expected.items()
+    }
+
+
+def test_what_stays_off_is_explained() -> None:
+    text = UNIT.read_text()
+    for name in (
+        "PrivateDevices",
+        "ProcSubset",
+        "PrivateUsers",
+        "MemoryDenyWriteExecute",
+        "PrivateNetwork",
+        "IPAddressDeny",
+    ):
+        assert re.search(rf"^# .*\b{name}\b.* stays? off", text, re.MULTILINE), name
