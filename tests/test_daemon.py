@@ -124,9 +124,7 @@ def test_an_absent_camera_is_a_state_while_the_other_works(tmp_path: Path) -> No
 def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_path: Path) -> None:
     config = SYNTHETIC.replace("latency_budget_ms: 200", "latency_budget_ms: 0.2")
     with RunningDaemon(tmp_path, config) as daemon:
-        daemon.wait_for(
-            lambda: daemon.metric('edged_deadline_misses_total{camera="door"}') >= 10
-        )
+        daemon.wait_for(lambda: daemon.metric('edged_deadline_misses_total{camera="door"}') >= 10)
         daemon.wait_for(lambda: "no variant reaches latency_budget_ms 0.2" in daemon.text)
     used = Counter(result["variant"] for result in daemon.results)
     assert set(used) <= {"mobilenet_v1_0.25_128"}
@@ -171,3 +169,38 @@ def test_the_demo_prints_results_and_ends(tmp_path: Path) -> None:
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(results) == 15
     assert "on time" in done.stderr
+
+
+def test_a_clip_is_played_to_its_end_and_the_daemon_ends_with_0(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", frames=30, fps=30)
+    config = SYNTHETIC.replace("source: synthetic, size: 320x240, fps: 30", "source: clip.mp4")
+    with RunningDaemon(tmp_path, config) as daemon:
+        assert daemon.process.wait(60) == 0
+    assert 15 <= len(daemon.results) <= 30
+
+
+@pytest.mark.servers
+def test_a_stream_that_comes_later_flows_beside_the_file_that_was_there(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", frames=30, fps=30)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = SYNTHETIC.replace(
+        "door: {source: synthetic, size: 320x240, fps: 30}",
+        "file: {source: clip.mp4, loop: true}\n"
+        f"  stream: {{source: 'rtsp://viewer:secret@127.0.0.1:{port}/camera'}}",
+    )
+    with RunningDaemon(tmp_path, config) as daemon:
+        down = 'edged_source_state{camera="stream",state="backoff"}'
+        daemon.wait_for(lambda: daemon.metric(down) == 1)
+        daemon.wait_for_results(20)
+        assert {result["camera"] for result in daemon.results} == {"file"}
+        status, body = daemon.get("/readyz")
+        stream = json.loads(body)["cameras"]["stream"]
+        assert (status, stream["state"], stream["ready"]) == (200, "backoff", True)
+        with rtsp_server(port):
+            daemon.wait_for(lambda: any(r["camera"] == "stream" for r in daemon.results), 45)
+            assert daemon.metric('edged_source_state{camera="stream",state="streaming"}') == 1
+        _, metrics = daemon.get("/metrics")
+        daemon.stop()
+    assert "secret" not in daemon.text + body + metrics

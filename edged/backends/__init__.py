@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Runner(Protocol):
-    """One network file, loaded and warm at every resolution it serves."""
+    """One network file, loaded; it serves every resolution of the network."""
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores, shape (classes,), of an RGB picture, shape (1, resolution, resolution, 3)."""
@@ -25,9 +25,11 @@ class Backend(Protocol):
     version: str
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
-        """Make a session of the verified ONNX bytes and warm it at each of its resolutions.
+        """Make a session of the verified ONNX bytes.
 
-        Raises InputError when the runtime refuses the file.
+        It is warm once it has answered its golden picture, which runs it at each of its
+        resolutions before any frame does. Raises InputError when the runtime refuses the file, or
+        when its input or output is not that of a network of a family.
         """
 
     def describe(self) -> Mapping[str, str]:

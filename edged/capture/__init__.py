@@ -1,0 +1,123 @@
+"""Capture: a child process per camera turns a driver's frames into the newest picture.
+
+Here are the values and the protocol that its parts share. Nothing here imports a heavy library,
+so that configuration can be checked without one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from edged.errors import EdgedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Flip = Literal["horizontal", "vertical"]
+
+
+class Failure(str, Enum):
+    """Why a capture process had to be started anew."""
+
+    EXITED = "exited"
+    KILLED = "killed"
+    STALLED = "stalled"
+    OPEN_FAILED = "open_failed"
+    READ_FAILED = "read_failed"
+    UNAUTHORIZED = "unauthorized"
+
+
+class SourceError(EdgedError):
+    """A source that cannot be opened, or that stopped answering: a state, not the daemon's end."""
+
+    def __init__(
+        self,
+        reason: Failure,
+        what: str,
+        *,
+        where: str | None = None,
+        got: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.reason = reason
+        super().__init__(what, where=where, got=got, fix=fix)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureRequest:
+    """What one camera is asked for. `source` may hold a password: it is left out of `repr`.
+
+    size: (width, height) in pixels and fps are wishes to a driver; what it granted is reported.
+    max_fps: frames beyond it are skipped before they are decoded, where the codec allows that.
+    rotate: degrees clockwise that make the picture upright; flip mirrors it after that.
+    loop: begin again at the end of a file or folder. square: deliver the whole centre square;
+    False delivers the whole picture.
+    """
+
+    source: str = field(repr=False)
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    max_fps: float | None = None
+    rotate: Literal[0, 90, 180, 270] = 0
+    flip: Flip | None = None
+    loop: bool = False
+    square: bool = True
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> CaptureRequest:
+        values: dict[str, Any] = json.loads(text)
+        if values["size"] is not None:
+            values["size"] = tuple(values["size"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a source really delivers. fps is None where the source does not say."""
+
+    width: int
+    height: int
+    fps: float | None
+    format: str
+
+    def __str__(self) -> str:
+        rate = "" if self.fps is None else f" at {self.fps:g} fps"
+        return f"{self.width}x{self.height}{rate}, {self.format}"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """pixels: uint8 (height, width, 3), RGB, valid until the next read.
+
+    captured_ns: start of exposure or the best the source knows; received_ns: the driver handed the
+    frame over, still encoded. Both on the monotonic clock.
+    """
+
+    pixels: NDArray[np.uint8]
+    captured_ns: int
+    received_ns: int
+
+
+class Source(Protocol):
+    """A camera, stream, file, folder or drawn scene. Any call may raise SourceError."""
+
+    def open(self) -> Granted:
+        """Ready to deliver: where hardware is involved, a first frame has arrived."""
+
+    def read(self, wanted: int) -> Picture | None:
+        """The next picture, or None when the source has ended.
+
+        wanted: the short side in pixels that is needed; 0 means all there is. A source that can
+        decode at a smaller scale takes the smallest one whose short side still covers it.
+        """
+
+    def close(self) -> None:
+        """Give the hardware back; harmless when nothing is open."""

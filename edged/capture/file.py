@@ -1,0 +1,153 @@
+"""Video files, paced by their own time stamps as a camera would be.
+
+A frame counts as captured at the moment it is due, and its packet is decoded only then: the time
+that decoding takes, and any delay, shows as the frame's age. A file that cannot be decoded in time
+loses frames; it does not slow down.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.intake import Intake
+from edged.capture.timeline import Backlog
+from edged.capture.video import VideoTrack
+from edged.clock import Clock, monotonic_ns
+
+_FPS_UNKNOWN = 25.0
+
+
+class FileSource:
+    def __init__(
+        self,
+        request: CaptureRequest,
+        intake: Intake,
+        *,
+        clock: Clock = monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = request.source
+        self._loop = request.loop
+        self._intake = intake
+        self._clock = clock
+        self._sleep = sleep
+        self._container: Any = None
+        self._packets: Iterator[Any] = iter(())
+        self._decoded: deque[Any] = deque()
+        self._backlog = Backlog()
+        self._origin_ns: int | None = None
+        """The moment of time stamp 0; None until the first packet."""
+        self._first_stamp_ns: int | None = None
+        """Of the first frame of the clip: where a repetition begins."""
+        self._due_ns = 0
+        self._begun_ns = 0
+        self._frames_of_pass = 0
+
+    def open(self) -> Granted:
+        if not Path(self._path).is_file():
+            raise self._error("no such file, folder or kind of source")
+        try:
+            self._container = av.open(f"file:{self._path}")
+        except av.error.FFmpegError as error:
+            raise self._error(f"cannot be opened as a video: {error.strerror}") from None
+        if not self._container.streams.video:
+            raise self._error("no video in this file")
+        self._track = VideoTrack(self._container)
+        self._packets = self._track.packets()
+        self._interval_ns = round(1e9 / (self._track.fps or _FPS_UNKNOWN))
+        return self._track.granted
+
+    def read(self, wanted: int) -> Picture | None:
+        while True:
+            if self._decoded:
+                picture = self._present(self._decoded.popleft(), wanted)
+                if picture is not None:
+                    return picture
+            elif (packet := self._next_packet()) is not None:
+                self._decode(packet)
+            elif not self._rewind():
+                return None
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _next_packet(self) -> Any:
+        """None at the end; damage in the container counts as its end."""
+        try:
+            return next(self._packets, None)
+        except av.error.FFmpegError as error:
+            self._intake.note(f"{self._path}: reading ended early: {error.strerror}")
+            return None
+
+    def _decode(self, packet: Any) -> None:
+        """At the packet's time, which is that of its frame unless frames are reordered."""
+        ticks = packet.pts if packet.dts is None else packet.dts
+        stamp_ns = self._track.stamp_ns(ticks)
+        if stamp_ns is not None:
+            if self._origin_ns is None:
+                self._origin_ns = self._clock() - stamp_ns
+            due_ns = self._origin_ns + stamp_ns
+            self._wait_until(due_ns)
+            if not self._backlog.decodes(self._clock() - due_ns, packet.is_keyframe):
+                self._intake.captured()
+                self._intake.overwritten()
+                return
+        self._begun_ns = self._clock()
+        frames, damaged = self._track.decode(packet)
+        self._decoded.extend(frames)
+        for _ in range(damaged):
+            self._intake.captured()
+            self._intake.broken()
+
+    def _present(self, frame: Any, wanted: int) -> Picture | None:
+        """None when the frame is not to be seen by anybody."""
+        self._frames_of_pass += 1
+        self._due_ns = self._due(self._track.stamp_ns(frame.pts))
+        self._wait_until(self._due_ns)
+        self._intake.captured()
+        if not self._intake.admits(self._due_ns):
+            return None
+        if not self._backlog.converts(self._clock() - self._due_ns):
+            self._intake.overwritten()
+            return None
+        received_ns = max(self._due_ns, self._begun_ns)
+        return Picture(self._track.rgb(frame, wanted), self._due_ns, received_ns)
+
+    def _due(self, stamp_ns: int | None) -> int:
+        if stamp_ns is None or self._origin_ns is None:  # a bare stream without time stamps
+            return self._due_ns + self._interval_ns if self._due_ns else self._clock()
+        if self._first_stamp_ns is None:
+            self._first_stamp_ns = stamp_ns
+        return self._origin_ns + stamp_ns
+
+    def _rewind(self) -> bool:
+        """Begin again where the last frame's time ends; False when the clip is not repeated."""
+        if self._frames_of_pass == 0:
+            raise SourceError(
+                Failure.READ_FAILED, "not one picture could be decoded", where=self._path
+            )
+        if not self._loop:
+            return False
+        self.close()
+        self.open()
+        self._frames_of_pass = 0
+        if self._first_stamp_ns is not None:
+            self._origin_ns = self._due_ns + self._interval_ns - self._first_stamp_ns
+        return True
+
+    def _wait_until(self, due_ns: int) -> None:
+        seconds = (due_ns - self._clock()) / 1e9
+        if seconds > 0:
+            self._sleep(seconds)
+
+    def _error(self, what: str) -> SourceError:
+        return SourceError(Failure.OPEN_FAILED, what, where=self._path)

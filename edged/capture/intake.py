@@ -1,0 +1,79 @@
+"""What happens to a frame before anything is decoded: it is counted, and the surplus is let go.
+
+Every frame that a driver hands over is counted as captured and later as exactly one of: taken by
+the pipeline, overwritten, skipped or broken (or it is the one that waits in the mailbox).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Tally(Protocol):
+    """Counters that outlive this process: the mailbox."""
+
+    def count(
+        self, *, captured: int = 0, overwritten: int = 0, skipped: int = 0, broken: int = 0
+    ) -> None: ...
+
+
+class RateLimit:
+    """At most max_fps frames a second in the long run, judged by capture times.
+
+    A frame may be early by half a frame of the source: cameras jitter, and a camera at exactly
+    max_fps must lose nothing. The schedule moves by whole intervals, so that earliness does not
+    add up.
+    """
+
+    def __init__(self, max_fps: float | None) -> None:
+        self._interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
+        self._due_ns: int | None = None
+        self._previous_ns = 0
+        self._gap_ns = 0.0
+        """Between the source's frames, smoothed."""
+
+    def admits(self, captured_ns: int) -> bool:
+        if self._interval_ns == 0:
+            return True
+        gap_ns = captured_ns - self._previous_ns
+        self._previous_ns = captured_ns
+        if self._due_ns is None or abs(captured_ns - self._due_ns) > 2 * self._interval_ns:
+            self._due_ns = captured_ns  # the first frame, or the first after a gap
+        else:
+            self._gap_ns += (gap_ns - self._gap_ns) / (8 if self._gap_ns else 1)
+        if captured_ns < self._due_ns - min(self._gap_ns, self._interval_ns) / 2:
+            return False
+        self._due_ns += self._interval_ns
+        return True
+
+
+class Intake:
+    """Given to each source: counts its frames and says which of them to decode."""
+
+    def __init__(
+        self, tally: Tally, max_fps: float | None, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.note = note
+        """Tells the supervisor something worth one line in the log."""
+        self._tally = tally
+        self._limit = RateLimit(max_fps)
+
+    def captured(self) -> None:
+        """The driver handed a frame over."""
+        self._tally.count(captured=1)
+
+    def admits(self, captured_ns: int) -> bool:
+        """Whether max_fps leaves room for this frame; if not it is counted as skipped."""
+        admitted = self._limit.admits(captured_ns)
+        if not admitted:
+            self._tally.count(skipped=1)
+        return admitted
+
+    def overwritten(self, frames: int = 1) -> None:
+        """A newer frame is there already, so this one is not decoded to the end."""
+        self._tally.count(overwritten=frames)
+
+    def broken(self) -> None:
+        """The frame could not be decoded."""
+        self._tally.count(broken=1)

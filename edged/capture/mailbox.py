@@ -1,0 +1,267 @@
+"""The newest picture of one camera, in memory shared with its capture process. Latest wins.
+
+The writer (child) never waits for a slow reader and never touches the slot that the reader holds;
+the reader (daemon) is never held up by a writer, not even by one that is stopped or dead. The
+memory is a memfd: it has no name, so nothing is left behind whoever is killed. Counters and the
+sequence number live in it and so go on when the child is replaced. The reader trusts nothing that
+the child wrote: nonsense is a counted drop.
+
+Knows nothing of sources, processes or what a picture is used for.
+
+Header, 64-bit words in native order:
+    0 magic   1 version   2 slots   3 bytes of a slot
+    4 newest: sequence << 8 | slot, in one word so that dying between two writes cannot tear it
+    5 held: the slot that the reader uses, or NO_SLOT   6 seen: the value of `newest` last taken
+    7 wanted: short side in pixels
+    8 captured   9 overwritten   10 skipped   11 broken
+    16 + 8 * slot: width, height, captured_ns, received_ns, ready_ns
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from contextlib import suppress
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.clock import Clock, monotonic_ns
+from edged.frame import Frame
+
+MAGIC: Final = int.from_bytes(b"edgedbox", "little")
+VERSION: Final = 1
+SLOTS: Final = 3
+"""One being written, one newest, one with the reader: with three the writer always has one."""
+HEADER_BYTES: Final = 4096
+NO_SLOT: Final = 255
+LOCK_TRIES: Final = 3
+LOCK_PAUSE_SECONDS: Final = 0.0003
+
+_MAGIC, _VERSION, _SLOTS, _SLOT_BYTES, _NEWEST, _HELD, _SEEN, _WANTED = range(8)
+_CAPTURED, _OVERWRITTEN, _SKIPPED, _BROKEN = range(8, 12)
+_FIRST_RECORD = 16
+_RECORD_WORDS = 8
+_WORD_MASK = (1 << 64) - 1
+
+
+def _pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+class Mailbox:
+    """The daemon's end. One thread takes; the counters may be read from any."""
+
+    def __init__(self, memfd: int, wake_fd: int, slot_bytes: int, clock: Clock) -> None:
+        self.memfd = memfd
+        self.wake_fd = wake_fd
+        """Readable when something new may be there: for a selector."""
+        self.latest: Frame | None = None
+        """What `take` gave last; its pixels stay as they are until `take` gives another."""
+        self._slot_bytes = slot_bytes
+        self._clock = clock
+        self._memory = mmap.mmap(memfd, 0)
+        self._words = memoryview(self._memory)[:HEADER_BYTES].cast("Q")
+        self._held = NO_SLOT
+        self._seen = 0
+        self._nonsense = 0
+        self.prepare()
+
+    @classmethod
+    def create(cls, longest_side: int, *, clock: Clock = monotonic_ns) -> Mailbox:
+        """Slots for pictures of up to longest_side squared pixels, of any shape."""
+        slot_bytes = longest_side * longest_side * 3
+        memfd = os.memfd_create("edged-mailbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(memfd, HEADER_BYTES + SLOTS * _pages(slot_bytes))
+        # Memory that a broken child could cut short would kill the daemon with SIGBUS.
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, seals)
+        wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        return cls(memfd, wake_fd, slot_bytes, clock)
+
+    def prepare(self) -> None:
+        """Put the words that the daemon owns in order, whatever a child before did to them.
+
+        Called while no child runs. Counters, the sequence and an unseen picture stay.
+        """
+        words = self._words
+        words[_MAGIC], words[_VERSION] = MAGIC, VERSION
+        words[_SLOTS], words[_SLOT_BYTES] = SLOTS, self._slot_bytes
+        words[_HELD], words[_SEEN] = self._held, self._seen
+
+    def take(self) -> Frame | None:
+        """The newest picture, once; None when nothing new is there.
+
+        Until it returns the next picture, the pixels of the last one are safe.
+        """
+        if self._words[_NEWEST] == self._seen:
+            return None
+        if not self._lock():
+            os.eventfd_write(self.wake_fd, 1)  # come back for it
+            return None
+        try:
+            newest = self._words[_NEWEST]
+            frame = self._frame(newest)
+            if frame is not None:
+                self._held = newest & 0xFF
+                self._words[_HELD] = self._held
+            self._words[_SEEN] = newest
+        finally:
+            fcntl.lockf(self.memfd, fcntl.LOCK_UN)
+        self._seen = newest
+        if frame is None:
+            self._nonsense += 1
+        else:
+            self.latest = frame
+        return frame
+
+    def want(self, short_side: int) -> None:
+        """The short side in pixels that the next picture should cover."""
+        self._words[_WANTED] = short_side
+
+    def clear_wake(self) -> None:
+        """Make wake_fd unreadable; call it before `take`, so that nothing is missed."""
+        with suppress(BlockingIOError):  # nothing had happened
+            os.eventfd_read(self.wake_fd)
+
+    @property
+    def captured(self) -> int:
+        """Frames that the driver handed over."""
+        return self._words[_CAPTURED]
+
+    @property
+    def overwritten(self) -> int:
+        """Frames replaced by newer ones before anybody saw them."""
+        return self._words[_OVERWRITTEN]
+
+    @property
+    def skipped(self) -> int:
+        """Frames let go to keep to max_fps."""
+        return self._words[_SKIPPED]
+
+    @property
+    def broken(self) -> int:
+        """Frames that could not be decoded, and headers that made no sense."""
+        return self._words[_BROKEN] + self._nonsense
+
+    @property
+    def sequence(self) -> int:
+        """Number of pictures delivered since the mailbox was made."""
+        return self._words[_NEWEST] >> 8
+
+    def close(self) -> None:
+        """Give up the descriptors; the memory goes when the last picture's view does."""
+        os.close(self.memfd)
+        os.close(self.wake_fd)
+
+    def _lock(self) -> bool:
+        """The lock is held for microseconds, unless its holder was stopped meanwhile."""
+        for attempt in range(LOCK_TRIES):
+            if attempt:
+                time.sleep(LOCK_PAUSE_SECONDS)
+            try:
+                fcntl.lockf(self.memfd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                continue
+            return True
+        return False
+
+    def _frame(self, newest: int) -> Frame | None:
+        """None when the child wrote nonsense."""
+        slot = newest & 0xFF
+        if slot >= SLOTS or slot == self._held:
+            return None
+        begin = _FIRST_RECORD + slot * _RECORD_WORDS
+        width, height, captured_ns, received_ns, ready_ns = self._words[begin : begin + 5]
+        in_order = captured_ns <= received_ns <= ready_ns <= self._clock()
+        if not in_order or not 0 < width * height * 3 <= self._slot_bytes:
+            return None
+        pixels = _slot_pixels(self._memory, self._slot_bytes, slot, height, width)
+        pixels.flags.writeable = False
+        return Frame(pixels, newest >> 8, captured_ns, received_ns, ready_ns)
+
+
+class MailboxWriter:
+    """The capture process's end."""
+
+    def __init__(self, memfd: int, wake_fd: int, slot_bytes: int, memory: mmap.mmap) -> None:
+        self.slot_bytes = slot_bytes
+        self._memfd = memfd
+        self._wake_fd = wake_fd
+        self._memory = memory
+        self._words = memoryview(memory)[:HEADER_BYTES].cast("Q")
+
+    @classmethod
+    def attach(cls, memfd: int, wake_fd: int) -> MailboxWriter:
+        """Raises ValueError when the descriptor is no mailbox of this version."""
+        size = os.fstat(memfd).st_size
+        if size < HEADER_BYTES:
+            raise ValueError(f"not a mailbox: {size} bytes")
+        memory = mmap.mmap(memfd, 0)
+        words = memoryview(memory)[:HEADER_BYTES].cast("Q")
+        magic, version, slots, slot_bytes = words[:4]
+        expected = (MAGIC, VERSION, SLOTS, HEADER_BYTES + SLOTS * _pages(slot_bytes))
+        if (magic, version, slots, size) != expected:
+            raise ValueError(f"not a mailbox of version {VERSION}: {words[:4].tolist()}")
+        return cls(memfd, wake_fd, slot_bytes, memory)
+
+    @property
+    def wanted(self) -> int:
+        """The short side in pixels that the reader needs next; 0 until it has said."""
+        return self._words[_WANTED]
+
+    def publish(
+        self,
+        pixels: NDArray[np.uint8],
+        captured_ns: int,
+        received_ns: int,
+        *,
+        clock: Clock = monotonic_ns,
+    ) -> None:
+        """Copy a picture, uint8 (height, width, 3) of any strides, in and make it the newest.
+
+        A picture counts as overwritten if it is replaced before it was taken.
+        """
+        words = self._words
+        taken = (words[_NEWEST] & 0xFF if words[_NEWEST] else NO_SLOT, words[_HELD])
+        slot = next(slot for slot in range(SLOTS) if slot not in taken)
+        height, width, _ = pixels.shape
+        if pixels.size > self.slot_bytes:
+            raise ValueError(f"a picture of {width}x{height} does not fit in the mailbox")
+        np.copyto(_slot_pixels(self._memory, self.slot_bytes, slot, height, width), pixels)
+        begin = _FIRST_RECORD + slot * _RECORD_WORDS
+        for offset, value in enumerate((width, height, captured_ns, received_ns, clock())):
+            words[begin + offset] = value
+
+        fcntl.lockf(self._memfd, fcntl.LOCK_EX)
+        try:
+            if words[_NEWEST] != words[_SEEN]:
+                self.count(overwritten=1)
+            words[_NEWEST] = ((words[_NEWEST] >> 8) + 1 << 8 | slot) & _WORD_MASK
+        finally:
+            fcntl.lockf(self._memfd, fcntl.LOCK_UN)
+        os.eventfd_write(self._wake_fd, 1)
+
+    def count(
+        self, *, captured: int = 0, overwritten: int = 0, skipped: int = 0, broken: int = 0
+    ) -> None:
+        """Only this process writes the counters, so they need no lock."""
+        words = self._words
+        for word, frames in (
+            (_CAPTURED, captured),
+            (_OVERWRITTEN, overwritten),
+            (_SKIPPED, skipped),
+            (_BROKEN, broken),
+        ):
+            words[word] = words[word] + frames & _WORD_MASK
+
+
+def _slot_pixels(
+    memory: mmap.mmap, slot_bytes: int, slot: int, height: int, width: int
+) -> NDArray[np.uint8]:
+    offset = HEADER_BYTES + slot * _pages(slot_bytes)
+    pixels: NDArray[np.uint8] = np.ndarray((height, width, 3), np.uint8, memory, offset)
+    return pixels

@@ -1,0 +1,59 @@
+"""The table of sources: what a source string means, and which class reads it.
+
+A class is imported only when it is used: each brings its own heavy library.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edged.capture import CaptureRequest, Source
+from edged.capture.intake import Intake
+
+
+class SourceKind(str, Enum):
+    V4L2 = "v4l2"
+    STREAM = "stream"
+    MJPEG = "mjpeg"
+    SYNTHETIC = "synthetic"
+    FOLDER = "folder"
+    FILE = "file"
+
+
+CLASSES = {
+    SourceKind.V4L2: ("edged.capture.v4l2", "V4l2Source"),
+    SourceKind.STREAM: ("edged.capture.stream", "StreamSource"),
+    SourceKind.MJPEG: ("edged.capture.mjpeg", "MjpegSource"),
+    SourceKind.SYNTHETIC: ("edged.capture.synthetic", "SyntheticSource"),
+    SourceKind.FOLDER: ("edged.capture.folder", "FolderSource"),
+    SourceKind.FILE: ("edged.capture.file", "FileSource"),
+}
+
+_PREFIXES = {
+    "/dev/": SourceKind.V4L2,
+    "rtsp://": SourceKind.STREAM,
+    "rtsps://": SourceKind.STREAM,
+    "http://": SourceKind.MJPEG,
+    "https://": SourceKind.MJPEG,
+    "synthetic:": SourceKind.SYNTHETIC,
+}
+
+
+def kind_of(source: str) -> SourceKind:
+    """What is neither a device, a known scheme nor a folder is taken for a file."""
+    if source == "synthetic":
+        return SourceKind.SYNTHETIC
+    for prefix, kind in _PREFIXES.items():
+        if source.lower().startswith(prefix):
+            return kind
+    return SourceKind.FOLDER if Path(source).is_dir() else SourceKind.FILE
+
+
+def make_source(request: CaptureRequest, intake: Intake) -> Source:
+    module, name = CLASSES[kind_of(request.source)]
+    source_class: Any = getattr(import_module(module), name)
+    source: Source = source_class(request, intake)
+    return source

@@ -1,0 +1,74 @@
+"""What a capture process tells its supervisor: one JSON object a line, without credentials."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edged.capture import Failure, Granted
+from edged.secret import redact
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    granted: Granted
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Worth a line in the log; the source goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    reason: Failure
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The source came to its end: a file or a folder that is not repeated."""
+
+
+Status = Opened | Note | Failed | Ended
+
+_KINDS: dict[str, type[Status]] = {
+    "opened": Opened,
+    "note": Note,
+    "failed": Failed,
+    "ended": Ended,
+}
+
+
+def to_line(status: Status) -> bytes:
+    kind = next(name for name, cls in _KINDS.items() if type(status) is cls)
+    values = asdict(status)
+    if "message" in values:
+        values["message"] = redact(values["message"])
+    return json.dumps({"status": kind, **values}).encode() + b"\n"
+
+
+def from_line(line: str) -> Status | None:
+    """None when the line is no status: a child may say anything."""
+    try:
+        values: dict[str, Any] = json.loads(line)
+        kind = _KINDS[values["status"]]
+        if kind is Opened:
+            granted = values["granted"]
+            fps = granted["fps"]
+            return Opened(
+                Granted(
+                    width=int(granted["width"]),
+                    height=int(granted["height"]),
+                    fps=float(fps) if fps and float(fps) > 0 else None,
+                    format=str(granted["format"]),
+                )
+            )
+        if kind is Failed:
+            return Failed(Failure(values["reason"]), str(values["message"]))
+        return Ended() if kind is Ended else Note(str(values["message"]))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None

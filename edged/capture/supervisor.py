@@ -1,0 +1,278 @@
+"""Keeps one camera's capture process alive: starting, streaming, stalled, backoff, ended.
+
+A missing, hanging or crashing camera is a state, never an exception: its process is killed and
+started again, after growing, jittered pauses. One thread per camera, so that a camera's fault
+stays its own. What is in the pictures, and whether anybody takes them, is not known here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from edged.capture import CaptureRequest, Failure, Granted
+from edged.capture.child import Child, Noise, Starter, start_worker
+from edged.capture.status import Ended, Failed, Opened, from_line
+from edged.clock import Clock, monotonic_ns
+from edged.secret import redact
+
+if TYPE_CHECKING:
+    from edged.capture.mailbox import Mailbox
+
+logger = logging.getLogger("edged.capture")
+
+
+class CameraState(str, Enum):
+    STARTING = "starting"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    BACKOFF = "backoff"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what, in seconds."""
+
+    tick: float = 0.25
+    """How often the frame counter is looked at; a child's words and end are noticed at once."""
+    open: float = 15.0
+    """From the start to `opened`. Sources give up earlier by themselves, and say why."""
+    first_frame: float = 10.0
+    stall: float = 2.0
+    stall_frames: int = 10
+    """Stalled = no frame for this many intervals of the granted rate, and at least `stall`."""
+    stall_unknown_rate: float = 10.0
+    stop: float = 1.0
+    pause: float = 0.5
+    """Before the first restart; it doubles with each failure up to pause_longest."""
+    pause_longest: float = 30.0
+    pause_unauthorized: float = 300.0
+    """Cameras lock accounts after a few wrong passwords."""
+    good_frames: int = 300
+    """After this many frames the failures before are forgotten."""
+
+    def for_next_frame(self, fps: float | None) -> float:
+        if fps is None:
+            return self.stall_unknown_rate
+        return max(self.stall, self.stall_frames / fps)
+
+    def before_restart(self, reason: Failure, failures: int, chance: float) -> float:
+        """failures: 1 for the first in a row. chance: uniform in [0, 1); it takes off up to half,
+        so that cameras which failed together do not come back together.
+        """
+        if reason is Failure.UNAUTHORIZED:
+            longest = self.pause_unauthorized
+        else:
+            longest = min(self.pause_longest, self.pause * 2.0 ** min(failures - 1, 30))
+        return longest * (1 - chance / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    reason: Failure
+    message: str
+
+
+class Vigil:
+    """Judges by the frame counter whether one life of a capture process goes on. No clock, no I/O.
+
+    captured: frames that the driver handed over; delivered: pictures in the mailbox. Both count
+    from earlier lives on.
+    """
+
+    def __init__(self, patience: Patience, captured: int, delivered: int, now_ns: int) -> None:
+        self.streaming = False
+        self.frames = 0
+        self._patience = patience
+        self._captured_at_start = captured
+        self._delivered_at_start = delivered
+        self._moved_ns = now_ns
+        self._limit_seconds = patience.open
+        self._frame_seconds = patience.stall_unknown_rate
+
+    def opened(self, fps: float | None, now_ns: int) -> None:
+        self._moved_ns = now_ns
+        self._frame_seconds = self._patience.for_next_frame(fps)
+        self._limit_seconds = max(self._frame_seconds, self._patience.first_frame)
+
+    def look(self, captured: int, delivered: int, now_ns: int) -> Fault | None:
+        """The fault, once the next frame is overdue."""
+        frames = captured - self._captured_at_start
+        if frames != self.frames:
+            self.frames = frames
+            self._moved_ns = now_ns
+        if delivered != self._delivered_at_start:
+            self.streaming = True
+            self._limit_seconds = self._frame_seconds
+        silent_seconds = (now_ns - self._moved_ns) / 1e9
+        if silent_seconds <= self._limit_seconds:
+            return None
+        return Fault(Failure.STALLED, f"no frame for {self._limit_seconds:.1f} s")
+
+
+class Camera:
+    """One camera under supervision. The attributes may be read from any thread."""
+
+    def __init__(
+        self,
+        name: str,
+        request: CaptureRequest,
+        mailbox: Mailbox,
+        *,
+        patience: Patience | None = None,
+        clock: Clock = monotonic_ns,
+        chance: Callable[[], float] = random.random,
+        starter: Starter = start_worker,
+    ) -> None:
+        self.name = name
+        self.state = CameraState.STARTING
+        self.last_error: str | None = None
+        """What went wrong last, without credentials."""
+        self.granted: Granted | None = None
+        """What the source delivers while it is open."""
+        self.progress_ns = clock()
+        """When the supervising thread last turned; a camera that is away does not stop it, only
+        the end of the source or of the supervision does."""
+        self._request = request
+        self.mailbox = mailbox
+        self._patience = Patience() if patience is None else patience
+        self._clock = clock
+        self._chance = chance
+        self._starter = starter
+        self._restarts = dict.fromkeys(Failure, 0)
+        self._failures = 0
+        self._logged_error: str | None = None
+        self._noise = Noise(lambda text: logger.warning("camera %s: driver: %s", name, text))
+        self._stopping = threading.Event()
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._supervise, name=f"camera-{name}", daemon=True)
+
+    @property
+    def restarts(self) -> Mapping[Failure, int]:
+        """How often the process had to be started anew, by reason."""
+        return MappingProxyType(self._restarts)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the process and the thread; the process has `patience.stop` seconds to tidy up."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        os.eventfd_write(self._stop_fd, 1)
+        if self._thread.ident is not None:
+            self._thread.join()
+        os.close(self._stop_fd)
+        self.state = CameraState.ENDED
+
+    def _supervise(self) -> None:
+        while True:
+            self.granted = None
+            self._enter(CameraState.STARTING, logging.DEBUG if self._failures else logging.INFO)
+            fault = self._run_child()
+            if self._stopping.is_set():
+                return
+            if fault is None:
+                self._enter(CameraState.ENDED, logging.INFO)
+                return
+            self._restarts[fault.reason] += 1
+            self._failures += 1
+            self._back_off(fault)
+            if self._stopping.is_set():
+                return
+
+    def _run_child(self) -> Fault | None:
+        """One life of the process; None when its source came to its end, or on `stop`."""
+        self.mailbox.prepare()
+        try:
+            process = self._starter(self.mailbox.memfd, self.mailbox.wake_fd)
+        except OSError as error:
+            return Fault(Failure.EXITED, f"the capture process cannot be started: {error}")
+        with Child(process, self._stop_fd) as child:
+            fault = self._watch(child)
+            if fault is not None and fault.reason is Failure.STALLED:
+                self._enter(CameraState.STALLED, self._warning(fault.message), fault.message)
+            if not child.closed:
+                child.terminate(self._patience.stop)
+        return fault
+
+    def _watch(self, child: Child) -> Fault | None:
+        mailbox = self.mailbox
+        vigil = Vigil(self._patience, mailbox.captured, mailbox.sequence, self._clock())
+        last_words = ""
+        child.send(self._request)
+        while not self._stopping.is_set():
+            status_lines, chatter = child.listen(self._patience.tick)
+            self.progress_ns = now_ns = self._clock()
+            for last_words in chatter:
+                self._noise.line(last_words, now_ns)
+            for line in status_lines:
+                status = from_line(line)
+                if isinstance(status, Opened):
+                    self.granted = status.granted
+                    vigil.opened(status.granted.fps, now_ns)
+                elif isinstance(status, Failed):
+                    return Fault(status.reason, status.message)
+                elif isinstance(status, Ended):
+                    return None
+                else:
+                    self._noise.line(line if status is None else status.message, now_ns)
+
+            fault = vigil.look(mailbox.captured, mailbox.sequence, now_ns)
+            if vigil.streaming and self.state is not CameraState.STREAMING:
+                self._logged_error = None
+                self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))
+            if vigil.frames >= self._patience.good_frames:
+                self._failures = 0
+            if child.closed:
+                return fault_of_death(child.wait(self._patience.stop), last_words)
+            if fault is not None:
+                return fault
+        return None
+
+    def _back_off(self, fault: Fault) -> None:
+        pause = self._patience.before_restart(fault.reason, self._failures, self._chance())
+        message = redact(fault.message)
+        level = self._warning(message)
+        self.last_error = self._logged_error = message
+        self.granted = None
+        self._enter(CameraState.BACKOFF, level, f"{message}; next try in {pause:.1f} s")
+        end_ns = self._clock() + int(pause * 1e9)
+        while not self._stopping.is_set() and (left_ns := end_ns - self._clock()) > 0:
+            self.progress_ns = self._clock()
+            self._stopping.wait(min(left_ns / 1e9, 1.0))
+
+    def _warning(self, message: str) -> int:
+        """The same failure again and again, without a picture in between, is logged once."""
+        return logging.DEBUG if message == self._logged_error else logging.WARNING
+
+    def _enter(self, state: CameraState, level: int, message: str = "") -> None:
+        self.state = state
+        colon = ": " if message else ""
+        logger.log(level, "camera %s: %s%s%s", self.name, state.value, colon, redact(message))
+
+
+def fault_of_death(returncode: int | None, last_words: str) -> Fault:
+    """Why a process that reported nothing is gone."""
+    if returncode is not None and returncode < 0:
+        name = signal.strsignal(-returncode)
+        hint = {
+            int(signal.SIGKILL): "; if nobody killed it, memory ran out: see the kernel's log",
+            int(signal.SIGILL): "; a library was built for another processor",
+        }.get(-returncode, "")
+        return Fault(
+            Failure.KILLED, f"signal {-returncode} ({name}) ended the capture process{hint}"
+        )
+    status = "its pipes closed" if returncode is None else f"status {returncode}"
+    said = f", saying: {last_words}" if last_words else ""
+    return Fault(Failure.EXITED, f"the capture process ended with {status}{said}")

@@ -1,0 +1,77 @@
+"""A source that needs no hardware: `synthetic` or `synthetic:1280x720@30` draws a moving scene.
+
+Frames come on a fixed schedule; one that cannot be drawn in time is left out, as by a camera.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.intake import Intake
+from edged.capture.scene import Scene
+from edged.clock import Clock, monotonic_ns
+
+DEFAULT_SIZE = (640, 480)
+DEFAULT_FPS = 30.0
+_SPEC = re.compile(r"synthetic(?::(?:(\d+)x(\d+))?(?:@(\d+(?:\.\d+)?))?)?")
+_SIDES = range(16, 4097)
+
+
+class SyntheticSource:
+    def __init__(
+        self,
+        request: CaptureRequest,
+        intake: Intake,
+        *,
+        clock: Clock = monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._request = request
+        self._intake = intake
+        self._clock = clock
+        self._sleep = sleep
+        self._frame = 0
+
+    def open(self) -> Granted:
+        (width, height), fps = dimensions(self._request)
+        self._scene = Scene(width, height)
+        self._fps = fps
+        self._begin_ns = self._clock()
+        return Granted(width, height, fps, "drawn")
+
+    def read(self, wanted: int) -> Picture | None:
+        while True:
+            overdue = int((self._clock() - self._begin_ns) * self._fps / 1e9)
+            self._frame = max(self._frame + 1, overdue)
+            due_ns = self._begin_ns + round(self._frame * 1e9 / self._fps)
+            seconds = (due_ns - self._clock()) / 1e9
+            if seconds > 0:
+                self._sleep(seconds)
+            self._intake.captured()
+            if self._intake.admits(due_ns):
+                pixels = self._scene.draw(self._frame / self._fps)
+                return Picture(pixels, due_ns, due_ns)
+
+    def close(self) -> None:
+        pass
+
+
+def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
+    """((width, height), fps); what the source string says goes before the other wishes."""
+    spec = _SPEC.fullmatch(request.source)
+    if spec is None:
+        raise _error("not a drawn scene", request.source)
+    width, height, fps = spec.groups()
+    size = (int(width), int(height)) if width else request.size or DEFAULT_SIZE
+    rate = float(fps) if fps else request.fps or DEFAULT_FPS
+    if size[0] not in _SIDES or size[1] not in _SIDES or not 0 < rate <= 1000:
+        raise _error(f"sides of {_SIDES[0]} to {_SIDES[-1]} and up to 1000 fps", request.source)
+    return size, rate
+
+
+def _error(what: str, source: str) -> SourceError:
+    fix = "write synthetic:1280x720@30"
+    return SourceError(Failure.OPEN_FAILED, what, where=source, fix=fix)

@@ -1,0 +1,112 @@
+"""The capture process: owns one driver, puts each picture in the mailbox, and nothing else.
+
+Started as `python -m edged.capture.worker MEMFD EVENTFD`. The request comes as one line of JSON on
+stdin, so that no password shows in the list of processes; stdin's end means that the daemon is
+gone, and ends this process even while a driver call hangs. Status goes to stdout, one JSON object
+a line; what libraries print goes to stderr. A driver that crashes takes only this process along.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from edged.capture import CaptureRequest, Picture, Source, SourceError
+from edged.capture.intake import Intake
+from edged.capture.mailbox import MailboxWriter
+from edged.capture.shape import shaped
+from edged.capture.sources import make_source
+from edged.capture.status import Ended, Failed, Note, Opened, Status, to_line
+from edged.clock import Clock, monotonic_ns
+from edged.memory import return_free_memory
+
+
+def capture(
+    request: CaptureRequest,
+    source: Source,
+    writer: MailboxWriter,
+    report: Callable[[Status], None],
+    *,
+    clock: Clock = monotonic_ns,
+) -> None:
+    """From open to the end of the source; a SourceError is reported, not raised."""
+    ahead_reported = False
+    try:
+        granted = source.open()
+        return_free_memory()  # what opening took and no frame will need
+        report(Opened(granted))
+        while True:
+            wanted = writer.wanted
+            picture = source.read(wanted)
+            if picture is None:
+                report(Ended())
+                return
+            captured_ns, received_ns, ahead_ns = clamped(picture, clock())
+            if ahead_ns and not ahead_reported:
+                report(Note(f"time stamps were {ahead_ns / 1e6:.1f} ms in the future: corrected"))
+                ahead_reported = True
+            pixels = shaped(picture.pixels, request, wanted, writer.slot_bytes)
+            writer.publish(pixels, captured_ns, received_ns, clock=clock)
+    except SourceError as error:
+        report(Failed(error.reason, str(error)))
+    finally:
+        source.close()
+
+
+def clamped(picture: Picture, now_ns: int) -> tuple[int, int, int]:
+    """(captured_ns, received_ns, by how much they were wrong): captured <= received <= now."""
+    received_ns = min(picture.received_ns, now_ns)
+    captured_ns = max(0, min(picture.captured_ns, received_ns))
+    ahead_ns = max(picture.received_ns - received_ns, picture.captured_ns - captured_ns)
+    return captured_ns, received_ns, ahead_ns
+
+
+def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the daemon decides
+    signal.signal(signal.SIGTERM, _exit_orderly)
+    memfd, wake_fd = (int(argument) for argument in arguments)
+    status_fd = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter among the status
+    request = CaptureRequest.from_json(_read_line(sys.stdin.fileno()))
+    _exit_when_closed(sys.stdin.fileno())
+
+    writer = MailboxWriter.attach(memfd, wake_fd)
+
+    def report(status: Status) -> None:
+        os.write(status_fd, to_line(status))
+
+    intake = Intake(writer, request.max_fps, lambda message: report(Note(message)))
+    capture(request, make_source(request, intake), writer, report)
+    return 0
+
+
+def _read_line(fd: int) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = os.read(fd, 65536)
+        if not chunk:
+            raise SystemExit("the daemon is gone")
+        line += chunk
+    return line
+
+
+def _exit_when_closed(fd: int) -> None:
+    def watch() -> None:
+        while os.read(fd, 4096):
+            pass
+        os._exit(0)  # not sys.exit: the main thread may sit in a driver call for ever
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def _exit_orderly(signum: int, _: FrameType | None) -> None:
+    """Unwinds the main thread, so that the source gives the hardware back."""
+    raise SystemExit(128 + signum)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""A picture becomes what a network takes: square, of its resolution, uint8 NHWC RGB.
+
+Normalisation is inside the networks; no float picture is ever made of a camera's frame.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edged.variants.family import Fit, InputContract
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+cv2.setNumThreads(1)  # a picture takes a millisecond; waking threads for it only adds jitter
+
+
+class Preprocessor:
+    """Writes into one array of its own: valid until the next call, nothing allocated per frame."""
+
+    def __init__(self, contract: InputContract, resolution: int) -> None:
+        self._fit = contract.fit
+        self._crop_fraction = contract.crop_fraction
+        self._image = np.empty((1, resolution, resolution, 3), np.uint8)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A camera's picture, RGB (height, width, 3), taken whole; returns (1, side, side, 3)."""
+        seen = square(pixels) if self._fit is Fit.CROP else pixels
+        side = self._image.shape[1]
+        # INTER_AREA averages all pixels that fall into one; enlarging it would repeat pixels.
+        shrinks = min(seen.shape[:2]) >= side
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        cv2.resize(seen, (side, side), dst=self._image[0], interpolation=interpolation)
+        return self._image
+
+    def photo(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A photo of an evaluation: its centre, bilinear, as accuracy figures are defined.
+
+        Bilinear as Pillow and PyTorch mean it: when it shrinks, the triangle widens so that every
+        pixel counts. cv2.INTER_LINEAR looks at four pixels only, which moves top-1 by up to five
+        points (0.25 at 128 on 650 ImageNet photos: .589 against .546).
+        """
+        seen = square(pixels) if self._fit is Fit.CROP else pixels
+        seen = centre(seen, self._crop_fraction)
+        side = self._image.shape[1]
+        height, width = seen.shape[:2]
+        rows = triangle(height, side) @ seen.reshape(height, -1).astype(np.float32)
+        turned = rows.reshape(side, width, 3).swapaxes(0, 1).reshape(width, -1)
+        both = (triangle(width, side) @ turned).reshape(side, side, 3).swapaxes(0, 1)
+        self._image[0] = np.clip(np.rint(both), 0, 255)
+        return self._image
+
+
+@lru_cache(maxsize=32)
+def triangle(length: int, side: int) -> NDArray[np.float32]:
+    """(side, length): how much each of `length` pixels weighs in each of `side`; rows sum to 1."""
+    reach = max(length / side, 1.0)
+    centres = (np.arange(side) + 0.5) * length / side
+    distances = np.abs(np.arange(length) + 0.5 - centres[:, None])
+    weights = np.maximum(0, 1 - distances / reach)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A view of the centre square."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+def centre(pixels: NDArray[np.uint8], fraction: float) -> NDArray[np.uint8]:
+    """A view of the middle, `fraction` of each side, rounded to whole pixels."""
+    height, width = pixels.shape[:2]
+    rows, columns = max(1, round(height * fraction)), max(1, round(width * fraction))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return pixels[top : top + rows, left : left + columns]

@@ -1,0 +1,321 @@
+"""A family on disk: `family.yaml`, the networks it names, their labels and the golden picture.
+
+A family is what its manifest says, and the manifest is the last file written: a power cut leaves
+the old family or the new one. Each file is named together with its sha256.
+Knows the files, not the networks: what a runtime makes of them is edged/backends, whether their
+answers are right is golden.py, how good those are is evaluate.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edged.document import read_document
+from edged.errors import EdgedError, InputError, InputErrors
+from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files, read_networks
+from edged.variants.network_file import MEND, Accuracy, Network, read_checked
+from edged.variants.published import SOURCE, published_top1
+from edged.variants.variant import Variant
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Accuracy",
+    "Family",
+    "Fit",
+    "InputContract",
+    "Network",
+    "load_family",
+    "shipped_families",
+    "write_family",
+]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+SHIPPED = (_PACKAGE / "families", _PACKAGE.parent / "models")
+"""Where the shipped families lie: inside an installed package, or beside it in a checkout."""
+
+
+class Fit(str, Enum):
+    """How an oblong picture becomes square."""
+
+    CROP = "crop"  # the centre square; what is beside it is not seen
+    SQUASH = "squash"  # the whole picture, each side scaled on its own
+
+
+@dataclass(frozen=True, slots=True)
+class InputContract:
+    """A network always gets uint8 NHWC RGB; this is the rest.
+
+    crop_fraction: the share of a photo's sides that an evaluation looks at (0.875: how the
+    published ImageNet figures were measured). A camera's picture is taken whole.
+    """
+
+    fit: Fit = Fit.CROP
+    crop_fraction: float = 0.875
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """golden: the golden picture's file. photo_folders: names of folders of labelled photos that
+    are not themselves labels, with the label each stands for (`n01440764: tench`)."""
+
+    name: str
+    directory: Path
+    labels: tuple[str, ...]
+    input: InputContract
+    networks: tuple[Network, ...]
+    golden: Path | None = None
+    golden_sha256: str = ""
+    photo_folders: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def variants(self) -> tuple[Variant, ...]:
+        return tuple(sorted(v for network in self.networks for v in network.variants()))
+
+    def network(self, variant: Variant) -> Network:
+        for network in self.networks:
+            if variant in network.variants():
+                return network
+        raise InputError(
+            f"the family {self.name} has no such variant",
+            where=self.directory,
+            got=variant.name,
+            fix="it has " + ", ".join(known.name for known in self.variants()),
+        )
+
+    def accuracy(self, variant: Variant) -> Accuracy:
+        """As measured, or published figures where this family's own cannot be compared.
+
+        Figures from different photos put variants in a wrong order, so either every variant is
+        judged by what the manifest says, all from one source, or none is.
+        """
+        measured = self.network(variant).accuracy.get(variant.resolution)
+        sources = {
+            network.accuracy[side].source if side in network.accuracy else None
+            for network in self.networks
+            for side in network.resolutions
+        }
+        if measured is not None and len(sources) == 1:
+            return measured
+        return Accuracy(published_top1(variant), None, None, SOURCE)
+
+    def top1(self, variant: Variant) -> float:
+        return self.accuracy(variant).top1
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a network, a resolution, a label or the fit does: for the profile's key."""
+        digest = hashlib.sha256(self.input.fit.value.encode())
+        for variant in self.variants():
+            digest.update(f"\n{variant.name} {self.network(variant).sha256}".encode())
+        digest.update(_label_lines(self.labels))
+        return digest.hexdigest()
+
+    def golden_picture(self) -> NDArray[np.uint8]:
+        """The golden picture, (height, width, 3) RGB; InputError when the file is damaged."""
+        import cv2
+        import numpy as np
+
+        coded = np.frombuffer(self.golden_file(), np.uint8)
+        picture: NDArray[np.uint8] | None = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)
+        if picture is None:
+            raise InputError("the golden picture is not a picture", where=self.golden, fix=MEND)
+        return picture
+
+    def golden_file(self) -> bytes:
+        if self.golden is None:
+            raise InputError("the family has no golden picture", where=self.directory)
+        return read_checked(self.golden, self.golden_sha256)
+
+
+def load_family(reference: str, relative_to: Path, shipped_in: Sequence[Path] = SHIPPED) -> Family:
+    """Read a family's manifest and labels; the networks are read when they are wanted.
+
+    reference: a shipped family's name, or a folder, relative to `relative_to`, absolute or with
+    `~`. A shipped name wins over a folder of that name (`./name` is the folder).
+    Raises InputError, or InputErrors with everything that is wrong with the manifest.
+    """
+    return _read_family(_find_family(reference, relative_to, shipped_in))
+
+
+def shipped_families(shipped_in: Sequence[Path] = SHIPPED) -> tuple[str, ...]:
+    names = {path.parent.name for root in shipped_in for path in root.glob(f"*/{MANIFEST}")}
+    return tuple(sorted(names))
+
+
+def _find_family(reference: str, relative_to: Path, shipped_in: Sequence[Path]) -> Path:
+    if reference in shipped_families(shipped_in):
+        return next(
+            root / reference for root in shipped_in if (root / reference / MANIFEST).is_file()
+        )
+    with suppress(RuntimeError):  # ~nobody: there is no such home
+        reference = str(Path(reference).expanduser())
+    directory = relative_to / reference
+    if directory.name == MANIFEST:
+        directory = directory.parent
+    if not (directory / MANIFEST).is_file():
+        shipped = ", ".join(shipped_families(shipped_in)) or "none"
+        raise InputError(
+            f"there is no family: no {MANIFEST}",
+            where=directory,
+            fix=f"name a folder that has one, or a shipped family (there are: {shipped})",
+        )
+    return directory
+
+
+def _read_family(directory: Path) -> Family:
+    document = read_document(directory / MANIFEST, SCHEMA)
+    data = document.data
+    labels: tuple[str, ...] = ()
+    errors: list[InputError] = []
+    try:
+        labels = _read_labels(directory / data["labels"]["file"], data["labels"]["sha256"])
+    except InputError as error:
+        errors.append(error)
+    else:
+        networks, wrong = read_networks(document, directory, len(labels))
+        errors += wrong
+    golden = directory / data["golden"]["file"]
+    if not golden.is_file():
+        errors.append(document.error("no such file", "golden", "file", got=golden.name, fix=MEND))
+    folders = {str(folder): label for folder, label in data.get("photo_folders", {}).items()}
+    for folder in folders:
+        if labels and folders[folder] not in labels:
+            errors.append(
+                document.error("no such label", "photo_folders", folder, got=folders[folder])
+            )
+    if errors:
+        raise errors[0] if len(errors) == 1 else InputErrors(errors)
+    given, default = data.get("input", {}), InputContract()
+    return Family(
+        name=data["name"],
+        directory=directory,
+        labels=labels,
+        input=InputContract(
+            Fit(given.get("fit", default.fit)),
+            float(given.get("crop_fraction", default.crop_fraction)),
+        ),
+        networks=networks,
+        golden=golden,
+        golden_sha256=data["golden"]["sha256"],
+        photo_folders=folders,
+    )
+
+
+def _read_labels(path: Path, sha256: str) -> tuple[str, ...]:
+    """One a line. The same label twice is right: ImageNet has two kinds of crane."""
+    try:
+        lines = read_checked(path, sha256).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError("the labels are not UTF-8", where=path, got=str(error)) from None
+    labels = tuple(line.strip() for line in lines)
+    if not labels:
+        raise InputError("there are no labels", where=path)
+    if "" in labels:
+        raise InputError("an empty label", where=f"{path}:{labels.index('') + 1}")
+    return labels
+
+
+def write_family(
+    family: Family, models: Mapping[str, bytes], golden: bytes | None = None
+) -> Family:
+    """Write the family into its directory and return it as it lies there then.
+
+    models: content of the new networks, by file name; the other networks are read from their
+    paths. golden: the golden picture, a PNG; without it the family keeps the one it has.
+    Nothing that the present manifest names is touched before the new manifest is in place: new
+    content under an old name gets a name of its own. What only the old manifest named is deleted
+    then. After a full disk the old family is whole; raises EdgedError.
+    """
+    directory = family.directory
+    files: dict[str, bytes] = {}
+
+    def add(name: str, content: bytes) -> Path:
+        name = _free_name(directory, name, content)
+        if files.setdefault(name, content) != content:
+            raise ValueError(f"two files of a family are called {name}")
+        return directory / name
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        networks = []
+        for network in family.networks:
+            model = models.get(network.path.name) or network.read()
+            if hashlib.sha256(model).hexdigest() != network.sha256:
+                raise ValueError(f"{network.path.name} is not what its sha256 was taken of")
+            path = add(network.path.name, model)
+            networks.append(replace(network, path=path, size=len(model)))
+        labels = add("labels.txt", _label_lines(family.labels))
+        picture = add("golden.png", golden or family.golden_file())
+        head: dict[str, Any] = {
+            "format": 1,
+            "name": family.name,
+            "architecture": "mobilenet_v1",
+            "labels": _file_entry(labels.name, files),
+            "golden": _file_entry(picture.name, files),
+            "input": {"fit": family.input.fit.value, "crop_fraction": family.input.crop_fraction},
+        }
+        if family.photo_folders:
+            head["photo_folders"] = dict(family.photo_folders)
+        _replace_family(directory, files, manifest_text(head, networks).encode())
+    except OSError as error:
+        raise EdgedError(
+            "cannot write the family; the one that was there is unchanged",
+            where=error.filename or directory,
+            got=error.strerror,
+        ) from error
+    return _read_family(directory)
+
+
+def _file_entry(name: str, files: Mapping[str, bytes]) -> dict[str, str]:
+    return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+
+
+def _free_name(directory: Path, name: str, content: bytes) -> str:
+    path = directory / name
+    if not path.exists() or path.read_bytes() == content:
+        return name
+    return f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}{path.suffix}"
+
+
+def _replace_family(directory: Path, files: Mapping[str, bytes], manifest: bytes) -> None:
+    """Every temporary file first, so that a full disk shows before anything has its name."""
+    old_names = named_files(directory)
+    new = {name: data for name, data in files.items() if not (directory / name).exists()}
+    partial = {name: directory / f".{name}.partial" for name in (*new, MANIFEST)}
+    try:
+        for name, path in partial.items():
+            with path.open("wb") as file:
+                file.write(new.get(name, manifest))
+                file.flush()
+                os.fsync(file.fileno())
+        for name in new:
+            partial[name].replace(directory / name)
+    except BaseException:
+        for path in (*partial.values(), *(directory / name for name in new)):
+            path.unlink(missing_ok=True)
+        raise
+    partial[MANIFEST].replace(directory / MANIFEST)
+    _sync_directory(directory)
+    for name in old_names - files.keys():
+        (directory / name).unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _label_lines(labels: Iterable[str]) -> bytes:
+    return "".join(f"{label}\n" for label in labels).encode()

@@ -1,0 +1,88 @@
+"""One network of a family, as its manifest describes it. Knows neither runtimes nor pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edged.errors import InputError
+from edged.variants.variant import Precision, Variant
+
+MEND = "copy the family's folder again (a shipped family: install edged again)"
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Shares from 0 to 1. source: what it was measured on, or `published: …`."""
+
+    top1: float
+    top5: float | None
+    photos: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One ONNX file: a width multiplier in one precision, at one or more resolutions.
+
+    golden: for each resolution the best classes of the golden picture and their scores.
+    tolerance: how far those scores may be off, where that is not the usual (golden.py).
+    size: bytes of the file, where known.
+    """
+
+    path: Path
+    sha256: str
+    alpha: float
+    precision: Precision
+    resolutions: tuple[int, ...]
+    accuracy: Mapping[int, Accuracy] = field(default_factory=dict, hash=False)
+    golden: Mapping[int, tuple[tuple[int, float], ...]] = field(default_factory=dict, hash=False)
+    tolerance: Mapping[int, float] = field(default_factory=dict, hash=False)
+    size: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        model: bytes,
+        alpha: float,
+        resolutions: Iterable[int],
+        precision: Precision = Precision.FLOAT,
+    ) -> Network:
+        """The entry of a network that is going to be written to `path`."""
+        digest = hashlib.sha256(model).hexdigest()
+        return cls(path, digest, alpha, precision, tuple(sorted(resolutions)), size=len(model))
+
+    def variants(self) -> tuple[Variant, ...]:
+        return tuple(Variant(self.alpha, side, self.precision) for side in self.resolutions)
+
+    def read(self) -> bytes:
+        """The file's content; InputError when it is not what the manifest says."""
+        return read_checked(self.path, self.sha256, self.size)
+
+
+def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:
+    """Read a file once; InputError when it is absent, shorter or other than was written."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError("cannot read the file", where=path, got=error.strerror, fix=MEND) from None
+    if size is not None and len(data) != size:
+        how = "truncated" if len(data) < size else "longer than it was written"
+        raise InputError(
+            f"the file is {how}: the manifest says {size} bytes",
+            where=path,
+            got=f"{len(data)} bytes",
+            fix=MEND,
+        )
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise InputError(
+            f"the file is damaged or was changed: the manifest says sha256 {sha256}",
+            where=path,
+            got=f"sha256 {digest}",
+            fix=f"{MEND}; if the change is yours, write the new sha256 into the manifest",
+        )
+    return data

@@ -1,0 +1,228 @@
+"""Labelled photos out of a folder or a tar, one at a time, never unpacked to disk.
+
+The class of a photo is that of the folder it lies in (a label of the family, or one of its
+`photo_folders`), or what a CSV says: a column `file` or `folder`, and a column `label` or
+`class_index`. Knows nothing of networks.
+"""
+
+from __future__ import annotations
+
+import csv
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+
+from edged.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.variants.family import Family
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+"""What reading a damaged archive raises."""
+
+
+class Photo(NamedTuple):
+    """picture: uint8 (height, width, 3) RGB, upright. class_index: into the family's labels."""
+
+    name: str
+    picture: NDArray[np.uint8]
+    class_index: int
+
+
+class Photos:
+    """Decodes anew at each iteration. Broken pictures are left out and noted in `broken`."""
+
+    def __init__(self, path: Path, family: Family, labels: Path | None = None) -> None:
+        """Raises InputError for what cannot be read, for a class that the family does not have,
+        and when there are no photos at all. Photos that the CSV does not list are left out."""
+        names = picture_names(path)
+        if labels is None:
+            self._classes = _classes_by_folder(names, family, path)
+        else:
+            self._classes = _classes_by_table(names, family, labels)
+        if not self._classes:
+            raise InputError(
+                "there are no photos",
+                where=path,
+                fix="expected a folder or a tar with a folder of pictures for each class",
+            )
+        self._path = path
+        self.broken: list[InputError] = []
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __iter__(self) -> Iterator[Photo]:
+        self.broken = []
+        for name, content in _contents(self._path, self._classes):
+            picture = self._decoded(name, content)
+            if picture is not None:
+                yield Photo(name, picture, self._classes[name])
+
+    def _decoded(self, name: str, content: bytes) -> NDArray[np.uint8] | None:
+        try:
+            return decode(content, f"{self._path}: {name}")
+        except InputError as error:
+            self.broken.append(error)
+            return None
+
+
+def picture_names(path: Path) -> list[str]:
+    """Paths inside the folder or tar, sorted for a folder and in the tar's order for a tar."""
+    try:
+        if path.is_dir():
+            files = (file for file in path.rglob("*") if file.is_file())
+            names = sorted(file.relative_to(path).as_posix() for file in files)
+        else:
+            with tarfile.open(path) as archive:
+                names = [member.name for member in archive if member.isreg()]
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+    return [name for name in dict.fromkeys(names) if _is_picture(name)]
+
+
+def decode(content: bytes, where: str) -> NDArray[np.uint8]:
+    """JPEG, PNG, BMP, TIFF or WebP as uint8 RGB, turned upright as its EXIF says; grey, CMYK,
+    16-bit and transparent pictures become RGB. Raises InputError for one that is not whole."""
+    picture: NDArray[np.uint8] | None = None
+    try:
+        if not _cut_short(content):
+            picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:  # empty, or larger than OpenCV is willing to read
+        pass
+    if picture is None:
+        raise InputError(
+            "not a whole picture", where=where, got=f"{len(content)} bytes", fix="replace the file"
+        )
+    return picture
+
+
+def _cut_short(content: bytes) -> bool:
+    """OpenCV before 5 fills the missing half of a JPEG with grey: look for the end marker
+    ourselves. It cannot stand inside a scan, but an embedded thumbnail has one of its own."""
+    is_jpeg = content.startswith(b"\xff\xd8")
+    return is_jpeg and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+
+
+def _contents(path: Path, names: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+    try:
+        if path.is_dir():
+            for name in names:
+                yield name, (path / name).read_bytes()
+            return
+        seen: set[str] = set()
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.name in names and member.isreg() and member.name not in seen:
+                    seen.add(member.name)
+                    file = archive.extractfile(member)
+                    if file is not None:
+                        yield member.name, file.read()
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+
+
+def _is_picture(name: str) -> bool:
+    file = PurePosixPath(name)
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    got = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return InputError("cannot read the photos", where=path, got=got)
+
+
+def _classes_by_folder(names: list[str], family: Family, path: Path) -> dict[str, int]:
+    classes = {}
+    for name in names:
+        folder = PurePosixPath(name).parent.name
+        label = family.photo_folders.get(folder, folder)
+        if family.labels.count(label) != 1:
+            what = "is no label" if label not in family.labels else "is the label of two classes"
+            raise InputError(
+                f"the photo's folder {what} of the family {family.name}",
+                where=f"{path}: {name}",
+                got=repr(folder),
+                fix="name each folder as its label, add it to the family's photo_folders, "
+                "or give a CSV with --labels",
+            )
+        classes[name] = family.labels.index(label)
+    return classes
+
+
+def _classes_by_table(names: list[str], family: Family, table: Path) -> dict[str, int]:
+    by_folder, rows = _read_table(table, family)
+    classes = {}
+    unused = dict(rows)
+    for name in names:
+        path = PurePosixPath(name)
+        keys = (path.parent.name,) if by_folder else (name, path.name)
+        for key in keys:
+            if key in rows:
+                classes[name] = rows[key][0]
+                unused.pop(key, None)
+                break
+    if unused:
+        first, (_, line) = next(iter(unused.items()))
+        raise InputError(
+            f"{len(unused)} of {len(rows)} entries have no photo, the first of them {first}",
+            where=f"{table}:{line}",
+        )
+    return classes
+
+
+def _read_table(table: Path, family: Family) -> tuple[bool, dict[str, tuple[int, int]]]:
+    """Whether it lists folders rather than files; and for each the class and the line."""
+    rows: dict[str, tuple[int, int]] = {}
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            key = next((name for name in ("file", "folder") if name in columns), None)
+            value = next((name for name in ("class_index", "label") if name in columns), None)
+            if key is None or value is None:
+                raise InputError(
+                    "expected the columns file or folder, and class_index or label",
+                    where=f"{table}:1",
+                    got=", ".join(columns) or "nothing",
+                )
+            for row in reader:
+                name = (row[key] or "").strip()
+                where = f"{table}:{reader.line_num}"
+                if name in rows:
+                    raise InputError("listed twice", where=where, got=repr(name))
+                rows[name] = (_class(row[value], value, family, where), reader.line_num)
+    except OSError as error:
+        raise InputError("cannot read the labels", where=table, got=error.strerror) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError("the labels are not a CSV", where=table, got=str(error)) from None
+    return key == "folder", rows
+
+
+def _class(text: str | None, column: str, family: Family, where: str) -> int:
+    text = (text or "").strip()
+    labels = family.labels
+    if column == "label":
+        if labels.count(text) != 1:
+            raise InputError(
+                f"not one label of the family {family.name}", where=where, got=repr(text)
+            )
+        return labels.index(text)
+    index = int(text) if text.isdecimal() else -1
+    if not 0 <= index < len(labels):
+        raise InputError(
+            f"not a class of the family {family.name}, which has {len(labels)} labels",
+            where=where,
+            got=repr(text),
+        )
+    return index

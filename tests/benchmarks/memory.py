@@ -1,0 +1,150 @@
+"""PSS of the daemon and its capture process with a whole family warm, beside the obvious script.
+
+    python tests/benchmarks/memory.py imagenet
+
+The source is 1080p MJPEG over HTTP, served by this program. The obvious script holds the same
+networks as the libraries come: a session per variant with ONNX Runtime's defaults, each run once,
+and cv2.VideoCapture on the same stream. PSS counts a shared page once among its users, so the
+figures of several processes add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from edged.variants.family import load_family
+from tests.e2e.daemon import RunningDaemon
+
+FPS = 30
+SETTLED_RESULTS = 300
+
+CONFIG = """
+model: {model}
+latency_budget_ms: 100
+cameras:
+  door: {{source: "{source}"}}
+http: {{listen: 127.0.0.1:0}}
+"""
+
+# In a process of its own: libraries loaded here would share their pages with what is measured.
+PICTURE = """
+import sys
+import cv2, numpy as np
+coarse = np.random.default_rng(0).integers(0, 256, (45, 80, 3), dtype=np.uint8)
+picture = cv2.resize(coarse, (1920, 1080), interpolation=cv2.INTER_CUBIC)
+sys.stdout.buffer.write(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes())
+"""
+
+OBVIOUS = """
+import sys, time
+import cv2, numpy as np, onnxruntime
+sessions = []
+for entry in sys.argv[2:]:
+    path, resolution = entry.rsplit("@", 1)
+    session = onnxruntime.InferenceSession(path)
+    image = np.zeros((1, int(resolution), int(resolution), 3), np.uint8)
+    session.run(None, {"image": image})
+    sessions.append(session)
+capture = cv2.VideoCapture(sys.argv[1])
+for _ in range(60):
+    _, picture = capture.read()
+    cv2.resize(picture, (224, 224))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def pss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no Pss of process {pid}")
+
+
+class Camera(BaseHTTPRequestHandler):
+    """An MJPEG camera with one picture."""
+
+    picture = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+        try:
+            while True:
+                self.wfile.write(head % len(self.picture) + self.picture + b"\r\n")
+                time.sleep(1 / FPS)
+        except OSError:
+            pass  # the reader has gone
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def serve() -> str:
+    Camera.picture = subprocess.run(
+        [sys.executable, "-c", PICTURE], check=True, stdout=subprocess.PIPE
+    ).stdout
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/stream.mjpg"
+
+
+def measure_edged(model: Path, source: str) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        config = CONFIG.format(model=model, source=source)
+        with RunningDaemon(Path(folder), config) as daemon:
+            daemon.wait_for_results(SETTLED_RESULTS, 60)
+            (child,) = daemon.capture_processes()
+            found = pss_mb(daemon.process.pid), pss_mb(child)
+            daemon.stop()
+    return found
+
+
+def measure_obvious(model: Path, source: str) -> float:
+    family = load_family(str(model), Path.cwd())
+    networks = [
+        f"{network.path}@{resolution}"
+        for network in family.networks
+        for resolution in network.resolutions
+    ]
+    script = subprocess.Popen(
+        [sys.executable, "-c", OBVIOUS, source, *networks], stdout=subprocess.PIPE, text=True
+    )
+    assert script.stdout is not None
+    try:
+        if script.stdout.readline() != "ready\n":
+            raise SystemExit("the obvious script failed")
+        return pss_mb(script.pid)
+    finally:
+        script.kill()
+        script.wait()
+        script.stdout.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", nargs="?", default="imagenette", help="a family's name or folder")
+    options = parser.parse_args()
+    model = load_family(options.model, Path.cwd()).directory.absolute()
+    source = serve()
+    daemon, child = measure_edged(model, source)
+    obvious = measure_obvious(model, source)
+    print(f"1080p MJPEG of {len(Camera.picture) / 1000:.0f} KB a frame, family {model.name}")
+    print(
+        f"edged: daemon {daemon:.0f} MB + capture process {child:.0f} MB = {daemon + child:.0f} MB"
+    )
+    print(f"obvious script: {obvious:.0f} MB; ratio {(daemon + child) / obvious:.2f}")
+
+
+if __name__ == "__main__":
+    main()

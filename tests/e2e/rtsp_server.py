@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+"""A real RTSP server with a test picture, for the distribution's own Python.
+
+Needs gstreamer1.0-rtsp, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-{base,good,ugly,bad} and
+python3-gi. Serves rtsp://127.0.0.1:PORT/camera and prints `ready` once it listens.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+ENCODERS = {
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph264pay",
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", required=True)
+    parser.add_argument("--codec", choices=ENCODERS, default="h264")
+    parser.add_argument("--pattern", default="red", help="of videotestsrc: red, smpte, ball ...")
+    parser.add_argument("--size", default="640x360")
+    parser.add_argument("--fps", type=int, default=25)
+    parser.add_argument("--gop", type=int, default=25, help="frames between key frames")
+    parser.add_argument("--password", help="of the user `viewer`; asks for no login without it")
+    options = parser.parse_args()
+
+    Gst.init(None)
+    width, height = options.size.split("x")
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(
+        f"( videotestsrc is-live=true pattern={options.pattern}"
+        f" ! video/x-raw,format=I420,width={width},height={height},framerate={options.fps}/1"
+        f" ! {ENCODERS[options.codec].format(gop=options.gop)} name=pay0 )"
+    )
+    factory.set_shared(True)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(options.port)
+    if options.password is not None:
+        login(server, factory, options.password)
+    server.get_mount_points().add_factory("/camera", factory)
+    if server.attach(None) == 0:
+        raise SystemExit(f"cannot listen on port {options.port}")
+    print("ready", flush=True)  # noqa: T201
+    GLib.MainLoop().run()
+
+
+def login(
+    server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, password: str
+) -> None:
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "viewer")
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic("viewer", password), token)
+    server.set_auth(auth)
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_role("viewer")
+    permissions.add_permission_for_role("viewer", "media.factory.access", True)
+    permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+    factory.set_permissions(permissions)
+
+
+if __name__ == "__main__":
+    main()

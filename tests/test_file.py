@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.file import FileSource
+from edged.capture.supervisor import CameraState
+from tests.camera_rig import FakeTime, Notes, next_frame, running, wait_until
+from tests.clips import turn_clip, write_clip
+
+MS = 1_000_000
+
+
+class Player:
+    """A file source on a clock that moves only as it sleeps."""
+
+    def __init__(self, path: Path, **request: object) -> None:
+        self.time = FakeTime()
+        self.notes = Notes(request.pop("max_fps", None))  # type: ignore[arg-type]
+        self.counts = self.notes.counts
+        self.source = FileSource(
+            CaptureRequest(str(path), **request),  # type: ignore[arg-type]
+            self.notes.intake,
+            clock=self.time.clock,
+            sleep=self.time.sleep,
+        )
+        self.granted = self.source.open()
+
+    def pictures(self, most: int = 1000, wanted: int = 0) -> list[Picture]:
+        taken: list[Picture] = []
+        while len(taken) < most and (picture := self.source.read(wanted)) is not None:
+            assert picture.captured_ns <= picture.received_ns <= self.time.now_ns
+            taken.append(Picture(picture.pixels.copy(), picture.captured_ns, picture.received_ns))
+        return taken
+
+
+def gaps_ms(pictures: list[Picture]) -> list[float]:
+    times = [picture.captured_ns for picture in pictures]
+    return [(b - a) / MS for a, b in pairwise(times)]
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "h264"])
+def test_a_clip_plays_at_its_own_pace_and_ends(tmp_path: Path, codec: str) -> None:
+    player = Player(write_clip(tmp_path / "clip.mp4", frames=10, codec=codec))
+    assert player.granted == Granted(320, 240, 25.0, codec)
+    begun_ns = player.time.now_ns
+    pictures = player.pictures()
+    assert len(pictures) == 10
+    assert gaps_ms(pictures) == pytest.approx([40] * 9, abs=0.01)
+    # With reordered frames the first is due a few frames after the file was opened.
+    assert 0 <= (pictures[0].captured_ns - begun_ns) / MS <= 121
+    assert [round(int(p.pixels[30, 30].mean()) / 10) for p in pictures] == list(range(10))
+    red, green, blue = pictures[0].pixels[200, 200]
+    assert red > 240
+    assert green < 20
+    assert blue < 20
+    assert player.counts.captured == 10
+    assert player.source.read(0) is None  # and stays at its end
+    player.source.close()
+
+
+def test_a_repeated_clip_goes_on_without_a_seam(tmp_path: Path) -> None:
+    for codec in ("mpeg4", "h264"):
+        clip = write_clip(tmp_path / f"{codec}.mp4", frames=7, codec=codec)
+        player = Player(clip, loop=True)
+        pictures = player.pictures(25)
+        assert gaps_ms(pictures) == pytest.approx([40] * 24, abs=0.01)
+        counted = [round(int(p.pixels[30, 30].mean()) / 10) for p in pictures]
+        assert counted == [n % 7 for n in range(25)]
+        player.source.close()
+
+
+def test_it_is_scaled_to_what_is_wanted(tmp_path: Path) -> None:
+    player = Player(write_clip(tmp_path / "clip.mp4"))
+    assert player.pictures(1, wanted=96)[0].pixels.shape == (96, 128, 3)
+    assert player.pictures(1, wanted=160)[0].pixels.shape == (160, 213, 3)
+    assert player.pictures(1, wanted=500)[0].pixels.shape == (240, 320, 3)
+
+
+def test_frames_beyond_max_fps_are_skipped(tmp_path: Path) -> None:
+    player = Player(write_clip(tmp_path / "clip.mp4", frames=50), max_fps=5)
+    assert gaps_ms(player.pictures()) == pytest.approx([200] * 9, abs=0.1)
+    assert (player.counts.captured, player.counts.skipped) == (50, 40)
+
+
+def test_a_delay_shows_as_age_and_then_frames_are_left_out(tmp_path: Path) -> None:
+    player = Player(write_clip(tmp_path / "clip.mp4", frames=250, key_frame_every=25))
+    first = player.pictures(1)[0]
+    player.time.sleep(0.1)  # a little late: the next frames show it
+    late = player.pictures(1)[0]
+    assert (late.received_ns - late.captured_ns) / MS == pytest.approx(60, abs=0.1)
+    player.time.sleep(0.5)  # later: what nobody can use is not converted
+    assert player.counts.overwritten == 0
+    caught_up = player.pictures(1)[0]
+    assert (caught_up.received_ns - caught_up.captured_ns) / MS <= 50
+    assert player.counts.overwritten in range(8, 16)
+    player.time.sleep(5)  # very late: on with the next key frame that is in time
+    there = player.pictures(1)[0]
+    assert (there.received_ns - there.captured_ns) / MS < 250
+    assert np.all(there.pixels[200, 200] > (240, -1, -1))
+    frame = round((there.captured_ns - first.captured_ns) / 40 / MS)
+    assert frame % 25 == 0
+    assert player.counts.captured == frame + 1
+    player.source.close()
+
+
+def test_a_clip_that_lies_on_its_side_is_put_upright(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=3, colour=(0, 200, 0))
+    turn_clip(clip)
+    picture = Player(clip).pictures(1, wanted=240)[0].pixels
+    if not hasattr(av.VideoFrame, "rotation"):
+        pytest.skip("this PyAV does not tell how a clip is turned")
+    assert picture.shape == (320, 240, 3)
+    assert picture[10, -10].max() < 40  # the dark corner went from upper left to upper right
+    assert picture[10, 10, 1] > 150
+
+
+def test_what_is_no_clip(tmp_path: Path) -> None:
+    text = tmp_path / "notes.yaml"
+    text.write_text("no pictures in here\n" * 100)
+    sound = tmp_path / "sound.wav"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        silence.rate = 8000
+        container.mux(stream.encode(silence))
+    for path, reason in (
+        (tmp_path / "absent.mp4", "no such file, folder or kind of source"),
+        (text, "cannot be opened as a video"),
+        (sound, "no video in this file"),
+        (Path("udp://127.0.0.1:5000"), "no such file, folder or kind of source"),
+    ):
+        with pytest.raises(SourceError, match=reason) as caught:
+            Player(path)
+        assert caught.value.reason is Failure.OPEN_FAILED
+        assert str(path.name) in str(caught.value)
+
+
+def test_a_damaged_clip_loses_frames_and_is_no_crash(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", frames=60)
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(range(200)) * 2
+    clip.write_bytes(data[: -len(data) // 5])
+    player = Player(clip)
+    pictures = player.pictures()
+    assert 10 < len(pictures) < 60
+    counts = player.counts
+    assert counts.captured == len(pictures) + counts.overwritten + counts.broken
+
+
+def test_the_whole_way_to_the_mailbox_and_the_end(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=12, size=(640, 480))
+    begun = time.monotonic()
+    with running(CaptureRequest(str(clip)), wanted=160) as (camera, mailbox):
+        frame = next_frame(mailbox)
+        assert frame.pixels.shape == (160, 160, 3)
+        assert np.all(frame.pixels[100, 100] >= (240, 0, 0))
+        assert wait_until(lambda: camera.state is CameraState.ENDED)
+        assert time.monotonic() - begun > 11 / 25
+        assert mailbox.captured == 12
+        assert mailbox.sequence + mailbox.overwritten >= 12
+        assert camera.granted == Granted(640, 480, 25.0, "mpeg4")
+
+
+@pytest.mark.data
+def test_a_real_clip(data: Path) -> None:
+    clip = data / "video" / "bottle-detection.mp4"
+    player = Player(clip)
+    assert player.granted.fps == pytest.approx(29.8, abs=0.1)
+    pictures = player.pictures(120, wanted=224)
+    assert {picture.pixels.shape for picture in pictures} == {(224, 398, 3)}
+    assert gaps_ms(pictures) == pytest.approx([1000 / 29.83] * 119, abs=1)
+    assert len({picture.pixels.tobytes() for picture in pictures}) > 100  # it moves

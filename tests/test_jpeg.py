@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.capture.jpeg import decode_jpeg, jpeg_size, reduction
+
+
+def encoded(
+    height: int, width: int, colour: tuple[int, int, int] = (255, 0, 0), quality: int = 90
+) -> bytes:
+    """A JPEG of one RGB colour."""
+    picture = np.full((height, width, 3), colour[::-1], np.uint8)
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert done
+    return bytes(data)
+
+
+def with_exif_orientation(jpeg: bytes, orientation: int) -> bytes:
+    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + orientation.to_bytes(2, "big")
+    body = b"Exif\0\0" + tiff + b"\0\0\0\0\0\0"
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def test_colours_come_in_the_right_order_at_every_scale() -> None:
+    jpeg = encoded(480, 640)
+    for wanted in (0, 480, 240, 100, 50):
+        pixels = decode_jpeg(jpeg, wanted)
+        assert pixels is not None
+        red, green, blue = pixels[10, 10]
+        assert red > 250
+        assert green < 5
+        assert blue < 5
+
+
+def test_the_smallest_scale_that_covers_what_is_wanted() -> None:
+    jpeg = encoded(480, 640)
+    shapes = {}
+    for wanted in (0, 481, 480, 241, 240, 121, 120, 61, 60, 1):
+        pixels = decode_jpeg(jpeg, wanted)
+        assert pixels is not None
+        shapes[wanted] = pixels.shape[0]
+    assert shapes == {
+        0: 480,
+        481: 480,
+        480: 480,
+        241: 480,
+        240: 240,
+        121: 240,
+        120: 120,
+        61: 120,
+        60: 60,
+        1: 60,
+    }
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 400))
+def test_the_decoder_delivers_the_scale_that_was_computed(
+    height: int, width: int, wanted: int
+) -> None:
+    pixels = decode_jpeg(encoded(height, width), wanted)
+    assert pixels is not None
+    factor = reduction(min(height, width), wanted)
+    assert pixels.shape[:2] == (-(-height // factor), -(-width // factor))
+    assert min(pixels.shape[:2]) >= min(wanted, height, width)
+
+
+def test_grey_and_progressive_pictures() -> None:
+    grey = np.full((64, 48), 90, np.uint8)
+    for options in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
+        done, data = cv2.imencode(".jpg", grey, options)
+        assert done
+        pixels = decode_jpeg(bytes(data), 20)
+        assert pixels is not None
+        assert pixels.shape == (32, 24, 3)
+        assert np.all(abs(pixels.astype(int) - 90) < 4)
+
+
+def test_orientation_is_honoured_only_where_it_is_asked_for() -> None:
+    jpeg = with_exif_orientation(encoded(40, 80), 6)
+    assert jpeg_size(jpeg) == (80, 40)
+    upright, as_it_lies = decode_jpeg(jpeg, 0, honour_exif=True), decode_jpeg(jpeg, 0)
+    assert upright is not None
+    assert as_it_lies is not None
+    assert upright.shape == (80, 40, 3)
+    assert as_it_lies.shape == (40, 80, 3)
+
+
+def test_half_a_picture_is_broken() -> None:
+    jpeg = encoded(480, 640)
+    assert decode_jpeg(jpeg[: len(jpeg) // 2], 0) is None
+    assert decode_jpeg(jpeg[:-2], 0) is None
+    assert decode_jpeg(jpeg + b"\0" * 500, 0) is not None  # drivers pad
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\x89PNG", b"\0" * 99])
+def test_what_is_no_jpeg(data: bytes) -> None:
+    assert jpeg_size(data) is None
+    assert decode_jpeg(data, 0) is None
+
+
+@given(st.binary(max_size=60), st.integers(0, 400))
+def test_any_bytes_may_come(noise: bytes, at: int) -> None:
+    jpeg = bytearray(encoded(16, 16))
+    jpeg[at : at + len(noise)] = noise
+    jpeg_size(bytes(jpeg))
+    pixels = decode_jpeg(bytes(jpeg), 8)
+    assert pixels is None or pixels.ndim == 3
+
+
+def test_a_huge_size_in_the_header_is_broken_not_fatal() -> None:
+    jpeg = bytearray(encoded(16, 16))
+    size = jpeg.index(b"\xff\xc0") + 5
+    jpeg[size : size + 4] = b"\xff\xff\xff\xff"
+    assert decode_jpeg(bytes(jpeg), 0) is None

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.mailbox import Mailbox, MailboxWriter
+from edged.capture.sources import SourceKind, kind_of
+from edged.capture.status import Ended, Failed, Note, Opened, Status
+from edged.capture.supervisor import Camera, CameraState, Patience
+from edged.capture.worker import capture, clamped
+from edged.clock import monotonic_ns
+from edged.frame import Frame
+from tests.camera_rig import next_frame, running, wait_until
+
+DRAWN = CaptureRequest("synthetic:320x240@50")
+
+A_DAEMON = """
+import sys, time
+from edged.capture import CaptureRequest
+from edged.capture.mailbox import Mailbox
+from edged.capture.supervisor import Camera
+mailbox = Mailbox.create(320)
+camera = Camera("porch", CaptureRequest(sys.argv[1]), mailbox)
+camera.start()
+time.sleep(600)
+"""
+
+
+def workers_of(parent: int) -> list[int]:
+    """The capture processes that this process has started."""
+    children = Path(f"/proc/{parent}/task").glob("*/children")
+    pids = [int(pid) for path in children for pid in path.read_text().split()]
+    return [pid for pid in pids if b"edged.capture.worker" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def only_worker() -> int:
+    (pid,) = workers_of(os.getpid())
+    return pid
+
+
+def kill_and_return(camera: Camera, mailbox: Mailbox) -> Frame:
+    """Kills the worker; the first picture of its successor, which came within 3 s."""
+    kills = camera.restarts[Failure.KILLED]
+    begun = time.monotonic()
+    os.kill(only_worker(), signal.SIGKILL)
+    assert wait_until(lambda: camera.restarts[Failure.KILLED] == kills + 1)
+    mailbox.take()  # what came before the kill
+    frame = next_frame(mailbox)
+    assert time.monotonic() - begun < 3
+    return frame
+
+
+def test_a_killed_worker_is_replaced_within_seconds() -> None:
+    shm = Path("/dev/shm")
+    before = set(shm.iterdir()) if shm.exists() else set()
+    with running(DRAWN, wanted=128) as (camera, mailbox):
+        first = next_frame(mailbox)
+        second = kill_and_return(camera, mailbox)
+        third = kill_and_return(camera, mailbox)
+        assert first.sequence < second.sequence < third.sequence
+        assert first.pixels.shape == third.pixels.shape
+        assert wait_until(lambda: camera.state is CameraState.STREAMING)
+        assert mailbox.captured >= mailbox.sequence - 2
+    assert (set(shm.iterdir()) if shm.exists() else set()) == before
+
+
+def test_a_stopped_worker_has_stalled_and_is_replaced() -> None:
+    with running(DRAWN, patience=Patience(stall=0.7)) as (camera, mailbox):
+        next_frame(mailbox)
+        stopped = only_worker()
+        os.kill(stopped, signal.SIGSTOP)
+        assert wait_until(lambda: camera.restarts[Failure.STALLED] == 1)
+        mailbox.take()
+        assert next_frame(mailbox).sequence > 0
+        assert only_worker() != stopped
+        assert not alive(stopped)
+
+
+@contextmanager
+def a_daemon(source: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """(a process that supervises one camera, its worker's id)."""
+    daemon = subprocess.Popen([sys.executable, "-c", A_DAEMON, source])
+    try:
+        assert wait_until(lambda: bool(workers_of(daemon.pid)))
+        yield daemon, workers_of(daemon.pid)[0]
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def test_a_worker_ends_with_its_daemon() -> None:
+    with a_daemon("synthetic:320x240@50") as (daemon, worker):
+        time.sleep(1)  # it streams by now
+        assert alive(worker)
+        daemon.kill()
+        daemon.wait()
+        assert wait_until(lambda: not alive(worker), 2)
+
+
+def test_a_worker_ends_with_its_daemon_while_a_driver_call_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/camera"
+        with a_daemon(url) as (daemon, worker):
+            silent.accept()[0].close()  # the worker knocked
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(1000).startswith(b"OPTIONS")  # and now waits in FFmpeg
+                assert alive(worker)
+                daemon.kill()
+                daemon.wait()
+                assert wait_until(lambda: not alive(worker), 2)
+
+
+def test_a_worker_leaves_ctrl_c_to_its_daemon() -> None:
+    with running(DRAWN) as (camera, mailbox):
+        next_frame(mailbox)
+        worker = only_worker()
+        os.kill(worker, signal.SIGINT)
+        time.sleep(0.3)
+        mailbox.take()
+        assert next_frame(mailbox).sequence > 1
+        assert only_worker() == worker
+        assert camera.restarts[Failure.EXITED] == 0
+
+
+def test_no_password_on_the_command_line_nor_in_the_environment() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://admin:hunter2@127.0.0.1:{silent.getsockname()[1]}/camera"
+        with running(CaptureRequest(url)):
+            silent.accept()[0].close()
+            worker = only_worker()
+            assert b"hunter2" not in command_line(worker)
+            environment = Path(f"/proc/{worker}/environ").read_bytes()
+            assert b"hunter2" not in environment
+            assert b"MALLOC_ARENA_MAX=1\0" in environment
+
+
+def test_what_is_wanted_changes_the_size_of_the_pictures() -> None:
+    with running(CaptureRequest("synthetic:640x480@30"), wanted=224) as (_, mailbox):
+        assert next_frame(mailbox).pixels.shape == (240, 240, 3)
+        mailbox.want(128)
+        assert wait_until(lambda: next_frame(mailbox).pixels.shape == (160, 160, 3))
+        mailbox.want(480)
+        assert wait_until(lambda: next_frame(mailbox).pixels.shape == (480, 480, 3))
+
+
+def test_the_whole_picture_turned() -> None:
+    request = CaptureRequest("synthetic:640x480@30", rotate=90, square=False)
+    with running(request, wanted=120) as (_, mailbox):
+        assert next_frame(mailbox).pixels.shape == (160, 120, 3)
+
+
+def test_too_many_frames_are_skipped() -> None:
+    with running(CaptureRequest("synthetic:64x64@100", max_fps=20)) as (_, mailbox):
+        next_frame(mailbox)
+        assert wait_until(lambda: mailbox.captured >= 200)
+        assert mailbox.sequence + mailbox.skipped in range(
+            mailbox.captured - 3, mailbox.captured + 4
+        )
+        assert 3 <= mailbox.captured / mailbox.sequence <= 7
+
+
+class StillSource:
+    """Delivers the pictures it was given, then ends or fails."""
+
+    def __init__(self, pictures: list[Picture], failure: SourceError | None = None) -> None:
+        self.pictures = pictures
+        self.failure = failure
+        self.closed = False
+
+    def open(self) -> Granted:
+        return Granted(4, 4, 25.0, "still")
+
+    def read(self, wanted: int) -> Picture | None:
+        if self.pictures:
+            return self.pictures.pop(0)
+        if self.failure is not None:
+            raise self.failure
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def captured(source: StillSource, mailbox: Mailbox) -> list[Status]:
+    said: list[Status] = []
+    writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+    capture(CaptureRequest("x"), source, writer, said.append)
+    assert source.closed
+    return said
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox.create(16)
+    yield box
+    box.close()
+
+
+def test_times_are_put_in_order_and_that_is_said_once(mailbox: Mailbox) -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    later_ns = monotonic_ns() + 3_600_000_000_000
+    pictures = [Picture(pixels, later_ns, later_ns), Picture(pixels, later_ns, 5)]
+    said = captured(StillSource(pictures), mailbox)
+    frame = mailbox.take()
+    assert frame is not None
+    assert frame.captured_ns == frame.received_ns == 5
+    assert mailbox.broken == 0
+    assert [type(status) for status in said] == [Opened, Note, Ended]
+    assert isinstance(said[1], Note)
+    assert "in the future" in said[1].message
+
+
+def test_clamping() -> None:
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    assert clamped(Picture(pixels, 5, 7), 9) == (5, 7, 0)
+    assert clamped(Picture(pixels, 8, 7), 9) == (7, 7, 1)
+    assert clamped(Picture(pixels, 8, 12), 9) == (8, 9, 3)
+    assert clamped(Picture(pixels, -4, 7), 9) == (0, 7, 0)
+
+
+def test_a_failing_source_is_reported_and_closed(mailbox: Mailbox) -> None:
+    failure = SourceError(Failure.READ_FAILED, "unplugged", where="/dev/video0", fix="plug it in")
+    said = captured(StillSource([], failure), mailbox)
+    assert said[1:] == [Failed(Failure.READ_FAILED, "/dev/video0: unplugged; plug it in")]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("/dev/video0", SourceKind.V4L2),
+        ("/dev/v4l/by-id/usb-cam-index0", SourceKind.V4L2),
+        ("rtsp://camera/live", SourceKind.STREAM),
+        ("RTSPS://camera/live", SourceKind.STREAM),
+        ("http://camera/mjpg", SourceKind.MJPEG),
+        ("https://camera/mjpg", SourceKind.MJPEG),
+        ("synthetic", SourceKind.SYNTHETIC),
+        ("synthetic:640x480@30", SourceKind.SYNTHETIC),
+        ("/tmp", SourceKind.FOLDER),
+        ("clip.mp4", SourceKind.FILE),
+        ("gopher://camera", SourceKind.FILE),
+    ],
+)
+def test_what_a_source_string_means(source: str, kind: SourceKind) -> None:
+    assert kind_of(source) is kind
