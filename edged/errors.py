@@ -43,7 +43,7 @@ class InputError(EdgedError):
     exit_status = 2
 
 
-class InputErrors(InputError):
+class InputErrors(InputError):  # noqa: N818  (it is several of them)
     """Several things are wrong with one input; all are reported at once, one a line."""
 
     def __init__(self, errors: list[InputError]) -> None:

@@ -48,9 +48,9 @@ class Preprocessor:
         seen = centre(seen, self._crop_fraction)
         side = self._image.shape[1]
         height, width = seen.shape[:2]
-        rows = triangle(height, side) @ seen.reshape(height, -1).astype(np.float32)
+        rows = _product(triangle(height, side), seen.reshape(height, -1).astype(np.float32))
         turned = rows.reshape(side, width, 3).swapaxes(0, 1).reshape(width, -1)
-        both = (triangle(width, side) @ turned).reshape(side, side, 3).swapaxes(0, 1)
+        both = _product(triangle(width, side), turned).reshape(side, side, 3).swapaxes(0, 1)
         self._image[0] = np.clip(np.rint(both), 0, 255)
         return self._image
 
@@ -62,7 +62,14 @@ def triangle(length: int, side: int) -> NDArray[np.float32]:
     centres = (np.arange(side) + 0.5) * length / side
     distances = np.abs(np.arange(length) + 0.5 - centres[:, None])
     weights = np.maximum(0, 1 - distances / reach)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def _product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As fast as NumPy's, whose threads take ten times as long on a machine that is busy."""
+    product: NDArray[np.float32] = cv2.gemm(left, right, 1.0, None, 0.0)
+    return product
 
 
 def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

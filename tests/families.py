@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +40,5 @@ def _drawn() -> tuple[Family, dict[str, bytes], bytes]:
 
 def make_family(directory: Path) -> Family:
     """Two networks of two resolutions and six labels, with its golden picture, on disk."""
-    from dataclasses import replace
-
     family, models, golden = _drawn()
     return write_family(replace(family, directory=directory), models, golden)

@@ -54,3 +54,13 @@ def test_chatter_is_redacted() -> None:
     assert len(said) == 1
     assert "hunter2" not in said[0]
     assert "opening" in said[0]
+
+
+def test_what_only_repeats_itself_is_said_once() -> None:
+    said: list[str] = []
+    noise = Noise(said.append)
+    for n in range(100):
+        noise.line("no such device", (n + 1) * NOISE_EVERY_NS)
+    assert said == ["no such device"]
+    noise.line("something else", 101 * NOISE_EVERY_NS)
+    assert said[1] == "something else (and 99 lines before it)"

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.clips import write_clip
 from tests.e2e.daemon import RunningDaemon
+from tests.test_rtsp import serving
 
 SYNTHETIC = """
 model: imagenette
@@ -33,7 +35,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 def shared_memory() -> set[str]:
-    return set(os.listdir("/dev/shm"))
+    return {path.name for path in Path("/dev/shm").iterdir()}
 
 
 def test_results_flow_and_their_stages_add_up(tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_a_stream_that_comes_later_flows_beside_the_file_that_was_there(tmp_path
         status, body = daemon.get("/readyz")
         stream = json.loads(body)["cameras"]["stream"]
         assert (status, stream["state"], stream["ready"]) == (200, "backoff", True)
-        with rtsp_server(port):
+        with serving(port, "--password", "secret"):
             daemon.wait_for(lambda: any(r["camera"] == "stream" for r in daemon.results), 45)
             assert daemon.metric('edged_source_state{camera="stream",state="streaming"}') == 1
         _, metrics = daemon.get("/metrics")

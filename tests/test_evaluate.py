@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ def family(tmp_path: Path) -> Family:
     return make_family(tmp_path / "animals")
 
 
-def drawn_photos(root: Path, labels: tuple[str, ...], count: int = 60) -> Path:
+def drawn_photos(root: Path, labels: tuple[str, ...], count: int) -> Path:
     """Drawn pictures of many sizes, spread over the classes."""
     for number in range(count):
         picture = golden_picture(100 + number)[: 150 + number, : 200 + number]
@@ -42,6 +43,21 @@ def drawn_photos(root: Path, labels: tuple[str, ...], count: int = 60) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), picture[:, :, ::-1])
     return root
+
+
+def resampled(rows: NDArray[Any], side: int) -> NDArray[Any]:
+    """Rows under a triangle as wide as two steps, or two rows where there are fewer."""
+    step = len(rows) / side
+    made = []
+    for number in range(side):
+        weights = {
+            row: 1 - abs((row + 0.5) - (number + 0.5) * step) / max(step, 1)
+            for row in range(len(rows))
+        }
+        weights = {row: weight for row, weight in weights.items() if weight > 0}
+        total = sum(weights.values())
+        made.append(sum(rows[row] * (weight / total) for row, weight in weights.items()))
+    return np.array(made)
 
 
 def expected_places(family: Family, photos: Path, variant: Variant) -> list[int]:
@@ -56,7 +72,8 @@ def expected_places(family: Family, photos: Path, variant: Variant) -> list[int]
         kept = round(side * 0.875)
         edge = (side - kept) // 2
         seen = picture[top + edge :, left + edge :][:kept, :kept]
-        image = cv2.resize(seen, (variant.resolution,) * 2, interpolation=cv2.INTER_LINEAR)
+        image = resampled(resampled(seen, variant.resolution).swapaxes(0, 1), variant.resolution)
+        image = np.rint(image.swapaxes(0, 1)).astype(np.uint8)
         scores = session.run(None, {"image": image[np.newaxis]})[0][0]
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         places.append(order.index(family.labels.index(path.parent.name)))
@@ -74,18 +91,18 @@ class Counted(Photos):
 
 
 def test_every_variant_is_measured_as_defined(family: Family, tmp_path: Path) -> None:
-    source = drawn_photos(tmp_path / "photos", LABELS)
+    source = drawn_photos(tmp_path / "photos", LABELS, 24)
     photos = Counted(source, family)
     progress: list[int] = []
     found = evaluate(family, photos, family.variants(), OrtBackend(), progress=progress.append)
     assert [each.variant for each in found] == list(family.variants())
     assert photos.walks == 1  # however many variants
-    assert progress == list(range(1, 61))
+    assert progress == list(range(1, 25))
     for each in found:
         places = expected_places(family, source, each.variant)
-        top1, top5 = (sum(place < n for place in places) / 60 for n in (1, 5))
+        top1, top5 = (sum(place < n for place in places) / 24 for n in (1, 5))
         assert each == Evaluation(
-            each.variant, top1, top5, 60, standard_error(top1, 60), standard_error(top5, 60)
+            each.variant, top1, top5, 24, standard_error(top1, 24), standard_error(top5, 24)
         )
         assert 0 < each.top1 < 1
         assert each.top5 is not None
@@ -116,10 +133,11 @@ def test_broken_photos_count_nowhere(family: Family, tmp_path: Path) -> None:
 
 
 def test_only_broken_photos_are_an_error(family: Family, tmp_path: Path) -> None:
-    (tmp_path / "ant").mkdir()
+    folder = tmp_path / "photos" / "ant"
+    folder.mkdir(parents=True)
     for count in (1, 2):
-        (tmp_path / "ant" / f"{count}.jpg").write_bytes(b"\xff\xd8")
-        photos = Photos(tmp_path, replace(family, photo_folders={}))
+        (folder / f"{count}.jpg").write_bytes(b"\xff\xd8")
+        photos = Photos(folder.parent, family)
         with pytest.raises(InputError, match=r"1\.jpg: not a whole picture") as raised:
             evaluate(family, photos, family.variants(), OrtBackend())
         assert isinstance(raised.value, InputErrors) == (count == 2)
@@ -221,16 +239,21 @@ def test_resolutions_that_were_not_measured_have_no_figure(family: Family) -> No
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("file", "alpha", "side", "top1"),
-    [("0.25_128", 0.25, 128, 0.540), ("0.5_160", 0.5, 160, 0.729)],
+    [
+        ("mobilenet_v1_0.25_128_quant.tflite", 0.25, 128, 0.540),
+        ("mobilenet_v1_0.5_160_quant.tflite", 0.5, 160, 0.729),
+        ("mobilenet_v1_0.25_224.h5", 0.25, 224, 0.671),
+    ],
 )
 def test_official_weights_are_as_good_as_known(
     data: Path, tmp_path: Path, file: str, alpha: float, side: int, top1: float
 ) -> None:
-    """Known: the same photos through the same weights by other programs."""
+    """Known: the same photos through the same weights by other programs. They resample a little
+    otherwise, which moves a photo in a hundred; the wrong crop or colours move far more."""
     from edged.variants.importing import import_weights
 
     import_weights(
-        data / "weights" / f"mobilenet_v1_{file}_quant.tflite",
+        data / "weights" / file,
         None,
         alpha=alpha,
         resolutions=(side,),
@@ -242,10 +265,7 @@ def test_official_weights_are_as_good_as_known(
     photos = Photos(folder / "ilsvrc2012-val650.tar", family, folder / "ilsvrc2012-val650.csv")
     (found,) = evaluate(family, photos, family.variants(), OrtBackend())
     assert found.photos == 650
-    assert found.top1 == pytest.approx(top1, abs=0.005)
-    # Exchanged colours or another crop cost more than that: the figure proves the whole way.
-    whole = replace(family, input=InputContract(crop_fraction=1.0))
-    uncropped = Photos(folder / "ilsvrc2012-val650.tar", family, folder / "ilsvrc2012-val650.csv")
-    with pytest.raises(AssertionError):
-        (other,) = evaluate(whole, uncropped, family.variants(), OrtBackend())
-        assert other.top1 == pytest.approx(top1, abs=0.005)
+    assert found.top1 == pytest.approx(top1, abs=0.01)
+    uncropped = replace(family, input=InputContract(crop_fraction=1.0))
+    (whole,) = evaluate(uncropped, photos, family.variants(), OrtBackend())
+    assert whole.top1 < top1 - 0.01

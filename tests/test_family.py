@@ -232,7 +232,8 @@ def test_published_figures_rise_with_width_and_resolution() -> None:
     for side in sides:
         column = [published_top1(Variant(alpha, side)) for alpha in alphas]
         assert column == sorted(set(column))
-        assert 0 < column[0] and column[-1] < 1
+        assert column[0] > 0
+        assert column[-1] < 1
 
 
 # ------------------------------------------------------------------------------------ fingerprint
@@ -404,7 +405,7 @@ def test_a_full_disk_leaves_the_old_family_whole(family: Family, limit: int) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        with pytest.raises(EdgedError, match="cannot write the family.*is unchanged"):
+        with pytest.raises(EdgedError, match=r"cannot write the family.*is unchanged"):
             write_family(*changed)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -113,9 +113,9 @@ def test_a_delay_shows_as_age_and_then_frames_are_left_out(tmp_path: Path) -> No
 def test_a_clip_that_lies_on_its_side_is_put_upright(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=3, colour=(0, 200, 0))
     turn_clip(clip)
-    picture = Player(clip).pictures(1, wanted=240)[0].pixels
     if not hasattr(av.VideoFrame, "rotation"):
         pytest.skip("this PyAV does not tell how a clip is turned")
+    picture = Player(clip).pictures(1, wanted=240)[0].pixels
     assert picture.shape == (320, 240, 3)
     assert picture[10, -10].max() < 40  # the dark corner went from upper left to upper right
     assert picture[10, 10, 1] > 150

@@ -20,7 +20,6 @@ from edged.variants import network as builder
 from edged.variants.family import Network
 from tests.families import model
 
-
 CI_VARIABLES = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "ORT_TELEMETRY_DISABLED")
 
 
@@ -64,10 +63,10 @@ def test_a_session_has_the_threads_it_was_given_and_no_more() -> None:
     """The calling thread is one of them."""
     counts = []
     for threads in (1, 2, 4):
-        before = len(os.listdir("/proc/self/task"))
+        before = len(list(Path("/proc/self/task").iterdir()))
         runner = load(model(0.03), threads=threads)
         runner.run(picture(64))
-        counts.append(len(os.listdir("/proc/self/task")) - before)
+        counts.append(len(list(Path("/proc/self/task").iterdir())) - before)
         del runner
     assert counts == [0, 1, 3]
 
@@ -244,7 +243,12 @@ def test_a_missing_package_is_told_with_the_command(tmp_path: Path) -> None:
 
 def test_a_build_under_another_name_is_taken(tmp_path: Path) -> None:
     """Boards have an onnxruntime of their own, from a package of another name."""
-    before = "import importlib.metadata as m\ndef none(name): raise m.PackageNotFoundError(name)\nm.version = none"
+    before = """
+import importlib.metadata
+def none(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+importlib.metadata.version = none
+"""
     assert run_backend(tmp_path, before) == ""
 
 

@@ -171,9 +171,17 @@ def test_nothing_leaves_a_tar_but_pictures(tmp_path: Path) -> None:
             member = tarfile.TarInfo(f"ant/link{kind.decode()}.png")
             member.type, member.linkname = kind, str(secret)
             tar.addfile(member)
+        shadow = tarfile.TarInfo("ant/shadowed.png")
+        shadow.type, shadow.linkname = tarfile.SYMTYPE, str(secret)
+        tar.addfile(shadow)
+        shadow = tarfile.TarInfo("ant/shadowed.png")
+        shadow.size = len(FILES["set/ant/one.png"])
+        tar.addfile(shadow, io.BytesIO(FILES["set/ant/one.png"]))
     before = sorted(tmp_path.rglob("*"))
-    photos = list(Photos(path, FAMILY))
-    assert [Path(photo.name).name for photo in photos] == ["climbs.png", "absolute.png"]
+    photos = Photos(path, FAMILY)
+    names = ["climbs.png", "absolute.png", "shadowed.png"]
+    assert [Path(photo.name).name for photo in photos] == names
+    assert len(photos) == 3
     assert sorted(tmp_path.rglob("*")) == before
     assert not Path("/ant").exists()
 
@@ -295,7 +303,7 @@ def test_a_turned_photo_is_turned_back(orientation: int) -> None:
     segment = b"Exif\0\0" + tiff
     exif = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
     picture = decode(content[:2] + exif + content[2:], "x")
-    expected = TURNS[orientation](stored)  # type: ignore[no-untyped-call]
+    expected = TURNS[orientation](stored)
     assert picture.shape == expected.shape
     assert np.abs(picture.astype(int) - expected).mean() < 8
 

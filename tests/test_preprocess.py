@@ -25,13 +25,15 @@ def means(picture: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.flo
     """Of blocks of rows x columns: what shrinking by averaging is."""
     height, width = picture.shape[0] // rows, picture.shape[1] // columns
     blocks = picture.reshape(height, rows, width, columns, 3).astype(np.float64)
-    return blocks.mean(axis=(1, 3))
+    averages: NDArray[np.float64] = blocks.mean(axis=(1, 3))
+    return averages
 
 
 def test_a_wide_picture_is_cropped_to_its_middle_and_averaged() -> None:
     picture = noise(480, 720)
     image = Preprocessor(CROP, 160)(picture)
-    assert (image.shape, image.dtype) == ((1, 160, 160, 3), np.uint8)
+    assert image.shape == (1, 160, 160, 3)
+    assert image.dtype == np.uint8
     assert np.abs(image[0] - means(picture[:, 120:600], 3, 3)).max() <= 0.5 + 1e-6
 
 
@@ -138,7 +140,8 @@ def test_any_picture_of_any_size(
     picture = noise(height, width)
     preprocess = Preprocessor(InputContract(fit, fraction), side)
     image = preprocess.photo(picture) if photo else preprocess(picture)
-    assert (image.shape, image.dtype) == ((1, side, side, 3), np.uint8)
+    assert image.shape == (1, side, side, 3)
+    assert image.dtype == np.uint8
     flat = picture.reshape(-1, 3)
     assert (image.min(axis=(0, 1, 2)) >= flat.min(axis=0)).all()
     assert (image.max(axis=(0, 1, 2)) <= flat.max(axis=0)).all()

@@ -6,7 +6,9 @@ from edged.control.profile import Candidate, ladder, quantile, timed
 from edged.variants.variant import Variant
 
 
-def candidate(alpha: float, resolution: int, top1: float, p50: float, p95: float, threads: int = 1):
+def candidate(
+    alpha: float, resolution: int, top1: float, p50: float, p95: float, threads: int = 1
+) -> Candidate:
     return Candidate(Variant(alpha, resolution), threads, top1, p50, p95)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edged.capture import CaptureRequest, Failure, SourceError
 from edged.capture.supervisor import CameraState, Patience
 from edged.capture.v4l2 import Capability, V4l2Source, fourcc_name, open_error, stamp_ns, to_rgb
-from tests.camera_rig import Notes, running, wait_until
+from tests.camera_rig import FakeTime, Notes, running, wait_until
 from tests.test_jpeg import encoded
 
 WIDTH, HEIGHT = 16, 8
@@ -153,47 +153,86 @@ def test_a_camera_that_is_absent_is_a_state() -> None:
 
 
 class DeviceOnPaper:
-    """OpenCV's capture object, as far as the source uses it."""
+    """OpenCV's capture object, as far as the source uses it, with frames every 33 ms."""
 
-    def __init__(self, frames: int) -> None:
+    def __init__(self, time: FakeTime, frames: int, jpeg: bytes) -> None:
+        self.time = time
         self.frames = frames
-        self.raw = np.frombuffer(encoded(64, 64)[:-2], np.uint8)[None]
+        self.jpeg = jpeg
+        self.buffers: list[int] = []
+        self.stamp_ns = self.next_ns = time.now_ns
 
     def grab(self) -> bool:
+        if self.frames == 0:
+            return False
         self.frames -= 1
-        return self.frames >= 0
+        while self.next_ns <= self.time.now_ns:  # what the driver did meanwhile
+            if len(self.buffers) < 2:
+                self.buffers.append(self.next_ns)
+            self.next_ns += 33_000_000
+        if not self.buffers:
+            self.time.now_ns = self.next_ns
+            self.buffers.append(self.next_ns)
+            self.next_ns += 33_000_000
+        self.stamp_ns = self.buffers.pop(0)
+        return True
 
     def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
-        return True, self.raw
+        return True, np.frombuffer(self.jpeg, np.uint8)[None]
 
     def get(self, _: int) -> float:
-        return 0.0
+        return self.stamp_ns / 1e6
 
     def release(self) -> None:
         pass
 
 
-def with_device(frames: int) -> tuple[V4l2Source, Notes, list[float]]:
-    notes, slept = Notes(), list[float]()
-    source = V4l2Source(CaptureRequest("/dev/video9"), notes.intake, sleep=slept.append)
-    source._capture, source._format = DeviceOnPaper(frames), "MJPG"
+def with_device(jpeg: bytes, frames: int = 1000) -> tuple[V4l2Source, Notes, FakeTime]:
+    notes, time = Notes(), FakeTime()
+    request = CaptureRequest("/dev/video9")
+    source = V4l2Source(request, notes.intake, clock=time.clock, sleep=time.sleep)
+    source._capture, source._format = DeviceOnPaper(time, frames, jpeg), "MJPG"
     source._width = source._height = 64
-    return source, notes, slept
+    source._interval_ns = 33_000_000
+    return source, notes, time
 
 
 def test_a_dead_device_is_no_busy_loop() -> None:
-    source, _, slept = with_device(frames=0)
+    source, _, time = with_device(b"", frames=0)
+    begun_ns = time.now_ns
     with pytest.raises(SourceError, match="gives no frames") as caught:
         source.read(0)
     assert caught.value.reason is Failure.READ_FAILED
-    assert 0.01 <= sum(slept) < 1
+    assert 10_000_000 < time.now_ns - begun_ns < 1_000_000_000
 
 
 def test_a_device_that_gives_only_broken_pictures_is_given_up() -> None:
-    source, notes, _ = with_device(frames=1000)
+    source, notes, _ = with_device(encoded(64, 64)[:-2])
     with pytest.raises(SourceError, match="50 broken pictures"):
         source.read(0)
     assert notes.counts.broken == notes.counts.captured == 50
+
+
+@pytest.mark.parametrize("busy_seconds", [0.0, 0.02, 0.1, 0.5])
+def test_frames_that_waited_in_the_driver_s_buffers_are_let_go(busy_seconds: float) -> None:
+    source, notes, time = with_device(encoded(64, 64))
+    for _ in range(20):
+        picture = source.read(0)
+        assert picture is not None
+        assert picture.received_ns - picture.captured_ns <= 33_000_000
+        time.sleep(busy_seconds)  # decoding takes its time
+    counts = notes.counts
+    assert counts.captured == 20 + counts.overwritten
+    assert (counts.overwritten > 0) == (busy_seconds > 0.033)
+
+
+def test_a_driver_that_is_always_late_loses_nothing() -> None:
+    source, notes, time = with_device(encoded(64, 64))
+    source._interval_ns = 0  # every frame is older than that
+    for _ in range(20):
+        assert source.read(0) is not None
+        time.sleep(0.01)
+    assert notes.counts.overwritten <= 1
 
 
 @pytest.mark.skipif(

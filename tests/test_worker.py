@@ -15,13 +15,13 @@ import pytest
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.mailbox import Mailbox, MailboxWriter
-from edged.capture.sources import SourceKind, kind_of
+from edged.capture.sources import CLASSES, SourceKind, kind_of, make_source
 from edged.capture.status import Ended, Failed, Note, Opened, Status
 from edged.capture.supervisor import Camera, CameraState, Patience
 from edged.capture.worker import capture, clamped
 from edged.clock import monotonic_ns
 from edged.frame import Frame
-from tests.camera_rig import next_frame, running, wait_until
+from tests.camera_rig import Notes, next_frame, running, wait_until
 
 DRAWN = CaptureRequest("synthetic:320x240@50")
 
@@ -268,3 +268,18 @@ def test_a_failing_source_is_reported_and_closed(mailbox: Mailbox) -> None:
 )
 def test_what_a_source_string_means(source: str, kind: SourceKind) -> None:
     assert kind_of(source) is kind
+
+
+@pytest.mark.parametrize("kind", SourceKind)
+def test_every_kind_has_its_class(kind: SourceKind) -> None:
+    source = {
+        SourceKind.V4L2: "/dev/video0",
+        SourceKind.STREAM: "rtsp://camera/live",
+        SourceKind.MJPEG: "http://camera/mjpg",
+        SourceKind.SYNTHETIC: "synthetic",
+        SourceKind.FOLDER: "/tmp",
+        SourceKind.FILE: "clip.mp4",
+    }[kind]
+    made = make_source(CaptureRequest(source), Notes().intake)
+    assert (type(made).__module__, type(made).__name__) == CLASSES[kind]
+    made.close()  # harmless before it was opened

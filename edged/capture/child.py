@@ -20,10 +20,14 @@ LINE_BYTES = 4096
 NOISE_BURST = 5
 NOISE_EVERY_NS = 10_000_000_000
 _KILL_SECONDS = 1.0
-
-
-_SMALL = {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
-"""One heap and one thread: a capture process should be small, and leave the cores to inference."""
+_ENVIRONMENT = {
+    # One heap and one thread: it should be small, and leave the cores to inference.
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    # At each try it would warn of a camera that is away; the sources say so in better words.
+    "OPENCV_LOG_LEVEL": "ERROR",
+}
 
 
 def start_worker(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
@@ -35,7 +39,7 @@ def start_worker(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         bufsize=0,
         pass_fds=(memfd, wake_fd),
-        env={**os.environ, **_SMALL},
+        env={**os.environ, **_ENVIRONMENT},
     )
 
 
@@ -124,23 +128,28 @@ class Child:
 
 
 class Noise:
-    """Lets a few lines of a library's chatter through, redacted, and counts the rest."""
+    """Lets a few lines of a library's chatter through, redacted, and counts the rest.
+
+    A line that only repeats the one before is among the rest, however long after it comes.
+    """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
         self._allowance = NOISE_BURST
         self._refilled_ns = 0
         self._suppressed = 0
+        self._latest = ""
 
     def line(self, text: str, now_ns: int) -> None:
         earned = (now_ns - self._refilled_ns) // NOISE_EVERY_NS
         if earned > 0:
             self._allowance = min(NOISE_BURST, self._allowance + earned)
             self._refilled_ns = now_ns
-        if self._allowance == 0:
+        if self._allowance == 0 or text == self._latest:
             self._suppressed += 1
             return
         self._allowance -= 1
+        self._latest = text
         suppressed, self._suppressed = self._suppressed, 0
         hidden = f" (and {suppressed} lines before it)" if suppressed else ""
         self._log(redact(text) + hidden)

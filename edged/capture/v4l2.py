@@ -35,6 +35,9 @@ FAILED_PAUSE_SECONDS = 0.02
 OLDEST_STAMP_NS = 10_000_000_000
 """Buffer stamps from another clock, or none at all, are further from the present than this."""
 _BUFFERS = 2
+_PREFERRED = ("MJPG", "YUYV")
+_WAITED_NS = 1_000_000
+"""A frame that had to be waited for this long was not standing in a buffer."""
 
 _QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), linux/videodev2.h
 _CAPABILITY = struct.Struct("=16s32s32sIII12x")
@@ -100,6 +103,7 @@ class V4l2Source:
         self._sleep = sleep
         self._capture: Any = None
         self._grabbed = False
+        self._interval_ns = OLDEST_STAMP_NS
         self._broken_in_a_row = 0
 
     def open(self) -> Granted:
@@ -117,12 +121,7 @@ class V4l2Source:
 
     def read(self, wanted: int) -> Picture | None:
         while True:
-            if not self._grabbed:
-                self._grab()
-            self._grabbed = False
-            received_ns = self._clock()
-            self._intake.captured()
-            captured_ns = stamp_ns(self._capture.get(cv2.CAP_PROP_POS_MSEC), received_ns)
+            captured_ns, received_ns = self._newest()
             if not self._intake.admits(captured_ns):
                 continue
             taken, raw = self._capture.retrieve()
@@ -163,7 +162,10 @@ class V4l2Source:
 
     def _negotiate(self, capture: Any) -> Granted:
         wish = self._request
-        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        for name in _PREFERRED:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*name))
+            if fourcc_name(int(capture.get(cv2.CAP_PROP_FOURCC))) == name:
+                break
         if wish.size is not None:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, wish.size[0])
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wish.size[1])
@@ -174,6 +176,7 @@ class V4l2Source:
         self._width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         self._height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         fps = float(capture.get(cv2.CAP_PROP_FPS))
+        self._interval_ns = round(1e9 / fps) if fps > 0 else OLDEST_STAMP_NS
         granted = Granted(self._width, self._height, fps if fps > 0 else None, self._format)
         if self._format in _COMPRESSED or self._format in _PLAIN:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
@@ -182,6 +185,26 @@ class V4l2Source:
         if wish.size not in (None, (self._width, self._height)) or wish.fps not in (None, fps):
             self._intake.note(f"{self._path} gives {granted} instead of what was asked for")
         return granted
+
+    def _newest(self) -> tuple[int, int]:
+        """(captured_ns, received_ns) of the frame that can be retrieved now.
+
+        When decoding takes longer than a frame, what the driver filled its buffers with meanwhile
+        is old: it is let go for the frame that comes next.
+        """
+        for left in reversed(range(_BUFFERS + 1)):
+            begun_ns = self._clock()
+            if not self._grabbed:
+                self._grab()
+            self._grabbed = False
+            received_ns = self._clock()
+            self._intake.captured()
+            captured_ns = stamp_ns(self._capture.get(cv2.CAP_PROP_POS_MSEC), received_ns)
+            waited = received_ns - begun_ns > _WAITED_NS
+            if left == 0 or waited or received_ns - captured_ns <= self._interval_ns:
+                break
+            self._intake.overwritten()
+        return captured_ns, received_ns
 
     def _grab(self) -> None:
         for _ in range(FAILED_IN_A_ROW):

@@ -21,10 +21,9 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from edged.control.trace import FullTrace, TracedVariant, TracedFrame, write_full_trace
+from edged.control.trace import TracedFrame
 from edged.variants.mobilenet import Architecture
 from edged.variants.network import INPUT_NAME, OUTPUT_NAME, build_network, random_weights
-from edged.variants.variant import Variant
 
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
 RESOLUTIONS = (224, 192, 160, 128)

@@ -1,4 +1,4 @@
-"""A real daemon as a process of its own, for the tests: what it prints, serves and leaves behind."""
+"""A real daemon as a process of its own: what it prints, serves and leaves behind."""
 
 from __future__ import annotations
 

@@ -1,0 +1,48 @@
+"""Keeps the promised share of results on time over the long run, whatever the distribution.
+
+Predictions err. So every camera keeps an account of its misses: each one above the promised share
+raises the price of a miss, each result on time lowers it, and the selector weighs accuracy against
+that price. It is the dual ascent of "as accurate as possible, subject to the share", and the same
+feedback as adaptive conformal inference (arXiv 2106.00170), which moves a quantile instead: while
+the account is bounded, the share of misses cannot stay above the promised one.
+
+Knows nothing of variants and predictions: it only counts.
+"""
+
+from __future__ import annotations
+
+CREDIT_FRAMES = 400.0
+"""So many frames' worth of misses may be saved up while all goes well, and be spent on a rough
+patch before the price rises."""
+UNIT_FRAMES = 600.0
+"""Misses owed, in frames' worth, at which a miss costs as much again as a right answer and more."""
+MOST_FRAMES = 1800.0
+"""Debt is forgotten above this, so that after a time in which nothing could be done (a device that
+cannot run even the cheapest variant in time) the camera recovers within a minute or two."""
+
+
+class OnTimeShare:
+    """One camera's account. target: the share of frames whose result must be on time."""
+
+    __slots__ = ("_allowed", "_owed", "price")
+
+    def __init__(self, target: float, owed: float = 0.0) -> None:
+        self._allowed = 1 - target
+        self._owed = owed
+        self._set_price()
+
+    @property
+    def owed(self) -> float:
+        """Misses above the allowed ones; below zero: saved. All there is to know of the past."""
+        return self._owed
+
+    def observe(self, on_time: bool) -> None:
+        """Count a result, or a frame that was dropped because its budget was spent: a miss."""
+        owed = self._owed - self._allowed if on_time else self._owed + (1 - self._allowed)
+        self._owed = min(max(owed, -CREDIT_FRAMES * self._allowed), MOST_FRAMES * self._allowed)
+        self._set_price()
+
+    def _set_price(self) -> None:
+        debt = max(0.0, self._owed / (UNIT_FRAMES * self._allowed))
+        self.price = debt * (1 + debt)
+        """What a miss costs beyond the answer that is lost, in answers."""

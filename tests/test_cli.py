@@ -1,0 +1,144 @@
+"""The commands as a user types them: output, exit status, one clear message for a mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edged import __version__
+from edged.cli import main
+from tests.families import ALPHAS, LABELS, RESOLUTIONS, make_family
+from tests.test_evaluate import drawn_photos
+
+COMMANDS = [
+    ["run"],
+    ["demo"],
+    ["check"],
+    ["schema"],
+    ["bench"],
+    *(["models", verb] for verb in ("cost", "import", "list", "evaluate", "verify")),
+]
+
+Capture = pytest.CaptureFixture[str]
+
+
+def edged(*arguments: str) -> int:
+    """In this process: much quicker than a new one, and the same code."""
+    return main(arguments)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_help_has_an_example(command: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        edged(*command, "--help")
+    assert ended.value.code == 0
+    assert f"example:\n  edged {' '.join(command)}" in capsys.readouterr().out
+
+
+def test_version(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        edged("--version")
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"edged {__version__}\n")
+
+
+def test_bad_usage_exits_2(capsys: Capture) -> None:
+    for arguments in ([], ["fly"], ["demo", "--frames", "0"], ["demo", "--budget", "nan"]):
+        with pytest.raises(SystemExit) as ended:
+            edged(*arguments)
+        assert ended.value.code == 2
+    assert "must be above 0" in capsys.readouterr().err
+
+
+def test_cost_shows_the_published_figures_beside_ours(capsys: Capture) -> None:
+    assert edged("models", "cost", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 9
+    for row in rows:
+        published = row["published_multiply_adds_millions"]
+        assert row["multiply_adds_millions"] == pytest.approx(published, rel=0.01)
+    assert edged("models", "cost") == 0
+    assert "4867" in capsys.readouterr().out
+
+
+def test_cost_of_one_architecture(capsys: Capture) -> None:
+    arguments = ["--alpha", "0.5", "--resolution", "160", "--classes", "10", "--json"]
+    assert edged("models", "cost", *arguments) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["alpha"], row["resolution"]) == (0.5, 160)
+    assert row["parameters_millions"] < 1
+
+
+def test_the_shipped_family_is_listed_and_whole(capsys: Capture) -> None:
+    assert edged("models", "list") == 0
+    assert "imagenette" in capsys.readouterr().out.split()
+    assert edged("models", "list", "imagenette") == 0
+    assert "mobilenet_v1_0.25_128" in capsys.readouterr().out
+    assert edged("models", "verify", "imagenette") == 0
+
+
+def test_bench_names_every_variant_and_the_frontier(tmp_path: Path, capsys: Capture) -> None:
+    family = make_family(tmp_path / "animals")
+    arguments = ["--model", str(family.directory), "--runs", "5", "--threads", "1", "2"]
+    assert edged("bench", *arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["variants"]) == len(ALPHAS) * len(RESOLUTIONS) * 2
+    assert any(row["on_frontier"] for row in found["variants"])
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in found["variants"])
+    assert edged("bench", *arguments) == 0
+    assert "Pareto frontier" in capsys.readouterr().out
+
+
+def test_evaluate_prints_and_records(tmp_path: Path, capsys: Capture) -> None:
+    family = make_family(tmp_path / "animals")
+    photos = drawn_photos(tmp_path / "photos", LABELS, count=12)
+    arguments = [str(family.directory), "--photos", str(photos)]
+    assert edged("models", "evaluate", *arguments, "--json", "--record", "drawings") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["variant"] for row in rows} == {each.name for each in family.variants()}
+    assert all(row["photos"] == 12 for row in rows)
+    assert edged("models", "list", str(family.directory)) == 0
+    assert "12 photos of drawings" in capsys.readouterr().out
+
+
+def test_verify_finds_a_flipped_byte_in_any_file(tmp_path: Path, capsys: Capture) -> None:
+    family = make_family(tmp_path / "animals")
+    for path in sorted(family.directory.iterdir()):
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        assert edged("models", "verify", str(family.directory)) == 2, path.name
+        assert str(family.directory) in capsys.readouterr().err
+        path.write_bytes(whole)
+    assert edged("models", "verify", str(family.directory)) == 0
+
+
+def test_check_says_valid_or_everything_that_is_wrong(tmp_path: Path, capsys: Capture) -> None:
+    config = tmp_path / "edged.yaml"
+    config.write_text("cameras: {door: {source: /dev/video9}}\n")
+    assert edged("check", str(config)) == 0
+    said = capsys.readouterr()
+    assert "valid" in said.out
+    assert "/dev/video9" in said.err
+    config.write_text("cameras: {door: {source: synthetic, fbs: 3}}\nbudget: 4\n")
+    assert edged("check", str(config)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [f"{config}:1", f"{config}:2"]
+
+
+def test_an_absent_family_is_one_message(tmp_path: Path, capsys: Capture) -> None:
+    assert edged("models", "verify", str(tmp_path / "nowhere")) == 2
+    said = capsys.readouterr().err
+    assert "nowhere" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edged schema | head -n 1",
+        shell=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("{\n", "")
