@@ -166,7 +166,7 @@ class Daemon:
 
     def _main_loop(self) -> None:
         begun_ns = self._clock()
-        ready = profiled = False
+        ready = hopeless_told = profiled = False
         while not self._stop.wait(TICK_SECONDS):
             now_ns = self._clock()
             limit = self._duration_seconds
@@ -179,21 +179,18 @@ class Daemon:
             if not ready and any(camera.ready for camera in self._camera_health()):
                 ready = True
                 self._notifier.ready()
+            if not hopeless_told:
+                hopeless_told = self._report_hopeless_budgets()
             if not profiled:
                 profiled = self._report_profile()
             self._notifier.status(self.summary())
 
-    def _report_profile(self) -> bool:
-        """Say once what the measuring found; False while it is not finished."""
+    def _report_hopeless_budgets(self) -> bool:
+        """Say once which budgets even the cheapest variant breaks; False until it is measured."""
         assert self._pipeline is not None
-        if not self._pipeline.profiler.complete:
+        if not self._pipeline.profiler.ladder:
             return False
-        ladder = self._pipeline.profiler.ladder
-        log.info(
-            "measured, most accurate first: %s",
-            ", ".join(f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms" for each in ladder),
-        )
-        cheapest = min(ladder, key=lambda candidate: candidate.p50_ms)
+        cheapest = min(self._pipeline.profiler.ladder, key=lambda candidate: candidate.p50_ms)
         for camera in self._config.cameras:
             if cheapest.p50_ms > camera.latency_budget_ms:
                 log.warning(
@@ -201,6 +198,20 @@ class Daemon:
                     "cheapest, %s, takes %.1f ms: it runs, and its misses are counted",
                     *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
                 )
+        return True
+
+    def _report_profile(self) -> bool:
+        """Say once what the measuring found; False while it is not finished."""
+        assert self._pipeline is not None
+        if not self._pipeline.profiler.complete:
+            return False
+        log.info(
+            "measured, most accurate first: %s",
+            ", ".join(
+                f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms"
+                for each in self._pipeline.profiler.ladder
+            ),
+        )
         return True
 
     def _loops(self) -> dict[str, int]:

@@ -53,7 +53,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a frame became. `captured_unix_ns` is wall time, for people: nothing computes with it."""
+    """What a frame became. `captured_unix_ns` is wall time: nothing computes with it."""
 
     camera: str
     sequence: int

@@ -65,6 +65,8 @@ class Lane:
     last_ready_ns: int = 0
     last_sequence: int = 0
     interval_ns: int = 0
+    age_ms: float = 0.0
+    """Of the newest frame, when it came into the mailbox."""
 
     def take(self) -> None:
         """Look into the mailbox; a newer frame replaces the one that waits."""
@@ -75,6 +77,7 @@ class Lane:
             passed = max(1, frame.sequence - self.last_sequence)
             self.interval_ns = (frame.ready_ns - self.last_ready_ns) // passed
         self.last_ready_ns, self.last_sequence = frame.ready_ns, frame.sequence
+        self.age_ms = (frame.ready_ns - frame.captured_ns) / 1e6
         if self.waiting is None:
             patience_ns = int(self.budget_ms * 1e6)
             if self.interval_ns:
@@ -227,7 +230,7 @@ class Pipeline:
         if gap_ms < -NO_FRAME_SOON_MS:
             gap_ms = NO_FRAME_SOON_MS  # the cameras that delivered are silent
         cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
-        spare_ms = min(lane.budget_ms for lane in self.lanes) / 2 - cheapest_ms
+        spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
         return self.profiler.use_gap(gap_ms, gap_ms + max(0.0, spare_ms), self._measure)
 
     def _measure(self, variant: Variant, threads: int) -> float:

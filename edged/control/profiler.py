@@ -77,7 +77,7 @@ class Profiler:
             return max(counted)
         known = max(self._measured, key=lambda candidate: self._costs[candidate.variant])
         growth = self._costs[variant] / self._costs[known.variant]
-        return known.p95_ms * max(1.0, growth)
+        return known.p50_ms * max(1.0, growth)
 
     def _run_once(self, measure: Measure) -> None:
         variant, threads = self._waiting[0]

@@ -20,8 +20,8 @@ class CameraHealth:
 
     @property
     def ready(self) -> bool:
-        """It has produced a result, or it is known to be down."""
-        return self.has_result or self.state in DOWN_STATES
+        """It has produced a result, or it is known to be down: also while it is tried once more."""
+        return self.has_result or self.state in DOWN_STATES or self.last_error is not None
 
 
 @dataclass(frozen=True, slots=True)
