@@ -202,7 +202,8 @@ def test_a_stream_that_comes_later_flows_beside_the_file_that_was_there(tmp_path
         assert stream["state"] in ("backoff", "starting")  # the latter while it is tried again
         with serving(port, "--password", "secret"):
             daemon.wait_for(lambda: any(r["camera"] == "stream" for r in daemon.results), 45)
-            assert daemon.metric('edged_source_state{camera="stream",state="streaming"}') == 1
+            up = 'edged_source_state{camera="stream",state="streaming"}'
+            daemon.wait_for(lambda: daemon.metric(up) == 1)
         _, metrics = daemon.get("/metrics")
         daemon.stop()
     assert "secret" not in daemon.text + body + metrics

@@ -137,12 +137,14 @@ def model_card(
     recipes = "\n".join(map(_recipe_row, runs))
     return f"""# {family.name}
 
-MobileNet v1 (arXiv 1704.04861) for {len(family.labels)} classes: {", ".join(family.labels)}.
+MobileNet v1 (arXiv 1704.04861), {len(family.labels)} classes:
+{", ".join(family.labels)}.
 
 ## Accuracy
 
-On {source}, none of which any network was trained on, through ONNX Runtime with the files of this
-folder; crop fraction {family.input.crop_fraction}. ± is the standard error.
+Measured on {source}.
+No network was trained on any of them. Through ONNX Runtime with this folder's files; of each photo
+the middle {family.input.crop_fraction:.4g} of its centre square, bilinear. ± is the standard error.
 
 | variant | file | top-1 | right |
 |---|---|---|---|
