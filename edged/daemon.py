@@ -137,7 +137,7 @@ class Daemon:
             clock=self._clock,
             finished=self._all_ended,
         )
-        metrics.slowdown = lambda: pipeline.slowdown.ratio
+        metrics.slowdown = lambda: pipeline.controller.slowdown.ratio
         log.info(
             "edged %s: family %s, %d variants, %s %s (%s)",
             *(__version__, family.name, len(allowed), backend.name, backend.version, why),

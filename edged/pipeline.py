@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from edged.clock import Clock, monotonic_ns, unix_ns_of
-from edged.control.selector import Decision, choose
+from edged.control.controller import CameraSettings, Controller
+from edged.control.selector import Decision
 from edged.control.slowdown import Slowdown
 from edged.frame import Frame, Result, Score, Stages
 
@@ -57,7 +58,8 @@ class Lane:
     """When the lane wants to be served: the deadline of the oldest frame that came since the last
     result, which newer frames do not move; or, with a budget of many frames, FRAMES_TO_WAIT
     later, so that a camera with a tight budget cannot starve one with a loose one."""
-    previous: Candidate | None = None
+    variant: Candidate | None = None
+    """What ran last."""
     results: int = 0
     late: int = 0
     stale: int = 0
@@ -123,9 +125,15 @@ class Pipeline:
     finished: Callable[[], bool] = lambda: False
     """True when no camera will ever deliver again."""
 
-    slowdown: Slowdown = field(default_factory=Slowdown)
+    controller: Controller = field(init=False)
     progress_ns: int = 0
     _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.controller = Controller(
+            {lane.camera: CameraSettings(lane.budget_ms, lane.on_time) for lane in self.lanes},
+            Slowdown(self.loaded.threads),
+        )
 
     @property
     def results(self) -> int:
@@ -167,16 +175,10 @@ class Pipeline:
         slack_ms = lane.budget_ms - (taken_ns - frame.captured_ns) / 1e6
         if slack_ms <= 0:
             lane.stale += 1
+            self.controller.dropped(lane.camera)
             self.observer.stale(lane.camera)
             return
-        decision = choose(
-            self.profiler.ladder,
-            self.slowdown,
-            slack_ms=slack_ms,
-            budget_ms=lane.budget_ms,
-            target=lane.on_time,
-            previous=lane.previous,
-        )
+        decision = self.controller.decide(lane.camera, self.profiler.ladder, slack_ms)
         candidate = decision.candidate
         lane.mailbox.want(candidate.variant.resolution)
         scores, preprocessed_ns, inferred_ns = self.loaded.infer(
@@ -205,14 +207,15 @@ class Pipeline:
         for sink in self.sinks:
             sink.publish(result)
         self.observer.observe(result)
-        self.slowdown.observe(candidate, (published_ns - taken_ns) / 1e6)
+        service_ms = (published_ns - taken_ns) / 1e6
+        self.controller.observe(lane.camera, candidate, service_ms, result.on_time)
         self._note(lane, decision, result)
 
     def _note(self, lane: Lane, decision: Decision, result: Result) -> None:
         lane.results += 1
         lane.late += not result.on_time
         lane.by_variant[result.variant] = lane.by_variant.get(result.variant, 0) + 1
-        before, lane.previous = lane.previous, decision.candidate
+        before, lane.variant = lane.variant, decision.candidate
         if before is not None and before is not decision.candidate:
             self.observer.switched(lane.camera, decision.reason.value)
 

@@ -22,6 +22,8 @@ LABELS = ("dark", "light")
 class Device:
     """Stands in for the loaded family: each variant takes its time; scores tell the brightness."""
 
+    threads = (1,)
+
     def __init__(self, small_ms: float = 1.0, large_ms: float = 12.0) -> None:
         self.times_ms = {SMALL: small_ms, LARGE: large_ms}
 

@@ -1,13 +1,16 @@
 """Which variant runs on this frame: a pure function of the ladder, the estimate and the slack.
 
-Among the variants whose chance of being on time reaches the target, the one with the highest
-expected accuracy of what arrives in time (top-1 times that chance); the cheapest where none does.
-Allowed misses are not spent for their own sake: a late result costs a whole answer, a step down
-the ladder a point or two. No clock and no I/O here, so a recorded run replays to the same choices.
+The one with the highest expected accuracy of what arrives in time: (top-1 + price) x chance of
+being on time. The price is zero while the camera keeps its promise; when it misses more than it
+may, the price rises until the promise is kept (share.py), which in the end leaves the variant that
+is the likeliest to be on time, the cheapest. Allowed misses are not spent for their own sake: a
+late result costs a whole answer, a step down the ladder a point or two. No clock and no I/O here,
+so a recorded run replays to the same choices.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,7 +18,7 @@ from typing import Protocol
 
 from edged.control.profile import Candidate
 
-HOLD_TOP1 = 0.004
+HOLD = 0.001
 """A gain in expected top-1 below this is not worth a change that people see flicker."""
 
 
@@ -26,12 +29,15 @@ class Reason(str, Enum):
     BUDGET = "budget"  # the next better one is too slow for the budget even undisturbed
     FRAME_AGE = "frame_age"  # it would fit the budget, but the frame came old
     SLOWDOWN = "slowdown"  # it would fit, but the device is slower than its profile
+    LIMIT = "limit"  # it would run longer than the frame rate or the temperature allows
     HOLD = "hold"  # a change would gain too little
-    NONE_FITS = "none_fits"  # not even the cheapest is likely to make it
+    NONE_FITS = "none_fits"  # none is as likely to be on time as was asked
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """predicted_ms: expected service time. chance: probability of being on time."""
+
     candidate: Candidate
     predicted_ms: float
     chance: float
@@ -39,10 +45,20 @@ class Decision:
 
 
 class Outlook(Protocol):
+    """What the present load makes of a run (slowdown.py)."""
+
     @property
     def ratio(self) -> float: ...
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float: ...
+
+
+def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
+    """The ladder without what is less accurate than the configuration's min_top1.
+
+    Rather late than worse; the most accurate is always left.
+    """
+    return [candidate for candidate in ladder if candidate.top1 >= min_top1] or ladder[:1]
 
 
 def choose(
@@ -52,51 +68,59 @@ def choose(
     slack_ms: float,
     budget_ms: float,
     target: float,
+    price: float = 0.0,
     previous: Candidate | None = None,
+    limit_ms: float = math.inf,
 ) -> Decision:
     """Decide for one frame. `ladder` is the Pareto frontier, most accurate first, not empty.
 
-    slack_ms: what is left of budget_ms. target: share of results that must be on time.
-    previous: what ran on this camera's last frame.
+    slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
+    decides what the reason is, the price is what enforces it. price: of a miss, in answers.
+    previous: what ran on this camera's last frame. limit_ms: what is expected to run longer is
+    left out as long as something cheaper is there.
     """
-    best: Candidate | None = None
+    longest_ms = limit_ms / outlook.ratio
+    best, best_position = None, 0
     best_chance = best_value = held_chance = 0.0
-    for candidate in ladder:
-        if candidate.top1 <= best_value:
+    for position, candidate in enumerate(ladder):
+        worth = candidate.top1 + price
+        if worth <= best_value:
             break  # what follows is less accurate even if it were certain
-        chance = outlook.chance(candidate, slack_ms)
-        if chance < target:
+        if candidate.p50_ms > longest_ms:
             continue
+        chance = outlook.chance(candidate, slack_ms)
         if candidate is previous:
             held_chance = chance
-        if candidate.top1 * chance > best_value:
-            best, best_chance, best_value = candidate, chance, candidate.top1 * chance
-    if best is None:
-        cheapest = min(ladder, key=lambda candidate: candidate.p50_ms)
-        predicted_ms = cheapest.p50_ms * outlook.ratio
-        return Decision(
-            cheapest, predicted_ms, outlook.chance(cheapest, slack_ms), Reason.NONE_FITS
-        )
-    if previous is not None and best is not previous:
-        if not held_chance and previous in ladder:
-            chance = outlook.chance(previous, slack_ms)
-            held_chance = chance if chance >= target else 0.0
-        if held_chance and best_value - previous.top1 * held_chance < HOLD_TOP1:
-            predicted_ms = previous.p50_ms * outlook.ratio
-            return Decision(previous, predicted_ms, held_chance, Reason.HOLD)
-    reason = _why_not_better(ladder, best, slack_ms, budget_ms)
+        if worth * chance > best_value:
+            best, best_position = candidate, position
+            best_chance, best_value = chance, worth * chance
+    if best is None:  # no time left, or nothing within the limit
+        best = min(ladder, key=lambda candidate: candidate.p50_ms)
+        chance = outlook.chance(best, slack_ms)
+        return Decision(best, best.p50_ms * outlook.ratio, chance, Reason.NONE_FITS)
+    reason = _why_not_better(ladder, best_position, slack_ms, budget_ms, longest_ms)
+    if previous is not None and previous is not best and previous.p50_ms <= longest_ms:
+        if not held_chance and any(candidate is previous for candidate in ladder):
+            held_chance = outlook.chance(previous, slack_ms)
+        if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
+            best, best_chance, reason = previous, held_chance, Reason.HOLD
+    if best_chance < target:
+        reason = Reason.NONE_FITS
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
 
 
 def _why_not_better(
-    ladder: Sequence[Candidate], chosen: Candidate, slack_ms: float, budget_ms: float
+    ladder: Sequence[Candidate],
+    position: int,
+    slack_ms: float,
+    budget_ms: float,
+    longest_ms: float,
 ) -> Reason:
-    position = ladder.index(chosen)
     if position == 0:
         return Reason.MOST_ACCURATE
-    better = ladder[position - 1]
-    if better.p95_ms > budget_ms:
+    better_ms = ladder[position - 1].p50_ms
+    if better_ms > longest_ms:
+        return Reason.LIMIT
+    if better_ms > budget_ms:
         return Reason.BUDGET
-    if better.p95_ms > slack_ms:
-        return Reason.FRAME_AGE
-    return Reason.SLOWDOWN
+    return Reason.FRAME_AGE if better_ms > slack_ms else Reason.SLOWDOWN

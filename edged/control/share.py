@@ -11,14 +11,16 @@ Knows nothing of variants and predictions: it only counts.
 
 from __future__ import annotations
 
-CREDIT_FRAMES = 400.0
+CREDIT_FRAMES = 200.0
 """So many frames' worth of misses may be saved up while all goes well, and be spent on a rough
 patch before the price rises."""
-UNIT_FRAMES = 600.0
-"""Misses owed, in frames' worth, at which a miss costs as much again as a right answer and more."""
-MOST_FRAMES = 1800.0
-"""Debt is forgotten above this, so that after a time in which nothing could be done (a device that
-cannot run even the cheapest variant in time) the camera recovers within a minute or two."""
+UNIT_FRAMES = 500.0
+"""Misses owed, in frames' worth, at which a miss begins to cost more than the answer it loses."""
+MOST_FRAMES = 1500.0
+"""Debt is forgiven above this, so that after a time in which nothing could be done (a device that
+cannot run even the cheapest variant in time) the camera recovers within a minute. Towards it the
+price grows without bound, and nothing but the chance of being on time counts any more."""
+HIGHEST_PRICE = 1e6
 
 
 class OnTimeShare:
@@ -43,6 +45,7 @@ class OnTimeShare:
         self._set_price()
 
     def _set_price(self) -> None:
-        debt = max(0.0, self._owed / (UNIT_FRAMES * self._allowed))
-        self.price = debt * (1 + debt)
         """What a miss costs beyond the answer that is lost, in answers."""
+        debt = max(0.0, self._owed / (UNIT_FRAMES * self._allowed))
+        room = 1 - debt * UNIT_FRAMES / MOST_FRAMES
+        self.price = debt / room if debt < HIGHEST_PRICE * room else HIGHEST_PRICE

@@ -1,111 +1,174 @@
 """How much slower than its profile the device is now, learnt from the runs that happen anyway.
 
 One factor is shared by all variants (observed / profiled, the xi of ALERT, arXiv 1911.00119), so
-that variants which are not running need no probing. A busy neighbour does two different things,
-and they are kept apart: it *scales* every run (shared caches, lower clocks), and it *pre-empts*
-some of them, which adds a scheduler slice of a few milliseconds, the likelier the longer the run.
-So a run is split into its bulk, a ratio to the profile, and, now and then, an interruption in
-milliseconds whose rate is counted per millisecond of run. One slow run is an interruption; several
-in a row are a new regime, and become the bulk.
+that variants which are not running need no probing. But a busy neighbour does not only stretch
+runs, it interrupts some of them, the likelier the longer they are. So what is estimated is two
+things at once: the level (how far every run is stretched) and the kind of load (how runs scatter
+and are interrupted, loads.py). It is the forward filter of a hidden Markov model: a probability
+for each pair of level and load, moved a little with every run, and, with a small chance,
+anywhere. One slow run is then most likely an interruption; several are a change of regime; and a
+calmer device is believed as soon as a few runs show it.
 
 Knows no clock, no budget and no camera: the same observations give the same answers.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections import deque
+import math
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.control.loads import LOADS, POINTS, STEP, duration_table, grid_position
 from edged.control.profile import Candidate
+from edged.errors import InputError
 
-BULK_RUNS = 48
-"""Ratios remembered: about two seconds of a camera, so that a calmer device is believed soon."""
-INTERRUPTION_DECAY = 0.98
-"""Per run: interruptions are remembered for some fifty runs, longer than the bulk for rarity."""
-INTERRUPTIONS_KEPT = 24
-REGIME_RUNS = 3
-"""So many interruptions in a row are not interruptions but a slower device."""
+LOWEST, HIGHEST = 0.4, 16.0
+"""Levels considered. Below 1: the profile was measured on a disturbed device."""
+CHANGE = 0.005
+"""Chance per run that everything is different: a change of regime every few seconds of a camera."""
+DRIFT = 0.01
+"""Chance per run that the level moves one step up, and down: clocks that follow the heat."""
+OTHER_LOAD = 0.005
+"""Chance per run that the load is of another kind while the level stays."""
+RARITY = 60.0
+"""Before any run, loads that interrupt a run of one millisecond with chance p are taken to be
+1 + 60 p times as rare as those that never do ..."""
+ACQUAINTANCE = 0.002
+"""... and then as frequent as they were in the last few hundred runs, this share of which is the
+latest one: a device with busy neighbours learns to expect them, another not to be alarmed."""
+UNKNOWN = 0.1
+"""So much of the expectation stays with the loads that have not been met."""
+FIRST_SPREAD = 0.08
+"""Before any run, how far (in log) the level may lie from 1."""
+
+_LEVELS = int(math.log(HIGHEST / LOWEST) / STEP) + 1
+_SIZE = _LEVELS * len(LOADS)
+_NEGLIGIBLE = 1e-3
+_IMPOSSIBLE = np.float32(1e-9)
+"""Added to every likelihood, so that no run, however absurd, leaves nothing to believe in."""
+_PLACES_KEPT = 256
+
+_Place = tuple[NDArray[np.float32], slice, float]
+
+
+def _level_moves() -> NDArray[np.float32]:
+    moves = np.eye(_LEVELS) * (1 - 2 * DRIFT)
+    moves += DRIFT * (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1))
+    moves[0, 0] += DRIFT
+    moves[-1, -1] += DRIFT
+    return (moves * (1 - CHANGE)).astype(np.float32)
+
+
+_LOG_LEVELS = math.log(LOWEST) + STEP * np.arange(_LEVELS)
+# Where a new regime may lie: levels far above 1 are met less often, far below 1 rarely.
+_LEVEL_SHARES = np.where(_LOG_LEVELS < -0.2, 0.15, np.exp(-0.7 * np.maximum(_LOG_LEVELS, 0)))
+_CHANGES = (CHANGE * _LEVEL_SHARES / _LEVEL_SHARES.sum()).astype(np.float32)
+_LEVEL_MOVES = _level_moves()
+_LOAD_SHARES = np.array(
+    [1 / (1 + RARITY * load.interruptions_per_ms) for load in LOADS], np.float32
+)
+_LOAD_SHARES /= _LOAD_SHARES.sum()
+_FIRST_LEVELS = np.exp(-0.5 * (_LOG_LEVELS / FIRST_SPREAD) ** 2)
+_START = np.outer(_FIRST_LEVELS / _FIRST_LEVELS.sum(), _LOAD_SHARES).ravel().astype(np.float32)
+_PAUSED = np.array([1 + load.interruptions_per_ms * load.pause_ms for load in LOADS])
+_STRETCH = np.outer(np.exp(_LOG_LEVELS), _PAUSED).ravel().astype(np.float32)
+_ONES = np.ones(len(LOADS), np.float32)
 
 
 class Slowdown:
     """The state of one backend's estimate. `observe` a run, ask the `chance` of another."""
 
-    __slots__ = (
-        "_exposure_ms",
-        "_in_a_row",
-        "_interrupted",
-        "_interruptions_ms",
-        "_order",
-        "_ratios",
-        "_sorted_interruptions_ms",
-    )
+    __slots__ = ("_floor", "_met", "_places", "_weights", "ratio")
 
-    def __init__(self) -> None:
-        self._order: deque[float] = deque()  # ratios, oldest first
-        self._ratios: list[float] = []  # the same, ascending
-        self._in_a_row: list[float] = []  # ratios of the latest runs, if all were interrupted
-        self._interrupted = 0.0  # discounted number of interruptions ...
-        self._exposure_ms = 0.0  # ... in this much discounted running time
-        self._interruptions_ms: deque[float] = deque(maxlen=INTERRUPTIONS_KEPT)
-        self._sorted_interruptions_ms: list[float] = []
+    def __init__(self, threads: Sequence[int] = (1,)) -> None:
+        for count in threads:
+            duration_table(count)  # made now rather than on a frame
+        self._places: dict[tuple[float, int], _Place] = {}
+        self._weights = _START
+        self._met = _LOAD_SHARES.copy()
+        self._conclude()
 
-    @property
-    def ratio(self) -> float:
-        """Observed / profiled, the median of the bulk: 1 is an undisturbed device."""
-        return self._ratios[len(self._ratios) // 2] if self._ratios else 1.0
+    @classmethod
+    def from_state(cls, state: Mapping[str, object], threads: Sequence[int] = (1,)) -> Slowdown:
+        """What `state` was taken from, exactly. Raises InputError for anything else."""
+        slowdown = cls(threads)
+        slowdown._weights = _numbers(state, "weights", _SIZE)
+        slowdown._met = _numbers(state, "met", len(LOADS))
+        slowdown._conclude()
+        return slowdown
+
+    def state(self) -> dict[str, list[float]]:
+        """Everything that answers depend on, for JSON."""
+        return {"weights": self._weights.tolist(), "met": self._met.tolist()}
 
     def observe(self, candidate: Candidate, service_ms: float) -> None:
         """Learn from one run of `candidate` that took `service_ms`."""
-        nominal_ms = candidate.p50_ms
-        ratio = service_ms / nominal_ms
-        expected = self.ratio
-        excess_ms = service_ms - expected * nominal_ms
-        spread_ms = max(2 * (candidate.p95_ms - nominal_ms), 0.25 * expected * nominal_ms)
-        self._interrupted *= INTERRUPTION_DECAY
-        self._exposure_ms = self._exposure_ms * INTERRUPTION_DECAY + min(
-            service_ms, expected * nominal_ms
-        )
-        if not self._ratios or excess_ms <= max(spread_ms, 0.3):
-            self._in_a_row.clear()
-            self._remember(ratio)
-            return
-        self._in_a_row.append(ratio)
-        self._interrupted += 1
-        self._interruptions_ms.append(excess_ms)
-        self._sorted_interruptions_ms = sorted(self._interruptions_ms)
-        if len(self._in_a_row) >= REGIME_RUNS:
-            self._begin_regime()
+        table, columns, offset = self._place(candidate)
+        position = min(max(grid_position(service_ms) + offset - 0.5, 0.0), POINTS - 3.0)
+        row = int(position)
+        share = position - row
+        # The probability of the run's cell of the grid, between the two cells that it touches.
+        below, middle, above = table[row, columns], table[row + 1, columns], table[row + 2, columns]
+        likelihood = (1 - share) * (middle - below) + share * (above - middle)
+        weights = self._weights * (likelihood + _IMPOSSIBLE)
+        weights /= weights.sum()
+        self._move(weights.reshape(_LEVELS, len(LOADS)))
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float:
         """Probability that a run of `candidate` begun now takes at most `slack_ms`."""
-        nominal_ms = candidate.p50_ms
-        if not self._ratios:
-            return 1.0 if candidate.p95_ms <= slack_ms else 0.0
-        count = len(self._ratios)
-        fitting = bisect_right(self._ratios, slack_ms / nominal_ms)
-        uninterrupted = (fitting + 0.5) / (count + 0.5) if fitting else 0.0
-        if not self._sorted_interruptions_ms or not uninterrupted:
-            return uninterrupted
-        run_ms = self.ratio * nominal_ms
-        interrupted = min(1.0, run_ms * self._interrupted / (self._exposure_ms + run_ms))
-        absorbed = bisect_right(self._sorted_interruptions_ms, slack_ms - run_ms)
-        harmful = 1 - absorbed / len(self._sorted_interruptions_ms)
-        return uninterrupted * (1 - interrupted * harmful)
+        if slack_ms <= candidate.p50_ms * self._floor:
+            return 0.0
+        table, columns, offset = self._place(candidate)
+        position = grid_position(slack_ms) + offset
+        row = int(position)
+        if row >= POINTS - 1:
+            return 1.0
+        below = float(self._weights.dot(table[row, columns]))
+        above = float(self._weights.dot(table[row + 1, columns]))
+        return below + (position - row) * (above - below)
 
-    def _remember(self, ratio: float) -> None:
-        self._order.append(ratio)
-        insort(self._ratios, ratio)
-        if len(self._order) > BULK_RUNS:
-            del self._ratios[bisect_right(self._ratios, self._order.popleft()) - 1]
+    def _place(self, candidate: Candidate) -> _Place:
+        """Where the candidate's levels lie in the table of its thread count."""
+        key = (candidate.p50_ms, candidate.threads)
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= _PLACES_KEPT:
+                self._places.clear()
+            exact = grid_position(candidate.p50_ms * LOWEST)
+            first = min(max(round(exact), 0), POINTS - _LEVELS)
+            columns = slice(first * len(LOADS), first * len(LOADS) + _SIZE)
+            # Shifting the rows by what the columns were rounded keeps time / work exact.
+            place = (duration_table(candidate.threads), columns, first - exact)
+            self._places[key] = place
+        return place
 
-    def _begin_regime(self) -> None:
-        """What looked like interruptions is how the device runs now: forget the old bulk."""
-        for _ in self._in_a_row:
-            self._interruptions_ms.pop()
-        self._sorted_interruptions_ms = sorted(self._interruptions_ms)
-        self._interrupted = max(0.0, self._interrupted - len(self._in_a_row))
-        self._order.clear()
-        self._ratios.clear()
-        for ratio in self._in_a_row:
-            self._remember(ratio)
-        self._in_a_row.clear()
+    def _move(self, weights: NDArray[np.float32]) -> None:
+        """From what is now to what the next run will meet; shape (levels, loads)."""
+        self._met += ACQUAINTANCE * (weights.sum(0) - self._met)
+        expected = UNKNOWN * _LOAD_SHARES + (1 - UNKNOWN) * self._met
+        stay = _LEVEL_MOVES @ weights
+        anew = OTHER_LOAD * (stay @ _ONES) + _CHANGES
+        self._weights = ((1 - OTHER_LOAD) * stay + np.outer(anew, expected)).ravel()
+        self._conclude()
+
+    def _conclude(self) -> None:
+        self.ratio = float(self._weights.dot(_STRETCH))
+        """Observed / profiled, as expected of the next run: 1 is an undisturbed device."""
+        by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ONES
+        level = int(by_level.cumsum().searchsorted(_NEGLIGIBLE))
+        self._floor = LOWEST * math.exp(STEP * (level - 1))
+
+
+def _numbers(state: Mapping[str, object], key: str, count: int) -> NDArray[np.float32]:
+    values = state.get(key)
+    if not isinstance(values, list) or len(values) != count:
+        raise InputError(
+            "not the state of this version's slow-down estimate",
+            where=key,
+            got=f"{len(values)} values" if isinstance(values, list) else type(values).__name__,
+        )
+    if not all(isinstance(value, float) and 0 <= value <= 1 for value in values):
+        raise InputError("not a list of probabilities", where=key)
+    return np.array(values, np.float32)

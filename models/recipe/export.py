@@ -143,8 +143,8 @@ MobileNet v1 (arXiv 1704.04861), {len(family.labels)} classes:
 ## Accuracy
 
 Measured on {source}.
-No network was trained on any of them. Through ONNX Runtime with this folder's files; of each photo
-the middle {family.input.crop_fraction:.4g} of its centre square, bilinear. ± is the standard error.
+No network was trained on any of them. Through ONNX Runtime with this folder's files; each photo's
+centre square, crop fraction {family.input.crop_fraction}, bilinear. ± is the standard error.
 
 | variant | file | top-1 | right |
 |---|---|---|---|

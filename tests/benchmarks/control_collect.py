@@ -1,145 +1,245 @@
-"""Times all sixteen variants in rotation while the machine is idle or busy, and keeps the trace.
+"""Times all sixteen variants in rotation while the machine is idle or busy, and keeps the traces.
 
-One frame of the trace is one turn: each variant runs once, in an order that is drawn anew, and a
-640x480 JPEG picture is decoded, whose time is the frame's wait. Turns follow each other without a
-pause, so that 6,000 of them take eight minutes on an idle x86-64 core. Needs edged[models].
+One frame of a trace is one turn: each variant runs once, in an order that is drawn anew, each
+after a short rest, as the daemon rests between frames; and a 640x480 JPEG picture is decoded,
+whose time is the frame's wait. A trace is made of parts, each taken while nothing else was busy on
+the machine; a part that strangers disturbed is taken again. Parts are kept until all are there, so
+that a collection can be interrupted. Needs edged[models]; Linux.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
 import random
 import signal
+import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnxruntime
 
-from edged.control.trace import TracedFrame
+from edged.control.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
 from edged.variants.mobilenet import Architecture
 from edged.variants.network import INPUT_NAME, OUTPUT_NAME, build_network, random_weights
+from edged.variants.variant import Variant
 
+TRACES = Path(__file__).parent / "traces"
+PARTS = TRACES / "parts"
+INTERVAL_MS = 1000 / 30
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
 RESOLUTIONS = (224, 192, 160, 128)
-# ImageNet top-1 of the official float variants, alphas by resolutions as above. Times do not
-# depend on the values of the weights, so random ones do.
+VARIANTS = tuple(Variant(alpha, side) for alpha in ALPHAS for side in RESOLUTIONS)
+# ImageNet top-1 of the official float variants. Times do not depend on the values of the weights,
+# so random ones do.
 TOP1 = (
     *(0.709, 0.700, 0.680, 0.652),
     *(0.684, 0.672, 0.653, 0.621),
     *(0.633, 0.617, 0.591, 0.563),
     *(0.498, 0.477, 0.455, 0.415),
 )
-INTERVAL_MS = 1000 / 30
-WARM_UP_TURNS = 20
-REST_SECONDS = 0.001
-"""Before each run, as the daemon waits for a frame: the scheduler treats who wakes up otherwise
-than who never slept."""
-
-
-def _spin() -> None:
-    """A neighbour that computes: integer work in the caches."""
-    value = 1
-    while True:
-        value = value * 3 % 1_000_003
-
-
-def _stream() -> None:
-    """A neighbour that copies 32 MB back and forth: it wants the memory, not the core's units."""
-    source = np.zeros(32 << 20, np.uint8)
-    target = np.empty_like(source)
-    while True:
-        np.copyto(target, source)
-
-
-NEIGHBOURS = {"compute": _spin, "memory": _stream}
-
-
-@dataclass(slots=True)
-class Neighbours:
-    """Processes that are stopped and continued; all of them are ended with the context."""
-
-    kinds: tuple[str, ...]
-    processes: list[multiprocessing.Process] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Neighbours]:
-        context = multiprocessing.get_context("spawn")
-        try:
-            for kind in self.kinds:
-                process = context.Process(target=NEIGHBOURS[kind], daemon=True)
-                process.start()
-                self.processes.append(process)
-            yield self
-        finally:
-            for process in self.processes:
-                process.kill()
-                process.join()
-
-    def let_run(self, wanted: int) -> None:
-        """The first `wanted` of them run, the others wait."""
-        for index, process in enumerate(self.processes):
-            assert process.pid is not None
-            os.kill(process.pid, signal.SIGCONT if index < wanted else signal.SIGSTOP)
-
-
 CONDITIONS: dict[str, tuple[str, ...]] = {
     "idle": (),
-    "one-neighbour": ("compute",),
-    "two-neighbours": ("compute", "compute"),
+    "one neighbour": ("compute",),
+    "two neighbours": ("compute", "compute"),
     "memory": ("memory",),
-    "come-and-go": ("compute", "memory", "compute"),
+    "come and go": ("compute", "memory", "compute"),
 }
-COME_AND_GO_TURNS = 150
-"""Mean length of a spell; five seconds of a camera."""
+"""The processes that run beside; in the last, the first so many of them, for a spell each."""
+SPELL_FRAMES = 150
+"""Mean length of a spell: five seconds of a camera."""
+PART_FRAMES, PART_COUNT = 50, 120
+REST_SECONDS = 0.001
+"""Before each run. The scheduler treats who wakes up otherwise than who never slept."""
+QUIET_SECONDS, STRANGERS_CORES = 0.7, 0.05
+"""A part is begun when strangers kept so few cores busy for so long, and kept when they did in it."""
+DIGITS = 3
+"""Significant ones that are kept: half a percent, where runs scatter by five."""
+
+Row = tuple[float, list[float]]
+"""wait_ms, and the service_ms of each variant."""
+
+
+def collect_all() -> None:
+    PARTS.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    rotation = Rotation()
+    running = spells(PART_FRAMES * PART_COUNT)
+    for part in range(PART_COUNT):
+        for condition in CONDITIONS:
+            path = PARTS / f"{condition}-{part}.json"
+            wanted = running[part * PART_FRAMES : (part + 1) * PART_FRAMES]
+            while not path.exists():
+                wait_until_quiet()
+                rows, strangers = collect(
+                    rotation, condition, wanted if condition == "come and go" else None
+                )
+                print(f"{condition} {part}: strangers kept {strangers:.2f} cores busy", flush=True)
+                if strangers <= STRANGERS_CORES:
+                    path.write_text(json.dumps(rows))
+    assemble()
+
+
+def assemble() -> None:
+    """Write the traces. The profile of all of them is the median of the idle one."""
+    rows = {
+        condition: [
+            row
+            for part in range(PART_COUNT)
+            for row in json.loads((PARTS / f"{condition}-{part}.json").read_text())
+        ]
+        for condition in CONDITIONS
+    }
+    idle_ms = [service_ms for _, service_ms in rows["idle"]]
+    variants = tuple(
+        TracedVariant(variant.name, top1, rounded(statistics.median(times)))
+        for variant, top1, times in zip(VARIANTS, TOP1, zip(*idle_ms, strict=True), strict=True)
+    )
+    for condition in CONDITIONS:
+        frames = tuple(
+            TracedFrame(index * INTERVAL_MS, rounded(wait_ms), tuple(map(rounded, service_ms)))
+            for index, (wait_ms, service_ms) in enumerate(rows[condition])
+        )
+        name = condition.replace(" ", "-") + ".jsonl.gz"
+        write_full_trace(TRACES / name, FullTrace(variants, frames))
+
+
+def rounded(time_ms: float) -> float:
+    return float(f"{time_ms:.{DIGITS}g}")
+
+
+def spells(frames: int) -> list[int]:
+    """How many of the neighbours run in each frame of come and go."""
+    schedule = random.Random(1)
+    wanted: list[int] = []
+    while len(wanted) < frames:
+        running = schedule.randint(0, len(CONDITIONS["come and go"]))
+        wanted += [running] * (1 + int(schedule.expovariate(1 / SPELL_FRAMES)))
+    return wanted[:frames]
+
+
+def collect(
+    rotation: Rotation, condition: str, wanted: list[int] | None
+) -> tuple[list[Row], float]:
+    """One part, and how many cores strangers kept busy meanwhile."""
+    rows: list[Row] = []
+    with neighbours(CONDITIONS[condition]) as pids:
+        own = [os.getpid(), *pids]
+        for _ in range(2):
+            rotation.turn()
+        begun, busy, used = time.monotonic(), _busy_seconds(), _used_seconds(own)
+        running = len(pids)
+        for frame in range(PART_FRAMES):
+            if wanted is not None and wanted[frame] != running:
+                running = wanted[frame]
+                for index, pid in enumerate(pids):
+                    os.kill(pid, signal.SIGCONT if index < running else signal.SIGSTOP)
+            rows.append(rotation.turn())
+        strangers = (_busy_seconds() - busy) - (_used_seconds(own) - used)
+        return rows, strangers / (time.monotonic() - begun)
 
 
 class Rotation:
     """The sessions, and one turn over them."""
 
-    def __init__(self, seed: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._sessions = [
-            onnxruntime.InferenceSession(_network(alpha), options, ["CPUExecutionProvider"])
-            for alpha in ALPHAS
-        ]
+    def __init__(self) -> None:
+        self._sessions = [session(alpha) for alpha in ALPHAS]
         generator = np.random.default_rng(0)
         self._pictures = [
             generator.integers(0, 256, (1, side, side, 3), np.uint8) for side in RESOLUTIONS
         ]
-        blurred = cv2.GaussianBlur(generator.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 3)
-        _, self._jpeg = cv2.imencode(".jpg", blurred)
-        self._order = list(range(len(ALPHAS) * len(RESOLUTIONS)))
-        self._random = random.Random(seed)
+        noise = generator.integers(0, 256, (480, 640, 3), np.uint8)
+        _, self._jpeg = cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 3))
+        self._order = list(range(len(VARIANTS)))
+        self._random = random.Random(0)
+        for _ in range(5):
+            self.turn()
 
-    def turn(self) -> TracedFrame:
+    def turn(self) -> Row:
         begun = time.perf_counter()
         cv2.imdecode(self._jpeg, cv2.IMREAD_COLOR)
         wait_ms = (time.perf_counter() - begun) * 1e3
         service_ms = [0.0] * len(self._order)
         self._random.shuffle(self._order)
         for index in self._order:
-            session = self._sessions[index // len(RESOLUTIONS)]
+            runner = self._sessions[index // len(RESOLUTIONS)]
             picture = self._pictures[index % len(RESOLUTIONS)]
             time.sleep(REST_SECONDS)
             begun = time.perf_counter()
-            session.run([OUTPUT_NAME], {INPUT_NAME: picture})
-            service_ms[index] = round((time.perf_counter() - begun) * 1e3, 3)
-        return TracedFrame(round(wait_ms, 3), tuple(service_ms))
+            runner.run([OUTPUT_NAME], {INPUT_NAME: picture})
+            service_ms[index] = (time.perf_counter() - begun) * 1e3
+        return wait_ms, service_ms
 
 
-def _network(alpha: float) -> bytes:
+def session(alpha: float) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     architecture = Architecture(alpha, 1000)
     weights = random_weights(architecture, 0)
-    return build_network(architecture, weights, scale=1 / 127.5, offset=-1.0)
+    network = build_network(architecture, weights, scale=1 / 127.5, offset=-1.0)
+    return onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
+
+
+def cheapest_inference_ms(runs: int = 500) -> float:
+    """The median of the cheapest variant, here and now."""
+    runner, side = session(ALPHAS[-1]), RESOLUTIONS[-1]
+    picture = np.zeros((1, side, side, 3), np.uint8)
+    times_ms = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        runner.run([OUTPUT_NAME], {INPUT_NAME: picture})
+        times_ms.append((time.perf_counter() - begun) * 1e3)
+    return statistics.median(times_ms)
+
+
+def _compute() -> None:
+    """Integer work in the core's own caches."""
+    value = 1
+    while True:
+        value = value * 3 % 1_000_003
+
+
+def _memory() -> None:
+    """Copies 32 MB to and fro: wants the memory, not the core's units."""
+    source = np.zeros(32 << 20, np.uint8)
+    target = np.empty_like(source)
+    while True:
+        np.copyto(target, source)
+
+
+KINDS = {"compute": _compute, "memory": _memory}
+
+
+@contextlib.contextmanager
+def neighbours(kinds: tuple[str, ...]) -> Iterator[list[int]]:
+    """Their process ids; they are busy by then, and ended with the context."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=KINDS[kind], daemon=True) for kind in kinds]
+    try:
+        for process in processes:
+            process.start()
+        pids = [process.pid for process in processes if process.pid is not None]
+        while any(_used_seconds([pid]) < 0.5 for pid in pids):  # importing takes less
+            time.sleep(0.05)
+        yield pids
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def wait_until_quiet() -> None:
+    while True:
+        busy = _busy_seconds()
+        time.sleep(QUIET_SECONDS)
+        if (_busy_seconds() - busy) / QUIET_SECONDS <= STRANGERS_CORES:
+            return
 
 
 def _busy_seconds() -> float:
@@ -149,43 +249,10 @@ def _busy_seconds() -> float:
 
 
 def _used_seconds(pids: list[int]) -> float:
-    total = 0
+    """CPU time of these processes; 0 for one that is gone."""
+    ticks = 0
     for pid in pids:
-        try:
+        with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def spells(turns: int) -> list[int]:
-    """How many of the neighbours run in each turn of come-and-go."""
-    schedule = random.Random(1)
-    wanted: list[int] = []
-    while len(wanted) < turns:
-        running = schedule.randint(0, len(CONDITIONS["come-and-go"]))
-        wanted += [running] * (1 + int(schedule.expovariate(1 / COME_AND_GO_TURNS)))
-    return wanted[:turns]
-
-
-def collect(
-    rotation: Rotation, condition: str, wanted: list[int] | None, turns: int, known: list[int]
-) -> tuple[list[TracedFrame], float]:
-    """Frames, and how many cores strangers kept busy meanwhile."""
-    frames: list[TracedFrame] = []
-    neighbours = Neighbours(CONDITIONS[condition])
-    with neighbours.running():
-        pids = [os.getpid(), *(p.pid for p in neighbours.processes)]
-        for process in neighbours.processes:
-            while _used_seconds([process.pid]) < 0.3:
-                time.sleep(0.05)
-        for _ in range(2):
-            rotation.turn()
-        begun, busy, used = time.monotonic(), _busy_seconds(), _used_seconds(pids + known)
-        for turn in range(turns):
-            if wanted is not None and (turn == 0 or wanted[turn] != wanted[turn - 1]):
-                neighbours.let_run(wanted[turn])
-            frames.append(rotation.turn())
-        strangers = (_busy_seconds() - busy) - (_used_seconds(pids + known) - used)
-        return frames, strangers / (time.monotonic() - begun)
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,85 @@
+"""Everything the choice of a variant rests on, in one place: decide, run, observe.
+
+One backend's slow-down estimate, and per camera its settings, its account of misses and what ran
+last. The pipeline drives it live, a replay drives it from a trace: the same calls give the same
+decisions. Knows no clock, no frames and no backend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edged.control.profile import Candidate
+from edged.control.selector import Decision, allowed, choose
+from edged.control.share import OnTimeShare
+from edged.control.slowdown import Slowdown
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSettings:
+    """on_time: share of the frames that must have their result within the budget.
+
+    min_top1: rather late than less accurate than this; the misses are counted.
+    """
+
+    budget_ms: float
+    on_time: float
+    min_top1: float = 0.0
+
+
+@dataclass(slots=True)
+class CameraControl:
+    """previous: what ran on the camera's last frame."""
+
+    settings: CameraSettings
+    share: OnTimeShare
+    previous: Candidate | None = None
+
+
+class Controller:
+    """cameras: by name. slowdown: where to go on from; None begins anew."""
+
+    __slots__ = ("cameras", "slowdown")
+
+    def __init__(
+        self, cameras: Mapping[str, CameraSettings], slowdown: Slowdown | None = None
+    ) -> None:
+        self.slowdown = slowdown or Slowdown()
+        self.cameras = {
+            name: CameraControl(settings, OnTimeShare(settings.on_time))
+            for name, settings in cameras.items()
+        }
+
+    def decide(
+        self,
+        camera: str,
+        ladder: Sequence[Candidate],
+        slack_ms: float,
+        limit_ms: float = math.inf,
+    ) -> Decision:
+        """What to run on a frame that has slack_ms of its budget left (choose in selector.py)."""
+        control = self.cameras[camera]
+        settings = control.settings
+        return choose(
+            allowed(ladder, settings.min_top1) if settings.min_top1 else ladder,
+            self.slowdown,
+            slack_ms=slack_ms,
+            budget_ms=settings.budget_ms,
+            target=settings.on_time,
+            price=control.share.price,
+            previous=control.previous,
+            limit_ms=limit_ms,
+        )
+
+    def observe(self, camera: str, candidate: Candidate, service_ms: float, on_time: bool) -> None:
+        """What came of a decision."""
+        self.slowdown.observe(candidate, service_ms)
+        control = self.cameras[camera]
+        control.share.observe(on_time)
+        control.previous = candidate
+
+    def dropped(self, camera: str) -> None:
+        """A frame's budget was spent before it could run: a miss without a choice."""
+        self.cameras[camera].share.observe(False)

@@ -1,0 +1,124 @@
+"""What load does to a run: how long it takes, given the kind of load and how long it would take.
+
+A busy device does two different things to a run that needs `work` milliseconds of computing. It
+*stretches* all of it (clocks, caches, memory), which is the caller's business, and it *interrupts*
+it: the scheduler hands the core to somebody else for some milliseconds. Each kind of load below is
+one way of doing so. The distributions are tables over logarithmic grids of time, made once, so
+that a controller reads a row instead of computing.
+
+Knows nothing of variants, budgets and of which kind of load there is now (slowdown.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEP = 0.05
+"""Grid of log(milliseconds): 5 %, well below the 20 to 40 % between neighbours on the ladder."""
+SHORTEST_MS, LONGEST_MS = 0.05, 4000.0
+MOST_INTERRUPTIONS = 24
+"""Above, their number is as good as normally distributed."""
+INTERRUPTION_SPREAD = 0.3
+"""Standard deviation of an interruption's length, in parts of it."""
+ODD, ODD_SPREAD = 0.005, 0.4
+"""So many runs do what no model foresees: exponential in log(time), both ways, with this scale.
+Without it a single such run would be taken as proof of whatever explains it least badly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """spread: standard deviation of log(time) between runs that are not interrupted.
+
+    interruptions_per_ms: of running; pause_ms: length of each. regularity: 0 when interruptions
+    are independent of each other (Poisson), 1 when they come after every so many milliseconds of
+    running, as between processes that take turns on a core.
+    """
+
+    spread: float
+    interruptions_per_ms: float
+    pause_ms: float
+    regularity: float = 0.0
+
+
+# Turns are the 4 ms of a kernel with CONFIG_HZ=250 for each process that waits for the core.
+_UNDISTURBED = ((0.001, 5.0), (0.02, 4.0), (0.02, 12.0))
+_TAKING_TURNS = ((0.25, 4.0), (0.25, 8.0), (0.25, 16.0))
+LOADS = (
+    *(Load(spread, rate, pause) for spread in (0.03, 0.08, 0.2) for rate, pause in _UNDISTURBED),
+    *(Load(spread, rate, pause, 0.5) for spread in (0.05, 0.15) for rate, pause in _TAKING_TURNS),
+)
+
+
+def grid_position(time_ms: float) -> float:
+    """Where a time lies on the grid; whole numbers are its points."""
+    return (math.log(time_ms) - _ORIGIN) / STEP
+
+
+_ORIGIN = math.log(SHORTEST_MS)
+POINTS = int(grid_position(LONGEST_MS)) + 1
+
+
+@cache
+def duration_table(threads: int) -> NDArray[np.float32]:
+    """P(run takes at most t | work, load), shape (POINTS of t, POINTS of work * loads).
+
+    With several threads each of them can be interrupted, and the others wait for it.
+    """
+    grid_ms = SHORTEST_MS * np.exp(STEP * np.arange(POINTS))
+    table = np.empty((POINTS, POINTS, len(LOADS)), np.float32)
+    log_ratio = STEP * (np.arange(POINTS)[:, None] - np.arange(POINTS)[None, :])
+    half = 0.5 * np.exp(-np.abs(log_ratio) / ODD_SPREAD)
+    odd = np.where(log_ratio < 0, half, 1 - half)
+    for index, load in enumerate(LOADS):
+        usual = _duration(grid_ms, load, load.interruptions_per_ms * threads)
+        table[:, :, index] = (1 - ODD) * usual + ODD * odd
+    return table.reshape(POINTS, -1)
+
+
+def _duration(grid_ms: NDArray[np.float64], load: Load, rate: float) -> NDArray[np.float64]:
+    """P(t | work) for one load, shape (t, work)."""
+    time_ms, work_ms = grid_ms[:, None], grid_ms[None, :]
+    spread = math.hypot(load.spread, STEP / 4)  # not narrower than the grid can show
+    expected = rate * grid_ms
+    table = np.zeros((len(grid_ms), len(grid_ms)))
+    poisson = np.exp(-expected)
+    for number in range(MOST_INTERRUPTIONS + 1):
+        regular = np.clip(1 - np.abs(expected - number), 0, 1)
+        weight = load.regularity * regular + (1 - load.regularity) * poisson
+        poisson = poisson * expected / (number + 1)
+        columns = (weight > 1e-5) & (expected <= MOST_INTERRUPTIONS / 2)
+        if not columns.any():
+            continue
+        work = work_ms[:, columns]
+        if number == 0:
+            chance = _normal_cdf(np.log(time_ms / work) / spread)
+        else:
+            deviation = np.hypot(
+                spread * work, math.sqrt(number) * INTERRUPTION_SPREAD * load.pause_ms
+            )
+            chance = _normal_cdf((time_ms - work - number * load.pause_ms) / deviation)
+        table[:, columns] += weight[columns] * chance
+    many = expected > MOST_INTERRUPTIONS / 2
+    if many.any():
+        work = work_ms[:, many]
+        mean = work * (1 + rate * load.pause_ms)
+        dispersion = (1 - load.regularity) + INTERRUPTION_SPREAD**2
+        deviation = np.hypot(spread * work, load.pause_ms * np.sqrt(rate * work * dispersion))
+        table[:, many] = _normal_cdf((time_ms - mean) / deviation)
+    return table
+
+
+def _normal_cdf(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: within 2e-7."""
+    x = np.abs(z) / math.sqrt(2)
+    t = 1 / (1 + 0.3275911 * x)
+    series = t * (
+        0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))
+    )
+    tail = 0.5 * series * np.exp(-x * x)
+    return np.where(z < 0, tail, 1 - tail)

@@ -1,0 +1,195 @@
+"""Does anything keep the budget better, or spend the rest better on accuracy?
+
+    python tests/benchmarks/control.py             the table (control.md) and picture (control.png)
+    python tests/benchmarks/control.py collect     measure the traces again (an hour, an idle machine)
+
+Every policy is replayed over every trace at three budgets. The picture needs matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from control_collect import cheapest_inference_ms, collect_all
+from control_plot import draw
+from control_traces import measured, synthetic
+
+from edged.control.policies import Alert, Policy
+from edged.control.replay import Outcome, PolicyName, make_policy, run
+from edged.control.trace import FullTrace
+
+HERE = Path(__file__).parent
+TARGET = 0.95
+SEED = 7
+"""The controller's constants were chosen with seeds 0 and 1."""
+BUDGET_PARTS = (0.25, 0.5, 1.0)
+"""A budget is the median wait and so much of what the most accurate variant takes at the median."""
+LEAST_NOISES = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)
+"""Tried for ALERT, of which the best in hindsight is taken for each cell."""
+TUNED = "alert tuned"
+CAUSAL = ("alert", TUNED, "ladder", "approxdet")
+COLUMNS = ("clairvoyant", "window", "static", *CAUSAL, "edged")
+INTRODUCTION = f"""# The controller against the alternatives
+
+Made by `python tests/benchmarks/control.py`. Each cell: accuracy over all frames in percent, a
+late or dropped result counting 0, and in brackets the share of results on time in percent, where
+{100 * TARGET:g} are asked for. *clairvoyant* knows every frame's times, *window* is the best single
+variant in hindsight for each 100 frames, *static* for the whole trace. A cell is asked for where
+*window* keeps the target; it fails where edged has less than {100 * TARGET - 0.5:g} % on time, less
+accuracy than a policy with at least {100 * TARGET - 1:g} % on time (the points are given), less than
+98 % of *window* or less than 99 % of *static*. *alert tuned* is ALERT with the Q(0) that is best in
+hindsight for the cell. The first traces are drawn (control_traces.py), the others measured
+(control_collect.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One trace at one budget. failures: of what is asked for, in words."""
+
+    trace: str
+    budget_ms: float
+    outcomes: dict[str, Outcome]
+    least_noise: float
+    failures: list[str] = field(default_factory=list)
+    asked: bool = True
+
+
+def budgets_ms(trace: FullTrace) -> Iterator[float]:
+    best = max(range(len(trace.variants)), key=lambda index: trace.variants[index].top1)
+    wait_ms = statistics.median(frame.wait_ms for frame in trace.frames)
+    best_ms = statistics.median(frame.service_ms[best] for frame in trace.frames)
+    for part in BUDGET_PARTS:
+        yield round(2 * (wait_ms + part * best_ms)) / 2
+
+
+def measure(name: str, trace: FullTrace, budget_ms: float) -> Cell:
+    policies = [policy.value for policy in PolicyName]
+    outcomes = {
+        policy: run(trace, make_policy(trace, policy, budget_ms, TARGET), budget_ms)
+        for policy in policies
+    }
+    tuned = {
+        noise: run(trace, Alert(trace, budget_ms, TARGET, noise), budget_ms)
+        for noise in LEAST_NOISES
+    }
+    least_noise = max(tuned, key=lambda noise: _merit(tuned[noise]))
+    outcomes[TUNED] = tuned[least_noise]
+    asked = outcomes["window"].on_time >= TARGET
+    failures = _failures(outcomes) if asked else []
+    return Cell(name, budget_ms, outcomes, least_noise, failures, asked)
+
+
+def _merit(outcome: Outcome) -> tuple[bool, float]:
+    kept = outcome.on_time >= TARGET - 0.01
+    return kept, outcome.accuracy if kept else outcome.on_time
+
+
+def _failures(outcomes: dict[str, Outcome]) -> list[str]:
+    edged = outcomes["edged"]
+    failures = []
+    if edged.on_time < TARGET - 0.005:
+        failures.append(f"{100 * edged.on_time:.2f} % on time")
+    for name in CAUSAL:
+        other = outcomes[name]
+        if other.on_time >= TARGET - 0.01 and other.accuracy > edged.accuracy:
+            failures.append(f"{name} {100 * (other.accuracy - edged.accuracy):+.3f}")
+    for name, part in (("window", 0.98), ("static", 0.99)):
+        other = outcomes[name]
+        if (name == "window" or other.on_time >= TARGET) and edged.accuracy < part * other.accuracy:
+            failures.append(f"{100 * edged.accuracy / other.accuracy:.2f} % of {name}")
+    return failures
+
+
+class Timed:
+    """A policy whose calls are timed."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.choose_us: list[float] = []
+        self.observe_us: list[float] = []
+
+    def choose(self, frame: int, slack_ms: float) -> int:
+        begun = time.perf_counter()
+        chosen = self._policy.choose(frame, slack_ms)
+        self.choose_us.append((time.perf_counter() - begun) * 1e6)
+        return chosen
+
+    def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:
+        begun = time.perf_counter()
+        self._policy.observe(chosen, service_ms, on_time)
+        self.observe_us.append((time.perf_counter() - begun) * 1e6)
+
+    def dropped(self) -> None:
+        self._policy.dropped()
+
+
+def cost(trace: FullTrace) -> str:
+    """What a decision costs, beside an inference of the cheapest variant."""
+    budget_ms = list(budgets_ms(trace))[1]
+    timed = Timed(make_policy(trace, "edged", budget_ms, TARGET))
+    run(trace, timed, budget_ms)
+    inference_us = 1000 * cheapest_inference_ms()
+    choose_us = statistics.median(timed.choose_us)
+    observe_us = statistics.median(timed.observe_us)
+    return (
+        f"A decision takes {choose_us:.1f} us (median), {100 * choose_us / inference_us:.1f} % of the"
+        f" {inference_us:.0f} us of the cheapest variant's inference, measured in the same run;"
+        f" learning from a result, after it is out, takes {observe_us:.1f} us."
+    )
+
+
+def table(cells: list[Cell]) -> str:
+    head = "| trace | budget | " + " | ".join(COLUMNS) + " | fails |"
+    lines = [head, "|---|---|" + "---|" * (len(COLUMNS) + 1)]
+    for cell in cells:
+        values = " | ".join(_value(cell, name) for name in COLUMNS)
+        failures = "; ".join(cell.failures) if cell.asked else "not asked"
+        lines.append(f"| {cell.trace} | {cell.budget_ms:g} | {values} | {failures} |")
+    return "\n".join(lines)
+
+
+def _value(cell: Cell, name: str) -> str:
+    outcome = cell.outcomes[name]
+    text = f"{100 * outcome.accuracy:.2f} ({100 * outcome.on_time:.1f})"
+    return f"**{text}**" if name == "edged" else text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", nargs="?", choices=("collect",))
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--dry", action="store_true", help="print, but keep no table nor picture")
+    options = parser.parse_args()
+    if options.command == "collect":
+        collect_all()
+        return
+    traces = {**synthetic(options.seed), **measured()}
+    cells = []
+    for name, trace in traces.items():
+        for budget_ms in budgets_ms(trace):
+            cells.append(measure(name, trace, budget_ms))
+            print(table(cells[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    asked = [cell for cell in cells if cell.asked]
+    failed = [cell for cell in asked if cell.failures]
+    text = "\n\n".join(
+        (
+            INTRODUCTION,
+            f"{len(asked)} of {len(cells)} cells are asked for, {len(failed)} of them fail.",
+            table(cells),
+            cost(traces["mixed"]),
+        )
+    )
+    print(text)
+    if not options.dry:
+        (HERE / "control.md").write_text(text + "\n")
+        draw(cells, TARGET, traces, HERE / "control.png")
+
+
+if __name__ == "__main__":
+    main()
