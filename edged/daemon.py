@@ -118,7 +118,6 @@ class Daemon:
             camera.start()  # while the networks load: drivers take their time as well
         stack.callback(_stop_together, self._cameras)
         loaded = LoadedFamily(family, backend, config.threads)
-        return_free_memory()
         pipeline = Pipeline(
             lanes=[
                 Lane(camera.name, camera.mailbox, settings.latency_budget_ms, settings.on_time)
@@ -137,6 +136,7 @@ class Daemon:
             clock=self._clock,
             finished=self._all_ended,
         )
+        return_free_memory()
         metrics.slowdown = lambda: pipeline.controller.slowdown.ratio
         log.info(
             "edged %s: family %s, %d variants, %s %s (%s)",
@@ -205,6 +205,7 @@ class Daemon:
         assert self._pipeline is not None
         if not self._pipeline.profiler.complete:
             return False
+        return_free_memory()
         log.info(
             "measured, most accurate first: %s",
             ", ".join(

@@ -178,7 +178,8 @@ class Pipeline:
             self.controller.dropped(lane.camera)
             self.observer.stale(lane.camera)
             return
-        decision = self.controller.decide(lane.camera, self.profiler.ladder, slack_ms)
+        ladder = self.profiler.ladder
+        decision = self.controller.decide(lane.camera, ladder, slack_ms)
         candidate = decision.candidate
         lane.mailbox.want(candidate.variant.resolution)
         scores, preprocessed_ns, inferred_ns = self.loaded.infer(
@@ -208,7 +209,7 @@ class Pipeline:
             sink.publish(result)
         self.observer.observe(result)
         service_ms = (published_ns - taken_ns) / 1e6
-        self.controller.observe(lane.camera, candidate, service_ms, result.on_time)
+        self.controller.observe(lane.camera, ladder, candidate, service_ms, result.on_time)
         self._note(lane, decision, result)
 
     def _note(self, lane: Lane, decision: Decision, result: Result) -> None:

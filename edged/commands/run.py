@@ -100,6 +100,9 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _run_daemon(config: Config, sinks: list[Sink], options: argparse.Namespace) -> int:
     from edged.config import warnings
+
+    # NumPy multiplies nothing large here: its threads would only cost memory and wake-ups.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edged.daemon import Daemon
 
     for warning in warnings(config):
