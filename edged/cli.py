@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from edged import __version__
-from edged.commands import bench, models, run
+from edged.commands import bench, models, replay, run
 from edged.errors import EdgedError
 
 
@@ -46,6 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (run, bench, models):
+    for part in (run, bench, replay, models):
         part.add(commands)
     return parser

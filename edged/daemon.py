@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 
 from edged import __version__
@@ -19,6 +20,7 @@ from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock, monotonic_ns
 from edged.config import CameraConfig, Config
 from edged.control.profiler import Profiler
+from edged.control.recorder import Recorder
 from edged.errors import InputError
 from edged.memory import keep_memory_small, return_free_memory
 from edged.pipeline import Lane, Output, Pipeline
@@ -48,12 +50,14 @@ class Daemon:
         *,
         frames: int | None = None,
         duration_seconds: float | None = None,
+        trace: Path | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
         self._config = config
         self._sinks = sinks
         self._frames = frames
         self._duration_seconds = duration_seconds
+        self._trace = trace
         self._clock = clock
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -118,6 +122,9 @@ class Daemon:
             camera.start()  # while the networks load: drivers take their time as well
         stack.callback(_stop_together, self._cameras)
         loaded = LoadedFamily(family, backend, config.threads)
+        recorder = None if self._trace is None else Recorder(self._trace)
+        if recorder is not None:
+            stack.callback(recorder.close, STOP_SECONDS)
         pipeline = Pipeline(
             lanes=[
                 Lane(camera.name, camera.mailbox, settings.latency_budget_ms, settings.on_time)
@@ -135,6 +142,8 @@ class Daemon:
             frames_wanted=self._frames,
             clock=self._clock,
             finished=self._all_ended,
+            recorder=recorder,
+            about={**backend.describe(), "family": family.name, "hash": family.fingerprint},
         )
         return_free_memory()
         metrics.slowdown = lambda: pipeline.controller.slowdown.ratio

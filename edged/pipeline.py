@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import selectors
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from edged.clock import Clock, monotonic_ns, unix_ns_of
 from edged.control.controller import CameraSettings, Controller
+from edged.control.recording import Header, RecordedFrame
 from edged.control.selector import Decision
 from edged.control.slowdown import Slowdown
 from edged.frame import Frame, Result, Score, Stages
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edged.capture.mailbox import Mailbox
     from edged.control.profile import Candidate
     from edged.control.profiler import Profiler
+    from edged.control.recorder import Recorder
     from edged.sinks import Sink
     from edged.variants.variant import Variant
 
@@ -60,6 +62,8 @@ class Lane:
     later, so that a camera with a tight budget cannot starve one with a loose one."""
     variant: Candidate | None = None
     """What ran last."""
+    recorded_ns: int = 0
+    """Capture of the frame that a trace had last."""
     results: int = 0
     late: int = 0
     stale: int = 0
@@ -125,6 +129,10 @@ class Pipeline:
     finished: Callable[[], bool] = lambda: False
     """True when no camera will ever deliver again."""
 
+    recorder: Recorder | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Device, backend and family, for the header of a trace."""
+
     controller: Controller = field(init=False)
     progress_ns: int = 0
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -173,12 +181,15 @@ class Pipeline:
         assert frame is not None
         taken_ns = self.clock()
         slack_ms = lane.budget_ms - (taken_ns - frame.captured_ns) / 1e6
+        ladder = self.profiler.ladder
+        if self.recorder is not None and self.recorder.header_due(ladder):
+            self.recorder.begin(Header.of(self.controller, ladder, self.about), ladder)
         if slack_ms <= 0:
             lane.stale += 1
+            self._record(lane, frame, slack_ms, None)
             self.controller.dropped(lane.camera)
             self.observer.stale(lane.camera)
             return
-        ladder = self.profiler.ladder
         decision = self.controller.decide(lane.camera, ladder, slack_ms)
         candidate = decision.candidate
         lane.mailbox.want(candidate.variant.resolution)
@@ -209,6 +220,7 @@ class Pipeline:
             sink.publish(result)
         self.observer.observe(result)
         service_ms = (published_ns - taken_ns) / 1e6
+        self._record(lane, frame, slack_ms, (decision, result, service_ms))
         self.controller.observe(lane.camera, ladder, candidate, service_ms, result.on_time)
         self._note(lane, decision, result)
 
@@ -219,6 +231,35 @@ class Pipeline:
         before, lane.variant = lane.variant, decision.candidate
         if before is not None and before is not decision.candidate:
             self.observer.switched(lane.camera, decision.reason.value)
+
+    def _record(
+        self,
+        lane: Lane,
+        frame: Frame,
+        slack_ms: float,
+        run: tuple[Decision, Result, float] | None,
+    ) -> None:
+        """Into the trace, if one is kept. run: None for a frame that was dropped as too old."""
+        before_ns, lane.recorded_ns = lane.recorded_ns or frame.captured_ns, frame.captured_ns
+        if self.recorder is None:
+            return
+        ladder = self.profiler.ladder
+        chosen = None if run is None else ladder.index(run[0].candidate)
+        self.recorder.record(
+            RecordedFrame(
+                camera=lane.camera,
+                interval_ms=(frame.captured_ns - before_ns) / 1e6,
+                wait_ms=(frame.ready_ns - frame.captured_ns) / 1e6,
+                slack_ms=slack_ms,
+                limit_ms=None,
+                chosen=chosen,
+                reason="" if run is None else run[0].reason.value,
+                service_ms=0.0 if run is None else run[2],
+                on_time=run is not None and run[1].on_time,
+                stages={} if run is None else asdict(run[1].stages),
+                sensors={},
+            )
+        )
 
     def _measure_cheapest(self) -> None:
         self.progress_ns = self.clock()

@@ -20,6 +20,7 @@ COMMANDS = [
     ["check"],
     ["schema"],
     ["bench"],
+    ["replay"],
     *(["models", verb] for verb in ("cost", "import", "list", "evaluate", "verify")),
 ]
 

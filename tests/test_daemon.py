@@ -207,3 +207,19 @@ def test_a_stream_that_comes_later_flows_beside_the_file_that_was_there(tmp_path
         _, metrics = daemon.get("/metrics")
         daemon.stop()
     assert "secret" not in daemon.text + body + metrics
+
+
+def test_a_recorded_trace_replays_to_the_same_decisions(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    config = SYNTHETIC.replace("latency_budget_ms: 200", "latency_budget_ms: 5")
+    with RunningDaemon(tmp_path, config, "--frames", "120", "--trace", str(trace)) as daemon:
+        assert daemon.process.wait(60) == 0
+    again = run("replay", str(trace))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "120 decisions made again, 0 differ" in again.stdout
+    other = run("replay", str(trace), "--budget", "50", "--json")
+    found = json.loads(other.stdout)
+    assert set(found) == {
+        "frames", "on_time", "accuracy", "accuracy_on_time", "switches", "share",
+    }  # fmt: skip
+    assert found["frames"] > 100

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run = add_command(commands, "run", _run, "run the daemon", "edged run -c edged.yaml")
     run.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+    run.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="record what was seen and chosen, for `edged replay`; bounded, two files",
+    )
     _add_limits(run)
 
     demo = add_command(
@@ -34,6 +40,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         default="synthetic",
         help="clip.mp4, a folder of pictures, /dev/video0, rtsp://… (default: a drawn scene)",
     )
+    demo.set_defaults(trace=None)
     demo.add_argument("--model", default="imagenette", help="a shipped family or a folder")
     demo.add_argument("--budget", type=positive_float, default=33.0, metavar="MS")
     demo.add_argument("--port", type=int, default=9640, help="of /metrics; 0: any free one")
@@ -107,7 +114,13 @@ def _run_daemon(config: Config, sinks: list[Sink], options: argparse.Namespace) 
 
     for warning in warnings(config):
         logging.getLogger("edged").warning("%s", warning)
-    Daemon(config, sinks, frames=options.frames, duration_seconds=options.duration).run()
+    Daemon(
+        config,
+        sinks,
+        frames=options.frames,
+        duration_seconds=options.duration,
+        trace=options.trace,
+    ).run()
     return 0
 
 

@@ -63,7 +63,7 @@ class Controller:
         control = self.cameras[camera]
         settings = control.settings
         return choose(
-            allowed(ladder, settings.min_top1) if settings.min_top1 else ladder,
+            allowed(ladder, settings.min_top1),
             self.slowdown,
             slack_ms=slack_ms,
             budget_ms=settings.budget_ms,
@@ -73,13 +73,22 @@ class Controller:
             limit_ms=limit_ms,
         )
 
-    def observe(self, camera: str, candidate: Candidate, service_ms: float, on_time: bool) -> None:
-        """What came of a decision."""
+    def observe(
+        self,
+        camera: str,
+        ladder: Sequence[Candidate],
+        candidate: Candidate,
+        service_ms: float,
+        on_time: bool,
+    ) -> None:
+        """What came of a decision. ladder: what it was taken from."""
         self.slowdown.observe(candidate, service_ms)
         control = self.cameras[camera]
-        control.share.observe(on_time)
+        others = allowed(ladder, control.settings.min_top1)
+        faster = not on_time and any(other.p50_ms < candidate.p50_ms for other in others)
+        control.share.observe(on_time, avoidable=faster)
         control.previous = candidate
 
     def dropped(self, camera: str) -> None:
         """A frame's budget was spent before it could run: a miss without a choice."""
-        self.cameras[camera].share.observe(False)
+        self.cameras[camera].share.observe(False, avoidable=False)

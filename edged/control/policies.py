@@ -45,7 +45,9 @@ class Edged:
         return self._positions[id(decision.candidate)]
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:
-        self._controller.observe(self.CAMERA, self._candidates[chosen], service_ms, on_time)
+        self._controller.observe(
+            self.CAMERA, self._ladder, self._candidates[chosen], service_ms, on_time
+        )
 
     def dropped(self) -> None:
         self._controller.dropped(self.CAMERA)

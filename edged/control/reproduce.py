@@ -56,7 +56,7 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
                     recorded = f"{candidate.name}: {frame.reason}"
                     replayed = f"{decision.candidate.name}: {decision.reason.value}"
                     differences.append(Difference(frame.line, recorded, replayed))
-            controller.observe(frame.camera, candidate, frame.service_ms, frame.on_time)
+            controller.observe(frame.camera, ladder, candidate, frame.service_ms, frame.on_time)
     return Reproduction(decisions, different, tuple(differences))
 
 

@@ -58,6 +58,8 @@ def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]
 
     Rather late than worse; the most accurate is always left.
     """
+    if ladder[-1].top1 >= min_top1:
+        return ladder
     return [candidate for candidate in ladder if candidate.top1 >= min_top1] or ladder[:1]
 
 

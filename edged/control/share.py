@@ -17,9 +17,11 @@ patch before the price rises."""
 UNIT_FRAMES = 500.0
 """Misses owed, in frames' worth, at which a miss begins to cost more than the answer it loses."""
 MOST_FRAMES = 1500.0
-"""Debt is forgiven above this, so that after a time in which nothing could be done (a device that
-cannot run even the cheapest variant in time) the camera recovers within a minute. Towards it the
-price grows without bound, and nothing but the chance of being on time counts any more."""
+"""Debt is forgiven above this, which bounds the time in which it is paid back. Towards it the price
+grows without bound, and in the end nothing but the chance of being on time counts."""
+UNAVOIDABLE_FRAMES = 1000.0
+"""Misses of the fastest variant, and frames that came too old, raise the debt no higher: a dearer
+miss would change nothing about them, and cost the frames that can be served well."""
 HIGHEST_PRICE = 1e6
 
 
@@ -38,10 +40,16 @@ class OnTimeShare:
         """Misses above the allowed ones; below zero: saved. All there is to know of the past."""
         return self._owed
 
-    def observe(self, on_time: bool) -> None:
-        """Count a result, or a frame that was dropped because its budget was spent: a miss."""
-        owed = self._owed - self._allowed if on_time else self._owed + (1 - self._allowed)
-        self._owed = min(max(owed, -CREDIT_FRAMES * self._allowed), MOST_FRAMES * self._allowed)
+    def observe(self, on_time: bool, avoidable: bool = True) -> None:
+        """Count a result, or a frame that was dropped because its budget was spent: a miss.
+
+        avoidable: something faster could have run.
+        """
+        if on_time:
+            self._owed = max(self._owed - self._allowed, -CREDIT_FRAMES * self._allowed)
+        else:
+            most = (MOST_FRAMES if avoidable else UNAVOIDABLE_FRAMES) * self._allowed
+            self._owed = max(self._owed, min(self._owed + 1 - self._allowed, most))
         self._set_price()
 
     def _set_price(self) -> None:
