@@ -66,7 +66,7 @@ class Daemon:
         slow_down = self.random.choice((1.0, 1.1, 1.7, 3.0)) * self.random.uniform(0.9, 1.2)
         service_ms = decision.candidate.p50_ms * slow_down
         on_time = service_ms <= slack_ms
-        self.controller.observe(camera, decision.candidate, service_ms, on_time)
+        self.controller.observe(camera, ladder, decision.candidate, service_ms, on_time)
         self.recorder.record(
             replace(
                 frame,

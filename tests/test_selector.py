@@ -1,77 +1,134 @@
+"""The choice for one frame, with chances that the test sets."""
+
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 
 import pytest
 
 from edged.control.profile import Candidate
-from edged.control.selector import Decision, Reason, choose
+from edged.control.selector import HOLD, Decision, Reason, allowed, choose
 from edged.variants.variant import Variant
 
-LARGE = Candidate(Variant(1.0, 224), 1, 0.709, 14.0, 15.0)
-MIDDLE = Candidate(Variant(0.5, 160), 1, 0.591, 2.0, 2.3)
-SMALL = Candidate(Variant(0.25, 128), 1, 0.415, 0.5, 0.6)
+
+def candidate(alpha: float, top1: float, p50_ms: float) -> Candidate:
+    return Candidate(Variant(alpha, 224), 1, top1, p50_ms, 1.1 * p50_ms)
+
+
+LARGE, MIDDLE, SMALL = candidate(1.0, 0.70, 14), candidate(0.75, 0.68, 8), candidate(0.5, 0.60, 4)
 LADDER = (LARGE, MIDDLE, SMALL)
 
 
-class Device:
-    """An outlook in which every run takes ratio x p50, or has the stated chance."""
+class Outlook:
+    """A device as slow as `ratio` says, where a run that should fit does so with this chance."""
 
-    def __init__(self, ratio: float = 1.0, chances: Mapping[Candidate, float] | None = None):
+    def __init__(self, ratio: float = 1.0, chances: Callable[[float], float] | None = None) -> None:
         self.ratio = ratio
-        self.chances = chances or {}
+        self.chances = chances or (lambda margin: 1.0 if margin >= 1 else 0.0)
+        self.asked: list[Candidate] = []
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float:
-        fits = 1.0 if candidate.p50_ms * self.ratio <= slack_ms else 0.0
-        return self.chances.get(candidate, fits)
+        self.asked.append(candidate)
+        return self.chances(slack_ms / (candidate.p50_ms * self.ratio))
 
 
-def decide(device: Device, slack: float, budget: float = 33, **more: object) -> Decision:
-    return choose(LADDER, device, slack_ms=slack, budget_ms=budget, target=0.95, **more)  # type: ignore[arg-type]
+def decide(
+    outlook: Outlook | None = None,
+    *,
+    slack_ms: float = 30.0,
+    budget_ms: float = 33.0,
+    price: float = 0.0,
+    previous: Candidate | None = None,
+    limit_ms: float = math.inf,
+) -> Decision:
+    return choose(
+        LADDER,
+        outlook or Outlook(),
+        slack_ms=slack_ms,
+        budget_ms=budget_ms,
+        target=0.95,
+        price=price,
+        previous=previous,
+        limit_ms=limit_ms,
+    )
 
 
 @pytest.mark.parametrize(
-    ("slack", "budget", "ratio", "chosen", "reason"),
+    ("slack_ms", "budget_ms", "ratio", "expected", "reason"),
     [
         (30, 33, 1.0, LARGE, Reason.MOST_ACCURATE),
-        (9, 10, 1.0, MIDDLE, Reason.BUDGET),
-        (9, 33, 1.0, MIDDLE, Reason.FRAME_AGE),
+        (14, 33, 1.0, LARGE, Reason.MOST_ACCURATE),
+        (13, 33, 1.0, MIDDLE, Reason.FRAME_AGE),
+        (11, 12, 1.0, MIDDLE, Reason.BUDGET),
         (30, 33, 3.0, MIDDLE, Reason.SLOWDOWN),
-        (0.4, 33, 1.0, SMALL, Reason.NONE_FITS),
-        (1, 1.5, 1.0, SMALL, Reason.BUDGET),
+        (30, 33, 6.0, SMALL, Reason.SLOWDOWN),
+        (30, 33, 9.0, SMALL, Reason.NONE_FITS),
+        (0.1, 33, 1.0, SMALL, Reason.NONE_FITS),
     ],
 )
-def test_the_most_accurate_that_fits_and_why_nothing_better(
-    slack: float, budget: float, ratio: float, chosen: Candidate, reason: Reason
+def test_the_most_accurate_that_fits_and_why(
+    slack_ms: float, budget_ms: float, ratio: float, expected: Candidate, reason: Reason
 ) -> None:
-    decision = decide(Device(ratio), slack, budget)
-    assert (decision.candidate, decision.reason) == (chosen, reason)
-    assert decision.predicted_ms == pytest.approx(chosen.p50_ms * ratio)
+    decision = decide(Outlook(ratio), slack_ms=slack_ms, budget_ms=budget_ms)
+    assert (decision.candidate, decision.reason) == (expected, reason)
+    assert decision.predicted_ms == expected.p50_ms * ratio
 
 
-def test_misses_are_not_spent_for_a_point_of_accuracy() -> None:
-    nearly = Candidate(Variant(0.75, 224), 1, 0.700, 9.0, 9.5)
-    device = Device(chances={LARGE: 0.96, nearly: 1.0})
-    decision = choose((LARGE, nearly, SMALL), device, slack_ms=20, budget_ms=20, target=0.95)
-    assert decision.candidate is nearly
+def test_a_likely_result_is_worth_more_than_a_better_one_that_may_be_late() -> None:
+    outlook = Outlook(chances=lambda margin: 0.96 if margin < 3 else 0.999)
+    decision = decide(outlook, slack_ms=24.0)
+    assert decision.candidate is MIDDLE  # 0.68 x 0.999 > 0.70 x 0.96
+    assert decision.chance == 0.999
+    outlook = Outlook(chances=lambda margin: 0.985 if margin < 3 else 0.999)
+    assert decide(outlook, slack_ms=24.0).candidate is LARGE
 
 
-def test_below_the_target_nothing_is_chosen_for_its_accuracy() -> None:
-    device = Device(chances={LARGE: 0.94, MIDDLE: 0.951})
-    assert decide(device, 20).candidate is MIDDLE
+def test_the_price_of_a_miss_buys_certainty() -> None:
+    outlook = Outlook(chances=lambda margin: 0.98 if margin < 3 else 1.0)
+    assert decide(outlook, slack_ms=24.0).candidate is LARGE
+    assert decide(outlook, slack_ms=24.0, price=1.0).candidate is MIDDLE
+    steep = Outlook(chances=lambda margin: min(1.0, 0.9 + margin / 100))
+    chosen = [decide(steep, price=price).candidate for price in (0.0, 10.0, 1e6)]
+    assert chosen == [LARGE, SMALL, SMALL]
 
 
-def test_a_gain_too_small_to_see_does_not_change_the_variant() -> None:
-    twin = Candidate(Variant(1.0, 192), 1, 0.707, 10.0, 11.0)
-    decision = choose(
-        (LARGE, twin), Device(), slack_ms=30, budget_ms=33, target=0.95, previous=twin
-    )
-    assert (decision.candidate, decision.reason) == (twin, Reason.HOLD)
+def test_what_cannot_win_is_not_asked() -> None:
+    outlook = Outlook()
+    decide(outlook)
+    assert outlook.asked == [LARGE]
 
 
-def test_what_no_longer_fits_is_not_held() -> None:
-    twin = Candidate(Variant(1.0, 192), 1, 0.707, 10.0, 11.0)
-    decision = choose(
-        (LARGE, twin), Device(), slack_ms=12, budget_ms=33, target=0.95, previous=LARGE
-    )
-    assert decision.candidate is twin
+def test_small_gains_do_not_change_the_variant() -> None:
+    gain = HOLD / 2
+    outlook = Outlook(chances=lambda margin: 1.0 if margin > 3 else (0.68 + gain) / 0.70)
+    assert decide(outlook, slack_ms=24.5).candidate is LARGE
+    held = decide(outlook, slack_ms=24.5, previous=MIDDLE)
+    assert (held.candidate, held.reason, held.chance) == (MIDDLE, Reason.HOLD, 1.0)
+    gain = HOLD * 2
+    assert decide(outlook, slack_ms=24.5, previous=MIDDLE).candidate is LARGE
+
+
+def test_what_is_no_longer_on_the_ladder_is_not_held() -> None:
+    gone = candidate(0.9, 0.6999, 13)
+    assert decide(previous=gone).candidate is LARGE
+
+
+def test_a_limit_leaves_out_what_runs_too_long() -> None:
+    decision = decide(limit_ms=10.0)
+    assert (decision.candidate, decision.reason) == (MIDDLE, Reason.LIMIT)
+    assert decide(Outlook(2.0), limit_ms=10.0, previous=MIDDLE).candidate is SMALL
+    decision = decide(limit_ms=1.0)
+    assert (decision.candidate, decision.reason) == (SMALL, Reason.NONE_FITS)
+
+
+def test_the_fastest_where_nothing_has_a_chance() -> None:
+    decision = decide(slack_ms=0.0, previous=LARGE)
+    assert (decision.candidate, decision.chance) == (SMALL, 0.0)
+    assert decision.reason is Reason.NONE_FITS
+
+
+def test_min_top1_rather_late_than_worse() -> None:
+    assert allowed(LADDER, 0.0) is LADDER
+    assert list(allowed(LADDER, 0.65)) == [LARGE, MIDDLE]
+    assert list(allowed(LADDER, 0.9)) == [LARGE]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from edged.control.share import CREDIT_FRAMES, MOST_FRAMES, OnTimeShare
+from edged.control.share import CREDIT_FRAMES, MOST_FRAMES, UNAVOIDABLE_FRAMES, OnTimeShare
 
 
 def test_a_camera_that_keeps_its_promise_pays_nothing() -> None:
@@ -39,11 +39,25 @@ def test_debt_and_credit_are_bounded() -> None:
     for _ in range(5000):
         share.observe(False)
     assert share.owed == pytest.approx(0.1 * MOST_FRAMES)
+    assert share.price > 1000
     frames = 0
     while share.price > 0:
         share.observe(True)
         frames += 1
     assert frames == pytest.approx(MOST_FRAMES, abs=2)
+
+
+def test_unavoidable_misses_are_counted_but_do_not_end_all_choice() -> None:
+    share = OnTimeShare(0.95)
+    for _ in range(5000):
+        share.observe(False, avoidable=False)
+    assert share.owed == pytest.approx(0.05 * UNAVOIDABLE_FRAMES)
+    assert 1 < share.price < 10
+    for _ in range(20):
+        share.observe(False)
+    dear = share.price
+    share.observe(False, avoidable=False)
+    assert share.price == dear
 
 
 def test_the_account_goes_on_from_what_it_owed() -> None:

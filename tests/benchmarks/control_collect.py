@@ -46,14 +46,14 @@ TOP1 = (
 CONDITIONS: dict[str, tuple[str, ...]] = {
     "idle": (),
     "one neighbour": ("compute",),
-    "two neighbours": ("compute", "compute"),
+    "two neighbours": ("compute", "compute 2"),
     "memory": ("memory",),
-    "come and go": ("compute", "memory", "compute"),
+    "come and go": ("compute", "memory", "compute 2"),
 }
 """The processes that run beside; in the last, the first so many of them, for a spell each."""
 SPELL_FRAMES = 150
 """Mean length of a spell: five seconds of a camera."""
-PART_FRAMES, PART_COUNT = 50, 120
+PART_FRAMES, PART_COUNT = 25, 240
 REST_SECONDS = 0.001
 """Before each run. The scheduler treats who wakes up otherwise than who never slept."""
 QUIET_SECONDS, STRANGERS_CORES = 0.7, 0.05
@@ -69,19 +69,16 @@ def collect_all() -> None:
     PARTS.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     rotation = Rotation()
-    running = spells(PART_FRAMES * PART_COUNT)
-    for part in range(PART_COUNT):
-        for condition in CONDITIONS:
-            path = PARTS / f"{condition}-{part}.json"
-            wanted = running[part * PART_FRAMES : (part + 1) * PART_FRAMES]
-            while not path.exists():
-                wait_until_quiet()
-                rows, strangers = collect(
-                    rotation, condition, wanted if condition == "come and go" else None
-                )
-                print(f"{condition} {part}: strangers kept {strangers:.2f} cores busy", flush=True)
-                if strangers <= STRANGERS_CORES:
-                    path.write_text(json.dumps(rows))
+    with Neighbours() as neighbours:
+        for part in range(PART_COUNT):
+            for condition in CONDITIONS:
+                path = PARTS / f"{condition}-{part}.json"
+                while not path.exists():
+                    wait_until_quiet()
+                    rows, strangers = collect(rotation, neighbours, condition, part)
+                    print(f"{condition} {part}: strangers kept {strangers:.2f} cores busy")
+                    if strangers <= STRANGERS_CORES:
+                        path.write_text(json.dumps(rows))
     assemble()
 
 
@@ -124,24 +121,26 @@ def spells(frames: int) -> list[int]:
 
 
 def collect(
-    rotation: Rotation, condition: str, wanted: list[int] | None
+    rotation: Rotation, neighbours: Neighbours, condition: str, part: int
 ) -> tuple[list[Row], float]:
     """One part, and how many cores strangers kept busy meanwhile."""
+    kinds = CONDITIONS[condition]
+    wanted = [len(kinds)] * PART_FRAMES
+    if condition == "come and go":
+        wanted = spells(PART_FRAMES * PART_COUNT)[part * PART_FRAMES :][:PART_FRAMES]
     rows: list[Row] = []
-    with neighbours(CONDITIONS[condition]) as pids:
-        own = [os.getpid(), *pids]
+    try:
+        neighbours.run(kinds[: wanted[0]])
         for _ in range(2):
             rotation.turn()
-        begun, busy, used = time.monotonic(), _busy_seconds(), _used_seconds(own)
-        running = len(pids)
-        for frame in range(PART_FRAMES):
-            if wanted is not None and wanted[frame] != running:
-                running = wanted[frame]
-                for index, pid in enumerate(pids):
-                    os.kill(pid, signal.SIGCONT if index < running else signal.SIGSTOP)
+        begun, busy, used = time.monotonic(), _busy_seconds(), neighbours.used_seconds()
+        for count in wanted:
+            neighbours.run(kinds[:count])
             rows.append(rotation.turn())
-        strangers = (_busy_seconds() - busy) - (_used_seconds(own) - used)
-        return rows, strangers / (time.monotonic() - begun)
+        strangers = (_busy_seconds() - busy) - (neighbours.used_seconds() - used)
+    finally:
+        neighbours.run(())
+    return rows, strangers / (time.monotonic() - begun)
 
 
 class Rotation:
@@ -213,25 +212,39 @@ def _memory() -> None:
         np.copyto(target, source)
 
 
-KINDS = {"compute": _compute, "memory": _memory}
+class Neighbours:
+    """Busy processes that are stopped and continued; they end with the context."""
 
+    KINDS = {"compute": _compute, "compute 2": _compute, "memory": _memory}
 
-@contextlib.contextmanager
-def neighbours(kinds: tuple[str, ...]) -> Iterator[list[int]]:
-    """Their process ids; they are busy by then, and ended with the context."""
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=KINDS[kind], daemon=True) for kind in kinds]
-    try:
-        for process in processes:
+    def __enter__(self) -> Neighbours:
+        context = multiprocessing.get_context("spawn")
+        self._processes = {
+            kind: context.Process(target=work, daemon=True) for kind, work in self.KINDS.items()
+        }
+        for process in self._processes.values():
             process.start()
-        pids = [process.pid for process in processes if process.pid is not None]
-        while any(_used_seconds([pid]) < 0.5 for pid in pids):  # importing takes less
+        self._pids = {kind: process.pid or 0 for kind, process in self._processes.items()}
+        while any(_used_seconds([pid]) < 1 for pid in self._pids.values()):  # they have imported
             time.sleep(0.05)
-        yield pids
-    finally:
-        for process in processes:
+        self._running = set(self.KINDS)
+        self.run(())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
             process.kill()
             process.join()
+
+    def run(self, kinds: tuple[str, ...]) -> None:
+        """These run, the others wait."""
+        for kind in self._running.symmetric_difference(kinds):
+            os.kill(self._pids[kind], signal.SIGCONT if kind in kinds else signal.SIGSTOP)
+        self._running = set(kinds)
+
+    def used_seconds(self) -> float:
+        """CPU time of this process and theirs."""
+        return _used_seconds([os.getpid(), *self._pids.values()])
 
 
 def wait_until_quiet() -> None:
