@@ -56,10 +56,8 @@ class Lane:
     budget_ms: float
     on_time: float
     waiting: Frame | None = None
-    urgency_ns: int = 0
-    """When the lane wants to be served: the deadline of the oldest frame that came since the last
-    result, which newer frames do not move; or, with a budget of many frames, FRAMES_TO_WAIT
-    later, so that a camera with a tight budget cannot starve one with a loose one."""
+    waiting_since_ns: int = 0
+    """Capture of the oldest frame that came since the last result; newer ones do not move it."""
     variant: Candidate | None = None
     """What ran last."""
     recorded_ns: int = 0
@@ -85,11 +83,17 @@ class Lane:
         self.last_ready_ns, self.last_sequence = frame.ready_ns, frame.sequence
         self.age_ms = (frame.ready_ns - frame.captured_ns) / 1e6
         if self.waiting is None:
-            patience_ns = int(self.budget_ms * 1e6)
-            if self.interval_ns:
-                patience_ns = min(patience_ns, FRAMES_TO_WAIT * self.interval_ns)
-            self.urgency_ns = frame.captured_ns + patience_ns
+            self.waiting_since_ns = frame.captured_ns
         self.waiting = frame
+
+    @property
+    def urgency_ns(self) -> int:
+        """When the lane wants to be served: at its deadline; or, with a budget of many frames,
+        FRAMES_TO_WAIT later, so that a tight budget cannot starve a loose one."""
+        patience_ns = int(self.budget_ms * 1e6)
+        if self.interval_ns:
+            patience_ns = min(patience_ns, FRAMES_TO_WAIT * self.interval_ns)
+        return self.waiting_since_ns + patience_ns
 
     def due_ns(self) -> int | None:
         """When the next frame is expected; None when none is, or it is long overdue."""
