@@ -23,7 +23,7 @@ STEP = 0.05
 SHORTEST_MS, LONGEST_MS = 0.05, 4000.0
 MOST_INTERRUPTIONS = 24
 """Above, their number is as good as normally distributed."""
-INTERRUPTION_SPREAD = 0.3
+INTERRUPTION_SPREAD = 0.2
 """Standard deviation of an interruption's length, in parts of it."""
 ODD, ODD_SPREAD = 0.005, 0.4
 """So many runs do what no model foresees: exponential in log(time), both ways, with this scale.
@@ -34,23 +34,32 @@ Without it a single such run would be taken as proof of whatever explains it lea
 class Load:
     """spread: standard deviation of log(time) between runs that are not interrupted.
 
-    interruptions_per_ms: of running; pause_ms: length of each. regularity: 0 when interruptions
-    are independent of each other (Poisson), 1 when they come after every so many milliseconds of
-    running, as between processes that take turns on a core.
+    interruptions_per_ms: of running, after the first grace_ms of it; pause_ms: length of each.
+    regularity: 0 when interruptions are independent of each other (Poisson), 1 when they come
+    after every so many milliseconds of running, as between processes that take turns on a core.
     """
 
     spread: float
     interruptions_per_ms: float
     pause_ms: float
     regularity: float = 0.0
+    grace_ms: float = 0.0
+
+    def interruptions(self, work_ms: NDArray[np.float64], threads: int) -> NDArray[np.float64]:
+        """Expected number of them. Each thread can be interrupted, and the others wait for it."""
+        return threads * self.interruptions_per_ms * np.maximum(work_ms - self.grace_ms, 0.0)
 
 
-# Turns are the 4 ms of a kernel with CONFIG_HZ=250 for each process that waits for the core.
-_UNDISTURBED = ((0.001, 5.0), (0.02, 4.0), (0.02, 12.0))
-_TAKING_TURNS = ((0.25, 4.0), (0.25, 8.0), (0.25, 16.0))
-LOADS = (
-    *(Load(spread, rate, pause) for spread in (0.03, 0.08, 0.2) for rate, pause in _UNDISTURBED),
-    *(Load(spread, rate, pause, 0.5) for spread in (0.05, 0.15) for rate, pause in _TAKING_TURNS),
+# Measured beside processes that compute without a pause (tests/benchmarks/traces): each of them
+# takes 4 ms, a tick of a kernel with CONFIG_HZ=250, again and again, but lets who has just woken
+# up run for 2 ms first. Who computes without a pause itself has no such grace.
+_LOADS = (
+    ((0.03, 0.08, 0.2), ((0.001, 5.0), (0.02, 4.0), (0.02, 12.0))),
+    ((0.1,), ((0.25, 4.0, 0.5), (0.25, 8.0, 0.5), (0.25, 16.0, 0.5))),
+    ((0.05, 0.15), ((0.25, 4.0, 0.8, 2.0), (0.25, 8.0, 0.8, 2.0), (0.25, 12.0, 0.8, 2.0))),
+)
+LOADS = tuple(
+    Load(spread, *kind) for spreads, kinds in _LOADS for spread in spreads for kind in kinds
 )
 
 
@@ -65,26 +74,24 @@ POINTS = int(grid_position(LONGEST_MS)) + 1
 
 @cache
 def duration_table(threads: int) -> NDArray[np.float32]:
-    """P(run takes at most t | work, load), shape (POINTS of t, POINTS of work * loads).
-
-    With several threads each of them can be interrupted, and the others wait for it.
-    """
+    """P(run takes at most t | work, load), shape (POINTS of t, POINTS of work * loads)."""
     grid_ms = SHORTEST_MS * np.exp(STEP * np.arange(POINTS))
     table = np.empty((POINTS, POINTS, len(LOADS)), np.float32)
     log_ratio = STEP * (np.arange(POINTS)[:, None] - np.arange(POINTS)[None, :])
     half = 0.5 * np.exp(-np.abs(log_ratio) / ODD_SPREAD)
     odd = np.where(log_ratio < 0, half, 1 - half)
     for index, load in enumerate(LOADS):
-        usual = _duration(grid_ms, load, load.interruptions_per_ms * threads)
+        usual = _duration(grid_ms, load, load.interruptions(grid_ms, threads))
         table[:, :, index] = (1 - ODD) * usual + ODD * odd
     return table.reshape(POINTS, -1)
 
 
-def _duration(grid_ms: NDArray[np.float64], load: Load, rate: float) -> NDArray[np.float64]:
-    """P(t | work) for one load, shape (t, work)."""
+def _duration(
+    grid_ms: NDArray[np.float64], load: Load, expected: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """P(t | work) for one load, shape (t, work). expected: interruptions, for each work."""
     time_ms, work_ms = grid_ms[:, None], grid_ms[None, :]
     spread = math.hypot(load.spread, STEP / 4)  # not narrower than the grid can show
-    expected = rate * grid_ms
     table = np.zeros((len(grid_ms), len(grid_ms)))
     poisson = np.exp(-expected)
     for number in range(MOST_INTERRUPTIONS + 1):
@@ -106,9 +113,9 @@ def _duration(grid_ms: NDArray[np.float64], load: Load, rate: float) -> NDArray[
     many = expected > MOST_INTERRUPTIONS / 2
     if many.any():
         work = work_ms[:, many]
-        mean = work * (1 + rate * load.pause_ms)
+        mean = work + expected[many] * load.pause_ms
         dispersion = (1 - load.regularity) + INTERRUPTION_SPREAD**2
-        deviation = np.hypot(spread * work, load.pause_ms * np.sqrt(rate * work * dispersion))
+        deviation = np.hypot(spread * work, load.pause_ms * np.sqrt(expected[many] * dispersion))
         table[:, many] = _normal_cdf((time_ms - mean) / deviation)
     return table
 

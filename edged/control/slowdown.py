@@ -73,7 +73,7 @@ _LOAD_SHARES /= _LOAD_SHARES.sum()
 _FIRST_LEVELS = np.exp(-0.5 * (_LOG_LEVELS / FIRST_SPREAD) ** 2)
 _START = np.outer(_FIRST_LEVELS / _FIRST_LEVELS.sum(), _LOAD_SHARES).ravel().astype(np.float32)
 _PAUSED = np.array([1 + load.interruptions_per_ms * load.pause_ms for load in LOADS])
-_STRETCH = np.outer(np.exp(_LOG_LEVELS), _PAUSED).ravel().astype(np.float32)
+_LOG_STRETCH = np.add.outer(_LOG_LEVELS, np.log(_PAUSED)).ravel().astype(np.float32)
 _ONES = np.ones(len(LOADS), np.float32)
 
 
@@ -154,7 +154,7 @@ class Slowdown:
         self._conclude()
 
     def _conclude(self) -> None:
-        self.ratio = float(self._weights.dot(_STRETCH))
+        self.ratio = math.exp(float(self._weights.dot(_LOG_STRETCH)))
         """Observed / profiled, as expected of the next run: 1 is an undisturbed device."""
         by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ONES
         level = int(by_level.cumsum().searchsorted(_NEGLIGIBLE))
