@@ -144,7 +144,7 @@ def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> Non
     pipeline = make([feed], recorder)
     with running(pipeline):
         wait_for(lambda: pipeline.profiler.ladder)
-        while not pipeline.profiler.complete:
+        while not pipeline.profiler.rounds:
             feed.send()
             time.sleep(0.04)
         for _ in range(3):
@@ -160,7 +160,7 @@ def test_a_budget_that_only_the_cheapest_meets_keeps_to_it() -> None:
     feed, recorder = Feed("door", 8), Recorder()
     pipeline = make([feed], recorder, device=Device(0.5, 30))
     with running(pipeline):
-        wait_for(lambda: pipeline.profiler.complete)
+        wait_for(lambda: pipeline.profiler.rounds)
         for _ in range(10):
             feed.send()
             time.sleep(0.02)
@@ -173,7 +173,7 @@ def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
     tight, loose, recorder = Feed("tight", 30), Feed("loose", 400), Recorder()
     pipeline = make([tight, loose], recorder, device=Device(10, 10))
     with running(pipeline):
-        wait_for(lambda: pipeline.profiler.complete)
+        wait_for(lambda: pipeline.profiler.rounds)
         for _ in range(60):
             tight.send()
             loose.send()

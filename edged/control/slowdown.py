@@ -32,7 +32,7 @@ DRIFT = 0.01
 """Chance per run that the level moves one step up, and down: clocks that follow the heat."""
 OTHER_LOAD = 0.005
 """Chance per run that the load is of another kind while the level stays."""
-RARITY = 60.0
+RARITY = 500.0
 """Before any run, loads that interrupt a run of one millisecond with chance p are taken to be
 1 + 60 p times as rare as those that never do ..."""
 ACQUAINTANCE = 0.002
