@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -15,11 +16,13 @@ from edged.errors import EdgedError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 success, 1 failure at run time, 2 bad usage or input."""
+    _open_standard_streams()
     options = _parser().parse_args(arguments)
     logging.basicConfig(format=_log_format(), level=logging.INFO, stream=sys.stderr)
     try:
         status: int = options.command(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except EdgedError as error:
         for line in str(error).splitlines():
             print(f"edged: {line}", file=sys.stderr)
@@ -27,9 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"edged: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _open_standard_streams() -> None:
+    """A descriptor below 3 that is closed would go to the next file opened, and a capture process
+    would then find its mailbox where its standard input belongs."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def _log_format() -> str:

@@ -165,6 +165,8 @@ def camera_source(text: str, base: Path) -> SourceUrl:
 
     That a device, file or host is there is not looked at: its absence is a camera's state.
     """
+    if not text.strip():
+        raise InputError("expected a source", got=repr(text), fix="for example clip.mp4, rtsp://…")
     source = SourceUrl(text)
     if source.is_url:
         _check_url(source)
@@ -196,16 +198,18 @@ def _check_url(source: SourceUrl) -> None:
     if re.search(r"\s", rest):
         raise InputError("a URL has no blanks", got=source, fix="write %20 for a blank")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if not re.fullmatch(
-        r"(.*@)?(\[[0-9a-f:.%]+\]|[^:\[\]@]+)(:\d{1,5})?", authority, re.IGNORECASE
-    ):
-        inside = "@" in rest[len(authority) :]
+    good = re.fullmatch(r"(.*@)?(\[[0-9a-f:.%]+\]|[^:\[\]@]+)(:\d{1,5})?", authority, re.IGNORECASE)
+    # A password with @ and / in it looks like a host with a path, and goes on to another @.
+    inside = "@" in rest[len(authority) :] and (not good or "@" in authority)
+    if not good or inside:
         raise InputError(
             "no / ? or # may stand in a user name or password"
             if inside
             else "a URL without a host",
             got=source,
-            fix="write %2F for /, %3F for ?, %23 for #" if inside else "write rtsp://host:554/path",
+            fix="write %2F for /, %3F for ?, %23 for #, %40 for @"
+            if inside
+            else "write rtsp://host:554/path",
         )
 
 

@@ -94,7 +94,7 @@ class Daemon:
         on_time = 100 * (results - late) / (results + stale)
         shares = ", ".join(f"{name} {100 * count / results:.0f} %" for name, count in used)
         dropped = f", {stale} frames came too late to run" if stale else ""
-        return f"{results} results, {on_time:.1f} % on time{dropped}; {shares}"
+        return f"{results} results, {on_time:.1f} % on time{dropped}" + (shares and f"; {shares}")
 
     # start-up
 
@@ -296,12 +296,13 @@ def _stop_together(cameras: Sequence[Camera]) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT end the run; what they did before comes back afterwards."""
+    """SIGTERM, SIGINT and SIGHUP end the run; what they did before comes back afterwards."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    ends = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in ends}
     try:
         yield
     finally:

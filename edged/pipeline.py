@@ -6,6 +6,7 @@ Knows nothing of drivers (edged/capture) nor of how results leave the machine (e
 
 from __future__ import annotations
 
+import os
 import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +67,7 @@ class Lane:
     late: int = 0
     stale: int = 0
     by_variant: dict[Variant, int] = field(default_factory=dict)
+    last_result_ns: int = 0
     last_ready_ns: int = 0
     last_sequence: int = 0
     interval_ns: int = 0
@@ -94,6 +96,11 @@ class Lane:
         if self.interval_ns:
             patience_ns = min(patience_ns, FRAMES_TO_WAIT * self.interval_ns)
         return self.waiting_since_ns + patience_ns
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """It is time for a result, though a late one: the budget is hopeless for this source."""
+        interval_ns = self.interval_ns or int(self.budget_ms * 1e6)
+        return now_ns - self.last_result_ns > FRAMES_TO_WAIT * interval_ns
 
     def due_ns(self) -> int | None:
         """When the next frame is expected; None when none is, or it is long overdue."""
@@ -153,6 +160,8 @@ class Pipeline:
 
     def stop(self) -> None:
         self._stopping.set()
+        for lane in self.lanes:
+            os.eventfd_write(lane.mailbox.wake_fd, 1)
 
     def run(self) -> None:
         """Until stopped, or the wanted number of results is out, or every source has ended."""
@@ -188,7 +197,7 @@ class Pipeline:
         ladder = self.profiler.ladder
         if self.recorder is not None and self.recorder.header_due(ladder):
             self.recorder.begin(Header.of(self.controller, ladder, self.about), ladder)
-        if slack_ms <= 0:
+        if slack_ms <= 0 and not lane.is_overdue(taken_ns):
             lane.stale += 1
             self._record(lane, frame, slack_ms, None)
             self.controller.dropped(lane.camera)
@@ -230,6 +239,7 @@ class Pipeline:
 
     def _note(self, lane: Lane, decision: Decision, result: Result) -> None:
         lane.results += 1
+        lane.last_result_ns = self.clock()
         lane.late += not result.on_time
         lane.by_variant[result.variant] = lane.by_variant.get(result.variant, 0) + 1
         before, lane.variant = lane.variant, decision.candidate

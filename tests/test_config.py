@@ -255,6 +255,7 @@ def test_a_secret_file_that_is_wrong(
         ("source: rtsp:///live", "a URL without a host"),
         ("source: rtsp://cam:port/live", "a URL without a host"),
         ("source: rtsp://u:hun/ter2@h/1", "no / ? or # may stand in a user name or password"),
+        ("source: rtsp://u:h@n/ter2@h/1", "no / ? or # may stand in a user name or password"),
         ("source: 'rtsp://u:hun ter2@h/1'", "a URL has no blanks (got rtsp://***@h/1); write %20"),
         ("source: rtsp:/cam/live", "expected a URL or a path"),
         ("source: u:hunter2@cam/live", "expected a URL or a path (got ***@cam/live)"),

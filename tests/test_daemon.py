@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -128,8 +127,12 @@ def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_pat
     with RunningDaemon(tmp_path, config) as daemon:
         daemon.wait_for(lambda: daemon.metric('edged_deadline_misses_total{camera="door"}') >= 10)
         daemon.wait_for(lambda: "no variant reaches latency_budget_ms 0.2" in daemon.text)
-    used = Counter(result["variant"] for result in daemon.results)
-    assert set(used) <= {"mobilenet_v1_0.25_128"}
+    assert daemon.results
+    assert {result["reason"] for result in daemon.results} == {"none_fits"}
+    # On a busy machine the first round of the profile may find 160 the faster of the two.
+    used = {result["variant"] for result in daemon.results}
+    assert used <= {"mobilenet_v1_0.25_128", "mobilenet_v1_0.25_160"}
+    assert not any(result["on_time"] for result in daemon.results)
 
 
 def test_a_port_in_use_is_one_clear_message(tmp_path: Path) -> None:
@@ -223,3 +226,47 @@ def test_a_recorded_trace_replays_to_the_same_decisions(tmp_path: Path) -> None:
         "frames", "on_time", "accuracy", "accuracy_on_time", "switches", "share",
     }  # fmt: skip
     assert found["frames"] > 100
+
+
+def test_a_stopped_capture_process_does_not_outlive_a_killed_daemon(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
+        daemon.wait_for_results(5)
+        (child,) = daemon.capture_processes()
+        os.kill(child, signal.SIGSTOP)
+        daemon.process.kill()
+        deadline = time.monotonic() + 2
+        while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        gone = not Path(f"/proc/{child}").exists()
+        if not gone:
+            os.kill(child, signal.SIGKILL)
+    assert gone
+
+
+def test_a_signal_to_the_whole_group_is_no_camera_fault(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
+        daemon.wait_for_results(5)
+        for pid in (*daemon.capture_processes(), daemon.process.pid):
+            os.kill(pid, signal.SIGTERM)
+        assert daemon.process.wait(5) == 0
+    assert "backoff" not in daemon.text
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(tmp_path: Path, closed: str) -> None:
+    command = f"{sys.executable} -m edged demo --frames 3 --port 0 {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_standard_output_that_is_closed_or_full_is_one_message() -> None:
+    for command in ("schema >/dev/full", "demo --frames 3 --port 0 >&-"):
+        done = subprocess.run(
+            f"{sys.executable} -m edged {command}",
+            shell=True, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "output" in done.stderr.splitlines()[-1]

@@ -132,11 +132,25 @@ def test_scores_below_the_minimum_are_left_out() -> None:
 def test_a_frame_older_than_its_budget_is_dropped_and_counted() -> None:
     feed, recorder = Feed("door", 50), Recorder()
     with running(make([feed], recorder)):
+        feed.send()
+        wait_for(lambda: recorder.results)
         feed.send(age_ms=60)
         wait_for(lambda: recorder.stale_cameras)
     assert recorder.stale_cameras == ["door"]
-    assert recorder.results == []
+    assert len(recorder.results) == 1
     assert feed.lane.stale == 1
+
+
+def test_a_hopeless_budget_still_gets_results_late_ones() -> None:
+    feed, recorder = Feed("door", 1), Recorder()
+    with running(make([feed], recorder)):
+        for _ in range(30):
+            feed.send(age_ms=5)
+            time.sleep(0.01)
+    assert len(recorder.results) >= 5
+    assert not any(result.on_time for result in recorder.results)
+    assert {result.variant for result in recorder.results} == {SMALL}
+    assert {result.reason for result in recorder.results} == {"none_fits"}
 
 
 def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> None:

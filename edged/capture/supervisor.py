@@ -52,6 +52,7 @@ class Patience:
     """Stalled = no frame for this many intervals of the granted rate, and at least `stall`."""
     stall_unknown_rate: float = 10.0
     stop: float = 1.0
+    end_of_daemon: float = 0.2
     pause: float = 0.5
     """Before the first restart; it doubles with each failure up to pause_longest."""
     pause_longest: float = 30.0
@@ -180,7 +181,8 @@ class Camera:
             self.granted = None
             self._enter(CameraState.STARTING, logging.DEBUG if self._failures else logging.INFO)
             fault = self._run_child()
-            if self._stopping.is_set():
+            # A signal to the whole group ends the child first, and the daemon a moment later.
+            if self._stopping.wait(self._patience.end_of_daemon if fault else 0):
                 return
             if fault is None:
                 self._enter(CameraState.ENDED, logging.INFO)

@@ -8,6 +8,7 @@ a line; what libraries print goes to stderr. A driver that crashes takes only th
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ from edged.capture.sources import make_source
 from edged.capture.status import Ended, Failed, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def capture(
@@ -95,6 +98,12 @@ def _read_line(fd: int) -> bytes:
 
 
 def _exit_when_closed(fd: int) -> None:
+    # For a process that is stopped, or whose driver holds the interpreter. The signal comes with
+    # the end of the thread that started this process: its supervisor, which outlives it.
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
     def watch() -> None:
         while os.read(fd, 4096):
             pass

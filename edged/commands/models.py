@@ -12,7 +12,11 @@ from edged.errors import InputError
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
-    models = commands.add_parser("models", help="what variants cost, where they come from")
+    models = commands.add_parser(
+        "models",
+        help="what variants cost, where they come from",
+        epilog="example: edged models list imagenette",
+    )
     verbs = models.add_subparsers(metavar="VERB", required=True)
 
     cost = add_command(
@@ -23,7 +27,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "edged models cost --alpha 0.5 --resolution 160",
     )
     cost.add_argument("--alpha", type=float)
-    cost.add_argument("--resolution", type=positive_int, default=224)
+    cost.add_argument("--resolution", type=positive_int, default=224, help="goes with --alpha")
     cost.add_argument("--classes", type=positive_int, default=1000)
     cost.add_argument("--body", choices=("separable", "standard", "shallow"), default="separable")
     cost.add_argument("--json", action="store_true")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command, positive_float, positive_int
+from edged.commands import Commands, add_command, port, positive_float, positive_int
 
 if TYPE_CHECKING:
     from edged.config import Config
@@ -43,7 +43,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     demo.set_defaults(trace=None)
     demo.add_argument("--model", default="imagenette", help="a shipped family or a folder")
     demo.add_argument("--budget", type=positive_float, default=33.0, metavar="MS")
-    demo.add_argument("--port", type=int, default=9640, help="of /metrics; 0: any free one")
+    demo.add_argument("--port", type=port, default=9640, help="of /metrics; 0: any free one")
     _add_limits(demo)
 
     check = add_command(
@@ -101,7 +101,7 @@ def _demo(options: argparse.Namespace) -> int:
         http=HttpConfig("127.0.0.1", options.port),
         results=ResultsConfig("-", top_k=3, min_score=0.1),
     )
-    render = to_text if sys.stdout.isatty() else to_json_line
+    render = to_text if sys.stdout is not None and sys.stdout.isatty() else to_json_line
     return _run_daemon(config, [Lines(open_lines(None), render)], options)
 
 

@@ -34,7 +34,7 @@ OTHER_LOAD = 0.005
 """Chance per run that the load is of another kind while the level stays."""
 RARITY = 500.0
 """Before any run, loads that interrupt a run of one millisecond with chance p are taken to be
-1 + 60 p times as rare as those that never do ..."""
+1 + 500 p times as rare as those that never do ..."""
 ACQUAINTANCE = 0.002
 """... and then as frequent as they were in the last few hundred runs, this share of which is the
 latest one: a device with busy neighbours learns to expect them, another not to be alarmed."""

@@ -29,6 +29,8 @@ from edged.variants.variant import Variant
 BACKGROUND = "background"
 """What TF-Slim calls its class 0, which no picture shows."""
 _IMAGENET_CLASSES = 1000
+LARGEST_RESOLUTION = 512
+"""More than twice what MobileNet v1 was published for."""
 
 _FOREIGN = {
     b"\x1f\x8b": ("a gzip archive", "unpack it and name the .tflite file inside"),
@@ -58,8 +60,11 @@ def import_weights(
     other; the family is then as it was.
     """
     for resolution in resolutions:
-        if resolution < SMALLEST_RESOLUTION:
-            raise InputError(f"a resolution is at least {SMALLEST_RESOLUTION}", got=resolution)
+        if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
+            raise InputError(
+                f"a resolution is from {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION}",
+                got=resolution,
+            )
     family = _family(into, fit)
     stated = Architecture(alpha, classes=1)
     imported = _read(weights, head)

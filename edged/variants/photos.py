@@ -142,6 +142,8 @@ def _is_picture(name: str) -> bool:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     got = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, tarfile.TarError):
+        got = "no whole tar archive"
     return InputError("cannot read the photos", where=path, got=got)
 
 

@@ -1,7 +1,7 @@
 """Does anything keep the budget better, or spend the rest better on accuracy?
 
     python tests/benchmarks/control.py             the table (control.md) and picture (control.png)
-    python tests/benchmarks/control.py collect     measure the traces again (an hour, an idle machine)
+    python tests/benchmarks/control.py collect     measure the traces again (an hour, idle machine)
 
 Every policy is replayed over every trace at three budgets. The picture needs matplotlib.
 """
@@ -42,7 +42,7 @@ late or dropped result counting 0, and in brackets the share of results on time 
 {100 * TARGET:g} are asked for. *clairvoyant* knows every frame's times, *window* is the best single
 variant in hindsight for each 100 frames, *static* for the whole trace. A cell is asked for where
 *window* keeps the target; it fails where edged has less than {100 * TARGET - 0.5:g} % on time, less
-accuracy than a policy with at least {100 * TARGET - 1:g} % on time (the points are given), less than
+accuracy than a policy with at least {100 * TARGET - 1:g} % on time (points are given), less than
 98 % of *window* or less than 99 % of *static*. *alert tuned* is ALERT with the Q(0) that is best in
 hindsight for the cell. The first traces are drawn (control_traces.py), the others measured
 (control_collect.py)."""
@@ -138,8 +138,8 @@ def cost(trace: FullTrace) -> str:
     choose_us = statistics.median(timed.choose_us)
     observe_us = statistics.median(timed.observe_us)
     return (
-        f"A decision takes {choose_us:.1f} us (median), {100 * choose_us / inference_us:.1f} % of the"
-        f" {inference_us:.0f} us of the cheapest variant's inference, measured in the same run;"
+        f"A decision takes {choose_us:.1f} us (median), {100 * choose_us / inference_us:.1f} % of"
+        f" the {inference_us:.0f} us of the cheapest variant's inference, measured in the same run;"
         f" learning from a result, after it is out, takes {observe_us:.1f} us."
     )
 

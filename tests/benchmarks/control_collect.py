@@ -17,8 +17,8 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -57,7 +57,7 @@ PART_FRAMES, PART_COUNT = 25, 240
 REST_SECONDS = 0.001
 """Before each run. The scheduler treats who wakes up otherwise than who never slept."""
 QUIET_SECONDS, STRANGERS_CORES = 0.7, 0.05
-"""A part is begun when strangers kept so few cores busy for so long, and kept when they did in it."""
+"""A part is begun when strangers kept so few cores busy for so long, and kept if they did in it."""
 DIGITS = 3
 """Significant ones that are kept: half a percent, where runs scatter by five."""
 
@@ -215,7 +215,7 @@ def _memory() -> None:
 class Neighbours:
     """Busy processes that are stopped and continued; they end with the context."""
 
-    KINDS = {"compute": _compute, "compute 2": _compute, "memory": _memory}
+    KINDS: ClassVar = {"compute": _compute, "compute 2": _compute, "memory": _memory}
 
     def __enter__(self) -> Neighbours:
         context = multiprocessing.get_context("spawn")
