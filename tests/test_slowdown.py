@@ -71,7 +71,7 @@ def test_several_slow_runs_are_a_regime() -> None:
 def test_one_slow_run_is_soon_forgotten() -> None:
     slowdown = after(100, 1.0)
     slowdown.observe(MIDDLE, 18.0)
-    after(2, 1.0, slowdown)
+    after(5, 1.0, slowdown)
     assert slowdown.chance(MIDDLE, 9.0) > 0.95
 
 
