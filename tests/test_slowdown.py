@@ -71,7 +71,7 @@ def test_several_slow_runs_are_a_regime() -> None:
 def test_one_slow_run_is_soon_forgotten() -> None:
     slowdown = after(100, 1.0)
     slowdown.observe(MIDDLE, 18.0)
-    after(5, 1.0, slowdown)
+    after(15, 1.0, slowdown)
     assert slowdown.chance(MIDDLE, 9.0) > 0.95
 
 
@@ -87,7 +87,7 @@ def test_a_device_that_knows_interruptions_is_not_alarmed_by_one() -> None:
 def test_a_calmer_device_is_believed_soon() -> None:
     slowdown = after(200, 3.0)
     assert slowdown.chance(LARGE, 21.0) < 0.01
-    after(5, 1.0, slowdown)
+    after(15, 1.0, slowdown)
     assert slowdown.chance(LARGE, 21.0) > 0.8
     assert slowdown.ratio < 1.3
 
