@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 0.5
 """Without frames the loop still turns this often, so that its progress can be seen."""
 FRAMES_TO_WAIT = 2
+"""After so many frame intervals without a result a camera is served, whatever its budget."""
 NO_FRAME_SOON_MS = 1000.0
 """The gap to count on when no camera is delivering."""
 
@@ -59,8 +60,6 @@ class Lane:
     waiting: Frame | None = None
     waiting_since_ns: int = 0
     """Capture of the oldest frame that came since the last result; newer ones do not move it."""
-    variant: Candidate | None = None
-    """What ran last."""
     recorded_ns: int = 0
     """Capture of the frame that a trace had last."""
     results: int = 0
@@ -103,7 +102,7 @@ class Lane:
         return now_ns - self.last_result_ns > FRAMES_TO_WAIT * interval_ns
 
     def due_ns(self) -> int | None:
-        """When the next frame is expected; None when none is, or it is long overdue."""
+        """When the next frame is expected; None before the rate is known."""
         return self.last_ready_ns + self.interval_ns if self.interval_ns else None
 
 
@@ -234,15 +233,17 @@ class Pipeline:
         self.observer.observe(result)
         service_ms = (published_ns - taken_ns) / 1e6
         self._record(lane, frame, slack_ms, (decision, result, service_ms))
+        before = self.controller.cameras[lane.camera].previous
         self.controller.observe(lane.camera, ladder, candidate, service_ms, result.on_time)
-        self._note(lane, decision, result)
+        self._note(lane, before, decision, result)
 
-    def _note(self, lane: Lane, decision: Decision, result: Result) -> None:
+    def _note(
+        self, lane: Lane, before: Candidate | None, decision: Decision, result: Result
+    ) -> None:
         lane.results += 1
         lane.last_result_ns = self.clock()
         lane.late += not result.on_time
         lane.by_variant[result.variant] = lane.by_variant.get(result.variant, 0) + 1
-        before, lane.variant = lane.variant, decision.candidate
         if before is not None and before is not decision.candidate:
             self.observer.switched(lane.camera, decision.reason.value)
 
@@ -254,9 +255,9 @@ class Pipeline:
         run: tuple[Decision, Result, float] | None,
     ) -> None:
         """Into the trace, if one is kept. run: None for a frame that was dropped as too old."""
-        before_ns, lane.recorded_ns = lane.recorded_ns or frame.captured_ns, frame.captured_ns
         if self.recorder is None:
             return
+        before_ns, lane.recorded_ns = lane.recorded_ns or frame.captured_ns, frame.captured_ns
         ladder = self.profiler.ladder
         chosen = None if run is None else ladder.index(run[0].candidate)
         self.recorder.record(

@@ -5,7 +5,7 @@ Knows nothing of cameras, budgets or which variant is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edged.backends import Backend, Runner
@@ -34,9 +34,7 @@ class LoadedFamily:
         threads: Sequence[int] = (1,),
         *,
         clock: Clock = monotonic_ns,
-        loaded: Callable[[], None] = lambda: None,
     ) -> None:
-        """`loaded` is called after each network, for progress."""
         self.family = family
         self.backend = backend
         self.threads = tuple(threads)
@@ -51,7 +49,6 @@ class LoadedFamily:
                 for resolution in network.resolutions:
                     variant = Variant(network.alpha, resolution, network.precision)
                     self._runners[variant, count] = runner
-            loaded()
         self._preprocessors = {
             resolution: Preprocessor(family.input, resolution)
             for resolution in sorted({variant.resolution for variant in family.variants()})

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from edged.capture import Failure, SourceError
+
+BROKEN_IN_A_ROW = 50
+
 
 class Tally(Protocol):
     """Counters that outlive this process: the mailbox."""
@@ -77,3 +81,26 @@ class Intake:
     def broken(self) -> None:
         """The frame could not be decoded."""
         self._tally.count(broken=1)
+
+
+class Decoding:
+    """Follows what comes of decoding: a camera whose every picture is broken has failed."""
+
+    def __init__(self, intake: Intake, where: str) -> None:
+        self._intake = intake
+        self._where = where
+        self._broken_in_a_row = 0
+
+    def whole(self) -> None:
+        self._broken_in_a_row = 0
+
+    def broken(self) -> None:
+        """Count it; SourceError when too many came in a row."""
+        self._intake.broken()
+        self._broken_in_a_row += 1
+        if self._broken_in_a_row == BROKEN_IN_A_ROW:
+            raise SourceError(
+                Failure.READ_FAILED,
+                f"{BROKEN_IN_A_ROW} broken pictures in a row",
+                where=self._where,
+            )

@@ -14,14 +14,13 @@ import urllib.request
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
-from edged.capture.intake import Intake
+from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg, jpeg_size
 from edged.capture.multipart import MultipartSplitter, Part, boundary_of
 from edged.clock import Clock, monotonic_ns
 from edged.secret import redact
 
 ANSWER_SECONDS = 10.0
-BROKEN_IN_A_ROW = 50
 _CHUNK_BYTES = 256 * 1024
 _DRAIN_CHUNKS = 64
 
@@ -36,7 +35,7 @@ class MjpegSource:
         self._clock = clock
         self._response: http.client.HTTPResponse | None = None
         self._first: tuple[Part, int] | None = None
-        self._broken_in_a_row = 0
+        self._decoding = Decoding(intake, self._where)
 
     def open(self) -> Granted:
         self._response = self._request()
@@ -59,14 +58,9 @@ class MjpegSource:
                 continue
             pixels = decode_jpeg(part.body, wanted)
             if pixels is not None:
-                self._broken_in_a_row = 0
+                self._decoding.whole()
                 return Picture(pixels, part.begun_ns, received_ns)
-            self._intake.broken()
-            self._broken_in_a_row += 1
-            if self._broken_in_a_row == BROKEN_IN_A_ROW:
-                raise self._error(
-                    f"{BROKEN_IN_A_ROW} broken pictures in a row", Failure.READ_FAILED
-                )
+            self._decoding.broken()
 
     def close(self) -> None:
         if self._response is not None:

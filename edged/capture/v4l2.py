@@ -24,11 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
-from edged.capture.intake import Intake
+from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg
 from edged.clock import Clock, monotonic_ns
 
-BROKEN_IN_A_ROW = 50
 FAILED_IN_A_ROW = 5
 FAILED_PAUSE_SECONDS = 0.02
 """A read from a dead device fails at once: without a pause that would be a busy loop."""
@@ -104,7 +103,7 @@ class V4l2Source:
         self._capture: Any = None
         self._grabbed = False
         self._interval_ns = OLDEST_STAMP_NS
-        self._broken_in_a_row = 0
+        self._decoding = Decoding(intake, self._path)
 
     def open(self) -> Granted:
         self._check_device()
@@ -127,14 +126,9 @@ class V4l2Source:
             taken, raw = self._capture.retrieve()
             pixels = to_rgb(raw, self._format, self._width, self._height, wanted) if taken else None
             if pixels is not None:
-                self._broken_in_a_row = 0
+                self._decoding.whole()
                 return Picture(pixels, captured_ns, received_ns)
-            self._intake.broken()
-            self._broken_in_a_row += 1
-            if self._broken_in_a_row == BROKEN_IN_A_ROW:
-                raise self._error(
-                    f"{BROKEN_IN_A_ROW} broken pictures in a row", Failure.READ_FAILED
-                )
+            self._decoding.broken()
 
     def close(self) -> None:
         if self._capture is not None:
