@@ -7,7 +7,7 @@ SOURCE ?= synthetic
 FRAMES ?=
 TESTS ?= tests
 
-.PHONY: demo test check lint format types clean
+.PHONY: demo test check lint format types bench-control clean
 
 demo: $(VENV)/.run
 	$(BIN)/edged demo --source "$(SOURCE)" $(if $(FRAMES),--frames $(FRAMES))
@@ -27,6 +27,10 @@ format: $(VENV)/.develop
 
 types: $(VENV)/.develop
 	$(BIN)/mypy
+
+# The controller against its alternatives: tests/benchmarks/control.md and control.png.
+bench-control: $(VENV)/.develop
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/control.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

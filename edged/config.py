@@ -33,12 +33,15 @@ class CameraConfig:
 
     source: a URL, an absolute path, or `synthetic…`. size: (width, height) in pixels.
     source_file: where the source was read from, if it does not stand in the configuration.
+    min_fps: None for none. min_top1: a share.
     """
 
     name: str
     source: SourceUrl
     latency_budget_ms: float
     on_time: float
+    min_fps: float | None = None
+    min_top1: float = 0.0
     size: tuple[int, int] | None = None
     fps: float | None = None
     max_fps: float | None = None
@@ -78,6 +81,7 @@ class Config:
     variants: tuple[str, ...] | None
     http: HttpConfig | None
     results: ResultsConfig
+    max_temperature_c: float | None = None
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -109,6 +113,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
         http=_listen(data["http"]["listen"]),
         results=_results(data["results"], base),
+        max_temperature_c=_number(data.get("max_temperature_c")),
     )
 
 
@@ -125,20 +130,25 @@ def _with_defaults(data: Mapping[str, Any], described: Mapping[str, Any]) -> dic
 
 def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Path) -> CameraConfig:
     file = _path(own["source_file"], base) if "source_file" in own else None
-    fps, max_fps = own.get("fps"), own.get("max_fps")
     return CameraConfig(
         name=name,
         source=camera_source(own["source"], base) if file is None else _source_from(file, base),
         latency_budget_ms=float(own.get("latency_budget_ms", top["latency_budget_ms"])),
         on_time=float(own.get("on_time", top["on_time"])),
+        min_fps=_number(own.get("min_fps", top.get("min_fps"))),
+        min_top1=float(own.get("min_top1", top.get("min_top1", 0))),
         size=_size(own["size"]) if "size" in own else None,
-        fps=None if fps is None else float(fps),
-        max_fps=None if max_fps is None else float(max_fps),
+        fps=_number(own.get("fps")),
+        max_fps=_number(own.get("max_fps")),
         rotate=own["rotate"],
         flip=own.get("flip"),
         loop=own["loop"],
         source_file=file,
     )
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _results(data: Mapping[str, Any], base: Path) -> ResultsConfig:
@@ -274,7 +284,11 @@ def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
     found = [
         f"cameras.{camera.name}: {warning}"
         for camera in config.cameras
-        for warning in (*_source_warnings(camera, dev), *_secret_warnings(camera))
+        for warning in (
+            *_source_warnings(camera, dev),
+            *_secret_warnings(camera),
+            *_rate_warnings(camera),
+        )
     ]
     if config.http is not None and not _is_loopback(config.http.host):
         found.append(
@@ -310,6 +324,11 @@ def _secret_warnings(camera: CameraConfig) -> Iterator[str]:
             return
         if readable:
             yield f"everybody can read {camera.source_file}; chmod o= it"
+
+
+def _rate_warnings(camera: CameraConfig) -> Iterator[str]:
+    if camera.max_fps is not None and (camera.min_fps or 0) > camera.max_fps:
+        yield f"min_fps {camera.min_fps:g} is not reached with max_fps {camera.max_fps:g}"
 
 
 def _is_loopback(host: str) -> bool:

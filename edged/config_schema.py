@@ -36,6 +36,7 @@ def _section(required: list[str], **keys: dict[str, Any]) -> dict[str, Any]:
 _BUDGET_MS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 60_000}
 _ON_TIME: dict[str, Any] = {"type": "number", "minimum": 0.5, "maximum": 0.999}
 _FPS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 240}
+_TOP1: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
 
 _CAMERA = _section(
     [],
@@ -76,6 +77,18 @@ _CAMERA = _section(
         "The share of results that must keep the budget; without it, that of the whole file.",
         0.99,
         **_ON_TIME,
+    ),
+    min_fps=_key(
+        "Results per second of this camera, at least",
+        "No variant that takes longer is used; without it, that of the whole file.",
+        10,
+        **_FPS,
+    ),
+    min_top1=_key(
+        "Least accuracy of this camera",
+        "Rather late than less accurate; without it, that of the whole file.",
+        0.8,
+        **_TOP1,
     ),
     size=_key(
         "Picture size",
@@ -160,6 +173,31 @@ _SCHEMA: dict[str, Any] = {
         0.99,
         default=0.95,
         **_ON_TIME,
+    ),
+    min_fps=_key(
+        "Results per second, at least",
+        "No variant that takes longer is used. Cameras take turns: all their runs together must "
+        "fit into the time between two results of the most demanding one. max_temperature_c goes "
+        "before it. Without it only the budget counts.",
+        10,
+        **_FPS,
+    ),
+    min_top1=_key(
+        "Least accuracy (top-1, 0 to 1)",
+        "No variant that is less accurate is used: rather late, and counted as late. Without it "
+        "every variant may be used.",
+        0.8,
+        **_TOP1,
+    ),
+    max_temperature_c=_key(
+        "Highest temperature of the processor (degrees Celsius)",
+        "From 6 degrees below it on cheaper variants run, then frames are left out, so that it "
+        "stays below. A Raspberry Pi slows itself down at 80. Without it the device's own "
+        "protection is left to do its work.",
+        75,
+        type="number",
+        minimum=30,
+        maximum=120,
     ),
     cameras=_key(
         "Cameras",

@@ -19,16 +19,22 @@ from edged.capture.mailbox import Mailbox
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock, monotonic_ns
 from edged.config import CameraConfig, Config
+from edged.control.profile import Profile, dominated
+from edged.control.profile_store import ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.control.recorder import Recorder
+from edged.device import device_facts
 from edged.errors import InputError
+from edged.lane import Lane
 from edged.memory import keep_memory_small, return_free_memory
-from edged.pipeline import Lane, Output, Pipeline
+from edged.pipeline import Output, Pipeline
+from edged.sensors import Sensors
 from edged.sinks import Sink
 from edged.telemetry import CameraHealth, Health, stuck_loops
 from edged.telemetry.http import STUCK_SECONDS, HttpServer
 from edged.telemetry.metrics import Metrics
 from edged.telemetry.systemd import Notifier
+from edged.thermostat import Thermostat
 from edged.variants.family import Family, Fit, load_family
 from edged.variants.mobilenet import Architecture, cost
 from edged.variants.variant import Variant
@@ -38,10 +44,15 @@ log = logging.getLogger("edged")
 TICK_SECONDS = 0.25
 STOP_SECONDS = 1.0
 """What the pipeline and each sink get to finish what they have in hand."""
+STORE_SECONDS = 600
+"""A profile that has changed is written after each round of measuring, then this often at most."""
 
 
 class Daemon:
-    """One run. `frames` and `duration_seconds` end it by themselves; sources that end, too."""
+    """One run. `frames` and `duration_seconds` end it by themselves; sources that end, too.
+
+    root: the folder that stands for `/` where sensors are read.
+    """
 
     def __init__(
         self,
@@ -52,6 +63,7 @@ class Daemon:
         duration_seconds: float | None = None,
         trace: Path | None = None,
         clock: Clock = monotonic_ns,
+        root: Path = Path("/"),
     ) -> None:
         self._config = config
         self._sinks = sinks
@@ -59,11 +71,16 @@ class Daemon:
         self._duration_seconds = duration_seconds
         self._trace = trace
         self._clock = clock
+        self._sensors = Sensors(root)
+        self._thermostat = Thermostat(self._sensors, config.max_temperature_c)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self._notifier = Notifier(os.environ)
         self._cameras: list[Camera] = []
         self._pipeline: Pipeline | None = None
+        self._store: ProfileStore | None = None
+        self._stored: Profile = {}
+        """What its file has been given."""
 
     def run(self) -> None:
         """Until stopped or finished. Raises EdgedError where it cannot start."""
@@ -94,6 +111,8 @@ class Daemon:
         on_time = 100 * (results - late) / (results + stale)
         shares = ", ".join(f"{name} {100 * count / results:.0f} %" for name, count in used)
         dropped = f", {stale} frames came too late to run" if stale else ""
+        if shed := sum(lane.shed for lane in lanes):
+            dropped += f", {shed} frames left out to stay cool"
         return f"{results} results, {on_time:.1f} % on time{dropped}" + (shares and f"; {shares}")
 
     # start-up
@@ -103,6 +122,7 @@ class Daemon:
         config = self._config
         family = load_family(config.model, config.base)
         allowed = _allowed(family, config)
+        _report_hopeless_accuracies(family, allowed, config)
         backend, why = load_backend(config.backend)
         self._cameras = [_camera(camera, family) for camera in config.cameras]
         metrics = Metrics(
@@ -113,7 +133,10 @@ class Daemon:
             version=__version__,
             backend=backend.name,
             family=family.name,
+            max_temperature_c=config.max_temperature_c,
         )
+        metrics.sensors = lambda: self._sensors.gauges
+        metrics.busy_share = lambda: self._thermostat.allowance.share
         if config.http is not None:
             health = Health(self._loops, self._camera_health)
             server = HttpServer(config.http.host, config.http.port, metrics.registry, health)
@@ -121,20 +144,38 @@ class Daemon:
         for camera in self._cameras:
             camera.start()  # while the networks load: drivers take their time as well
         stack.callback(_stop_together, self._cameras)
-        loaded = LoadedFamily(family, backend, config.threads)
+        top1 = {variant: family.top1(variant) for variant in allowed}
+        key = {**device_facts(), **backend.describe(), "family": family.fingerprint}
+        store = ProfileStore(state_directory(os.environ), key, family.variants())
+        known = store.load()
+        left_out = dominated(known, top1) | {
+            (variant, count)
+            for variant in set(family.variants()) - set(allowed)
+            for count in config.threads
+        }
+        loaded = LoadedFamily(family, backend, config.threads, left_out=left_out)
         recorder = None if self._trace is None else Recorder(self._trace)
         if recorder is not None:
             stack.callback(recorder.close, STOP_SECONDS)
         pipeline = Pipeline(
             lanes=[
-                Lane(camera.name, camera.mailbox, settings.latency_budget_ms, settings.on_time)
+                Lane(
+                    camera.name,
+                    camera.mailbox,
+                    settings.latency_budget_ms,
+                    settings.on_time,
+                    settings.min_fps or 0.0,
+                    settings.min_top1,
+                )
                 for camera, settings in zip(self._cameras, config.cameras, strict=True)
             ],
             loaded=loaded,
             profiler=Profiler(
-                {variant: family.top1(variant) for variant in allowed},
+                top1,
                 {variant: _multiply_adds(variant, len(family.labels)) for variant in allowed},
                 config.threads,
+                known=known,
+                left_out=left_out - loaded.choices,
             ),
             output=Output(family.labels, config.results.top_k, config.results.min_score),
             sinks=self._sinks,
@@ -143,8 +184,10 @@ class Daemon:
             clock=self._clock,
             finished=self._all_ended,
             recorder=recorder,
-            about={**backend.describe(), "family": family.name, "hash": family.fingerprint},
+            about={**key, "family": family.name, "hash": family.fingerprint},
         )
+        self._store, self._stored = store, pipeline.profiler.profile
+        stack.callback(self._store_profile, STOP_SECONDS)
         return_free_memory()
         metrics.slowdown = lambda: pipeline.controller.slowdown.ratio
         log.info(
@@ -176,6 +219,9 @@ class Daemon:
     def _main_loop(self) -> None:
         begun_ns = self._clock()
         ready = hopeless_told = profiled = False
+        assert self._pipeline is not None
+        profiler = self._pipeline.profiler
+        rounds, stored_ns = profiler.rounds, begun_ns
         while not self._stop.wait(TICK_SECONDS):
             now_ns = self._clock()
             limit = self._duration_seconds
@@ -183,6 +229,7 @@ class Daemon:
                 return
             if any(getattr(sink, "broken_pipe", False) for sink in self._sinks):
                 return
+            self._pipeline.allowance = self._thermostat.tick(now_ns)
             if not stuck_loops(self._loops(), now_ns, STUCK_SECONDS):
                 self._notifier.watchdog()
             if not ready and any(camera.ready for camera in self._camera_health()):
@@ -192,6 +239,9 @@ class Daemon:
                 hopeless_told = self._report_hopeless_budgets()
             if not profiled:
                 profiled = self._report_profile()
+            if rounds != profiler.rounds or now_ns - stored_ns >= STORE_SECONDS * 1e9:
+                rounds, stored_ns = profiler.rounds, now_ns
+                self._store_profile()
             self._notifier.status(self.summary())
 
     def _report_hopeless_budgets(self) -> bool:
@@ -212,7 +262,7 @@ class Daemon:
     def _report_profile(self) -> bool:
         """Say once what the measuring found; False while it is not finished."""
         assert self._pipeline is not None
-        if not self._pipeline.profiler.complete:
+        if not self._pipeline.profiled:
             return False
         return_free_memory()
         log.info(
@@ -223,6 +273,19 @@ class Daemon:
             ),
         )
         return True
+
+    def _store_profile(self, wait_seconds: float = 0.0) -> None:
+        """If it has changed. In a thread, because a worn memory card may take its time."""
+        pipeline, store = self._pipeline, self._store
+        if pipeline is None or store is None or pipeline.profiler.profile is self._stored:
+            return
+        self._stored = pipeline.profiler.profile
+        decoding = {lane.camera: lane.decode_times.spreads() for lane in pipeline.lanes}
+        thread = threading.Thread(
+            target=store.save, args=(self._stored, decoding), name="profile", daemon=True
+        )
+        thread.start()
+        thread.join(wait_seconds)
 
     def _loops(self) -> dict[str, int]:
         """Every loop that must turn. A camera whose source has ended has none."""
@@ -261,6 +324,17 @@ def _allowed(family: Family, config: Config) -> tuple[Variant, ...]:
                 fix="it has " + ", ".join(variant.name for variant in family.variants()),
             )
     return tuple(variant for variant in family.variants() if variant.name in config.variants)
+
+
+def _report_hopeless_accuracies(family: Family, allowed: Sequence[Variant], config: Config) -> None:
+    """Say which cameras ask for more than the family can do."""
+    best = max(allowed, key=family.top1)
+    for camera in config.cameras:
+        if family.top1(best) < camera.min_top1:
+            log.warning(
+                "camera %s: no variant reaches min_top1 %g; the most accurate, %s with %.3f, runs",
+                *(camera.name, camera.min_top1, best, family.top1(best)),
+            )
 
 
 def _camera(settings: CameraConfig, family: Family) -> Camera:

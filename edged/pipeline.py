@@ -1,11 +1,13 @@
 """The way of a frame: newest frame → slack → variant → scores → result → sinks.
 
 One thread runs it for all cameras; the next frame to run is the one whose deadline is earliest.
+What is kept for each of them is in lane.py.
 Knows nothing of drivers (edged/capture) nor of how results leave the machine (edged/sinks).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import threading
@@ -20,13 +22,14 @@ from edged.control.controller import CameraSettings, Controller
 from edged.control.recording import Header, RecordedFrame
 from edged.control.selector import Decision
 from edged.control.slowdown import Slowdown
+from edged.control.thermal import Allowance
 from edged.frame import Frame, Result, Score, Stages
+from edged.lane import Lane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edged.backends.loaded import LoadedFamily
-    from edged.capture.mailbox import Mailbox
     from edged.control.profile import Candidate
     from edged.control.profiler import Profiler
     from edged.control.recorder import Recorder
@@ -35,8 +38,6 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 0.5
 """Without frames the loop still turns this often, so that its progress can be seen."""
-FRAMES_TO_WAIT = 2
-"""After so many frame intervals without a result a camera is served, whatever its budget."""
 NO_FRAME_SOON_MS = 1000.0
 """The gap to count on when no camera is delivering."""
 
@@ -46,64 +47,8 @@ class ResultObserver(Protocol):
 
     def observe(self, result: Result) -> None: ...
     def stale(self, camera: str) -> None: ...
+    def shed(self, camera: str) -> None: ...
     def switched(self, camera: str, reason: str) -> None: ...
-
-
-@dataclass(slots=True)
-class Lane:
-    """What the pipeline keeps for one camera."""
-
-    camera: str
-    mailbox: Mailbox
-    budget_ms: float
-    on_time: float
-    waiting: Frame | None = None
-    waiting_since_ns: int = 0
-    """Capture of the oldest frame that came since the last result; newer ones do not move it."""
-    recorded_ns: int = 0
-    """Capture of the frame that a trace had last."""
-    results: int = 0
-    late: int = 0
-    stale: int = 0
-    by_variant: dict[Variant, int] = field(default_factory=dict)
-    last_result_ns: int = 0
-    last_ready_ns: int = 0
-    last_sequence: int = 0
-    interval_ns: int = 0
-    age_ms: float = 0.0
-    """Of the newest frame, when it came into the mailbox."""
-
-    def take(self) -> None:
-        """Look into the mailbox; a newer frame replaces the one that waits."""
-        frame = self.mailbox.take()
-        if frame is None:
-            return
-        if self.last_ready_ns:
-            passed = max(1, frame.sequence - self.last_sequence)
-            self.interval_ns = (frame.ready_ns - self.last_ready_ns) // passed
-        self.last_ready_ns, self.last_sequence = frame.ready_ns, frame.sequence
-        self.age_ms = (frame.ready_ns - frame.captured_ns) / 1e6
-        if self.waiting is None:
-            self.waiting_since_ns = frame.captured_ns
-        self.waiting = frame
-
-    @property
-    def urgency_ns(self) -> int:
-        """When the lane wants to be served: at its deadline; or, with a budget of many frames,
-        FRAMES_TO_WAIT later, so that a tight budget cannot starve a loose one."""
-        patience_ns = int(self.budget_ms * 1e6)
-        if self.interval_ns:
-            patience_ns = min(patience_ns, FRAMES_TO_WAIT * self.interval_ns)
-        return self.waiting_since_ns + patience_ns
-
-    def is_overdue(self, now_ns: int) -> bool:
-        """It is time for a result, though a late one: the budget is hopeless for this source."""
-        interval_ns = self.interval_ns or int(self.budget_ms * 1e6)
-        return now_ns - self.last_result_ns > FRAMES_TO_WAIT * interval_ns
-
-    def due_ns(self) -> int | None:
-        """When the next frame is expected; None before the rate is known."""
-        return self.last_ready_ns + self.interval_ns if self.interval_ns else None
 
 
 @dataclass(slots=True)
@@ -122,6 +67,16 @@ class Output:
             for index in ranked
             if scores[index] >= self.min_score
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A decision, the limit_ms that it was told, and what came of it."""
+
+    decision: Decision
+    limit_ms: float
+    result: Result
+    service_ms: float
 
 
 @dataclass(slots=True)
@@ -145,11 +100,18 @@ class Pipeline:
 
     controller: Controller = field(init=False)
     progress_ns: int = 0
+    profiled: bool = False
+    """The profile is complete, and sessions that it made needless are gone."""
+    allowance: Allowance = field(default_factory=Allowance)
+    """How much of the time may be spent computing; the main thread sets it."""
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.controller = Controller(
-            {lane.camera: CameraSettings(lane.budget_ms, lane.on_time) for lane in self.lanes},
+            {
+                lane.camera: CameraSettings(lane.budget_ms, lane.on_time, lane.min_top1)
+                for lane in self.lanes
+            },
             Slowdown(self.loaded.threads),
         )
 
@@ -202,9 +164,16 @@ class Pipeline:
             self.controller.dropped(lane.camera)
             self.observer.stale(lane.camera)
             return
-        decision = self.controller.decide(lane.camera, ladder, slack_ms)
+        limit_ms = self._limit_ms(lane, taken_ns)
+        if limit_ms is None:
+            lane.shed += 1
+            self.observer.shed(lane.camera)
+            return
+        decision = self.controller.decide(lane.camera, ladder, slack_ms, limit_ms)
         candidate = decision.candidate
+        lane.decode_times.observe(frame.received_ns, frame.ready_ns)
         lane.mailbox.want(candidate.variant.resolution)
+        lane.decode_times.want(candidate.variant.resolution, self.clock())
         scores, preprocessed_ns, inferred_ns = self.loaded.infer(
             candidate.variant, candidate.threads, frame.pixels
         )
@@ -232,10 +201,33 @@ class Pipeline:
             sink.publish(result)
         self.observer.observe(result)
         service_ms = (published_ns - taken_ns) / 1e6
-        self._record(lane, frame, slack_ms, (decision, result, service_ms))
+        self._record(lane, frame, slack_ms, Run(decision, limit_ms, result, service_ms))
         before = self.controller.cameras[lane.camera].previous
         self.controller.observe(lane.camera, ladder, candidate, service_ms, result.on_time)
         self._note(lane, before, decision, result)
+        self.profiler.observe(  # last, because it may bring another ladder
+            (candidate.variant, candidate.threads),
+            (result.stages.preprocess, result.stages.inference),
+        )
+
+    def _limit_ms(self, lane: Lane, now_ns: int) -> float | None:
+        """How long the run may be expected to take; None to leave the frame out.
+
+        The cameras that deliver take turns. So that each comes round as often as the most
+        demanding `min_fps` says, all their runs together must fit into its interval; and what the
+        temperature allows is parted equally among them.
+        """
+        delivering = [other for other in self.lanes if other is lane or other.delivers(now_ns)]
+        most_fps = max(other.min_fps for other in delivering)
+        limit_ms = 1000 / most_fps / len(delivering) if most_fps else math.inf
+        share = self.allowance.share
+        if share < 1 and lane.period_ms:
+            cool_ms = share * lane.period_ms / len(delivering)
+            cheapest_ms = self.controller.cheapest_ms(lane.camera, self.profiler.ladder)
+            if not lane.pace.admits(cool_ms, cheapest_ms):
+                return None
+            limit_ms = min(limit_ms, cool_ms)
+        return limit_ms
 
     def _note(
         self, lane: Lane, before: Candidate | None, decision: Decision, result: Result
@@ -252,27 +244,27 @@ class Pipeline:
         lane: Lane,
         frame: Frame,
         slack_ms: float,
-        run: tuple[Decision, Result, float] | None,
+        run: Run | None,
     ) -> None:
         """Into the trace, if one is kept. run: None for a frame that was dropped as too old."""
         if self.recorder is None:
             return
         before_ns, lane.recorded_ns = lane.recorded_ns or frame.captured_ns, frame.captured_ns
         ladder = self.profiler.ladder
-        chosen = None if run is None else ladder.index(run[0].candidate)
+        chosen = None if run is None else ladder.index(run.decision.candidate)
         self.recorder.record(
             RecordedFrame(
                 camera=lane.camera,
                 interval_ms=(frame.captured_ns - before_ns) / 1e6,
                 wait_ms=(frame.ready_ns - frame.captured_ns) / 1e6,
                 slack_ms=slack_ms,
-                limit_ms=None,
+                limit_ms=run.limit_ms if run is not None and run.limit_ms < math.inf else None,
                 chosen=chosen,
-                reason="" if run is None else run[0].reason.value,
-                service_ms=0.0 if run is None else run[2],
-                on_time=run is not None and run[1].on_time,
-                stages={} if run is None else asdict(run[1].stages),
-                sensors={},
+                reason="" if run is None else run.decision.reason.value,
+                service_ms=0.0 if run is None else run.service_ms,
+                on_time=run is not None and run.result.on_time,
+                stages={} if run is None else asdict(run.result.stages),
+                sensors=self.allowance.sensors,
             )
         )
 
@@ -282,7 +274,11 @@ class Pipeline:
 
     def _use_gap(self) -> bool:
         """Spend the time until the next frame on the profile, if there is enough of it."""
-        if self.profiler.complete:
+        if self.profiler.complete and not self.profiled:
+            on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
+            self.loaded.keep([*on_ladder, *self.profiler.waiting])
+            self.profiled = True
+        if not self.profiler.waiting:
             return False
         now_ns = self.clock()
         due_ns = [due for lane in self.lanes if (due := lane.due_ns()) is not None]
@@ -291,13 +287,15 @@ class Pipeline:
             gap_ms = NO_FRAME_SOON_MS  # the cameras that delivered are silent
         cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
         spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
-        return self.profiler.use_gap(gap_ms, gap_ms + max(0.0, spare_ms), self._measure)
+        tolerable_ms = gap_ms + max(0.0, spare_ms)
+        slowdown = self.controller.slowdown.ratio
+        return self.profiler.use_gap(gap_ms, tolerable_ms, self._measure, slowdown)
 
-    def _measure(self, variant: Variant, threads: int) -> float:
+    def _measure(self, variant: Variant, threads: int) -> tuple[float, float]:
         pixels = self._latest_pixels()
         begun_ns = self.clock()
-        _, _, inferred_ns = self.loaded.infer(variant, threads, pixels)
-        return (inferred_ns - begun_ns) / 1e6
+        _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, pixels)
+        return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
 
     def _latest_pixels(self) -> NDArray[np.uint8]:
         for lane in self.lanes:

@@ -21,7 +21,10 @@ COMMANDS = [
     ["schema"],
     ["bench"],
     ["replay"],
-    *(["models", verb] for verb in ("cost", "import", "list", "evaluate", "verify")),
+    *(
+        ["models", verb]
+        for verb in ("cost", "pull", "import", "quantize", "list", "evaluate", "verify")
+    ),
 ]
 
 Capture = pytest.CaptureFixture[str]
@@ -47,11 +50,14 @@ def test_version(capsys: Capture) -> None:
 
 
 def test_bad_usage_exits_2(capsys: Capture) -> None:
-    for arguments in ([], ["fly"], ["demo", "--frames", "0"], ["demo", "--budget", "nan"]):
+    threads = ["bench", "--threads", "1", "65"]
+    for arguments in (threads, [], ["fly"], ["demo", "--frames", "0"], ["demo", "--budget", "nan"]):
         with pytest.raises(SystemExit) as ended:
             edged(*arguments)
         assert ended.value.code == 2
-    assert "must be above 0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "argument --threads: must be from 1 to 64, got 65" in said
+    assert "must be above 0" in said
 
 
 def test_cost_shows_the_published_figures_beside_ours(capsys: Capture) -> None:
@@ -102,17 +108,23 @@ def test_evaluate_prints_and_records(tmp_path: Path, capsys: Capture) -> None:
     assert {row["variant"] for row in rows} == {each.name for each in family.variants()}
     assert all(row["photos"] == 12 for row in rows)
     assert edged("models", "list", str(family.directory)) == 0
-    assert "12 photos of drawings" in capsys.readouterr().out
+    assert "drawings (12 photos)" in capsys.readouterr().out
 
 
-def test_verify_finds_a_flipped_byte_in_any_file(tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_verify_finds_a_flipped_byte_in_any_file(
+    tmp_path: Path, capsys: Capture, share: float
+) -> None:
     family = make_family(tmp_path / "animals")
-    for path in sorted(family.directory.iterdir()):
+    files = sorted(family.directory.iterdir())
+    assert {path.suffix for path in files} == {".onnx", ".png", ".txt", ".yaml"}
+    for path in files:
         whole = path.read_bytes()
-        middle = len(whole) // 2
-        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        damaged = bytearray(whole)
+        damaged[round(share * (len(whole) - 1))] ^= 1
+        path.write_bytes(damaged)
         assert edged("models", "verify", str(family.directory)) == 2, path.name
-        assert str(family.directory) in capsys.readouterr().err
+        assert str(path) in capsys.readouterr().err
         path.write_bytes(whole)
     assert edged("models", "verify", str(family.directory)) == 0
 

@@ -122,6 +122,19 @@ def test_cameras_take_from_the_top_what_they_do_not_say(load: Load) -> None:
     assert settings == [("a", 20.0, 0.9, None), ("b", 7.5, 0.9, None), ("c", 20.0, 0.5, 0.2)]
 
 
+def test_constraints(load: Load) -> None:
+    config = load(
+        "min_fps: 10\nmin_top1: 0.8\nmax_temperature_c: 75\ncameras:\n"
+        "  a: {source: synthetic}\n"
+        "  b: {source: synthetic, min_fps: 2.5, min_top1: 0}\n"
+    )
+    assert [(c.min_fps, c.min_top1) for c in config.cameras] == [(10.0, 0.8), (2.5, 0.0)]
+    assert config.max_temperature_c == 75.0
+    plain = load(camera("source: synthetic"))
+    assert (plain.cameras[0].min_fps, plain.cameras[0].min_top1) == (None, 0.0)
+    assert plain.max_temperature_c is None
+
+
 def test_values_are_frozen_and_have_no_room_for_others(load: Load) -> None:
     config = load(EXAMPLE)
     assert config.http is not None
@@ -335,6 +348,11 @@ def test_cameras_that_are_wrong(
         ("results: {top_k: 101}", "results.top_k: expected a whole number from 1 to 100 (got 101)"),
         ("results: {min_score: 1.1}", "results.min_score: expected a number from 0 to 1 (got 1.1)"),
         ("results: {jsonl: ''}", "results.jsonl: expected text of 1 or more characters (got '')"),
+        ("min_top1: 83", "min_top1: expected a number from 0 to 1 (got 83)"),
+        ("min_fps: 0", "min_fps: expected a number above 0, at most 240 (got 0)"),
+        ("max_temperature_c: 20", "max_temperature_c: expected a number from 30 to 120 (got 20)"),
+        ("max_temperature_c: hot", "max_temperature_c: expected a number from 30 to 120"),
+        ("max_temperature: 70", "did you mean max_temperature_c?"),
         ("latency_budget: 5", "latency_budget: unknown key; did you mean latency_budget_ms?"),
     ],
 )
@@ -447,6 +465,19 @@ def test_warning_of_a_server_that_others_reach(load: Load, listen: str, warned: 
     found = warnings(load(camera("source: synthetic") + f'http: {{listen: "{listen}"}}'))
     assert len(found) == warned
     assert all("http.listen: " in each and "from other machines" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ("{source: synthetic, min_fps: 10, max_fps: 5}", True),
+        ("{source: synthetic, min_fps: 5, max_fps: 5}", False),
+        ("{source: synthetic, max_fps: 5}", False),
+    ],
+)
+def test_warning_of_a_rate_that_is_not_reached(load: Load, line: str, warned: bool) -> None:
+    found = warnings(load(f"cameras:\n  door: {line}\n"))
+    assert found == ["cameras.door: min_fps 10 is not reached with max_fps 5"] * warned
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])

@@ -8,6 +8,7 @@ import pytest
 
 from edged.control.controller import CameraSettings, Controller
 from edged.control.profile import Candidate
+from edged.control.share import UNAVOIDABLE_PRICE
 from edged.variants.variant import Variant
 
 LADDER = tuple(
@@ -54,7 +55,15 @@ def test_min_top1_rules_out_what_is_worse() -> None:
     controller.observe("door", LADDER, LADDER[2], 30.0, False)  # the fastest that is allowed
     for _ in range(2000):
         controller.observe("door", LADDER, LADDER[2], 30.0, False)
-    assert controller.cameras["door"].share.price < 10
+    assert controller.cameras["door"].share.price < 2 * UNAVOIDABLE_PRICE
+
+
+def test_the_cheapest_that_a_camera_may_use() -> None:
+    settings = {"any": CameraSettings(20.0, 0.95), "good": CameraSettings(20.0, 0.95, 0.6)}
+    controller = Controller(settings)
+    ratio = controller.slowdown.ratio
+    assert controller.cheapest_ms("any", LADDER) == 1.6 * ratio
+    assert controller.cheapest_ms("good", LADDER) == 4.4 * ratio
 
 
 @pytest.mark.parametrize("target", [0.9, 0.95, 0.99])

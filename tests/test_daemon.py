@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from edged.config import load_config
+from edged.daemon import Daemon
+from edged.frame import Result
 from tests.clips import write_clip
 from tests.e2e.daemon import RunningDaemon
 from tests.test_rtsp import free_port, needs_gstreamer, serving
@@ -270,3 +273,65 @@ def test_standard_output_that_is_closed_or_full_is_one_message() -> None:
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert "output" in done.stderr.splitlines()[-1]
+
+
+class Weather:
+    """A sink that makes the chip hot until work was shed for it, and cool from then on."""
+
+    name = "weather"
+    delivered = 0
+
+    def __init__(self, zone: Path) -> None:
+        zone.mkdir(parents=True)
+        (zone / "type").write_text("cpu-thermal")
+        self._file = zone / "temp"
+        self._file.write_text("80000")
+        self.dropped: dict[str, int] = {}
+        self.observe_delivery = float
+        self.broken_pipe = False
+        self.hot: list[Result] = []
+        self.cool: list[Result] = []
+
+    def publish(self, result: Result) -> None:
+        self.delivered += 1
+        if len(self.hot) < 5:
+            if result.reason == "limit":
+                self.hot.append(result)
+            if len(self.hot) == 5:
+                self._file.write_text("30000")
+        elif result.reason != "limit":
+            self.cool.append(result)
+            self.broken_pipe = True  # which ends the run
+
+    def close(self, timeout_seconds: float) -> None: ...
+
+
+@pytest.mark.timeout(300)
+def test_a_hot_device_sheds_work_and_takes_it_up_again(tmp_path: Path) -> None:
+    (tmp_path / "edged.yaml").write_text(
+        "max_temperature_c: 75\nlatency_budget_ms: 2000\nmodel: imagenette\n"
+        "http: {listen: none}\ncameras: {door: {source: synthetic, size: 320x240, fps: 15}}\n"
+        "variants: [mobilenet_v1_0.25_128, mobilenet_v1_0.25_224]\n"
+    )
+    weather = Weather(tmp_path / "sys/class/thermal/thermal_zone0")
+    config = load_config(tmp_path / "edged.yaml", {})
+    trace = tmp_path / "trace"
+    Daemon(config, [weather], duration_seconds=200, trace=trace, root=tmp_path).run()
+    assert len(weather.hot) == 5
+    assert weather.cool, "work does not come back"
+    again = run("replay", str(trace))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{weather.delivered} decisions made again, 0 differ" in again.stdout
+    frames = [json.loads(line) for line in trace.read_text().splitlines() if "service_ms" in line]
+    limited = [frame for frame in frames if "limit_ms" in frame]
+    temperatures = [frame["sensors"]["temperature_c"] for frame in limited]
+    assert set(temperatures) == {80.0, 30.0}
+    limits_ms = [frame["limit_ms"] for frame in limited]
+    assert max(limits_ms[: temperatures.count(80.0)]) < max(limits_ms)
+
+
+def test_an_accuracy_that_the_family_does_not_have_is_said(tmp_path: Path) -> None:
+    config = SYNTHETIC.replace("model:", "min_top1: 1\nmodel:")
+    with RunningDaemon(tmp_path, config, "--frames", "1") as daemon:
+        assert daemon.process.wait(60) == 0
+    assert "camera door: no variant reaches min_top1 1; the most accurate, mobilen" in daemon.text

@@ -128,6 +128,8 @@ def test_an_absent_family_names_the_shipped_ones(
         ("alpha: 0.03", "alpha: 0", r"networks\[0\]\.alpha"),
         ("alpha: 0.03", "alpha: wide", r"networks\[0\]\.alpha"),
         ("precision: float", "precision: int4", r"networks\[0\]\.precision"),
+        ("precision: float", "calibration: {conv: 0}", r"networks\[0\]\.calibration\.conv"),
+        ("precision: float", "calibration: [6.0]", r"networks\[0\]\.calibration: "),
         ("    64:", "    sixty:", r"networks\[0\]\.resolutions\.sixty: a resolution is a number"),
         ("    64:", "    16:", r"a resolution is a number of pixels from 32"),
         ("fit: crop", "fit: letterbox", r"input\.fit"),

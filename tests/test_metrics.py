@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from shutil import which
 
 import pytest
@@ -21,8 +22,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from edged.capture import Failure
 from edged.control.selector import Reason
 from edged.frame import Result, Score, Stages
+from edged.sensors import Sensors
+from edged.sensors.reading import Gauge
 from edged.telemetry.metrics import STAGES, Metrics, edge_seconds, latency_seconds
 from edged.variants.variant import Variant
+from tests.test_sensors import ORIN, PI, make_files
 
 VARIANTS = [
     Variant(alpha, resolution)
@@ -71,6 +75,7 @@ def make_metrics(
     budgets_ms: Mapping[str, float] | None = None,
     cameras: Sequence[Camera] | None = None,
     sinks: Sequence[Sink] = (),
+    max_temperature_c: float | None = None,
 ) -> Metrics:
     budgets_ms = budgets_ms or {"door": 33}
     return Metrics(
@@ -81,6 +86,7 @@ def make_metrics(
         version="0.1.0",
         backend="onnxruntime",
         family="imagenette",
+        max_temperature_c=max_temperature_c,
     )
 
 
@@ -136,6 +142,34 @@ def test_a_dropped_frame_is_a_miss() -> None:
     assert value(metrics, "edged_deadline_misses_total", camera="door") == 1
     assert value(metrics, "edged_frames_dropped_total", camera="door", reason="stale") == 1
     assert value(metrics, "edged_results_total", camera="door") == 0
+
+
+def test_a_frame_left_out_for_the_temperature_is_no_miss() -> None:
+    metrics = make_metrics()
+    metrics.shed("door")
+
+    assert value(metrics, "edged_deadline_misses_total", camera="door") == 0
+    assert value(metrics, "edged_frames_dropped_total", camera="door", reason="temperature") == 1
+    assert value(metrics, "edged_results_total", camera="door") == 0
+
+
+def test_only_sensors_that_the_device_has_give_series() -> None:
+    metrics = make_metrics()
+    name = "edged_soc_temperature_celsius"
+    metrics.sensors = lambda: [Gauge(name, "…", ("zone",), {})]
+    assert name not in generate_latest(metrics.registry).decode()
+    metrics.sensors = lambda: [Gauge(name, "…", ("zone",), {("cpu-thermal",): 51.5})]
+    assert value(metrics, name, zone="cpu-thermal") == 51.5
+
+
+def test_the_temperature_limit_and_what_it_leaves() -> None:
+    metrics = make_metrics(max_temperature_c=75.0)
+    assert value(metrics, "edged_temperature_limit_celsius") == 75
+    assert value(metrics, "edged_allowed_busy_ratio") == 1
+    metrics.busy_share = lambda: 0.3
+    assert value(metrics, "edged_allowed_busy_ratio") == 0.3
+    assert value(make_metrics(), "edged_allowed_busy_ratio") is None
+    assert value(make_metrics(), "edged_temperature_limit_celsius") is None
 
 
 def test_cameras_are_counted_apart() -> None:
@@ -206,7 +240,7 @@ def test_every_series_is_there_before_anything_happens() -> None:
     assert series_of(metrics) == before
     for name in ("edged_results_total", "edged_deadline_misses_total"):
         assert metrics.registry.get_sample_value(name, camera) is not None
-    for cause in ("overwritten", "stale", "max_fps", "broken"):
+    for cause in ("overwritten", "stale", "max_fps", "broken", "temperature"):
         assert ("edged_frames_dropped_total", (*camera.items(), ("reason", cause))) in before
     assert not any(name.endswith("_created") for name, _ in before)
 
@@ -294,17 +328,22 @@ def test_the_openmetrics_form_is_valid() -> None:
 
 
 @pytest.mark.servers
-def test_promtool_finds_nothing_to_say() -> None:
+def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
     promtool = which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (apt-get install prometheus)")
     sink = Sink()
-    metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink])
+    metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink], max_temperature_c=75)
     sink.observe_delivery(0.001)
     metrics.observe(make_result())
+    sensors = Sensors(make_files(tmp_path, {**PI, **ORIN}))
+    sensors.read()
+    metrics.sensors = lambda: sensors.gauges
+    text = generate_latest(metrics.registry)
+    assert all(gauge.name in text.decode() for gauge in sensors.gauges)
     check = subprocess.run(
         [promtool, "check", "metrics"],
-        input=generate_latest(metrics.registry),
+        input=text,
         capture_output=True,
         check=False,
     )

@@ -225,12 +225,13 @@ def test_a_table_says_which_photos_and_which_classes(
         (b"file,label\none.png,crane\n", r"csv:2: not one label.*'crane'"),
         (b"file,class_index\none.png,0\none.png,1\n", r"csv:3: listed twice.*'one\.png'"),
         (
-            b"file,class_index\none.png,0\nfive.png,1\n",
-            r"csv:3: 1 of 2 entries have no photo.*five",
+            b"file,class_index\nfour.png,1\n",
+            r"csv: names none of the 4 photos of .*p\.tar \(got four\.png\); .*set/ant/one\.png",
         ),
+        (b"folder,label\nwasp,ant\n", r"csv: names none of the 4 .*got wasp\); write them as ant"),
         (b"name,class\none.png,0\n", r"csv:1: expected the columns.*name, class"),
         (b"", r"csv:1: expected the columns"),
-        (b"file,class_index\n", "there are no photos"),
+        (b"file,class_index\n", r"csv: names none of the 4 photos .*got no lines"),
         (b"file,class_index\n\xff\xfe\n", "not a CSV"),
     ],
 )
@@ -238,6 +239,46 @@ def test_a_wrong_table_is_told_with_its_line(tmp_path: Path, table: bytes, compl
     (tmp_path / "labels.csv").write_bytes(table)
     with pytest.raises(InputError, match=complaint):
         Photos(archive(tmp_path / "p.tar"), FAMILY, tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("table", "notes"),
+    [
+        ("file,label\none.png,ant\ntwo.JPEG,ant\nthree.bmp,bee\nfour.webp,bee\n", []),
+        ("file,label\none.png,ant\n", ["{photos}: 3 of 4 photos are not in {table}: left out"]),
+        (
+            "file,label\none.png,ant\nfive.png,bee\nsix.png,bee\n",
+            [
+                "{photos}: 3 of 4 photos are not in {table}: left out",
+                "{table}: 2 of 3 lines name photos that {photos} {lacks}, {first} 3, five.png",
+            ],
+        ),
+        (
+            "folder,label\nn01,ant\nant,ant\nbee,bee\nwasp,ant\n",
+            [
+                "{table}: 1 of 4 lines name folders that {photos} {lacks}, {first} 5, wasp",
+            ],
+        ),
+    ],
+)
+def test_what_table_and_photos_do_not_share_is_noted(
+    tmp_path: Path, table: str, notes: list[str]
+) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(table)
+    source = archive(tmp_path / "p.tar")
+    photos = Photos(source, FAMILY, path)
+    names = {"photos": source, "table": path, "lacks": "does not have"}
+    names["first"] = "the first of them line"
+    assert photos.notes[:-1] == [note.format(**names) for note in notes]
+
+
+def test_classes_without_a_photo_are_noted(tmp_path: Path) -> None:
+    source = folder(tmp_path)
+    (tmp_path / "crane").mkdir()
+    note = f"{source}: no photo of 2 of the 4 classes, the first of them crane"
+    assert Photos(source, FAMILY).notes == [note]
+    assert Photos(source, replace(FAMILY, labels=("ant", "bee"))).notes == []
 
 
 def test_an_absent_table_is_told(tmp_path: Path) -> None:
@@ -295,14 +336,19 @@ TURNS = {
 """What EXIF's orientation asks a viewer to do (Exif 2.3, tag 0x0112)."""
 
 
-@pytest.mark.parametrize("orientation", TURNS)
-def test_a_turned_photo_is_turned_back(orientation: int) -> None:
-    stored = halves(40, 64)
+def photographed(stored: Picture, orientation: int) -> bytes:
+    """A JPEG as a camera that was held in some way writes it."""
     content = cv2.imencode(".jpg", stored[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
     tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
     segment = b"Exif\0\0" + tiff
     exif = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
-    picture = decode(content[:2] + exif + content[2:], "x")
+    return content[:2] + exif + content[2:]
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_turned_photo_is_turned_back(orientation: int) -> None:
+    stored = halves(40, 64)
+    picture = decode(photographed(stored, orientation), "x")
     expected = TURNS[orientation](stored)
     assert picture.shape == expected.shape
     assert np.abs(picture.astype(int) - expected).mean() < 8

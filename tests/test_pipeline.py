@@ -10,10 +10,16 @@ import pytest
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.clock import monotonic_ns
+from edged.control.profile import MEASURED_RUNS
 from edged.control.profiler import Profiler
+from edged.control.thermal import Allowance
 from edged.frame import Result
-from edged.pipeline import Lane, Output, Pipeline
+from edged.lane import Lane
+from edged.pipeline import Output, Pipeline
 from edged.variants.variant import Variant
+from tests.simulated_pipeline import LARGE as BEST
+from tests.simulated_pipeline import MIDDLE, Lens, SimulatedPipeline
+from tests.simulated_pipeline import SMALL as CHEAPEST
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
 LABELS = ("dark", "light")
@@ -26,6 +32,10 @@ class Device:
 
     def __init__(self, small_ms: float = 1.0, large_ms: float = 12.0) -> None:
         self.times_ms = {SMALL: small_ms, LARGE: large_ms}
+        self.kept: list[tuple[Variant, int]] = []
+
+    def keep(self, wanted: list[tuple[Variant, int]]) -> None:
+        self.kept = wanted
 
     def infer(
         self, variant: Variant, threads: int, pixels: np.ndarray
@@ -54,6 +64,8 @@ class Recorder:
     def stale(self, camera: str) -> None:
         self.stale_cameras.append(camera)
 
+    def shed(self, camera: str) -> None: ...
+
     def switched(self, camera: str, reason: str) -> None:
         self.switches.append(reason)
 
@@ -77,7 +89,7 @@ def make(feeds: list[Feed], recorder: Recorder, **more: object) -> Pipeline:
     return Pipeline(
         lanes=[feed.lane for feed in feeds],
         loaded=more.pop("device", Device()),  # type: ignore[arg-type]
-        profiler=profiler,
+        profiler=more.pop("profiler", profiler),  # type: ignore[arg-type]
         output=Output(LABELS, top_k=1, min_score=0.5),
         sinks=[recorder],  # type: ignore[list-item]
         observer=recorder,
@@ -170,9 +182,27 @@ def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> Non
     assert feed.writer.wanted == 224
 
 
+def test_only_what_the_complete_profile_finds_worth_a_run_stays_loaded() -> None:
+    feed, recorder, device = Feed("door", 2000), Recorder(), Device(3.0, 12.0)
+    top1 = {SMALL: 0.7, LARGE: 0.6}  # the larger one is slower and no better
+    profiler = Profiler(top1, {SMALL: 10, LARGE: 100}, [1], rest_gaps=0)
+    pipeline = make([feed], recorder, device=device, profiler=profiler)
+    with running(pipeline):
+        while not pipeline.profiled:
+            feed.send()
+            time.sleep(0.04)
+        assert device.kept == [(SMALL, 1)]
+        count = len(recorder.results)
+        feed.send()
+        wait_for(lambda: len(recorder.results) > count)
+    assert {result.variant for result in recorder.results} == {SMALL}
+    assert all(timing.runs > MEASURED_RUNS for timing in profiler.profile.values())
+
+
 def test_a_budget_that_only_the_cheapest_meets_keeps_to_it() -> None:
     feed, recorder = Feed("door", 60), Recorder()
-    pipeline = make([feed], recorder, device=Device(0.5, 90))
+    # Too slow even for an estimate that takes the profile for one of a busy time (LOWEST).
+    pipeline = make([feed], recorder, device=Device(0.5, 170))
     with running(pipeline):
         wait_for(lambda: pipeline.profiler.rounds)
         for _ in range(10):
@@ -180,7 +210,8 @@ def test_a_budget_that_only_the_cheapest_meets_keeps_to_it() -> None:
             time.sleep(0.02)
         wait_for(lambda: len(recorder.results) >= 5)
     assert {result.variant for result in recorder.results} == {SMALL}
-    assert {result.reason for result in recorder.results} == {"budget"}
+    # On a busy machine not even the cheapest is sure to make it.
+    assert {"budget"} <= {result.reason for result in recorder.results} <= {"budget", "none_fits"}
 
 
 def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
@@ -215,3 +246,87 @@ def test_it_ends_when_every_source_has_ended_and_the_last_frame_is_done() -> Non
         thread.join(5)
         assert not thread.is_alive()
     assert len(recorder.results) == 1
+
+
+# In simulated time
+
+
+TIMES_MS = {BEST: 30.0, MIDDLE: 14.0, CHEAPEST: 4.0}
+
+
+def ran(simulated: SimulatedPipeline, camera: str = "door") -> list[tuple[Variant, str]]:
+    results = simulated.observed.results
+    return [(each.variant, each.reason) for each in results if each.camera == camera]
+
+
+@pytest.mark.parametrize(
+    ("min_fps", "expected"),
+    [
+        (0.0, (BEST, "most_accurate")),
+        (20.0, (BEST, "most_accurate")),
+        (40.0, (MIDDLE, "limit")),
+        (200.0, (CHEAPEST, "limit")),
+        (240.0, (CHEAPEST, "limit")),
+    ],
+)
+def test_min_fps_bounds_the_service_time(min_fps: float, expected: tuple[Variant, str]) -> None:
+    simulated = SimulatedPipeline([Lens(min_fps=min_fps)], TIMES_MS)
+    for _ in range(3):
+        simulated.frame()
+    simulated.close()
+    assert set(ran(simulated)) == {expected}
+
+
+def test_all_runs_together_fit_into_the_interval_of_the_most_demanding_camera() -> None:
+    lenses = [Lens("door", min_fps=10.0), Lens("yard", min_fps=20.0), Lens("roof")]
+    simulated = SimulatedPipeline(lenses, TIMES_MS)
+    for _ in range(3):
+        simulated.frame()
+    for name in ("door", "yard", "roof"):  # three runs of 14 ms in 50 ms
+        assert set(ran(simulated, name)) == {(MIDDLE, "limit")}
+    # The demanding camera is gone: three runs in 100 ms do for the others, and soon two.
+    for _ in range(40):
+        simulated.frame("yard")
+    simulated.close()
+    assert ran(simulated, "door")[-1] == (BEST, "most_accurate")
+
+
+def test_min_top1_rather_late_than_worse_and_counted() -> None:
+    simulated = SimulatedPipeline([Lens(budget_ms=10.0, min_top1=0.75)], TIMES_MS)
+    for _ in range(20):
+        simulated.frame()
+    simulated.close()
+    assert {variant for variant, _ in ran(simulated)} == {MIDDLE}
+    lane = simulated.pipeline.lanes[0]
+    assert (lane.late, lane.results) == (20, 20)
+
+
+def test_what_the_temperature_allows_is_parted_among_the_cameras_that_deliver() -> None:
+    simulated = SimulatedPipeline([Lens("door"), Lens("yard")], TIMES_MS)
+    simulated.frame()
+    simulated.frame()
+    simulated.pipeline.allowance = Allowance(0.35)  # of 100 ms: 17.5 ms for each
+    simulated.frame()
+    for name in ("door", "yard"):
+        assert ran(simulated, name)[-1] == (MIDDLE, "limit")
+    simulated.pipeline.allowance = Allowance(0.04)  # 2 ms for each: every other frame
+    before = len(simulated.observed.results)
+    for _ in range(100):
+        simulated.frame()
+    assert len(simulated.observed.results) - before == pytest.approx(100, abs=2)
+    assert simulated.observed.shed_frames == pytest.approx(100, abs=2)
+    assert simulated.observed.stale_frames == 0
+    simulated.close()
+
+
+def test_a_frame_that_came_too_late_is_a_miss_whatever_the_temperature() -> None:
+    simulated = SimulatedPipeline([Lens()], TIMES_MS)
+    for _ in range(3):
+        simulated.frame()
+    simulated.pipeline.allowance = Allowance(0.02)
+    lane = simulated.pipeline.lanes[0]
+    simulated.frame(age_ms=150.0)
+    assert (lane.results, lane.stale, lane.shed) == (3, 1, 0)
+    simulated.frame()
+    simulated.close()
+    assert (lane.results, lane.stale, lane.shed) == (3, 1, 1)

@@ -22,6 +22,7 @@ from edged.errors import InputError
 from edged.variants.evaluate import verify
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
+from tests.test_photos import CMYK, RED, halves, photographed
 
 torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
 
@@ -261,9 +262,14 @@ def test_grey_deep_and_turned_pictures_are_read_as_rgb(tmp_path: Path) -> None:
     assert cv2.imwrite(str(folder / "1-grey.png"), grey)
     deep = np.full((40, 40, 3), (10 * 256, 20 * 256, 200 * 256), np.uint16)  # BGR
     assert cv2.imwrite(str(folder / "2-deep.png"), deep)
+    (folder / "3-turned.jpg").write_bytes(photographed(np.rot90(halves(32, 32)), 6))
+    (folder / "4-cmyk.jpg").write_bytes(CMYK)
     photos = pictures.read_photos(tmp_path / "all", 32)
     assert (photos.pixels[0] == 100).all()
     assert (photos.pixels[1] == (200, 20, 10)).all()
+    assert np.abs(photos.pixels[2].astype(int) - halves(32, 32)).mean() < 8
+    assert np.abs(photos.pixels[3][16, 4].astype(int) - RED).max() <= 4
+    assert photos.skipped == ()
 
 
 def test_a_tar_is_read_as_the_folder_is(held_out: Path, tmp_path: Path) -> None:

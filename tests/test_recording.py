@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from edged.control.controller import CameraSettings, Controller
 from edged.control.profile import Candidate
 from edged.control.recorder import Recorder
 from edged.control.recording import Header, RecordedFrame, RecordedTrace, read_trace
-from edged.control.replay import replay
-from edged.control.reproduce import as_full, recorded_outcome, reproduce
+from edged.control.replay import outcome, replay
+from edged.control.reproduce import as_full, recorded_steps, reproduce
 from edged.errors import EdgedError, InputError
 from edged.variants.variant import Variant
 
@@ -173,13 +174,25 @@ def test_a_full_disk_costs_the_trace_only(caplog: pytest.LogCaptureFixture) -> N
 def test_outcome_and_what_if(tmp_path: Path) -> None:
     recorded(tmp_path / "t", 600)
     trace = read(tmp_path / "t")
-    outcome = recorded_outcome(trace, "door")
+    variants, steps = recorded_steps(trace, "door")
+    found = outcome(variants, steps)
     frames = [f for s in trace.segments for f in s.frames if f.camera == "door"]
-    assert outcome.frames == len(frames) == 400
-    assert outcome.on_time == pytest.approx(sum(f.on_time for f in frames) / 400)
-    assert sum(outcome.share.values()) == pytest.approx(1)
+    assert found.frames == len(frames) == 400
+    assert found.on_time == pytest.approx(sum(f.on_time for f in frames) / 400)
+    assert sum(found.share.values()) == pytest.approx(1)
+    for frame, step in zip(frames, steps, strict=True):
+        assert step.latency_ms == pytest.approx(33.0 - frame.slack_ms + frame.service_ms)
+        assert (step.budget_ms, step.on_time) == (33.0, frame.on_time)
+        if frame.chosen is None:
+            assert step.variant is None
+    assert steps[1].captured_ms == pytest.approx(frames[1].interval_ms)
     full = as_full(trace, "door")
     assert {variant.name for variant in full.variants} == {c.name for c in LADDER}
+    limits = [math.inf if frame.limit_ms is None else frame.limit_ms for frame in frames]
+    assert [frame.limit_ms for frame in full.frames] == limits
+    assert set(limits) == {12.5, math.inf}
+    strict = as_full(trace, "yard")
+    assert {v.name for v in strict.variants} == {c.name for c in LADDER if c.top1 >= 0.6}
     assert full.frames[1].captured_ms == pytest.approx(frames[1].interval_ms)
     ran = next(i for i, frame in enumerate(frames) if frame.chosen is not None and i > 100)
     chosen = LADDER[frames[ran].chosen or 0]

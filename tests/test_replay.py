@@ -8,7 +8,7 @@ import random
 import pytest
 
 from edged.control.policies import Alert, Fixed
-from edged.control.replay import PolicyName, Step, make_policy, replay, run
+from edged.control.replay import PolicyName, Step, make_policy, outcome, replay, run
 from edged.control.trace import FullTrace, TracedFrame, TracedVariant
 from edged.errors import InputError
 
@@ -52,7 +52,7 @@ class Scripted:
 
 def test_results_on_time_and_late() -> None:
     policy = Scripted([LARGE, LARGE, SMALL, MIDDLE])
-    outcome = run(trace([1, 2, 2, 1]), policy, 12.0)
+    found = outcome(VARIANTS, run(trace([1, 2, 2, 1]), policy, 12.0))
     assert policy.asked == [(0, 11.0), (1, 11.0), (2, 11.0), (3, 11.0)]
     assert policy.told == [
         (LARGE, 10.0, True),
@@ -60,28 +60,30 @@ def test_results_on_time_and_late() -> None:
         (SMALL, 2.0, True),
         (MIDDLE, 5.0, True),
     ]
-    assert (outcome.frames, outcome.on_time, outcome.switches) == (4, 0.75, 2)
-    assert outcome.accuracy == pytest.approx((0.7 + 0.4 + 0.6) / 4)
-    assert outcome.accuracy_on_time == pytest.approx((0.7 + 0.4 + 0.6) / 3)
-    assert outcome.share == {"large": 0.5, "middle": 0.25, "small": 0.25}
+    assert (found.frames, found.on_time, found.switches) == (4, 0.75, 2)
+    assert found.accuracy == pytest.approx((0.7 + 0.4 + 0.6) / 4)
+    assert found.accuracy_on_time == pytest.approx((0.7 + 0.4 + 0.6) / 3)
+    assert found.share == {"large": 0.5, "middle": 0.25, "small": 0.25}
 
 
 def test_exactly_the_budget_is_on_time() -> None:
-    assert run(trace([1]), Fixed([LARGE], 1), 11.0).on_time == 1
-    assert run(trace([1]), Fixed([LARGE], 1), math.nextafter(11.0, 0)).on_time == 0
+    assert run(trace([1]), Fixed([LARGE], 1), 11.0)[0].on_time
+    assert not run(trace([1]), Fixed([LARGE], 1), math.nextafter(11.0, 0))[0].on_time
 
 
 def test_the_newest_frame_is_taken_and_has_aged() -> None:
     # The first run ends at 1 + 40; frames of 10 and 20 ms are skipped, that of 40 is not ready.
-    steps: list[Step] = []
     policy = Scripted([LARGE, SMALL, SMALL])
-    run(trace([4, 1, 1, 1, 1], interval_ms=10.0), policy, 100.0, steps.append)
+    run(trace([4, 1, 1, 1, 1], interval_ms=10.0), policy, 100.0)
     assert policy.asked == [(0, 99.0), (4, 99.0)]
     policy = Scripted([LARGE, SMALL, SMALL])
-    outcome = run(trace([3.5, 1, 1, 1, 1], interval_ms=10.0), policy, 100.0, steps.append)
+    steps = run(trace([3.5, 1, 1, 1, 1], interval_ms=10.0), policy, 100.0)
     assert policy.asked == [(0, 99.0), (3, 94.0), (4, 99.0)]
-    assert outcome.frames == 3
-    assert steps[-2:] == [Step(30.0, 7.0, SMALL), Step(40.0, 2.0, SMALL)]
+    assert steps == [
+        Step(0.0, 100.0, 36.0, LARGE, True),
+        Step(30.0, 100.0, 7.0, SMALL, True),
+        Step(40.0, 100.0, 2.0, SMALL, True),
+    ]
 
 
 def test_a_frame_older_than_the_budget_is_dropped_and_a_miss() -> None:
@@ -90,27 +92,28 @@ def test_a_frame_older_than_the_budget_is_dropped_and_a_miss() -> None:
         TracedFrame(33.0, 20.0, (10.0, 5.0, 1.0)),
         TracedFrame(66.0, 1.0, (10.0, 5.0, 1.0)),
     )
-    policy, steps = Scripted([LARGE, LARGE]), list[Step]()
-    outcome = run(FullTrace(VARIANTS, frames), policy, 20.0, steps.append)
+    policy = Scripted([LARGE, LARGE])
+    steps = run(FullTrace(VARIANTS, frames), policy, 20.0)
     assert policy.told == [(LARGE, 10.0, True), None, (LARGE, 10.0, True)]
-    assert steps[1] == Step(33.0, 20.0, None)
-    assert (outcome.frames, outcome.on_time) == (3, pytest.approx(2 / 3))
-    assert outcome.accuracy == pytest.approx(1.4 / 3)
-    assert outcome.share == {"large": 1.0}
-    assert outcome.switches == 0
+    assert steps[1] == Step(33.0, 20.0, 20.0, None, False)
+    found = outcome(VARIANTS, steps)
+    assert (found.frames, found.on_time) == (3, pytest.approx(2 / 3))
+    assert found.accuracy == pytest.approx(1.4 / 3)
+    assert found.share == {"large": 1.0}
+    assert found.switches == 0
 
 
 def test_nothing_but_dropped_frames() -> None:
-    outcome = replay(trace([1, 1], wait_ms=50.0), "edged", 20.0, 0.95)
-    assert (outcome.frames, outcome.on_time, outcome.accuracy, outcome.share) == (2, 0, 0, {})
+    found = replay(trace([1, 1], wait_ms=50.0), "edged", 20.0, 0.95)
+    assert (found.frames, found.on_time, found.accuracy, found.share) == (2, 0, 0, {})
 
 
 def test_policies_by_name() -> None:
     calm = trace([1.0] * 400)
     for policy in PolicyName:
-        outcome = replay(calm, policy.value, 40.0, 0.95)
-        assert outcome.on_time == 1, policy
-        assert outcome.accuracy > 0.69, policy
+        found = replay(calm, policy.value, 40.0, 0.95)
+        assert found.on_time == 1, policy
+        assert found.accuracy > 0.69, policy
     assert replay(calm, "small", 40.0, 0.95).share == {"small": 1.0}
     with pytest.raises(InputError, match=r"no such policy or variant \(got best\).*edged, alert"):
         replay(calm, "best", 40.0, 0.95)

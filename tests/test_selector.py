@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from edged.control.profile import Candidate
-from edged.control.selector import HOLD, Decision, Reason, allowed, choose
+from edged.control.selector import HOLD, ROOM, Decision, Reason, allowed, choose
 from edged.variants.variant import Variant
 
 
@@ -119,7 +119,18 @@ def test_a_limit_leaves_out_what_runs_too_long() -> None:
     assert (decision.candidate, decision.reason) == (MIDDLE, Reason.LIMIT)
     assert decide(Outlook(2.0), limit_ms=10.0, previous=MIDDLE).candidate is SMALL
     decision = decide(limit_ms=1.0)
+    assert (decision.candidate, decision.reason, decision.chance) == (SMALL, Reason.LIMIT, 1.0)
+    decision = decide(limit_ms=1.0, slack_ms=3.0)
     assert (decision.candidate, decision.reason) == (SMALL, Reason.NONE_FITS)
+
+
+def test_what_runs_may_come_closer_to_the_limit_than_what_does_not() -> None:
+    at_the_limit_ms = LARGE.p50_ms / (0.5 + ROOM / 2)
+    assert decide(limit_ms=at_the_limit_ms, previous=LARGE).candidate is LARGE
+    other = decide(limit_ms=at_the_limit_ms, previous=MIDDLE)
+    assert (other.candidate, other.reason) == (MIDDLE, Reason.LIMIT)
+    assert decide(limit_ms=LARGE.p50_ms / ROOM, previous=MIDDLE).candidate is LARGE
+    assert decide(limit_ms=0.999 * LARGE.p50_ms, previous=LARGE).candidate is MIDDLE
 
 
 def test_the_fastest_where_nothing_has_a_chance() -> None:

@@ -9,6 +9,7 @@ import tracemalloc
 
 import pytest
 
+from edged.control.loads import LOADS
 from edged.control.profile import Candidate
 from edged.control.slowdown import Slowdown
 from edged.errors import InputError
@@ -105,7 +106,7 @@ def test_interruptions_hit_long_runs_more_than_short_ones() -> None:
     """A neighbour takes turns on the core: after each 3 ms of running it has 4 ms."""
     slowdown, draw = Slowdown(), random.Random(3)
     for _ in range(200):
-        run = draw.choice((LARGE, MIDDLE))
+        run = draw.choice((LARGE, MIDDLE, candidate(2.0)))
         pauses = int((run.p50_ms + draw.uniform(-1, 2)) / 4)
         slowdown.observe(run, run.p50_ms * draw.lognormvariate(0, 0.04) + 4 * pauses)
     assert slowdown.ratio > 1.3
@@ -171,7 +172,8 @@ def test_the_state_goes_through_json_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"weights": None}, {"met": [0.5]}, {"met": ["a"] * 18}, {"weights": [2.0] * 10}]
+    "change",
+    [{"weights": None}, {"met": [0.5]}, {"met": ["a"] * len(LOADS)}, {"weights": [2.0] * 10}],
 )
 def test_another_state_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError):

@@ -5,7 +5,7 @@ Knows nothing of cameras, budgets or which variant is wanted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Set
 from typing import TYPE_CHECKING
 
 from edged.backends import Backend, Runner
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class LoadedFamily:
     """One session per network file and thread count, shared by the file's resolutions.
 
+    left_out: variants x threads that will not be asked for; a session that serves nothing else is
+    not made, and a file that no session needs is not read.
     Raises InputError when a file is damaged, foreign, or answers its golden picture wrongly.
     """
 
@@ -33,6 +35,7 @@ class LoadedFamily:
         backend: Backend,
         threads: Sequence[int] = (1,),
         *,
+        left_out: Collection[tuple[Variant, int]] = (),
         clock: Clock = monotonic_ns,
     ) -> None:
         self.family = family
@@ -42,16 +45,34 @@ class LoadedFamily:
         self._runners: dict[tuple[Variant, int], Runner] = {}
         picture = family.golden_picture()
         for network in family.networks:
+            variants = network.variants()
+            counts = [
+                count
+                for count in self.threads
+                if any((variant, count) not in left_out for variant in variants)
+            ]
+            if not counts:
+                continue
             model = network.read()
-            for count in self.threads:
+            for count in counts:
                 runner = backend.load(network, model, count)
                 check_golden(runner, family, network, picture)
-                for resolution in network.resolutions:
-                    variant = Variant(network.alpha, resolution, network.precision)
-                    self._runners[variant, count] = runner
+                self._runners |= {(variant, count): runner for variant in variants}
         self._preprocessors = {
             resolution: Preprocessor(family.input, resolution)
             for resolution in sorted({variant.resolution for variant in family.variants()})
+        }
+
+    @property
+    def choices(self) -> Set[tuple[Variant, int]]:
+        """Variants x threads that can be asked for."""
+        return self._runners.keys()
+
+    def keep(self, wanted: Collection[tuple[Variant, int]]) -> None:
+        """Drop the sessions that serve none of `wanted`, which gives their memory back."""
+        needed = {id(self._runners[choice]) for choice in wanted}
+        self._runners = {
+            choice: runner for choice, runner in self._runners.items() if id(runner) in needed
         }
 
     def infer(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
+MOST_THREADS = 64
+
 Commands = argparse._SubParsersAction  # the type has no public name
 
 
@@ -35,6 +37,14 @@ def positive_int(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return number
+
+
+def thread_count(text: str) -> int:
+    """As the configuration's `threads`."""
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_THREADS}, got {text}")
     return number
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from edged.commands import Commands, add_command, positive_int, print_table
+from edged.commands import Commands, add_command, positive_int, print_table, thread_count
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -19,7 +19,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     bench.add_argument("--model", default="imagenette", help="a shipped family or a folder")
     bench.add_argument("--backend", default="auto")
-    bench.add_argument("--threads", type=positive_int, nargs="+", default=[1], metavar="N")
+    bench.add_argument("--threads", type=thread_count, nargs="+", default=[1], metavar="N")
     bench.add_argument("--runs", type=positive_int, default=100, help="of each (default: 100)")
     bench.add_argument("--json", action="store_true")
 
@@ -35,7 +35,7 @@ def _bench(options: argparse.Namespace) -> int:
 
     family = load_family(options.model, Path.cwd())
     backend, _ = load_backend(options.backend)
-    loaded = LoadedFamily(family, backend, options.threads)
+    loaded = LoadedFamily(family, backend, list(dict.fromkeys(options.threads)))
     with tqdm(total=options.runs, unit="round", disable=None, leave=False) as bar:
         measured = bench(loaded, options.runs, lambda: bar.update())
     frontier = ladder(measured)

@@ -7,7 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from edged.commands import Commands, add_command, positive_int, print_table
+from edged.commands import (
+    Commands,
+    add_command,
+    evaluate,
+    positive_int,
+    print_table,
+    pull,
+    quantize,
+)
 from edged.errors import InputError
 
 
@@ -61,6 +69,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="how a picture becomes square (default: crop)",
     )
 
+    pull.add(verbs)
+
     listing = add_command(
         verbs,
         "list",
@@ -70,24 +80,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     listing.add_argument("family", nargs="?", help="a shipped family or a folder")
 
-    evaluate = add_command(
-        verbs,
-        "evaluate",
-        _models_evaluate,
-        "measure top-1 and top-5 on labelled pictures",
-        "edged models evaluate imagenet --photos val.tar --labels val.csv",
-    )
-    evaluate.add_argument("family", metavar="DIR", help="a shipped family or a folder")
-    evaluate.add_argument(
-        "--photos", type=Path, required=True, metavar="TAR-or-DIR", help="a folder per class"
-    )
-    evaluate.add_argument("--labels", type=Path, metavar="CSV", help="file name and class index")
-    evaluate.add_argument("--variant", action="append", metavar="V", help="may be repeated")
-    evaluate.add_argument("--threads", type=positive_int, default=1, metavar="N")
-    evaluate.add_argument(
-        "--record", metavar="SET", help="write the result into family.yaml as measured on SET"
-    )
-    evaluate.add_argument("--json", action="store_true")
+    evaluate.add(verbs)
+
+    quantize.add(verbs)
 
     verify = add_command(
         verbs,
@@ -168,59 +163,16 @@ def _models_list(options: argparse.Namespace) -> int:
     rows = []
     for variant in family.variants():
         accuracy = family.accuracy(variant)
-        photos = "" if accuracy.photos is None else f"{accuracy.photos} photos of "
+        photos = "" if accuracy.photos is None else f" ({accuracy.photos} photos)"
         rows.append(
             {
                 "variant": variant.name,
                 "top1": f"{accuracy.top1:.3f}",
-                "measured_on": f"{photos}{accuracy.source}",
+                "measured_on": f"{accuracy.source}{photos}",
                 "file": family.network(variant).path.name,
             }
         )
     print_table(rows, ("variant", "top-1", "measured on", "file"))
-    return 0
-
-
-def _models_evaluate(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
-    from edged.backends.auto import load_backend
-    from edged.variants.evaluate import evaluate, record_accuracy
-    from edged.variants.family import load_family
-    from edged.variants.photos import Photos
-    from edged.variants.variant import Variant
-
-    family = load_family(options.family, Path.cwd())
-    variants = [Variant.parse(name) for name in options.variant or ()] or family.variants()
-    photos = Photos(options.photos, family, options.labels)
-    backend, _ = load_backend("auto")
-    with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
-
-        def progress(done: int) -> None:
-            bar.update(done - bar.n)
-
-        found = evaluate(family, photos, variants, backend, options.threads, progress)
-    if options.record is not None:
-        record_accuracy(family, found, options.record)
-    for problem in photos.broken:
-        print(f"edged: left out: {problem}", file=sys.stderr)
-    rows = [
-        {
-            "variant": each.variant.name,
-            "top1": round(each.top1, 4),
-            "top1_standard_error": round(each.top1_standard_error, 4),
-            "top5": None if each.top5 is None else round(each.top5, 4),
-            "top5_standard_error": None
-            if each.top5_standard_error is None
-            else round(each.top5_standard_error, 4),
-            "photos": each.photos,
-        }
-        for each in found
-    ]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-    else:
-        print_table(rows, ("variant", "top-1", "±", "top-5", "±", "photos"))
     return 0
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edged.commands import Commands, add_command, positive_float, print_table
+
+if TYPE_CHECKING:
+    from edged.commands.latency_plot import Timeline
+    from edged.control.recording import RecordedTrace
+    from edged.control.trace import FullTrace
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -21,13 +28,19 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     replay.add_argument(
         "trace", type=Path, metavar="TRACE", help="of `edged run --trace`, or with every time known"
     )
-    replay.add_argument("--camera", help="of a recorded trace with several")
+    replay.add_argument("--camera", help="only this one of a recorded trace")
     replay.add_argument("--budget", type=positive_float, metavar="MS")
     replay.add_argument("--on-time", type=_share, metavar="Q", help="share, for example 0.95")
     replay.add_argument(
         "--policy",
         default="edged",
         help="edged, alert, ladder, approxdet, static, window, clairvoyant, or a variant's name",
+    )
+    replay.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw latency, budget and chosen variant over time: .png, .svg or .pdf",
     )
     replay.add_argument("--json", action="store_true")
 
@@ -41,41 +54,91 @@ def _share(text: str) -> float:
 
 def _replay(options: argparse.Namespace) -> int:
     from edged.control.recording import RecordedTrace, read_trace
-    from edged.control.replay import replay
-    from edged.control.reproduce import as_full, recorded_outcome, reproduce
+    from edged.control.replay import outcome
+
+    if options.plot is not None:
+        from edged.commands.plot import check_plot
+
+        check_plot(options.plot)
+    trace = read_trace(options.trace)
+    recorded = trace if isinstance(trace, RecordedTrace) else None
+    if isinstance(trace, RecordedTrace):
+        timelines = _of_cameras(trace, options)
+    else:
+        timelines = {"": _of_full(trace, options)}
+    for camera, timeline in timelines.items():
+        found = asdict(outcome(timeline.variants, timeline.steps))
+        _print(found if recorded is None else {"camera": camera} | found, options.json)
+    if options.plot is not None:
+        from edged.commands.latency_plot import draw_timelines
+        from edged.commands.plot import write_figure
+
+        write_figure(draw_timelines(list(timelines.values())), options.plot)
+    if recorded is None or not _is_as_recorded(options):
+        return 0
+    return _reproduce(recorded, options)
+
+
+def _is_as_recorded(options: argparse.Namespace) -> bool:
+    return options.budget is None and options.on_time is None and options.policy == "edged"
+
+
+def _of_cameras(trace: RecordedTrace, options: argparse.Namespace) -> dict[str, Timeline]:
+    """Of the camera that was asked for, or of all that have frames."""
+    from edged.commands.latency_plot import Timeline
+    from edged.control.reproduce import as_full, recorded_steps
+
+    cameras = {frame.camera for segment in trace.segments for frame in segment.frames}
+    timelines = {}
+    for camera in [options.camera] if options.camera else sorted(cameras):
+        if _is_as_recorded(options):
+            timelines[camera] = Timeline(camera, *recorded_steps(trace, camera))
+            continue
+        full = as_full(trace, camera)
+        settings = trace.segments[-1].header.cameras[camera]
+        budget_ms, on_time = (
+            options.budget or settings.budget_ms,
+            options.on_time or settings.on_time,
+        )
+        timelines[camera] = _decided(full, camera, options.policy, budget_ms, on_time)
+    return timelines
+
+
+def _of_full(trace: FullTrace, options: argparse.Namespace) -> Timeline:
     from edged.errors import InputError
 
-    trace = read_trace(options.trace)
-    as_recorded = options.budget is None and options.on_time is None and options.policy == "edged"
-    if isinstance(trace, RecordedTrace):
-        cameras = trace.segments[-1].header.cameras
-        if options.camera is None and len(cameras) > 1:
-            raise InputError(
-                "the trace has several cameras",
-                where=options.trace,
-                fix=f"choose one: --camera {' or '.join(cameras)}",
-            )
-        camera = options.camera or next(iter(cameras))
-        if as_recorded:
-            found = reproduce(trace)
-            outcome = recorded_outcome(trace, camera)
-            _print(asdict(outcome), options.json)
-            if not options.json:
-                print(f"{found.decisions} decisions made again, {found.different} differ")
-            for each in found.differences:
-                print(f"line {each.line}: recorded {each.recorded}; replayed {each.replayed}")
-            return 1 if found.different else 0
-        full = as_full(trace, camera)
-        budget_ms = options.budget or cameras[camera].budget_ms
-        on_time = options.on_time or cameras[camera].on_time
-    else:
-        if options.budget is None:
-            raise InputError(
-                "this trace has no budget of its own", where=options.trace, fix="give --budget MS"
-            )
-        full, budget_ms, on_time = trace, options.budget, options.on_time or 0.95
-    _print(asdict(replay(full, options.policy, budget_ms, on_time)), options.json)
-    return 0
+    if options.budget is None:
+        raise InputError(
+            "this trace has no budget of its own", where=options.trace, fix="give --budget MS"
+        )
+    if options.camera is not None:
+        raise InputError("this trace has no cameras", where=options.trace, fix="leave out --camera")
+    name, on_time = options.trace.name, options.on_time or 0.95
+    return _decided(trace, name, options.policy, options.budget, on_time)
+
+
+def _decided(
+    trace: FullTrace, name: str, policy: str, budget_ms: float, on_time: float
+) -> Timeline:
+    from edged.commands.latency_plot import Timeline
+    from edged.control.replay import make_policy, run
+
+    steps = run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
+    return Timeline(f"{name}, {policy} at {budget_ms:g} ms", trace.variants, steps)
+
+
+def _reproduce(trace: RecordedTrace, options: argparse.Namespace) -> int:
+    """Whether the recorded decisions come out again."""
+    from edged.control.reproduce import reproduce
+
+    found = reproduce(trace)
+    if not options.json:
+        print(f"{found.decisions} decisions made again, {found.different} differ")
+    for each in found.differences:
+        print(
+            f"line {each.line}: recorded {each.recorded}; replayed {each.replayed}", file=sys.stderr
+        )
+    return 1 if found.different else 0
 
 
 def _print(outcome: dict[str, object], as_json: bool) -> None:

@@ -73,6 +73,11 @@ class Controller:
             limit_ms=limit_ms,
         )
 
+    def cheapest_ms(self, camera: str, ladder: Sequence[Candidate]) -> float:
+        """Expected time of the cheapest variant that the camera may use."""
+        others = allowed(ladder, self.cameras[camera].settings.min_top1)
+        return min(other.p50_ms for other in others) * self.slowdown.ratio
+
     def observe(
         self,
         camera: str,

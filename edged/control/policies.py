@@ -35,22 +35,24 @@ class Edged:
     CAMERA = "trace"
 
     def __init__(self, trace: FullTrace, budget_ms: float, target: float) -> None:
+        self._frames = trace.frames
         self._candidates = _candidates(trace.variants)
         self._ladder = ladder(self._candidates)
         self._positions = {id(candidate): i for i, candidate in enumerate(self._candidates)}
-        self._controller = Controller({self.CAMERA: CameraSettings(budget_ms, target)})
+        self.controller = Controller({self.CAMERA: CameraSettings(budget_ms, target)})
 
     def choose(self, frame: int, slack_ms: float) -> int:
-        decision = self._controller.decide(self.CAMERA, self._ladder, slack_ms)
+        limit_ms = self._frames[frame].limit_ms
+        decision = self.controller.decide(self.CAMERA, self._ladder, slack_ms, limit_ms)
         return self._positions[id(decision.candidate)]
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:
-        self._controller.observe(
+        self.controller.observe(
             self.CAMERA, self._ladder, self._candidates[chosen], service_ms, on_time
         )
 
     def dropped(self) -> None:
-        self._controller.dropped(self.CAMERA)
+        self.controller.dropped(self.CAMERA)
 
 
 class Alert:

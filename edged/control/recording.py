@@ -75,6 +75,8 @@ class Header:
 class RecordedFrame:
     """What the controller was told about one frame, what it chose and what came of it.
 
+    A frame that was left out for the temperature's sake is not recorded: it changes no state.
+
     interval_ms: since the capture of the camera's frame before. wait_ms: age at which the frame
     was ready; slack_ms: what was left of the budget when it was taken. limit_ms: None for none.
     chosen: position in the ladder; None for a frame that was dropped as too old, of which

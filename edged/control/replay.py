@@ -9,12 +9,13 @@ Knows nothing of recorded traces (reproduce.py turns one into a full trace).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from edged.control.policies import Alert, ApproxDet, Clairvoyant, Edged, Fixed, Ladder, Policy
-from edged.control.trace import FullTrace, TracedFrame
+from edged.control.trace import FullTrace, TracedFrame, TracedVariant
 from edged.errors import InputError
 
 WINDOW_FRAMES = 100
@@ -35,11 +36,16 @@ class PolicyName(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One frame of a replay. variant: position in the trace, None for a frame that was dropped."""
+    """What came of one frame. variant: position in the trace, None for one that was dropped.
+
+    latency_ms: of a dropped frame the age at which it was.
+    """
 
     captured_ms: float
+    budget_ms: float
     latency_ms: float
     variant: int | None
+    on_time: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ class Outcome:
 
 def replay(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> Outcome:
     """The outcome under a policy by name; InputError when there is neither policy nor variant."""
-    return run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
+    steps = run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
+    return outcome(trace.variants, steps)
 
 
 def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> Policy:
@@ -90,18 +97,10 @@ def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float)
     return causal[name](trace, budget_ms, on_time)
 
 
-def run(
-    trace: FullTrace,
-    policy: Policy,
-    budget_ms: float,
-    note: Callable[[Step], object] | None = None,
-) -> Outcome:
-    """Run the policy over the trace. note: is told of every frame, for a picture of them."""
-    frames = trace.frames
-    top1 = [variant.top1 for variant in trace.variants]
-    runs = [0] * len(top1)
-    taken = on_time = switches = 0
-    accuracy, free_ms, previous, index = 0.0, 0.0, -1, 0
+def run(trace: FullTrace, policy: Policy, budget_ms: float) -> list[Step]:
+    """Run the policy over the trace."""
+    frames, steps = trace.frames, list[Step]()
+    free_ms, index = 0.0, 0
     while index < len(frames):
         now_ms = max(free_ms, _ready_ms(frames[index]))
         while index + 1 < len(frames) and _ready_ms(frames[index + 1]) <= now_ms:
@@ -109,31 +108,38 @@ def run(
         frame = frames[index]
         age_ms = now_ms - frame.captured_ms
         slack_ms = budget_ms - age_ms
-        taken += 1
         if slack_ms <= 0:
             policy.dropped()
-            if note is not None:
-                note(Step(frame.captured_ms, age_ms, None))
+            steps.append(Step(frame.captured_ms, budget_ms, age_ms, None, False))
         else:
             chosen = policy.choose(index, slack_ms)
             service_ms = frame.service_ms[chosen]
-            in_time = service_ms <= slack_ms
-            policy.observe(chosen, service_ms, in_time)
-            if note is not None:
-                note(Step(frame.captured_ms, age_ms + service_ms, chosen))
-            on_time += in_time
-            accuracy += top1[chosen] if in_time else 0.0
-            switches += chosen != previous and previous >= 0
-            runs[chosen] += 1
-            previous, free_ms = chosen, now_ms + service_ms
+            on_time = service_ms <= slack_ms
+            policy.observe(chosen, service_ms, on_time)
+            latency_ms = age_ms + service_ms
+            steps.append(Step(frame.captured_ms, budget_ms, latency_ms, chosen, on_time))
+            free_ms = now_ms + service_ms
         index += 1
-    shares = {
-        variant.name: count / sum(runs)
-        for variant, count in zip(trace.variants, runs, strict=True)
-        if count
+    return steps
+
+
+def outcome(variants: Sequence[TracedVariant], steps: Sequence[Step]) -> Outcome:
+    """The sum of it. There must be a step."""
+    runs = [step.variant for step in steps if step.variant is not None]
+    in_time = [step.variant for step in steps if step.variant is not None and step.on_time]
+    correct = sum(variants[variant].top1 for variant in in_time)
+    share = {
+        variant.name: runs.count(position) / len(runs)
+        for position, variant in enumerate(variants)
+        if position in runs
     }
     return Outcome(
-        taken, on_time / taken, accuracy / taken, accuracy / max(on_time, 1), switches, shares
+        frames=len(steps),
+        on_time=len(in_time) / len(steps),
+        accuracy=correct / len(steps),
+        accuracy_on_time=correct / max(len(in_time), 1),
+        switches=sum(variant != previous for previous, variant in pairwise(runs)),
+        share=share,
     )
 
 
@@ -145,9 +151,9 @@ def _best_fixed(trace: FullTrace, budget_ms: float, target: float) -> int:
     """The most accurate single variant that keeps the target; the most punctual where none does."""
     best, best_merit = 0, (False, 0.0, 0.0)
     for index in range(len(trace.variants)):
-        outcome = run(trace, Fixed([index], len(trace.frames)), budget_ms)
-        kept = outcome.on_time >= target
-        merit = (kept, outcome.accuracy if kept else outcome.on_time, outcome.accuracy)
+        found = outcome(trace.variants, run(trace, Fixed([index], len(trace.frames)), budget_ms))
+        kept = found.on_time >= target
+        merit = (kept, found.accuracy if kept else found.on_time, found.accuracy)
         if merit > best_merit:
             best, best_merit = index, merit
     return best

@@ -2,7 +2,8 @@
 
 From a header's state on, the controller that was told what the recorded one was told must choose
 what it chose. Under other settings the times of variants that did not run are not known; `as_full`
-estimates them as their profile times the slow-down of what did run.
+estimates them as their profile times the slow-down of what did run. The limits that frame rate and
+temperature set then are kept: how hot the device would have become is not known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import math
 from dataclasses import dataclass
 
 from edged.control.recording import RecordedFrame, RecordedTrace
-from edged.control.replay import Outcome
+from edged.control.replay import Step
+from edged.control.selector import allowed
 from edged.control.trace import FullTrace, TracedFrame, TracedVariant
 from edged.errors import InputError
 
@@ -60,38 +62,37 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
     return Reproduction(decisions, different, tuple(differences))
 
 
-def recorded_outcome(trace: RecordedTrace, camera: str) -> Outcome:
-    """What came of the decisions that were made for one camera."""
-    counts: dict[str, int] = {}
-    taken = on_time = switches = 0
-    accuracy, previous = 0.0, ""
+def recorded_steps(
+    trace: RecordedTrace, camera: str
+) -> tuple[tuple[TracedVariant, ...], list[Step]]:
+    """What came of the decisions that were made for one camera, and the variants they refer to."""
+    candidates = {c.name: c for segment in trace.segments for c in segment.header.ladder}
+    positions = {name: position for position, name in enumerate(candidates)}
+    steps, captured_ms = list[Step](), 0.0
     for segment in trace.segments:
         for frame in _of(camera, segment.frames):
-            taken += 1
-            if frame.chosen is None:
-                continue
-            candidate = segment.header.ladder[frame.chosen]
-            counts[candidate.name] = counts.get(candidate.name, 0) + 1
-            switches += previous not in ("", candidate.name)
-            previous = candidate.name
-            if frame.on_time:
-                on_time += 1
-                accuracy += candidate.top1
-    _require(taken, trace, camera)
-    runs = sum(counts.values())
-    share = {name: count / runs for name, count in counts.items()}
-    return Outcome(
-        taken, on_time / taken, accuracy / taken, accuracy / max(on_time, 1), switches, share
-    )
+            captured_ms += frame.interval_ms if steps else 0.0
+            budget_ms = segment.header.cameras[camera].budget_ms
+            latency_ms = budget_ms - frame.slack_ms + frame.service_ms
+            chosen = None
+            if frame.chosen is not None:
+                chosen = positions[segment.header.ladder[frame.chosen].name]
+            steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time))
+    _require(len(steps), trace, camera)
+    variants = tuple(TracedVariant(c.name, c.top1, c.p50_ms) for c in candidates.values())
+    return variants, steps
 
 
 def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
     """One camera's frames with an estimate of every variant's time, for replay under a policy.
 
-    Variants are those that ran or could have, named `variant xthreads`, with their last profile.
+    Variants are those that the camera may use, named `variant xthreads`, with their last profile.
     A dropped frame, on which nothing ran, is as slow as the run before it.
     """
-    candidates = {c.name: c for segment in trace.segments for c in segment.header.ladder}
+    ladder = {c.name: c for segment in trace.segments for c in segment.header.ladder}
+    settings = trace.segments[-1].header.cameras.get(camera)
+    least = 0.0 if settings is None else settings.min_top1
+    candidates = allowed(sorted(ladder.values(), key=lambda c: -c.top1), least)
     frames: list[TracedFrame] = []
     captured_ms, slow_down = 0.0, 1.0
     for segment in trace.segments:
@@ -100,10 +101,11 @@ def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
             if frame.chosen is not None:
                 chosen = segment.header.ladder[frame.chosen]
                 slow_down = frame.service_ms / chosen.p50_ms
-            times = tuple(candidate.p50_ms * slow_down for candidate in candidates.values())
-            frames.append(TracedFrame(captured_ms, frame.wait_ms, times))
+            times = tuple(candidate.p50_ms * slow_down for candidate in candidates)
+            limit_ms = math.inf if frame.limit_ms is None else frame.limit_ms
+            frames.append(TracedFrame(captured_ms, frame.wait_ms, times, limit_ms))
     _require(len(frames), trace, camera)
-    variants = [TracedVariant(name, c.top1, c.p50_ms) for name, c in candidates.items()]
+    variants = [TracedVariant(c.name, c.top1, c.p50_ms) for c in candidates]
     return FullTrace(tuple(variants), tuple(frames))
 
 

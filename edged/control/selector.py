@@ -20,6 +20,9 @@ from edged.control.profile import Candidate
 
 HOLD = 0.001
 """A gain in expected top-1 below this is not worth a change that people see flicker."""
+ROOM = 0.9
+"""What is not running must take at most this part of a limit before it runs: the device's pace
+wavers by some per cent, and a variant at the limit would come and go with it."""
 
 
 class Reason(str, Enum):
@@ -82,13 +85,17 @@ def choose(
     left out as long as something cheaper is there.
     """
     longest_ms = limit_ms / outlook.ratio
+
+    def is_too_long(candidate: Candidate) -> bool:
+        return candidate.p50_ms > (longest_ms if candidate is previous else ROOM * longest_ms)
+
     best, best_position = None, 0
     best_chance = best_value = held_chance = 0.0
     for position, candidate in enumerate(ladder):
         worth = candidate.top1 + price
         if worth <= best_value:
             break  # what follows is less accurate even if it were certain
-        if candidate.p50_ms > longest_ms:
+        if is_too_long(candidate):
             continue
         chance = outlook.chance(candidate, slack_ms)
         if candidate is previous:
@@ -99,9 +106,13 @@ def choose(
     if best is None:  # no time left, or nothing within the limit
         best = min(ladder, key=lambda candidate: candidate.p50_ms)
         chance = outlook.chance(best, slack_ms)
-        return Decision(best, best.p50_ms * outlook.ratio, chance, Reason.NONE_FITS)
-    reason = _why_not_better(ladder, best_position, slack_ms, budget_ms, longest_ms)
-    if previous is not None and previous is not best and previous.p50_ms <= longest_ms:
+        reason = Reason.LIMIT if chance >= target else Reason.NONE_FITS
+        return Decision(best, best.p50_ms * outlook.ratio, chance, reason)
+    reason = Reason.MOST_ACCURATE
+    if best_position > 0:
+        better = ladder[best_position - 1]
+        reason = Reason.LIMIT if is_too_long(better) else _why(better, slack_ms, budget_ms)
+    if previous is not None and previous is not best and not is_too_long(previous):
         if not held_chance and any(candidate is previous for candidate in ladder):
             held_chance = outlook.chance(previous, slack_ms)
         if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
@@ -111,18 +122,8 @@ def choose(
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
 
 
-def _why_not_better(
-    ladder: Sequence[Candidate],
-    position: int,
-    slack_ms: float,
-    budget_ms: float,
-    longest_ms: float,
-) -> Reason:
-    if position == 0:
-        return Reason.MOST_ACCURATE
-    better_ms = ladder[position - 1].p50_ms
-    if better_ms > longest_ms:
-        return Reason.LIMIT
-    if better_ms > budget_ms:
+def _why(better: Candidate, slack_ms: float, budget_ms: float) -> Reason:
+    """Why this one did not run, though no limit forbids it."""
+    if better.p50_ms > budget_ms:
         return Reason.BUDGET
-    return Reason.FRAME_AGE if better_ms > slack_ms else Reason.SLOWDOWN
+    return Reason.FRAME_AGE if better.p50_ms > slack_ms else Reason.SLOWDOWN

@@ -45,9 +45,9 @@ FIRST_SPREAD = 0.08
 
 _LEVELS = int(math.log(HIGHEST / LOWEST) / STEP) + 1
 _SIZE = _LEVELS * len(LOADS)
-_NEGLIGIBLE = 1e-3
-_IMPOSSIBLE = np.float32(1e-9)
-"""Added to every likelihood, so that no run, however absurd, leaves nothing to believe in."""
+_NEGLIGIBLE = np.float32(1e-4)
+_IMPOSSIBLE = np.float32(1e-7)
+"""No likelihood is below, so that no run, however absurd, leaves nothing to believe in."""
 _PLACES_KEPT = 256
 
 _Place = tuple[NDArray[np.float32], slice, float]
@@ -74,7 +74,7 @@ _FIRST_LEVELS = np.exp(-0.5 * (_LOG_LEVELS / FIRST_SPREAD) ** 2)
 _START = np.outer(_FIRST_LEVELS / _FIRST_LEVELS.sum(), _LOAD_SHARES).ravel().astype(np.float32)
 _PAUSED = np.array([1 + load.interruptions_per_ms * load.pause_ms for load in LOADS])
 _LOG_STRETCH = np.add.outer(_LOG_LEVELS, np.log(_PAUSED)).ravel().astype(np.float32)
-_ONES = np.ones(len(LOADS), np.float32)
+_ALL_LEVELS, _ALL_LOADS = np.ones(_LEVELS, np.float32), np.ones(len(LOADS), np.float32)
 
 
 class Slowdown:
@@ -110,10 +110,10 @@ class Slowdown:
         row = int(position)
         share = position - row
         # The probability of the run's cell of the grid, between the two cells that it touches.
-        below, middle, above = table[row, columns], table[row + 1, columns], table[row + 2, columns]
-        likelihood = (1 - share) * (middle - below) + share * (above - middle)
-        weights = self._weights * (likelihood + _IMPOSSIBLE)
-        weights /= weights.sum()
+        differences = np.array((share - 1, 1 - 2 * share, share), np.float32)
+        weights = differences @ table[row : row + 3, columns]
+        np.maximum(weights, _IMPOSSIBLE, out=weights)
+        weights *= self._weights
         self._move(weights.reshape(_LEVELS, len(LOADS)))
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float:
@@ -125,9 +125,8 @@ class Slowdown:
         row = int(position)
         if row >= POINTS - 1:
             return 1.0
-        below = float(self._weights.dot(table[row, columns]))
-        above = float(self._weights.dot(table[row + 1, columns]))
-        return below + (position - row) * (above - below)
+        below, above = (table[row : row + 2, columns] @ self._weights).tolist()
+        return float(below + (position - row) * (above - below))
 
     def _place(self, candidate: Candidate) -> _Place:
         """Where the candidate's levels lie in the table of its thread count."""
@@ -145,19 +144,24 @@ class Slowdown:
         return place
 
     def _move(self, weights: NDArray[np.float32]) -> None:
-        """From what is now to what the next run will meet; shape (levels, loads)."""
-        self._met += ACQUAINTANCE * (weights.sum(0) - self._met)
+        """From what is now to what the next run will meet; shape (levels, loads), sum not 1."""
+        by_load = _ALL_LEVELS @ weights
+        scale = 1 / float(by_load.dot(_ALL_LOADS))
+        by_load *= scale
+        self._met += ACQUAINTANCE * (by_load - self._met)
         expected = UNKNOWN * _LOAD_SHARES + (1 - UNKNOWN) * self._met
-        stay = _LEVEL_MOVES @ weights
-        anew = OTHER_LOAD * (stay @ _ONES) + _CHANGES
-        self._weights = ((1 - OTHER_LOAD) * stay + np.outer(anew, expected)).ravel()
+        weights = _LEVEL_MOVES @ weights
+        anew = OTHER_LOAD * scale * (weights @ _ALL_LOADS) + _CHANGES
+        weights *= (1 - OTHER_LOAD) * scale
+        weights += anew[:, None] * expected
+        self._weights = weights.ravel()
         self._conclude()
 
     def _conclude(self) -> None:
         self.ratio = math.exp(float(self._weights.dot(_LOG_STRETCH)))
         """Observed / profiled, as expected of the next run: 1 is an undisturbed device."""
-        by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ONES
-        level = int(by_level.cumsum().searchsorted(_NEGLIGIBLE))
+        by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ALL_LOADS
+        level = int((by_level > _NEGLIGIBLE).argmax())
         self._floor = LOWEST * math.exp(STEP * (level - 1))
 
 

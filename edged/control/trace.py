@@ -32,11 +32,15 @@ class TracedVariant:
 
 @dataclass(frozen=True, slots=True)
 class TracedFrame:
-    """wait_ms: age at which the frame is ready to run. service_ms: one time per variant."""
+    """wait_ms: age at which the frame is ready to run. service_ms: one time per variant.
+
+    limit_ms: what frame rate and temperature allowed a run to take, where that was recorded.
+    """
 
     captured_ms: float
     wait_ms: float
     service_ms: tuple[float, ...]
+    limit_ms: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

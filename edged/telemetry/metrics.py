@@ -2,13 +2,18 @@
 
 Every label value comes from the configuration or from an enum, and every series is there with 0
 from the start, so that rates work from the first scrape. What happens per result is counted here;
-what others count already (mailboxes, sources, sinks, the slow-down estimate) is read at the
-scrape. Knows nothing of HTTP (edged/telemetry/http.py).
+what others count already (mailboxes, sources, sinks, the slow-down estimate, sensors) is read at
+the scrape. Of the device's sensors only those are there that it has. Knows nothing of HTTP
+(edged/telemetry/http.py).
 
 The share of frames that missed their deadline, which a drop cannot flatter:
 
     rate(edged_deadline_misses_total)
       / (rate(edged_results_total) + rate(edged_frames_dropped_total{reason="stale"}))
+
+A frame that is left out for the temperature's sake (reason="temperature") stands on neither side of
+it, as one above max_fps: nobody tried it, and which frames these are has nothing to do with how
+late they are. What has come too late already is counted as such before.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from prometheus_client.registry import Collector
 from edged.capture import Failure
 from edged.control.selector import Reason
 from edged.frame import Result, Stages
+from edged.sensors.reading import Gauge as Reading
 from edged.variants.variant import Variant
 
 STAGES = tuple(field.name for field in fields(Stages))
@@ -99,14 +105,16 @@ class _CameraSeries:
     stages: tuple[Histogram, ...]
     variants: Mapping[Variant, Counter]
     stale: int = 0
+    shed: int = 0
 
 
 class Metrics:
     """Made at start, when all is known that can become a label; `registry` is what is served.
 
     budgets_ms: camera → latency budget. variants: all that the selector may choose. Cameras and
-    sinks are read at every scrape; `slowdown`, observed / profiled, too, once it is assigned.
-    `observe`, `stale` and `switched` are called by the pipeline's thread.
+    sinks are read at every scrape; so are, once they are assigned, `slowdown` (observed /
+    profiled), `sensors`, and `busy_share` (what max_temperature_c leaves of the time).
+    `observe`, `stale`, `shed` and `switched` are called by the pipeline's thread.
     """
 
     def __init__(
@@ -119,9 +127,12 @@ class Metrics:
         version: str,
         backend: str,
         family: str,
+        max_temperature_c: float | None = None,
     ) -> None:
         self.registry = _Registry()
         self.slowdown: Callable[[], float] = lambda: 1.0
+        self.sensors: Callable[[], Sequence[Reading]] = lambda: ()
+        self.busy_share: Callable[[], float] = lambda: 1.0
         self._series = self._series_of_cameras(budgets_ms, variants)
         self._switches = self._counter(
             "edged_variant_switches",
@@ -149,9 +160,19 @@ class Metrics:
                 cameras,
                 sinks,
                 stale=lambda camera: self._series[camera].stale,
+                shed=lambda camera: self._series[camera].shed,
                 slowdown=lambda: {backend: self.slowdown()},
+                sensors=lambda: self.sensors(),
             )
         )
+        if max_temperature_c is not None:
+            self._gauge(
+                "edged_temperature_limit_celsius", "max_temperature_c of the configuration."
+            ).set(max_temperature_c)
+            self._gauge(
+                "edged_allowed_busy_ratio",
+                "Share of the time in which the temperature lets the device compute; 1 is all.",
+            ).set_function(lambda: self.busy_share())
 
     def observe(self, result: Result) -> None:
         """Count one result."""
@@ -169,6 +190,10 @@ class Metrics:
         series = self._series[camera]
         series.stale += 1
         series.misses.inc()
+
+    def shed(self, camera: str) -> None:
+        """Count a frame left out so that the device stays below max_temperature_c: no miss."""
+        self._series[camera].shed += 1
 
     def switched(self, camera: str, reason: str) -> None:
         """Count a change of variant; `reason` is the new decision's."""
@@ -218,6 +243,9 @@ class Metrics:
             )
             for camera in budgets_ms
         }
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, registry=self.registry)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(name, documentation, labels, registry=self.registry)
@@ -269,12 +297,16 @@ class _Readings(Collector):
         sinks: Sequence[ObservedSink],
         *,
         stale: Callable[[str], int],
+        shed: Callable[[str], int],
         slowdown: Callable[[], Mapping[str, float]],
+        sensors: Callable[[], Sequence[Reading]],
     ) -> None:
         self._cameras = cameras
         self._sinks = sinks
         self._slowdown = slowdown
         self._stale = stale
+        self._shed = shed
+        self._sensors = sensors
 
     def collect(self) -> Iterator[Metric]:
         yield from self._of_cameras()
@@ -287,6 +319,7 @@ class _Readings(Collector):
         for backend, ratio in self._slowdown().items():
             slowdown.add_metric([backend], ratio)
         yield slowdown
+        yield from (_family(reading) for reading in self._sensors() if reading.values)
 
     def _of_cameras(self) -> Iterator[Metric]:
         captured = CounterMetricFamily(
@@ -295,7 +328,8 @@ class _Readings(Collector):
         dropped = CounterMetricFamily(
             "edged_frames_dropped",
             "Frames that became no result: replaced by a newer one before they could run "
-            "(overwritten), older than the budget (stale), above max_fps, or not decodable.",
+            "(overwritten), older than the budget (stale), above max_fps, not decodable (broken), "
+            "or left out to stay below max_temperature_c (temperature).",
             labels=["camera", "reason"],
         )
         state = GaugeMetricFamily(
@@ -313,6 +347,7 @@ class _Readings(Collector):
             dropped.add_metric([name, "stale"], self._stale(name))
             dropped.add_metric([name, "max_fps"], mailbox.skipped)
             dropped.add_metric([name, "broken"], mailbox.broken)
+            dropped.add_metric([name, "temperature"], self._shed(name))
             for member in type(now):
                 state.add_metric([name, member.value], float(member is now))
             for failure in Failure:
@@ -331,3 +366,10 @@ class _Readings(Collector):
             for reason, count in sink.dropped.items():
                 dropped.add_metric([sink.name, reason], count)
         yield from (delivered, dropped)
+
+
+def _family(reading: Reading) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(reading.name, reading.documentation, labels=reading.labels)
+    for labels, value in reading.values.items():
+        family.add_metric(labels, value)
+    return family

@@ -269,7 +269,7 @@ def write_family(
     except OSError as error:
         raise EdgedError(
             "cannot write the family; the one that was there is unchanged",
-            where=error.filename or directory,
+            where=directory,
             got=error.strerror,
         ) from error
     return _read_family(directory)

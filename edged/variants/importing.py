@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture, Body
 from edged.variants.network import ImportedWeights, build_network, check_weights
 from edged.variants.tflite import read_tflite
-from edged.variants.variant import Variant
+from edged.variants.variant import Precision, Variant
 
 BACKGROUND = "background"
 """What TF-Slim calls its class 0, which no picture shows."""
@@ -65,20 +65,35 @@ def import_weights(
                 f"a resolution is from {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION}",
                 got=resolution,
             )
-    family = _family(into, fit)
-    stated = Architecture(alpha, classes=1)
-    imported = _read(weights, head)
-    _check_alpha(imported, stated, weights)
+    family = begin_family(into, fit)
+    imported = read_weights(weights, head)
+    _check_alpha(imported, Architecture(alpha, classes=1), weights)
     if scale is not None and offset is not None:
         imported = replace(imported, scale=scale, offset=offset)
-    classes, imported = _without_background(imported, _read_labels(labels), labels, weights)
-    if family.labels and family.labels != classes:
-        raise InputError(
-            "the family in this folder has other labels",
-            where=into,
-            got=_first_difference(family.labels, classes),
-            fix="import into another folder",
-        )
+    made = convert(imported, weights, alpha, resolutions, read_labels(labels), labels)
+    return add_networks(family, [made]).network(Variant(alpha, min(resolutions)))
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A network that is in no family yet. model: the content of its file. labels: without the
+    background class."""
+
+    network: Network
+    model: bytes
+    labels: tuple[str, ...]
+
+
+def convert(
+    imported: ImportedWeights,
+    weights: Path,
+    alpha: float,
+    resolutions: Sequence[int],
+    labels: tuple[str, ...],
+    labels_path: Path,
+) -> Converted:
+    """Raises InputError where labels and weights do not fit; the paths are for its message."""
+    classes, imported = _without_background(imported, labels, labels_path, weights)
     model = build_network(
         imported.architecture,
         imported.weights,
@@ -88,16 +103,35 @@ def import_weights(
     )
     sides = sorted(set(resolutions))
     name = Variant(alpha, sides[0]).name + "".join(f"_{side}" for side in sides[1:]) + ".onnx"
-    network = Network.of(into / name, model, alpha, sides)
-    networks = (*_beside(network, family.networks), network)
-    family = replace(family, labels=classes, networks=networks)
-    models = {name: model}
+    return Converted(Network.of(Path(name), model, alpha, sides), model, classes)
+
+
+def add_networks(family: Family, made: Sequence[Converted]) -> Family:
+    """Write the family with these networks in it, all or none, and return it."""
+    networks: Sequence[Network] = family.networks
+    for each in made:
+        check_labels(family, each.labels)
+        family = replace(family, labels=each.labels)
+        path = family.directory / each.network.path.name
+        networks = (*_beside(each.network, networks), replace(each.network, path=path))
+    family = replace(family, networks=tuple(networks))
+    models = {each.network.path.name: each.model for each in made}
     family, golden = with_golden(family, models, OrtBackend())
-    written = write_family(family, models, golden)
-    return written.network(Variant(alpha, sides[0]))
+    return write_family(family, models, golden)
 
 
-def _family(into: Path, fit: Fit | None) -> Family:
+def check_labels(family: Family, labels: Sequence[str]) -> None:
+    """Raise InputError when the family has others."""
+    if family.labels and family.labels != labels:
+        raise InputError(
+            "the family in this folder has other labels",
+            where=family.directory,
+            got=_first_difference(family.labels, labels),
+            fix="import into another folder",
+        )
+
+
+def begin_family(into: Path, fit: Fit | None) -> Family:
     """The family in the folder, or a new one without labels and networks."""
     if (into / MANIFEST).exists():
         family = load_family(str(into.absolute()), Path())
@@ -115,7 +149,7 @@ def _family(into: Path, fit: Fit | None) -> Family:
     return Family(name, into, (), InputContract(fit=fit or Fit.CROP), ())
 
 
-def _read(weights: Path, head: Path | None) -> ImportedWeights:
+def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
     """Choose the reader by what the file begins with; its name says nothing."""
     try:
         with weights.open("rb") as file:
@@ -169,7 +203,7 @@ def _check_alpha(imported: ImportedWeights, stated: Architecture, weights: Path)
         )
 
 
-def _read_labels(path: Path) -> tuple[str, ...]:
+def read_labels(path: Path) -> tuple[str, ...]:
     """One label a line, by class index."""
     try:
         lines = path.read_bytes().decode("utf-8-sig").rstrip().splitlines()
@@ -217,6 +251,8 @@ def _without_background(
 def _beside(network: Network, present: Sequence[Network]) -> list[Network]:
     """The present networks without the variants that the new one takes over."""
     taken = set(network.variants())
+    # An INT8 twin was made of the float network that goes.
+    taken |= {replace(variant, precision=Precision.INT8) for variant in taken}
     kept = []
     for other in present:
         left = [variant.resolution for variant in other.variants() if variant not in taken]

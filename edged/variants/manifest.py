@@ -67,6 +67,10 @@ _NETWORK = {
         "bytes": {"type": "integer", "minimum": 1},
         "alpha": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         "precision": {"enum": [precision.value for precision in Precision]},
+        "calibration": {
+            "type": "object",
+            "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+        },
         "resolutions": {
             "type": "object",
             "minProperties": 1,
@@ -162,6 +166,7 @@ def _network(
         },
         tolerance={side: cell["tolerance"] for side, cell in cells.items() if "tolerance" in cell},
         size=entry.get("bytes"),
+        calibration={name: float(high) for name, high in entry.get("calibration", {}).items()},
     )
 
 
@@ -212,7 +217,7 @@ def _network_entry(network: Network) -> dict[str, Any]:
         if side in network.tolerance:
             cell["tolerance"] = network.tolerance[side]
         cells[side] = cell
-    return {
+    entry: dict[str, Any] = {
         "file": network.path.name,
         "sha256": network.sha256,
         "bytes": network.size,
@@ -220,10 +225,17 @@ def _network_entry(network: Network) -> dict[str, Any]:
         "precision": network.precision.value,
         "resolutions": cells,
     }
+    if network.calibration:
+        entry["calibration"] = _InlineMapping(network.calibration)
+    return entry
 
 
 class _Inline(list[Any]):
     """A list that is written on one line."""
+
+
+class _InlineMapping(dict[str, Any]):
+    """A mapping that is written without a line for each key."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -233,4 +245,8 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(
     _Inline,
     lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True),
+)
+_Dumper.add_representer(
+    _InlineMapping,
+    lambda dumper, data: dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True),
 )

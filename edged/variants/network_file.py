@@ -29,7 +29,7 @@ class Network:
 
     golden: for each resolution the best classes of the golden picture and their scores.
     tolerance: how far those scores may be off, where that is not the usual (golden.py).
-    size: bytes of the file, where known.
+    size: bytes of the file, where known. calibration: what an INT8 network was made with (qdq.py).
     """
 
     path: Path
@@ -41,6 +41,7 @@ class Network:
     golden: Mapping[int, tuple[tuple[int, float], ...]] = field(default_factory=dict, hash=False)
     tolerance: Mapping[int, float] = field(default_factory=dict, hash=False)
     size: int | None = None
+    calibration: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(

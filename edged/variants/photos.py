@@ -43,21 +43,33 @@ class Photo(NamedTuple):
 
 
 class Photos:
-    """Decodes anew at each iteration. Broken pictures are left out and noted in `broken`."""
+    """Decodes anew at each iteration. Broken pictures are left out and noted in `broken`.
+
+    notes: what a CSV of labels and the photos do not have in common, and classes without a photo;
+    a line each.
+    """
 
     def __init__(self, path: Path, family: Family, labels: Path | None = None) -> None:
         """Raises InputError for what cannot be read, for a class that the family does not have,
         and when there are no photos at all. Photos that the CSV does not list are left out."""
         names = picture_names(path)
-        if labels is None:
-            self._classes = _classes_by_folder(names, family, path)
-        else:
-            self._classes = _classes_by_table(names, family, labels)
-        if not self._classes:
+        if not names:
             raise InputError(
                 "there are no photos",
                 where=path,
                 fix="expected a folder or a tar with a folder of pictures for each class",
+            )
+        self.notes: list[str] = []
+        if labels is None:
+            self._classes = _classes_by_folder(names, family, path)
+        else:
+            self._classes, self.notes = _classes_by_table(names, family, path, labels)
+        shown = set(self._classes.values())
+        absent = [label for index, label in enumerate(family.labels) if index not in shown]
+        if absent:
+            self.notes.append(
+                f"{path}: no photo of {len(absent)} of the {len(family.labels)} classes, "
+                f"the first of them {absent[0]}"
             )
         self._path = path
         self.broken: list[InputError] = []
@@ -165,25 +177,40 @@ def _classes_by_folder(names: list[str], family: Family, path: Path) -> dict[str
     return classes
 
 
-def _classes_by_table(names: list[str], family: Family, table: Path) -> dict[str, int]:
+def _classes_by_table(
+    names: list[str], family: Family, path: Path, table: Path
+) -> tuple[dict[str, int], list[str]]:
+    """The class of each photo that the table lists, and what one has that the other lacks."""
     by_folder, rows = _read_table(table, family)
     classes = {}
     unused = dict(rows)
     for name in names:
-        path = PurePosixPath(name)
-        keys = (path.parent.name,) if by_folder else (name, path.name)
+        inside = PurePosixPath(name)
+        keys = (inside.parent.name,) if by_folder else (name, inside.name)
         for key in keys:
             if key in rows:
                 classes[name] = rows[key][0]
                 unused.pop(key, None)
                 break
+    if not classes:
+        raise InputError(
+            f"names none of the {len(names)} photos of {path}",
+            where=table,
+            got=next(iter(rows), "no lines"),
+            fix=f"write them as {PurePosixPath(names[0]).parent.name if by_folder else names[0]}",
+        )
+    notes = []
+    if len(classes) < len(names):
+        left_out = len(names) - len(classes)
+        notes.append(f"{path}: {left_out} of {len(names)} photos are not in {table}: left out")
     if unused:
         first, (_, line) = next(iter(unused.items()))
-        raise InputError(
-            f"{len(unused)} of {len(rows)} entries have no photo, the first of them {first}",
-            where=f"{table}:{line}",
+        kind = "folders" if by_folder else "photos"
+        notes.append(
+            f"{table}: {len(unused)} of {len(rows)} lines name {kind} that {path} does not have, "
+            f"the first of them line {line}, {first}"
         )
-    return classes
+    return classes, notes
 
 
 def _read_table(table: Path, family: Family) -> tuple[bool, dict[str, tuple[int, int]]]:

@@ -1,21 +1,20 @@
 """The published accuracy of MobileNet v1: an order of variants where nothing was measured yet.
 
-Source: the table of float networks in TF-Slim's mobilenet_v1.md (ImageNet validation, top-1).
+The figures are those of TF-Slim's float networks (official.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edged.variants.official import ALPHAS, OFFICIAL, RESOLUTIONS, Weights
 from edged.variants.variant import Precision, Variant
 
 SOURCE = "published: ImageNet figures, interpolated"
 
+_FLOAT = OFFICIAL["mobilenet-v1-imagenet"][Weights.FLOAT]
 _TOP1: Mapping[float, Mapping[float, float]] = {
-    0.25: {128: 0.415, 160: 0.455, 192: 0.477, 224: 0.498},
-    0.5: {128: 0.563, 160: 0.591, 192: 0.617, 224: 0.633},
-    0.75: {128: 0.621, 160: 0.653, 192: 0.672, 224: 0.684},
-    1.0: {128: 0.652, 160: 0.680, 192: 0.700, 224: 0.709},
+    alpha: {side: _FLOAT.accuracy(alpha, side).top1 for side in RESOLUTIONS} for alpha in ALPHAS
 }
 _INT8_LOSS = 0.01
 """Roughly what quantisation costs; only the sign matters: of two twins the float one is better."""

@@ -1,7 +1,7 @@
-"""Times all sixteen variants in rotation while the machine is idle or busy, and keeps the traces.
+"""Times variants in rotation while the machine is idle or busy, and keeps the traces.
 
 One frame of a trace is one turn: each variant runs once, in an order that is drawn anew, each
-after a short rest, as the daemon rests between frames; and a 640x480 JPEG picture is decoded,
+after a short rest, as the daemon rests between frames; and a 320x240 JPEG picture is decoded,
 whose time is the frame's wait. A trace is made of parts, each taken while nothing else was busy on
 the machine; a part that strangers disturbed is taken again. Parts are kept until all are there, so
 that a collection can be interrupted. Needs edged[models]; Linux.
@@ -17,6 +17,7 @@ import random
 import signal
 import statistics
 import time
+from collections import deque
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,6 +44,12 @@ TOP1 = (
     *(0.633, 0.617, 0.591, 0.563),
     *(0.498, 0.477, 0.455, 0.415),
 )
+TIMED = tuple(
+    VARIANTS.index(Variant(alpha, side))
+    for alpha, side in ((1.0, 160), (0.75, 160), (0.75, 128), (0.5, 128), (0.25, 160), (0.25, 128))
+)
+"""Six of the ladder, each about 1.7 times as slow as the next. All sixteen take six times as long
+to time and say no more about what load does to a run."""
 CONDITIONS: dict[str, tuple[str, ...]] = {
     "idle": (),
     "one neighbour": ("compute",),
@@ -53,11 +60,11 @@ CONDITIONS: dict[str, tuple[str, ...]] = {
 """The processes that run beside; in the last, the first so many of them, for a spell each."""
 SPELL_FRAMES = 150
 """Mean length of a spell: five seconds of a camera."""
-PART_FRAMES, PART_COUNT = 25, 240
-REST_SECONDS = 0.001
+PART_FRAMES, PART_COUNT = 60, 100
+REST_SECONDS = 0.0003
 """Before each run. The scheduler treats who wakes up otherwise than who never slept."""
-QUIET_SECONDS, STRANGERS_CORES = 0.7, 0.05
-"""A part is begun when strangers kept so few cores busy for so long, and kept if they did in it."""
+STRANGERS_CORES, STRANGERS_BESIDE = 0.05, 0.3
+"""A part is kept if strangers kept so few cores busy in it: of an idle machine, of a busy one."""
 DIGITS = 3
 """Significant ones that are kept: half a percent, where runs scatter by five."""
 
@@ -69,17 +76,27 @@ def collect_all() -> None:
     PARTS.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     rotation = Rotation()
+    waiting = deque(
+        (condition, part)
+        for part in range(PART_COUNT)
+        for condition in CONDITIONS
+        if not part_path(condition, part).exists()
+    )
     with Neighbours() as neighbours:
-        for part in range(PART_COUNT):
-            for condition in CONDITIONS:
-                path = PARTS / f"{condition}-{part}.json"
-                while not path.exists():
-                    wait_until_quiet()
-                    rows, strangers = collect(rotation, neighbours, condition, part)
-                    print(f"{condition} {part}: strangers kept {strangers:.2f} cores busy")
-                    if strangers <= STRANGERS_CORES:
-                        path.write_text(json.dumps(rows))
+        while waiting:
+            condition, part = waiting.popleft()
+            rows, strangers = collect(rotation, neighbours, condition, part)
+            kept = strangers <= (STRANGERS_BESIDE if CONDITIONS[condition] else STRANGERS_CORES)
+            if kept:
+                part_path(condition, part).write_text(json.dumps(rows))
+            else:
+                waiting.append((condition, part))
+            print(f"{condition} {part}: {strangers:.2f} cores busy with strangers, kept: {kept}")
     assemble()
+
+
+def part_path(condition: str, part: int) -> Path:
+    return PARTS / f"{condition}-{part}.json"
 
 
 def assemble() -> None:
@@ -88,14 +105,14 @@ def assemble() -> None:
         condition: [
             row
             for part in range(PART_COUNT)
-            for row in json.loads((PARTS / f"{condition}-{part}.json").read_text())
+            for row in json.loads(part_path(condition, part).read_text())
         ]
         for condition in CONDITIONS
     }
     idle_ms = [service_ms for _, service_ms in rows["idle"]]
     variants = tuple(
-        TracedVariant(variant.name, top1, rounded(statistics.median(times)))
-        for variant, top1, times in zip(VARIANTS, TOP1, zip(*idle_ms, strict=True), strict=True)
+        TracedVariant(VARIANTS[index].name, TOP1[index], rounded(statistics.median(times)))
+        for index, times in zip(TIMED, zip(*idle_ms, strict=True), strict=True)
     )
     for condition in CONDITIONS:
         frames = tuple(
@@ -152,9 +169,9 @@ class Rotation:
         self._pictures = [
             generator.integers(0, 256, (1, side, side, 3), np.uint8) for side in RESOLUTIONS
         ]
-        noise = generator.integers(0, 256, (480, 640, 3), np.uint8)
+        noise = generator.integers(0, 256, (240, 320, 3), np.uint8)
         _, self._jpeg = cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 3))
-        self._order = list(range(len(VARIANTS)))
+        self._order = list(range(len(TIMED)))
         self._random = random.Random(0)
         for _ in range(5):
             self.turn()
@@ -165,13 +182,13 @@ class Rotation:
         wait_ms = (time.perf_counter() - begun) * 1e3
         service_ms = [0.0] * len(self._order)
         self._random.shuffle(self._order)
-        for index in self._order:
-            runner = self._sessions[index // len(RESOLUTIONS)]
-            picture = self._pictures[index % len(RESOLUTIONS)]
+        for position in self._order:
+            runner = self._sessions[TIMED[position] // len(RESOLUTIONS)]
+            picture = self._pictures[TIMED[position] % len(RESOLUTIONS)]
             time.sleep(REST_SECONDS)
             begun = time.perf_counter()
             runner.run([OUTPUT_NAME], {INPUT_NAME: picture})
-            service_ms[index] = (time.perf_counter() - begun) * 1e3
+            service_ms[position] = (time.perf_counter() - begun) * 1e3
         return wait_ms, service_ms
 
 
@@ -245,14 +262,6 @@ class Neighbours:
     def used_seconds(self) -> float:
         """CPU time of this process and theirs."""
         return _used_seconds([os.getpid(), *self._pids.values()])
-
-
-def wait_until_quiet() -> None:
-    while True:
-        busy = _busy_seconds()
-        time.sleep(QUIET_SECONDS)
-        if (_busy_seconds() - busy) / QUIET_SECONDS <= STRANGERS_CORES:
-            return
 
 
 def _busy_seconds() -> float:

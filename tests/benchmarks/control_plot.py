@@ -1,88 +1,97 @@
-"""The picture beside the table: every cell's accuracy, and a stretch of time under two policies."""
+"""The picture beside the table: every cell, and a stretch of time under three policies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edged.control.replay import Step, make_policy, run
+from edged.commands.latency_plot import Timeline, draw_timeline
+from edged.commands.plot import new_figure, write_figure
+from edged.control.replay import make_policy, run
 from edged.control.trace import FullTrace
 
 if TYPE_CHECKING:
     from control import Cell
 
-STRETCH_TRACE, STRETCH = "come and go", slice(600, 1500)
+STRETCH_TRACE, STRETCH = "come and go", slice(600, 1600)
 STYLES = {
-    "edged": ("o", "tab:red"),
-    "alert": ("s", "tab:blue"),
-    "alert tuned": ("D", "tab:cyan"),
-    "ladder": ("^", "tab:green"),
-    "approxdet": ("v", "tab:olive"),
-    "static": ("_", "black"),
+    "alert": ("s", "#1f6fb4"),
+    "alert tuned": ("D", "#56b4e9"),
+    "ladder": ("^", "#009e73"),
+    "approxdet": ("v", "#b8860b"),
+    "static": ("_", "#000000"),
+    "edged": ("o", "#c8102e"),
 }
+LOWEST = -10.0
+"""Points below the window reference at which the axis ends."""
 
 
 def draw(cells: Sequence[Cell], target: float, traces: Mapping[str, FullTrace], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(4, 1, figsize=(14, 18), height_ratios=(3, 2, 2, 2))
-    _draw_cells(axes[0], [cell for cell in cells if cell.asked], target)
+    figure = new_figure(15, 18)
+    heights = (5, 2, 1, 2, 1, 2, 1)
+    axes = figure.subplots(len(heights), gridspec_kw={"height_ratios": heights})
+    _draw_cells(axes[0], cells, target)
     name = STRETCH_TRACE if STRETCH_TRACE in traces else next(iter(traces))
     budget_ms = [cell.budget_ms for cell in cells if cell.trace == name][-1]
-    for axis, policy in zip(axes[1:], ("edged", "alert", "ladder"), strict=True):
-        _draw_stretch(axis, traces[name], policy, budget_ms, target)
-        axis.set_title(f"{policy} on “{name}”, budget {budget_ms:g} ms")
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
+    trace = traces[name]
+    begin_ms, end_ms = (trace.frames[index].captured_ms for index in (STRETCH.start, STRETCH.stop))
+    for policy, latency, variant in zip(
+        ("edged", "alert", "ladder"), axes[1::2], axes[2::2], strict=True
+    ):
+        steps = run(trace, make_policy(trace, policy, budget_ms, target), budget_ms)
+        shown = [step for step in steps if begin_ms <= step.captured_ms < end_ms]
+        title = f"{policy}, {name}, at {budget_ms:g} ms"
+        draw_timeline(latency, variant, Timeline(title, trace.variants, shown), 1e3)
+        for each in (latency, variant):
+            each.set_xlim(begin_ms / 1e3, end_ms / 1e3)
+    axes[-1].set_xlabel("seconds of the trace")
+    write_figure(figure, path)
 
 
-def _draw_cells(axis: Any, cells: Sequence[Cell], target: float) -> None:
-    for name, (marker, colour) in STYLES.items():
-        for position, cell in enumerate(cells):
-            outcome = cell.outcomes[name]
-            height = 100 * (outcome.accuracy - cell.outcomes["window"].accuracy)
-            kept = outcome.on_time >= target - 0.01
-            axis.plot(
-                position,
-                max(height, -8),
-                marker,
-                color=colour,
-                fillstyle="full" if kept else "none",
-                label=name if position == 0 else None,
-            )
-    axis.axhline(0, color="grey", linewidth=0.8)
-    axis.set_xticks(
-        range(len(cells)),
-        [f"{cell.trace} {cell.budget_ms:g}" for cell in cells],
-        rotation=60,
-        ha="right",
+def _draw_cells(axes: Any, cells: Sequence[Cell], target: float) -> None:
+    """Accuracy above the window reference; traces side by side, each with its budgets."""
+    ticks, names, first = [], [], 0
+    for trace, group in groupby(cells, key=lambda cell: cell.trace):
+        members = list(group)
+        ticks += range(first, first + len(members))
+        names += [f"{cell.budget_ms:g}" for cell in members]
+        middle = first + (len(members) - 1) / 2
+        axes.annotate(
+            trace, (middle, 0), (0, -22), ("data", "axes fraction"), "offset points", ha="center"
+        )
+        for position, cell in enumerate(members, start=first):
+            _draw_cell(axes, position, cell, target)
+        first += len(members) + 1
+    axes.set_xticks(ticks, names)
+    axes.set_xlim(-1, first - 1)
+    axes.axhline(0, color="#8c8c8c", linewidth=0.8)
+    axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_ylim(bottom=LOWEST)
+    axes.set_ylabel("points of accuracy above the window reference")
+    axes.set_title(
+        f"Accuracy at three budgets (ms) of each trace; hollow: less than {100 * target - 1:g} % on"
+        " time; grey: not even the window reference keeps the target",
+        fontsize=11,
     )
-    axis.set_ylabel("points of accuracy above the window reference")
-    axis.set_title(f"hollow: less than {100 * target - 1:g} % on time")
-    axis.legend(ncols=len(STYLES))
+    for name, (marker, colour) in STYLES.items():
+        axes.plot([], [], marker, color=colour, label=name)
+    axes.legend(ncols=len(STYLES), loc="upper right")
 
 
-def _draw_stretch(
-    axis: Any, trace: FullTrace, policy: str, budget_ms: float, target: float
-) -> None:
-    steps: list[Step] = []
-    run(trace, make_policy(trace, policy, budget_ms, target), budget_ms, steps.append)
-    begin, end = (trace.frames[index].captured_ms for index in (STRETCH.start, STRETCH.stop))
-    shown = [step for step in steps if begin <= step.captured_ms < end]
-    seconds = [step.captured_ms / 1000 for step in shown]
-    axis.plot(seconds, [step.latency_ms for step in shown], ".", markersize=3, color="tab:red")
-    axis.axhline(budget_ms, color="black", linewidth=0.8)
-    axis.set_ylim(0, 2.5 * budget_ms)
-    axis.set_ylabel("latency, ms")
-    right = axis.twinx()
-    top1 = [
-        float("nan") if step.variant is None else trace.variants[step.variant].top1
-        for step in shown
-    ]
-    right.step(seconds, top1, where="post", color="tab:blue", linewidth=0.8)
-    right.set_ylabel("top-1 of the variant", color="tab:blue")
-    right.set_ylim(0, 0.75)
+def _draw_cell(axes: Any, position: int, cell: Cell, target: float) -> None:
+    if not cell.asked:
+        axes.axvspan(position - 0.5, position + 0.5, color="#eeeeee", zorder=0)
+    for place, (name, (marker, colour)) in enumerate(STYLES.items()):
+        outcome = cell.outcomes[name]
+        height = 100 * (outcome.accuracy - cell.outcomes["window"].accuracy)
+        axes.plot(
+            position + 0.1 * (place - (len(STYLES) - 1) / 2),
+            max(height, LOWEST),
+            marker,
+            color=colour,
+            markersize=7 if name == "edged" else 5,
+            fillstyle="full" if outcome.on_time >= target - 0.01 else "none",
+        )

@@ -28,7 +28,7 @@ class RunningDaemon:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environ},
+            env={**os.environ, "STATE_DIRECTORY": str(folder / "state"), **environ},
         )
         self.results: list[dict[str, Any]] = []
         self.log: list[str] = []

@@ -1,0 +1,167 @@
+"""`edged models evaluate`: how often each variant is right, and what that costs on this device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edged.commands import Commands, add_command, print_table, thread_count
+
+if TYPE_CHECKING:
+    from edged.backends import Backend
+    from edged.control.profile import Candidate
+    from edged.variants.evaluate import Evaluation
+    from edged.variants.family import Family
+    from edged.variants.photos import Photos
+    from edged.variants.variant import Variant
+
+TIMED_RUNS = 100
+"""Of each variant, for --plot."""
+
+
+def add(verbs: Commands[argparse.ArgumentParser]) -> None:
+    evaluate = add_command(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "measure top-1 and top-5 on labelled pictures",
+        "edged models evaluate imagenet --photos val.tar --labels val.csv --plot imagenet.png",
+    )
+    evaluate.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
+    evaluate.add_argument(
+        "--photos", type=Path, required=True, metavar="TAR-or-DIR", help="a folder per class"
+    )
+    evaluate.add_argument("--labels", type=Path, metavar="CSV", help="file name and class index")
+    evaluate.add_argument("--variant", action="append", metavar="V", help="may be repeated")
+    evaluate.add_argument("--threads", type=thread_count, default=1, metavar="N")
+    evaluate.add_argument(
+        "--record", metavar="SET", help="write the result into family.yaml as measured on SET"
+    )
+    evaluate.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="time each variant as well, and draw accuracy against latency: .png, .svg or .pdf",
+    )
+    evaluate.add_argument("--json", action="store_true")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from edged.backends.auto import load_backend
+    from edged.variants.evaluate import record_accuracy
+    from edged.variants.family import load_family
+    from edged.variants.photos import Photos
+    from edged.variants.variant import Variant
+
+    if options.plot is not None:
+        from edged.commands.plot import check_plot
+
+        check_plot(options.plot)
+    family = load_family(options.family, Path.cwd())
+    variants = [Variant.parse(name) for name in options.variant or ()] or family.variants()
+    photos = Photos(options.photos, family, options.labels)
+    for note in photos.notes:
+        print(f"edged: {note}", file=sys.stderr)
+    backend, _ = load_backend("auto")
+    found = _measured(family, photos, variants, backend, options.threads)
+    for problem in photos.broken:
+        print(f"edged: left out: {problem}", file=sys.stderr)
+    timed = None
+    if options.plot is not None:
+        timed = _timed(family, found, backend, options.threads)
+    # Printed before anything is written: a full disk must not cost an hour's measurement.
+    _print(found, timed, options.json)
+    if options.record is not None:
+        record_accuracy(family, found, options.record)
+    if timed is not None:
+        _plot(family, found, timed, backend, options.plot)
+    return 0
+
+
+def _measured(
+    family: Family, photos: Photos, variants: Sequence[Variant], backend: Backend, threads: int
+) -> list[Evaluation]:
+    from tqdm import tqdm
+
+    from edged.variants.evaluate import evaluate
+
+    with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
+
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+
+        return evaluate(family, photos, variants, backend, threads, progress)
+
+
+def _timed(
+    family: Family, found: Sequence[Evaluation], backend: Backend, threads: int
+) -> list[Candidate]:
+    """What was measured on the photos, with its time; as `edged bench` takes it."""
+    from tqdm import tqdm
+
+    from edged.backends.loaded import LoadedFamily
+    from edged.control.bench import bench
+
+    top1 = {each.variant: each.top1 for each in found}
+    networks = []
+    for network in family.networks:
+        sides = tuple(each.resolution for each in network.variants() if each in top1)
+        if sides:
+            networks.append(replace(network, resolutions=sides))
+    loaded = LoadedFamily(replace(family, networks=tuple(networks)), backend, (threads,))
+    with tqdm(total=TIMED_RUNS, unit="round", disable=None, leave=False) as bar:
+        timed = bench(loaded, TIMED_RUNS, lambda: bar.update())
+    return [replace(each, top1=top1[each.variant]) for each in timed]
+
+
+def _print(found: Sequence[Evaluation], timed: Sequence[Candidate] | None, as_json: bool) -> None:
+    times = {each.variant: each for each in timed or ()}
+    rows = []
+    for each in found:
+        row: dict[str, object] = {
+            "variant": each.variant.name,
+            "top1": round(each.top1, 4),
+            "top1_standard_error": round(each.top1_standard_error, 4),
+            "top5": None if each.top5 is None else round(each.top5, 4),
+            "top5_standard_error": None
+            if each.top5_standard_error is None
+            else round(each.top5_standard_error, 4),
+            "photos": each.photos,
+        }
+        if timed is not None:
+            time = times[each.variant]
+            row |= {"p50_ms": round(time.p50_ms, 3), "p95_ms": round(time.p95_ms, 3)}
+        rows.append(row)
+    heads = ["variant", "top-1", "±", "top-5", "±", "photos"]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(rows, heads if timed is None else [*heads, "p50 ms", "p95 ms"])
+    sys.stdout.flush()
+
+
+def _plot(
+    family: Family,
+    found: Sequence[Evaluation],
+    timed: Sequence[Candidate],
+    backend: Backend,
+    path: Path,
+) -> None:
+    from edged.commands.accuracy_plot import draw_accuracy
+    from edged.commands.plot import write_figure
+    from edged.device import device_name
+
+    threads = "1 thread" if timed[0].threads == 1 else f"{timed[0].threads} threads"
+    figure = draw_accuracy(
+        timed,
+        {each.variant: each.top1_standard_error for each in found},
+        title=f"{family.name} on {device_name()}\n{backend.name} {backend.version}, {threads}",
+        time_axis=f"preprocessing and inference, median of {TIMED_RUNS} runs (ms)",
+        accuracy_axis=f"top-1 of {found[0].photos} photos (%)",
+    )
+    write_figure(figure, path)

@@ -1,0 +1,209 @@
+"""`edged models quantize`: INT8 twins for a family's float networks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from edged.commands import Commands, add_command, positive_int, print_table, thread_count
+from edged.errors import EdgedError, InputError
+
+if TYPE_CHECKING:
+    from edged.variants.family import Family
+    from edged.variants.photos import Photos
+    from edged.variants.quantize import Comparison, Part
+
+CALIBRATION = 200
+
+
+def add(verbs: Commands[argparse.ArgumentParser]) -> None:
+    quantize = add_command(
+        verbs,
+        "quantize",
+        _quantize,
+        "add INT8 twins of a family's float networks, calibrated and measured",
+        "edged models quantize imagenette --photos train.tar --measure val.tar --into mine",
+    )
+    quantize.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
+    quantize.add_argument(
+        "--photos",
+        type=Path,
+        required=True,
+        metavar="TAR-or-DIR",
+        help="what to calibrate with, and without --measure to measure with: a folder per class; "
+        "no photo is used for both",
+    )
+    quantize.add_argument(
+        "--measure",
+        type=Path,
+        metavar="TAR-or-DIR",
+        help="other photos to measure with, a folder per class; those of --photos then need none",
+    )
+    quantize.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="file name and class index of the photos that measure, instead of folders",
+    )
+    quantize.add_argument(
+        "--calibration",
+        type=positive_int,
+        default=CALIBRATION,
+        metavar="N",
+        help="photos that calibrate, spread evenly over --photos; without --measure half of them "
+        f"at most (default: {CALIBRATION})",
+    )
+    quantize.add_argument(
+        "--alpha", type=float, nargs="+", metavar="A", help="only these (default: all)"
+    )
+    quantize.add_argument(
+        "--into", type=Path, metavar="DIR", help="write a new family there and leave this one"
+    )
+    quantize.add_argument(
+        "--record",
+        metavar="SET",
+        help="what family.yaml calls the photos that measured (default: as before where the "
+        "float figures show that they are the same, else the file's name)",
+    )
+    quantize.add_argument(
+        "--force", action="store_true", help="keep variants that lose more than 2 points, too"
+    )
+    quantize.add_argument("--threads", type=thread_count, default=1, metavar="N")
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from edged.backends.ort import OrtBackend
+    from edged.variants.family import load_family
+    from edged.variants.quantize import add_twins, compare, float_networks, make_twins, source_of
+
+    family = load_family(options.family, Path.cwd())
+    networks = float_networks(family, options.alpha)
+    into = family.directory if options.into is None else options.into
+    _check_target(into, family)
+    calibrating, measuring = _parts(options, family)
+    backend, threads = OrtBackend(), options.threads
+    bar = partial(tqdm, unit="photo", disable=None, leave=False)
+    with bar(total=len(calibrating), desc="calibrating") as shown:
+        twins = make_twins(family, networks, calibrating, backend, threads, shown.update)
+    broken = dict.fromkeys(map(str, calibrating.photos.broken))
+    with bar(total=len(measuring), desc="measuring") as shown:
+        measured = compare(family, twins, measuring, backend, threads, shown.update)
+    for problem in dict.fromkeys((*broken, *map(str, measuring.photos.broken))):
+        print(f"edged: left out: {problem}", file=sys.stderr)
+    # Printed before anything is written: a full disk must not cost an hour's measurement.
+    _print_measured(measured, options.force)
+    kept = {each.variant for each in measured if options.force or not each.loses_too_much}
+    if not kept:
+        raise EdgedError(
+            "no INT8 variant was kept; nothing was written",
+            where=into,
+            fix="calibrate with more photos (--calibration), or keep them all with --force",
+        )
+    source = options.record or source_of(family, measured, (options.measure or options.photos).name)
+    written = add_twins(replace(family, directory=into), twins, measured, kept, source, backend)
+    _print_written(written)
+    return 0
+
+
+def _check_target(directory: Path, family: Family) -> None:
+    """Before the work rather than after it."""
+    from edged.variants.manifest import MANIFEST
+
+    if directory != family.directory and (directory / MANIFEST).exists():
+        raise InputError(
+            "there is a family in this folder already",
+            where=directory,
+            fix="name another folder, or quantise that family itself",
+        )
+    standing = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+    if not standing.is_dir():
+        raise InputError("a family is a folder", where=standing, got="a file")
+    if not os.access(standing, os.W_OK):
+        raise InputError(
+            "no permission to write the family here",
+            where=standing,
+            fix="write it into a folder of yours with --into DIR",
+        )
+
+
+def _parts(options: argparse.Namespace, family: Family) -> tuple[Part, Part]:
+    """What calibrates and what measures."""
+    from edged.variants.photos import Photos
+    from edged.variants.quantize import split
+
+    if options.measure is None:
+        photos = Photos(options.photos, family, options.labels)
+        _print_notes(photos)
+        return split(photos, min(options.calibration, len(photos) // 2))
+    if options.measure.resolve() == options.photos.resolve():
+        raise InputError(
+            "the photos that calibrate must not measure",
+            where=options.measure,
+            fix="leave out --measure: the photos are then divided",
+        )
+    measuring = Photos(options.measure, family, options.labels)
+    _print_notes(measuring)
+    calibrating, _ = split(_unlabelled(options.photos, family), options.calibration)
+    return calibrating, split(measuring, 0)[1]
+
+
+def _unlabelled(path: Path, family: Family) -> Photos:
+    """Whatever the folders are called: they are the labels."""
+    from edged.variants.photos import Photos, picture_names
+
+    folders = dict.fromkeys(PurePosixPath(name).parent.name for name in picture_names(path))
+    return Photos(path, replace(family, labels=tuple(folders), photo_folders={}))
+
+
+def _print_notes(photos: Photos) -> None:
+    for note in photos.notes:
+        print(f"edged: {note}", file=sys.stderr)
+
+
+def _print_measured(measured: Sequence[Comparison], force: bool) -> None:
+    from edged.variants.evaluate import standard_error
+    from edged.variants.quantize import MOST_LOSS_POINTS
+
+    rows = []
+    for each in measured:
+        row: dict[str, object] = {"variant": each.variant.name}
+        for name, accuracy in (("float", each.of_float), ("int8", each.of_int8)):
+            error = standard_error(accuracy.top1, each.of_float.photos or 0)
+            row |= {name: f"{accuracy.top1:.4f}", f"{name} error": f"{error:.4f}"}
+        row |= {
+            "loss": f"{each.loss_points:.2f}",
+            "loss error": f"{each.loss_standard_error:.2f}",
+            "verdict": "kept",
+        }
+        if each.loses_too_much:
+            verdict = "kept by --force" if force else "left out"
+            row["verdict"] = f"{verdict}: loses more than {MOST_LOSS_POINTS:g} points"
+        rows.append(row)
+    print_table(rows, ("INT8 variant", "float", "±", "INT8", "±", "loss, points", "±", ""))
+    print(f"top-1 on {measured[0].of_int8.photos} photos")
+
+
+def _print_written(family: Family) -> None:
+    from edged.variants.variant import Precision
+
+    print()
+    for network in family.networks:
+        if network.precision is Precision.INT8 and network.size is not None:
+            print(f"{network.path}: {network.size / 1e6:.2f} MB")
+    sizes = [network.size or 0 for network in family.networks]
+    print(f"the whole family: {sum(sizes) / 1e6:.2f} MB")
+    sources = {each.source for network in family.networks for each in network.accuracy.values()}
+    if len(sources) > 1:
+        print(
+            "its figures are of different photos, which cannot be compared; measure it whole: "
+            f"edged models evaluate {family.directory} --photos … --record SET"
+        )
+    print(f"whether INT8 is faster here: edged bench --model {family.directory}")

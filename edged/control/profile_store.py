@@ -1,0 +1,230 @@
+"""The profile on disk: one JSON file for each device, backend version and family.
+
+The file's name is a hash of its key, and the key stands in it. A file that is not what it should be
+is put aside, never believed and never a reason not to start. Several daemons may share the
+directory. How variants are measured, and which are worth having, is not known here.
+
+The size of a camera's picture is no part of the key: capture hands over pictures between once and
+twice the resolution that is wanted, whatever the camera.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edged.clock import rfc3339
+from edged.control.profile import Choice, Profile, Spread, Timing
+from edged.control.trace import Line, parse_line
+from edged.errors import InputError
+from edged.variants.variant import Variant
+
+FORMAT = 1
+"""The value of `edged_profile`, and part of the key: another version keeps files of its own."""
+FILES_KEPT = 8
+"""An update of the backend, or a family that was trained again, leaves one behind."""
+LARGEST_BYTES = 1_000_000
+BAD = "profile.bad"
+DECIMALS = 4
+
+log = logging.getLogger("edged")
+
+Decoding = Mapping[str, Mapping[int, Spread]]
+"""By camera and by the resolution that was wanted of it."""
+
+
+def state_directory(environ: Mapping[str, str]) -> Path | None:
+    """systemd's StateDirectory=, or where the XDG Base Directory Specification puts state."""
+    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    if state.startswith("/"):
+        return Path(state) / "edged"
+    return Path(home) / ".local/state/edged" if home.startswith("/") else None
+
+
+class ProfileStore:
+    """directory: made when it is not there; where it cannot be written to, one warning says so.
+
+    key: device, backend, family. variants: those of the family.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        key: Mapping[str, str],
+        variants: Collection[Variant],
+        *,
+        unix_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._key = {"format": str(FORMAT), **key}
+        self._variants = {variant.name: variant for variant in variants}
+        self._unix_ns = unix_ns
+        digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
+        self._name = f"profile-{digest[:16]}.json"
+        self._directory = directory
+        self._told = False
+        self._prepare()
+
+    def load(self) -> Profile:
+        """What is known of this key; nothing where there is no file or none that can be used."""
+        if self._directory is None:
+            return {}
+        path = self._directory / self._name
+        try:
+            profile, measured_at = self._read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            log.info("no profile yet of this device, backend and family: it is measured now")
+            return {}
+        except OSError as error:
+            log.warning("%s: %s; everything is measured anew", path, error.strerror)
+            return {}
+        except InputError as error:
+            kept = self._put_aside(path)
+            log.warning("%s%s; everything is measured anew", error, kept)
+            return {}
+        log.info("profile from %s, measured at %s", path, measured_at)
+        return profile
+
+    def save(self, profile: Profile, decoding: Decoding) -> None:
+        """Write it, together with what the file knows beyond it. May wait for a slow disk."""
+        if self._directory is None:
+            return
+        path = self._directory / self._name
+        partial = path.with_suffix(".partial")
+        try:
+            with (self._directory / "profile.lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+                known: Profile = {}
+                with suppress(InputError, FileNotFoundError):
+                    known, _ = self._read(path)
+                with partial.open("w", encoding="utf-8") as file:
+                    file.write(self._text({**known, **profile}, decoding))
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+                self._delete_oldest(path)
+        except OSError as error:
+            self._tell(error)
+
+    def _prepare(self) -> None:
+        if self._directory is None:
+            self._tell("there is no HOME; set STATE_DIRECTORY to a folder")
+            return
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._tell(error)
+            return
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            self._tell(f"{self._directory} cannot be written to")
+
+    def _tell(self, problem: object) -> None:
+        if not self._told:
+            log.warning("what is measured is not kept for the next start: %s", problem)
+        self._told = True
+
+    def _put_aside(self, path: Path) -> str:
+        aside = path.with_name(BAD)
+        try:
+            path.replace(aside)
+        except OSError:
+            return ""
+        return f"; it is {aside} now"
+
+    def _delete_oldest(self, path: Path) -> None:
+        others = [other for other in path.parent.glob("profile-*.json") if other != path]
+        others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
+        for other in others[FILES_KEPT - 1 :]:
+            other.unlink(missing_ok=True)
+            other.with_suffix(".partial").unlink(missing_ok=True)
+
+    # the file
+
+    def _text(self, profile: Profile, decoding: Decoding) -> str:
+        rows = [
+            {
+                "variant": variant.name,
+                "threads": threads,
+                "runs": timing.runs,
+                "service_ms": _rounded(timing.service),
+                "preprocess_ms": _rounded(timing.preprocess),
+                "inference_ms": _rounded(timing.inference),
+            }
+            for (variant, threads), timing in sorted(profile.items(), key=lambda each: each[0])
+        ]
+        values = {
+            "edged_profile": FORMAT,
+            "measured_at": rfc3339(self._unix_ns()),
+            "key": self._key,
+            "decode_ms": {
+                camera: {str(side): _rounded(spread) for side, spread in sorted(by_side.items())}
+                for camera, by_side in decoding.items()
+            },
+        }
+        # One row a line: people read it.
+        lines = ",\n".join(f"    {json.dumps(row)}" for row in rows)
+        return json.dumps(values, indent=2)[:-2] + f',\n  "variants": [\n{lines}\n  ]\n}}\n'
+
+    def _read(self, path: Path) -> tuple[Profile, str]:
+        """The profile, and when it was measured."""
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES)
+        line = parse_line(content, str(path), 1)
+        version = line.take("edged_profile")
+        if version != FORMAT:
+            raise line.error(f"a profile in another format than {FORMAT}", repr(version))
+        key = line.object_at("key")
+        for name in sorted({*self._key, *key}):
+            if key.get(name) != self._key.get(name):
+                expected = self._key.get(name, "nothing")
+                raise line.error(
+                    f"the profile of another device, backend or family: `{name}` is not {expected}",
+                    repr(key.get(name)),
+                )
+        rows = [
+            line.inside(f"variants[{index}]", row)
+            for index, row in enumerate(line.list_at("variants"))
+        ]
+        try:
+            return dict(self._row(row) for row in rows), line.text_at("measured_at")
+        except OverflowError as error:  # an integer that no float can hold
+            raise line.error(str(error)) from None
+
+    def _row(self, row: Line) -> tuple[Choice, Timing]:
+        name = row.text_at("variant")
+        if name not in self._variants:
+            raise row.error("a variant that the family does not have", name)
+        timing = Timing(
+            _spread(row, "service_ms"),
+            _spread(row, "preprocess_ms"),
+            _spread(row, "inference_ms"),
+            _whole(row, "runs"),
+        )
+        return (self._variants[name], _whole(row, "threads")), timing
+
+
+def _rounded(spread: Spread) -> dict[str, Any]:
+    return {"p50": round(spread.p50_ms, DECIMALS), "p95": round(spread.p95_ms, DECIMALS)}
+
+
+def _spread(row: Line, key: str) -> Spread:
+    spread = row.inside(key, row.take(key))
+    p50_ms = spread.number_at("p50", above=key == "service_ms")
+    return Spread(p50_ms, spread.number_at("p95", p50_ms))
+
+
+def _whole(row: Line, key: str) -> int:
+    number = row.number_at(key, 1)
+    if not number.is_integer():
+        raise row.error(f"`{key}` must be a whole number", number)
+    return int(number)

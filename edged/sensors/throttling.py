@@ -1,0 +1,137 @@
+"""Whether the device runs slower than it could, or has since its start, and why.
+
+Raspberry Pi: the firmware's flags, which have several ways out, none of them reliable. The file in
+sysfs is a copy that a driver of the kernel refreshes: without that driver it stays at 0 while
+`vcgencmd` shows the truth, and kernels of a Raspberry Pi 5 have no such file. `vcgencmd` needs
+/dev/vcio, which a container or a service may not be given. The alarm of the driver rpi_volt knows
+of voltage only. So each is asked, and what any of them shows counts (raspberrypi/linux#2367).
+Elsewhere (Jetson, Rockchip, x86) it is the kernel that slows the device, by cooling devices whose
+state is then above 0.
+
+The bits: raspberrypi.com, config and tools, `vcgencmd get_throttled`. The names of cooling devices:
+Linux, drivers/thermal, and device trees of Jetson. Tested with trees of files, on no real device.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+
+from edged.sensors.reading import Gauge, read_number, read_text
+
+log = logging.getLogger(__name__)
+
+NAME = "edged_soc_throttled"
+VCGENCMD_READINGS = 10
+"""It starts a process, so it is asked at every tenth reading only."""
+VCGENCMD_SECONDS = 1.0
+
+
+class Throttle(str, Enum):
+    """Why, as the metric's label."""
+
+    UNDER_VOLTAGE = "under_voltage"
+    FREQUENCY_CAPPED = "frequency_capped"
+    THROTTLED = "throttled"
+    SOFT_TEMPERATURE_LIMIT = "soft_temperature_limit"
+
+
+NOW, SINCE_BOOT = "now", "since_boot"
+_BITS_NOW = {kind: 1 << bit for bit, kind in enumerate(Throttle)}
+_BITS_SINCE = {kind: bit << 16 for kind, bit in _BITS_NOW.items()}
+
+# Fans and displays are cooling devices as well, and a fan that turns slows nothing down.
+_SLOWS = re.compile(r"(thermal-)?(cpufreq|devfreq)-.*|.*-throttle-alert|Processor")
+
+Run = Callable[[Sequence[str]], str | None]
+
+
+def run_command(command: Sequence[str]) -> str | None:
+    """What it prints; None when it cannot be run, fails, or hangs."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=VCGENCMD_SECONDS, check=True
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+class Throttling:
+    """Remembers what it has seen: firmware and drivers may clear their marks of the past."""
+
+    def __init__(self, root: Path, run: Run = run_command) -> None:
+        self._run = run
+        model = read_text(root / "sys/firmware/devicetree/base/model") or ""
+        self._is_raspberry = "Raspberry Pi" in model
+        # soc/soc:firmware, or soc@107c000000/soc@107c000000:firmware
+        platform = root / "sys/devices/platform"
+        self._flag_files = sorted(platform.glob("soc*/soc*:firmware/get_throttled"))
+        self._voltage_alarms = [
+            chip / "in0_lcrit_alarm"
+            for chip in sorted((root / "sys/class/hwmon").glob("hwmon*"))
+            if read_text(chip / "name") == "rpi_volt"
+        ]
+        self._cooling_states = [
+            device / "cur_state"
+            for device in sorted((root / "sys/class/thermal").glob("cooling_device*"))
+            if _SLOWS.fullmatch(read_text(device / "type") or "")
+        ]
+        self._readings = 0
+        self._vcgencmd_bits: int | None = None
+        self._disagreed = False
+        self._seen: set[Throttle] = set()
+
+    def read(self) -> Iterable[Gauge]:
+        """A kind that nothing here could show has no values, neither now nor in the past."""
+        known, now = set[Throttle](), set[Throttle]()
+        bits = self._firmware_bits()
+        if bits is not None:
+            known.update(Throttle)
+            now.update(kind for kind, bit in _BITS_NOW.items() if bits & bit)
+            self._seen.update(kind for kind, bit in _BITS_SINCE.items() if bits & bit)
+        for files, kind in (
+            (self._voltage_alarms, Throttle.UNDER_VOLTAGE),
+            (self._cooling_states, Throttle.THROTTLED),
+        ):
+            states = [state for file in files if (state := read_number(file)) is not None]
+            if states:
+                known.add(kind)
+            if any(state > 0 for state in states):
+                now.add(kind)
+        self._seen |= now
+        values = dict[tuple[str, ...], float]()
+        for kind in Throttle:
+            if kind in known | self._seen:
+                values[kind.value, NOW] = float(kind in now)
+                values[kind.value, SINCE_BOOT] = float(kind in self._seen)
+        yield Gauge(
+            NAME,
+            "1 while the device is slower than it could be, or if it has been, by reason.",
+            ("kind", "when"),
+            values,
+        )
+
+    def _firmware_bits(self) -> int | None:
+        """The union of what file and command show; the command's answer stays until the next."""
+        if self._is_raspberry and self._readings % VCGENCMD_READINGS == 0:
+            answer = re.search(r"0x([0-9a-fA-F]+)", self._run(["vcgencmd", "get_throttled"]) or "")
+            self._vcgencmd_bits = None if answer is None else int(answer[1], 16)
+        self._readings += 1
+        found = [bits for file in self._flag_files if (bits := read_number(file, 16)) is not None]
+        if self._vcgencmd_bits is not None:
+            if found and not found[0] and self._vcgencmd_bits and not self._disagreed:
+                self._disagreed = True
+                log.info(
+                    "%s says 0 while vcgencmd get_throttled says %#x: what either shows counts",
+                    *(self._flag_files[0], self._vcgencmd_bits),
+                )
+            found.append(self._vcgencmd_bits)
+        bits = 0
+        for each in found:
+            bits |= each
+        return bits if found else None
