@@ -132,9 +132,9 @@ def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_pat
         daemon.wait_for(lambda: "no variant reaches latency_budget_ms 0.2" in daemon.text)
     assert daemon.results
     assert {result["reason"] for result in daemon.results} == {"none_fits"}
-    # On a busy machine the first round of the profile may find 160 the faster of the two.
+    # On a busy machine the first round of the profile may find 160, or INT8, the faster.
     used = {result["variant"] for result in daemon.results}
-    assert used <= {"mobilenet_v1_0.25_128", "mobilenet_v1_0.25_160"}
+    assert all(name.startswith(("mobilenet_v1_0.25_128", "mobilenet_v1_0.25_160")) for name in used)
     assert not any(result["on_time"] for result in daemon.results)
 
 
@@ -226,7 +226,7 @@ def test_a_recorded_trace_replays_to_the_same_decisions(tmp_path: Path) -> None:
     other = run("replay", str(trace), "--budget", "50", "--json")
     found = json.loads(other.stdout)
     assert set(found) == {
-        "frames", "on_time", "accuracy", "accuracy_on_time", "switches", "share",
+        "camera", "frames", "on_time", "accuracy", "accuracy_on_time", "switches", "share",
     }  # fmt: skip
     assert found["frames"] > 100
 

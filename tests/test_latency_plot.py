@@ -30,7 +30,7 @@ def late_marks(axes: object) -> list[tuple[float, float]]:
 
 def test_a_short_trace_shows_every_frame() -> None:
     (latency, variant) = draw_timelines([Timeline("door", VARIANTS, steps(300, {7, 250}))]).axes
-    assert latency.get_title() == "door: 2 of 300 results late (0.7 %)"
+    assert latency.get_title("left") == "door: 2 of 300 results late (0.7 %)"
     assert late_marks(latency) == [(pytest.approx(0.231), 50.0), (pytest.approx(8.25), 50.0)]
     assert sum(len(line.get_xdata()) for line in latency.get_lines()) == 298 + 2 + 2
     assert [label.get_text() for label in variant.get_yticklabels()] == ["small", "large"]
@@ -40,7 +40,7 @@ def test_a_short_trace_shows_every_frame() -> None:
 def test_a_long_trace_is_thinned_but_no_column_hides_its_misses() -> None:
     late = {0, 11_111, 11_112, 55_555, 99_999}
     (latency, variant) = draw_timelines([Timeline("door", VARIANTS, steps(100_000, late))]).axes
-    assert latency.get_title() == "door: 5 of 100000 results late (0.0 %)"
+    assert latency.get_title("left") == "door: 5 of 100000 results late (0.0 %)"
     minutes = [time for time, _ in late_marks(latency)]
     expected = [0, 11_111 * 33 / 60e3, 55_555 * 33 / 60e3, 99_999 * 33 / 60e3]
     assert minutes == pytest.approx(expected)
@@ -70,7 +70,7 @@ def test_several_cameras_share_the_time_axis() -> None:
     axes = draw_timelines([short, Timeline("yard", VARIANTS, long)]).axes
     assert len(axes) == 4
     assert [each.get_xlim() for each in axes] == [(0.0, pytest.approx(2999 * 0.033))] * 4
-    assert [each.get_title()[:4] for each in axes[::2]] == ["door", "yard"]
+    assert [each.get_title("left")[:4] for each in axes[::2]] == ["door", "yard"]
 
 
 @pytest.mark.parametrize("variant", [None, 1])

@@ -236,7 +236,7 @@ def test_a_broken_header(tmp_path: Path, key: str, value: object, message: str) 
 def test_a_state_that_is_none(tmp_path: Path) -> None:
     recorded(tmp_path / "t", 10)
     first, *rest = (tmp_path / "t").read_text().splitlines()
-    broken = json.dumps({**json.loads(first), "slowdown": {"weights": [0.5], "met": []}})
+    broken = json.dumps({**json.loads(first), "slowdown": {"weights": [0.5], "expected": []}})
     (tmp_path / "t").write_text("\n".join([broken, *rest]))
     with pytest.raises(InputError, match="not the state of this version's slow-down estimate"):
         reproduce(read(tmp_path / "t"))

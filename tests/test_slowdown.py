@@ -173,7 +173,12 @@ def test_the_state_goes_through_json_exactly() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"weights": None}, {"met": [0.5]}, {"met": ["a"] * len(LOADS)}, {"weights": [2.0] * 10}],
+    [
+        {"weights": None},
+        {"expected": [0.5]},
+        {"expected": ["a"] * len(LOADS)},
+        {"weights": [2.0] * 10},
+    ],
 )
 def test_another_state_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError):

@@ -66,6 +66,7 @@ def draw_timeline(latency: Any, variant: Any, timeline: Timeline, unit_ms: float
     late = sum(not step.on_time for step in steps)
     latency.set_title(
         f"{timeline.title}: {late} of {len(steps)} results late ({100 * late / len(steps):.1f} %)",
+        loc="left",
         parse_math=False,
         fontsize=11,
     )
@@ -118,7 +119,9 @@ def _draw_latency(axes: Any, steps: Sequence[Step], unit_ms: float) -> None:
     axes.plot([], [], ".", color=_LATENCY, label="on time")
     axes.plot([], [], "o", color=_LATE, markersize=4, label="late or dropped (▲ above the axis)")
     axes.plot([], [], color=_BUDGET, label="budget")
-    axes.legend(loc="upper right", fontsize=8, ncols=3, framealpha=0.9)
+    axes.legend(  # beside the title, where it covers nothing
+        loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, ncols=3, frameon=False
+    )
 
 
 def _draw_variants(axes: Any, timeline: Timeline, unit_ms: float) -> None:

@@ -18,8 +18,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-STEP = 0.05
-"""Grid of log(milliseconds): 5 %, well below the 20 to 40 % between neighbours on the ladder."""
+STEP = 0.08
+"""Grid of log(milliseconds): 8 %, well below the 20 to 40 % between neighbours on the ladder."""
 SHORTEST_MS, LONGEST_MS = 0.05, 4000.0
 MOST_INTERRUPTIONS = 24
 """Above, their number is as good as normally distributed."""

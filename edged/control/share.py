@@ -14,12 +14,12 @@ from __future__ import annotations
 CREDIT_FRAMES = 200.0
 """So many frames' worth of misses may be saved up while all goes well, and be spent on a rough
 patch before the price rises."""
-UNIT_FRAMES = 150.0
+UNIT_FRAMES = 500.0
 """Misses owed, in frames' worth, at which a miss begins to cost more than the answer it loses."""
-MOST_FRAMES = 800.0
+MOST_FRAMES = 1500.0
 """Debt is forgiven above this, which bounds the time in which it is paid back. Towards it the price
 grows without bound, and in the end nothing but the chance of being on time counts."""
-UNAVOIDABLE_PRICE = 20.0
+UNAVOIDABLE_PRICE = 10.0
 """Misses of the fastest variant, and frames that came too old, raise the price no higher: a dearer
 miss would change nothing about them, and cost the frames that can be served well."""
 HIGHEST_PRICE = 1e6

@@ -45,7 +45,7 @@ FIRST_SPREAD = 0.08
 
 _LEVELS = int(math.log(HIGHEST / LOWEST) / STEP) + 1
 _SIZE = _LEVELS * len(LOADS)
-_NEGLIGIBLE = np.float32(1e-4)
+_NEGLIGIBLE = np.float32(1.6e-4)
 _IMPOSSIBLE = np.float32(1e-7)
 """No likelihood is below, so that no run, however absurd, leaves nothing to believe in."""
 _PLACES_KEPT = 256
@@ -70,6 +70,7 @@ _LOAD_SHARES = np.array(
     [1 / (1 + RARITY * load.interruptions_per_ms) for load in LOADS], np.float32
 )
 _LOAD_SHARES /= _LOAD_SHARES.sum()
+_UNKNOWN_SHARES = ACQUAINTANCE * UNKNOWN * _LOAD_SHARES
 _FIRST_LEVELS = np.exp(-0.5 * (_LOG_LEVELS / FIRST_SPREAD) ** 2)
 _START = np.outer(_FIRST_LEVELS / _FIRST_LEVELS.sum(), _LOAD_SHARES).ravel().astype(np.float32)
 _PAUSED = np.array([1 + load.interruptions_per_ms * load.pause_ms for load in LOADS])
@@ -80,14 +81,15 @@ _ALL_LEVELS, _ALL_LOADS = np.ones(_LEVELS, np.float32), np.ones(len(LOADS), np.f
 class Slowdown:
     """The state of one backend's estimate. `observe` a run, ask the `chance` of another."""
 
-    __slots__ = ("_floor", "_met", "_places", "_weights", "ratio")
+    __slots__ = ("_expected", "_floor", "_places", "_weights", "ratio")
 
     def __init__(self, threads: Sequence[int] = (1,)) -> None:
         for count in threads:
             duration_table(count)  # made now rather than on a frame
         self._places: dict[tuple[float, int], _Place] = {}
         self._weights = _START
-        self._met = _LOAD_SHARES.copy()
+        self._expected = _LOAD_SHARES
+        """What share each load has among those that a change may bring."""
         self._conclude()
 
     @classmethod
@@ -95,13 +97,13 @@ class Slowdown:
         """What `state` was taken from, exactly. Raises InputError for anything else."""
         slowdown = cls(threads)
         slowdown._weights = _numbers(state, "weights", _SIZE)
-        slowdown._met = _numbers(state, "met", len(LOADS))
+        slowdown._expected = _numbers(state, "expected", len(LOADS))
         slowdown._conclude()
         return slowdown
 
     def state(self) -> dict[str, list[float]]:
         """Everything that answers depend on, for JSON."""
-        return {"weights": self._weights.tolist(), "met": self._met.tolist()}
+        return {"weights": self._weights.tolist(), "expected": self._expected.tolist()}
 
     def observe(self, candidate: Candidate, service_ms: float) -> None:
         """Learn from one run of `candidate` that took `service_ms`."""
@@ -147,13 +149,16 @@ class Slowdown:
         """From what is now to what the next run will meet; shape (levels, loads), sum not 1."""
         by_load = _ALL_LEVELS @ weights
         scale = 1 / float(by_load.dot(_ALL_LOADS))
-        by_load *= scale
-        self._met += ACQUAINTANCE * (by_load - self._met)
-        expected = UNKNOWN * _LOAD_SHARES + (1 - UNKNOWN) * self._met
+        by_load *= ACQUAINTANCE * (1 - UNKNOWN) * scale
+        by_load += _UNKNOWN_SHARES
+        by_load += (1 - ACQUAINTANCE) * self._expected
+        self._expected = by_load
         weights = _LEVEL_MOVES @ weights
-        anew = OTHER_LOAD * scale * (weights @ _ALL_LOADS) + _CHANGES
+        anew = weights @ _ALL_LOADS
+        anew *= OTHER_LOAD * scale
+        anew += _CHANGES
         weights *= (1 - OTHER_LOAD) * scale
-        weights += anew[:, None] * expected
+        weights += anew[:, None] * self._expected
         self._weights = weights.ravel()
         self._conclude()
 

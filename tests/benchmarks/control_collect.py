@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import statistics
 import time
@@ -121,6 +122,7 @@ def assemble() -> None:
         )
         name = condition.replace(" ", "-") + ".jsonl.gz"
         write_full_trace(TRACES / name, FullTrace(variants, frames))
+    shutil.rmtree(PARTS)
 
 
 def rounded(time_ms: float) -> float:

@@ -29,7 +29,7 @@ LOWEST = -10.0
 
 
 def draw(cells: Sequence[Cell], target: float, traces: Mapping[str, FullTrace], path: Path) -> None:
-    figure = new_figure(15, 18)
+    figure = new_figure(13, 15)
     heights = (5, 2, 1, 2, 1, 2, 1)
     axes = figure.subplots(len(heights), gridspec_kw={"height_ratios": heights})
     _draw_cells(axes[0], cells, target)
@@ -59,12 +59,18 @@ def _draw_cells(axes: Any, cells: Sequence[Cell], target: float) -> None:
         names += [f"{cell.budget_ms:g}" for cell in members]
         middle = first + (len(members) - 1) / 2
         axes.annotate(
-            trace, (middle, 0), (0, -22), ("data", "axes fraction"), "offset points", ha="center"
+            trace,
+            (middle, 0),
+            (0, -32),
+            ("data", "axes fraction"),
+            "offset points",
+            ha="center",
+            fontsize=8.5,
         )
         for position, cell in enumerate(members, start=first):
             _draw_cell(axes, position, cell, target)
         first += len(members) + 1
-    axes.set_xticks(ticks, names)
+    axes.set_xticks(ticks, names, rotation=90, fontsize=8)
     axes.set_xlim(-1, first - 1)
     axes.axhline(0, color="#8c8c8c", linewidth=0.8)
     axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
