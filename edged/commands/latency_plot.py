@@ -68,7 +68,7 @@ def draw_timeline(latency: Any, variant: Any, timeline: Timeline, unit_ms: float
         f"{timeline.title}: {late} of {len(steps)} results late ({100 * late / len(steps):.1f} %)",
         loc="left",
         parse_math=False,
-        fontsize=11,
+        fontsize=10,
     )
     _draw_latency(latency, steps, unit_ms)
     _draw_variants(variant, timeline, unit_ms)
@@ -117,10 +117,16 @@ def _draw_latency(axes: Any, steps: Sequence[Step], unit_ms: float) -> None:
             linestyle="none",
         )
     axes.plot([], [], ".", color=_LATENCY, label="on time")
-    axes.plot([], [], "o", color=_LATE, markersize=4, label="late or dropped (▲ above the axis)")
+    axes.plot([], [], "o", color=_LATE, markersize=4, label="late or dropped (▲ beyond)")
     axes.plot([], [], color=_BUDGET, label="budget")
     axes.legend(  # beside the title, where it covers nothing
-        loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, ncols=3, frameon=False
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        fontsize=8,
+        ncols=3,
+        frameon=False,
+        columnspacing=1,
+        handlelength=1.2,
     )
 
 
