@@ -120,7 +120,8 @@ def test_an_absent_camera_is_a_state_while_the_other_works(tmp_path: Path) -> No
         )
         status, body = daemon.get("/readyz")
         cameras = json.loads(body)["cameras"]
-        assert (status, cameras["absent"]["state"]) == (200, "backoff")
+        assert status == 200
+        assert cameras["absent"]["state"] in ("backoff", "starting")  # while it is tried again
         assert "/dev/video9" in cameras["absent"]["last_error"]
         assert {result["camera"] for result in daemon.results} == {"door"}
 
