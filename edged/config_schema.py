@@ -13,6 +13,8 @@ from edged.backends.auto import BACKENDS
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 LARGEST_SIZE = (7680, 4320)
 SMALLEST_SIDE = 16
+MOST_THREADS = 64
+"""Of one inference; `--threads` of the commands goes as far."""
 
 
 def schema() -> dict[str, Any]:
@@ -227,7 +229,7 @@ _SCHEMA: dict[str, Any] = {
         [1],
         [1, 2],
         type="array",
-        items={"type": "integer", "minimum": 1, "maximum": 64},
+        items={"type": "integer", "minimum": 1, "maximum": MOST_THREADS},
         minItems=1,
         maxItems=8,
         uniqueItems=True,

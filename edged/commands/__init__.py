@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-MOST_THREADS = 64
+from edged.config_schema import MOST_THREADS
 
 Commands = argparse._SubParsersAction  # the type has no public name
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.whole_file import write_whole
 
 # For each kind of file what would tell the time: the same figures give the same bytes.
 _UNDATED: dict[str, dict[str, None]] = {
@@ -60,14 +60,7 @@ def write_figure(figure: Any, path: Path) -> None:
     content = io.BytesIO()
     with rc_context({"svg.hashsalt": "edged"}):
         figure.savefig(content, format=suffix[1:], metadata=_UNDATED[suffix])
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, content.getvalue())
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise EdgedError("cannot write the picture", where=path, got=error.strerror) from None

@@ -17,7 +17,7 @@ from edged.errors import EdgedError, InputError
 if TYPE_CHECKING:
     from edged.variants.family import Family
     from edged.variants.photos import Photos
-    from edged.variants.quantize import Comparison, Part
+    from edged.variants.quantize import Comparison
 
 CALIBRATION = 200
 
@@ -93,10 +93,10 @@ def _quantize(options: argparse.Namespace) -> int:
     bar = partial(tqdm, unit="photo", disable=None, leave=False)
     with bar(total=len(calibrating), desc="calibrating") as shown:
         twins = make_twins(family, networks, calibrating, backend, threads, shown.update)
-    broken = dict.fromkeys(map(str, calibrating.photos.broken))
+    broken = dict.fromkeys(map(str, calibrating.broken))
     with bar(total=len(measuring), desc="measuring") as shown:
         measured = compare(family, twins, measuring, backend, threads, shown.update)
-    for problem in dict.fromkeys((*broken, *map(str, measuring.photos.broken))):
+    for problem in dict.fromkeys((*broken, *map(str, measuring.broken))):
         print(f"edged: left out: {problem}", file=sys.stderr)
     # Printed before anything is written: a full disk must not cost an hour's measurement.
     _print_measured(measured, options.force)
@@ -134,7 +134,7 @@ def _check_target(directory: Path, family: Family) -> None:
         )
 
 
-def _parts(options: argparse.Namespace, family: Family) -> tuple[Part, Part]:
+def _parts(options: argparse.Namespace, family: Family) -> tuple[Photos, Photos]:
     """What calibrates and what measures."""
     from edged.variants.photos import Photos
     from edged.variants.quantize import split
@@ -152,7 +152,7 @@ def _parts(options: argparse.Namespace, family: Family) -> tuple[Part, Part]:
     measuring = Photos(options.measure, family, options.labels)
     _print_notes(measuring)
     calibrating, _ = split(_unlabelled(options.photos, family), options.calibration)
-    return calibrating, split(measuring, 0)[1]
+    return calibrating, measuring
 
 
 def _unlabelled(path: Path, family: Family) -> Photos:

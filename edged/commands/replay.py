@@ -61,22 +61,20 @@ def _replay(options: argparse.Namespace) -> int:
 
         check_plot(options.plot)
     trace = read_trace(options.trace)
-    recorded = trace if isinstance(trace, RecordedTrace) else None
     if isinstance(trace, RecordedTrace):
-        timelines = _of_cameras(trace, options)
+        timelines = [({"camera": name}, line) for name, line in _of_cameras(trace, options).items()]
     else:
-        timelines = {"": _of_full(trace, options)}
-    for camera, timeline in timelines.items():
-        found = asdict(outcome(timeline.variants, timeline.steps))
-        _print(found if recorded is None else {"camera": camera} | found, options.json)
+        timelines = [({}, _of_full(trace, options))]
+    for about, timeline in timelines:
+        _print(about | asdict(outcome(timeline.variants, timeline.steps)), options.json)
     if options.plot is not None:
         from edged.commands.latency_plot import draw_timelines
         from edged.commands.plot import write_figure
 
-        write_figure(draw_timelines(list(timelines.values())), options.plot)
-    if recorded is None or not _is_as_recorded(options):
-        return 0
-    return _reproduce(recorded, options)
+        write_figure(draw_timelines([timeline for _, timeline in timelines]), options.plot)
+    if isinstance(trace, RecordedTrace) and _is_as_recorded(options):
+        return _reproduce(trace, options)
+    return 0
 
 
 def _is_as_recorded(options: argparse.Namespace) -> bool:

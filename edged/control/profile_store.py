@@ -26,6 +26,7 @@ from edged.control.profile import Choice, Profile, Spread, Timing
 from edged.control.trace import Line, parse_line
 from edged.errors import InputError
 from edged.variants.variant import Variant
+from edged.whole_file import partial_of, write_whole
 
 FORMAT = 1
 """The value of `edged_profile`, and part of the key: another version keeps files of its own."""
@@ -100,18 +101,13 @@ class ProfileStore:
         if self._directory is None:
             return
         path = self._directory / self._name
-        partial = path.with_suffix(".partial")
         try:
             with (self._directory / "profile.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
                 known: Profile = {}
                 with suppress(InputError, FileNotFoundError):
                     known, _ = self._read(path)
-                with partial.open("w", encoding="utf-8") as file:
-                    file.write(self._text({**known, **profile}, decoding))
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(path)
+                write_whole(path, self._text({**known, **profile}, decoding).encode())
                 self._delete_oldest(path)
         except OSError as error:
             self._tell(error)
@@ -146,7 +142,7 @@ class ProfileStore:
         others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
         for other in others[FILES_KEPT - 1 :]:
             other.unlink(missing_ok=True)
-            other.with_suffix(".partial").unlink(missing_ok=True)
+            partial_of(other).unlink(missing_ok=True)
 
     # the file
 

@@ -9,9 +9,11 @@ temperature set then are kept: how hot the device would have become is not known
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edged.control.recording import RecordedFrame, RecordedTrace
+from edged.control.profile import Candidate
+from edged.control.recording import Header, RecordedFrame, RecordedTrace
 from edged.control.replay import Step
 from edged.control.selector import allowed
 from edged.control.trace import FullTrace, TracedFrame, TracedVariant
@@ -48,8 +50,7 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
             if frame.chosen is None:
                 controller.dropped(frame.camera)
                 continue
-            limit_ms = math.inf if frame.limit_ms is None else frame.limit_ms
-            decision = controller.decide(frame.camera, ladder, frame.slack_ms, limit_ms)
+            decision = controller.decide(frame.camera, ladder, frame.slack_ms, _limit_ms(frame))
             candidate = ladder[frame.chosen]
             decisions += 1
             if decision.candidate is not candidate or decision.reason.value != frame.reason:
@@ -66,21 +67,15 @@ def recorded_steps(
     trace: RecordedTrace, camera: str
 ) -> tuple[tuple[TracedVariant, ...], list[Step]]:
     """What came of the decisions that were made for one camera, and the variants they refer to."""
-    candidates = {c.name: c for segment in trace.segments for c in segment.header.ladder}
-    positions = {name: position for position, name in enumerate(candidates)}
-    steps, captured_ms = list[Step](), 0.0
-    for segment in trace.segments:
-        for frame in _of(camera, segment.frames):
-            captured_ms += frame.interval_ms if steps else 0.0
-            budget_ms = segment.header.cameras[camera].budget_ms
-            latency_ms = budget_ms - frame.slack_ms + frame.service_ms
-            chosen = None
-            if frame.chosen is not None:
-                chosen = positions[segment.header.ladder[frame.chosen].name]
-            steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time))
-    _require(len(steps), trace, camera)
-    variants = tuple(TracedVariant(c.name, c.top1, c.p50_ms) for c in candidates.values())
-    return variants, steps
+    candidates = _candidates(trace)
+    positions = {candidate.name: position for position, candidate in enumerate(candidates)}
+    steps = list[Step]()
+    for captured_ms, header, frame in _timed(trace, camera):
+        budget_ms = header.cameras[camera].budget_ms
+        latency_ms = budget_ms - frame.slack_ms + frame.service_ms
+        chosen = None if frame.chosen is None else positions[header.ladder[frame.chosen].name]
+        steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time))
+    return _traced(candidates), steps
 
 
 def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
@@ -89,33 +84,47 @@ def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
     Variants are those that the camera may use, named `variant xthreads`, with their last profile.
     A dropped frame, on which nothing ran, is as slow as the run before it.
     """
-    ladder = {c.name: c for segment in trace.segments for c in segment.header.ladder}
-    settings = trace.segments[-1].header.cameras.get(camera)
-    least = 0.0 if settings is None else settings.min_top1
-    candidates = allowed(sorted(ladder.values(), key=lambda c: -c.top1), least)
-    frames: list[TracedFrame] = []
-    captured_ms, slow_down = 0.0, 1.0
+    timed = _timed(trace, camera)
+    settings = trace.segments[-1].header.cameras[camera]
+    candidates = allowed(
+        sorted(_candidates(trace), key=lambda candidate: -candidate.top1), settings.min_top1
+    )
+    frames, slow_down = list[TracedFrame](), 1.0
+    for captured_ms, header, frame in timed:
+        if frame.chosen is not None:
+            slow_down = frame.service_ms / header.ladder[frame.chosen].p50_ms
+        times = tuple(candidate.p50_ms * slow_down for candidate in candidates)
+        frames.append(TracedFrame(captured_ms, frame.wait_ms, times, _limit_ms(frame)))
+    return FullTrace(_traced(candidates), tuple(frames))
+
+
+def _timed(trace: RecordedTrace, camera: str) -> list[tuple[float, Header, RecordedFrame]]:
+    """The camera's frames, with when they were captured, in ms since its first, and the header that
+    they stand behind. Raises InputError where there are none."""
+    timed: list[tuple[float, Header, RecordedFrame]] = []
+    captured_ms = 0.0
     for segment in trace.segments:
-        for frame in _of(camera, segment.frames):
-            captured_ms += frame.interval_ms if frames else 0.0
-            if frame.chosen is not None:
-                chosen = segment.header.ladder[frame.chosen]
-                slow_down = frame.service_ms / chosen.p50_ms
-            times = tuple(candidate.p50_ms * slow_down for candidate in candidates)
-            limit_ms = math.inf if frame.limit_ms is None else frame.limit_ms
-            frames.append(TracedFrame(captured_ms, frame.wait_ms, times, limit_ms))
-    _require(len(frames), trace, camera)
-    variants = [TracedVariant(c.name, c.top1, c.p50_ms) for c in candidates]
-    return FullTrace(tuple(variants), tuple(frames))
-
-
-def _of(camera: str, frames: tuple[RecordedFrame, ...]) -> list[RecordedFrame]:
-    return [frame for frame in frames if frame.camera == camera]
-
-
-def _require(frames: int, trace: RecordedTrace, camera: str) -> None:
-    if not frames:
+        for frame in segment.frames:
+            if frame.camera == camera:
+                captured_ms += frame.interval_ms if timed else 0.0
+                timed.append((captured_ms, segment.header, frame))
+    if not timed:
         known = sorted({f.camera for segment in trace.segments for f in segment.frames})
         raise InputError(
             "the trace has no frames of this camera", got=camera, fix="it has " + ", ".join(known)
         )
+    return timed
+
+
+def _candidates(trace: RecordedTrace) -> list[Candidate]:
+    """All that were ever on the ladder, each with its last profile."""
+    by_name = {c.name: c for segment in trace.segments for c in segment.header.ladder}
+    return list(by_name.values())
+
+
+def _traced(candidates: Sequence[Candidate]) -> tuple[TracedVariant, ...]:
+    return tuple(TracedVariant(each.name, each.top1, each.p50_ms) for each in candidates)
+
+
+def _limit_ms(frame: RecordedFrame) -> float:
+    return math.inf if frame.limit_ms is None else frame.limit_ms

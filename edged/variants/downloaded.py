@@ -6,13 +6,13 @@ came from nor what is in them.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edged.errors import EdgedError, InputError
+from edged.whole_file import write_whole
 
 RECORD = "downloads.txt"
 
@@ -57,15 +57,9 @@ def write_record(path: Path, record: Mapping[str, Download]) -> None:
     text = _HEADER
     for name, each in sorted(record.items()):
         text += " ".join(filter(None, (name, each.sha256, each.network))) + "\n"
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, text.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise unwritable(error, path) from None
 
 

@@ -23,6 +23,7 @@ from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files
 from edged.variants.network_file import MEND, Accuracy, Network, read_checked
 from edged.variants.published import SOURCE, published_top1
 from edged.variants.variant import Variant
+from edged.whole_file import partial_of, write_synced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -290,13 +291,10 @@ def _replace_family(directory: Path, files: Mapping[str, bytes], manifest: bytes
     """Every temporary file first, so that a full disk shows before anything has its name."""
     old_names = named_files(directory)
     new = {name: data for name, data in files.items() if not (directory / name).exists()}
-    partial = {name: directory / f".{name}.partial" for name in (*new, MANIFEST)}
+    partial = {name: partial_of(directory / name) for name in (*new, MANIFEST)}
     try:
         for name, path in partial.items():
-            with path.open("wb") as file:
-                file.write(new.get(name, manifest))
-                file.flush()
-                os.fsync(file.fileno())
+            write_synced(path, new.get(name, manifest))
         for name in new:
             partial[name].replace(directory / name)
     except BaseException:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.errors import InputError, MissingPackageError
-from edged.variants.network import OUTPUT_NAME
+from edged.errors import InputError
+from edged.variants.network import OUTPUT_NAME, import_onnx
 
 Calibration = Mapping[str, float]
 """The largest value that each convolution's activation, by the convolution's name, and the
@@ -71,7 +71,7 @@ class FloatNetwork:
 
 def read_float_network(model: bytes) -> FloatNetwork:
     """Raises InputError for anything else, MissingPackageError without the onnx package."""
-    onnx = _import_onnx()
+    onnx = import_onnx("quantising")
     try:
         read = onnx.load_model_from_string(model)
     except Exception as error:  # the decoder's exceptions share no base class but this
@@ -162,13 +162,3 @@ def probe(model: bytes) -> Probe:
     shape.dim[1].dim_value = len(names) + sum(channels.values())
     content = bytes(network.model.SerializeToString(deterministic=True))
     return Probe(content, names, channels)
-
-
-def _import_onnx() -> Any:
-    try:
-        import onnx
-    except ImportError:
-        raise MissingPackageError(
-            "quantising needs the onnx package", "pip install 'edged[models]'"
-        ) from None
-    return onnx

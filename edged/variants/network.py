@@ -160,7 +160,7 @@ class _Graph:
     """Collects nodes and initializers; each node is named after the value it makes."""
 
     def __init__(self, storage: Storage) -> None:
-        self.onnx = _onnx()
+        self.onnx = import_onnx("making a network")
         self._storage = storage
         self._nodes: list[Any] = []
         self._initializers: list[Any] = []
@@ -212,11 +212,12 @@ class _Graph:
         return name
 
 
-def _onnx() -> Any:
+def import_onnx(purpose: str) -> Any:
+    """Raises MissingPackageError, which says what needs the package."""
     try:
         import onnx
     except ImportError:
         raise MissingPackageError(
-            "making a network needs the onnx package", "pip install 'edged[models]'"
+            f"{purpose} needs the onnx package", "pip install 'edged[models]'"
         ) from None
     return onnx

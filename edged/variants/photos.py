@@ -11,7 +11,8 @@ import csv
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,6 +74,17 @@ class Photos:
             )
         self._path = path
         self.broken: list[InputError] = []
+
+    def part(self, positions: Collection[int]) -> Photos:
+        """Some of them; only these are decoded."""
+        part = copy(self)
+        part._classes = {
+            name: index
+            for position, (name, index) in enumerate(self._classes.items())
+            if position in positions
+        }
+        part.broken = []
+        return part
 
     def __len__(self) -> int:
         return len(self._classes)

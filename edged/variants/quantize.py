@@ -9,7 +9,7 @@ network consists of is qdq.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -42,28 +42,12 @@ _SMALLEST = 1e-3
 Progress = Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Some of a set's photos, decoded when their turn comes. What is broken is in
-    `photos.broken` afterwards."""
-
-    photos: Photos
-    positions: frozenset[int]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __iter__(self) -> Iterator[Photo]:
-        numbered = enumerate(self.photos)
-        return (photo for number, photo in numbered if number in self.positions)
-
-
-def split(photos: Photos, count: int) -> tuple[Part, Part]:
+def split(photos: Photos, count: int) -> tuple[Photos, Photos]:
     """`count` photos, spread evenly over the set, and the others."""
     total = len(photos)
     count = min(count, total)
     taken = frozenset(number * total // count for number in range(count))
-    return Part(photos, taken), Part(photos, frozenset(range(total)) - taken)
+    return photos.part(taken), photos.part(frozenset(range(total)) - taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import numpy as np
 from network import folded_weights
 from numpy.typing import NDArray
 from tqdm import tqdm
-from train import AVERAGE_DECAY, JITTER, Run, write_atomically
+from train import AVERAGE_DECAY, JITTER, Run
 
 from edged.backends.ort import OrtBackend
 from edged.errors import InputError
@@ -29,6 +29,7 @@ from edged.variants.golden import with_golden
 from edged.variants.manifest import MANIFEST
 from edged.variants.network import build_network
 from edged.variants.photos import Photos as PhotoFiles
+from edged.whole_file import write_whole
 
 SCALE, OFFSET = 1 / 127.5, -1.0
 """The network sees pixel * SCALE + OFFSET, as `train.normalised` made it see them."""
@@ -120,8 +121,8 @@ def export(
         )
     family = record_accuracy(family, evaluations, source)
     card = model_card(family, runs, evaluations, source, about)
-    write_atomically(family.directory / "README.md", card.encode())
-    write_atomically(family.directory / "training.csv", _curves(runs).encode())
+    write_whole(family.directory / "README.md", card.encode())
+    write_whole(family.directory / "training.csv", _curves(runs).encode())
     return family
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from edged.errors import EdgedError, InputError
 from edged.variants.mobilenet import Architecture
+from edged.whole_file import write_whole
 
 AVERAGE_DECAY = 0.995
 """Per step, of the averaged weights that are evaluated and exported (Polyak averaging)."""
@@ -271,19 +271,9 @@ def save(run: Run, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     torch.save(state, content)
-    write_atomically(path, content.getvalue())
+    write_whole(path, content.getvalue())
     log = "".join(json.dumps(entry) + "\n" for entry in run.history)
-    write_atomically(path.with_suffix(".jsonl"), log.encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Whatever happens, the old file or the new one is there, whole."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path.with_suffix(".jsonl"), log.encode())
 
 
 def load(path: Path) -> Run:

@@ -1,0 +1,35 @@
+"""Files reach the disk whole: a power cut or a full disk leaves the old content or the new one.
+
+Raises OSError as the system does; what to say of it is the caller's business.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Put `content` in place of what is there, if anything is."""
+    partial = partial_of(path)
+    try:
+        write_synced(partial, content)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):  # a disk that takes no writing does not take this either
+            partial.unlink()
+        raise
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Into the file itself, and on to the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def partial_of(path: Path) -> Path:
+    """Where a file lies while it is being written."""
+    return path.with_name(f".{path.name}.partial")
