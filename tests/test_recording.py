@@ -141,7 +141,7 @@ def test_a_changed_choice_is_found(tmp_path: Path) -> None:
 
 
 def test_dropped_frames_are_counted_and_followed_by_a_header(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "t", queue_frames=1)
+    recorder = Recorder(tmp_path / "t", queue_frames=3)
     daemon = Daemon(recorder)
     for _ in range(3000):
         daemon.frame("door")
