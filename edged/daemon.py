@@ -19,6 +19,7 @@ from edged.capture.mailbox import Mailbox
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock, monotonic_ns
 from edged.config import CameraConfig, Config
+from edged.control.decode_times import DecodeTimes
 from edged.control.profile import Profile, dominated
 from edged.control.profile_store import ProfileStore, state_directory
 from edged.control.profiler import Profiler
@@ -166,6 +167,7 @@ class Daemon:
                     settings.on_time,
                     settings.min_fps or 0.0,
                     settings.min_top1,
+                    decode_times=DecodeTimes({variant.resolution for variant in allowed}),
                 )
                 for camera, settings in zip(self._cameras, config.cameras, strict=True)
             ],
@@ -180,6 +182,7 @@ class Daemon:
             output=Output(family.labels, config.results.top_k, config.results.min_score),
             sinks=self._sinks,
             observer=metrics,
+            cores=len(os.sched_getaffinity(0)),
             frames_wanted=self._frames,
             clock=self._clock,
             finished=self._all_ended,

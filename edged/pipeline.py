@@ -1,18 +1,17 @@
 """The way of a frame: newest frame → slack → variant → scores → result → sinks.
 
-One thread runs it for all cameras; the next frame to run is the one whose deadline is earliest.
-What is kept for each of them is in lane.py.
+The next frame to run is the one whose deadline is earliest. Frames of several cameras run side by
+side, on a core each, when there are cores; a frame that waits alone may spread over all of them.
+What is kept for each camera is in lane.py, the threads are in crew.py.
 Knows nothing of drivers (edged/capture) nor of how results leave the machine (edged/sinks).
 """
 
 from __future__ import annotations
 
 import math
-import os
-import selectors
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,9 +19,10 @@ import numpy as np
 from edged.clock import Clock, monotonic_ns, unix_ns_of
 from edged.control.controller import CameraSettings, Controller
 from edged.control.recording import Header, RecordedFrame
-from edged.control.selector import Decision
+from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
+from edged.crew import Crew
 from edged.frame import Frame, Result, Score, Stages
 from edged.lane import Lane
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from edged.sinks import Sink
     from edged.variants.variant import Variant
 
-IDLE_SECONDS = 0.5
-"""Without frames the loop still turns this often, so that its progress can be seen."""
 NO_FRAME_SOON_MS = 1000.0
 """The gap to count on when no camera is delivering."""
 
@@ -71,17 +69,24 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A decision, the limit_ms that it was told, and what came of it."""
+    """A frame under way, and what the decision on it rested on. event: lines of a trace before."""
 
+    lane: Lane
+    frame: Frame
+    taken_ns: int
+    slack_ms: float
+    limits: Limits
+    ladder: Sequence[Candidate]
     decision: Decision
-    limit_ms: float
-    result: Result
-    service_ms: float
+    event: int
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """Call `run` in a thread; `stop` from any other ends it after the frame under way."""
+    """Call `run` in a thread; `stop` from any other ends it after the frames under way.
+
+    cores: that inference may use; so many frames, of as many cameras, run side by side.
+    """
 
     lanes: Sequence[Lane]
     loaded: LoadedFamily
@@ -89,6 +94,7 @@ class Pipeline:
     output: Output
     sinks: Sequence[Sink]
     observer: ResultObserver
+    cores: int = 1
     frames_wanted: int | None = None
     clock: Clock = monotonic_ns
     finished: Callable[[], bool] = lambda: False
@@ -99,12 +105,16 @@ class Pipeline:
     """Device, backend and family, for the header of a trace."""
 
     controller: Controller = field(init=False)
-    progress_ns: int = 0
     profiled: bool = False
     """The profile is complete, and sessions that it made needless are gone."""
     allowance: Allowance = field(default_factory=Allowance)
     """How much of the time may be spent computing; the main thread sets it."""
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _events: int = 0
+    _runs: dict[str, Run] = field(default_factory=dict)
+    """Under way, by camera."""
+    _state: threading.Lock = field(default_factory=threading.Lock)
+    """For what decisions depend on and results change."""
+    _crew: Crew[Run] = field(init=False)
 
     def __post_init__(self) -> None:
         self.controller = Controller(
@@ -114,66 +124,115 @@ class Pipeline:
             },
             Slowdown(self.loaded.threads),
         )
+        mailboxes = [lane.mailbox for lane in self.lanes]
+        self._crew = Crew(self, mailboxes, min(self.cores, len(self.lanes)), self.clock)
 
     @property
     def results(self) -> int:
         return sum(lane.results for lane in self.lanes)
 
+    @property
+    def progress_ns(self) -> int:
+        """When the thread that has been busy for longest began."""
+        return min([self._crew.looked_ns, *(run.taken_ns for run in tuple(self._runs.values()))])
+
     def stop(self) -> None:
-        self._stopping.set()
-        for lane in self.lanes:
-            os.eventfd_write(lane.mailbox.wake_fd, 1)
+        self._crew.stop()
 
     def run(self) -> None:
         """Until stopped, or the wanted number of results is out, or every source has ended."""
-        self._measure_cheapest()
-        with selectors.DefaultSelector() as selector:
-            for lane in self.lanes:
-                selector.register(lane.mailbox.wake_fd, selectors.EVENT_READ, lane)
-            while not self._stopping.is_set():
-                self.progress_ns = self.clock()
-                finished = self.finished()  # asked first: the last frame comes before the end
-                for lane in self.lanes:
-                    lane.take()
-                urgent = self._most_urgent()
-                if urgent is not None:
-                    self._process(urgent)
-                    if self.frames_wanted is not None and self.results >= self.frames_wanted:
-                        return
-                elif finished:
-                    return
-                elif not self._use_gap():
-                    for key, _ in selector.select(IDLE_SECONDS):
-                        key.data.mailbox.clear_wake()
+        self._crew.run(lambda: self.profiler.measure_cheapest(self._measure))
 
-    def _most_urgent(self) -> Lane | None:
-        waiting = [lane for lane in self.lanes if lane.waiting is not None]
-        return min(waiting, key=lambda lane: lane.urgency_ns) if waiting else None
+    def over(self) -> bool:
+        return not self._runs and (self._enough() or self.finished())
 
-    def _process(self, lane: Lane) -> None:
+    def _enough(self) -> bool:
+        """With those under way, the wanted results will be out."""
+        wanted = self.frames_wanted
+        return wanted is not None and self.results + len(self._runs) >= wanted
+
+    def begin(self) -> Run | None:
+        """Decide on the most urgent frame, if there is one and a core to run it on."""
+        with self._state:
+            return None if self._enough() else self._begin()
+
+    def _begin(self) -> Run | None:
+        for lane in self.lanes:
+            if lane.camera not in self._runs:
+                lane.take()
+        ladder = self.profiler.ladder
+        while waiting := [lane for lane in self.lanes if lane.waiting is not None]:
+            waiting.sort(key=lambda lane: lane.urgency_ns)
+            free = self.cores - sum(run.decision.candidate.threads for run in self._runs.values())
+            if free < 1:
+                return None
+            if self.recorder is not None and self.recorder.header_due(ladder):
+                if self._runs:  # a header holds the state between runs
+                    return None
+                self.recorder.begin(Header.of(self.controller, ladder, self.about), ladder)
+            run = self._decide(waiting, free, ladder)
+            if run is not None:
+                self._runs[run.lane.camera] = run
+                return run
+        return None
+
+    def _decide(
+        self, waiting: Sequence[Lane], free: int, ladder: Sequence[Candidate]
+    ) -> Run | None:
+        """Take the frame of the first lane; None when it is not to be run."""
+        lane = waiting[0]
         frame, lane.waiting = lane.waiting, None
         assert frame is not None
         taken_ns = self.clock()
         slack_ms = lane.budget_ms - (taken_ns - frame.captured_ns) / 1e6
-        ladder = self.profiler.ladder
-        if self.recorder is not None and self.recorder.header_due(ladder):
-            self.recorder.begin(Header.of(self.controller, ladder, self.about), ladder)
         if slack_ms <= 0 and not lane.is_overdue(taken_ns):
             lane.stale += 1
-            self._record(lane, frame, slack_ms, None)
+            self._record(lane, frame, slack_ms)
             self.controller.dropped(lane.camera)
             self.observer.stale(lane.camera)
-            return
-        limit_ms = self._limit_ms(lane, taken_ns)
-        if limit_ms is None:
+            return None
+        run_ms = self._limit_ms(lane, taken_ns)
+        if run_ms is None:
             lane.shed += 1
             self.observer.shed(lane.camera)
-            return
-        decision = self.controller.decide(lane.camera, ladder, slack_ms, limit_ms)
+            return None
+        if frame.wanted:
+            decode_ms = (frame.ready_ns - frame.received_ns) / 1e6
+            lane.decode_times.observe(frame.wanted, decode_ms, self.controller.slowdown.ratio)
+        limits = Limits(
+            run_ms, _too_small_beyond(frame, ladder), self._threads(waiting, slack_ms, free, ladder)
+        )
+        if limits == NO_LIMITS:
+            limits = NO_LIMITS
+        decision = self.controller.decide(lane.camera, ladder, slack_ms, limits)
+        return Run(lane, frame, taken_ns, slack_ms, limits, ladder, decision, self._events)
+
+    def _threads(
+        self, waiting: Sequence[Lane], slack_ms: float, free: int, ladder: Sequence[Candidate]
+    ) -> int | None:
+        """How many the frame of the first lane may use; None for as many as any variant has."""
+        most = max(self.loaded.threads)
+        if most == 1:
+            return None
+        threads = free
+        if len(waiting) > 1 and waiting[1].waiting is not None:
+            first, second = waiting[:2]
+            age_ms = (self.clock() - waiting[1].waiting.captured_ns) / 1e6
+            threads = self.controller.threads_for(
+                first.camera,
+                slack_ms,
+                second.camera,
+                second.budget_ms - age_ms,
+                ladder,
+                free=free,
+                waiting=len(waiting) - 1,
+            )
+        return threads if threads < most else None
+
+    def carry_out(self, run: Run) -> None:
+        """Run the frame's variant; hand out the result, and learn from it."""
+        lane, frame, decision = run.lane, run.frame, run.decision
         candidate = decision.candidate
-        lane.decode_times.observe(frame.received_ns, frame.ready_ns)
-        lane.mailbox.want(candidate.variant.resolution)
-        lane.decode_times.want(candidate.variant.resolution, self.clock())
         scores, preprocessed_ns, inferred_ns = self.loaded.infer(
             candidate.variant, candidate.threads, frame.pixels
         )
@@ -190,39 +249,56 @@ class Pipeline:
             stages=Stages(
                 capture=(frame.received_ns - frame.captured_ns) / 1e6,
                 decode=(frame.ready_ns - frame.received_ns) / 1e6,
-                queue=(taken_ns - frame.ready_ns) / 1e6,
-                preprocess=(preprocessed_ns - taken_ns) / 1e6,
+                queue=(run.taken_ns - frame.ready_ns) / 1e6,
+                preprocess=(preprocessed_ns - run.taken_ns) / 1e6,
                 inference=(inferred_ns - preprocessed_ns) / 1e6,
                 publish=(published_ns - inferred_ns) / 1e6,
             ),
             top=top,
         )
-        for sink in self.sinks:
-            sink.publish(result)
-        self.observer.observe(result)
-        service_ms = (published_ns - taken_ns) / 1e6
-        self._record(lane, frame, slack_ms, Run(decision, limit_ms, result, service_ms))
-        before = self.controller.cameras[lane.camera].previous
-        self.controller.observe(lane.camera, ladder, candidate, service_ms, result.on_time)
-        self._note(lane, before, decision, result)
-        self.profiler.observe(  # last, because it may bring another ladder
-            (candidate.variant, candidate.threads),
-            (result.stages.preprocess, result.stages.inference),
-        )
+        with self._state:
+            for sink in self.sinks:
+                sink.publish(result)
+            self.observer.observe(result)
+            service_ms = (published_ns - run.taken_ns) / 1e6
+            self._record(lane, frame, run.slack_ms, run, result, service_ms)
+            before = self.controller.cameras[lane.camera].previous
+            self.controller.observe(lane.camera, run.ladder, candidate, service_ms, result.on_time)
+            self._want(run)
+            self._note(lane, before, decision, result)
+            self.profiler.observe(  # last, because it may bring another ladder
+                (candidate.variant, candidate.threads),
+                (result.stages.preprocess, result.stages.inference),
+            )
+            del self._runs[lane.camera]
+
+    def _want(self, run: Run) -> None:
+        """Have the next picture decoded for what would run on it: a frame ahead of the choice."""
+        side = run.decision.candidate.variant.resolution
+        ratio = self.controller.slowdown.ratio
+        dearer_ms = run.lane.decode_times.dearer_ms(run.frame.wanted, ratio)
+        if run.limits.resolution is not None or any(dearer_ms.values()):
+            limits = replace(run.limits, resolution=None)
+            lead = self.controller.decide(
+                run.lane.camera, run.ladder, run.slack_ms, limits, dearer_ms
+            )
+            side = lead.candidate.variant.resolution
+        run.lane.mailbox.want(side)
 
     def _limit_ms(self, lane: Lane, now_ns: int) -> float | None:
         """How long the run may be expected to take; None to leave the frame out.
 
-        The cameras that deliver take turns. So that each comes round as often as the most
+        The cameras that deliver share the cores. So that each comes round as often as the most
         demanding `min_fps` says, all their runs together must fit into its interval; and what the
         temperature allows is parted equally among them.
         """
         delivering = [other for other in self.lanes if other is lane or other.delivers(now_ns)]
+        beside, cameras = min(self.cores, len(delivering)), len(delivering)
         most_fps = max(other.min_fps for other in delivering)
-        limit_ms = 1000 / most_fps / len(delivering) if most_fps else math.inf
+        limit_ms = 1000 / most_fps * beside / cameras if most_fps else math.inf
         share = self.allowance.share
         if share < 1 and lane.period_ms:
-            cool_ms = share * lane.period_ms / len(delivering)
+            cool_ms = share * lane.period_ms * beside / cameras
             cheapest_ms = self.controller.cheapest_ms(lane.camera, self.profiler.ladder)
             if not lane.pace.admits(cool_ms, cheapest_ms):
                 return None
@@ -244,36 +320,36 @@ class Pipeline:
         lane: Lane,
         frame: Frame,
         slack_ms: float,
-        run: Run | None,
+        run: Run | None = None,
+        result: Result | None = None,
+        service_ms: float = 0.0,
     ) -> None:
-        """Into the trace, if one is kept. run: None for a frame that was dropped as too old."""
+        """Into the trace, if one is kept. No run for a frame that was dropped as too old."""
         if self.recorder is None:
             return
         before_ns, lane.recorded_ns = lane.recorded_ns or frame.captured_ns, frame.captured_ns
-        ladder = self.profiler.ladder
-        chosen = None if run is None else ladder.index(run.decision.candidate)
         self.recorder.record(
             RecordedFrame(
                 camera=lane.camera,
-                interval_ms=(frame.captured_ns - before_ns) / 1e6,
+                interval_ms=max(0, frame.captured_ns - before_ns) / 1e6,
                 wait_ms=(frame.ready_ns - frame.captured_ns) / 1e6,
                 slack_ms=slack_ms,
-                limit_ms=run.limit_ms if run is not None and run.limit_ms < math.inf else None,
-                chosen=chosen,
-                reason="" if run is None else run.decision.reason.value,
-                service_ms=0.0 if run is None else run.service_ms,
-                on_time=run is not None and run.result.on_time,
-                stages={} if run is None else asdict(run.result.stages),
+                limits=NO_LIMITS if run is None else run.limits,
+                overtaken=0 if run is None else self._events - run.event,
+                chosen=None if run is None else run.ladder.index(run.decision.candidate),
+                reason="" if result is None else result.reason,
+                service_ms=service_ms,
+                on_time=result is not None and result.on_time,
+                stages={} if result is None else asdict(result.stages),
                 sensors=self.allowance.sensors,
             )
         )
+        self._events += 1
 
-    def _measure_cheapest(self) -> None:
-        self.progress_ns = self.clock()
-        self.profiler.measure_cheapest(self._measure)
-
-    def _use_gap(self) -> bool:
+    def use_gap(self) -> bool:
         """Spend the time until the next frame on the profile, if there is enough of it."""
+        if self._runs:
+            return False
         if self.profiler.complete and not self.profiled:
             on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
             self.loaded.keep([*on_ladder, *self.profiler.waiting])
@@ -302,3 +378,11 @@ class Pipeline:
             if lane.mailbox.latest is not None:
                 return lane.mailbox.latest.pixels
         return np.zeros((480, 480, 3), np.uint8)
+
+
+def _too_small_beyond(frame: Frame, ladder: Sequence[Candidate]) -> int | None:
+    """The largest resolution that the picture can serve, where the ladder has larger ones."""
+    serves = frame.serves
+    if serves is None or all(candidate.variant.resolution <= serves for candidate in ladder):
+        return None
+    return serves

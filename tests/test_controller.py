@@ -9,6 +9,7 @@ import pytest
 from edged.control.controller import CameraSettings, Controller
 from edged.control.profile import Candidate
 from edged.control.share import UNAVOIDABLE_PRICE
+from edged.control.slowdown import Slowdown
 from edged.variants.variant import Variant
 
 LADDER = tuple(
@@ -64,6 +65,36 @@ def test_the_cheapest_that_a_camera_may_use() -> None:
     ratio = controller.slowdown.ratio
     assert controller.cheapest_ms("any", LADDER) == 1.6 * ratio
     assert controller.cheapest_ms("good", LADDER) == 4.4 * ratio
+
+
+WIDE = tuple(
+    Candidate(Variant(alpha, 224), threads, top1, p50_ms, 1.1 * p50_ms)
+    for alpha, threads, top1, p50_ms in (
+        (1.0, 1, 0.7, 14.0),
+        (1.0, 2, 0.7, 8.0),
+        (0.5, 1, 0.6, 4.0),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("slack_ms", "next_slack_ms", "threads"),
+    [
+        (30, 30, 1),  # both make it side by side
+        (11, 30, 2),  # in a hurry, and the other can wait for it
+        (11, 12, 1),  # the other cannot: a cheaper one each is more than one good one
+        (11, 3, 2),  # the other is lost anyway
+    ],
+)
+def test_to_spread_over_the_cores_or_run_side_by_side(
+    slack_ms: float, next_slack_ms: float, threads: int
+) -> None:
+    cameras = {name: CameraSettings(40.0, 0.95) for name in ("first", "second")}
+    controller = Controller(cameras, Slowdown((1, 2)))
+    found = controller.threads_for(
+        "first", slack_ms, "second", next_slack_ms, WIDE, free=2, waiting=1
+    )
+    assert found == threads
 
 
 @pytest.mark.parametrize("target", [0.9, 0.95, 0.99])

@@ -4,14 +4,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.clock import monotonic_ns
-from edged.control.profile import MEASURED_RUNS
+from edged.control.profile import MEASURED_RUNS, Candidate
 from edged.control.profiler import Profiler
+from edged.control.recorder import Recorder as TraceRecorder
+from edged.control.recording import RecordedTrace, read_trace
+from edged.control.reproduce import reproduce
 from edged.control.thermal import Allowance
 from edged.frame import Result
 from edged.lane import Lane
@@ -78,21 +82,37 @@ class Feed:
         self.writer = MailboxWriter.attach(self.mailbox.memfd, self.mailbox.wake_fd)
         self.lane = Lane(name, self.mailbox, budget_ms, on_time=0.95)
 
-    def send(self, value: int = 255, age_ms: float = 0.0) -> None:
+    def send(self, value: int = 255, age_ms: float = 0.0, wanted: int = 0) -> None:
         now_ns = monotonic_ns()
         pixels = np.full((32, 32, 3), value, np.uint8)
-        self.writer.publish(pixels, now_ns - int(age_ms * 1e6), now_ns)
+        self.writer.publish(pixels, now_ns - int(age_ms * 1e6), now_ns, wanted)
 
 
-def make(feeds: list[Feed], recorder: Recorder, **more: object) -> Pipeline:
+class Measured:
+    """Stands in for the profiler when it has done its work."""
+
+    complete, waiting = True, ()
+
+    def __init__(self, cheap_ms: float = 1.0, dear_ms: float = 1.0) -> None:
+        self.ladder = (
+            Candidate(LARGE, 1, 0.7, dear_ms, dear_ms),
+            Candidate(SMALL, 1, 0.4, cheap_ms, cheap_ms),
+        )
+
+    def measure_cheapest(self, measure: object) -> None: ...
+
+    def observe(self, key: object, times_ms: object) -> None: ...
+
+
+def make(feeds: list[Feed], seen: Recorder, **more: object) -> Pipeline:
     profiler = Profiler({SMALL: 0.4, LARGE: 0.7}, {SMALL: 10, LARGE: 100}, [1])
     return Pipeline(
         lanes=[feed.lane for feed in feeds],
         loaded=more.pop("device", Device()),  # type: ignore[arg-type]
         profiler=more.pop("profiler", profiler),  # type: ignore[arg-type]
         output=Output(LABELS, top_k=1, min_score=0.5),
-        sinks=[recorder],  # type: ignore[list-item]
-        observer=recorder,
+        sinks=[seen],  # type: ignore[list-item]
+        observer=seen,
         **more,  # type: ignore[arg-type]
     )
 
@@ -225,6 +245,95 @@ def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
             time.sleep(0.01)
     by_camera = [result.camera for result in recorder.results]
     assert min(by_camera.count("tight"), by_camera.count("loose")) >= len(by_camera) / 5
+
+
+class Gate(Device):
+    """A device on which every run waits until so many are under way at once."""
+
+    def __init__(self, runs: int) -> None:
+        super().__init__(1, 1)
+        self.barrier = threading.Barrier(runs, timeout=30)
+
+    def infer(
+        self, variant: Variant, threads: int, pixels: np.ndarray
+    ) -> tuple[np.ndarray, int, int]:
+        self.barrier.wait()
+        return super().infer(variant, threads, pixels)
+
+
+def test_frames_of_several_cameras_run_side_by_side() -> None:
+    feeds, recorder = [Feed(name, 5000) for name in ("a", "b", "c")], Recorder()
+    pipeline = make(feeds, recorder, device=Gate(2), profiler=Measured(), cores=2)
+    with running(pipeline):
+        for pair in range(1, 4):
+            feeds[0].send()
+            feeds[1].send()
+            wait_for(lambda count=2 * pair: len(recorder.results) == count)
+    assert {result.camera for result in recorder.results} == {"a", "b"}
+    assert pipeline.progress_ns > 0
+
+
+def test_one_camera_never_runs_beside_itself() -> None:
+    feed, other, recorder = Feed("a", 5000), Feed("b", 5000), Recorder()
+    pipeline = make([feed, other], recorder, device=Device(20, 20), profiler=Measured(), cores=2)
+    with running(pipeline):
+        for value in range(20):
+            feed.send(value)
+            time.sleep(0.004)
+        wait_for(lambda: feed.mailbox.overwritten + len(recorder.results) == 20)
+    sequences = [result.sequence for result in recorder.results]
+    assert sequences == sorted(set(sequences))
+
+
+def test_a_failure_beside_ends_the_run_and_is_raised() -> None:
+    class Broken(Device):
+        def infer(
+            self, variant: Variant, threads: int, pixels: np.ndarray
+        ) -> tuple[np.ndarray, int, int]:
+            raise RuntimeError("the runtime is lost")
+
+    feeds = [Feed("a", 5000), Feed("b", 5000)]
+    pipeline = make(feeds, Recorder(), device=Broken(), profiler=Measured(), cores=2)
+    for feed in feeds:
+        feed.send()
+    with pytest.raises(RuntimeError, match="the runtime is lost"):
+        pipeline.run()
+
+
+def test_decisions_made_while_others_ran_are_reproduced(tmp_path: Path) -> None:
+    feeds, recorder = [Feed(name, 60) for name in ("a", "b", "c")], Recorder()
+    trace = TraceRecorder(tmp_path / "trace")
+    profiler = Measured(cheap_ms=2.0, dear_ms=9.0)
+    device = Device(2, 9)
+    pipeline = make(
+        feeds, recorder, device=device, profiler=profiler, cores=2, recorder=trace, about={"x": "y"}
+    )
+    with running(pipeline):
+        for number in range(150):
+            for feed in feeds:
+                feed.send(age_ms=(7 * number) % 70)  # at times too old for the dear one, or at all
+            time.sleep(0.004)
+        wait_for(lambda: len(recorder.results) > 30)
+    trace.close(30)
+    found = read_trace(tmp_path / "trace")
+    assert isinstance(found, RecordedTrace)
+    frames = [frame for segment in found.segments for frame in segment.frames]
+    assert any(frame.overtaken for frame in frames)
+    again = reproduce(found)
+    assert again.decisions == len(recorder.results)
+    assert again.different == 0, again.differences
+
+
+def test_what_runs_next_decides_what_the_next_picture_is_decoded_for() -> None:
+    feed, recorder = Feed("door", 5000), Recorder()
+    feed.mailbox.want(128)
+    with running(make([feed], recorder, profiler=Measured())):
+        feed.send(wanted=128)  # decoded too small for the better variant
+        wait_for(lambda: feed.writer.wanted == 224)
+        feed.send(wanted=224)
+        wait_for(lambda: len(recorder.results) == 2)
+    assert [result.variant for result in recorder.results] == [SMALL, LARGE]
+    assert [result.reason for result in recorder.results] == ["picture", "most_accurate"]
 
 
 def test_it_ends_after_the_wanted_results() -> None:

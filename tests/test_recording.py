@@ -18,6 +18,7 @@ from edged.control.recorder import Recorder
 from edged.control.recording import Header, RecordedFrame, RecordedTrace, read_trace
 from edged.control.replay import outcome, replay
 from edged.control.reproduce import as_full, recorded_steps, reproduce
+from edged.control.selector import NO_LIMITS, Limits
 from edged.errors import EdgedError, InputError
 from edged.variants.variant import Variant
 
@@ -55,15 +56,14 @@ class Daemon:
         wait_ms = self.random.expovariate(1 / 4)
         slack_ms = CAMERAS[camera].budget_ms - wait_ms
         frame = RecordedFrame(
-            camera, interval_ms, wait_ms, slack_ms, None, None, "", 0.0, False, {}, {}
+            camera, interval_ms, wait_ms, slack_ms, NO_LIMITS, 0, None, "", 0.0, False, {}, {}
         )
         if slack_ms <= 0:
             self.controller.dropped(camera)
             self.recorder.record(frame)
             return
-        limit_ms = self.random.choice((None, 12.5))
-        bound = (limit_ms,) if limit_ms is not None else ()
-        decision = self.controller.decide(camera, ladder, slack_ms, *bound)
+        limits = self.random.choice((NO_LIMITS, Limits(12.5)))
+        decision = self.controller.decide(camera, ladder, slack_ms, limits)
         slow_down = self.random.choice((1.0, 1.1, 1.7, 3.0)) * self.random.uniform(0.9, 1.2)
         service_ms = decision.candidate.p50_ms * slow_down
         on_time = service_ms <= slack_ms
@@ -71,7 +71,7 @@ class Daemon:
         self.recorder.record(
             replace(
                 frame,
-                limit_ms=limit_ms,
+                limits=limits,
                 chosen=ladder.index(decision.candidate),
                 reason=decision.reason.value,
                 service_ms=service_ms,
@@ -188,7 +188,7 @@ def test_outcome_and_what_if(tmp_path: Path) -> None:
     assert steps[1].captured_ms == pytest.approx(frames[1].interval_ms)
     full = as_full(trace, "door")
     assert {variant.name for variant in full.variants} == {c.name for c in LADDER}
-    limits = [math.inf if frame.limit_ms is None else frame.limit_ms for frame in frames]
+    limits = [frame.limits.run_ms for frame in frames]
     assert [frame.limit_ms for frame in full.frames] == limits
     assert set(limits) == {12.5, math.inf}
     strict = as_full(trace, "yard")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from edged.control.profile import Candidate
-from edged.control.selector import HOLD, ROOM, Decision, Reason, allowed, choose
+from edged.control.selector import HOLD, ROOM, Decision, Limits, Reason, allowed, choose
 from edged.variants.variant import Variant
 
 
@@ -50,7 +51,7 @@ def decide(
         target=0.95,
         price=price,
         previous=previous,
-        limit_ms=limit_ms,
+        limits=Limits(limit_ms),
     )
 
 
@@ -143,3 +144,50 @@ def test_min_top1_rather_late_than_worse() -> None:
     assert allowed(LADDER, 0.0) is LADDER
     assert list(allowed(LADDER, 0.65)) == [LARGE, MIDDLE]
     assert list(allowed(LADDER, 0.9)) == [LARGE]
+
+
+SIDES = tuple(
+    Candidate(Variant(0.5, side), threads, top1, p50_ms, p50_ms)
+    for side, threads, top1, p50_ms in (
+        (224, 1, 0.7, 14.0),
+        (224, 2, 0.7, 8.0),
+        (160, 1, 0.6, 8.0),
+        (160, 2, 0.6, 4.5),
+        (128, 1, 0.5, 4.0),
+    )
+)
+
+
+def decide_sides(limits: Limits, slack_ms: float = 30.0, **options: Any) -> Decision:
+    return choose(
+        SIDES, Outlook(), slack_ms=slack_ms, budget_ms=33.0, target=0.95, limits=limits, **options
+    )
+
+
+def test_a_picture_that_was_decoded_too_small_bars_the_larger_variants() -> None:
+    assert decide_sides(Limits()).candidate is SIDES[0]
+    small = decide_sides(Limits(resolution=160))
+    assert (small.candidate, small.reason) == (SIDES[2], Reason.PICTURE)
+    assert decide_sides(Limits(resolution=100)).candidate.variant.resolution == 128
+
+
+def test_threads_that_others_need_are_not_used() -> None:
+    hurried = decide_sides(Limits(), slack_ms=10.0)
+    assert (hurried.candidate, hurried.reason) == (SIDES[1], Reason.MOST_ACCURATE)
+    single = decide_sides(Limits(threads=1), slack_ms=10.0)
+    assert (single.candidate, single.reason) == (SIDES[2], Reason.FRAME_AGE)
+
+
+def test_the_reason_looks_past_the_same_variant_at_another_thread_count() -> None:
+    decision = decide_sides(Limits(), slack_ms=5.0)
+    assert decision.candidate is SIDES[3]
+    assert decision.reason is Reason.FRAME_AGE  # of 224 x2, not of 160 x1
+    slow = choose(SIDES, Outlook(1.0), slack_ms=5.0, budget_ms=7.0, target=0.95)
+    assert (slow.candidate, slow.reason) == (SIDES[3], Reason.BUDGET)
+
+
+def test_dearer_decoding_takes_its_time_off_the_slack() -> None:
+    assert decide_sides(Limits(), 15.0, dearer_ms={224: 0.5}).candidate is SIDES[0]
+    assert decide_sides(Limits(), 15.0, dearer_ms={224: 2.0}).candidate is SIDES[1]
+    assert decide_sides(Limits(), 15.0, dearer_ms={224: 8.0}).candidate is SIDES[2]
+    assert decide_sides(Limits(), 3.0, dearer_ms={128: -2.0}).candidate is SIDES[4]

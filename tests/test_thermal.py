@@ -245,7 +245,7 @@ def test_work_is_shed_before_the_limit_and_comes_back(tmp_path: Path) -> None:
     found_again = reproduce(trace)
     assert (found_again.decisions, found_again.different) == (lane.results, 0)
     frames = [frame for segment in trace.segments for frame in segment.frames]
-    limited = [frame for frame in frames if frame.limit_ms is not None]
+    limited = [frame for frame in frames if frame.limits.run_ms < math.inf]
     assert 0 < len(limited) < len(frames)
     assert limited[0].sensors["temperature_c"] >= LIMIT_C - MARGIN_C - BAND_C
     assert {frame.reason for frame in limited} >= {"limit"}

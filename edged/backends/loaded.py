@@ -5,6 +5,7 @@ Knows nothing of cameras, budgets or which variant is wanted.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence, Set
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,7 @@ class LoadedFamily:
                 runner = backend.load(network, model, count)
                 check_golden(runner, family, network, picture)
                 self._runners |= {(variant, count): runner for variant in variants}
-        self._preprocessors = {
-            resolution: Preprocessor(family.input, resolution)
-            for resolution in sorted({variant.resolution for variant in family.variants()})
-        }
+        self._preprocessors = _Preprocessors(family)
 
     @property
     def choices(self) -> Set[tuple[Variant, int]]:
@@ -79,8 +77,19 @@ class LoadedFamily:
         self, variant: Variant, threads: int, pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], int, int]:
         """Scores (classes,) of an RGB picture (height, width, 3), and two moments in ns:
-        when the picture was ready for the network, and when the scores were there."""
-        image = self._preprocessors[variant.resolution](pixels)
+        when the picture was ready for the network, and when the scores were there. Several
+        threads may call it at once."""
+        image = self._preprocessors.by_resolution[variant.resolution](pixels)
         preprocessed_ns = self._clock()
         scores = self._runners[variant, threads].run(image)
         return scores, preprocessed_ns, self._clock()
+
+
+class _Preprocessors(threading.local):
+    """A thread's own: each writes into an array that it keeps."""
+
+    def __init__(self, family: Family) -> None:
+        self.by_resolution = {
+            resolution: Preprocessor(family.input, resolution)
+            for resolution in {variant.resolution for variant in family.variants()}
+        }

@@ -14,7 +14,7 @@ Header, 64-bit words in native order:
     5 held: the slot that the reader uses, or NO_SLOT   6 seen: the value of `newest` last taken
     7 wanted: short side in pixels
     8 captured   9 overwritten   10 skipped   11 broken
-    16 + 8 * slot: width, height, captured_ns, received_ns, ready_ns
+    16 + 8 * slot: width, height, captured_ns, received_ns, ready_ns, wanted
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Mailbox:
         self._held = NO_SLOT
         self._seen = 0
         self._nonsense = 0
+        self._wants = {0}
         self.prepare()
 
     @classmethod
@@ -120,6 +121,7 @@ class Mailbox:
 
     def want(self, short_side: int) -> None:
         """The short side in pixels that the next picture should cover."""
+        self._wants.add(short_side)
         self._words[_WANTED] = short_side
 
     def clear_wake(self) -> None:
@@ -175,13 +177,14 @@ class Mailbox:
         if slot >= SLOTS or slot == self._held:
             return None
         begin = _FIRST_RECORD + slot * _RECORD_WORDS
-        width, height, captured_ns, received_ns, ready_ns = self._words[begin : begin + 5]
+        width, height, captured_ns, received_ns, ready_ns, wanted = self._words[begin : begin + 6]
         in_order = captured_ns <= received_ns <= ready_ns <= self._clock()
-        if not in_order or not 0 < width * height * 3 <= self._slot_bytes:
+        fits = 0 < width * height * 3 <= self._slot_bytes
+        if not in_order or not fits or wanted not in self._wants:
             return None
         pixels = _slot_pixels(self._memory, self._slot_bytes, slot, height, width)
         pixels.flags.writeable = False
-        return Frame(pixels, newest >> 8, captured_ns, received_ns, ready_ns)
+        return Frame(pixels, newest >> 8, captured_ns, received_ns, ready_ns, wanted)
 
 
 class MailboxWriter:
@@ -218,10 +221,13 @@ class MailboxWriter:
         pixels: NDArray[np.uint8],
         captured_ns: int,
         received_ns: int,
+        wanted: int = 0,
         *,
         clock: Clock = monotonic_ns,
     ) -> None:
         """Copy a picture, uint8 (height, width, 3) of any strides, in and make it the newest.
+
+        wanted: the value of `wanted` that it was made for.
 
         A picture counts as overwritten if it is replaced before it was taken.
         """
@@ -232,8 +238,9 @@ class MailboxWriter:
         if pixels.size > self.slot_bytes:
             raise ValueError(f"a picture of {width}x{height} does not fit in the mailbox")
         np.copyto(_slot_pixels(self._memory, self.slot_bytes, slot, height, width), pixels)
+        record = (width, height, captured_ns, received_ns, clock(), wanted)
         begin = _FIRST_RECORD + slot * _RECORD_WORDS
-        for offset, value in enumerate((width, height, captured_ns, received_ns, clock())):
+        for offset, value in enumerate(record):
             words[begin + offset] = value
 
         fcntl.lockf(self._memfd, fcntl.LOCK_EX)

@@ -53,7 +53,7 @@ def capture(
                 report(Note(f"time stamps were {ahead_ns / 1e6:.1f} ms in the future: corrected"))
                 ahead_reported = True
             pixels = shaped(picture.pixels, request, wanted, writer.slot_bytes)
-            writer.publish(pixels, captured_ns, received_ns, clock=clock)
+            writer.publish(pixels, captured_ns, received_ns, wanted, clock=clock)
     except SourceError as error:
         report(Failed(error.reason, str(error)))
     finally:

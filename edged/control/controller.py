@@ -7,12 +7,11 @@ decisions. Knows no clock, no frames and no backend.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edged.control.profile import Candidate
-from edged.control.selector import Decision, allowed, choose
+from edged.control.selector import NO_LIMITS, NOTHING_DEARER, Decision, Limits, allowed, choose
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
 
@@ -57,7 +56,8 @@ class Controller:
         camera: str,
         ladder: Sequence[Candidate],
         slack_ms: float,
-        limit_ms: float = math.inf,
+        limits: Limits = NO_LIMITS,
+        dearer_ms: Mapping[int, float] = NOTHING_DEARER,
     ) -> Decision:
         """What to run on a frame that has slack_ms of its budget left (choose in selector.py)."""
         control = self.cameras[camera]
@@ -70,8 +70,44 @@ class Controller:
             target=settings.on_time,
             price=control.share.price,
             previous=control.previous,
-            limit_ms=limit_ms,
+            limits=limits,
+            dearer_ms=dearer_ms,
         )
+
+    def threads_for(
+        self,
+        camera: str,
+        slack_ms: float,
+        next_camera: str,
+        next_slack_ms: float,
+        ladder: Sequence[Candidate],
+        *,
+        free: int,
+        waiting: int,
+    ) -> int:
+        """How many of the `free` cores a frame may spread over, while `waiting` others wait.
+
+        Either all, and the next frame runs after it; or its part of them, and the next runs beside
+        it: whichever promises more of both answers.
+        """
+        part = max(1, free // (1 + waiting))
+        wide, wide_value = self._promise(camera, ladder, slack_ms, free)
+        if wide.candidate.threads <= part:
+            return part
+        narrow, narrow_value = self._promise(camera, ladder, slack_ms, part)
+        left = max(1, free - narrow.candidate.threads)
+        _, beside_value = self._promise(next_camera, ladder, next_slack_ms, left)
+        late_slack_ms = next_slack_ms - wide.predicted_ms
+        _, after_value = self._promise(next_camera, ladder, late_slack_ms, free)
+        return free if wide_value + after_value > narrow_value + beside_value else part
+
+    def _promise(
+        self, camera: str, ladder: Sequence[Candidate], slack_ms: float, threads: int
+    ) -> tuple[Decision, float]:
+        """What would run, and what the selector weighs: accuracy and price times the chance."""
+        decision = self.decide(camera, ladder, slack_ms, Limits(threads=threads))
+        worth = decision.candidate.top1 + self.cameras[camera].share.price
+        return decision, worth * decision.chance
 
     def cheapest_ms(self, camera: str, ladder: Sequence[Candidate]) -> float:
         """Expected time of the cheapest variant that the camera may use."""

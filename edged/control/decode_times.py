@@ -1,39 +1,52 @@
 """How long the pictures of one camera take to decode, by the resolution wanted of them.
 
-For the reader of the profile: decisions do not need it, a frame's age has it taken off the slack
-already. Resolutions that never ran are not there, because wanting one only to measure it would make
-a running camera's pictures dearer. Knows no files.
+The pictures that come next are decoded for the variant that is wanted next, so what a larger one
+costs in decoding must be known before it is wanted; and the profile shows it. Resolutions that
+never ran are not there, because wanting one only to measure it would make a running camera's
+pictures dearer. Knows no files.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 
 from edged.control.profile import Spread
 
 FRAMES_KEPT = 100
 """Of each resolution."""
+GAIN = 0.05
+"""Weight of the latest picture in the typical time."""
 
 
 class DecodeTimes:
-    """One thread writes, any may read."""
+    """One thread writes, any may read. resolutions: those of the family."""
 
-    def __init__(self) -> None:
-        self._wanted = 0
-        self._since_ns = 0
+    def __init__(self, resolutions: Iterable[int] = ()) -> None:
+        self._resolutions = sorted(resolutions, reverse=True)
         self._times_ms: dict[int, deque[float]] = {}
+        self._typical_ms: dict[int, float] = {}
+        """On an undisturbed device."""
 
-    def want(self, resolution: int, now_ns: int) -> None:
-        """What is decoded from now on is decoded for this resolution."""
-        if resolution != self._wanted:
-            self._wanted, self._since_ns = resolution, now_ns
-            self._times_ms.setdefault(resolution, deque(maxlen=FRAMES_KEPT))
+    def observe(self, wanted: int, decode_ms: float, slowdown: float) -> None:
+        """A picture was decoded for this resolution. slowdown: of the device, then."""
+        self._times_ms.setdefault(wanted, deque(maxlen=FRAMES_KEPT)).append(decode_ms)
+        typical_ms = self._typical_ms.get(wanted, decode_ms / slowdown)
+        self._typical_ms[wanted] = typical_ms + GAIN * (decode_ms / slowdown - typical_ms)
 
-    def observe(self, received_ns: int, ready_ns: int) -> None:
-        """A picture was decoded between these moments."""
-        if self._wanted and received_ns >= self._since_ns:
-            self._times_ms[self._wanted].append((ready_ns - received_ns) / 1e6)
+    def dearer_ms(self, wanted: int, slowdown: float) -> Mapping[int, float]:
+        """How much longer each resolution takes than this one: above zero for larger ones, below
+        for smaller ones. What never ran takes as long as the next larger one that did."""
+        here_ms = self._typical_ms.get(wanted)
+        if here_ms is None:
+            return {}
+        dearer, typical_ms = {}, max(self._typical_ms.items())[1]
+        for side in self._resolutions:
+            typical_ms = self._typical_ms.get(side, typical_ms)
+            difference_ms = slowdown * (typical_ms - here_ms)
+            dearer[side] = max(0.0, difference_ms) if side > wanted else min(0.0, difference_ms)
+        return dearer
 
     def spreads(self) -> dict[int, Spread]:
         times = {side: list(each) for side, each in self._times_ms.copy().items()}
-        return {side: Spread.of(each) for side, each in times.items() if each}
+        return {side: Spread.of(each) for side, each in times.items()}

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from edged.control.controller import CameraSettings, Controller
 from edged.control.profile import Candidate, ladder
+from edged.control.selector import NO_LIMITS, Limits
 from edged.control.trace import FullTrace, TracedVariant
 from edged.variants.variant import Variant
 
@@ -43,7 +44,8 @@ class Edged:
 
     def choose(self, frame: int, slack_ms: float) -> int:
         limit_ms = self._frames[frame].limit_ms
-        decision = self.controller.decide(self.CAMERA, self._ladder, slack_ms, limit_ms)
+        limits = NO_LIMITS if limit_ms == math.inf else Limits(limit_ms)
+        decision = self.controller.decide(self.CAMERA, self._ladder, slack_ms, limits)
         return self._positions[id(decision.candidate)]
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:

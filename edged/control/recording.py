@@ -19,6 +19,7 @@ from typing import Any
 
 from edged.control.controller import CameraSettings, Controller
 from edged.control.profile import Candidate
+from edged.control.selector import NO_LIMITS, Limits
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
 from edged.control.trace import FullTrace, Line, full_trace, read_lines
@@ -78,9 +79,10 @@ class RecordedFrame:
     A frame that was left out for the temperature's sake is not recorded: it changes no state.
 
     interval_ms: since the capture of the camera's frame before. wait_ms: age at which the frame
-    was ready; slack_ms: what was left of the budget when it was taken. limit_ms: None for none.
-    chosen: position in the ladder; None for a frame that was dropped as too old, of which
-    service_ms is 0 and reason and stages are empty. on_time: the result kept the budget.
+    was ready; slack_ms: what was left of the budget when it was taken. limits: of the choice.
+    overtaken: how many of the lines right before it came about after its decision, on frames of
+    other cameras. chosen: position in the ladder; None for a frame that was dropped as too old, of
+    which service_ms is 0 and reason and stages are empty. on_time: the result kept the budget.
     sensors: readings by name.
     """
 
@@ -88,7 +90,8 @@ class RecordedFrame:
     interval_ms: float
     wait_ms: float
     slack_ms: float
-    limit_ms: float | None
+    limits: Limits
+    overtaken: int
     chosen: int | None
     reason: str
     service_ms: float
@@ -169,8 +172,17 @@ def frame_line(frame: RecordedFrame, ladder: tuple[Candidate, ...]) -> str:
         "wait_ms": frame.wait_ms,
         "slack_ms": frame.slack_ms,
     }
-    if frame.limit_ms is not None:
-        values["limit_ms"] = frame.limit_ms
+    limits = frame.limits
+    values |= {
+        key: value
+        for key, value in (
+            ("limit_ms", None if limits.run_ms == math.inf else limits.run_ms),
+            ("limit_resolution", limits.resolution),
+            ("limit_threads", limits.threads),
+            ("overtaken", frame.overtaken or None),
+        )
+        if value is not None
+    }
     if frame.chosen is not None:
         candidate = ladder[frame.chosen]
         values |= {
@@ -194,7 +206,10 @@ def _recorded(first: Line, lines: Iterator[Line]) -> RecordedTrace:
             segments.append(Segment(header, tuple(frames)))
             header, frames = _header(line), []
         else:
-            frames.append(_frame(line, header))
+            frame = _frame(line, header)
+            if frame.overtaken > len(frames):
+                raise line.error("`overtaken` reaches beyond the header", frame.overtaken)
+            frames.append(frame)
     segments.append(Segment(header, tuple(frames)))
     if not any(segment.frames for segment in segments):
         raise first.error("a trace without frames")
@@ -256,7 +271,8 @@ def _frame(line: Line, header: Header) -> RecordedFrame:
         interval_ms=line.number_at("interval_ms"),
         wait_ms=line.number_at("wait_ms"),
         slack_ms=line.number_at("slack_ms", -math.inf),
-        limit_ms=line.number_at("limit_ms", above=True) if "limit_ms" in line.values else None,
+        limits=_limits(line),
+        overtaken=_count(line, "overtaken", 0) or 0,
         chosen=chosen,
         reason=reason,
         service_ms=service_ms,
@@ -265,6 +281,17 @@ def _frame(line: Line, header: Header) -> RecordedFrame:
         sensors=_numbers(line, "sensors") if "sensors" in line.values else {},
         line=line.number,
     )
+
+
+def _limits(line: Line) -> Limits:
+    run_ms = line.number_at("limit_ms", above=True) if "limit_ms" in line.values else math.inf
+    limits = Limits(run_ms, _count(line, "limit_resolution", 1), _count(line, "limit_threads", 1))
+    return NO_LIMITS if limits == NO_LIMITS else limits
+
+
+def _count(line: Line, key: str, least: int) -> int | None:
+    """None where the line has no such key."""
+    return int(line.number_at(key, least)) if key in line.values else None
 
 
 def _chosen(line: Line, header: Header) -> int:

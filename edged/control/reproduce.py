@@ -8,7 +8,6 @@ temperature set then are kept: how hot the device would have become is not known
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,20 +45,27 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
     differences: list[Difference] = []
     for segment in trace.segments:
         ladder, controller = segment.header.ladder, segment.header.controller()
-        for frame in segment.frames:
+        decided = list[list[RecordedFrame]]([] for _ in segment.frames)
+        for position, frame in enumerate(segment.frames):
+            decided[position - frame.overtaken].append(frame)
+        for position, frame in enumerate(segment.frames):
+            for made in decided[position]:
+                if made.chosen is None:
+                    continue
+                decision = controller.decide(made.camera, ladder, made.slack_ms, made.limits)
+                candidate = ladder[made.chosen]
+                decisions += 1
+                if decision.candidate is not candidate or decision.reason.value != made.reason:
+                    different += 1
+                    if len(differences) < DIFFERENCES_KEPT:
+                        recorded = f"{candidate.name}: {made.reason}"
+                        replayed = f"{decision.candidate.name}: {decision.reason.value}"
+                        differences.append(Difference(made.line, recorded, replayed))
             if frame.chosen is None:
                 controller.dropped(frame.camera)
-                continue
-            decision = controller.decide(frame.camera, ladder, frame.slack_ms, _limit_ms(frame))
-            candidate = ladder[frame.chosen]
-            decisions += 1
-            if decision.candidate is not candidate or decision.reason.value != frame.reason:
-                different += 1
-                if len(differences) < DIFFERENCES_KEPT:
-                    recorded = f"{candidate.name}: {frame.reason}"
-                    replayed = f"{decision.candidate.name}: {decision.reason.value}"
-                    differences.append(Difference(frame.line, recorded, replayed))
-            controller.observe(frame.camera, ladder, candidate, frame.service_ms, frame.on_time)
+            else:
+                ran = ladder[frame.chosen]
+                controller.observe(frame.camera, ladder, ran, frame.service_ms, frame.on_time)
     return Reproduction(decisions, different, tuple(differences))
 
 
@@ -94,7 +100,7 @@ def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
         if frame.chosen is not None:
             slow_down = frame.service_ms / header.ladder[frame.chosen].p50_ms
         times = tuple(candidate.p50_ms * slow_down for candidate in candidates)
-        frames.append(TracedFrame(captured_ms, frame.wait_ms, times, _limit_ms(frame)))
+        frames.append(TracedFrame(captured_ms, frame.wait_ms, times, frame.limits.run_ms))
     return FullTrace(_traced(candidates), tuple(frames))
 
 
@@ -124,7 +130,3 @@ def _candidates(trace: RecordedTrace) -> list[Candidate]:
 
 def _traced(candidates: Sequence[Candidate]) -> tuple[TracedVariant, ...]:
     return tuple(TracedVariant(each.name, each.top1, each.p50_ms) for each in candidates)
-
-
-def _limit_ms(frame: RecordedFrame) -> float:
-    return math.inf if frame.limit_ms is None else frame.limit_ms

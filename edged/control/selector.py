@@ -11,9 +11,10 @@ so a recorded run replays to the same choices.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Protocol
 
 from edged.control.profile import Candidate
@@ -33,6 +34,8 @@ class Reason(str, Enum):
     FRAME_AGE = "frame_age"  # it would fit the budget, but the frame came old
     SLOWDOWN = "slowdown"  # it would fit, but the device is slower than its profile
     LIMIT = "limit"  # it would run longer than the frame rate or the temperature allows
+    PICTURE = "picture"  # the picture was decoded too small for it; the next one will not be
+    CORES = "cores"  # it wants more threads than other frames that wait leave it
     HOLD = "hold"  # a change would gain too little
     NONE_FITS = "none_fits"  # none is as likely to be on time as was asked
 
@@ -45,6 +48,24 @@ class Decision:
     predicted_ms: float
     chance: float
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a frame may not be given, whatever its slack.
+
+    run_ms: what is expected to run longer is left out as long as something cheaper is there.
+    resolution: the largest that the picture, as it was decoded, can serve; threads: the most that
+    are free. None for no such limit.
+    """
+
+    run_ms: float = math.inf
+    resolution: int | None = None
+    threads: int | None = None
+
+
+NO_LIMITS = Limits()
+NOTHING_DEARER: Mapping[int, float] = MappingProxyType({})
 
 
 class Outlook(Protocol):
@@ -75,51 +96,75 @@ def choose(
     target: float,
     price: float = 0.0,
     previous: Candidate | None = None,
-    limit_ms: float = math.inf,
+    limits: Limits = NO_LIMITS,
+    dearer_ms: Mapping[int, float] = NOTHING_DEARER,
 ) -> Decision:
     """Decide for one frame. `ladder` is the Pareto frontier, most accurate first, not empty.
 
     slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
     decides what the reason is, the price is what enforces it. price: of a miss, in answers.
-    previous: what ran on this camera's last frame. limit_ms: what is expected to run longer is
-    left out as long as something cheaper is there.
+    previous: what ran on this camera's last frame. dearer_ms: how much less slack there would be
+    for a resolution, because its pictures take so much longer to decode.
     """
-    longest_ms = limit_ms / outlook.ratio
+    longest_ms = limits.run_ms / outlook.ratio
+    bounded = limits is not NO_LIMITS
 
-    def is_too_long(candidate: Candidate) -> bool:
-        return candidate.p50_ms > (longest_ms if candidate is previous else ROOM * longest_ms)
+    def bar(candidate: Candidate) -> Reason | None:
+        """What forbids it."""
+        if limits.resolution is not None and candidate.variant.resolution > limits.resolution:
+            return Reason.PICTURE
+        if limits.threads is not None and candidate.threads > limits.threads:
+            return Reason.CORES
+        room = 1.0 if candidate is previous else ROOM
+        return Reason.LIMIT if candidate.p50_ms > room * longest_ms else None
 
-    best, best_position = None, 0
+    def slack_for(candidate: Candidate) -> float:
+        return slack_ms - dearer_ms.get(candidate.variant.resolution, 0.0)
+
+    best = None
     best_chance = best_value = held_chance = 0.0
-    for position, candidate in enumerate(ladder):
+    for candidate in ladder:
         worth = candidate.top1 + price
         if worth <= best_value:
             break  # what follows is less accurate even if it were certain
-        if is_too_long(candidate):
+        if bounded and bar(candidate):
             continue
-        chance = outlook.chance(candidate, slack_ms)
+        chance = outlook.chance(candidate, slack_for(candidate))
         if candidate is previous:
             held_chance = chance
         if worth * chance > best_value:
-            best, best_position = candidate, position
-            best_chance, best_value = chance, worth * chance
-    if best is None:  # no time left, or nothing within the limit
-        best = min(ladder, key=lambda candidate: candidate.p50_ms)
-        chance = outlook.chance(best, slack_ms)
+            best, best_chance, best_value = candidate, chance, worth * chance
+    if best is None:  # no time left, or nothing within the limits
+        possible = [each for each in ladder if bar(each) in (None, Reason.LIMIT)] or ladder
+        best = min(possible, key=lambda candidate: candidate.p50_ms)
+        chance = outlook.chance(best, slack_for(best))
         reason = Reason.LIMIT if chance >= target else Reason.NONE_FITS
         return Decision(best, best.p50_ms * outlook.ratio, chance, reason)
     reason = Reason.MOST_ACCURATE
-    if best_position > 0:
-        better = ladder[best_position - 1]
-        reason = Reason.LIMIT if is_too_long(better) else _why(better, slack_ms, budget_ms)
-    if previous is not None and previous is not best and not is_too_long(previous):
+    better = _next_better(ladder, best)
+    if better:
+        free = [candidate for candidate in better if not bar(candidate)] or better
+        fastest = min(free, key=lambda candidate: candidate.p50_ms)
+        reason = bar(fastest) or _why(fastest, slack_for(fastest), budget_ms)
+    if previous is not None and previous is not best and not bar(previous):
         if not held_chance and any(candidate is previous for candidate in ladder):
-            held_chance = outlook.chance(previous, slack_ms)
+            held_chance = outlook.chance(previous, slack_for(previous))
         if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
             best, best_chance, reason = previous, held_chance, Reason.HOLD
     if best_chance < target:
         reason = Reason.NONE_FITS
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
+
+
+def _next_better(ladder: Sequence[Candidate], best: Candidate) -> Sequence[Candidate]:
+    """The variants that come next in accuracy, at every thread count; empty at the top."""
+    better: list[Candidate] = []
+    for candidate in reversed(ladder):
+        if better and candidate.top1 > better[0].top1:
+            break
+        if candidate.top1 > best.top1:
+            better.append(candidate)
+    return better
 
 
 def _why(better: Candidate, slack_ms: float, budget_ms: float) -> Reason:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from control_collect import cheapest_inference_ms, collect_all
+from control_collect import Rotation, collect_all
 from control_plot import draw
 from control_traces import measured, synthetic
 
@@ -149,7 +149,7 @@ def cost(trace: FullTrace) -> str:
     budget_ms = list(budgets_ms(trace))[1]
     timed = Timed(make_policy(trace, "edged", budget_ms, TARGET))
     run(trace, timed, budget_ms)
-    inference_us = 1000 * cheapest_inference_ms()
+    inference_us = 1000 * Rotation().cheapest_inference_ms()
     choose_us = statistics.median(timed.choose_us)
     observe_us = statistics.median(timed.observe_us)
     return (

@@ -1,10 +1,12 @@
-"""Times variants in rotation while the machine is idle or busy, and keeps the traces.
+"""Times the shipped family in rotation while the machine is idle or busy, and keeps the traces.
 
-One frame of a trace is one turn: each variant runs once, in an order that is drawn anew, each
+All variants are timed once on the idle machine; those that nothing dominates there, the ladder that
+the daemon would choose from, are then timed for the traces. One frame of a trace is one turn: each
+of them runs once with one thread, preprocessing included, in an order that is drawn anew, each
 after a short rest, as the daemon rests between frames; and a 320x240 JPEG picture is decoded,
 whose time is the frame's wait. A trace is made of parts, each taken while nothing else was busy on
 the machine; a part that strangers disturbed is taken again. Parts are kept until all are there, so
-that a collection can be interrupted. Needs edged[models]; Linux.
+that a collection can be interrupted. Linux.
 """
 
 from __future__ import annotations
@@ -20,37 +22,26 @@ import statistics
 import time
 from collections import deque
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
-import onnxruntime
 
+from edged.backends.loaded import LoadedFamily
+from edged.backends.ort import OrtBackend
+from edged.control.profile import ladder, timed
 from edged.control.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
-from edged.variants.mobilenet import Architecture
-from edged.variants.network import INPUT_NAME, OUTPUT_NAME, build_network, random_weights
+from edged.variants.family import load_family
 from edged.variants.variant import Variant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TRACES = Path(__file__).parent / "traces"
 PARTS = TRACES / "parts"
 INTERVAL_MS = 1000 / 30
-ALPHAS = (1.0, 0.75, 0.5, 0.25)
-RESOLUTIONS = (224, 192, 160, 128)
-VARIANTS = tuple(Variant(alpha, side) for alpha in ALPHAS for side in RESOLUTIONS)
-# ImageNet top-1 of the official float variants. Times do not depend on the values of the weights,
-# so random ones do.
-TOP1 = (
-    *(0.709, 0.700, 0.680, 0.652),
-    *(0.684, 0.672, 0.653, 0.621),
-    *(0.633, 0.617, 0.591, 0.563),
-    *(0.498, 0.477, 0.455, 0.415),
-)
-TIMED = tuple(
-    VARIANTS.index(Variant(alpha, side))
-    for alpha, side in ((1.0, 160), (0.75, 160), (0.75, 128), (0.5, 128), (0.25, 160), (0.25, 128))
-)
-"""Six of the ladder, each about 1.7 times as slow as the next. All sixteen take six times as long
-to time and say no more about what load does to a run."""
+FAMILY = "imagenette"
+LADDER_TURNS, SETTLING_TURNS = 80, 10
 CONDITIONS: dict[str, tuple[str, ...]] = {
     "idle": (),
     "one neighbour": ("compute",),
@@ -77,6 +68,12 @@ def collect_all() -> None:
     PARTS.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     rotation = Rotation()
+    ladder_path = PARTS / "ladder.json"
+    if ladder_path.exists():
+        rotation.variants = [Variant.parse(name) for name in json.loads(ladder_path.read_text())]
+    else:
+        rotation.keep_ladder()
+        ladder_path.write_text(json.dumps([variant.name for variant in rotation.variants]))
     waiting = deque(
         (condition, part)
         for part in range(PART_COUNT)
@@ -92,15 +89,19 @@ def collect_all() -> None:
                 part_path(condition, part).write_text(json.dumps(rows))
             else:
                 waiting.append((condition, part))
-            print(f"{condition} {part}: {strangers:.2f} cores busy with strangers, kept: {kept}")
-    assemble()
+            print(
+                f"{condition} {part}: {strangers:.2f} cores busy with strangers, kept: {kept}, "
+                f"{len(waiting)} parts left",
+                flush=True,
+            )
+    assemble(rotation)
 
 
 def part_path(condition: str, part: int) -> Path:
     return PARTS / f"{condition}-{part}.json"
 
 
-def assemble() -> None:
+def assemble(rotation: Rotation) -> None:
     """Write the traces. The profile of all of them is the median of the idle one."""
     rows = {
         condition: [
@@ -112,8 +113,10 @@ def assemble() -> None:
     }
     idle_ms = [service_ms for _, service_ms in rows["idle"]]
     variants = tuple(
-        TracedVariant(VARIANTS[index].name, TOP1[index], rounded(statistics.median(times)))
-        for index, times in zip(TIMED, zip(*idle_ms, strict=True), strict=True)
+        TracedVariant(
+            variant.name, rotation.family.top1(variant), rounded(statistics.median(times))
+        )
+        for variant, times in zip(rotation.variants, zip(*idle_ms, strict=True), strict=True)
     )
     for condition in CONDITIONS:
         frames = tuple(
@@ -163,57 +166,49 @@ def collect(
 
 
 class Rotation:
-    """The sessions, and one turn over them."""
+    """The family in memory, and one turn over some of its variants: all at first."""
 
     def __init__(self) -> None:
-        self._sessions = [session(alpha) for alpha in ALPHAS]
-        generator = np.random.default_rng(0)
-        self._pictures = [
-            generator.integers(0, 256, (1, side, side, 3), np.uint8) for side in RESOLUTIONS
-        ]
-        noise = generator.integers(0, 256, (240, 320, 3), np.uint8)
+        self.family = load_family(FAMILY, Path.cwd())
+        self._loaded = LoadedFamily(self.family, OrtBackend())
+        self.variants = list(self.family.variants())
+        noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
         _, self._jpeg = cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 3))
-        self._order = list(range(len(TIMED)))
         self._random = random.Random(0)
-        for _ in range(5):
-            self.turn()
+
+    def keep_ladder(self) -> None:
+        """Time all variants here and now; those that are dominated leave the rotation."""
+        rows = [self.turn()[1] for _ in range(LADDER_TURNS)][SETTLING_TURNS:]
+        candidates = [
+            timed(variant, 1, self.family.top1(variant), service_ms)
+            for variant, service_ms in zip(self.variants, zip(*rows, strict=True), strict=True)
+        ]
+        self.variants = [candidate.variant for candidate in ladder(candidates)]
 
     def turn(self) -> Row:
         begun = time.perf_counter()
-        cv2.imdecode(self._jpeg, cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(self._jpeg, cv2.IMREAD_COLOR)
         wait_ms = (time.perf_counter() - begun) * 1e3
-        service_ms = [0.0] * len(self._order)
-        self._random.shuffle(self._order)
-        for position in self._order:
-            runner = self._sessions[TIMED[position] // len(RESOLUTIONS)]
-            picture = self._pictures[TIMED[position] % len(RESOLUTIONS)]
+        service_ms = [0.0] * len(self.variants)
+        order = list(range(len(self.variants)))
+        self._random.shuffle(order)
+        for position in order:
             time.sleep(REST_SECONDS)
-            begun = time.perf_counter()
-            runner.run([OUTPUT_NAME], {INPUT_NAME: picture})
-            service_ms[position] = (time.perf_counter() - begun) * 1e3
+            service_ms[position] = self._run(self.variants[position], picture)
         return wait_ms, service_ms
 
+    def cheapest_inference_ms(self, runs: int = 500) -> float:
+        """The median of the family's cheapest variant, here and now."""
+        cheapest = min(self.variants, key=lambda each: (each.alpha, each.resolution))
+        side = cheapest.resolution
+        picture = np.zeros((side, side, 3), np.uint8)
+        return statistics.median(self._run(cheapest, picture) for _ in range(runs))
 
-def session(alpha: float) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    architecture = Architecture(alpha, 1000)
-    weights = random_weights(architecture, 0)
-    network = build_network(architecture, weights, scale=1 / 127.5, offset=-1.0)
-    return onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
-
-
-def cheapest_inference_ms(runs: int = 500) -> float:
-    """The median of the cheapest variant, here and now."""
-    runner, side = session(ALPHAS[-1]), RESOLUTIONS[-1]
-    picture = np.zeros((1, side, side, 3), np.uint8)
-    times_ms = []
-    for _ in range(runs):
+    def _run(self, variant: Variant, picture: NDArray[np.uint8]) -> float:
+        """How long it takes, in ms."""
         begun = time.perf_counter()
-        runner.run([OUTPUT_NAME], {INPUT_NAME: picture})
-        times_ms.append((time.perf_counter() - begun) * 1e3)
-    return statistics.median(times_ms)
+        self._loaded.infer(variant, 1, picture)
+        return (time.perf_counter() - begun) * 1e3
 
 
 def _compute() -> None:

@@ -1,6 +1,6 @@
 """Traces to measure policies on: drawn from a seed, and measured ones from files.
 
-Drawn ones disturb the sixteen variants of the shipped family in ways that are known exactly; they
+Drawn ones disturb the sixteen official ImageNet variants in ways that are known exactly; they
 say whether a policy understands one kind of disturbance. Measured ones (traces/, made by
 `control.py collect`) say what happens on a machine.
 """
@@ -11,14 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from control_collect import INTERVAL_MS, TOP1, VARIANTS
+from control_collect import INTERVAL_MS
 from numpy.typing import NDArray
 
 from edged.control.recording import read_trace
 from edged.control.trace import FullTrace, TracedFrame, TracedVariant
+from edged.variants.published import published_top1
+from edged.variants.variant import Variant
 
 FRAMES = 6000
 MEASURED = Path(__file__).parent / "traces"
+VARIANTS = tuple(
+    Variant(alpha, side) for alpha in (1.0, 0.75, 0.5, 0.25) for side in (224, 192, 160, 128)
+)
 # One thread of an undisturbed x86-64 core, alphas by resolutions.
 P50_MS = (
     *(14.0, 10.3, 7.1, 4.6),

@@ -1,0 +1,119 @@
+"""Threads that take turns: one waits for the next job, the others carry out the ones they found.
+
+Knows nothing of frames, cameras and networks.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import threading
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from edged.clock import Clock
+
+IDLE_SECONDS = 0.5
+"""Without anything to do a look is taken this often, so that progress can be seen."""
+
+Job = TypeVar("Job")
+
+
+class Mailbox(Protocol):
+    """Something that jobs come from."""
+
+    @property
+    def wake_fd(self) -> int: ...
+    def clear_wake(self) -> None: ...
+
+
+class Jobs(Protocol[Job]):
+    """What there is to do. Only `carry_out` runs in several threads at once."""
+
+    def over(self) -> bool:
+        """There will be no more jobs; those under way have ended."""
+
+    def begin(self) -> Job | None:
+        """The next job, if one can be carried out now."""
+
+    def use_gap(self) -> bool:
+        """Nothing can begin now; True to look again at once rather than wait."""
+
+    def carry_out(self, job: Job) -> None: ...
+
+
+class Crew(Generic[Job]):
+    """`run` in a thread makes the others; `stop` from any ends them after the jobs under way."""
+
+    def __init__(
+        self, jobs: Jobs[Job], mailboxes: Iterable[Mailbox], threads: int, clock: Clock
+    ) -> None:
+        self.looked_ns = clock()
+        """When somebody last looked for a job."""
+        self._jobs = jobs
+        self._mailboxes = tuple(mailboxes)
+        self._threads = threads
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._ended_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        """Wakes the one who looks: a job has ended, or all shall."""
+        self._stopping = threading.Event()
+        self._over = False
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        self._stopping.set()
+        os.eventfd_write(self._ended_fd, 1)
+
+    def run(self, before: Callable[[], None]) -> None:
+        """Until the jobs are over or `stop`; raises what a job raised. before: done first."""
+        self.looked_ns = self._clock()
+        self._over = False
+        before()
+        with selectors.DefaultSelector() as selector:
+            for mailbox in self._mailboxes:
+                selector.register(mailbox.wake_fd, selectors.EVENT_READ, mailbox)
+            selector.register(self._ended_fd, selectors.EVENT_READ)
+            others = [
+                threading.Thread(
+                    target=self._work, args=(selector,), name=f"pipeline-{number}", daemon=True
+                )
+                for number in range(2, self._threads + 1)
+            ]
+            for thread in others:
+                thread.start()
+            self._work(selector)
+            for thread in others:
+                thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self, selector: selectors.BaseSelector) -> None:
+        try:
+            while (job := self._next(selector)) is not None:
+                self._jobs.carry_out(job)
+                os.eventfd_write(self._ended_fd, 1)
+        except BaseException as error:  # `run` raises it, whatever it is
+            self._failure = error
+            self.stop()
+
+    def _next(self, selector: selectors.BaseSelector) -> Job | None:
+        with self._turn:
+            while not (self._over or self._stopping.is_set()):
+                self.looked_ns = self._clock()
+                over = self._jobs.over()  # asked first: the last job comes before the end
+                job = self._jobs.begin()
+                if job is not None:
+                    return job
+                if over:
+                    self._over = True
+                elif not self._jobs.use_gap():
+                    self._wait(selector)
+        return None
+
+    def _wait(self, selector: selectors.BaseSelector) -> None:
+        for key, _ in selector.select(IDLE_SECONDS):
+            if key.data is not None:
+                key.data.clear_wake()
+            else:
+                os.eventfd_read(self._ended_fd)
