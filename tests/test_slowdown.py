@@ -46,6 +46,27 @@ def test_one_factor_for_all_variants() -> None:
         assert slowdown.chance(other, 2.5 * other.p50_ms) > 0.95
 
 
+def test_a_variant_that_suffers_more_than_the_others_is_corrected() -> None:
+    hit = Candidate(Variant(1.0, 192), 1, 0.7, 7.0, 7.5)
+    spared = Candidate(Variant(0.5, 160), 1, 0.6, 3.0, 3.2)
+    slowdown, draw = Slowdown(), random.Random(3)
+    for _ in range(200):
+        for each, stretch in ((hit, 1.3), (spared, 1.1)):
+            slowdown.observe(each, each.p50_ms * stretch * draw.lognormvariate(0, 0.02))
+    for each, stretch in ((hit, 1.3), (spared, 1.1)):
+        assert slowdown.chance(each, 0.9 * stretch * each.p50_ms) < 0.2
+        assert slowdown.chance(each, 1.1 * stretch * each.p50_ms) > 0.9
+    measured_again = Candidate(hit.variant, 1, 0.7, 7.1, 7.5)
+    assert slowdown.chance(measured_again, 0.9 * 1.3 * 7.1) < 0.2
+
+
+def test_an_interruption_corrects_no_variant() -> None:
+    slowdown = after(50, 1.0)
+    before = slowdown.state()["corrections"]
+    slowdown.observe(MIDDLE, 12.0)
+    assert slowdown.state()["corrections"] == before
+
+
 def test_chance_grows_with_slack_and_falls_with_work() -> None:
     slowdown = after(30, 1.4)
     by_slack = [slowdown.chance(MIDDLE, slack_ms / 4) for slack_ms in range(1, 200)]
@@ -178,6 +199,8 @@ def test_the_state_goes_through_json_exactly() -> None:
         {"expected": [0.5]},
         {"expected": ["a"] * len(LOADS)},
         {"weights": [2.0] * 10},
+        {"corrections": None},
+        {"corrections": {"mobilenet_v1_1.0_224 x1": 3.0}},
     ],
 )
 def test_another_state_is_refused(change: dict[str, object]) -> None:

@@ -51,6 +51,17 @@ class Controller:
             for name, settings in cameras.items()
         }
 
+    def take_over(self, before: Controller, same_profile: bool) -> None:
+        """Go on with the accounts of cameras whose settings are the same; and, under the same
+        profile, with the slow-down and with what ran last."""
+        if same_profile:
+            self.slowdown = before.slowdown
+        for name, control in self.cameras.items():
+            known = before.cameras.get(name)
+            if known is not None and known.settings == control.settings:
+                control.share = known.share
+                control.previous = known.previous if same_profile else None
+
     def decide(
         self,
         camera: str,

@@ -78,6 +78,10 @@ class Recorder:
             self._frames_left = self._frames_per_file
         self._ladder, self._gap = ladder, False
 
+    def interrupt(self) -> None:
+        """What comes does not follow from what is recorded: other settings, another state."""
+        self._gap = True
+
     def record(self, frame: RecordedFrame) -> None:
         """A frame that `begin` came before; without it, it is dropped."""
         self._frames_left -= 1

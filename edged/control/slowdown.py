@@ -1,7 +1,8 @@
 """How much slower than its profile the device is now, learnt from the runs that happen anyway.
 
 One factor is shared by all variants (observed / profiled, the xi of ALERT, arXiv 1911.00119), so
-that variants which are not running need no probing. But a busy neighbour does not only stretch
+that variants which are not running need no probing; what a variant's own runs keep saying beyond it
+corrects it for that variant. But a busy neighbour does not only stretch
 runs, it interrupts some of them, the likelier the longer they are. So what is estimated is two
 things at once: the level (how far every run is stretched) and the kind of load (how runs scatter
 and are interrupted, loads.py). It is the forward filter of a hidden Markov model: a probability
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,12 @@ ACQUAINTANCE = 0.002
 latest one: a device with busy neighbours learns to expect them, another not to be alarmed."""
 UNKNOWN = 0.1
 """So much of the expectation stays with the loads that have not been met."""
+CORRECTION_GAIN = 0.02
+"""How much of what a run says beyond the shared level is believed of its variant alone."""
+CORRECTION_DECAY = 0.001
+"""Per run: what no run confirms is forgotten."""
+MOST_CORRECTED = 0.25
+"""In log, both ways; a run further off the level was interrupted, and says nothing of it."""
 FIRST_SPREAD = 0.08
 """Before any run, how far (in log) the level may lie from 1."""
 
@@ -50,7 +58,19 @@ _IMPOSSIBLE = np.float32(1e-7)
 """No likelihood is below, so that no run, however absurd, leaves nothing to believe in."""
 _PLACES_KEPT = 256
 
-_Place = tuple[NDArray[np.float32], slice, float]
+
+@dataclass(slots=True)
+class _Place:
+    """Where a candidate's levels lie in the table of its thread count.
+
+    correction: what its runs take in parts of what the shared level says.
+    """
+
+    name: str
+    table: NDArray[np.float32]
+    columns: slice
+    offset: float
+    correction: float
 
 
 def _level_moves() -> NDArray[np.float32]:
@@ -81,12 +101,22 @@ _ALL_LEVELS, _ALL_LOADS = np.ones(_LEVELS, np.float32), np.ones(len(LOADS), np.f
 class Slowdown:
     """The state of one backend's estimate. `observe` a run, ask the `chance` of another."""
 
-    __slots__ = ("_expected", "_floor", "_places", "_weights", "ratio")
+    __slots__ = (
+        "_corrections",
+        "_expected",
+        "_floor",
+        "_level",
+        "_places",
+        "_weights",
+        "ratio",
+    )
 
     def __init__(self, threads: Sequence[int] = (1,)) -> None:
         for count in threads:
             duration_table(count)  # made now rather than on a frame
         self._places: dict[tuple[float, int], _Place] = {}
+        self._corrections: dict[str, float] = {}
+        """In log, by candidate."""
         self._weights = _START
         self._expected = _LOAD_SHARES
         """What share each load has among those that a change may bring."""
@@ -98,17 +128,25 @@ class Slowdown:
         slowdown = cls(threads)
         slowdown._weights = _numbers(state, "weights", _SIZE)
         slowdown._expected = _numbers(state, "expected", len(LOADS))
+        slowdown._corrections = _corrections(state)
         slowdown._conclude()
         return slowdown
 
-    def state(self) -> dict[str, list[float]]:
+    def state(self) -> dict[str, object]:
         """Everything that answers depend on, for JSON."""
-        return {"weights": self._weights.tolist(), "expected": self._expected.tolist()}
+        return {
+            "weights": self._weights.tolist(),
+            "expected": self._expected.tolist(),
+            "corrections": dict(self._corrections),
+        }
 
     def observe(self, candidate: Candidate, service_ms: float) -> None:
         """Learn from one run of `candidate` that took `service_ms`."""
-        table, columns, offset = self._place(candidate)
-        position = min(max(grid_position(service_ms) + offset - 0.5, 0.0), POINTS - 3.0)
+        place = self._place(candidate)
+        service_ms /= place.correction
+        self._correct(place, math.log(service_ms / candidate.p50_ms) - self._level)
+        table, columns = place.table, place.columns
+        position = min(max(grid_position(service_ms) + place.offset - 0.5, 0.0), POINTS - 3.0)
         row = int(position)
         share = position - row
         # The probability of the run's cell of the grid, between the two cells that it touches.
@@ -120,18 +158,28 @@ class Slowdown:
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float:
         """Probability that a run of `candidate` begun now takes at most `slack_ms`."""
+        place = self._place(candidate)
+        slack_ms /= place.correction
         if slack_ms <= candidate.p50_ms * self._floor:
             return 0.0
-        table, columns, offset = self._place(candidate)
-        position = grid_position(slack_ms) + offset
+        position = grid_position(slack_ms) + place.offset
         row = int(position)
         if row >= POINTS - 1:
             return 1.0
-        below, above = (table[row : row + 2, columns] @ self._weights).tolist()
+        below, above = (place.table[row : row + 2, place.columns] @ self._weights).tolist()
         return float(below + (position - row) * (above - below))
 
+    def _correct(self, place: _Place, beyond: float) -> None:
+        """beyond: by how much, in log, a run took longer than level and correction say."""
+        if abs(beyond) > MOST_CORRECTED:
+            return
+        before = self._corrections.get(place.name, 0.0)
+        correction = (before + CORRECTION_GAIN * beyond) * (1 - CORRECTION_DECAY)
+        correction = max(-MOST_CORRECTED, min(MOST_CORRECTED, correction))
+        self._corrections[place.name] = correction
+        place.correction = math.exp(correction)
+
     def _place(self, candidate: Candidate) -> _Place:
-        """Where the candidate's levels lie in the table of its thread count."""
         key = (candidate.p50_ms, candidate.threads)
         place = self._places.get(key)
         if place is None:
@@ -141,7 +189,9 @@ class Slowdown:
             first = min(max(round(exact), 0), POINTS - _LEVELS)
             columns = slice(first * len(LOADS), first * len(LOADS) + _SIZE)
             # Shifting the rows by what the columns were rounded keeps time / work exact.
-            place = (duration_table(candidate.threads), columns, first - exact)
+            table, name = duration_table(candidate.threads), candidate.name
+            correction = math.exp(self._corrections.get(name, 0.0))
+            place = _Place(name, table, columns, first - exact, correction)
             self._places[key] = place
         return place
 
@@ -166,6 +216,7 @@ class Slowdown:
         self.ratio = math.exp(float(self._weights.dot(_LOG_STRETCH)))
         """Observed / profiled, as expected of the next run: 1 is an undisturbed device."""
         by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ALL_LOADS
+        self._level = float(by_level.dot(_LOG_LEVELS))
         level = int((by_level > _NEGLIGIBLE).argmax())
         self._floor = LOWEST * math.exp(STEP * (level - 1))
 
@@ -181,3 +232,12 @@ def _numbers(state: Mapping[str, object], key: str, count: int) -> NDArray[np.fl
     if not all(isinstance(value, float) and 0 <= value <= 1 for value in values):
         raise InputError("not a list of probabilities", where=key)
     return np.array(values, np.float32)
+
+
+def _corrections(state: Mapping[str, object]) -> dict[str, float]:
+    values = state.get("corrections")
+    if not isinstance(values, dict) or not all(
+        isinstance(value, float) and abs(value) <= MOST_CORRECTED for value in values.values()
+    ):
+        raise InputError("not the corrections of a slow-down estimate", where="corrections")
+    return {str(name): value for name, value in values.items()}
