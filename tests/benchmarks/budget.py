@@ -54,6 +54,11 @@ was late or it was dropped because its budget was spent. Accuracy: mean top-1 of
 ran, over all frames, a late one counting 0. A row is asked for where the cheapest variant alone
 keeps the target; it holds where edged is at most one point below it."""
 
+HEADING = (
+    "| budget, ms | frames | on time, % | accuracy, % | ran most | cheapest alone: on time, % "
+    "| accuracy, % | verdict |\n|---|---|---|---|---|---|---|---|"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -195,7 +200,6 @@ def main() -> None:
     cheapest = min(family.variants(), key=lambda variant: (variant.alpha, variant.resolution))
     alone = f"variants: [{Variant(cheapest.alpha, cheapest.resolution).name}]"
     found: list[tuple[float, Seen, Seen]] = []
-    rows: list[str] = []
     with tempfile.TemporaryDirectory() as state, Neighbours() as neighbours:
         settle(config_for(family, 33.0), Path(state))
         for budget_ms in options.budget:
@@ -203,14 +207,15 @@ def main() -> None:
             chosen = run("edged", configs[0], neighbours, Path(state))
             fixed = run("cheapest variant alone", configs[1], neighbours, Path(state))
             found.append((budget_ms, chosen, fixed))
-            rows.append(row(budget_ms, chosen, fixed, top1))
-            print(rows[-1], flush=True)
-    table = (
-        "| budget, ms | frames | on time, % | accuracy, % | ran most | cheapest alone: on time, % "
-        "| accuracy, % | verdict |\n|---|---|---|---|---|---|---|---|\n" + "\n".join(rows)
-    )
-    write_whole(options.into / "budget.md", f"{INTRODUCTION}\n\n{table}\n".encode())
-    draw(found, top1, options.into / "budget.png")
+            print(row(*found[-1], top1), flush=True)
+    report(found, top1, options.into)
+
+
+def report(found: list[tuple[float, Seen, Seen]], top1: dict[str, float], into: Path) -> None:
+    rows = [row(*each, top1) for each in found]
+    table = "\n".join([HEADING, *rows])
+    write_whole(into / "budget.md", f"{INTRODUCTION}\n\n{table}\n".encode())
+    draw(found, top1, into / "budget.png")
 
 
 if __name__ == "__main__":
