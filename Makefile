@@ -6,8 +6,13 @@ BIN := $(VENV)/bin
 SOURCE ?= synthetic
 FRAMES ?=
 TESTS ?= tests
+PARTS ?=
+RELEASE ?= bookworm
+ARCH ?= arm64
+SOAK_SECONDS ?= 3600
+PHOTOS ?=
 
-.PHONY: demo test check lint format types bench-control clean
+.PHONY: demo test check lint format types fuzz deb bench-control test-device test-device-arm64 test-jetson clean
 
 demo: $(VENV)/.run
 	$(BIN)/edged demo --source "$(SOURCE)" $(if $(FRAMES),--frames $(FRAMES))
@@ -28,9 +33,30 @@ format: $(VENV)/.develop
 types: $(VENV)/.develop
 	$(BIN)/mypy
 
+# More than 100,000 inputs for what reads pictures, configurations and the mailbox; some minutes.
+fuzz: $(VENV)/.develop
+	EDGED_FUZZ=26000 $(BIN)/python -m pytest -q tests/test_fuzz.py
+
+# The Debian package of one release (bookworm, trixie, jammy) and architecture (arm64, amd64).
+deb: $(VENV)/.package
+	$(BIN)/python deploy/package/build.py $(RELEASE) $(ARCH)
+
 # The controller against its alternatives: tests/benchmarks/control.md and control.png.
 bench-control: $(VENV)/.develop
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/control.py
+
+# A virtual device with cameras that fail, and one with a Raspberry Pi's processor; as root.
+test-device: $(VENV)/.develop
+	$(BIN)/python -m tests.device amd64 $(PARTS)
+
+test-device-arm64: $(VENV)/.develop
+	$(BIN)/python -m tests.device arm64 $(PARTS)
+
+# On a Jetson: tests/jetson/README.md. JetPack's TensorRT is the system's Python's.
+test-jetson:
+	/usr/bin/python3 -m venv --system-site-packages .venv-jetson
+	.venv-jetson/bin/python -m pip install --quiet --editable '.[jetson]'
+	.venv-jetson/bin/python -m tests.jetson --soak-seconds $(SOAK_SECONDS) $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -46,5 +72,9 @@ $(VENV)/.develop: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.package: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --group package
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-jetson build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

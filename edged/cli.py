@@ -7,25 +7,26 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edged import __version__
-from edged.commands import bench, models, replay, run
+from edged.commands import bench, cameras, doctor, models, replay, run, service
 from edged.errors import EdgedError
+from edged.telemetry.journal import JournalHandler, writes_to_journal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 success, 1 failure at run time, 2 bad usage or input."""
     _open_standard_streams()
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format=_log_format(), level=logging.INFO, stream=sys.stderr)
+    report = _log_to(writes_to_journal(os.environ))
     try:
         status: int = options.command(options)
         if sys.stdout is not None:
             sys.stdout.flush()
     except EdgedError as error:
         for line in str(error).splitlines():
-            print(f"edged: {line}", file=sys.stderr)
+            report(line)
         return error.exit_status
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"edged: the output cannot be written: {error.strerror}", file=sys.stderr)
+        report(f"the output cannot be written: {error.strerror}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -49,9 +50,13 @@ def _open_standard_streams() -> None:
     os.close(fd)
 
 
-def _log_format() -> str:
-    """The journal stamps its own time."""
-    return "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
+def _log_to(journal: bool) -> Callable[[str], None]:
+    """Sets logging up; returns how a failure is told. The journal stamps its own time."""
+    if journal:
+        logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[JournalHandler()])
+        return logging.getLogger("edged").error
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    return lambda line: print(f"edged: {line}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (run, bench, replay, models):
+    for part in (run, cameras, doctor, service, bench, replay, models):
         part.add(commands)
     return parser

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 from edged.capture import Flip
+from edged.capture.attached import stable_link
+from edged.capture.sources import SourceKind, kind_of
 from edged.config_schema import LARGEST_SIZE, SMALLEST_SIDE, URL_SCHEMES
 from edged.config_schema import schema as schema
-from edged.document import read_document
-from edged.errors import InputError
-from edged.secret import SourceUrl
+from edged.document import Document, read_document
+from edged.errors import InputError, InputErrors
+from edged.secret import SourceUrl, redact
 from edged.variants.variant import Variant
 
 _LONGEST_SECRET_BYTES = 4096
+_NAMED_SOURCES = ("synthetic", "libcamera", "picamera2")
+_PASSWORD = re.compile(r"://[^\s/@]*:(?!\$\{)[^\s@]+@")
+"""In a URL, unless a variable brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class CameraConfig:
 
     source: a URL, an absolute path, or `synthetic…`. size: (width, height) in pixels.
     source_file: where the source was read from, if it does not stand in the configuration.
-    min_fps: None for none. min_top1: a share.
+    format and controls: for V4L2 devices only.
+    min_fps: None for none. min_top1: a share. frozen_after_seconds: None for never.
     """
 
     name: str
@@ -48,6 +55,9 @@ class CameraConfig:
     rotate: Literal[0, 90, 180, 270] = 0
     flip: Flip | None = None
     loop: bool = False
+    frozen_after_seconds: float | None = None
+    format: str | None = None
+    controls: Mapping[str, int | str] = field(default_factory=dict)
     source_file: Path | None = None
 
 
@@ -101,13 +111,13 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     )
     data = _with_defaults(document.data, schema())
     variants = data.get("variants")
+    cameras = tuple(_camera(name, camera, data, base) for name, camera in data["cameras"].items())
+    _check_devices(cameras, document)
     return Config(
         path=path,
         model=data["model"],
         base=base,
-        cameras=tuple(
-            _camera(name, camera, data, base) for name, camera in data["cameras"].items()
-        ),
+        cameras=cameras,
         backend=data["backend"],
         threads=tuple(int(count) for count in data["threads"]),
         variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
@@ -143,8 +153,23 @@ def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Pat
         rotate=own["rotate"],
         flip=own.get("flip"),
         loop=own["loop"],
+        frozen_after_seconds=_number(own.get("frozen_after_seconds")),
+        format=own.get("format"),
+        controls=own.get("controls", {}),
         source_file=file,
     )
+
+
+def _check_devices(cameras: Iterable[CameraConfig], document: Document) -> None:
+    """InputErrors where a key is about drivers and the source has none."""
+    errors = [
+        document.error("only a V4L2 device (/dev/…) has that", "cameras", camera.name, key)
+        for camera in cameras
+        for key in ("format", "controls")
+        if getattr(camera, key) and kind_of(camera.source.reveal()) is not SourceKind.V4L2
+    ]
+    if errors:
+        raise InputErrors(errors)
 
 
 def _number(value: float | None) -> float | None:
@@ -187,13 +212,39 @@ def camera_source(text: str, base: Path) -> SourceUrl:
                 "expected a drawn scene", got=source, fix="write synthetic or synthetic:640x480@30"
             )
         return source
+    if text.lower().startswith("gst:"):
+        _check_pipeline(text[len("gst:") :])
+        return source
+    if re.match(r"(csi|libcamera|picamera2)(:|$)", text):
+        if not re.fullmatch(r"(csi|picamera2)(:\d)?|libcamera(:\S+)?", text):
+            fix = "write csi:1 or picamera2:1 for the second camera, libcamera:NAME for a named one"
+            raise InputError("expected a camera on a ribbon cable", got=repr(text), fix=fix)
+        return source
     if text.isdigit():
         fix = f"name its device: /dev/video{text}, or better the link in /dev/v4l/by-id"
         raise InputError("a camera is not named by its number", got=text, fix=fix)
+    if re.search(r"\s!\s", text) and not text.startswith(("/", ".")):
+        raise InputError("a GStreamer pipeline begins with gst:", fix="write gst:v4l2src ! jpegdec")
     if re.match(r"[a-z]+:/|[^/.][^/]*:.*@", text, re.IGNORECASE):
         fix = "a URL begins like rtsp://; a file whose name looks like one is written ./name"
         raise InputError("expected a URL or a path", got=source, fix=fix)
     return SourceUrl(str(_path(text, base)))
+
+
+def _check_pipeline(description: str) -> None:
+    """What needs no GStreamer to be seen. The description is not shown: it may hold a password."""
+    example = "write gst:v4l2src device=/dev/video0 ! jpegdec"
+    try:
+        words = shlex.split(description)
+    except ValueError:
+        raise InputError("a quotation mark without its partner in a pipeline") from None
+    if not words:
+        raise InputError("expected a GStreamer pipeline after gst:", fix=example)
+    if words[0].startswith("gst-launch"):
+        raise InputError("a pipeline is written without gst-launch-1.0", fix=example)
+    if words[-1] == "!":
+        fix = "edged itself takes the pictures from its last element"
+        raise InputError("a pipeline does not end with !", fix=fix)
 
 
 def _check_url(source: SourceUrl) -> None:
@@ -290,6 +341,7 @@ def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
             *_rate_warnings(camera),
         )
     ]
+    found += _file_warnings(config.path)
     if config.http is not None and not _is_loopback(config.http.host):
         found.append(
             f"http.listen: {config.http.host} can be reached from other machines, and nothing asks "
@@ -298,25 +350,40 @@ def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
     return found
 
 
+def _file_warnings(path: Path) -> Iterator[str]:
+    try:
+        mode, text = path.stat().st_mode, path.read_text("utf-8", errors="replace")
+    except OSError:
+        return
+    if mode & stat.S_IWOTH:
+        yield f"everybody can change {path}; chmod o-w it"
+    if mode & stat.S_IROTH and _PASSWORD.search(text):
+        yield f"everybody can read {path}, and a password stands in it; chmod o= it"
+
+
 def _source_warnings(camera: CameraConfig, dev: Path) -> Iterator[str]:
     path = Path(camera.source.reveal())
     if not path.is_absolute():
         return
     device = dev / path.relative_to("/dev") if path.is_relative_to("/dev") else path
     if re.fullmatch(r"/dev/video\d+", str(path)):
-        links = [link for kind in ("by-id", "by-path") for link in (dev / "v4l" / kind).glob("*")]
-        same = [link for link in links if link.resolve() == device.resolve()]
-        better = f"/dev/{same[0].relative_to(dev)}" if same else "a link in /dev/v4l/by-id"
+        better = stable_link(device, dev.parent) or "a link in /dev/v4l/by-id"
         yield f"{path} may be another camera after a restart; {better} stays the same"
     try:
         device.stat()
     except OSError as error:
-        guess = difflib.get_close_matches(path.name, ["synthetic"], cutoff=0.8)
+        guess = difflib.get_close_matches(path.name, _NAMED_SOURCES, cutoff=0.8)
         hint = f"did you mean {guess[0]}?" if guess else "the camera waits for it"
         yield f"{path}: {error.strerror}; {hint}"
 
 
 def _secret_warnings(camera: CameraConfig) -> Iterator[str]:
+    source = camera.source.reveal()
+    if source.lower().startswith("gst:") and redact(source) != source:
+        yield (
+            "everybody on this device can read the password of a pipeline in the list of "
+            "processes; a camera's own URL as its source (rtsp://…) is not shown there"
+        )
     if camera.source_file is not None:
         try:
             readable = camera.source_file.stat().st_mode & stat.S_IROTH

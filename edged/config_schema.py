@@ -13,6 +13,11 @@ from edged.backends.auto import BACKENDS
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 LARGEST_SIZE = (7680, 4320)
 SMALLEST_SIDE = 16
+PIXEL_FORMATS = (
+    *("MJPG", "JPEG", "YUYV", "YVYU", "UYVY", "NV12", "NV21", "YU12", "YV12"),
+    *("GREY", "BGR3", "RGB3"),
+)
+"""Those of V4L2 that can be read, by its names."""
 MOST_THREADS = 64
 """Of one inference; `--threads` of the commands goes as far."""
 
@@ -44,12 +49,21 @@ _CAMERA = _section(
     [],
     source=_key(
         "Source",
-        "Where the pictures come from: a device, a URL, a video file, a folder of pictures, or "
-        "`synthetic` for a drawn scene. A relative path starts at this file's folder. `${NAME}` "
-        "becomes the variable of that name; a password is never shown.",
+        "Where the pictures come from: a device, a URL (of an RTSP or MJPEG stream, or of a single "
+        "JPEG picture that is fetched again and again), a video file, a folder of pictures, or "
+        "`synthetic` for a drawn scene; a camera on a ribbon cable: `csi` on a Jetson, `picamera2` "
+        "or `libcamera` on a Raspberry Pi; `gst:` with a GStreamer pipeline up to raw video. A "
+        "relative path starts at this file's folder. `${NAME}` becomes the variable of that name; "
+        "a password is never shown.",
         "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0",
         "rtsp://user:${DOOR_PASSWORD}@192.168.1.20/stream",
         "http://192.168.1.21/video.mjpg",
+        "http://192.168.1.22/snapshot.jpg",
+        "picamera2",
+        "picamera2:1",
+        "libcamera",
+        "csi",
+        "gst:v4l2src device=/dev/video0 ! jpegdec",
         "clip.mp4",
         "photos/",
         "synthetic",
@@ -95,7 +109,8 @@ _CAMERA = _section(
     size=_key(
         "Picture size",
         "Width x height in pixels that the camera is asked for; what it grants is logged. Without "
-        "it the camera decides.",
+        "it the camera decides; /dev/… is asked for 640x480, csi and libcamera for 1280x720, "
+        "picamera2 for the whole field of its sensor.",
         "1280x720",
         "640x480",
         type="string",
@@ -106,7 +121,8 @@ _CAMERA = _section(
     fps=_key(
         "Frames per second",
         "The rate that the camera is asked for; what it grants is logged. Without it the camera "
-        "decides.",
+        "decides; csi, libcamera and picamera2 are asked for 30, single pictures at a URL are "
+        "fetched twice a second, those of a folder come once a second.",
         30,
         **_FPS,
     ),
@@ -137,6 +153,44 @@ _CAMERA = _section(
         True,
         type="boolean",
         default=False,
+    ),
+    frozen_after_seconds=_key(
+        "Frozen after (seconds)",
+        "A camera that hangs may go on sending the same picture. After this time without a new one "
+        "it is started anew. It must be longer than the stream's distance of key frames, such as "
+        "10. Without it every picture counts as live: one without any noise, such as a test "
+        "picture, a short loop or a covered lens, cannot be told from a frozen one.",
+        10,
+        type="number",
+        minimum=1,
+        maximum=86_400,
+    ),
+    format=_key(
+        "Pixel format",
+        "What a V4L2 camera (/dev/…) is asked for, by its four letters. Without it MJPG for large "
+        "pictures, and a plain format where it needs less than 10 MB/s or there is no MJPG.",
+        "YUYV",
+        enum=list(PIXEL_FORMATS),
+    ),
+    controls=_key(
+        "Camera controls",
+        "Values that a V4L2 camera (/dev/…) is set to, by the names that `edged cameras` lists; of "
+        "a menu the number or the name. What the camera refuses is logged. Without it they stay as "
+        "they are.",
+        {"auto_exposure": "Manual Mode", "exposure_time_absolute": 100, "gain": 4},
+        type="object",
+        propertyNames={
+            "pattern": "^[a-z0-9_]+$",
+            "patternErrorMessage": "lower-case letters, digits and _, as edged cameras prints it",
+        },
+        additionalProperties=_key(
+            "Value",
+            "A whole number, true or false, or the name that a menu has for it. Without it nothing "
+            "is set.",
+            100,
+            "Manual Mode",
+            type=["integer", "boolean", "string"],
+        ),
     ),
 ) | {
     "title": "Camera",

@@ -65,6 +65,10 @@ class Crew(Generic[Job]):
         self._stopping.set()
         os.eventfd_write(self._ended_fd, 1)
 
+    def close(self) -> None:
+        """Give up its descriptor. `run` has returned, and neither it nor `stop` is called again."""
+        os.close(self._ended_fd)
+
     def run(self, before: Callable[[], None]) -> None:
         """Until the jobs are over or `stop`; raises what a job raised. before: done first."""
         self.looked_ns = self._clock()

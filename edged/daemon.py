@@ -1,65 +1,59 @@
-"""Start-up → run → shutdown. Puts the rooms together and knows none of their details."""
+"""Start-up → run → shutdown, with reloads in between. Knows none of the rooms' details."""
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import logging
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 
 from edged import __version__
-from edged.backends.auto import load_backend
-from edged.backends.loaded import LoadedFamily
-from edged.capture import CaptureRequest
-from edged.capture.mailbox import Mailbox
-from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock, monotonic_ns
-from edged.config import CameraConfig, Config
-from edged.control.decode_times import DecodeTimes
-from edged.control.profile import Profile, dominated
-from edged.control.profile_store import ProfileStore, state_directory
-from edged.control.profiler import Profiler
+from edged.config import Config, warnings
 from edged.control.recorder import Recorder
-from edged.device import device_facts
-from edged.errors import InputError
-from edged.lane import Lane
+from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
-from edged.pipeline import Output, Pipeline
+from edged.orders import Orders
+from edged.reload import changes
+from edged.running import STOP_SECONDS, MakeSink, Running, World
 from edged.sensors import Sensors
-from edged.sinks import Sink
+from edged.sinks import SINKS
 from edged.telemetry import CameraHealth, Health, stuck_loops
-from edged.telemetry.http import STUCK_SECONDS, HttpServer
+from edged.telemetry.http import STUCK_SECONDS
 from edged.telemetry.metrics import Metrics
+from edged.telemetry.status_line import StatusLine
 from edged.telemetry.systemd import Notifier
-from edged.thermostat import Thermostat
-from edged.variants.family import Family, Fit, load_family
-from edged.variants.mobilenet import Architecture, cost
-from edged.variants.variant import Variant
 
 log = logging.getLogger("edged")
 
 TICK_SECONDS = 0.25
-STOP_SECONDS = 1.0
-"""What the pipeline and each sink get to finish what they have in hand."""
-STORE_SECONDS = 600
-"""A profile that has changed is written after each round of measuring, then this often at most."""
+NETWORK_SECONDS = 60
+"""What systemd is asked for while a network is loaded from a slow memory card, and checked."""
+LOADING_SECONDS = 5.0
+"""How long a reload that is no longer wanted may take to notice: it looks between two networks."""
+
+
+class Stopped(Exception):  # noqa: N818  (nothing is wrong)
+    """There was an order to stop while something was being made ready."""
 
 
 class Daemon:
     """One run. `frames` and `duration_seconds` end it by themselves; sources that end, too.
 
-    root: the folder that stands for `/` where sensors are read.
+    sinks: makes them, by the name of the configuration. reread: the configuration as it is now;
+    None where there is no file. root: the folder that stands for `/` where sensors are read.
     """
 
     def __init__(
         self,
         config: Config,
-        sinks: Sequence[Sink],
+        sinks: Mapping[str, MakeSink] = SINKS,
         *,
+        orders: Orders | None = None,
+        reread: Callable[[], Config] | None = None,
         frames: int | None = None,
         duration_seconds: float | None = None,
         trace: Path | None = None,
@@ -67,38 +61,54 @@ class Daemon:
         root: Path = Path("/"),
     ) -> None:
         self._config = config
-        self._sinks = sinks
-        self._frames = frames
+        self._orders = orders or Orders()
+        self._reread = reread
         self._duration_seconds = duration_seconds
-        self._trace = trace
         self._clock = clock
-        self._sensors = Sensors(root)
-        self._thermostat = Thermostat(self._sensors, config.max_temperature_c)
-        self._stop = threading.Event()
-        self._failure: BaseException | None = None
         self._notifier = Notifier(os.environ)
-        self._cameras: list[Camera] = []
-        self._pipeline: Pipeline | None = None
-        self._store: ProfileStore | None = None
-        self._stored: Profile = {}
-        """What its file has been given."""
+        self._status_line = StatusLine()
+        self._metrics = Metrics(__version__, time.time())
+        self._world = World(
+            sinks=sinks,
+            metrics=self._metrics,
+            health=Health(self._loops, self._health),
+            sensors=Sensors(root),
+            clock=clock,
+            recorder=None if trace is None else Recorder(trace),
+            frames_wanted=frames,
+            ended=self._ended,
+        )
+        self._running: Running | None = None
+        self._failure: BaseException | None = None
+        self._ready = False
+        self._refused = ""
+        """Why the configuration that was read last has not been taken over."""
+        self._reload = threading.Thread(name="reload")
+        """Takes a turn of its own, so that everything goes on while networks are loaded."""
+        self._changing = threading.Lock()
+        """Held while `_running` is replaced, and when it ends."""
 
     def run(self) -> None:
         """Until stopped or finished. Raises EdgedError where it cannot start."""
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(_signals(self._stop.set))
-            for sink in self._sinks:
-                stack.callback(sink.close, STOP_SECONDS)
-            self._run_pipeline_in_thread(stack, self._start(stack))
+        try:
+            self._start()
             self._main_loop()
             self._notifier.stopping()
+        except Stopped:
+            pass
+        finally:
+            self._orders.stop()  # a reload under way gives up
+            with self._changing:
+                self._close()
+            if self._reload.is_alive():
+                self._reload.join(LOADING_SECONDS)
         if self._failure is not None:
             raise self._failure
         log.info("%s", self.summary())
 
     def summary(self) -> str:
         """One line: results, their share on time, and which variants made them."""
-        lanes = self._pipeline.lanes if self._pipeline is not None else ()
+        lanes = () if self._running is None else tuple(self._running.lanes.values())
         results = sum(lane.results for lane in lanes)
         stale = sum(lane.stale for lane in lanes)
         late = sum(lane.late for lane in lanes)
@@ -116,272 +126,143 @@ class Daemon:
             dropped += f", {shed} frames left out to stay cool"
         return f"{results} results, {on_time:.1f} % on time{dropped}" + (shares and f"; {shares}")
 
-    # start-up
-
-    def _start(self, stack: contextlib.ExitStack) -> Pipeline:
+    def _start(self) -> None:
         keep_memory_small()
-        config = self._config
-        family = load_family(config.model, config.base)
-        allowed = _allowed(family, config)
-        _report_hopeless_accuracies(family, allowed, config)
-        backend, why = load_backend(config.backend)
-        self._cameras = [_camera(camera, family) for camera in config.cameras]
-        metrics = Metrics(
-            {camera.name: camera.latency_budget_ms for camera in config.cameras},
-            variants=allowed,
-            cameras=self._cameras,
-            sinks=self._sinks,
-            version=__version__,
-            backend=backend.name,
-            family=family.name,
-            max_temperature_c=config.max_temperature_c,
-        )
-        metrics.sensors = lambda: self._sensors.gauges
-        metrics.busy_share = lambda: self._thermostat.allowance.share
-        if config.http is not None:
-            health = Health(self._loops, self._camera_health)
-            server = HttpServer(config.http.host, config.http.port, metrics.registry, health)
-            log.info("http://%s/metrics", stack.enter_context(server).address)
-        for camera in self._cameras:
-            camera.start()  # while the networks load: drivers take their time as well
-        stack.callback(_stop_together, self._cameras)
-        top1 = {variant: family.top1(variant) for variant in allowed}
-        key = {**device_facts(), **backend.describe(), "family": family.fingerprint}
-        store = ProfileStore(state_directory(os.environ), key, family.variants())
-        known = store.load()
-        left_out = dominated(known, top1) | {
-            (variant, count)
-            for variant in set(family.variants()) - set(allowed)
-            for count in config.threads
-        }
-        loaded = LoadedFamily(family, backend, config.threads, left_out=left_out)
-        recorder = None if self._trace is None else Recorder(self._trace)
-        if recorder is not None:
-            stack.callback(recorder.close, STOP_SECONDS)
-        pipeline = Pipeline(
-            lanes=[
-                Lane(
-                    camera.name,
-                    camera.mailbox,
-                    settings.latency_budget_ms,
-                    settings.on_time,
-                    settings.min_fps or 0.0,
-                    settings.min_top1,
-                    decode_times=DecodeTimes({variant.resolution for variant in allowed}),
-                )
-                for camera, settings in zip(self._cameras, config.cameras, strict=True)
-            ],
-            loaded=loaded,
-            profiler=Profiler(
-                top1,
-                {variant: _multiply_adds(variant, len(family.labels)) for variant in allowed},
-                config.threads,
-                known=known,
-                left_out=left_out - loaded.choices,
-            ),
-            output=Output(family.labels, config.results.top_k, config.results.min_score),
-            sinks=self._sinks,
-            observer=metrics,
-            cores=len(os.sched_getaffinity(0)),
-            frames_wanted=self._frames,
-            clock=self._clock,
-            finished=self._all_ended,
-            recorder=recorder,
-            about={**key, "family": family.name, "hash": family.fingerprint},
-        )
-        self._store, self._stored = store, pipeline.profiler.profile
-        stack.callback(self._store_profile, STOP_SECONDS)
-        return_free_memory()
-        metrics.slowdown = lambda: pipeline.controller.slowdown.ratio
-        log.info(
-            "edged %s: family %s, %d variants, %s %s (%s)",
-            *(__version__, family.name, len(allowed), backend.name, backend.version, why),
-        )
-        return pipeline
+        gc.freeze()  # what is imported stays: to look through it would hold frames up
+        self._go_on()
+        self._running = running = Running(self._config, self._world)
+        running.start_cameras()  # while the networks load: drivers take their time as well
+        running.load(None, self._loading)
+        running.run()
 
-    def _run_pipeline_in_thread(self, stack: contextlib.ExitStack, pipeline: Pipeline) -> None:
-        def run() -> None:
-            try:
-                pipeline.run()
-            except BaseException as error:  # the main thread raises it, whatever it is
-                self._failure = error
-            finally:
-                self._stop.set()
-
-        def stop() -> None:
-            pipeline.stop()
-            thread.join(STOP_SECONDS)
-
-        self._pipeline = pipeline
-        thread = threading.Thread(target=run, name="pipeline", daemon=True)
-        thread.start()
-        stack.callback(stop)
+    def _close(self) -> None:
+        if self._running is not None:
+            self._running.stop_pipeline()
+        if self._world.recorder is not None:
+            self._world.recorder.close(STOP_SECONDS)
+        if self._running is not None:
+            self._running.close()
 
     # run
 
     def _main_loop(self) -> None:
         begun_ns = self._clock()
-        ready = hopeless_told = profiled = False
-        assert self._pipeline is not None
-        profiler = self._pipeline.profiler
-        rounds, stored_ns = profiler.rounds, begun_ns
-        while not self._stop.wait(TICK_SECONDS):
+        while not self._orders.stopped:
+            self._orders.wait(TICK_SECONDS)
             now_ns = self._clock()
             limit = self._duration_seconds
             if limit is not None and now_ns - begun_ns >= limit * 1e9:
                 return
-            if any(getattr(sink, "broken_pipe", False) for sink in self._sinks):
-                return
-            self._pipeline.allowance = self._thermostat.tick(now_ns)
-            if not stuck_loops(self._loops(), now_ns, STUCK_SECONDS):
-                self._notifier.watchdog()
-            if not ready and any(camera.ready for camera in self._camera_health()):
-                ready = True
-                self._notifier.ready()
-            if not hopeless_told:
-                hopeless_told = self._report_hopeless_budgets()
-            if not profiled:
-                profiled = self._report_profile()
-            if rounds != profiler.rounds or now_ns - stored_ns >= STORE_SECONDS * 1e9:
-                rounds, stored_ns = profiler.rounds, now_ns
-                self._store_profile()
-            self._notifier.status(self.summary())
+            self._tick(now_ns)
 
-    def _report_hopeless_budgets(self) -> bool:
-        """Say once which budgets even the cheapest variant breaks; False until it is measured."""
-        assert self._pipeline is not None
-        if not self._pipeline.profiler.ladder:
-            return False
-        cheapest = min(self._pipeline.profiler.ladder, key=lambda candidate: candidate.p50_ms)
-        for camera in self._config.cameras:
-            if cheapest.p50_ms > camera.latency_budget_ms:
-                log.warning(
-                    "camera %s: no variant reaches latency_budget_ms %g on this device; the "
-                    "cheapest, %s, takes %.1f ms: it runs, and its misses are counted",
-                    *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
-                )
-        return True
-
-    def _report_profile(self) -> bool:
-        """Say once what the measuring found; False while it is not finished."""
-        assert self._pipeline is not None
-        if not self._pipeline.profiled:
-            return False
-        return_free_memory()
-        log.info(
-            "measured, most accurate first: %s",
-            ", ".join(
-                f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms"
-                for each in self._pipeline.profiler.ladder
-            ),
-        )
-        return True
-
-    def _store_profile(self, wait_seconds: float = 0.0) -> None:
-        """If it has changed. In a thread, because a worn memory card may take its time."""
-        pipeline, store = self._pipeline, self._store
-        if pipeline is None or store is None or pipeline.profiler.profile is self._stored:
+    def _tick(self, now_ns: int) -> None:
+        running = self._running
+        assert running is not None
+        if any(getattr(each.sink, "broken_pipe", False) for each in running.sinks.values()):
+            self._orders.stop()
             return
-        self._stored = pipeline.profiler.profile
-        decoding = {lane.camera: lane.decode_times.spreads() for lane in pipeline.lanes}
-        thread = threading.Thread(
-            target=store.save, args=(self._stored, decoding), name="profile", daemon=True
+        running.tick(now_ns)
+        if not stuck_loops(running.loops(), now_ns, STUCK_SECONDS):
+            self._notifier.watchdog()
+        if not self._ready and any(camera.ready for camera in running.health()):
+            self._ready = True
+            self._notifier.ready()
+            self._tell_status(now_ns, at_once=True)
+        if not self._reload.is_alive() and self._orders.take_reload():
+            self._begin_reload()
+        self._tell_status(now_ns)
+
+    def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
+        assert self._running is not None
+        text = self._status_line.text(self._running.now(), now_ns)
+        self._notifier.status("; ".join(filter(None, (self._refused, text))), at_once=at_once)
+
+    def _loading(self, number: int, of: int) -> None:
+        self._go_on()
+        self._notifier.progress(f"loading network {number} of {of}", NETWORK_SECONDS)
+
+    def _go_on(self) -> None:
+        if self._orders.stopped:
+            raise Stopped
+
+    def _ended(self, failure: BaseException | None) -> None:
+        """The pipeline ended by itself."""
+        self._failure = failure or self._failure
+        self._orders.stop()
+
+    def _loops(self) -> Mapping[str, int]:
+        return {} if self._running is None else self._running.loops()
+
+    def _health(self) -> list[CameraHealth]:
+        return [] if self._running is None else self._running.health()
+
+    # reload
+
+    def _begin_reload(self) -> None:
+        if self._reread is None:
+            log.warning("there is no configuration file to read again: nothing is reloaded")
+            return
+        self._reload = threading.Thread(
+            target=self._reload_from, args=(self._reread,), name="reload", daemon=True
         )
-        thread.start()
-        thread.join(wait_seconds)
+        self._reload.start()
 
-    def _loops(self) -> dict[str, int]:
-        """Every loop that must turn. A camera whose source has ended has none."""
-        loops = {
-            f"camera {camera.name}": camera.progress_ns
-            for camera in self._cameras
-            if camera.state is not CameraState.ENDED
-        }
-        if self._pipeline is not None:
-            loops["pipeline"] = self._pipeline.progress_ns
-        return loops
+    def _reload_from(self, reread: Callable[[], Config]) -> None:
+        """Nothing that is wrong with the file, and with what it names, ends the daemon."""
+        ready = self._ready  # before that, systemd would take the end of this for the start's
+        if ready:
+            self._notifier.reloading()
+        try:
+            done = self._change_to(reread())
+        except Stopped:
+            return
+        except EdgedError as error:
+            self._refuse(str(error).splitlines())
+        except Exception as error:
+            log.exception("a reload failed")
+            self._refuse([f"{type(error).__name__}: {error}"])
+        else:
+            self._refused = ""
+            log.info("configuration reloaded: %s", "; ".join(done) or "nothing has changed")
+        gc.collect()  # what is no longer needed refers to itself
+        return_free_memory()
+        self._metrics.reloaded(not self._refused, time.time())
+        if ready:
+            self._notifier.ready()
+        self._tell_status(self._clock(), at_once=True)
 
-    def _camera_health(self) -> list[CameraHealth]:
-        lanes = self._pipeline.lanes if self._pipeline is not None else ()
-        results = {lane.camera: lane.results for lane in lanes}
-        return [
-            CameraHealth(
-                camera.name, camera.state.value, results.get(camera.name, 0) > 0, camera.last_error
-            )
-            for camera in self._cameras
-        ]
+    def _refuse(self, reasons: list[str]) -> None:
+        for reason in reasons:
+            log.error("configuration not reloaded, everything goes on as before: %s", reason)
+        self._refused = f"configuration not reloaded: {reasons[0]}"
 
-    def _all_ended(self) -> bool:
-        return all(camera.state is CameraState.ENDED for camera in self._cameras)
+    def _change_to(self, config: Config) -> list[str]:
+        """What has changed. Raises EdgedError, or whatever it may be, with nothing changed."""
+        before = self._running
+        assert before is not None
+        for warning in warnings(config):
+            log.warning("%s", warning)
+        after = Running(config, self._world, before)
+        try:
+            same_networks = before.model == after.model
+            done = changes(before.config, config, same_networks=same_networks)
+            if not done:
+                return done
+            after.load(before, self._loading)
+            with self._changing:
+                self._go_on()
+                self._replace(before, after)
+        except BaseException:
+            after.close(but=before)
+            raise
+        before.close(but=after)
+        return done
 
-
-def _allowed(family: Family, config: Config) -> tuple[Variant, ...]:
-    if config.variants is None:
-        return family.variants()
-    for name in config.variants:
-        if Variant.parse(name) not in family.variants():
-            raise InputError(
-                f"the family {family.name} has no such variant",
-                where=f"{config.path}: variants",
-                got=name,
-                fix="it has " + ", ".join(variant.name for variant in family.variants()),
-            )
-    return tuple(variant for variant in family.variants() if variant.name in config.variants)
-
-
-def _report_hopeless_accuracies(family: Family, allowed: Sequence[Variant], config: Config) -> None:
-    """Say which cameras ask for more than the family can do."""
-    best = max(allowed, key=family.top1)
-    for camera in config.cameras:
-        if family.top1(best) < camera.min_top1:
-            log.warning(
-                "camera %s: no variant reaches min_top1 %g; the most accurate, %s with %.3f, runs",
-                *(camera.name, camera.min_top1, best, family.top1(best)),
-            )
-
-
-def _camera(settings: CameraConfig, family: Family) -> Camera:
-    request = CaptureRequest(
-        source=settings.source.reveal(),
-        size=settings.size,
-        fps=settings.fps,
-        max_fps=settings.max_fps,
-        rotate=settings.rotate,
-        flip=settings.flip,
-        loop=settings.loop,
-        square=family.input.fit is Fit.CROP,
-    )
-    # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
-    largest = max(variant.resolution for variant in family.variants())
-    mailbox = Mailbox.create(2 * largest)
-    mailbox.want(largest)
-    return Camera(settings.name, request, mailbox)
-
-
-def _multiply_adds(variant: Variant, classes: int) -> int:
-    return cost(Architecture(variant.alpha, classes), variant.resolution).multiply_adds
-
-
-def _stop_together(cameras: Sequence[Camera]) -> None:
-    """A driver that does not let go costs its second once, not once a camera."""
-    threads = [threading.Thread(target=camera.stop) for camera in cameras]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM, SIGINT and SIGHUP end the run; what they did before comes back afterwards."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop()
-
-    ends = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in ends}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _replace(self, before: Running, after: Running) -> None:
+        try:
+            after.start_cameras(before)
+            after.run(before)
+        except BaseException as error:  # neither of them works any more
+            self._ended(error)
+            raise Stopped from error
+        self._running = after

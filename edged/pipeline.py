@@ -136,8 +136,20 @@ class Pipeline:
         """When the thread that has been busy for longest began."""
         return min([self._crew.looked_ns, *(run.taken_ns for run in tuple(self._runs.values()))])
 
+    def take_over(self, before: Pipeline) -> None:
+        """Go on from what `before`, which has ended, knew of cameras, networks and the device."""
+        same_networks = before.loaded is self.loaded
+        self.controller.take_over(before.controller, same_networks)
+        self.profiled = same_networks and before.profiled
+        if self.recorder is not None:
+            self.recorder.interrupt()
+
     def stop(self) -> None:
         self._crew.stop()
+
+    def close(self) -> None:
+        """Give up its descriptor, after the last `run` and `stop`."""
+        self._crew.close()
 
     def run(self) -> None:
         """Until stopped, or the wanted number of results is out, or every source has ended."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from edged.capture import CaptureRequest
 from edged.capture.child import Starter, start_worker
@@ -75,19 +77,41 @@ def next_frame(mailbox: Mailbox, seconds: float = 20.0) -> Frame:
         select.select([mailbox.wake_fd], [], [], left)
 
 
+def workers_of(parent: int) -> list[int]:
+    """The capture processes that this process has started."""
+    pids: list[int] = []
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has just ended
+            pids += [int(pid) for pid in children.read_text().split()]
+    return [pid for pid in pids if b"edged.capture.worker" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def only_worker() -> int:
+    (pid,) = workers_of(os.getpid())
+    return pid
+
+
 @contextmanager
 def running(
     request: CaptureRequest,
     *,
     wanted: int = 0,
     longest_side: int = 640,
+    device: Path | None = None,
     patience: Patience | None = None,
     starter: Starter = start_worker,
 ) -> Iterator[tuple[Camera, Mailbox]]:
     """A supervised camera; it is stopped at the end."""
     mailbox = Mailbox.create(longest_side)
     mailbox.want(wanted)
-    camera = Camera("porch", request, mailbox, patience=patience, starter=starter)
+    camera = Camera("porch", request, mailbox, device=device, patience=patience, starter=starter)
     camera.start()
     try:
         yield camera, mailbox

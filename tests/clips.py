@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,6 +39,23 @@ def write_clip(
             for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def write_jpegs(
+    path: Path, pictures: Iterable[bytes], *, fps: int = 25, size: tuple[int, int] = (320, 240)
+) -> Path:
+    """A clip of MJPEG whose packets are these pictures, whatever is in them."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=fps)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuvj420p"
+        for number, picture in enumerate(pictures):
+            packet = av.Packet(picture)
+            packet.stream, packet.time_base = stream, Fraction(1, fps)
+            packet.pts = packet.dts = number
+            packet.is_keyframe = True
             container.mux(packet)
     return path
 

@@ -16,6 +16,8 @@ from tests.test_evaluate import drawn_photos
 
 COMMANDS = [
     ["run"],
+    ["cameras"],
+    ["doctor"],
     ["demo"],
     ["check"],
     ["schema"],

@@ -14,6 +14,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from edged.capture.raw_formats import LAYOUTS
 from edged.config import (
     CameraConfig,
     Config,
@@ -23,6 +24,7 @@ from edged.config import (
     schema,
     warnings,
 )
+from edged.config_schema import PIXEL_FORMATS
 from edged.errors import InputError, InputErrors
 from edged.secret import SourceUrl
 
@@ -53,6 +55,7 @@ def load(tmp_path: Path) -> Load:
     def loaded(text: str, environ: Mapping[str, str] | None = None) -> Config:
         path = tmp_path / "edged.yaml"
         path.write_text(text)
+        path.chmod(0o640)  # there may be a password in it
         return load_config(path, environ or {})
 
     return loaded
@@ -159,6 +162,13 @@ def test_values_are_frozen_and_have_no_room_for_others(load: Load) -> None:
         ("photos/", "{base}/photos"),
         ("./synthetic", "{base}/synthetic"),
         ("./0", "{base}/0"),
+        ("csi", "csi"),
+        ("csi:1", "csi:1"),
+        ("picamera2:1", "picamera2:1"),
+        ("libcamera", "libcamera"),
+        ("libcamera:/base/soc/i2c@1/imx219@10", "libcamera:/base/soc/i2c@1/imx219@10"),
+        ("gst:v4l2src ! jpegdec ! tee name=t  t.", "gst:v4l2src ! jpegdec ! tee name=t  t."),
+        ("./csi", "{base}/csi"),
         ("~/clip.mp4", "{home}/clip.mp4"),
         ("~nobody-of-that-name/a", "{base}/~nobody-of-that-name/a"),
     ],
@@ -273,6 +283,14 @@ def test_a_secret_file_that_is_wrong(
         ("source: rtsp:/cam/live", "expected a URL or a path"),
         ("source: u:hunter2@cam/live", "expected a URL or a path (got ***@cam/live)"),
         ("source: synthetic:640", "write synthetic or synthetic:640x480@30"),
+        ("source: csi:a", "write csi:1 or picamera2:1 for the second camera"),
+        ("source: picamera2:-1", "expected a camera on a ribbon cable (got 'picamera2:-1')"),
+        ("source: 'libcamera:'", "libcamera:NAME for a named one"),
+        ("source: 'gst:'", "expected a GStreamer pipeline after gst:; write gst:v4l2src"),
+        ("source: gst:rtspsrc user-pw='hunter2", "a quotation mark without its partner"),
+        ("source: gst:gst-launch-1.0 v4l2src", "a pipeline is written without gst-launch-1.0"),
+        ("source: gst:rtspsrc user-pw=hunter2 !", "a pipeline does not end with !"),
+        ("source: rtspsrc user-pw=hunter2 ! decodebin", "a GStreamer pipeline begins with gst:"),
         (
             "source: '0'",
             "a camera is not named by its number (got 0); name its device: /dev/video0",
@@ -399,6 +417,52 @@ def test_every_error_at_once(load: Load) -> None:
     assert all(error.exit_status == 2 for error in caught.value.errors)
 
 
+# Keys of V4L2 devices
+
+
+def test_format_and_controls(load: Load) -> None:
+    config = load(
+        "cameras:\n  a: {source: /dev/video0, format: YUYV, "
+        "controls: {gain: 4, focus_automatic_continuous: false, auto_exposure: Manual Mode}}\n"
+        "  b: {source: /dev/video1}\n"
+    )
+    assert [(c.format, c.controls) for c in config.cameras] == [
+        ("YUYV", {"gain": 4, "focus_automatic_continuous": False, "auto_exposure": "Manual Mode"}),
+        (None, {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("controls: {Gain: 4}", "cameras.door.controls.Gain: expected a name that is lower-case"),
+        ("controls: {gain: 1.5}", "cameras.door.controls.gain: expected a whole number or"),
+        ("controls: {gain: [1]}", "cameras.door.controls.gain: expected a whole number or"),
+        ("controls: 4", "cameras.door.controls: expected lines of `key: value`"),
+        ("format: MPEG", "cameras.door.format: expected one of MJPG, JPEG, YUYV"),
+    ],
+)
+def test_controls_and_formats_that_cannot_be(
+    complaint: Callable[..., str], line: str, said: str
+) -> None:
+    assert said in complaint(camera(f"source: /dev/video0\n    {line}"))
+
+
+@pytest.mark.parametrize("source", ["rtsp://u:hunter2@h/", "synthetic", "clip.mp4", "picamera2"])
+def test_only_devices_have_formats_and_controls(load: Load, source: str) -> None:
+    with pytest.raises(InputErrors) as caught:
+        load(camera(f"source: {source}\n    format: YUYV\n    controls: {{gain: 4}}"))
+    assert [str(error).split(": ", 1)[1] for error in caught.value.errors] == [
+        "cameras.door.format: only a V4L2 device (/dev/…) has that",
+        "cameras.door.controls: only a V4L2 device (/dev/…) has that",
+    ]
+    assert [str(error).split(": ")[0][-2:] for error in caught.value.errors] == [":4", ":5"]
+
+
+def test_the_formats_are_those_that_can_be_read() -> None:
+    assert set(PIXEL_FORMATS) == {"MJPG", "JPEG", *LAYOUTS}
+
+
 # Warnings
 
 
@@ -431,6 +495,11 @@ def dev(tmp_path: Path) -> Path:
         ),
         ("source: absent.mp4", ["absent.mp4: No such file or directory; the camera waits for it"]),
         ("source: syntetic", ["syntetic: No such file or directory; did you mean synthetic?"]),
+        ("source: picamera", ["picamera: No such file or directory; did you mean picamera2?"]),
+        ("source: picamera:1", ["did you mean picamera2?"]),
+        ("source: gst:v4l2src ! jpegdec", []),
+        ("source: gst:rtspsrc user-pw=x ! decodebin", ["in the list of processes; a camera's own"]),
+        ("source: gst:rtspsrc location=rtsp://a:b@h ! decodebin", ["can read the password of a"]),
         ("source: present.mp4", []),
         ("source: rtsp://u:hunter2@h/", []),
         ("source: synthetic", []),
@@ -478,6 +547,25 @@ def test_warning_of_a_server_that_others_reach(load: Load, listen: str, warned: 
 def test_warning_of_a_rate_that_is_not_reached(load: Load, line: str, warned: bool) -> None:
     found = warnings(load(f"cameras:\n  door: {line}\n"))
     assert found == ["cameras.door: min_fps 10 is not reached with max_fps 5"] * warned
+
+
+@pytest.mark.parametrize(
+    ("mode", "password", "expected"),
+    [
+        (0o640, "hunter2", []),
+        (0o644, "hunter2", ["everybody can read"]),
+        (0o644, "${WORD}", []),
+        (0o646, "${WORD}", ["everybody can change"]),
+    ],
+)
+def test_warning_of_a_file_that_everybody_reads_or_changes(
+    load: Load, mode: int, password: str, expected: list[str]
+) -> None:
+    config = load(camera(f"source: rtsp://me:{password}@192.0.2.7/1"), {"WORD": "hunter2"})
+    config.path.chmod(mode)
+    found = warnings(config)
+    assert [line.partition(f" {config.path}")[0] for line in found] == expected
+    assert "hunter2" not in str(found)
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])
@@ -560,6 +648,15 @@ def test_checking_imports_nothing_heavy(tmp_path: Path) -> None:
         "multiprocessing",
     }
     assert loaded & heavy == set()
+
+
+def test_from_when_on_a_picture_is_frozen(load: Load, complaint: Callable[..., str]) -> None:
+    (usual,) = load(camera("source: synthetic")).cameras
+    assert usual.frozen_after_seconds is None
+    (strict,) = load(camera("{source: synthetic, frozen_after_seconds: 10}")).cameras
+    assert strict.frozen_after_seconds == 10.0
+    said = complaint(camera("{source: synthetic, frozen_after_seconds: 0}"))
+    assert "cameras.door.frozen_after_seconds" in said
 
 
 # Anything at all

@@ -110,3 +110,22 @@ def test_the_promise_is_kept_on_a_device_unlike_any_model(target: float) -> None
         controller.observe("door", LADDER, decision.candidate, service_ms, on_time)
         late += not on_time
     assert late / frames <= 1 - target + 0.005
+
+
+def test_another_controller_goes_on_where_the_settings_are_the_same() -> None:
+    kept, tighter = CameraSettings(20.0, 0.95), CameraSettings(10.0, 0.95)
+    before = Controller({"kept": kept, "changed": kept, "gone": kept})
+    for name in before.cameras:
+        for _ in range(50):
+            before.observe(name, LADDER, LADDER[1], 3 * 8.6, False)
+    after = Controller({"kept": kept, "changed": tighter, "new": kept})
+    after.take_over(before, same_profile=True)
+    assert after.decide("kept", LADDER, 30.0) == before.decide("kept", LADDER, 30.0)
+    assert after.cameras["kept"].share.owed == before.cameras["kept"].share.owed > 0
+    assert after.cameras["kept"].previous is LADDER[1]
+    assert [after.cameras[name].share.owed for name in ("changed", "new")] == [0, 0]
+    other = Controller({"kept": kept})
+    other.take_over(before, same_profile=False)
+    assert other.slowdown.ratio == Slowdown().ratio != before.slowdown.ratio
+    assert other.cameras["kept"].share.owed == before.cameras["kept"].share.owed
+    assert other.cameras["kept"].previous is None

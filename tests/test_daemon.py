@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from edged.frame import Result
 from tests.clips import write_clip
 from tests.e2e.daemon import RunningDaemon
 from tests.test_rtsp import free_port, needs_gstreamer, serving
+from tests.test_systemd import Supervisor
 
 SYNTHETIC = """
 model: imagenette
@@ -317,7 +320,8 @@ def test_a_hot_device_sheds_work_and_takes_it_up_again(tmp_path: Path) -> None:
     weather = Weather(tmp_path / "sys/class/thermal/thermal_zone0")
     config = load_config(tmp_path / "edged.yaml", {})
     trace = tmp_path / "trace"
-    Daemon(config, [weather], duration_seconds=200, trace=trace, root=tmp_path).run()
+    make = {"jsonl": lambda options: weather}
+    Daemon(config, make, duration_seconds=200, trace=trace, root=tmp_path).run()
     assert len(weather.hot) == 5
     assert weather.cool, "work does not come back"
     again = run("replay", str(trace))
@@ -336,3 +340,80 @@ def test_an_accuracy_that_the_family_does_not_have_is_said(tmp_path: Path) -> No
     with RunningDaemon(tmp_path, config, "--frames", "1") as daemon:
         assert daemon.process.wait(60) == 0
     assert "camera door: no variant reaches min_top1 1; the most accurate, mobilen" in daemon.text
+
+
+def test_systemd_is_told_when_it_is_ready_what_it_does_and_that_it_ends(tmp_path: Path) -> None:
+    notify = str(tmp_path / "notify")
+    supervisor = Supervisor(notify)
+    told: list[str] = []
+    environ = {"NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "1000000"}
+    with closing(supervisor.socket), RunningDaemon(tmp_path, SYNTHETIC, **environ) as daemon:
+        supervisor.socket.settimeout(60)
+        while not (told and "% on time" in told[-1]):
+            told.append(supervisor.next())
+        while told[-1] != "WATCHDOG=1":
+            told.append(supervisor.next())
+        assert daemon.stop()[0] == 0
+        told += supervisor.waiting()
+    assert re.match(r"EXTEND_TIMEOUT_USEC=\d+\nSTATUS=loading network 1 of \d+", told[0])
+    ready = told.index("READY=1")
+    assert told.count("READY=1") == 1
+    status = re.compile(r"STATUS=door: mobilenet_v1_\S+, \d+\.\d % on time$")
+    assert any(status.match(message) for message in told[ready:])
+    assert told[-1] == "STOPPING=1"
+
+
+def test_a_camera_that_is_known_to_be_down_makes_it_ready(tmp_path: Path) -> None:
+    notify = str(tmp_path / "notify")
+    supervisor = Supervisor(notify)
+    config = SYNTHETIC.replace("source: synthetic, size: 320x240, fps: 30", "source: /dev/video9")
+    environ = {"NOTIFY_SOCKET": notify}
+    with closing(supervisor.socket), RunningDaemon(tmp_path, config, **environ) as daemon:
+        supervisor.socket.settimeout(60)
+        while supervisor.next() != "READY=1":
+            pass
+        while not re.match(r"STATUS=door: backoff, /dev/video9: ", supervisor.next()):
+            pass
+        assert daemon.stop()[0] == 0
+
+
+STUCK = """
+import sys, threading
+from pathlib import Path
+from edged.config import load_config
+from edged.daemon import Daemon
+from edged.sinks.jsonl import Lines, open_lines
+
+class Stuck(Lines):
+    def publish(self, result):
+        super().publish(result)
+        threading.Event().wait()
+
+Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": lambda options: Stuck(open_lines(None))}).run()
+"""
+
+
+def test_without_progress_the_watchdog_is_not_fed(tmp_path: Path) -> None:
+    """The first result hangs the pipeline; everything else goes on, and says what it did before."""
+    (tmp_path / "edged.yaml").write_text(SYNTHETIC)
+    notify = str(tmp_path / "notify")
+    supervisor = Supervisor(notify)
+    environ = {"NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "1000000", "STATE_DIRECTORY": notify}
+    command = [sys.executable, "-c", STUCK, str(tmp_path / "edged.yaml")]
+    with (
+        closing(supervisor.socket),
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, **environ},
+        ) as process,
+    ):  # fmt: skip
+        supervisor.socket.settimeout(60)
+        fed, silent_statuses = 0, 0
+        while silent_statuses < 2:
+            message = supervisor.next()
+            fed += message == "WATCHDOG=1"
+            if message == "WATCHDOG=1":
+                silent_statuses = 0
+            silent_statuses += message.startswith("STATUS=door")
+        process.kill()
+    assert fed > 0

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.file import FileSource
 from edged.capture.supervisor import CameraState
 from tests.camera_rig import FakeTime, Notes, next_frame, running, wait_until
-from tests.clips import turn_clip, write_clip
+from tests.clips import turn_clip, write_clip, write_jpegs
 
 MS = 1_000_000
 
@@ -167,6 +168,59 @@ def test_the_whole_way_to_the_mailbox_and_the_end(tmp_path: Path) -> None:
         assert mailbox.captured == 12
         assert mailbox.sequence + mailbox.overwritten >= 12
         assert camera.granted == Granted(640, 480, 25.0, "mpeg4")
+
+
+def jpeg(grey: int, size: tuple[int, int] = (320, 240)) -> bytes:
+    """Red, with a square of that grey in its upper left corner."""
+    picture = np.full((size[1], size[0], 3), (0, 0, 255), np.uint8)
+    picture[:64, :64] = grey
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+@pytest.mark.parametrize("container", ["avi", "mkv", "mov"])
+def test_pictures_of_mjpeg_are_decoded_as_small_as_will_do(tmp_path: Path, container: str) -> None:
+    clip = write_jpegs(tmp_path / f"clip.{container}", (jpeg(10 * n) for n in range(10)))
+    player = Player(clip, loop=True)
+    assert player.granted == Granted(320, 240, 25.0, "mjpeg")
+    pictures = player.pictures(10) + player.pictures(10, wanted=60)
+    assert gaps_ms(pictures) == pytest.approx([40] * 19, abs=1.01)  # Matroska rounds to 1 ms
+    assert {picture.pixels.shape for picture in pictures[:10]} == {(240, 320, 3)}
+    assert {picture.pixels.shape for picture in pictures[10:]} == {(60, 80, 3)}
+    seen = [round(int(p.pixels[4, 4].mean()) / 10) for p in pictures]
+    assert seen == [n % 10 for n in range(20)]
+    red, green, blue = pictures[10].pixels[50, 50]
+    assert red > 240
+    assert max(green, blue) < 20
+    assert player.pictures(1, wanted=61)[0].pixels.shape == (120, 160, 3)
+    player.source.close()
+
+
+def test_skipped_pictures_of_mjpeg_are_not_even_decoded(tmp_path: Path) -> None:
+    """Every second one is no picture, and nobody notices."""
+    pictures = [jpeg(0) if n % 2 == 0 else jpeg(0)[:200] for n in range(20)]
+    player = Player(write_jpegs(tmp_path / "clip.avi", pictures), max_fps=12.5)
+    assert len(player.pictures()) == 10
+    assert (player.counts.captured, player.counts.skipped, player.counts.broken) == (20, 10, 0)
+
+
+def test_damaged_pictures_of_mjpeg_are_counted(tmp_path: Path) -> None:
+    whole = jpeg(0)
+    pictures = [whole, whole[: len(whole) // 2], whole, whole[:-2], bytes(500)]
+    player = Player(write_jpegs(tmp_path / "clip.avi", pictures))
+    assert len(player.pictures()) == 2
+    assert (player.counts.captured, player.counts.broken) == (5, 3)
+    player = Player(write_jpegs(tmp_path / "broken.avi", [whole[:-2]] * 3), loop=True)
+    with pytest.raises(SourceError, match="not one picture could be decoded"):
+        player.pictures()
+
+
+def test_the_fields_of_interlaced_mjpeg_are_left_to_ffmpeg(tmp_path: Path) -> None:
+    """Half as high as the track says: no picture to be shown as it is."""
+    fields = jpeg(0, (320, 120)) * 2
+    player = Player(write_jpegs(tmp_path / "clip.avi", [fields] * 3))
+    assert player.granted == Granted(320, 240, 25.0, "mjpeg")
+    assert {picture.pixels.shape[1] for picture in player.pictures()} == {320}
+    assert player.counts.captured == 3
 
 
 @pytest.mark.data

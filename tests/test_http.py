@@ -424,3 +424,18 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.02)
+
+
+def test_another_address_of_the_same_port_takes_over() -> None:
+    health = Device().health
+    with serving() as old:
+        with pytest.raises(EdgedError, match="Address already in use"):
+            HttpServer("0.0.0.0", old.port, make_registry(), health)
+        with HttpServer("0.0.0.0", old.port, make_registry(), health, beside=old) as new:
+            with pytest.raises(EdgedError, match="Address already in use"):
+                HttpServer("127.0.0.1", old.port, make_registry(), health)  # another daemon
+            old.close()
+            assert request(new, "/healthz")[0] == 200
+            with HttpServer("127.0.0.1", new.port, make_registry(), health, beside=new) as back:
+                new.close()
+                assert request(back, "/healthz")[0] == 200

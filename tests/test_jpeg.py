@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.capture.jpeg import decode_jpeg, jpeg_size, reduction
@@ -57,6 +59,7 @@ def test_the_smallest_scale_that_covers_what_is_wanted() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 400))
 def test_the_decoder_delivers_the_scale_that_was_computed(
     height: int, width: int, wanted: int
@@ -102,6 +105,7 @@ def test_what_is_no_jpeg(data: bytes) -> None:
     assert decode_jpeg(data, 0) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 400))
 def test_any_bytes_may_come(noise: bytes, at: int) -> None:
     jpeg = bytearray(encoded(16, 16))
@@ -115,4 +119,70 @@ def test_a_huge_size_in_the_header_is_broken_not_fatal() -> None:
     jpeg = bytearray(encoded(16, 16))
     size = jpeg.index(b"\xff\xc0") + 5
     jpeg[size : size + 4] = b"\xff\xff\xff\xff"
+    assert decode_jpeg(bytes(jpeg), 0) is None
+
+
+def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
+    """A JPEG in the header of another, as cameras put it there."""
+    body = b"Exif\0\0" + thumbnail
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_picture() -> None:
+    jpeg = with_thumbnail(encoded(480, 640), encoded(60, 80, (0, 255, 0)))
+    assert jpeg_size(jpeg) == (640, 480)
+    pixels = decode_jpeg(jpeg, 240)
+    assert pixels is not None
+    assert pixels.shape == (240, 320, 3)
+    assert pixels[100, 100, 0] > 250
+    for end in (len(jpeg) - 2, len(jpeg) * 3 // 4, jpeg.index(b"\xff\xc0") + 30, 1000):
+        assert decode_jpeg(jpeg[:end], 240) is None
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ],
+)
+def test_every_sampling_of_chroma(sampling: int) -> None:
+    picture = np.zeros((101, 99, 3), np.uint8)
+    picture[:, 50:] = 0, 0, 255
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    done, data = cv2.imencode(".jpg", picture, options)
+    assert done
+    pixels = decode_jpeg(bytes(data), 40)
+    assert pixels is not None
+    assert pixels.shape == (51, 50, 3)
+    assert abs(pixels[25, 40].astype(int) - [254, 0, 0]).max() < 8
+    assert pixels[25, 10].max() < 8
+
+
+def test_cmyk_becomes_rgb() -> None:
+    image = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    image.new("RGB", (64, 48), (255, 0, 0)).convert("CMYK").save(file, "JPEG", quality=95)
+    for wanted in (0, 20):
+        pixels = decode_jpeg(file.getvalue(), wanted)
+        assert pixels is not None
+        assert pixels.shape[2] == 3
+        assert abs(pixels.astype(int) - [255, 0, 0]).max() < 12
+
+
+def test_8k() -> None:
+    pixels = decode_jpeg(encoded(4320, 7680), 224)
+    assert pixels is not None
+    assert pixels.shape == (540, 960, 3)
+
+
+@pytest.mark.parametrize("side", ["width", "height"])
+def test_a_picture_without_size_is_broken(side: str) -> None:
+    jpeg = bytearray(encoded(16, 16))
+    at = jpeg.index(b"\xff\xc0") + (7 if side == "width" else 5)
+    jpeg[at : at + 2] = b"\0\0"
+    assert jpeg_size(bytes(jpeg)) is None
     assert decode_jpeg(bytes(jpeg), 0) is None

@@ -320,6 +320,8 @@ def test_a_writer_stopped_inside_the_lock_does_not_hold_up_the_reader(mailbox: M
         assert mailbox.take() is None
         assert time.monotonic() - begun < 0.5
         assert select.select([mailbox.wake_fd], [], [], 0)[0]  # it will be asked again
+        os.eventfd_write(mailbox.wake_fd, 2**64 - 3)  # as full as a child can make it
+        assert mailbox.take() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert mailbox.take() is not None  # the kernel dropped the dead writer's lock

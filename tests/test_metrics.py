@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,12 +20,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from edged.backends import Engines
 from edged.capture import Failure
 from edged.control.selector import Reason
 from edged.frame import Result, Score, Stages
 from edged.sensors import Sensors
 from edged.sensors.reading import Gauge
-from edged.telemetry.metrics import STAGES, Metrics, edge_seconds, latency_seconds
+from edged.telemetry.counts import STAGES, edge_seconds, latency_seconds
+from edged.telemetry.metrics import Metrics, Subjects
 from edged.variants.variant import Variant
 from tests.test_sensors import ORIN, PI, make_files
 
@@ -71,23 +74,22 @@ class Sink:
         self.observe_delivery: Callable[[float], None] = lambda seconds: None
 
 
-def make_metrics(
+def subjects(
     budgets_ms: Mapping[str, float] | None = None,
     cameras: Sequence[Camera] | None = None,
     sinks: Sequence[Sink] = (),
-    max_temperature_c: float | None = None,
-) -> Metrics:
+    **more: Any,
+) -> Subjects:
     budgets_ms = budgets_ms or {"door": 33}
-    return Metrics(
-        budgets_ms,
-        variants=VARIANTS,
-        cameras=[Camera(name) for name in budgets_ms] if cameras is None else cameras,
-        sinks=sinks,
-        version="0.1.0",
-        backend="onnxruntime",
-        family="imagenette",
-        max_temperature_c=max_temperature_c,
-    )
+    known = {"variants": VARIANTS, "backend": "onnxruntime", "family": "imagenette"}
+    cameras = [Camera(name) for name in budgets_ms] if cameras is None else cameras
+    return Subjects(budgets_ms, cameras=cameras, sinks=sinks, **{**known, **more})
+
+
+def make_metrics(*about: Any, **more: Any) -> Metrics:
+    metrics = Metrics("0.1.0", started_unix_seconds=1000.0)
+    metrics.follow(subjects(*about, **more))
+    return metrics
 
 
 def make_result(
@@ -154,19 +156,20 @@ def test_a_frame_left_out_for_the_temperature_is_no_miss() -> None:
 
 
 def test_only_sensors_that_the_device_has_give_series() -> None:
-    metrics = make_metrics()
     name = "edged_soc_temperature_celsius"
-    metrics.sensors = lambda: [Gauge(name, "…", ("zone",), {})]
+    gauges = [Gauge(name, "…", ("zone",), {})]
+    metrics = make_metrics(sensors=lambda: gauges)
     assert name not in generate_latest(metrics.registry).decode()
-    metrics.sensors = lambda: [Gauge(name, "…", ("zone",), {("cpu-thermal",): 51.5})]
+    gauges[0] = Gauge(name, "…", ("zone",), {("cpu-thermal",): 51.5})
     assert value(metrics, name, zone="cpu-thermal") == 51.5
 
 
 def test_the_temperature_limit_and_what_it_leaves() -> None:
-    metrics = make_metrics(max_temperature_c=75.0)
+    share = [1.0]
+    metrics = make_metrics(max_temperature_c=75.0, busy_share=lambda: share[0])
     assert value(metrics, "edged_temperature_limit_celsius") == 75
     assert value(metrics, "edged_allowed_busy_ratio") == 1
-    metrics.busy_share = lambda: 0.3
+    share[0] = 0.3
     assert value(metrics, "edged_allowed_busy_ratio") == 0.3
     assert value(make_metrics(), "edged_allowed_busy_ratio") is None
     assert value(make_metrics(), "edged_temperature_limit_celsius") is None
@@ -246,15 +249,15 @@ def test_every_series_is_there_before_anything_happens() -> None:
 
 
 def test_what_others_count_is_read_at_the_scrape() -> None:
-    camera, sink = Camera("door"), Sink()
-    metrics = make_metrics(cameras=[camera], sinks=[sink])
+    camera, sink, ratio = Camera("door"), Sink(), [1.0]
+    metrics = make_metrics(cameras=[camera], sinks=[sink], slowdown=lambda: ratio[0])
     assert value(metrics, "edged_slowdown_ratio", backend="onnxruntime") == 1
 
     camera.mailbox = Mailbox(captured=100, overwritten=7, skipped=5, broken=2)
     camera.state = State.BACKOFF
     camera.restarts = {Failure.STALLED: 3}
     sink.delivered, sink.dropped = 80, {"queue_full": 4}
-    metrics.slowdown = lambda: 1.7
+    ratio[0] = 1.7
 
     assert value(metrics, "edged_frames_captured_total", camera="door") == 100
     dropped = {
@@ -327,18 +330,64 @@ def test_the_openmetrics_form_is_valid() -> None:
     assert {"edged_results", "edged_result_latency_seconds", "edged_build"} <= names
 
 
+def test_a_reload_goes_on_counting_for_the_cameras_that_stay() -> None:
+    sink = Sink()
+    metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink])
+    for latency_ms in (32, 45, 70):
+        metrics.observe(make_result(latency_ms))
+    metrics.stale("door")
+    metrics.switched("door", Reason.BUDGET.value)
+    sink.observe_delivery(0.001)
+    metrics.follow(subjects({"door": 47, "gate": 20}, sinks=[sink], variants=VARIANTS[:2]))
+    metrics.observe(make_result(46, budget_ms=47))
+
+    assert value(metrics, "edged_results_total", camera="door") == 4
+    assert value(metrics, "edged_deadline_misses_total", camera="door") == 3
+    assert value(metrics, "edged_latency_budget_seconds", camera="door") == 0.047
+    assert value(metrics, "edged_sink_delivery_seconds_count", sink="jsonl") == 1
+    assert value(metrics, "edged_result_latency_seconds_sum", camera="door") == pytest.approx(0.193)
+    counted = {
+        edge: value(metrics, "edged_result_latency_seconds_bucket", camera="door", le=edge)
+        for edge in ("0.033", "0.04", "0.047", "0.05", "0.075", "+Inf")
+    }
+    # 45 ms was counted before there was an edge at 47.
+    assert counted == {"0.033": None, "0.04": 1, "0.047": 2, "0.05": 3, "0.075": 4, "+Inf": 4}
+    text = generate_latest(metrics.registry).decode()
+    assert 'camera="yard"' not in text
+    assert value(metrics, "edged_results_total", camera="gate") == 0
+    names = {dict(labels).get("variant") for _, labels in series_of(metrics)} - {None}
+    assert names == {variant.name for variant in VARIANTS[:2]}
+
+
+def test_what_became_of_the_configuration() -> None:
+    metrics = make_metrics()
+    success = "edged_config_last_reload_success"
+    assert value(metrics, success) == 1
+    assert value(metrics, f"{success}_timestamp_seconds") == 1000
+    metrics.reloaded(False, 2000.0)
+    assert value(metrics, success) == 0
+    assert value(metrics, f"{success}_timestamp_seconds") == 1000
+    metrics.reloaded(True, 3000.0)
+    assert value(metrics, success) == 1
+    assert value(metrics, f"{success}_timestamp_seconds") == 3000
+
+
 @pytest.mark.servers
 def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
     promtool = which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (apt-get install prometheus)")
     sink = Sink()
-    metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink], max_temperature_c=75)
-    sink.observe_delivery(0.001)
-    metrics.observe(make_result())
     sensors = Sensors(make_files(tmp_path, {**PI, **ORIN}))
     sensors.read()
-    metrics.sensors = lambda: sensors.gauges
+    metrics = make_metrics(
+        {"door": 33, "yard": 100},
+        sinks=[sink],
+        max_temperature_c=75,
+        sensors=lambda: sensors.gauges,
+    )
+    sink.observe_delivery(0.001)
+    metrics.observe(make_result())
     text = generate_latest(metrics.registry)
     assert all(gauge.name in text.decode() for gauge in sensors.gauges)
     check = subprocess.run(
@@ -356,3 +405,19 @@ def series_of(metrics: Metrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
         for metric in metrics.registry.collect()
         for sample in metric.samples
     }
+
+
+def test_the_backend_and_its_engines_are_told() -> None:
+    engines = Engines(building=2)
+    runtime = {"backend": "tensorrt", "version": "10.3.0", "gpu": "Orin", "precision": "fp16"}
+    metrics = make_metrics(backend="tensorrt", runtime=runtime, engines=lambda: engines)
+    assert value(metrics, "edged_backend_info", **runtime) == 1
+    assert value(metrics, "edged_engines_building") == 2
+    assert value(metrics, "edged_gpu_failures_total") == 0
+
+    engines.building, engines.failures = 1, 3
+    engines.build_seconds["mobilenet_v1_0.25.onnx"] = 81.5
+    assert value(metrics, "edged_engines_building") == 1
+    assert value(metrics, "edged_gpu_failures_total") == 3
+    labels = {"network": "mobilenet_v1_0.25.onnx"}
+    assert value(metrics, "edged_engine_build_seconds", **labels) == 81.5

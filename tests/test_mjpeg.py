@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from edged.capture import CaptureRequest, Failure, Granted, SourceError
-from edged.capture.mjpeg import MjpegSource, without_login
+from edged.capture.http import HttpSource
+from edged.capture.http_camera import without_login
 from edged.capture.supervisor import CameraState, Patience
 from tests.camera_rig import Notes, next_frame, running, wait_until
 from tests.test_jpeg import encoded
@@ -98,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def broken(self) -> None:
         self.answer(200, "multipart/x-mixed-replace; boundary=frame")
-        for number in range(40):
+        for number in range(1000):
             half = number % 2 == 1
             self.wfile.write(self.part(JPEG[: len(JPEG) // 2] if half else JPEG))
             time.sleep(0.02)
@@ -175,7 +176,7 @@ class Opened:
     def __init__(self, url: str, max_fps: float | None = None) -> None:
         self.notes = Notes(max_fps)
         self.counts = self.notes.counts
-        self.source = MjpegSource(CaptureRequest(url), self.notes.intake)
+        self.source = HttpSource(CaptureRequest(url), self.notes.intake)
 
     def __enter__(self) -> Opened:
         try:
@@ -253,7 +254,7 @@ def test_max_fps_holds_before_decoding(camera: HttpCamera) -> None:
 @pytest.mark.parametrize(
     ("path", "message", "reason"),
     [
-        ("/page", "not an MJPEG stream (got Content-Type 'text/html')", Failure.OPEN_FAILED),
+        ("/page", "neither a JPEG picture nor an MJPEG stream (got", Failure.OPEN_FAILED),
         ("/nowhere", "the camera refuses (got HTTP status 404)", Failure.OPEN_FAILED),
         ("/no-jpeg", "its parts are not JPEG pictures", Failure.OPEN_FAILED),
         ("/basic", "the camera refuses the login", Failure.UNAUTHORIZED),

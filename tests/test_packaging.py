@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 IMAGENETTE = ROOT / "models" / "imagenette"
+SERVICE = [path for path in (ROOT / "systemd").rglob("*") if path.is_file()]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def test_the_wheel_has_every_module_and_the_family(wheel: Path) -> None:
         inside = set(archive.namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "edged").rglob("*.py")}
     shipped = {f"edged/families/imagenette/{path.name}" for path in IMAGENETTE.iterdir()}
-    assert modules | shipped <= inside
+    service = {f"edged/systemd/{path.relative_to(ROOT / 'systemd')}" for path in SERVICE}
+    assert modules | shipped | service <= inside
     assert len(shipped) >= 5
 
 

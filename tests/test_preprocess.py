@@ -49,6 +49,24 @@ def test_squashing_sees_the_whole_picture() -> None:
     assert np.abs(image[0] - means(picture, 2, 4)).max() <= 0.5 + 1e-6
 
 
+def test_a_side_that_shrinks_much_is_averaged_even_if_the_other_does_not() -> None:
+    picture = np.zeros((140, 384, 3), np.uint8)
+    picture[:, ::3] = 255  # who looks at some pixels only sees a third of the stripes, or all
+    image = Preprocessor(SQUASH, 128)(picture)
+    assert np.abs(image.astype(int) - 85).max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(135, 240, 128), (270, 480, 224)])
+def test_a_picture_a_little_too_large_keeps_its_shape_and_place(
+    height: int, width: int, side: int
+) -> None:
+    ramp = np.linspace(20, 230, height)[:, None, None] * np.ones((height, width, 3))
+    image = Preprocessor(CROP, side)(np.rint(ramp).astype(np.uint8))
+    step = 210 / (height - 1)
+    expected = 20 + step * ((np.arange(side) + 0.5) * height / side - 0.5)
+    assert np.abs(image[0] - expected[:, None, None]).max() < 1.1
+
+
 def test_a_picture_of_the_right_size_passes_unchanged() -> None:
     picture = noise(224, 224)
     assert (Preprocessor(CROP, 224)(picture)[0] == picture).all()

@@ -207,3 +207,20 @@ def test_what_does_not_fit_does_not_hold_up_what_does() -> None:
     while profiler.use_gap(20, 20, measure):
         pass
     assert set(profiler.profile) == {(SMALL, 1), (SMALL, 4), (LARGE, 4)}
+
+
+def test_networks_that_run_otherwise_now_are_measured_again_and_believed() -> None:
+    """Faster or slower: what an engine does has nothing to do with what the CPU did."""
+    profiler = Profiler(TOP1, COSTS, [1], known=known(), rest_gaps=0)
+    while profiler.waiting:
+        profiler.use_gap(1000, 0, lambda variant, threads: (0.0, COSTS[variant] / 10))
+    assert profiler.complete
+    profiler.measure_again()
+    profiler.observe((SMALL, 1), (0.0, 3.0))
+    assert not profiler.complete
+    assert profiler.ladder  # there is always something to run
+    for _ in range(200):
+        profiler.use_gap(1000, 0, lambda variant, threads: (0.0, 3.0))
+    assert profiler.complete
+    assert [timing.service.p50_ms for timing in profiler.profile.values()] == [3.0, 3.0]
+    assert [timing.runs for timing in profiler.profile.values()] == [MEASURED_RUNS] * 2

@@ -51,7 +51,8 @@ def free_port() -> int:
 @contextmanager
 def serving(port: int, *options: str) -> Iterator[subprocess.Popen[str]]:
     command = [PYTHON, str(SERVER), "--port", str(port), *options]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin is not None
     assert server.stdout is not None
     try:
         assert server.stdout.readline() == "ready\n"
@@ -59,7 +60,15 @@ def serving(port: int, *options: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         server.kill()
         server.wait()
+        server.stdin.close()
         server.stdout.close()
+
+
+def order(server: subprocess.Popen[str], line: str) -> None:
+    """Change the picture of a server that is at work."""
+    assert server.stdin is not None
+    server.stdin.write(line + "\n")
+    server.stdin.flush()
 
 
 def url(port: int, login: str = "", path: str = "/camera") -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -103,8 +104,15 @@ def test_a_streaming_camera(log: pytest.LogCaptureFixture) -> None:
         "opened()\ntime.sleep(60)",
         "opened()\nframe()\nos.kill(os.getpid(), signal.SIGSTOP)",
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nopened()\ntime.sleep(60)",
+        "import ctypes\nopened()\nframe()\nctypes.PyDLL(None).sleep(60)",
     ],
-    ids=["after a frame", "before the first", "stopped by a signal", "deaf to SIGTERM"],
+    ids=[
+        "after a frame",
+        "before the first",
+        "stopped by a signal",
+        "deaf to SIGTERM",
+        "in a driver call that holds the interpreter",
+    ],
 )
 def test_a_silent_camera_has_stalled_and_is_replaced(
     script: str, log: pytest.LogCaptureFixture
@@ -281,6 +289,94 @@ def test_a_request_does_not_show_its_password() -> None:
     assert CaptureRequest.from_json(REQUEST.to_json()) == REQUEST
     full = CaptureRequest("x", (640, 480), 30.0, 10.0, 90, "vertical", True, False)
     assert CaptureRequest.from_json(full.to_json().encode()) == full
+
+
+A_DEVICE = """
+def node():
+    try:
+        return os.stat(request["source"]).st_ino
+    except OSError:
+        return None
+there = node()
+if there is None:
+    say(status="failed", reason="open_failed", message="no such device")
+elif open(request["source"]).read() == "broken":
+    say(status="failed", reason="open_failed", message="it does not answer")
+else:
+    opened()
+    while node() == there:
+        frame()
+        time.sleep(0.02)
+    say(status="failed", reason="read_failed", message="unplugged")
+"""
+UNHURRIED = Patience(tick=0.02, open=20, stall=20, stop=0.5, pause=60, pause_longest=1000)
+"""A restart that comes while a test waits was not waited for."""
+
+
+def pauses(log: pytest.LogCaptureFixture) -> list[float]:
+    """Seconds that were to be waited before each restart."""
+    return [float(text) for text in re.findall(r"next try in ([\d.]+) s", log.text)]
+
+
+def test_the_return_of_a_device_is_noticed_during_the_pause(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    link = tmp_path / "v4l" / "by-id" / "usb-Camera-video-index0"
+    request = CaptureRequest(str(link))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=link) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        for number in range(3):
+            device = tmp_path / f"video{number}"
+            device.write_text("well")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(device)
+            assert wait_until(lambda: camera.state is CameraState.STREAMING)
+            device.unlink()
+            link.unlink()
+            assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        assert faults(camera) == {"open_failed": 1, "read_failed": 3}
+    states = [record.getMessage().split()[2].strip(":") for record in log.records]
+    assert states == ["starting", "backoff"] + 3 * ["starting", "streaming", "backoff"]
+
+
+def test_a_device_that_came_back_while_its_process_was_ended_is_used_at_once(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "video0"
+    device.write_text("well")
+    request = CaptureRequest(str(device))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+        for lives in range(1, 4):
+            assert wait_until(lambda lives=lives: log.text.count("streaming") == lives)
+            (tmp_path / "new").write_text("well")
+            (tmp_path / "new").replace(device)
+        assert wait_until(lambda: log.text.count("streaming") == 4)
+        assert faults(camera) == {"read_failed": 3}
+
+
+def test_with_the_return_of_a_device_its_failures_are_forgotten(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "video0"
+    request = CaptureRequest(str(device))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+        assert wait_until(lambda: len(pauses(log)) == 1)
+        device.write_text("broken")
+        assert wait_until(lambda: len(pauses(log)) == 2)
+        assert all(30 <= pause <= 60 for pause in pauses(log))
+        time.sleep(1)  # it is there, and no other than when it failed
+        assert camera.state is CameraState.BACKOFF
+        assert faults(camera) == {"open_failed": 2}
+
+
+def test_a_frozen_picture_counts_as_good_frames_only_until_it_froze() -> None:
+    vigil = Vigil(Patience(good_frames=100), captured=0, delivered=0, now_ns=0)
+    assert vigil.look(99, 99, SECOND) is None
+    assert not vigil.good_for(0, SECOND)
+    assert vigil.look(100, 100, 2 * SECOND) is None
+    assert not vigil.good_for(10, 12 * SECOND)
+    assert vigil.good_for(10, 12 * SECOND + 1)
+    assert vigil.good_for(0, 3 * SECOND)
 
 
 class TestPatience:

@@ -24,6 +24,8 @@ def opened(request: CaptureRequest) -> tuple[SyntheticSource, FakeTime, Notes, G
         ("synthetic:1280x720@12.5", (320, 240), 15.0, ((1280, 720), 12.5)),
         ("synthetic:@10", (320, 240), 15.0, ((320, 240), 10.0)),
         ("synthetic:100x90", None, 15.0, ((100, 90), 15.0)),
+        ("synthetic:1280x720@25?still", None, None, ((1280, 720), 25.0)),
+        ("synthetic:?still", None, None, ((640, 480), 30.0)),
     ],
 )
 def test_size_and_rate(
@@ -33,7 +35,11 @@ def test_size_and_rate(
 
 
 @pytest.mark.parametrize(
-    "source", ["synthetic:large", "synthetic:0x0", "synthetic:9999x1", "synthetic:64x64@0"]
+    "source",
+    [
+        *("synthetic:large", "synthetic:0x0", "synthetic:9999x1", "synthetic:64x64@0"),
+        *("synthetic:64x64?moving", "synthetic:64x64@30?stillest"),
+    ],
 )
 def test_a_scene_that_cannot_be_drawn(source: str) -> None:
     with pytest.raises(SourceError, match="synthetic:1280x720@30") as caught:
@@ -56,6 +62,21 @@ def test_frames_come_on_schedule_and_move() -> None:
     assert len(pictures) > 5
     assert notes.counts.captured == 25
     source.close()
+
+
+def test_a_still_scene_comes_on_schedule_and_does_not_move() -> None:
+    source, time, notes, granted = opened(CaptureRequest("synthetic:160x120@50?still"))
+    assert granted == Granted(160, 120, 50.0, "drawn")
+    begun_ns = time.now_ns
+    pictures = set()
+    for number in range(1, 26):
+        picture = source.read(0)
+        assert picture is not None
+        assert picture.captured_ns == begun_ns + number * 20 * MS
+        assert picture.pixels.std() > 10
+        pictures.add(picture.pixels.tobytes())
+    assert len(pictures) == 1
+    assert notes.counts.captured == 25
 
 
 def test_what_cannot_be_drawn_in_time_is_left_out() -> None:

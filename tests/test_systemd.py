@@ -89,6 +89,28 @@ def test_a_status_is_passed_on_now_and_then(supervisor: Supervisor, path: str) -
     assert supervisor.waiting() == ["STATUS=0 results", "STATUS=20 results", "STATUS=40 results"]
 
 
+def test_what_must_be_seen_is_not_left_out(supervisor: Supervisor, path: str) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": path}, clock=ManualClock())
+    notifier.status("fine")
+    notifier.status("not reloaded", at_once=True)
+    notifier.status("fine")
+    assert supervisor.waiting() == ["STATUS=fine", "STATUS=not reloaded"]
+
+
+def test_a_reload_is_told_with_its_time_and_progress_asks_for_more(
+    supervisor: Supervisor, path: str
+) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": path}, clock=ManualClock())
+    notifier.reloading()
+    notifier.progress("loading network 3 of 8", 60)
+    notifier.ready()
+    assert supervisor.waiting() == [
+        "RELOADING=1\nMONOTONIC_USEC=5000000",
+        "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=loading network 3 of 8",
+        "READY=1",
+    ]
+
+
 def test_abstract_socket() -> None:
     name = f"edged-test-{os.getpid()}"
     supervisor = Supervisor(b"\0" + name.encode())

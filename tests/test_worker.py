@@ -21,7 +21,15 @@ from edged.capture.supervisor import Camera, CameraState, Patience
 from edged.capture.worker import capture, clamped
 from edged.clock import monotonic_ns
 from edged.frame import Frame
-from tests.camera_rig import Notes, next_frame, running, wait_until
+from tests.camera_rig import (
+    Notes,
+    command_line,
+    next_frame,
+    only_worker,
+    running,
+    wait_until,
+    workers_of,
+)
 
 DRAWN = CaptureRequest("synthetic:320x240@50")
 
@@ -37,30 +45,11 @@ time.sleep(600)
 """
 
 
-def workers_of(parent: int) -> list[int]:
-    """The capture processes that this process has started."""
-    children = Path(f"/proc/{parent}/task").glob("*/children")
-    pids = [int(pid) for path in children for pid in path.read_text().split()]
-    return [pid for pid in pids if b"edged.capture.worker" in command_line(pid)]
-
-
-def command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def only_worker() -> int:
-    (pid,) = workers_of(os.getpid())
-    return pid
 
 
 def kill_and_return(camera: Camera, mailbox: Mailbox) -> Frame:
@@ -250,6 +239,30 @@ def test_a_failing_source_is_reported_and_closed(mailbox: Mailbox) -> None:
     assert said[1:] == [Failed(Failure.READ_FAILED, "/dev/video0: unplugged; plug it in")]
 
 
+def test_a_process_that_gets_no_memory_says_so(mailbox: Mailbox) -> None:
+    class Greedy(StillSource):
+        def read(self, wanted: int) -> Picture | None:
+            return Picture(np.zeros((1 << 24, 1 << 24, 3), np.uint8), 0, 0)
+
+    said = captured(Greedy([]), mailbox)
+    assert said[1:] == [Failed(Failure.EXITED, "the capture process got no more memory")]
+
+
+def test_a_picture_that_stands_still_is_a_failure_before_it_is_shown(mailbox: Mailbox) -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pictures = [Picture(pixels, n * 100_000_000, n * 100_000_000) for n in range(1, 99)]
+    source = StillSource(pictures)
+    said: list[Status] = []
+    writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+    request = CaptureRequest("rtsp://admin:hunter2@camera/live", frozen_after_seconds=2)
+    capture(request, source, writer, said.append)
+    assert mailbox.sequence == 20
+    assert isinstance(said[1], Failed)
+    assert said[1].reason is Failure.FROZEN
+    assert "nothing new in the picture for 2 s" in said[1].message
+    assert "hunter2" not in said[1].message
+
+
 @pytest.mark.parametrize(
     ("source", "kind"),
     [
@@ -257,8 +270,16 @@ def test_a_failing_source_is_reported_and_closed(mailbox: Mailbox) -> None:
         ("/dev/v4l/by-id/usb-cam-index0", SourceKind.V4L2),
         ("rtsp://camera/live", SourceKind.STREAM),
         ("RTSPS://camera/live", SourceKind.STREAM),
-        ("http://camera/mjpg", SourceKind.MJPEG),
-        ("https://camera/mjpg", SourceKind.MJPEG),
+        ("http://camera/mjpg", SourceKind.HTTP),
+        ("https://camera/mjpg", SourceKind.HTTP),
+        ("gst:videotestsrc ! tee", SourceKind.GSTREAMER),
+        ("GST:videotestsrc", SourceKind.GSTREAMER),
+        ("csi", SourceKind.GSTREAMER),
+        ("csi:1", SourceKind.GSTREAMER),
+        ("libcamera:/base/i2c/imx219", SourceKind.GSTREAMER),
+        ("picamera2", SourceKind.PICAMERA2),
+        ("picamera2:1", SourceKind.PICAMERA2),
+        ("/home/me/csi", SourceKind.FILE),
         ("synthetic", SourceKind.SYNTHETIC),
         ("synthetic:640x480@30", SourceKind.SYNTHETIC),
         ("/tmp", SourceKind.FOLDER),
@@ -275,7 +296,9 @@ def test_every_kind_has_its_class(kind: SourceKind) -> None:
     source = {
         SourceKind.V4L2: "/dev/video0",
         SourceKind.STREAM: "rtsp://camera/live",
-        SourceKind.MJPEG: "http://camera/mjpg",
+        SourceKind.HTTP: "http://camera/mjpg",
+        SourceKind.GSTREAMER: "gst:videotestsrc",
+        SourceKind.PICAMERA2: "picamera2",
         SourceKind.SYNTHETIC: "synthetic",
         SourceKind.FOLDER: "/tmp",
         SourceKind.FILE: "clip.mp4",

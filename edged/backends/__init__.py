@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,6 +11,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edged.variants.family import Network
+
+
+@dataclass(slots=True)
+class Engines:
+    """What a backend tells of the engines that it builds; one that builds none leaves it as it is.
+
+    building: networks that run on the CPU until their engine is there. takeovers: how often one
+    has taken over. failures: runs that the GPU did not do, and the CPU did. build_seconds: how
+    long the building took in this process, by the network's file.
+    """
+
+    building: int = 0
+    takeovers: int = 0
+    failures: int = 0
+    build_seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -23,6 +39,7 @@ class Backend(Protocol):
     name: str
     """The metric label: `onnxruntime`."""
     version: str
+    engines: Engines
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
         """Make a session of the verified ONNX bytes.

@@ -6,7 +6,7 @@ Knows nothing of cameras, budgets or which variant is wanted.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import TYPE_CHECKING
 
 from edged.backends import Backend, Runner
@@ -26,7 +26,8 @@ class LoadedFamily:
     """One session per network file and thread count, shared by the file's resolutions.
 
     left_out: variants x threads that will not be asked for; a session that serves nothing else is
-    not made, and a file that no session needs is not read.
+    not made, and a file that no session needs is not read. progress: told before each file which
+    one of how many it is.
     Raises InputError when a file is damaged, foreign, or answers its golden picture wrongly.
     """
 
@@ -37,6 +38,7 @@ class LoadedFamily:
         threads: Sequence[int] = (1,),
         *,
         left_out: Collection[tuple[Variant, int]] = (),
+        progress: Callable[[int, int], None] = lambda number, of: None,
         clock: Clock = monotonic_ns,
     ) -> None:
         self.family = family
@@ -45,7 +47,8 @@ class LoadedFamily:
         self._clock = clock
         self._runners: dict[tuple[Variant, int], Runner] = {}
         picture = family.golden_picture()
-        for network in family.networks:
+        for number, network in enumerate(family.networks, 1):
+            progress(number, len(family.networks))
             variants = network.variants()
             counts = [
                 count
@@ -67,7 +70,12 @@ class LoadedFamily:
         return self._runners.keys()
 
     def keep(self, wanted: Collection[tuple[Variant, int]]) -> None:
-        """Drop the sessions that serve none of `wanted`, which gives their memory back."""
+        """Drop the sessions that serve none of `wanted`, which gives their memory back.
+
+        None while engines are built: what the CPU has no use for may be worth a run on the GPU.
+        """
+        if self.backend.engines.building:
+            return
         needed = {id(self._runners[choice]) for choice in wanted}
         self._runners = {
             choice: runner for choice, runner in self._runners.items() if id(runner) in needed

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from edged.backends import Runner
+from edged.backends import Engines, Runner
 from edged.errors import EdgedError, InputError, MissingPackageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class OrtBackend:
     def __init__(self) -> None:
         self._runtime = _import_onnxruntime()
         self.version: str = self._runtime.__version__
+        self.engines = Engines()
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
         """See Backend. Raises InputError when the file is no network of the contract's shape."""

@@ -7,6 +7,7 @@ so that configuration can be checked without one.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -28,6 +29,7 @@ class Failure(str, Enum):
     STALLED = "stalled"
     OPEN_FAILED = "open_failed"
     READ_FAILED = "read_failed"
+    FROZEN = "frozen"
     UNAUTHORIZED = "unauthorized"
 
 
@@ -55,7 +57,9 @@ class CaptureRequest:
     max_fps: frames beyond it are skipped before they are decoded, where the codec allows that.
     rotate: degrees clockwise that make the picture upright; flip mirrors it after that.
     loop: begin again at the end of a file or folder. square: deliver the whole centre square;
-    False delivers the whole picture.
+    False delivers the whole picture. frozen_after_seconds: pictures without a new one among them
+    are a failure after that time; None for never. format and controls are for V4L2: the pixel
+    format that is asked for instead of the best one, and values by the names of v4l2-ctl.
     """
 
     source: str = field(repr=False)
@@ -66,6 +70,9 @@ class CaptureRequest:
     flip: Flip | None = None
     loop: bool = False
     square: bool = True
+    frozen_after_seconds: float | None = None
+    format: str | None = None
+    controls: Mapping[str, int | str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line."""

@@ -120,7 +120,12 @@ class FileSource:
             self._intake.overwritten()
             return None
         received_ns = max(self._due_ns, self._begun_ns)
-        return Picture(self._track.rgb(frame, wanted), self._due_ns, received_ns)
+        pixels = self._track.rgb(frame, wanted)
+        if pixels is None:
+            self._frames_of_pass -= 1
+            self._intake.broken()
+            return None
+        return Picture(pixels, self._due_ns, received_ns)
 
     def _due(self, stamp_ns: int | None) -> int:
         if stamp_ns is None or self._origin_ns is None:  # a bare stream without time stamps

@@ -27,9 +27,10 @@ def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArr
     """uint8 (height, width, 3), RGB, whose short side covers `wanted` (0: full size) as far as the
     picture does; None when it is cut short or otherwise undecodable.
     """
-    size = jpeg_size(data)
+    size, scan = _header(data)
     # OpenCV fills up what is missing with grey: a picture without its end mark is refused here.
-    if size is None or _END not in data:
+    # A thumbnail in the header has one of its own, which says nothing.
+    if size is None or scan is None or data.find(_END, scan) < 0:
         return None
     flags = cv2.IMREAD_COLOR_RGB | _REDUCED[reduction(min(size), wanted)]
     if not honour_exif:
@@ -50,21 +51,29 @@ def reduction(short_side: int, wanted: int) -> int:
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) from the header, before any EXIF rotation; None when there is none."""
-    if data[:2] != _BEGIN:
-        return None
-    position = 2
+    return _header(data)[0]
+
+
+def _header(data: bytes) -> tuple[tuple[int, int] | None, int | None]:
+    """((width, height), where the first scan begins); None for what is not there."""
+    size = None
+    position = 2 if data[:2] == _BEGIN else len(data)
     while position + 9 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # padding
             position += 1
         elif marker in _BARE_MARKERS:
             position += 2
-        elif marker in _SIZE_MARKERS:
-            height = int.from_bytes(data[position + 5 : position + 7], "big")
-            width = int.from_bytes(data[position + 7 : position + 9], "big")
-            return (width, height) if width and height else None
         elif marker == _SCAN_MARKER:
-            return None
+            return size, position
         else:
+            if marker in _SIZE_MARKERS:
+                size = _dimensions(data[position : position + 9])
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return None
+    return size, None
+
+
+def _dimensions(frame: bytes) -> tuple[int, int] | None:
+    """Of a frame header, whose marker is its first two bytes."""
+    height, width = int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
+    return (width, height) if width and height else None

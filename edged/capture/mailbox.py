@@ -101,7 +101,8 @@ class Mailbox:
         if self._words[_NEWEST] == self._seen:
             return None
         if not self._lock():
-            os.eventfd_write(self.wake_fd, 1)  # come back for it
+            with suppress(BlockingIOError):  # as full as it gets, and so readable
+                os.eventfd_write(self.wake_fd, 1)  # come back for it
             return None
         try:
             newest = self._words[_NEWEST]

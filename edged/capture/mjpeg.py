@@ -1,53 +1,49 @@
 """MJPEG over HTTP: a stream of JPEG pictures, as network cameras and mjpg-streamer give it.
 
 The time of capture is when a picture's first bytes arrive; what lies between the sensor and that
-stays unseen. User and password come from the URL and are sent when the camera asks (Basic, Digest).
+stays unseen. How the stream was asked for is not known here.
 """
 
 from __future__ import annotations
 
 import http.client
 import select
-import ssl
-import urllib.error
-import urllib.request
-from urllib.parse import unquote, urlsplit, urlunsplit
 
-from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture import Failure, Granted, Picture, SourceError
+from edged.capture.http_camera import ANSWER_SECONDS, HttpCamera
 from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg, jpeg_size
-from edged.capture.multipart import MultipartSplitter, Part, boundary_of
-from edged.clock import Clock, monotonic_ns
-from edged.secret import redact
+from edged.capture.multipart import MultipartSplitter, Part
+from edged.clock import Clock
 
-ANSWER_SECONDS = 10.0
 _CHUNK_BYTES = 256 * 1024
 _DRAIN_CHUNKS = 64
 
 
 class MjpegSource:
+    """response: the camera's answer, a multipart stream with this boundary."""
+
     def __init__(
-        self, request: CaptureRequest, intake: Intake, *, clock: Clock = monotonic_ns
+        self,
+        camera: HttpCamera,
+        response: http.client.HTTPResponse,
+        boundary: str,
+        intake: Intake,
+        clock: Clock,
     ) -> None:
-        self._url = request.source
-        self._where = redact(request.source)
+        self._camera = camera
+        self._response = response
+        self._splitter = MultipartSplitter(boundary)
         self._intake = intake
         self._clock = clock
-        self._response: http.client.HTTPResponse | None = None
         self._first: tuple[Part, int] | None = None
-        self._decoding = Decoding(intake, self._where)
+        self._decoding = Decoding(intake, camera.where)
 
     def open(self) -> Granted:
-        self._response = self._request()
-        content_type = self._response.headers.get("Content-Type", "")
-        boundary = boundary_of(content_type)
-        if boundary is None:
-            raise self._error("not an MJPEG stream", got=f"Content-Type {content_type!r}")
-        self._splitter = MultipartSplitter(boundary)
         self._first = self._newest_part()
         size = jpeg_size(self._first[0].body)
         if size is None:
-            raise self._error("its parts are not JPEG pictures")
+            raise self._camera.error("its parts are not JPEG pictures", Failure.OPEN_FAILED)
         return Granted(*size, None, "MJPEG")
 
     def read(self, wanted: int) -> Picture | None:
@@ -63,9 +59,7 @@ class MjpegSource:
             self._decoding.broken()
 
     def close(self) -> None:
-        if self._response is not None:
-            self._response.close()
-            self._response = None
+        self._camera.close()
 
     def _newest_part(self) -> tuple[Part, int]:
         """(part, when it was complete). Pictures that queue behind each other are overwritten."""
@@ -92,94 +86,18 @@ class MjpegSource:
 
     def _chunk(self) -> bytes:
         """What is there, as soon as something is."""
-        assert self._response is not None
         try:
             chunk = self._response.read1(_CHUNK_BYTES)
         except TimeoutError:
             silent = f"nothing came for {ANSWER_SECONDS:g} s"
-            raise self._error(silent, Failure.READ_FAILED) from None
+            raise self._camera.error(silent, Failure.READ_FAILED) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._error(f"the stream broke: {error}", Failure.READ_FAILED) from None
+            what = f"the stream broke: {error}"
+            raise self._camera.error(what, Failure.READ_FAILED) from None
         if not chunk:
-            raise self._error("the server ended the stream", Failure.READ_FAILED)
+            raise self._camera.error("the server ended the stream", Failure.READ_FAILED)
         return chunk
 
     def _more_is_waiting(self) -> bool:
-        assert self._response is not None
         readable, _, _ = select.select([self._response], [], [], 0)
         return bool(readable)
-
-    def _request(self) -> http.client.HTTPResponse:
-        try:
-            url, user, password = without_login(self._url)
-        except ValueError:
-            fix = "in the user and password write / ? # as %2F %3F %23"
-            raise self._error("not an address", fix=fix) from None
-        opener = urllib.request.build_opener()
-        if user is not None:
-            logins = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-            logins.add_password(None, url, user, password)
-            digest = urllib.request.HTTPDigestAuthHandler(logins)
-            # One try of the five it has: cameras lock accounts after a few wrong passwords.
-            digest.retried = 5  # type: ignore[attr-defined]
-            opener.add_handler(_HangUp())
-            opener.add_handler(digest)
-            opener.add_handler(urllib.request.HTTPBasicAuthHandler(logins))
-        try:
-            response: http.client.HTTPResponse = opener.open(url, timeout=ANSWER_SECONDS)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code in (401, 403):
-                raise SourceError(
-                    Failure.UNAUTHORIZED,
-                    "the camera refuses the login",
-                    where=self._where,
-                    got=f"HTTP status {error.code}",
-                    fix="check the user and password in the URL",
-                ) from None
-            raise self._error("the camera refuses", got=f"HTTP status {error.code}") from None
-        except urllib.error.URLError as error:
-            raise self._unreachable(error.reason) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self._unreachable(error) from None
-        return response
-
-    def _unreachable(self, reason: object) -> SourceError:
-        if isinstance(reason, TimeoutError):
-            return self._error(f"no answer within {ANSWER_SECONDS:g} s")
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            fix = "add it to the system's certificates, or use http:// inside your own network"
-            return self._error("its certificate is not trusted", got=reason.verify_message, fix=fix)
-        text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        return self._error(f"cannot be reached: {text}")
-
-    def _error(
-        self,
-        what: str,
-        reason: Failure = Failure.OPEN_FAILED,
-        *,
-        got: str | None = None,
-        fix: str | None = None,
-    ) -> SourceError:
-        return SourceError(reason, what, where=self._where, got=got, fix=fix)
-
-
-class _HangUp(urllib.request.BaseHandler):
-    """Closes the connection that asked for a login: the answer to it takes a new one."""
-
-    handler_order = 100  # before the handlers that answer
-
-    def http_error_401(
-        self, request: object, response: http.client.HTTPResponse, *_: object
-    ) -> None:
-        response.close()
-
-
-def without_login(url: str) -> tuple[str, str | None, str]:
-    """(the URL without user and password, user, password). ValueError when it has no host."""
-    parts = urlsplit(url)
-    if not parts.hostname or (parts.port or 1) < 1:
-        raise ValueError(url)
-    _, _, host = parts.netloc.rpartition("@")
-    user = None if parts.username is None else unquote(parts.username)
-    return urlunsplit(parts._replace(netloc=host)), user, unquote(parts.password or "")

@@ -17,7 +17,9 @@ from edged.capture.intake import Intake
 class SourceKind(str, Enum):
     V4L2 = "v4l2"
     STREAM = "stream"
-    MJPEG = "mjpeg"
+    HTTP = "http"
+    GSTREAMER = "gstreamer"
+    PICAMERA2 = "picamera2"
     SYNTHETIC = "synthetic"
     FOLDER = "folder"
     FILE = "file"
@@ -26,7 +28,9 @@ class SourceKind(str, Enum):
 CLASSES = {
     SourceKind.V4L2: ("edged.capture.v4l2", "V4l2Source"),
     SourceKind.STREAM: ("edged.capture.stream", "StreamSource"),
-    SourceKind.MJPEG: ("edged.capture.mjpeg", "MjpegSource"),
+    SourceKind.HTTP: ("edged.capture.http", "HttpSource"),
+    SourceKind.GSTREAMER: ("edged.capture.gstreamer", "GstreamerSource"),
+    SourceKind.PICAMERA2: ("edged.capture.picamera", "PicameraSource"),
     SourceKind.SYNTHETIC: ("edged.capture.synthetic", "SyntheticSource"),
     SourceKind.FOLDER: ("edged.capture.folder", "FolderSource"),
     SourceKind.FILE: ("edged.capture.file", "FileSource"),
@@ -36,16 +40,24 @@ _PREFIXES = {
     "/dev/": SourceKind.V4L2,
     "rtsp://": SourceKind.STREAM,
     "rtsps://": SourceKind.STREAM,
-    "http://": SourceKind.MJPEG,
-    "https://": SourceKind.MJPEG,
-    "synthetic:": SourceKind.SYNTHETIC,
+    "http://": SourceKind.HTTP,
+    "https://": SourceKind.HTTP,
+    "gst:": SourceKind.GSTREAMER,
 }
+_NAMES = {
+    "csi": SourceKind.GSTREAMER,
+    "libcamera": SourceKind.GSTREAMER,
+    "picamera2": SourceKind.PICAMERA2,
+    "synthetic": SourceKind.SYNTHETIC,
+}
+"""With or without a colon and something more."""
 
 
 def kind_of(source: str) -> SourceKind:
     """What is neither a device, a known scheme nor a folder is taken for a file."""
-    if source == "synthetic":
-        return SourceKind.SYNTHETIC
+    name = source.partition(":")[0]
+    if name in _NAMES:
+        return _NAMES[name]
     for prefix, kind in _PREFIXES.items():
         if source.lower().startswith(prefix):
             return kind

@@ -89,7 +89,10 @@ class StreamSource:
             if not self._backlog.converts(lag_ns):
                 self._intake.overwritten()
                 continue
-            return Picture(self._track.rgb(frames[-1], wanted), captured_ns, arrived_ns)
+            pixels = self._track.rgb(frames[-1], wanted)
+            if pixels is not None:
+                return Picture(pixels, captured_ns, arrived_ns)
+            self._intake.broken()
 
     def close(self) -> None:
         if self._container is not None:

@@ -15,11 +15,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from edged.capture import CaptureRequest, Failure, Granted
 from edged.capture.child import Child, Noise, Starter, start_worker
+from edged.capture.presence import LOOK_SECONDS, Node, node_of
 from edged.capture.status import Ended, Failed, Opened, from_line
 from edged.clock import Clock, monotonic_ns
 from edged.secret import redact
@@ -99,6 +101,7 @@ class Vigil:
         self._moved_ns = now_ns
         self._limit_seconds = patience.open
         self._frame_seconds = patience.stall_unknown_rate
+        self._good_ns: int | None = None
 
     def opened(self, fps: float | None, now_ns: int) -> None:
         self._moved_ns = now_ns
@@ -111,6 +114,8 @@ class Vigil:
         if frames != self.frames:
             self.frames = frames
             self._moved_ns = now_ns
+        if self._good_ns is None and frames >= self._patience.good_frames:
+            self._good_ns = now_ns
         if delivered != self._delivered_at_start:
             self.streaming = True
             self._limit_seconds = self._frame_seconds
@@ -119,9 +124,16 @@ class Vigil:
             return None
         return Fault(Failure.STALLED, f"no frame for {self._limit_seconds:.1f} s")
 
+    def good_for(self, seconds: float, now_ns: int) -> bool:
+        """Whether patience.good_frames came more than that ago."""
+        return self._good_ns is not None and now_ns - self._good_ns > seconds * 1e9
+
 
 class Camera:
-    """One camera under supervision. The attributes may be read from any thread."""
+    """One camera under supervision. The attributes may be read from any thread.
+
+    device: the path of the source where it is a local device; its return ends a pause at once.
+    """
 
     def __init__(
         self,
@@ -129,6 +141,7 @@ class Camera:
         request: CaptureRequest,
         mailbox: Mailbox,
         *,
+        device: Path | None = None,
         patience: Patience | None = None,
         clock: Clock = monotonic_ns,
         chance: Callable[[], float] = random.random,
@@ -145,6 +158,7 @@ class Camera:
         the end of the source or of the supervision does."""
         self._request = request
         self.mailbox = mailbox
+        self._device = device
         self._patience = Patience() if patience is None else patience
         self._clock = clock
         self._chance = chance
@@ -180,6 +194,7 @@ class Camera:
         while True:
             self.granted = None
             self._enter(CameraState.STARTING, logging.DEBUG if self._failures else logging.INFO)
+            node = node_of(self._device)
             fault = self._run_child()
             # A signal to the whole group ends the child first, and the daemon a moment later.
             if self._stopping.wait(self._patience.end_of_daemon if fault else 0):
@@ -189,7 +204,7 @@ class Camera:
                 return
             self._restarts[fault.reason] += 1
             self._failures += 1
-            self._back_off(fault)
+            self._back_off(fault, node)
             if self._stopping.is_set():
                 return
 
@@ -202,7 +217,7 @@ class Camera:
             return Fault(Failure.EXITED, f"the capture process cannot be started: {error}")
         with Child(process, self._stop_fd) as child:
             fault = self._watch(child)
-            if fault is not None and fault.reason is Failure.STALLED:
+            if fault is not None and fault.reason in (Failure.STALLED, Failure.FROZEN):
                 self._enter(CameraState.STALLED, self._warning(fault.message), fault.message)
             if not child.closed:
                 child.terminate(self._patience.stop)
@@ -234,7 +249,8 @@ class Camera:
             if vigil.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))
-            if vigil.frames >= self._patience.good_frames:
+            # A frozen picture comes in good frames, too, until it is noticed.
+            if vigil.good_for(self._request.frozen_after_seconds or 0, now_ns):
                 self._failures = 0
             if child.closed:
                 return fault_of_death(child.wait(self._patience.stop), last_words)
@@ -242,7 +258,8 @@ class Camera:
                 return fault
         return None
 
-    def _back_off(self, fault: Fault) -> None:
+    def _back_off(self, fault: Fault, node: Node | None) -> None:
+        """node: what the device was when the process was started that failed."""
         pause = self._patience.before_restart(fault.reason, self._failures, self._chance())
         message = redact(fault.message)
         level = self._warning(message)
@@ -252,7 +269,10 @@ class Camera:
         end_ns = self._clock() + int(pause * 1e9)
         while not self._stopping.is_set() and (left_ns := end_ns - self._clock()) > 0:
             self.progress_ns = self._clock()
-            self._stopping.wait(min(left_ns / 1e9, 1.0))
+            if node_of(self._device) not in (node, None):
+                self._failures = 0
+                return
+            self._stopping.wait(min(left_ns / 1e9, LOOK_SECONDS if self._device else 1.0))
 
     def _warning(self, message: str) -> int:
         """The same failure again and again, without a picture in between, is logged once."""

@@ -1,6 +1,7 @@
 """A source that needs no hardware: `synthetic` or `synthetic:1280x720@30` draws a moving scene.
 
 Frames come on a fixed schedule; one that cannot be drawn in time is left out, as by a camera.
+With `?still` at the end (`synthetic:1280x720@30?still`) nothing moves, and drawing costs nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edged.clock import Clock, monotonic_ns
 
 DEFAULT_SIZE = (640, 480)
 DEFAULT_FPS = 30.0
-_SPEC = re.compile(r"synthetic(?::(?:(\d+)x(\d+))?(?:@(\d+(?:\.\d+)?))?)?")
+_SPEC = re.compile(r"synthetic(?::(?:(\d+)x(\d+))?(?:@(\d+(?:\.\d+)?))?(\?still)?)?")
 _SIDES = range(16, 4097)
 
 
@@ -38,6 +39,7 @@ class SyntheticSource:
     def open(self) -> Granted:
         (width, height), fps = dimensions(self._request)
         self._scene = Scene(width, height)
+        self._still = self._scene.draw(0) if self._request.source.endswith("?still") else None
         self._fps = fps
         self._begin_ns = self._clock()
         return Granted(width, height, fps, "drawn")
@@ -52,7 +54,9 @@ class SyntheticSource:
                 self._sleep(seconds)
             self._intake.captured()
             if self._intake.admits(due_ns):
-                pixels = self._scene.draw(self._frame / self._fps)
+                pixels = self._still
+                if pixels is None:
+                    pixels = self._scene.draw(self._frame / self._fps)
                 return Picture(pixels, due_ns, due_ns)
 
     def close(self) -> None:
@@ -64,7 +68,7 @@ def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
     spec = _SPEC.fullmatch(request.source)
     if spec is None:
         raise _error("not a drawn scene", request.source)
-    width, height, fps = spec.groups()
+    width, height, fps, _ = spec.groups()
     size = (int(width), int(height)) if width else request.size or DEFAULT_SIZE
     rate = float(fps) if fps else request.fps or DEFAULT_FPS
     if size[0] not in _SIDES or size[1] not in _SIDES or not 0 < rate <= 1000:

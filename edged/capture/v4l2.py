@@ -1,22 +1,16 @@
 """USB and other V4L2 cameras, through OpenCV.
 
-MJPEG is preferred and taken undecoded, so that it can be decoded at the smallest scale that will
-do; YUYV, NV12 and other plain formats are converted here. What the driver says after negotiation
-counts: `set` reports success for formats it then does not use. A frame's time is the driver's own
-buffer stamp.
+Large pictures are asked for as MJPEG and taken undecoded, so that they can be decoded at the
+smallest scale that will do; plain formats are shrunk as they are (raw_formats.py). What the driver
+says after negotiation counts: `set` reports success for formats it then does not use. A frame's
+time is the driver's own buffer stamp.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import grp
 import os
-import struct
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -24,64 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.attached import OpenDevice, Opener, holders
 from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg
+from edged.capture.raw_formats import LAYOUTS, raw_to_rgb
+from edged.capture.v4l2_controls import apply
+from edged.capture.v4l2_device import (
+    Capability,
+    Device,
+    PixelFormat,
+    bytes_per_line,
+    capability,
+    formats,
+    fourcc_name,
+    open_error,
+)
 from edged.clock import Clock, monotonic_ns
 
 FAILED_IN_A_ROW = 5
 FAILED_PAUSE_SECONDS = 0.02
 """A read from a dead device fails at once: without a pause that would be a busy loop."""
+TIMED_OUT_NS = 1_000_000_000
+"""A read that failed after so long has waited in vain; OpenCV gives up after 10 s."""
 OLDEST_STAMP_NS = 10_000_000_000
 """Buffer stamps from another clock, or none at all, are further from the present than this."""
+DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30.0
+"""What OpenCV asks for when it is not told."""
+PLAIN_BYTES_PER_SECOND = 10_000_000
+"""Two such cameras fit on one USB 2 bus. Above it MJPEG is asked for."""
 _BUFFERS = 2
-_PREFERRED = ("MJPG", "YUYV")
 _WAITED_NS = 1_000_000
 """A frame that had to be waited for this long was not standing in a buffer."""
-
-_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), linux/videodev2.h
-_CAPABILITY = struct.Struct("=16s32s32sIII12x")
-_CAN_CAPTURE = 0x1 | 0x1000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE
-_HAS_DEVICE_CAPS = 0x80000000
-
-
-@dataclass(frozen=True, slots=True)
-class Capability:
-    """What a driver says about a device node."""
-
-    driver: str
-    card: str
-    captures: bool
-
-    @classmethod
-    def parse(cls, answer: bytes) -> Capability:
-        """Of VIDIOC_QUERYCAP: a camera has further nodes, for metadata, that give no pictures."""
-        driver, card, _, _, whole, node = _CAPABILITY.unpack(answer)
-        flags = node if whole & _HAS_DEVICE_CAPS else whole
-        return cls(_text(driver), _text(card), bool(flags & _CAN_CAPTURE))
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How a plain format lies in memory: rows per picture row, bytes per pixel, conversion."""
-
-    rows: float
-    bytes_per_pixel: int
-    conversion: int | None
-
-
-_PLAIN = {
-    "YUYV": _Layout(1, 2, cv2.COLOR_YUV2RGB_YUYV),
-    "YVYU": _Layout(1, 2, cv2.COLOR_YUV2RGB_YVYU),
-    "UYVY": _Layout(1, 2, cv2.COLOR_YUV2RGB_UYVY),
-    "NV12": _Layout(1.5, 1, cv2.COLOR_YUV2RGB_NV12),
-    "NV21": _Layout(1.5, 1, cv2.COLOR_YUV2RGB_NV21),
-    "YU12": _Layout(1.5, 1, cv2.COLOR_YUV2RGB_I420),
-    "YV12": _Layout(1.5, 1, cv2.COLOR_YUV2RGB_YV12),
-    "GREY": _Layout(1, 1, cv2.COLOR_GRAY2RGB),
-    "BGR3": _Layout(1, 3, cv2.COLOR_BGR2RGB),
-    "RGB3": _Layout(1, 3, None),
-}
-_COMPRESSED = frozenset(("MJPG", "JPEG"))
+_COMPRESSED = ("MJPG", "JPEG")
 _CONVERTED = "BGR3"
 """What OpenCV makes of the formats that are not known here."""
 
@@ -94,28 +62,38 @@ class V4l2Source:
         *,
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
+        open_device: Opener = Device,
+        open_capture: Callable[[str, int], Any] = cv2.VideoCapture,
     ) -> None:
         self._request = request
         self._path = request.source
         self._intake = intake
         self._clock = clock
         self._sleep = sleep
+        self._open_device = open_device
+        self._open_capture = open_capture
         self._capture: Any = None
         self._grabbed = False
         self._interval_ns = OLDEST_STAMP_NS
         self._decoding = Decoding(intake, self._path)
 
     def open(self) -> Granted:
-        self._check_device()
-        capture = self._capture = cv2.VideoCapture(self._path, cv2.CAP_V4L2)
-        if not capture.isOpened():
-            raise self._error(
-                "cannot be opened for capture; another program may be using it",
-                fix=f"see which: fuser -v {self._path}",
-            )
-        granted = self._negotiate(capture)
-        self._grab()  # isOpened is true for a dead device: only a frame proves that it lives
-        self._grabbed = True
+        try:
+            opened = self._open_device(self._path)
+        except OSError as error:
+            raise open_error(error, self._path) from None
+        with opened as device:
+            node = self._checked(device)
+            offered = formats(device.ioctl, node.buffer_type)
+            capture = self._capture = self._open_capture(self._path, cv2.CAP_V4L2)
+            if not capture.isOpened():
+                raise self._unopened(offered)
+            granted = self._negotiate(capture, offered)
+            self._stride = bytes_per_line(device.ioctl, node.buffer_type)
+            self._grab()  # isOpened is true for a dead device: only a frame proves that it lives
+            self._grabbed = True
+            for problem in apply(device.ioctl, self._request.controls):
+                self._intake.note(f"{self._path}: {problem}")
         return granted
 
     def read(self, wanted: int) -> Picture | None:
@@ -124,7 +102,7 @@ class V4l2Source:
             if not self._intake.admits(captured_ns):
                 continue
             taken, raw = self._capture.retrieve()
-            pixels = to_rgb(raw, self._format, self._width, self._height, wanted) if taken else None
+            pixels = self._rgb(raw, wanted) if taken and raw is not None else None
             if pixels is not None:
                 self._decoding.whole()
                 return Picture(pixels, captured_ns, received_ns)
@@ -135,48 +113,81 @@ class V4l2Source:
             self._capture.release()
             self._capture = None
 
-    def _check_device(self) -> None:
+    def _rgb(self, raw: NDArray[np.uint8], wanted: int) -> NDArray[np.uint8] | None:
+        """None when what the driver delivered is incomplete."""
+        if self._format in _COMPRESSED:
+            return decode_jpeg(raw.tobytes(), wanted)
+        return raw_to_rgb(
+            raw,
+            LAYOUTS[self._format],
+            self._size,
+            wanted,
+            square=self._request.square,
+            bytes_per_line=self._stride,
+        )
+
+    def _checked(self, device: OpenDevice) -> Capability:
         """What OpenCV reports as one and the same failure, told apart."""
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_NONBLOCK)
-        except OSError as error:
-            raise open_error(error, self._path) from None
-        try:
-            answer = fcntl.ioctl(fd, _QUERYCAP, bytes(_CAPABILITY.size))
+            node = capability(device.ioctl)
         except OSError:
             raise self._error("not a V4L2 device") from None
-        finally:
-            os.close(fd)
-        capability = Capability.parse(answer)
-        if not capability.captures:
+        if not node.captures:
             raise self._error(
-                f"this node of {capability.card!r} gives no pictures",
-                fix="use another of its nodes: v4l2-ctl --list-devices",
+                f"this node of {node.card!r} gives no pictures",
+                fix="use another of its nodes: edged cameras",
             )
+        return node
 
-    def _negotiate(self, capture: Any) -> Granted:
+    def _unopened(self, offered: Sequence[PixelFormat]) -> SourceError:
+        names = [each.name for each in offered]
+        if names and not any(name in LAYOUTS or name in _COMPRESSED for name in names):
+            return self._error(
+                f"its formats are those of a bare sensor: {', '.join(names)}",
+                fix="take it as source: picamera2 (Raspberry Pi) or csi (Jetson)",
+            )
+        held_by = holders(os.path.realpath(self._path))
+        others = [f"{each.command} (pid {each.pid})" for each in held_by]
+        if others:
+            return self._error(f"another program is using the camera: {', '.join(others)}")
+        return self._error(
+            "cannot be opened for capture; another program may be using it",
+            fix="see which: sudo edged cameras",
+        )
+
+    def _negotiate(self, capture: Any, offered: Sequence[PixelFormat]) -> Granted:
+        """In this order: each of the others begins anew and forgets the rate."""
         wish = self._request
-        for name in _PREFERRED:
-            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*name))
-            if fourcc_name(int(capture.get(cv2.CAP_PROP_FOURCC))) == name:
-                break
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
         if wish.size is not None:
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, wish.size[0])
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wish.size[1])
+        names = format_order(offered, wish.size, wish.fps)
+        for name in names if wish.format is None else [wish.format, *names]:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*name))
+            if fourcc_name(int(capture.get(cv2.CAP_PROP_FOURCC))) == name:
+                break
         if wish.fps is not None:
             capture.set(cv2.CAP_PROP_FPS, wish.fps)
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
+        if not capture.isOpened():  # it closes itself when the device is busy
+            raise self._unopened(())
         self._format = fourcc_name(int(capture.get(cv2.CAP_PROP_FOURCC)))
-        self._width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        self._height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        width = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        self._size = width, height
         fps = float(capture.get(cv2.CAP_PROP_FPS))
-        self._interval_ns = round(1e9 / fps) if fps > 0 else OLDEST_STAMP_NS
-        granted = Granted(self._width, self._height, fps if fps > 0 else None, self._format)
-        if self._format in _COMPRESSED or self._format in _PLAIN:
+        known = 0 < fps < float("inf")
+        self._interval_ns = round(1e9 / fps) if known else OLDEST_STAMP_NS
+        granted = Granted(width, height, fps if known else None, self._format)
+        if self._format in _COMPRESSED or self._format in LAYOUTS:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         else:
             self._format = _CONVERTED
-        if wish.size not in (None, (self._width, self._height)) or wish.fps not in (None, fps):
+        if (
+            wish.size not in (None, self._size)
+            or wish.format not in (None, granted.format)
+            or (wish.fps is not None and abs(fps - wish.fps) > wish.fps / 100)
+        ):
             self._intake.note(f"{self._path} gives {granted} instead of what was asked for")
         return granted
 
@@ -202,10 +213,17 @@ class V4l2Source:
 
     def _grab(self) -> None:
         for _ in range(FAILED_IN_A_ROW):
+            begun_ns = self._clock()
             if self._capture.grab():
                 return
+            if self._clock() - begun_ns > TIMED_OUT_NS:
+                break
             self._sleep(FAILED_PAUSE_SECONDS)
-        raise self._error("gives no frames; unplugged, or hung", Failure.READ_FAILED)
+        raise self._error(
+            "gives no frames; unplugged, hung, or no bandwidth is left on its USB bus",
+            Failure.READ_FAILED,
+            fix="where cameras share a bus: format: MJPG, a smaller size or a lower fps",
+        )
 
     def _error(
         self, what: str, reason: Failure = Failure.OPEN_FAILED, *, fix: str | None = None
@@ -213,60 +231,34 @@ class V4l2Source:
         return SourceError(reason, what, where=self._path, fix=fix)
 
 
-def open_error(error: OSError, path: str) -> SourceError:
-    """Why a device node cannot be opened, and what to do about it."""
-    group = _group(path)
-    join = f"add the user to the group {group}: sudo usermod -aG {group} $USER"
-    what, fix = {
-        errno.ENOENT: ("no such device: is the camera plugged in?", "see ls /dev/v4l/by-id"),
-        errno.EACCES: (
-            "no permission to use the camera",
-            f"{join} (for a service: SupplementaryGroups={group})",
-        ),
-        errno.EBUSY: ("another program is using the camera", f"see which: fuser -v {path}"),
-        errno.ENODEV: ("the camera is gone: unplugged?", None),
-        errno.ENXIO: ("the camera is gone: unplugged?", None),
-    }.get(error.errno or 0, (f"cannot be opened: {error.strerror}", None))
-    return SourceError(Failure.OPEN_FAILED, what, where=path, fix=fix)
+def format_order(
+    offered: Sequence[PixelFormat], size: tuple[int, int] | None, fps: float | None
+) -> list[str]:
+    """Which formats to ask for, the best first, as the device lists them.
 
+    A plain format that reaches the rate within PLAIN_BYTES_PER_SECOND costs least; then MJPEG,
+    then the other plain ones, those that have the size before those that do not, grey last.
+    """
+    wanted_size, wanted_fps = size or DEFAULT_SIZE, fps or DEFAULT_FPS
+    if not offered:
+        return ["MJPG", "YUYV"]
 
-def _group(path: str) -> str:
-    """That owns the device: `video` on every distribution in use."""
-    try:
-        return grp.getgrgid(Path(path).stat().st_gid).gr_name
-    except (OSError, KeyError):
-        return "video"
+    def rank(offer: PixelFormat) -> tuple[bool, bool, int]:
+        mode = offer.at(wanted_size)
+        away = bool(offer.sizes) and mode is None
+        if offer.name in _COMPRESSED:
+            return False, away, 1
+        rate = 0.0 if mode is None else max(mode.fps, default=0.0)
+        pixels = wanted_size[0] * wanted_size[1]
+        data_rate = pixels * LAYOUTS[offer.name].bytes_per_pixel * wanted_fps
+        light = rate >= 0.95 * wanted_fps and data_rate <= PLAIN_BYTES_PER_SECOND
+        return offer.name == "GREY", away, 0 if light else 2
+
+    known = [each for each in offered if each.name in LAYOUTS or each.name in _COMPRESSED]
+    return [each.name for each in sorted(known, key=rank)]
 
 
 def stamp_ns(milliseconds: float, received_ns: int) -> int:
     """The driver's buffer stamp, or received_ns where that is none of the monotonic clock."""
     stamp = round(milliseconds * 1e6)
     return stamp if received_ns - OLDEST_STAMP_NS < stamp <= received_ns else received_ns
-
-
-def to_rgb(
-    raw: NDArray[np.uint8], fourcc: str, width: int, height: int, wanted: int
-) -> NDArray[np.uint8] | None:
-    """uint8 (height, width, 3), RGB, of what the driver delivered; None when it is incomplete.
-
-    MJPEG comes at the smallest scale whose short side covers `wanted`; the rest in full size.
-    """
-    if fourcc in _COMPRESSED:
-        return decode_jpeg(raw.tobytes(), wanted)
-    layout = _PLAIN[fourcc]
-    rows = int(height * layout.rows)
-    if raw.size != rows * width * layout.bytes_per_pixel:
-        return None
-    shaped = raw.reshape(rows, width, layout.bytes_per_pixel)
-    if layout.conversion is None:
-        return shaped
-    pixels: NDArray[np.uint8] = cv2.cvtColor(shaped, layout.conversion)
-    return pixels
-
-
-def fourcc_name(code: int) -> str:
-    return _text((code & 0xFFFFFFFF).to_bytes(4, "little")).strip()
-
-
-def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("latin-1")

@@ -1,12 +1,14 @@
 """A compressed video track through FFmpeg (PyAV): packets, frames, and RGB at the size wanted.
 
-Scaling happens in YUV, in the same pass as the conversion to RGB. Knows nothing of pacing, of
-networks or of what the frames are for.
+Scaling happens in YUV, in the same pass as the conversion to RGB; pictures of MJPEG are decoded at
+the smallest scale that will do. Knows nothing of pacing, of networks or of what the frames are for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
+from importlib import import_module
 from typing import Any
 
 import av
@@ -32,7 +34,12 @@ class VideoTrack:
         self._codec.thread_count = 1
         if low_delay:
             self._codec.flags |= av.codec.context.Flags.low_delay
+        self._tick_ns = Fraction(self._stream.time_base) * 1_000_000_000
         self._reformatter = av.video.reformatter.VideoReformatter()
+        self._begun = False
+        self._jpeg: Any = None
+        if self._codec.name == "mjpeg":
+            self._jpeg = import_module("edged.capture.jpeg")  # other tracks need no OpenCV
 
     @property
     def granted(self) -> Granted:
@@ -50,7 +57,18 @@ class VideoTrack:
         return packets
 
     def decode(self, packet: Any) -> tuple[list[Any], int]:
-        """(frames in order of presentation, how many frames were damaged)."""
+        """(frames in order of presentation, how many frames were damaged).
+
+        A packet of MJPEG stands for its frame: `rgb` decodes it. Where the first one holds no
+        picture of the track's size, but the two fields of an interlaced one, FFmpeg decodes all.
+        """
+        if self._jpeg is not None and not self._begun:
+            size = (self._codec.width, self._codec.height)
+            if self._jpeg.jpeg_size(bytes(packet)) != size:
+                self._jpeg = None
+        self._begun = True
+        if self._jpeg is not None and packet.size:
+            return [packet], 0
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -62,11 +80,14 @@ class VideoTrack:
         """A pts or dts on the container's own time line."""
         if ticks is None:
             return None
-        base = self._stream.time_base
-        return int(ticks * base.numerator * 1_000_000_000 // base.denominator)
+        return ticks * self._tick_ns.numerator // self._tick_ns.denominator
 
-    def rgb(self, frame: Any, wanted: int) -> NDArray[np.uint8]:
-        """uint8 (height, width, 3), upright, its short side `wanted` unless it is smaller."""
+    def rgb(self, frame: Any, wanted: int) -> NDArray[np.uint8] | None:
+        """uint8 (height, width, 3), upright, its short side `wanted` unless it is smaller; of
+        MJPEG larger, and None when the picture is damaged."""
+        if isinstance(frame, av.Packet):
+            jpeg: NDArray[np.uint8] | None = self._jpeg.decode_jpeg(bytes(frame), wanted)
+            return jpeg
         width, height = scaled_size(frame.width, frame.height, wanted)
         converted = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation="AREA", **_ONE_THREAD

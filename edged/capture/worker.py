@@ -16,7 +16,8 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from edged.capture import CaptureRequest, Picture, Source, SourceError
+from edged.capture import CaptureRequest, Failure, Picture, Source, SourceError
+from edged.capture.frozen import Stillness
 from edged.capture.intake import Intake
 from edged.capture.mailbox import MailboxWriter
 from edged.capture.shape import shaped
@@ -24,6 +25,7 @@ from edged.capture.sources import make_source
 from edged.capture.status import Ended, Failed, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
+from edged.secret import redact
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -38,6 +40,7 @@ def capture(
 ) -> None:
     """From open to the end of the source; a SourceError is reported, not raised."""
     ahead_reported = False
+    stillness = Stillness(request.frozen_after_seconds)
     try:
         granted = source.open()
         return_free_memory()  # what opening took and no frame will need
@@ -53,9 +56,18 @@ def capture(
                 report(Note(f"time stamps were {ahead_ns / 1e6:.1f} ms in the future: corrected"))
                 ahead_reported = True
             pixels = shaped(picture.pixels, request, wanted, writer.slot_bytes)
+            if stillness.frozen(pixels, received_ns):
+                raise SourceError(
+                    Failure.FROZEN,
+                    f"nothing new in the picture for {request.frozen_after_seconds:g} s",
+                    where=redact(request.source),
+                    fix="if the scene is that still, leave frozen_after_seconds out",
+                )
             writer.publish(pixels, captured_ns, received_ns, wanted, clock=clock)
     except SourceError as error:
         report(Failed(error.reason, str(error)))
+    except MemoryError:
+        report(Failed(Failure.EXITED, "the capture process got no more memory"))
     finally:
         source.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from edged.commands import (
     Commands,
     add_command,
+    build,
     evaluate,
     positive_int,
     print_table,
@@ -83,6 +84,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     evaluate.add(verbs)
 
     quantize.add(verbs)
+
+    build.add(verbs)
 
     verify = add_command(
         verbs,
@@ -182,7 +185,8 @@ def _models_verify(options: argparse.Namespace) -> int:
     from edged.variants.family import load_family
 
     family = load_family(options.family, Path.cwd())
-    problems = verify(family, load_backend("auto")[0])
+    # Whether the files are right, the CPU tells; on a GPU engines would have to be built for it.
+    problems = verify(family, load_backend("onnxruntime")[0])
     for problem in problems:
         print(f"edged: {problem}", file=sys.stderr)
     if not problems:

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 from edged.commands import Commands, add_command, port, positive_float, positive_int
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from edged.config import Config
-    from edged.sinks import Sink
+    from edged.orders import Orders
+    from edged.running import MakeSink
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -66,46 +69,59 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edged.config import load_config
-    from edged.sinks import SINKS
+    from edged.orders import Orders, obeying_signals
 
-    config = load_config(options.config, os.environ)
-    sinks: list[Sink] = []
-    if config.results.jsonl is not None:
-        path = None if config.results.jsonl == "-" else config.results.jsonl
-        sinks.append(SINKS["jsonl"]({"path": path}))
-    return _run_daemon(config, sinks, options)
+    orders = Orders()
+    with obeying_signals(orders):  # before anything that takes its time
+        from edged.config import load_config
+        from edged.sinks import SINKS
+
+        def read() -> Config:
+            return load_config(options.config, os.environ)
+
+        return _run_daemon(read(), SINKS, orders, options, reread=read)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edged.config import CameraConfig, Config, HttpConfig, ResultsConfig, camera_source
-    from edged.sinks import to_json_line, to_text
-    from edged.sinks.jsonl import Lines, open_lines
+    from edged.orders import Orders, obeying_signals
 
-    here = Path.cwd()
-    camera = CameraConfig(
-        name="demo",
-        source=camera_source(options.source, here),
-        latency_budget_ms=options.budget,
-        on_time=0.95,
-        loop=True,
-    )
-    config = Config(
-        path=here / "edged.yaml",
-        model=options.model,
-        base=here,
-        cameras=(camera,),
-        backend="auto",
-        threads=(1,),
-        variants=None,
-        http=HttpConfig("127.0.0.1", options.port),
-        results=ResultsConfig("-", top_k=3, min_score=0.1),
-    )
-    render = to_text if sys.stdout is not None and sys.stdout.isatty() else to_json_line
-    return _run_daemon(config, [Lines(open_lines(None), render)], options)
+    orders = Orders()
+    with obeying_signals(orders):
+        from edged.config import CameraConfig, Config, HttpConfig, ResultsConfig, camera_source
+        from edged.sinks import to_json_line, to_text
+        from edged.sinks.jsonl import Lines, open_lines
+
+        here = Path.cwd()
+        camera = CameraConfig(
+            name="demo",
+            source=camera_source(options.source, here),
+            latency_budget_ms=options.budget,
+            on_time=0.95,
+            loop=True,
+        )
+        config = Config(
+            path=here / "edged.yaml",
+            model=options.model,
+            base=here,
+            cameras=(camera,),
+            backend="auto",
+            threads=(1,),
+            variants=None,
+            http=HttpConfig("127.0.0.1", options.port),
+            results=ResultsConfig("-", top_k=3, min_score=0.1),
+        )
+        render = to_text if sys.stdout is not None and sys.stdout.isatty() else to_json_line
+        sinks = {"jsonl": lambda options: Lines(open_lines(None), render)}
+        return _run_daemon(config, sinks, orders, options)
 
 
-def _run_daemon(config: Config, sinks: list[Sink], options: argparse.Namespace) -> int:
+def _run_daemon(
+    config: Config,
+    sinks: Mapping[str, MakeSink],
+    orders: Orders,
+    options: argparse.Namespace,
+    reread: Callable[[], Config] | None = None,
+) -> int:
     from edged.config import warnings
 
     # NumPy multiplies nothing large here: its threads would only cost memory and wake-ups.
@@ -117,6 +133,8 @@ def _run_daemon(config: Config, sinks: list[Sink], options: argparse.Namespace) 
     Daemon(
         config,
         sinks,
+        orders=orders,
+        reread=reread,
         frames=options.frames,
         duration_seconds=options.duration,
         trace=options.trace,

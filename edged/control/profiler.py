@@ -73,6 +73,9 @@ class Profiler:
         self._runs_ms: dict[Choice, list[tuple[float, float]]] = {}
         self._rest_gaps = rest_gaps
         self._unfit_gaps = 0
+        self._again = False
+        self._outdated: set[Choice] = set()
+        """Measured before `measure_again`; their figures serve until there are new ones."""
         self.rounds = 0
         """Through all that could be measured, finished."""
         if not self.waiting:
@@ -81,6 +84,11 @@ class Profiler:
     @property
     def complete(self) -> bool:
         return self.rounds == ROUNDS
+
+    def measure_again(self) -> None:
+        """Networks run otherwise than they did: new figures replace the old ones rather than join
+        them. From the next run on; from any thread."""
+        self._again = True
 
     def measure_cheapest(self, measure: Measure) -> None:
         """Before the first frame: there must be something to run on it."""
@@ -112,6 +120,12 @@ class Profiler:
 
     def observe(self, choice: Choice, run_ms: tuple[float, float]) -> None:
         """A run on a frame, preprocess and inference: as good as a measurement."""
+        if self._again:
+            self._again = False
+            self.rounds = min(self.rounds, ROUNDS - 1)
+            self._runs_ms.clear()
+            self.waiting = list(self._order)
+            self._outdated = set(self._order)
         if self.rounds and not self._rests() and choice in self.waiting:
             self._note(choice, run_ms)
 
@@ -142,7 +156,8 @@ class Profiler:
             return
         self.waiting.remove(choice)
         found = Timing.of(self._runs_ms.pop(choice)[SETTLING_RUNS:])
-        before = self.profile.get(choice)
+        before = None if choice in self._outdated else self.profile.get(choice)
+        self._outdated.discard(choice)
         timing = found if before is None else before.with_more(found)
         self.profile = {**self.profile, choice: timing}
         self.ladder = ladder(candidates(self.profile, self._top1))

@@ -17,7 +17,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -141,10 +141,12 @@ class Endpoints:
 
 
 class HttpServer:
-    """Listens from its construction, answers inside `with`, ends within a second of its end.
+    """Listens from its construction, answers from `start` to `close`, or inside `with`; its end
+    takes a second at most.
 
     host: an address or a name. port: 0 takes a free one. Raises EdgedError when it cannot listen.
-    stuck_seconds: a loop without a turn for longer makes the daemon unhealthy.
+    stuck_seconds: a loop without a turn for longer makes the daemon unhealthy. beside: another one
+    of this process, which may have the same port on another address and is to be closed soon.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class HttpServer:
         stuck_seconds: float = STUCK_SECONDS,
         connections: int = CONNECTIONS,
         connection_seconds: float = CONNECTION_SECONDS,
+        beside: HttpServer | None = None,
     ) -> None:
         endpoints = Endpoints(registry, health, stuck_seconds)
         try:
@@ -164,6 +167,7 @@ class HttpServer:
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             self._server = _Server(family, address, endpoints, connections, connection_seconds)
+            self._server.listen(None if beside is None else beside._server)
         except OSError as error:
             raise EdgedError(
                 "cannot listen for HTTP",
@@ -179,15 +183,21 @@ class HttpServer:
             target=self._server.serve_forever, args=(SWEEP_SECONDS,), name="http", daemon=True
         )
 
-    def __enter__(self) -> HttpServer:
+    def start(self) -> None:
         self._thread.start()
-        return self
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
         self._server.cut_off(math.inf)
+
+    def __enter__(self) -> HttpServer:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def _written(host: str, port: int) -> str:
@@ -215,7 +225,17 @@ class _Server(socketserver.ThreadingTCPServer):
         self._connection_seconds = connection_seconds
         self._lock = threading.Lock()
         self._deadlines: dict[socket.socket, float] = {}
-        super().__init__(address, _Handler)
+        super().__init__(address, _Handler, bind_and_activate=False)
+
+    def listen(self, beside: _Server | None) -> None:
+        sockets = () if beside is None else (self.socket, beside.socket)
+        try:
+            with _sharing_ports(*sockets):
+                self.server_bind()
+                self.server_activate()
+        except OSError:
+            self.server_close()
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
@@ -246,6 +266,19 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("a request failed", exc_info=True)
+
+
+@contextlib.contextmanager
+def _sharing_ports(*sockets: socket.socket) -> Iterator[None]:
+    """0.0.0.0:9640 may be bound beside 127.0.0.1:9640 if both allow it. Only for that moment: two
+    daemons on one port must not go unnoticed."""
+    try:
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        yield
+    finally:
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def _turn_away(request: socket.socket) -> None:

@@ -6,6 +6,11 @@ what others count already (mailboxes, sources, sinks, the slow-down estimate, se
 the scrape. Of the device's sensors only those are there that it has. Knows nothing of HTTP
 (edged/telemetry/http.py).
 
+A reload goes on counting for the cameras that stay, and those that are gone have no series any
+more. A changed budget becomes an edge of the histograms, and from then on `le="<budget>"` counts
+what was on time: rates over the time since are exact, while results from before lie above a new
+edge unless they lay below an older, lower one.
+
 The share of frames that missed their deadline, which a drop cannot flatter:
 
     rate(edged_deadline_misses_total)
@@ -18,37 +23,29 @@ late they are. What has come too late already is counted as such before.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from enum import Enum
-from operator import attrgetter
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edged.backends import Engines
 from edged.capture import Failure
-from edged.control.selector import Reason
-from edged.frame import Result, Stages
+from edged.frame import Result
 from edged.sensors.reading import Gauge as Reading
+from edged.telemetry.counts import STAGES, CameraCounts, edge_seconds
+from edged.telemetry.histogram import Histogram
 from edged.variants.variant import Variant
 
-STAGES = tuple(field.name for field in fields(Stages))
-_stage_times_ms: Callable[[Stages], tuple[float, ...]] = attrgetter(*STAGES)
-
-# A series per edge, stage and camera: together with 16 variants a camera stays below 200 series.
-# The budgets of the configuration are added to the first two ladders.
-LATENCY_EDGES_SECONDS = (
-    *(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
-    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0),
-)
-STAGE_EDGES_SECONDS = (
-    *(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01),
-    *(0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
-)
 DELIVERY_EDGES_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
 
 
@@ -95,281 +92,279 @@ class ObservedSink(Protocol):
         """Per reason, every reason present from the start."""
 
 
-@dataclass(slots=True)
-class _CameraSeries:
-    """The live series of one camera, looked up once."""
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """What the numbers are about, until a reload makes it something else.
 
-    results: Counter
-    misses: Counter
-    latency: Histogram
-    stages: tuple[Histogram, ...]
-    variants: Mapping[Variant, Counter]
-    stale: int = 0
-    shed: int = 0
-
-
-class Metrics:
-    """Made at start, when all is known that can become a label; `registry` is what is served.
-
-    budgets_ms: camera → latency budget. variants: all that the selector may choose. Cameras and
-    sinks are read at every scrape; so are, once they are assigned, `slowdown` (observed /
-    profiled), `sensors`, and `busy_share` (what max_temperature_c leaves of the time).
-    `observe`, `stale`, `shed` and `switched` are called by the pipeline's thread.
+    budgets_ms: camera → latency budget. variants: all that the selector may choose. runtime: what
+    the backend says of itself. Cameras, sinks and the four functions are asked at every scrape:
+    the backend's engines; what the sensors read last; how much longer a run takes than the profile
+    says; what max_temperature_c leaves of the time.
     """
 
-    def __init__(
-        self,
-        budgets_ms: Mapping[str, float],
-        *,
-        variants: Sequence[Variant],
-        cameras: Sequence[ObservedCamera],
-        sinks: Sequence[ObservedSink],
-        version: str,
-        backend: str,
-        family: str,
-        max_temperature_c: float | None = None,
-    ) -> None:
-        self.registry = _Registry()
-        self.slowdown: Callable[[], float] = lambda: 1.0
-        self.sensors: Callable[[], Sequence[Reading]] = lambda: ()
-        self.busy_share: Callable[[], float] = lambda: 1.0
-        self._series = self._series_of_cameras(budgets_ms, variants)
-        self._switches = self._counter(
-            "edged_variant_switches",
-            "Changes of variant or of its threads, by the reason of the new choice.",
-            "camera",
-            "reason",
-        )
-        for camera in budgets_ms:
-            for reason in Reason:
-                self._switches.labels(camera, reason.value)
-        delivery = self._histogram(
-            "edged_sink_delivery_seconds",
-            "From the hand-over of a result to its delivery; no part of its latency.",
-            DELIVERY_EDGES_SECONDS,
-            "sink",
-        )
-        for sink in sinks:
-            sink.observe_delivery = delivery.labels(sink.name).observe
-        Info("edged_build", "What is running.", registry=self.registry).info(
-            {"version": version, "backend": backend, "family": family}
-        )
+    budgets_ms: Mapping[str, float]
+    variants: Sequence[Variant]
+    cameras: Sequence[ObservedCamera]
+    sinks: Sequence[ObservedSink]
+    backend: str
+    family: str
+    runtime: Mapping[str, str] = field(default_factory=dict)
+    engines: Callable[[], Engines] = Engines
+    max_temperature_c: float | None = None
+    sensors: Callable[[], Sequence[Reading]] = lambda: ()
+    slowdown: Callable[[], float] = lambda: 1.0
+    busy_share: Callable[[], float] = lambda: 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What belongs together in one scrape, whatever a reload does meanwhile."""
+
+    subjects: Subjects
+    cameras: Mapping[str, CameraCounts]
+    deliveries: Mapping[str, Histogram]
+
+
+class Metrics(Collector):
+    """`registry` is what is served. Before anything else, `follow` says what there is to count.
+
+    `observe`, `stale`, `shed` and `switched` are called by the pipeline, one call at a time, and
+    `follow` while no pipeline runs.
+    """
+
+    def __init__(self, version: str, started_unix_seconds: float) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._version = version
+        self._reload_success, self._reload_unix_seconds = True, started_unix_seconds
+        self._cameras: dict[str, CameraCounts] = {}
+        self._deliveries: dict[str, Histogram] = {}
+        self._scene = _Scene(Subjects({}, (), (), (), "", ""), {}, {})
+        self.registry.register(self)
         ProcessCollector(registry=self.registry)
-        self.registry.register(
-            _Readings(
-                cameras,
-                sinks,
-                stale=lambda camera: self._series[camera].stale,
-                shed=lambda camera: self._series[camera].shed,
-                slowdown=lambda: {backend: self.slowdown()},
-                sensors=lambda: self.sensors(),
+
+    def follow(self, subjects: Subjects) -> None:
+        """Go on with these; what they have in common with those before keeps its counts."""
+        budgets_ms = subjects.budgets_ms
+        self._deliveries = {
+            sink.name: self._deliveries.get(sink.name) or Histogram(DELIVERY_EDGES_SECONDS)
+            for sink in subjects.sinks
+        }
+        for sink in subjects.sinks:
+            sink.observe_delivery = self._deliveries[sink.name].observe
+        self._cameras = {
+            name: self._cameras.get(name, CameraCounts()).going_on(
+                budgets_ms.values(), subjects.variants
             )
-        )
-        if max_temperature_c is not None:
-            self._gauge(
-                "edged_temperature_limit_celsius", "max_temperature_c of the configuration."
-            ).set(max_temperature_c)
-            self._gauge(
-                "edged_allowed_busy_ratio",
-                "Share of the time in which the temperature lets the device compute; 1 is all.",
-            ).set_function(lambda: self.busy_share())
+            for name in budgets_ms
+        }
+        self._scene = _Scene(subjects, self._cameras, self._deliveries)
+
+    def reloaded(self, success: bool, unix_seconds: float) -> None:
+        """The configuration was read again at that time, and taken over or refused."""
+        self._reload_success = success
+        if success:
+            self._reload_unix_seconds = unix_seconds
 
     def observe(self, result: Result) -> None:
         """Count one result."""
-        series = self._series[result.camera]
-        series.results.inc()
-        if not result.on_time:
-            series.misses.inc()
-        series.latency.observe(latency_seconds(result.latency_ms, result.budget_ms))
-        for stage, time_ms in zip(series.stages, _stage_times_ms(result.stages), strict=True):
-            stage.observe(time_ms / 1000)
-        series.variants[result.variant].inc()
+        self._cameras[result.camera].observe(result)
 
     def stale(self, camera: str) -> None:
         """Count a frame dropped because its budget was spent before it could run: a miss too."""
-        series = self._series[camera]
-        series.stale += 1
-        series.misses.inc()
+        self._cameras[camera].stale += 1
+        self._cameras[camera].misses += 1
 
     def shed(self, camera: str) -> None:
         """Count a frame left out so that the device stays below max_temperature_c: no miss."""
-        self._series[camera].shed += 1
+        self._cameras[camera].shed += 1
 
     def switched(self, camera: str, reason: str) -> None:
         """Count a change of variant; `reason` is the new decision's."""
-        self._switches.labels(camera, reason).inc()
-
-    def _series_of_cameras(
-        self, budgets_ms: Mapping[str, float], variants: Sequence[Variant]
-    ) -> dict[str, _CameraSeries]:
-        budgets_seconds = {camera: edge_seconds(ms) for camera, ms in budgets_ms.items()}
-        results = self._counter("edged_results", "Results handed to the sinks.", "camera")
-        misses = self._counter(
-            "edged_deadline_misses",
-            "Results later than the budget, and frames dropped because it was spent already.",
-            "camera",
-        )
-        latency = self._histogram(
-            "edged_result_latency_seconds",
-            "From capture to the result's hand-over to the sinks.",
-            sorted({*LATENCY_EDGES_SECONDS, *budgets_seconds.values()}),
-            "camera",
-        )
-        stages = self._histogram(
-            "edged_stage_duration_seconds",
-            "Where the latency of a result was spent; the stages add up to it.",
-            sorted({*STAGE_EDGES_SECONDS, *budgets_seconds.values()}),
-            "camera",
-            "stage",
-        )
-        by_variant = self._counter(
-            "edged_variant_results", "Results by the variant that made them.", "camera", "variant"
-        )
-        budget = Gauge(
-            "edged_latency_budget_seconds",
-            "What the configuration allows from capture to result.",
-            ["camera"],
-            registry=self.registry,
-        )
-        for camera, seconds in budgets_seconds.items():
-            budget.labels(camera).set(seconds)
-        return {
-            camera: _CameraSeries(
-                results=results.labels(camera),
-                misses=misses.labels(camera),
-                latency=latency.labels(camera),
-                stages=tuple(stages.labels(camera, stage) for stage in STAGES),
-                variants={each: by_variant.labels(camera, each.name) for each in variants},
-            )
-            for camera in budgets_ms
-        }
-
-    def _gauge(self, name: str, documentation: str) -> Gauge:
-        return Gauge(name, documentation, registry=self.registry)
-
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, registry=self.registry)
-
-    def _histogram(
-        self, name: str, documentation: str, edges: Sequence[float], *labels: str
-    ) -> Histogram:
-        return Histogram(name, documentation, labels, buckets=edges, registry=self.registry)
-
-
-def edge_seconds(budget_ms: float) -> float:
-    """The budget as a bucket edge that reads as it was written: 33 ms is `0.033`."""
-    return round(budget_ms / 1000, 9)
-
-
-def latency_seconds(latency_ms: float, budget_ms: float) -> float:
-    """The latency, kept on its side of the budget's edge whatever the rounding of both.
-
-    So the bucket `le="<budget>"` counts exactly the results that were on time.
-    """
-    edge = edge_seconds(budget_ms)
-    if latency_ms <= budget_ms:
-        return min(latency_ms / 1000, edge)
-    return max(latency_ms / 1000, math.nextafter(edge, math.inf))
-
-
-class _Registry(CollectorRegistry):
-    """Leaves out the `_created` series, which double the counters and which nobody queries.
-
-    The library's own switch is global to the process.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(auto_describe=False)
+        self._cameras[camera].switches[reason] += 1
 
     def collect(self) -> Iterator[Metric]:
-        for metric in super().collect():
-            created = metric.name + "_created"
-            metric.samples = [sample for sample in metric.samples if sample.name != created]
-            yield metric
+        scene = self._scene
+        yield from _of_results(scene)
+        yield from _of_frames(scene)
+        yield from _of_sources(scene.subjects)
+        yield from _of_sinks(scene)
+        yield from _of_backend(scene.subjects)
+        yield from _of_device(scene.subjects)
+        yield from self._of_daemon(scene.subjects)
 
-
-class _Readings(Collector):
-    """Values that are counted elsewhere, read at the scrape."""
-
-    def __init__(
-        self,
-        cameras: Sequence[ObservedCamera],
-        sinks: Sequence[ObservedSink],
-        *,
-        stale: Callable[[str], int],
-        shed: Callable[[str], int],
-        slowdown: Callable[[], Mapping[str, float]],
-        sensors: Callable[[], Sequence[Reading]],
-    ) -> None:
-        self._cameras = cameras
-        self._sinks = sinks
-        self._slowdown = slowdown
-        self._stale = stale
-        self._shed = shed
-        self._sensors = sensors
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._of_cameras()
-        yield from self._of_sinks()
-        slowdown = GaugeMetricFamily(
-            "edged_slowdown_ratio",
-            "How much longer a run takes than the profile says; 1 is an undisturbed device.",
-            labels=["backend"],
+    def _of_daemon(self, subjects: Subjects) -> Iterator[Metric]:
+        about = {"version": self._version, "backend": subjects.backend, "family": subjects.family}
+        yield InfoMetricFamily("edged_build", "What is running.", about)
+        yield _value(
+            "edged_config_last_reload_success",
+            "Whether the configuration, when it was last read, was taken over.",
+            float(self._reload_success),
         )
-        for backend, ratio in self._slowdown().items():
-            slowdown.add_metric([backend], ratio)
-        yield slowdown
-        yield from (_family(reading) for reading in self._sensors() if reading.values)
-
-    def _of_cameras(self) -> Iterator[Metric]:
-        captured = CounterMetricFamily(
-            "edged_frames_captured", "Frames the driver handed over.", labels=["camera"]
+        yield _value(
+            "edged_config_last_reload_success_timestamp_seconds",
+            "When a configuration was last taken over.",
+            self._reload_unix_seconds,
         )
-        dropped = CounterMetricFamily(
-            "edged_frames_dropped",
-            "Frames that became no result: replaced by a newer one before they could run "
-            "(overwritten), older than the budget (stale), above max_fps, not decodable (broken), "
-            "or left out to stay below max_temperature_c (temperature).",
-            labels=["camera", "reason"],
-        )
-        state = GaugeMetricFamily(
-            "edged_source_state", "1 for the state the source is in.", labels=["camera", "state"]
-        )
-        restarts = CounterMetricFamily(
-            "edged_source_restarts",
-            "Restarts of the capture process.",
-            labels=["camera", "reason"],
-        )
-        for camera in self._cameras:
-            name, mailbox, now = camera.name, camera.mailbox, camera.state
-            captured.add_metric([name], mailbox.captured)
-            dropped.add_metric([name, "overwritten"], mailbox.overwritten)
-            dropped.add_metric([name, "stale"], self._stale(name))
-            dropped.add_metric([name, "max_fps"], mailbox.skipped)
-            dropped.add_metric([name, "broken"], mailbox.broken)
-            dropped.add_metric([name, "temperature"], self._shed(name))
-            for member in type(now):
-                state.add_metric([name, member.value], float(member is now))
-            for failure in Failure:
-                restarts.add_metric([name, failure.value], camera.restarts.get(failure, 0))
-        yield from (captured, dropped, state, restarts)
-
-    def _of_sinks(self) -> Iterator[Metric]:
-        delivered = CounterMetricFamily(
-            "edged_sink_delivered", "Results that left through the sink.", labels=["sink"]
-        )
-        dropped = CounterMetricFamily(
-            "edged_sink_dropped", "Results the sink gave up.", labels=["sink", "reason"]
-        )
-        for sink in self._sinks:
-            delivered.add_metric([sink.name], sink.delivered)
-            for reason, count in sink.dropped.items():
-                dropped.add_metric([sink.name, reason], count)
-        yield from (delivered, dropped)
 
 
-def _family(reading: Reading) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(reading.name, reading.documentation, labels=reading.labels)
-    for labels, value in reading.values.items():
-        family.add_metric(labels, value)
-    return family
+def _of_results(scene: _Scene) -> Iterator[Metric]:
+    results = _counter("edged_results", "Results handed to the sinks.", "camera")
+    misses = _counter(
+        "edged_deadline_misses",
+        "Results later than the budget, and frames dropped because it was spent already.",
+        "camera",
+    )
+    latency = _histogram(
+        "edged_result_latency_seconds",
+        "From capture to the result's hand-over to the sinks.",
+        "camera",
+    )
+    stages = _histogram(
+        "edged_stage_duration_seconds",
+        "Where the latency of a result was spent; the stages add up to it.",
+        "camera",
+        "stage",
+    )
+    by_variant = _counter(
+        "edged_variant_results", "Results by the variant that made them.", "camera", "variant"
+    )
+    switches = _counter(
+        "edged_variant_switches",
+        "Changes of variant or of its threads, by the reason of the new choice.",
+        "camera",
+        "reason",
+    )
+    budget = _gauge(
+        "edged_latency_budget_seconds",
+        "What the configuration allows from capture to result.",
+        "camera",
+    )
+    for name, counts in scene.cameras.items():
+        results.add_metric([name], counts.results)
+        misses.add_metric([name], counts.misses)
+        latency.add_metric([name], counts.latency.buckets(), counts.latency.sum)
+        for stage, times in zip(STAGES, counts.stages, strict=True):
+            stages.add_metric([name, stage], times.buckets(), times.sum)
+        for variant, count in counts.by_variant.items():
+            by_variant.add_metric([name, variant.name], count)
+        for reason, count in counts.switches.items():
+            switches.add_metric([name, reason], count)
+    for name, budget_ms in scene.subjects.budgets_ms.items():
+        budget.add_metric([name], edge_seconds(budget_ms))
+    yield from (results, misses, latency, stages, by_variant, switches, budget)
+
+
+def _of_frames(scene: _Scene) -> Iterator[Metric]:
+    captured = _counter("edged_frames_captured", "Frames the driver handed over.", "camera")
+    dropped = _counter(
+        "edged_frames_dropped",
+        "Frames that became no result: replaced by a newer one before they could run "
+        "(overwritten), older than the budget (stale), above max_fps, not decodable (broken), "
+        "or left out to stay below max_temperature_c (temperature).",
+        "camera",
+        "reason",
+    )
+    for camera in scene.subjects.cameras:
+        name, mailbox, counts = camera.name, camera.mailbox, scene.cameras[camera.name]
+        captured.add_metric([name], mailbox.captured)
+        dropped.add_metric([name, "overwritten"], mailbox.overwritten)
+        dropped.add_metric([name, "stale"], counts.stale)
+        dropped.add_metric([name, "max_fps"], mailbox.skipped)
+        dropped.add_metric([name, "broken"], mailbox.broken)
+        dropped.add_metric([name, "temperature"], counts.shed)
+    yield from (captured, dropped)
+
+
+def _of_sinks(scene: _Scene) -> Iterator[Metric]:
+    delivered = _counter("edged_sink_delivered", "Results that left through the sink.", "sink")
+    dropped = _counter("edged_sink_dropped", "Results the sink gave up.", "sink", "reason")
+    times = _histogram(
+        "edged_sink_delivery_seconds",
+        "From the hand-over of a result to its delivery; no part of its latency.",
+        "sink",
+    )
+    for sink in scene.subjects.sinks:
+        delivered.add_metric([sink.name], sink.delivered)
+        for reason, count in sink.dropped.items():
+            dropped.add_metric([sink.name, reason], count)
+    for name, delivery in scene.deliveries.items():
+        times.add_metric([name], delivery.buckets(), delivery.sum)
+    yield from (delivered, dropped, times)
+
+
+def _of_sources(subjects: Subjects) -> Iterator[Metric]:
+    state = _gauge("edged_source_state", "1 for the state the source is in.", "camera", "state")
+    restarts = _counter(
+        "edged_source_restarts", "Restarts of the capture process.", "camera", "reason"
+    )
+    for camera in subjects.cameras:
+        now = camera.state
+        for member in type(now):
+            state.add_metric([camera.name, member.value], float(member is now))
+        for failure in Failure:
+            restarts.add_metric([camera.name, failure.value], camera.restarts.get(failure, 0))
+    yield from (state, restarts)
+
+
+def _of_backend(subjects: Subjects) -> Iterator[Metric]:
+    engines = subjects.engines()
+    yield InfoMetricFamily("edged_backend", "What runs the networks.", dict(subjects.runtime))
+    yield _value(
+        "edged_engines_building",
+        "Networks that run on the CPU until their engine is built.",
+        engines.building,
+    )
+    seconds = _gauge(
+        "edged_engine_build_seconds",
+        "How long the building of a network's engine took; of those built since the start.",
+        "network",
+    )
+    for network, took_seconds in dict(engines.build_seconds).items():
+        seconds.add_metric([network], took_seconds)
+    yield seconds
+    failures = _counter("edged_gpu_failures", "Runs that the GPU failed, made on the CPU.")
+    failures.add_metric([], engines.failures)
+    yield failures
+
+
+def _of_device(subjects: Subjects) -> Iterator[Metric]:
+    slowdown = _gauge(
+        "edged_slowdown_ratio",
+        "How much longer a run takes than the profile says; 1 is an undisturbed device.",
+        "backend",
+    )
+    slowdown.add_metric([subjects.backend], subjects.slowdown())
+    yield slowdown
+    if subjects.max_temperature_c is not None:
+        yield _value(
+            "edged_temperature_limit_celsius",
+            "max_temperature_c of the configuration.",
+            subjects.max_temperature_c,
+        )
+        yield _value(
+            "edged_allowed_busy_ratio",
+            "Share of the time in which the temperature lets the device compute; 1 is all.",
+            subjects.busy_share(),
+        )
+    for reading in subjects.sensors():
+        if reading.values:
+            gauge = _gauge(reading.name, reading.documentation, *reading.labels)
+            for labels, value in reading.values.items():
+                gauge.add_metric(labels, value)
+            yield gauge
+
+
+def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, documentation, labels=labels)
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, labels=labels)
+
+
+def _value(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value)
+
+
+def _histogram(name: str, documentation: str, *labels: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, documentation, labels=labels)

@@ -49,11 +49,20 @@ class Notifier:
     def ready(self) -> None:
         self._send("READY=1")
 
-    def status(self, status: str) -> None:
+    def reloading(self) -> None:
+        """The configuration is read again; `ready` says that this is over, well or not."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={self._clock() // 1000}")
+
+    def progress(self, status: str, seconds: int) -> None:
+        """Of a start or reload, which may now take so long before it says that again or is over,
+        whatever the unit's time-out."""
+        self._send(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}\nSTATUS={_one_line(status)}")
+
+    def status(self, status: str, *, at_once: bool = False) -> None:
         """One line that `systemctl status` shows. Call it as often as you like: one that comes
-        sooner than STATUS_SECONDS after the last is left out."""
+        sooner than STATUS_SECONDS after the last is left out, unless it must be seen."""
         now_ns = self._clock()
-        if _is_due(self._last_status_ns, now_ns, STATUS_SECONDS * 1e9):
+        if at_once or _is_due(self._last_status_ns, now_ns, STATUS_SECONDS * 1e9):
             self._last_status_ns = now_ns
             self._send(f"STATUS={_one_line(status)}")
 

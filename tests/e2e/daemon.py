@@ -55,10 +55,11 @@ class RunningDaemon:
     @property
     def port(self) -> int:
         """Known once the log has said where it listens."""
-        self.wait_for(lambda: re.search(r"http://[^/]*:\d+/metrics", self.text))
-        match = re.search(r"http://[^/]*:(\d+)/metrics", self.text)
-        assert match is not None
-        return int(match[1])
+        self.wait_for(self._ports)
+        return self._ports()[-1]
+
+    def _ports(self) -> list[int]:
+        return [int(port) for port in re.findall(r"http://[^/]*:(\d+)/metrics", self.text)]
 
     @property
     def text(self) -> str:
@@ -110,6 +111,47 @@ class RunningDaemon:
 
     def wait_for_results(self, count: int, seconds: float = 30) -> float:
         return self.wait_for(lambda: len(self.results) >= count, seconds)
+
+    def holds(self) -> tuple[int, int]:
+        """Descriptors and threads; some come and go, so the smallest numbers of a while."""
+        folders = [Path(f"/proc/{self.process.pid}/{kind}") for kind in ("fd", "task")]
+        counts = []
+        for _ in range(40):
+            counts.append([len(list(folder.iterdir())) for folder in folders])
+            time.sleep(0.01)
+        descriptors, threads = (min(each) for each in zip(*counts, strict=True))
+        return descriptors, threads
+
+    def wait_until_it_catches(self, number: signal.Signals) -> None:
+        """From the kernel's view: the earliest moment at which the signal does not kill it."""
+        status = Path(f"/proc/{self.process.pid}/status")
+
+        def caught() -> int:
+            (mask,) = re.findall(r"^SigCgt:\s*(\w+)$", status.read_text(), re.MULTILINE)
+            return int(mask, 16) >> (number - 1) & 1
+
+        self.wait_for(caught)
+
+    def pss_mb(self) -> float:
+        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return int(re.findall(r"^Pss: +(\d+) kB", text, re.MULTILINE)[0]) / 1024
+
+    def reload(self, config: str | None = None, seconds: float = 30) -> str:
+        """What the log says of it. config: written before; without it the file stays as it is."""
+        if config is not None:
+            self.config.write_text(config)
+        before = len(self.reloads)
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_for(lambda: len(self.reloads) > before, seconds)
+        return self.reloads[before]
+
+    @property
+    def reloads(self) -> list[str]:
+        """What the log says of each."""
+        return re.findall(r"configuration (?:not )?reloaded.*", self.text)
+
+    def results_of(self, camera: str) -> list[dict[str, Any]]:
+        return [result for result in self.results if result["camera"] == camera]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Exit status and seconds that it took."""

@@ -2,12 +2,14 @@
 """A real RTSP server with a test picture, for the distribution's own Python.
 
 Needs gstreamer1.0-rtsp, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-{base,good,ugly,bad} and
-python3-gi. Serves rtsp://127.0.0.1:PORT/camera and prints `ready` once it listens.
+python3-gi. Serves rtsp://127.0.0.1:PORT/camera and prints `ready` once it listens. While it runs
+it obeys lines on standard input: `size 320x240` and `pattern snow` change the picture.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 
 import gi
 
@@ -16,7 +18,10 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 ENCODERS = {
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph264pay",
+    # At constant quality a still picture is the same in each frame. Parameters stand in the stream,
+    # as those of a camera that may change its size: before each slice, so that there must be one.
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast pass=quant threads=1 key-int-max={gop}"
+    " ! rtph264pay config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay",
 }
 
@@ -33,11 +38,10 @@ def main() -> None:
     options = parser.parse_args()
 
     Gst.init(None)
-    width, height = options.size.split("x")
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
-        f"( videotestsrc is-live=true pattern={options.pattern}"
-        f" ! video/x-raw,format=I420,width={width},height={height},framerate={options.fps}/1"
+        f"( videotestsrc name=scene is-live=true pattern={options.pattern}"
+        f" ! capsfilter name=size caps={caps(options.size, options.fps)}"
         f" ! {ENCODERS[options.codec].format(gop=options.gop)} name=pay0 )"
     )
     factory.set_shared(True)
@@ -49,8 +53,32 @@ def main() -> None:
     server.get_mount_points().add_factory("/camera", factory)
     if server.attach(None) == 0:
         raise SystemExit(f"cannot listen on port {options.port}")
+    playing: list[Gst.Bin] = []
+    factory.connect("media-configure", lambda _, media: playing.append(media.get_element()))
+    GLib.io_add_watch(
+        sys.stdin,
+        GLib.PRIORITY_DEFAULT,
+        GLib.IOCondition.IN,
+        lambda *_: obey(sys.stdin.readline(), playing[-1], options.fps),
+    )
     print("ready", flush=True)  # noqa: T201
     GLib.MainLoop().run()
+
+
+def caps(size: str, fps: int) -> str:
+    width, height = size.split("x")
+    return f"video/x-raw,format=I420,width={width},height={height},framerate={fps}/1"
+
+
+def obey(line: str, pipeline: Gst.Bin, fps: int) -> bool:
+    """Carry out a line from standard input; False at its end."""
+    order, _, value = line.strip().partition(" ")
+    if order == "size":
+        size = Gst.Caps.from_string(caps(value, fps))
+        pipeline.get_by_name("size").set_property("caps", size)
+    elif order == "pattern":
+        Gst.util_set_object_arg(pipeline.get_by_name("scene"), "pattern", value)
+    return bool(line)
 
 
 def login(

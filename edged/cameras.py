@@ -1,0 +1,67 @@
+"""The cameras of a configuration, each with what it was made from: that tells which ones a reload
+leaves alone. Knows nothing of what is done with their pictures.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.capture import CaptureRequest
+from edged.capture.mailbox import Mailbox
+from edged.capture.sources import SourceKind, kind_of
+from edged.capture.supervisor import Camera
+from edged.config import CameraConfig
+from edged.variants.family import Family, Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A camera, what is asked of it, and the largest resolution that its mailbox has room for."""
+
+    camera: Camera
+    request: CaptureRequest
+    resolution: int
+
+
+def attach(settings: CameraConfig, family: Family, before: Attached | None) -> Attached:
+    """The camera as it is to be, not started; `before` itself, the one of that name, if it is so.
+
+    One that takes its place goes on with its mailbox, if that is large enough, and so with its
+    counters: it must not start before the other has stopped.
+    """
+    request = CaptureRequest(
+        source=settings.source.reveal(),
+        size=settings.size,
+        fps=settings.fps,
+        max_fps=settings.max_fps,
+        rotate=settings.rotate,
+        flip=settings.flip,
+        loop=settings.loop,
+        square=family.input.fit is Fit.CROP,
+        frozen_after_seconds=settings.frozen_after_seconds,
+        format=settings.format,
+        controls=settings.controls,
+    )
+    # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
+    largest = max(variant.resolution for variant in family.variants())
+    if before is not None and before.resolution >= largest:
+        if before.request == request:
+            return before
+        mailbox, largest = before.camera.mailbox, before.resolution
+    else:
+        mailbox = Mailbox.create(2 * largest)
+        mailbox.want(largest)
+    device = Path(request.source) if kind_of(request.source) is SourceKind.V4L2 else None
+    return Attached(Camera(settings.name, request, mailbox, device=device), request, largest)
+
+
+def stop_together(cameras: Iterable[Camera]) -> None:
+    """A driver that does not let go costs its second once, not once a camera."""
+    threads = [threading.Thread(target=camera.stop) for camera in cameras]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -1,0 +1,77 @@
+"""`edged models build`: the engines of a GPU, ahead of time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edged.commands import Commands, add_command
+from edged.errors import EdgedError
+
+if TYPE_CHECKING:
+    from edged.backends.tensorrt import TensorRtBackend
+    from edged.variants.family import Family
+
+
+def add(verbs: Commands[argparse.ArgumentParser]) -> None:
+    build = add_command(
+        verbs,
+        "build",
+        _build,
+        "build a family's TensorRT engines now, rather than beside the first run",
+        "sudo -u edged CACHE_DIRECTORY=/var/cache/edged edged models build imagenette",
+    )
+    build.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
+    build.add_argument(
+        "--fp32",
+        action="store_true",
+        help="as for backend: tensorrt-fp32; otherwise float networks become FP16",
+    )
+
+
+def _build(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from edged.backends.tensorrt import TensorRtBackend
+    from edged.variants.engine_form import EnginePrecision
+    from edged.variants.family import load_family
+
+    family = load_family(options.family, Path.cwd())
+    precision = EnginePrecision.FP32 if options.fp32 else EnginePrecision.FP16
+    with tqdm(total=100, unit="%", disable=None, leave=False) as bar:
+
+        def progress(name: str, share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
+
+        def begin(name: str) -> None:
+            bar.reset()
+            bar.set_description(name)
+
+        backend = TensorRtBackend(precision, progress=progress)
+        failed = build_family(family, backend, begin, tqdm.write)
+    return EdgedError.exit_status if failed else 0
+
+
+def build_family(
+    family: Family,
+    backend: TensorRtBackend,
+    begin: Callable[[str], None],
+    tell: Callable[[str], None],
+) -> int:
+    """How many networks have no engine afterwards. begin: told each network's file."""
+    failed = 0
+    for network in family.networks:
+        name = network.path.name
+        begin(name)
+        try:
+            backend.load(network, network.read(), 1)
+        except EdgedError as error:
+            failed += 1
+            print(f"edged: {error}", file=sys.stderr)
+            continue
+        seconds = backend.engines.build_seconds.get(name)
+        tell(f"{name}: " + ("was there" if seconds is None else f"built in {seconds:.0f} s"))
+    return failed

@@ -1,0 +1,48 @@
+"""`edged service install`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from edged.commands import Commands, add_command
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    service = commands.add_parser(
+        "service", help="run at boot, under systemd", epilog="example: edged service install"
+    )
+    verbs = service.add_subparsers(metavar="VERB", required=True)
+    install = add_command(
+        verbs,
+        "install",
+        _install,
+        "write the systemd unit, its user and a first configuration, after pip install",
+        "edged service install --config /etc/edged/edged.yaml",
+    )
+    install.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="what the service runs (default: /etc/edged/edged.yaml, written if it is not there)",
+    )
+    install.add_argument("--user", metavar="NAME", help="who it runs as (default: edged)")
+    install.add_argument("--print", action="store_true", help="only show the unit")
+
+
+def _install(options: argparse.Namespace) -> int:
+    from edged.service import CONFIG, USER, Service, install, unit_text
+
+    service = Service(
+        interpreter=Path(sys.executable),
+        config=CONFIG if options.config is None else options.config.absolute(),
+        user=options.user or USER,
+    )
+    if options.print:
+        print(unit_text(service), end="")
+        return 0
+    for line in install(service):
+        print(line)
+    print("start it, now and at every boot: systemctl enable --now edged")
+    return 0

@@ -1,0 +1,58 @@
+"""Whose rights are judged: those of the service, or of whoever runs this."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+READ, WRITE, SEARCH = os.R_OK, os.W_OK, os.X_OK
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    name: str
+    uid: int
+    gids: frozenset[int]
+
+    def may(self, path: Path, rights: int) -> bool:
+        """rights: of READ, WRITE and SEARCH. For another user than this process's only the mode
+        is looked at, not access lists."""
+        if self.uid == os.geteuid():
+            return os.access(path, rights)
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in self.gids else 0
+        return self.uid == 0 or (status.st_mode >> shift) & rights == rights
+
+    def may_reach(self, path: Path, rights: int) -> bool:
+        """Through all the folders above it."""
+        return self.may(path, rights) and all(self.may(each, SEARCH) for each in path.parents)
+
+
+def own_account() -> Account:
+    uid = os.geteuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return Account(name, uid, frozenset((os.getegid(), *os.getgroups())))
+
+
+def account_of(user: str, groups: Iterable[str]) -> Account | None:
+    """None where there is no such user; groups that are not there are left out."""
+    try:
+        entry = pwd.getpwnam(user)
+    except (KeyError, ValueError):
+        return None
+    gids = {entry.pw_gid, *os.getgrouplist(user, entry.pw_gid)}
+    for group in groups:
+        with suppress(KeyError):
+            gids.add(grp.getgrnam(group).gr_gid)
+    return Account(user, entry.pw_uid, frozenset(gids))

@@ -1,0 +1,151 @@
+"""The configuration, the family of networks, and the folders that edged writes to."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from edged.control.profile_store import state_directory
+from edged.doctor import finding
+from edged.doctor.account import READ, SEARCH, WRITE
+from edged.doctor.finding import Finding, error, info, ok, warning
+from edged.doctor.subject import Subject
+from edged.errors import EdgedError, InputErrors
+
+VERIFY_SECONDS = 300.0
+LEAST_FREE_MB = 50
+_UNSET = re.compile(r"the variable \w+ is not set")
+_FORBIDDEN = "no permission to read it"
+
+
+def configuration(subject: Subject) -> Iterator[Finding]:
+    path = subject.config_path
+    if path is None:
+        fix = "name one: edged doctor -c edged.yaml"
+        yield info("there is no configuration to check", "no /etc/edged/edged.yaml", fix)
+        return
+    yield from _ownership(subject, path)
+    for each in subject.config_errors:
+        if _UNSET.search(each.what) and subject.unit is not None:
+            fix = "the service may have it: sudo edged doctor, while it runs, asks it"
+            yield warning(each.what, each.got, fix)
+        elif _FORBIDDEN in each.what and subject.unit is not None:
+            yield warning(each.what, each.got, "sudo edged doctor")
+        else:
+            yield each
+    if subject.config is None:
+        return
+    from edged.config import warnings
+
+    yield ok(f"{path}: valid; cameras {', '.join(each.name for each in subject.config.cameras)}")
+    for text in warnings(subject.config, subject.root / "dev"):
+        yield warning(text)
+
+
+def _ownership(subject: Subject, path: Path) -> Iterator[Finding]:
+    """The service must be able to read it, whoever asks here."""
+    try:
+        status = path.stat()
+    except OSError:  # the reason is among the errors of reading it
+        return
+    account = subject.account
+    if subject.unit is None or account is None or account.may_reach(path.absolute(), READ):
+        return
+    yield error(
+        f"{path}: the service's user {account.name} may not read it",
+        f"uid {status.st_uid}, gid {status.st_gid}, mode {status.st_mode & 0o777:o}",
+        f"sudo chgrp {account.name} {path}; sudo chmod 640 {path}",
+    )
+
+
+def family(subject: Subject) -> Iterator[Finding]:
+    """As `edged models verify`, in a child: networks run in it."""
+    if subject.config is None and subject.config_path is not None:
+        yield info("not checked: the configuration does not say which")
+        return
+    try:
+        from edged.variants.family import load_family, shipped_families
+
+        config = subject.config
+        names = shipped_families() if config is None else (config.model,)
+        base = Path("/") if config is None else config.base
+        folders = [load_family(name, base).directory for name in names]
+    except InputErrors as failure:
+        yield from (finding.of(each) for each in failure.errors)
+        return
+    except EdgedError as failure:
+        yield finding.of(failure)
+        return
+    except ImportError as failure:
+        yield error("the family cannot be read", str(failure), "see runtime.packages")
+        return
+    for folder in folders:
+        yield from _verified(subject, folder)
+
+
+def _verified(subject: Subject, folder: Path) -> Iterator[Finding]:
+    command = [*subject.python, "-m", "edged", "models", "verify", str(folder)]
+    outcome = subject.run(command, VERIFY_SECONDS)
+    problems = [line for line in outcome.err.splitlines() if line.startswith("edged: ")]
+    if outcome.status == 0:
+        yield ok(outcome.out.strip())
+    elif outcome.signal is not None:
+        what = f"{folder}: a network kills ONNX Runtime on this processor"
+        yield error(what, outcome.signal, "install another version of onnxruntime")
+    elif problems:
+        yield from (error(line.removeprefix("edged: ")) for line in problems)
+    else:
+        yield error(f"{folder}: it could not be verified", outcome.said)
+
+
+def state_folder(subject: Subject) -> Iterator[Finding]:
+    """Where the profile is kept: without it the next start measures everything anew."""
+    yield from _folder(subject, "STATE_DIRECTORY", "var/lib/edged", state_directory)
+
+
+def cache_folder(subject: Subject) -> Iterator[Finding]:
+    """Where built engines are kept."""
+    yield from _folder(subject, "CACHE_DIRECTORY", "var/cache/edged", _cache_directory)
+
+
+def _cache_directory(environ: Mapping[str, str]) -> Path | None:
+    cache, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
+    given = environ.get("CACHE_DIRECTORY", "").split(":")[0]
+    if given or cache.startswith("/"):
+        return Path(given) if given else Path(cache) / "edged"
+    return Path(home) / ".cache/edged" if home.startswith("/") else None
+
+
+def _folder(
+    subject: Subject,
+    variable: str,
+    service: str,
+    otherwise: Callable[[Mapping[str, str]], Path | None],
+) -> Iterator[Finding]:
+    """systemd makes the service's folders and gives them to its user; others must be writable."""
+    managed = subject.unit is not None and not subject.environ.get(variable)
+    path = subject.root / service if managed else otherwise(subject.environ)
+    if path is None:
+        yield warning("there is no folder to write to", "no HOME", f"set {variable} to a folder")
+        return
+    there = next(each for each in (path, *path.parents) if os.access(each, os.F_OK))
+    free_mb, read_only = _space(subject, there)
+    if read_only:
+        yield warning(f"{path}: the file system is read-only", None, "see mount, and dmesg for why")
+    elif not there.is_dir():
+        yield warning(f"{path}: a file is in the way", str(there), f"remove it, or set {variable}")
+    elif not managed and subject.account and not subject.account.may(there, WRITE | SEARCH):
+        fix = f"sudo install -d -o {subject.account.name} {path}, or set {variable}"
+        yield warning(f"{path}: {subject.account.name} may not write to it", str(there), fix)
+    elif free_mb < LEAST_FREE_MB:
+        yield warning(f"{path}: the disk is nearly full", f"{free_mb} MB free", "make room")
+    else:
+        yield ok(f"{path}: can be written to, {free_mb} MB free")
+
+
+def _space(subject: Subject, folder: Path) -> tuple[int, bool]:
+    """(MB that others than root may take, whether the file system is read-only)"""
+    status = subject.statvfs(folder)
+    return status.f_bavail * status.f_frsize // 1_000_000, bool(status.f_flag & os.ST_RDONLY)

@@ -1,0 +1,70 @@
+"""The port of /metrics."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import socket
+from collections.abc import Iterator
+
+from edged.doctor.finding import Finding, error, ok, warning
+from edged.doctor.subject import Subject
+from edged.sensors.reading import read_number
+
+_ANSWER_SECONDS = 2.0
+_METRICS_BYTES = 1_000_000
+
+
+def port(subject: Subject) -> Iterator[Finding]:
+    http = None if subject.config is None else subject.config.http
+    if http is None or http.port == 0:
+        return
+    where = f"[{http.host}]:{http.port}" if ":" in http.host else f"{http.host}:{http.port}"
+    first = read_number(subject.root / "proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024
+    if http.port < first and subject.account is not None and subject.account.uid != 0:
+        what = f"{where}: {subject.account.name} may not listen on a port below {first}"
+        yield error(what, fix="set another one, http.listen: 127.0.0.1:9640")
+        return
+    try:
+        _listen(http.host, http.port)
+    except OSError as failure:
+        if failure.errno == errno.EADDRINUSE:
+            yield _taken(subject, where, http.host, http.port)
+            return
+        fix = {
+            errno.EADDRNOTAVAIL: "name an address of this machine: ip address",
+        }.get(failure.errno or 0, "see http.listen in the configuration")
+        yield error(f"{where} cannot be listened on", failure.strerror or str(failure), fix)
+    else:
+        yield ok(f"{where} is free")
+
+
+def _listen(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+
+
+def _taken(subject: Subject, where: str, host: str, port: int) -> Finding:
+    if not _is_edged(host, port):
+        fix = f"see which: sudo ss -ltnp 'sport = :{port}'; or set another http.listen"
+        return error(f"another program listens on {where}", fix=fix)
+    if subject.service.get("ActiveState") == "active":
+        return ok(f"edged itself listens on {where}")
+    what = f"an edged listens on {where} already; a second one does not start"
+    return warning(what, fix="end it, or set another http.listen")
+
+
+def _is_edged(host: str, port: int) -> bool:
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = http.client.HTTPConnection(address, port, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/metrics")
+        return b"edged_build_info" in connection.getresponse().read(_METRICS_BYTES)
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

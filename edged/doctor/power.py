@@ -1,0 +1,95 @@
+"""Power and clocks: throttling now and since boot, the governor, a Jetson's power mode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from edged.doctor.finding import Finding, error, info, ok, warning
+from edged.doctor.subject import Subject
+from edged.sensors.reading import read_number, read_text
+from edged.sensors.throttling import NOW, Throttle, Throttling
+
+_COMMAND_SECONDS = 10.0
+_SCALES_BY_ITSELF = ("intel_pstate", "amd-pstate-epp")
+"""Drivers whose `powersave` follows the load; elsewhere it is the lowest clock for good."""
+
+_FIXES = {
+    Throttle.UNDER_VOLTAGE: "use the board's own power supply and a short cable, and a powered hub "
+    "for USB devices",
+    Throttle.FREQUENCY_CAPPED: "cool the device, and check its power supply",
+    Throttle.THROTTLED: "cool the device (a fan, a heat sink), or set max_temperature_c",
+    Throttle.SOFT_TEMPERATURE_LIMIT: "cool the device (a fan, a heat sink)",
+}
+
+
+def throttling(subject: Subject) -> Iterator[Finding]:
+    def printed(command: Sequence[str]) -> str | None:
+        outcome = subject.run(command, _COMMAND_SECONDS)
+        return outcome.out if outcome.status == 0 else None
+
+    (gauge,) = Throttling(subject.root, printed).read()
+    flags = {(Throttle(kind), when): bool(on) for (kind, when), on in gauge.values.items()}
+    if not flags:
+        yield info("nothing here tells of throttling or of under-voltage")
+    elif not any(flags.values()):
+        yield ok("neither throttled nor short of voltage, now and since boot")
+    for (kind, when), on in flags.items():
+        if not on or (when != NOW and flags[kind, NOW]):  # said once
+            continue
+        what = f"{kind.value.replace('_', ' ')}, {when.replace('_', ' ')}"
+        if kind is Throttle.UNDER_VOLTAGE and when == NOW:
+            yield error(f"{what}: slow, and cards lose data", fix=_FIXES[kind])
+        elif kind is Throttle.SOFT_TEMPERATURE_LIMIT:
+            yield info(what, fix=_FIXES[kind])
+        else:
+            yield warning(what, fix=_FIXES[kind])
+
+
+def governor(subject: Subject) -> Iterator[Finding]:
+    policies = sorted((subject.root / "sys/devices/system/cpu/cpufreq").glob("policy*"))
+    chosen = {policy.name: read_text(policy / "scaling_governor") for policy in policies}
+    known = sorted({name for name in chosen.values() if name is not None})
+    if not known:
+        yield info("nothing here sets the clocks", "no cpufreq")
+        return
+    slow = [
+        policy.name
+        for policy in policies
+        if chosen[policy.name] == "powersave"
+        and read_text(policy / "scaling_driver") not in _SCALES_BY_ITSELF
+    ]
+    if slow:
+        yield warning(
+            "the governor keeps the lowest clock",
+            f"powersave of {', '.join(slow)}",
+            "echo ondemand | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
+        )
+    else:
+        yield ok(f"governor {', '.join(known)}")
+    for policy in policies:
+        most = read_number(policy / "cpuinfo_max_freq")
+        allowed = read_number(policy / "scaling_max_freq")
+        if most is not None and allowed is not None and allowed < most:
+            yield info(
+                f"{policy.name} is kept below its full clock: a power mode, heat or a setting",
+                f"{allowed // 1000} of {most // 1000} MHz",
+            )
+
+
+def power_mode(subject: Subject) -> Iterator[Finding]:
+    """Written from NVIDIA's documentation of nvpmodel; there was no Jetson to run it on."""
+    if not subject.is_jetson:
+        return
+    outcome = subject.run(["nvpmodel", "-q"], _COMMAND_SECONDS)
+    mode = re.search(r"NV Power Mode: *(\S.*)", outcome.out)
+    if mode is None:
+        yield info("the power mode is not known", outcome.said, "ask for it: sudo nvpmodel -q")
+    elif mode[1].upper().startswith("MAXN"):
+        yield ok(f"power mode {mode[1]}")
+    else:
+        yield info(
+            "the power mode keeps clocks or cores back",
+            mode[1],
+            "a larger one: sudo nvpmodel -p --verbose lists them, sudo nvpmodel -m N sets it",
+        )

@@ -1,0 +1,158 @@
+"""What edged is made of: each library is imported in a child, which may die of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+
+from edged.doctor.child import Outcome
+from edged.doctor.finding import Finding, error, info, ok, warning
+from edged.doctor.subject import Subject
+from edged.errors import EdgedError
+from edged.service import PACKAGED_UNIT
+
+IMPORT_SECONDS = 60.0
+"""A Raspberry Pi 3 reads OpenCV from a slow card for many seconds."""
+
+PACKAGES = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "av": "av",
+    "yaml": "pyyaml",
+    "jsonschema": "jsonschema",
+    "prometheus_client": "prometheus-client",
+}
+"""Distributions by module; onnxruntime has a check of its own."""
+_OPENCV = (
+    *("opencv-python", "opencv-python-headless"),
+    *("opencv-contrib-python", "opencv-contrib-python-headless"),
+)
+_ABI = re.compile(
+    r"compiled using NumPy 1|_ARRAY_API not found|compiled against A[PB]I version"
+    r"|multiarray failed to import|dtype size changed"
+)
+
+
+def packages(subject: Subject) -> Iterator[Finding]:
+    good = []
+    for module, distribution in PACKAGES.items():
+        outcome = imported(subject, module)
+        problem = diagnosis(outcome, module, _anew(subject, distribution), subject.version("numpy"))
+        if problem is None:
+            good.append(f"{distribution} {subject.version(distribution) or outcome.out}")
+        else:
+            yield problem
+    if good:
+        yield ok(", ".join(good))
+
+
+def onnxruntime(subject: Subject) -> Iterator[Finding]:
+    """A version known to die is not imported: it would only leave a core file."""
+    from edged.backends.ort import check_version
+
+    try:
+        check_version(subject.version("onnxruntime") or "")
+    except EdgedError as failure:
+        yield error(failure.what, f"onnxruntime {failure.got}", failure.fix)
+        return
+    outcome = imported(subject, "onnxruntime")
+    problem = diagnosis(
+        outcome, "onnxruntime", _anew(subject, "onnxruntime"), subject.version("numpy")
+    )
+    yield problem or ok(f"onnxruntime {outcome.out}")
+
+
+def opencv_wheels(subject: Subject) -> Iterator[Finding]:
+    """They share one folder, so the last one installed has overwritten parts of the other."""
+    found = {name: version for name in _OPENCV if (version := subject.version(name)) is not None}
+    wheels = ", ".join(f"{name} {version}" for name, version in found.items())
+    if len(found) > 1:
+        fix = f"pip uninstall {' '.join(found)}, then pip install opencv-python-headless: one alone"
+        yield error("several OpenCV wheels overwrite each other", wheels, fix)
+    elif found.keys() & {"opencv-python", "opencv-contrib-python"}:
+        fix = f"pip uninstall {' '.join(found)}; pip install opencv-python-headless"
+        yield info("this OpenCV wheel needs a desktop's libraries", wheels, fix)
+    else:
+        yield ok(wheels or "no OpenCV wheel: OpenCV is the system's, if it can be imported")
+
+
+def tensorrt(subject: Subject) -> Iterator[Finding]:
+    outcome = imported(subject, "tensorrt")
+    problem = diagnosis(outcome, "tensorrt", None, subject.version("numpy"))
+    if problem is None:
+        yield ok(f"TensorRT {outcome.out}")
+    elif subject.config is not None and subject.config.backend == "tensorrt":
+        yield unseen(subject, "tensorrt", problem, "sudo apt install python3-libnvinfer")
+    elif subject.is_jetson:
+        seen = unseen(subject, "tensorrt", problem, "sudo apt install python3-libnvinfer")
+        yield warning(f"networks run on the CPU: {seen.what}", seen.got, seen.fix)
+    else:
+        yield info("TensorRT is not there; only a Jetson or another NVIDIA GPU has a use for it")
+
+
+def _anew(subject: Subject, distribution: str) -> str:
+    if (subject.root / PACKAGED_UNIT).exists():
+        return "sudo apt install --reinstall edged"
+    return f"{subject.python[0]} -m pip install --force-reinstall {distribution}"
+
+
+def imported(subject: Subject, module: str) -> Outcome:
+    """Prints its version and its file."""
+    code = f"import {module} as m; print(vars(m).get('__version__', ''), vars(m).get('__file__'))"
+    outcome = subject.run([*subject.python, "-c", code], IMPORT_SECONDS)
+    return Outcome(outcome.status, outcome.out.strip(), outcome.err, outcome.problem)
+
+
+def diagnosis(
+    outcome: Outcome, module: str, anew: str | None, numpy_version: str | None
+) -> Finding | None:
+    """What is wrong with an import; None when nothing is.
+
+    anew: the command that installs it once more; None for what comes from the system.
+    """
+    if outcome.signal == "SIGILL":
+        return error(
+            f"{module} dies of an instruction that this processor does not have",
+            outcome.signal,
+            "install another version of it, older or newer",
+        )
+    if outcome.signal is not None:
+        return error(f"{module} dies when it is imported", outcome.signal, anew)
+    if outcome.status is None:
+        return error(f"{module} cannot be imported", outcome.said, anew)
+    mismatch = _ABI.search(outcome.err)
+    if mismatch is not None:  # some only warn, and crash later
+        return error(
+            f"{module} was built for another NumPy (ABI)",
+            f"NumPy {numpy_version or 'unknown'}; {mismatch[0]}",
+            f"{anew or 'a build for this NumPy'}, or the NumPy that it wants: "
+            "pip install 'numpy<2' for what was built with 1.x",
+        )
+    if outcome.status == 0:
+        return None
+    files = re.findall(r'File "([^<"]+)"', outcome.err)
+    got = outcome.said + (f", in {files[-1]}" if files else "")
+    library = re.search(r"(\S+\.so\S*): cannot open shared object", outcome.err)
+    if module == "cv2" and library is not None and library[1].startswith("libGL"):
+        fix = "pip uninstall opencv-python; pip install --force-reinstall opencv-python-headless"
+        return error("this OpenCV wheel needs a desktop", got, fix)
+    return error(f"{module} cannot be imported", got, anew)
+
+
+def unseen(subject: Subject, module: str, problem: Finding, install: str) -> Finding:
+    """Why a package of the system is not to be had here, from the import's own problem."""
+    if f"No module named '{module}'" not in (problem.got or ""):
+        return problem
+    found = sorted((subject.root / "usr/lib").glob(f"python3*/dist-packages/{module}/__init__.py"))
+    if not found:
+        return error(f"{module} is not installed", problem.got, install)
+    folder = f"/{found[0].parent.relative_to(subject.root)}"
+    if sys.prefix == sys.base_prefix:
+        what = f"{module} belongs to another Python than this one"
+        return error(what, folder, "run edged with the system's: /usr/bin/python3")
+    return error(
+        f"{module} is installed, but this virtual environment does not see it",
+        folder,
+        "make it anew: /usr/bin/python3 -m venv --system-site-packages FOLDER",
+    )

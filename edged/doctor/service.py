@@ -1,0 +1,103 @@
+"""The service: its unit beside the shipped one, its user, its state under systemd."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from edged.doctor.finding import Finding, error, info, ok, warning
+from edged.doctor.subject import Subject
+from edged.service import PACKAGED_UNIT, shipped
+
+_OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
+"""What `edged service install` fills in."""
+
+
+def unit(subject: Subject) -> Iterator[Finding]:
+    found = subject.unit
+    if found is None:
+        yield info("edged is no service here", fix="sudo edged service install")
+        return
+    packaged = (subject.root / PACKAGED_UNIT).exists()
+    by_package = found.path == f"/{PACKAGED_UNIT}"
+    if not found.text:
+        yield warning(f"{found.path} is masked", fix="sudo systemctl unmask edged")
+        return
+    if packaged and not by_package:
+        what = f"{found.path} hides the package's unit, and its updates"
+        fix = (
+            "keep your changes by systemctl edit edged, and remove it: sudo systemctl revert edged"
+        )
+        yield warning(what, fix=fix)
+    text, ours = found.text, shipped("edged.service")
+    if not by_package:
+        text, ours = _OURS.sub(r"\1=", text), _OURS.sub(r"\1=", ours)
+    changes = _changes(ours, text)
+    if changes:
+        mend = "sudo apt install --reinstall edged" if packaged else "sudo edged service install"
+        what = f"{found.path} differs from the shipped one"
+        fix = f"{mend}; changes of your own belong into: sudo systemctl edit edged"
+        yield warning(what, ", ".join(changes), fix)
+    elif not packaged or by_package:
+        yield ok(f"{found.path} is the shipped one")
+    for path in found.drop_ins:
+        yield info(f"changed by {path}")
+    if subject.is_jetson and not any(path.endswith("/jetson.conf") for path in found.drop_ins):
+        yield warning(
+            "the drop-in for a Jetson is not there: no GPU, no CSI camera",
+            fix="sudo edged service install"
+            if not packaged
+            else "sudo apt install --reinstall edged",
+        )
+
+
+def _changes(shipped_text: str, text: str) -> list[str]:
+    """Which directives, by name: a value may be a password (Environment=)."""
+    before, after = (
+        [line for line in each.splitlines() if line.strip() and line[0] not in "#;"]
+        for each in (shipped_text, text)
+    )
+    lines = [line[2:] for line in difflib.ndiff(before, after) if line[0] in "+-"]
+    return list(dict.fromkeys(line.partition("=")[0] for line in lines))
+
+
+def account(subject: Subject) -> Iterator[Finding]:
+    if subject.unit is None or not subject.unit.text:
+        return
+    user = subject.unit.value("User")
+    if subject.account is None:
+        yield error(f"the service's user {user} is not there", fix="sudo systemd-sysusers")
+    else:
+        yield ok(f"the service runs as {subject.account.name}")
+
+
+def state(subject: Subject) -> Iterator[Finding]:
+    if subject.unit is None or not subject.service:
+        return
+    told = subject.service
+    active = f"{told.get('ActiveState')} ({told.get('SubState')})"
+    if told.get("ActiveState") == "failed":
+        fix = "read why: journalctl -u edged -n 30"
+        yield error("the service has failed", told.get("Result"), fix)
+    elif told.get("NRestarts", "0") != "0":
+        what = f"the service was restarted {told['NRestarts']} times since it was started"
+        yield warning(what, active, "read why: journalctl -u edged")
+    else:
+        yield ok(f"the service is {active}")
+    if told.get("NeedDaemonReload") == "yes":
+        yield warning("systemd has not read the changed unit", fix="sudo systemctl daemon-reload")
+
+
+def memory_limit(subject: Subject) -> Iterator[Finding]:
+    """Raspberry Pi OS switches the controller off."""
+    try:
+        controllers = (subject.root / "sys/fs/cgroup/cgroup.controllers").read_text()
+    except OSError:
+        return
+    if subject.unit is not None and "memory" not in controllers.split():
+        yield warning(
+            "MemoryMax= of the unit has no effect: a leak would take the device along",
+            f"controllers {controllers.strip()}",
+            "add cgroup_enable=memory to the one line of /boot/firmware/cmdline.txt, and restart",
+        )

@@ -1,0 +1,191 @@
+"""What runs on frames: the family that a configuration names, loaded and checked, and its profile.
+
+Knows no cameras, and nothing of when which variant runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edged import __version__
+from edged.backends import Backend
+from edged.backends.auto import load_backend
+from edged.backends.loaded import LoadedFamily
+from edged.config import CameraConfig, Config
+from edged.control.profile import Profile, dominated
+from edged.control.profile_store import Decoding, ProfileStore, state_directory
+from edged.control.profiler import Profiler
+from edged.device import device_facts
+from edged.errors import InputError
+from edged.memory import return_free_memory
+from edged.variants.family import Family, load_family
+from edged.variants.mobilenet import Architecture, cost
+from edged.variants.variant import Variant
+
+log = logging.getLogger("edged")
+
+STORE_SECONDS = 600
+"""A profile that has changed is written after each round of measuring, then this often at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a configuration wants to be loaded. Equal ones are the same, down to the files' hashes.
+
+    variants: those of the family that may run. backend_name: as configured.
+    """
+
+    family: Family
+    variants: tuple[Variant, ...]
+    threads: tuple[int, ...]
+    backend_name: str
+    backend: Backend = field(compare=False)
+    why: str = field(compare=False)
+
+    @classmethod
+    def of(cls, config: Config) -> Model:
+        """Reads the manifest. Raises InputError for what is not there, EdgedError for a runtime
+        that is not usable."""
+        family = load_family(config.model, config.base)
+        variants = _allowed(family, config)
+        backend, why = load_backend(config.backend, background=True)
+        return cls(family, variants, config.threads, config.backend, backend, why)
+
+    def top1(self) -> dict[Variant, float]:
+        return {variant: self.family.top1(variant) for variant in self.variants}
+
+    def report_hopeless(self, camera: CameraConfig) -> None:
+        """Say it if the camera asks for more accuracy than the family has."""
+        best = max(self.variants, key=self.family.top1)
+        if self.family.top1(best) < camera.min_top1:
+            log.warning(
+                "camera %s: no variant reaches min_top1 %g; the most accurate, %s with %.3f, runs",
+                *(camera.name, camera.min_top1, best, self.family.top1(best)),
+            )
+
+
+class Networks:
+    """progress: told before each network which one of how many it is; what it raises ends it all.
+    before: what ran until now; what is known of the same networks on this device is taken over.
+
+    Raises InputError for a network that is damaged, foreign or answers wrongly.
+    """
+
+    def __init__(
+        self, model: Model, before: Networks | None, progress: Callable[[int, int], None]
+    ) -> None:
+        family = model.family
+        top1 = model.top1()
+        key = {**device_facts(), **model.backend.describe(), "family": family.fingerprint}
+        store: ProfileStore | None = None
+        found: Profile = {}
+        if before is not None and before.key == key:
+            store, found = before.store, before.profiler.profile
+        self.key: Mapping[str, str] = key
+        self.store: ProfileStore = store or ProfileStore(
+            state_directory(os.environ), key, family.variants()
+        )
+        known = {**self.store.load(), **found}
+        left_out = dominated(known, top1) | {
+            (variant, count)
+            for variant in set(family.variants()) - set(model.variants)
+            for count in model.threads
+        }
+        self.loaded = LoadedFamily(
+            family, model.backend, model.threads, left_out=left_out, progress=progress
+        )
+        self.profiler: Profiler = Profiler(
+            top1,
+            {variant: _multiply_adds(variant, len(family.labels)) for variant in model.variants},
+            model.threads,
+            known=known,
+            left_out=left_out - self.loaded.choices,
+        )
+        self.about: Mapping[str, str] = {**key, "family": family.name, "hash": family.fingerprint}
+        """For the header of a trace."""
+        self._stored = self.profiler.profile
+        """What its file has been given."""
+        self._stored_ns = 0
+        self._rounds = self.profiler.rounds
+        self._takeovers = model.backend.engines.takeovers
+        self._reported = False
+        return_free_memory()
+        log.info(
+            "edged %s: family %s, %d variants, %s %s (%s)",
+            *(__version__, family.name, len(model.variants)),
+            *(model.backend.name, model.backend.version, model.why),
+        )
+
+    def tick(self, now_ns: int, decoding: Decoding) -> None:
+        """Keep the profile on disk up to date. Call it a few times a second."""
+        engines = self.loaded.backend.engines
+        if engines.takeovers != self._takeovers:
+            self._takeovers = engines.takeovers
+            self.profiler.measure_again()
+        self._stored_ns = self._stored_ns or now_ns
+        due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
+        if due or self._rounds != self.profiler.rounds:
+            self._rounds, self._stored_ns = self.profiler.rounds, now_ns
+            self.store_profile(decoding)
+
+    def store_profile(self, decoding: Decoding, wait_seconds: float = 0.0) -> None:
+        """If it has changed. In a thread, because a worn memory card may take its time.
+
+        Figures of the CPU are not kept for engines that are about to take over.
+        """
+        engines = self.loaded.backend.engines
+        changing = engines.building or (engines.takeovers and not self.profiler.complete)
+        if changing or self.profiler.profile is self._stored:
+            return
+        self._stored = self.profiler.profile
+        thread = threading.Thread(
+            target=self.store.save, args=(self._stored, decoding), name="profile", daemon=True
+        )
+        thread.start()
+        thread.join(wait_seconds)
+
+    def report_profile(self) -> None:
+        """Say once what the measuring has found. Call it when that is finished."""
+        if self._reported:
+            return
+        self._reported = True
+        return_free_memory()
+        log.info(
+            "measured, most accurate first: %s",
+            ", ".join(
+                f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms"
+                for each in self.profiler.ladder
+            ),
+        )
+
+    def report_hopeless(self, camera: CameraConfig) -> None:
+        """Say it if even the cheapest variant breaks the camera's budget."""
+        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
+        if cheapest.p50_ms > camera.latency_budget_ms:
+            log.warning(
+                "camera %s: no variant reaches latency_budget_ms %g on this device; the "
+                "cheapest, %s, takes %.1f ms: it runs, and its misses are counted",
+                *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
+            )
+
+
+def _allowed(family: Family, config: Config) -> tuple[Variant, ...]:
+    if config.variants is None:
+        return family.variants()
+    for name in config.variants:
+        if Variant.parse(name) not in family.variants():
+            raise InputError(
+                f"the family {family.name} has no such variant",
+                where=f"{config.path}: variants",
+                got=name,
+                fix="it has " + ", ".join(variant.name for variant in family.variants()),
+            )
+    return tuple(variant for variant in family.variants() if variant.name in config.variants)
+
+
+def _multiply_adds(variant: Variant, classes: int) -> int:
+    return cost(Architecture(variant.alpha, classes), variant.resolution).multiply_adds

@@ -1,0 +1,334 @@
+"""What one configuration has brought about; a reload makes the next one from it, part by part.
+
+A part whose settings are the same is taken over as it is. Everything that can fail happens while
+the old one still works; then the frames under way end, what was learnt of cameras and networks
+changes hands, and the new one begins: for milliseconds, frames wait in their mailboxes.
+Knows nothing of signals and systemd, nor of when a reload is wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edged.cameras import Attached, attach, stop_together
+from edged.capture.supervisor import Camera, CameraState
+from edged.clock import Clock
+from edged.config import CameraConfig, Config, HttpConfig, ResultsConfig
+from edged.control.decode_times import DecodeTimes
+from edged.control.profile_store import Decoding
+from edged.control.recorder import Recorder
+from edged.errors import EdgedError
+from edged.lane import Lane
+from edged.networks import Model, Networks
+from edged.pipeline import Output, Pipeline
+from edged.sensors import Sensors
+from edged.sinks import Sink
+from edged.telemetry import DOWN_STATES, CameraHealth, Health
+from edged.telemetry.http import HttpServer
+from edged.telemetry.metrics import Metrics, Subjects
+from edged.telemetry.status_line import CameraNow
+from edged.thermostat import Thermostat
+
+log = logging.getLogger("edged")
+
+STOP_SECONDS = 1.0
+"""What the pipeline and each sink get to finish what they have in hand."""
+HANGING_SECONDS = 10.0
+"""What takes longer on one frame will never end."""
+
+MakeSink = Callable[[Mapping[str, Any]], Sink]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What outlasts every configuration.
+
+    sinks: makes them, by name. ended: called when the pipeline has ended by itself, with what it
+    failed of or None.
+    """
+
+    sinks: Mapping[str, MakeSink]
+    metrics: Metrics
+    health: Health
+    sensors: Sensors
+    clock: Clock
+    recorder: Recorder | None
+    frames_wanted: int | None
+    ended: Callable[[BaseException | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSink:
+    sink: Sink
+    options: Mapping[str, Any]
+
+
+class Running:
+    """Its steps: construction, `load`, `start_cameras` (before or after that), `run`.
+
+    before, everywhere: what has run until now. Construction opens what is new; where that is not
+    possible it raises EdgedError and leaves nothing open.
+    """
+
+    def __init__(self, config: Config, world: World, before: Running | None = None) -> None:
+        self.config = config
+        self.model = Model.of(config)
+        self.cameras: dict[str, Attached] = {}
+        self.sinks: dict[str, OpenSink] = {}
+        self.server: HttpServer | None = None
+        self.networks: Networks | None = None
+        self.pipeline: Pipeline | None = None
+        self._thermostat = Thermostat(world.sensors, config.max_temperature_c)
+        if before is not None and before.config.max_temperature_c == config.max_temperature_c:
+            self._thermostat = before._thermostat
+        self._world = world
+        self._thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
+        self._replaced = False
+        """What ends now ends because something else takes its place."""
+        self._stopped = False
+        self._hopeless_reported = False
+        try:
+            self._open(before)
+        except BaseException:
+            self.close(but=before)
+            raise
+
+    def _open(self, before: Running | None) -> None:
+        for kind, options in _sink_options(self.config.results).items():
+            sink = None if before is None else before.sinks.get(kind)
+            if sink is None or sink.options != options:
+                sink = OpenSink(self._world.sinks[kind](options), options)
+            self.sinks[kind] = sink
+        for settings in self.config.cameras:
+            camera = None if before is None else before.cameras.get(settings.name)
+            self.cameras[settings.name] = attach(settings, self.model.family, camera)
+        if before is None:
+            self._world.metrics.follow(self._subjects())
+        http, old = self.config.http, None if before is None else before.server
+        if before is not None and before.config.http == http:
+            self.server = old
+        elif http is not None:
+            self.server = self._listen(http, old)
+        if before is None:
+            self._tell_address()
+
+    def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
+        world = self._world
+        server = HttpServer(
+            http.host, http.port, world.metrics.registry, world.health, beside=beside
+        )
+        server.start()
+        return server
+
+    def _tell_address(self) -> None:
+        if self.server is not None:
+            log.info("http://%s/metrics", self.server.address)
+
+    def load(self, before: Running | None, progress: Callable[[int, int], None]) -> None:
+        """Load and check the networks, which may take a while; what `progress` raises ends it."""
+        if before is not None and before.model == self.model:
+            self.networks = before.networks
+        else:
+            known = None if before is None else before.networks
+            self.networks = Networks(self.model, known, progress)
+
+    def start_cameras(self, before: Running | None = None) -> None:
+        """The new ones, when those are gone whose devices they may want."""
+        old = {} if before is None else before.cameras
+        if before is not None:
+            before._replaced = True
+        stop_together(
+            each.camera for name, each in old.items() if self.cameras.get(name) is not each
+        )
+        for name, each in self.cameras.items():
+            if old.get(name) is not each:
+                each.camera.start()
+
+    def run(self, before: Running | None = None) -> None:
+        """Begin with frames, when those of `before` that are under way have ended."""
+        assert self.networks is not None
+        world, results = self._world, self.config.results
+        if before is not None and not before.stop_pipeline(HANGING_SECONDS):
+            raise EdgedError(f"a network has not answered for {HANGING_SECONDS:.0f} s")
+        pipeline = Pipeline(
+            lanes=[self._lane(settings, before) for settings in self.config.cameras],
+            loaded=self.networks.loaded,
+            profiler=self.networks.profiler,
+            output=Output(self.model.family.labels, results.top_k, results.min_score),
+            sinks=[each.sink for each in self.sinks.values()],
+            observer=world.metrics,
+            cores=len(os.sched_getaffinity(0)),
+            frames_wanted=world.frames_wanted,
+            clock=world.clock,
+            finished=self._all_ended,
+            recorder=world.recorder,
+            about=self.networks.about,
+            allowance=self._thermostat.allowance,
+        )
+        if before is not None and before.pipeline is not None:
+            pipeline.take_over(before.pipeline)
+        self.pipeline = pipeline
+        world.metrics.follow(self._subjects())
+        for camera in self.config.cameras:
+            self.model.report_hopeless(camera)
+        self._thread.start()
+        if before is not None and before.server is not self.server:
+            self._tell_address()
+
+    def tick(self, now_ns: int) -> None:
+        """Call it a few times a second."""
+        if self.pipeline is None or self.networks is None:
+            return
+        self.pipeline.allowance = self._thermostat.tick(now_ns)
+        self.networks.tick(now_ns, self._decoding())
+        if self.pipeline.profiled:
+            self.networks.report_profile()
+        if self.networks.profiler.ladder and not self._hopeless_reported:
+            self._hopeless_reported = True
+            for camera in self.config.cameras:
+                self.networks.report_hopeless(camera)
+
+    def stop_pipeline(self, seconds: float = STOP_SECONDS) -> bool:
+        """After the frames under way, which have so long to end; whether they did."""
+        if self.pipeline is None or self._stopped:
+            return True
+        self.pipeline.stop()
+        self._thread.join(seconds)
+        self._stopped = not self._thread.is_alive()
+        if self._stopped:
+            self.pipeline.close()
+        return self._stopped
+
+    def close(self, but: Running | None = None) -> None:
+        """Give up all that `but` does not have. The pipeline has been stopped before."""
+        kept = set() if but is None else {id(part) for part in but._parts()}
+        stop_together(each.camera for each in self.cameras.values() if id(each.camera) not in kept)
+        for each in self.cameras.values():
+            if id(each.camera.mailbox) not in kept:
+                each.camera.mailbox.close()
+        if self.networks is not None and id(self.networks) not in kept:
+            self.networks.store_profile(self._decoding(), STOP_SECONDS)
+        if self.server is not None and id(self.server) not in kept:
+            self.server.close()
+        for sink in self.sinks.values():
+            if id(sink) not in kept:
+                sink.sink.close(STOP_SECONDS)
+
+    # what is told of it; from any thread
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        return {} if self.pipeline is None else {lane.camera: lane for lane in self.pipeline.lanes}
+
+    def loops(self) -> dict[str, int]:
+        """Every loop that must turn. A camera whose source has ended has none."""
+        loops = {
+            f"camera {name}": each.camera.progress_ns
+            for name, each in self.cameras.items()
+            if each.camera.state is not CameraState.ENDED
+        }
+        if self.pipeline is not None and not self._stopped:
+            loops["pipeline"] = self.pipeline.progress_ns
+        return loops
+
+    def health(self) -> list[CameraHealth]:
+        lanes = self.lanes
+        return [
+            CameraHealth(
+                name,
+                each.camera.state.value,
+                name in lanes and lanes[name].results > 0,
+                each.camera.last_error,
+            )
+            for name, each in self.cameras.items()
+        ]
+
+    def now(self) -> list[CameraNow]:
+        lanes = self.lanes
+        return [
+            self._now(name, each.camera, lanes.get(name)) for name, each in self.cameras.items()
+        ]
+
+    def _now(self, name: str, camera: Camera, lane: Lane | None) -> CameraNow:
+        trouble = None
+        if camera.state.value in DOWN_STATES:
+            trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
+        if lane is None or self.pipeline is None:
+            return CameraNow(name, trouble, "", 0, 0)
+        in_use = self.pipeline.controller.cameras[name].previous
+        variant = "" if in_use is None else in_use.variant.name
+        on_time = lane.results - lane.late
+        return CameraNow(name, trouble, variant, lane.results + lane.stale, on_time)
+
+    def _subjects(self) -> Subjects:
+        return Subjects(
+            budgets_ms={each.name: each.latency_budget_ms for each in self.config.cameras},
+            variants=self.model.variants,
+            cameras=[each.camera for each in self.cameras.values()],
+            sinks=[each.sink for each in self.sinks.values()],
+            backend=self.model.backend.name,
+            runtime=self.model.backend.describe(),
+            engines=lambda: self.model.backend.engines,
+            family=self.model.family.name,
+            max_temperature_c=self.config.max_temperature_c,
+            sensors=lambda: self._world.sensors.gauges,
+            slowdown=self._slowdown,
+            busy_share=lambda: self._thermostat.allowance.share,
+        )
+
+    def _slowdown(self) -> float:
+        return 1.0 if self.pipeline is None else self.pipeline.controller.slowdown.ratio
+
+    def _decoding(self) -> Decoding:
+        return {name: lane.decode_times.spreads() for name, lane in self.lanes.items()}
+
+    def _all_ended(self) -> bool:
+        ended = all(each.camera.state is CameraState.ENDED for each in self.cameras.values())
+        return ended and not self._replaced
+
+    def _parts(self) -> Iterator[object]:
+        for each in self.cameras.values():
+            yield from (each.camera, each.camera.mailbox)
+        yield from (self.networks, self.server, *self.sinks.values())
+
+    def _run_pipeline(self) -> None:
+        assert self.pipeline is not None
+        failure = None
+        try:
+            self.pipeline.run()
+        except BaseException as error:  # the main thread raises it, whatever it is
+            failure = error
+        if failure is not None or not self._replaced:
+            self._world.ended(failure)
+
+    def _lane(self, settings: CameraConfig, before: Running | None) -> Lane:
+        """The one of that name goes on, with these settings."""
+        name, attached = settings.name, self.cameras[settings.name]
+        values: dict[str, Any] = {
+            "mailbox": attached.camera.mailbox,
+            "budget_ms": settings.latency_budget_ms,
+            "on_time": settings.on_time,
+            "min_fps": settings.min_fps or 0.0,
+            "min_top1": settings.min_top1,
+        }
+        decode_times = DecodeTimes({variant.resolution for variant in self.model.variants})
+        if before is None or name not in before.lanes:
+            return Lane(name, **values, decode_times=decode_times)
+        other_source = before.cameras[name] is not attached
+        if other_source:
+            values |= {"waiting": None, "last_ready_ns": 0, "interval_ns": 0, "period_ms": 0.0}
+        if other_source or before.model != self.model:
+            values["decode_times"] = decode_times
+        return replace(before.lanes[name], **values)
+
+
+def _sink_options(results: ResultsConfig) -> dict[str, Mapping[str, Any]]:
+    """What each sink that the configuration asks for is made with."""
+    if results.jsonl is None:
+        return {}
+    return {"jsonl": {"path": None if results.jsonl == "-" else results.jsonl}}

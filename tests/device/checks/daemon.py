@@ -1,0 +1,48 @@
+"""How the daemon is run here, and what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.daemon import RunningDaemon
+
+SLOW = 120.0
+"""Seconds for what takes one or two on a real processor."""
+CONFIG = """
+variants: [mobilenet_v1_0.25_128]
+latency_budget_ms: 5000
+http: {listen: "127.0.0.1:0"}
+"""
+
+
+def cameras(sources: dict[str, str]) -> str:
+    """The rest of the configuration, by the cameras' names."""
+    return "cameras:\n" + "".join(
+        f"  {name}: {{source: {path}}}\n" for name, path in sources.items()
+    )
+
+
+def results_of(daemon: RunningDaemon, camera: str, count: int, seconds: float) -> list[Any]:
+    """At least so many; fails when they do not come in time."""
+
+    def results() -> list[Any]:
+        return [each for each in daemon.results if each["camera"] == camera]
+
+    daemon.wait_for(lambda: len(results()) >= count, seconds)
+    return results()
+
+
+def processes(daemon: RunningDaemon) -> list[int]:
+    return [daemon.process.pid, *daemon.capture_processes()]
+
+
+def pss_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no Pss of process {pid}")
+
+
+def descriptors(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

@@ -1,0 +1,127 @@
+"""Unplugged, failing, disconnected: results come back by themselves, and nothing grows."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.device.checks import vivid
+from tests.device.checks.daemon import CONFIG, SLOW, cameras, descriptors, processes, pss_mb
+from tests.device.checks.report import Report
+from tests.e2e.daemon import RunningDaemon
+
+ROUNDS = 20
+RETURN_SECONDS = 10.0
+GROWTH_MB = 2.0
+LONG_AWAY_SECONDS = 40.0
+"""By then the pauses between tries have grown."""
+SETTLED_RESULTS = 40
+
+
+def run(report: Report) -> None:
+    vivid.load()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunningDaemon(Path(folder), CONFIG + cameras({"door": vivid.BY_PATH})) as daemon,
+    ):
+        first = daemon.wait_for_results(1, SLOW)
+        report.note(f"first result {first:.1f} s after the start")
+        before = settled(daemon)
+        rounds(report, daemon)
+        after = settled(daemon)
+        compare(report, before, after)
+
+        vivid.unplug()
+        time.sleep(LONG_AWAY_SECONDS)
+        seconds = until_results(daemon, vivid.plug)
+        report.check(
+            f"results resume after {LONG_AWAY_SECONDS:.0f} s away",
+            seconds <= RETURN_SECONDS,
+            f"{seconds:.1f} s after its return",
+        )
+        report.check("the daemon is healthy", daemon.get("/healthz")[0] == 200, "/healthz")
+        states = [line for line in daemon.log if "camera door" in line]
+        report.note(f"{len(states)} lines in the log about {ROUNDS + 1} faults; the first round's:")
+        for line in states[:6]:
+            report.note(line)
+        daemon.stop()
+
+
+def rounds(report: Report, daemon: RunningDaemon) -> None:
+    """unplug, fatal streaming error and disconnect by turns."""
+    faults = {"unplug": unplug, "fatal streaming error": fatal_error, "disconnect": disconnect}
+    seconds: dict[str, list[float]] = {name: [] for name in faults}
+    for number in range(ROUNDS):
+        name = list(faults)[number % len(faults)]
+        seconds[name].append(faults[name](daemon))
+    for name, each in seconds.items():
+        report.check(
+            f"results resume after {name}",
+            max(each) <= RETURN_SECONDS,
+            f"{len(each)} times, {min(each):.1f} to {max(each):.1f} s after its return",
+        )
+    restarts = restarted(daemon)
+    report.check("each fault is counted", restarts >= ROUNDS, f"{restarts:.0f} restarts")
+
+
+def unplug(daemon: RunningDaemon) -> float:
+    """With the device open; back as soon as the daemon has noticed. Seconds until results."""
+    noticed(daemon, vivid.unplug)
+    return until_results(daemon, vivid.plug)
+
+
+def disconnect(daemon: RunningDaemon) -> float:
+    noticed(daemon, vivid.disconnect)
+    vivid.unplug()
+    return until_results(daemon, vivid.plug)
+
+
+def fatal_error(daemon: RunningDaemon) -> float:
+    """The device is never away."""
+    begun = time.monotonic()
+    noticed(daemon, vivid.fail_streaming)
+    until_results(daemon, lambda: None)
+    return time.monotonic() - begun
+
+
+def noticed(daemon: RunningDaemon, fault: Callable[[], None]) -> None:
+    told = len(daemon.log)
+    fault()
+    daemon.wait_for(lambda: any("backoff" in line for line in daemon.log[told:]), SLOW)
+
+
+def until_results(daemon: RunningDaemon, mend: Callable[[], None]) -> float:
+    mend()
+    count = len(daemon.results)
+    return daemon.wait_for_results(count + 1, SLOW)
+
+
+def restarted(daemon: RunningDaemon) -> float:
+    _, text = daemon.get("/metrics")
+    lines = [line for line in text.splitlines() if line.startswith("edged_source_restarts_total{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def settled(daemon: RunningDaemon) -> tuple[float, list[int], int]:
+    """(PSS of all processes in MB, descriptors of each, number of processes) after a while."""
+    daemon.wait_for_results(len(daemon.results) + SETTLED_RESULTS, SLOW)
+    pids = processes(daemon)
+    return sum(map(pss_mb, pids)), [descriptors(pid) for pid in pids], len(pids)
+
+
+def compare(
+    report: Report, before: tuple[float, list[int], int], after: tuple[float, list[int], int]
+) -> None:
+    growth_mb = after[0] - before[0]
+    report.check(
+        f"memory after {ROUNDS} faults",
+        growth_mb <= GROWTH_MB,
+        f"PSS {before[0]:.1f} MB before, {after[0]:.1f} MB after: {growth_mb:+.1f} MB",
+    )
+    report.check(
+        f"descriptors after {ROUNDS} faults",
+        before[1:] == after[1:],
+        f"{before[1]} before, {after[1]} after",
+    )

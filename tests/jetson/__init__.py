@@ -1,0 +1,1 @@
+"""What only a Jetson can prove; see README.md here."""

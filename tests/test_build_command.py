@@ -1,0 +1,48 @@
+"""`edged models build`: what it tells, and that one bad network does not stop the others."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from edged.cli import main
+from edged.commands.build import build_family
+from tests.families import ALPHAS, make_family
+from tests.tensorrt_rig import starter
+from tests.test_tensorrt import Bench
+
+NAMES = [f"mobilenet_v1_{alpha}.onnx" for alpha in ALPHAS]
+
+
+def test_it_builds_what_is_not_there_and_says_so(tmp_path: Path) -> None:
+    family = make_family(tmp_path / "family")
+    shares: list[tuple[str, float]] = []
+    for expected in ("built in 0 s", "was there"):
+        told: list[str] = []
+        begun: list[str] = []
+        bench = Bench(tmp_path, progress=lambda name, share: shares.append((name, share)))
+        assert build_family(family, bench.backend, begun.append, told.append) == 0
+        assert begun == NAMES
+        assert told == [f"{name}: {expected}" for name in NAMES]
+    assert shares == [(name, share / 4) for name in NAMES for share in (1, 2, 3, 4)]
+
+
+def test_a_network_that_fails_is_told_and_the_others_are_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    family = make_family(tmp_path / "family")
+    kinds = iter(["broken", "fake"])
+    bench = Bench(tmp_path, start=lambda: starter(next(kinds))())
+    told: list[str] = []
+    assert build_family(family, bench.backend, lambda name: None, told.append) == 1
+    assert told == [f"{NAMES[1]}: built in 0 s"]
+    assert f"edged: {NAMES[0]}: the engine's builder died with status 1" in capsys.readouterr().err
+
+
+def test_without_tensorrt_it_says_what_brings_it(capsys: pytest.CaptureFixture[str]) -> None:
+    if importlib.util.find_spec("tensorrt") is not None:
+        pytest.skip("TensorRT is installed here")
+    assert main(["models", "build", "imagenette"]) == 1
+    assert "TensorRT is not installed for this Python; sudo apt install" in capsys.readouterr().err
