@@ -15,6 +15,7 @@ from edged import __version__
 from edged.backends import Backend
 from edged.backends.auto import load_backend
 from edged.backends.loaded import LoadedFamily
+from edged.clock import monotonic_ns
 from edged.config import CameraConfig, Config
 from edged.control.profile import Profile, dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
@@ -119,6 +120,17 @@ class Networks:
             *(__version__, family.name, len(model.variants)),
             *(model.backend.name, model.backend.version, model.why),
         )
+
+    def measure_cheapest(self) -> None:
+        """If no variant's time is known, so that there is one to run on the first frame."""
+        picture = self.loaded.family.golden_picture()
+
+        def measure(variant: Variant, threads: int) -> tuple[float, float]:
+            begun_ns = monotonic_ns()
+            _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, picture)
+            return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
+
+        self.profiler.measure_cheapest(measure)
 
     def tick(self, now_ns: int, decoding: Decoding) -> None:
         """Keep the profile on disk up to date. Call it a few times a second."""

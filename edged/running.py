@@ -136,6 +136,8 @@ class Running:
         else:
             known = None if before is None else before.networks
             self.networks = Networks(self.model, known, progress)
+            if before is not None:  # while frames still flow
+                self.networks.measure_cheapest()
 
     def start_cameras(self, before: Running | None = None) -> None:
         """The new ones, when those are gone whose devices they may want."""

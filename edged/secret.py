@@ -85,6 +85,8 @@ class SourceUrl(Secret):
         value = self._value
         if self.is_url:
             return _redact_word(value)  # the whole value is one URL, white space or not
+        if value.lower().startswith("gst:"):
+            return f"gst:{MASK}"  # a description may hold a password anywhere
         if value.startswith(("/", ".", "synthetic:")):
             return redact(value)
         # `user:password@host`: a URL whose beginning was forgotten.

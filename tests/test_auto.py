@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,35 @@ def test_auto_says_why_it_is_not_the_gpu(no_tensorrt: None) -> None:
     backend, why = load_backend("auto")
     assert backend.name == "onnxruntime"
     assert "TensorRT is not installed for this Python" in why
+
+
+WITH_A_GPU = """
+import sys, types
+from tests.gpu_stand_in import Device, fake_tensorrt
+cuda, bindings, device = types.ModuleType("cuda"), types.ModuleType("cuda.bindings"), Device()
+bindings.runtime = device.cudart()
+sys.modules |= {"cuda": cuda, "cuda.bindings": bindings, "tensorrt": fake_tensorrt(device)}
+from edged.backends.auto import load_backend
+for name in ("auto", "tensorrt", "tensorrt-fp32", "onnxruntime"):
+    backend, why = load_backend(name)
+    print(name, backend.name, backend.describe().get("precision"), why, sep=": ")
+"""
+
+
+def test_auto_takes_tensorrt_where_there_is_a_gpu() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_A_GPU],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "auto: tensorrt: fp16: there is a GPU, and TensorRT for it",
+        "tensorrt: tensorrt: fp16: the configuration names it",
+        "tensorrt-fp32: tensorrt: fp32: the configuration names it",
+        "onnxruntime: onnxruntime: None: the configuration names it",
+    ]
 
 
 def test_a_process_has_one_of_each() -> None:

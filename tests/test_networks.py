@@ -84,7 +84,8 @@ def test_progress_is_told_for_each_file_and_may_end_it(config: Config) -> None:
 
 def test_the_profile_is_stored_after_a_round(config: Config, state: Path) -> None:
     networks = load(config)
-    networks.profiler.measure_cheapest(lambda variant, threads: (0.5, 1.0))
+    networks.measure_cheapest()
+    assert [each.variant.name for each in networks.profiler.ladder] == [VARIANTS[0]]
     networks.tick(1, {})
     assert not list(state.glob("profile-*.json"))
     measured(networks)

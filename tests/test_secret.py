@@ -69,6 +69,7 @@ def test_copies_are_the_object_itself() -> None:
         ("/dev/v4l/by-path/usb-0:1:1.0@x", "/dev/v4l/by-path/usb-0:1:1.0@x", False),
         ("synthetic:640x480@30", "synthetic:640x480@30", False),
         ("clips/door@night.mp4", "clips/door@night.mp4", False),
+        ('gst:rtspsrc location=rtsp://cam user-pw="two words" ! x', "gst:***", False),
     ],
 )
 def test_source_is_shown_without_credentials(source: str, shown: str, is_url: bool) -> None:

@@ -25,7 +25,7 @@ from edged.capture.sources import make_source
 from edged.capture.status import Ended, Failed, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
-from edged.secret import redact
+from edged.secret import SourceUrl
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -60,7 +60,7 @@ def capture(
                 raise SourceError(
                     Failure.FROZEN,
                     f"nothing new in the picture for {request.frozen_after_seconds:g} s",
-                    where=redact(request.source),
+                    where=str(SourceUrl(request.source)),
                     fix="if the scene is that still, leave frozen_after_seconds out",
                 )
             writer.publish(pixels, captured_ns, received_ns, wanted, clock=clock)
