@@ -12,7 +12,7 @@ ARCH ?= arm64
 SOAK_SECONDS ?= 3600
 PHOTOS ?=
 
-.PHONY: demo test check lint format types fuzz deb bench-control test-device test-device-arm64 test-jetson clean
+.PHONY: demo test check lint format types fuzz deb bench-control bench-pipeline test-device test-device-arm64 test-jetson clean
 
 demo: $(VENV)/.run
 	$(BIN)/edged demo --source "$(SOURCE)" $(if $(FRAMES),--frames $(FRAMES))
@@ -44,6 +44,10 @@ deb: $(VENV)/.package
 # The controller against its alternatives: tests/benchmarks/control.md and control.png.
 bench-control: $(VENV)/.develop
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/control.py
+
+# The whole way of a frame against others: tests/benchmarks/pipeline.md and pipeline.png.
+bench-pipeline: $(VENV)/.develop
+	$(BIN)/python tests/benchmarks/pipeline.py
 
 # A virtual device with cameras that fail, and one with a Raspberry Pi's processor; as root.
 test-device: $(VENV)/.develop

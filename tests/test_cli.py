@@ -18,6 +18,7 @@ COMMANDS = [
     ["run"],
     ["cameras"],
     ["doctor"],
+    ["service", "install"],
     ["demo"],
     ["check"],
     ["schema"],

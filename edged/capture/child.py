@@ -32,8 +32,10 @@ _ENVIRONMENT = {
 
 def start_worker(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
     """The real one."""
+    # Where this process reads no code from the folder it was started in, the child does not either.
+    isolated = ["-I"] if sys.flags.isolated else []
     return subprocess.Popen(
-        [sys.executable, "-m", "edged.capture.worker", str(memfd), str(wake_fd)],
+        [sys.executable, *isolated, "-m", "edged.capture.worker", str(memfd), str(wake_fd)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,11 +4,12 @@
 
 DIR holds `weights/` and `video/` (the data that tests use). Sources are clips of 1080p MJPEG,
 1080p H.264 and 720p YUYV, paced at 30 fps as cameras are. Each is run by edged, by the obvious
-script (OpenCV, NumPy, ONNX Runtime as they come), by MediaPipe Tasks' ImageClassifier (in a virtual
-environment that is made at the first run), and by the floor: edged's own decoder, preprocessing and
-network, called one after the other. All run MobileNet v1 0.25@128 with the same weights. The
-contenders take turns, and each figure is the median of the rounds; ratios are taken within a round.
-Two rows are of edged alone: one drawn camera, and eight.
+script (OpenCV, NumPy, ONNX Runtime as they come; and again with one thread), by MediaPipe Tasks'
+ImageClassifier (in a virtual environment that is made at the first run), and by the floor: edged's
+own decoder, preprocessing and network, called one after the other. All run MobileNet v1 0.25@128
+with the same weights. The contenders take turns, and each figure is the median of the rounds;
+ratios are taken within a round. Two rows are of edged alone: one drawn camera, and eight. At last
+the memory of the whole shipped family is taken (memory.py). All of it takes twelve minutes.
 
 Written: pipeline.md and pipeline.png, beside this file.
 """
@@ -29,7 +30,7 @@ import onnx
 from memory import Memory, measure_cameras, serve
 from pipeline_clips import H264, Clip, make_clips
 from pipeline_plot import draw
-from pipeline_report import Figures, Rows, report
+from pipeline_report import CONTENDERS, Figures, Rows, report
 from pipeline_run import Measured, learn_profile, run_edged, run_script
 
 from edged.variants.family import load_family
@@ -125,6 +126,7 @@ def _contenders(
     here = Path(sys.executable)
     return {
         "obvious": script(here, "obvious", networks.floats, networks.labels),
+        "calm": script(here, "calm", networks.floats, networks.labels),
         "mediapipe": script(mediapipe, "mediapipe", networks.original),
         "floor": script(here, "floor", networks.family),
         "edged": lambda: run_edged(
@@ -207,10 +209,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6, help="measured of each run")
+    parser.add_argument("--seconds", type=float, default=5, help="measured of each run")
     parser.add_argument("--rows", nargs="+", metavar="WORD", help="only rows with it")
-    names = ["obvious", "mediapipe", "floor", "edged"]
-    parser.add_argument("--contenders", nargs="+", choices=names, default=names)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--mediapipe", type=Path, default=cache / "edged" / "mediapipe")
     parser.add_argument("--trial", action="store_true", help="print only")
     return parser.parse_args()

@@ -1,6 +1,7 @@
 """Those that edged is measured against, each a process of its own:
 
-    python pipeline_contenders.py obvious|mediapipe|floor CLIP NETWORK [LABELS]
+    python pipeline_contenders.py obvious|calm CLIP NETWORK LABELS
+    python pipeline_contenders.py mediapipe|floor CLIP NETWORK
 
 All take a clip as a camera's: a frame is there when it is due, and not before; what its decoding
 takes shows as its age. Each prints a line of JSON a result. Nothing is imported here that one of
@@ -43,14 +44,21 @@ def report(number: int, due_ns: int, top: list[tuple[str, float]]) -> None:
     print(json.dumps(line), flush=True)
 
 
-def obvious(clip: str, network: str, labels_path: str) -> None:
+def calm(clip: str, network: str, labels_path: str) -> None:
+    """The obvious script of somebody who knows that the runtime's threads spin."""
+    obvious(clip, network, labels_path, threads=1)
+
+
+def obvious(clip: str, network: str, labels_path: str, threads: int = 0) -> None:
     """What one writes first: OpenCV reads and resizes, NumPy makes floats, ONNX Runtime runs."""
     import cv2
     import numpy as np
     import onnxruntime
 
     labels = Path(labels_path).read_text().splitlines()
-    session = onnxruntime.InferenceSession(network)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads  # 0 is the default: all cores
+    session = onnxruntime.InferenceSession(network, options)
     capture = cv2.VideoCapture(clip)
     for number, due_ns in frames_due():
         there, picture = capture.read()
@@ -127,4 +135,5 @@ def floor(clip: str, model: str) -> None:
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    {"obvious": obvious, "mediapipe": mediapipe, "floor": floor}[name](*arguments)
+    contenders = {"obvious": obvious, "calm": calm, "mediapipe": mediapipe, "floor": floor}
+    contenders[name](*arguments)

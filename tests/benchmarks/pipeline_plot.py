@@ -13,11 +13,12 @@ from edged.commands.plot import new_figure, write_figure
 
 COLOURS = {
     "obvious": "#1f6fb4",
+    "calm": "#56b4e9",
     "mediapipe": "#009e73",
     "floor": "#8c8c8c",
     "edged": "#c8102e",
 }
-BAR = 0.2
+BAR = 0.17
 
 PANELS: tuple[tuple[str, Callable[[Measured], float], str], ...] = (
     ("CPU of a result, ms, all processes", lambda run: run.cpu_ms, "{:.1f}"),

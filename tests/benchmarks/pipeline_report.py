@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from textwrap import fill
 
 from memory import Memory
 from pipeline_run import Measured
@@ -14,6 +15,7 @@ from edged.control.profile import quantile
 
 CONTENDERS = {
     "obvious": "obvious script",
+    "calm": "obvious script, one thread",
     "mediapipe": "MediaPipe Tasks",
     "floor": "floor",
     "edged": "edged",
@@ -88,18 +90,24 @@ def report(figures: Figures, versions: str) -> str:
     lines = [
         "# What a result costs",
         "",
-        "Made by `make bench-pipeline` on",
-        f"{versions}.",
+        fill(
+            f"Made by `make bench-pipeline` on {versions}. Medians of {rounds} rounds of "
+            f"{figures.seconds:g} s each, in which the contenders took turns; the ratio is edged's "
+            "CPU divided by theirs, within a round.",
+            98,
+        ),
         "",
-        f"Medians of {rounds} rounds of {figures.seconds:g} s each, in which the contenders took",
-        "turns; the ratio is edged's CPU divided by theirs, within a round. All run MobileNet v1",
-        "0.25@128 of one file at 30 fps: MediaPipe as it is (INT8, 1001 classes), the others with",
-        "its weights as float (1000 classes, without the background). CPU is a result's, of all",
-        "processes; much of the obvious script's are ONNX Runtime's threads, which spin between",
-        "frames. Latency is from the moment a frame is due to its result. OpenCV decodes in threads",
-        "and so reads ahead in the file, which a camera would not let it: the latency of the obvious",
-        "script and MediaPipe is flattered. Start is from the start of the process to the first",
-        f"result. A frame of the clips is on average: {sizes}.",
+        fill(
+            "All run MobileNet v1 0.25@128 of one file at 30 fps: MediaPipe as it is (INT8, 1001 "
+            "classes), the others with its weights as float (1000 classes, without the "
+            "background). CPU is a result's, of all processes; most of the obvious script's is "
+            "that of ONNX Runtime's threads, which spin between the frames, so it stands here with "
+            "one thread, too. Latency is from the moment a frame is due to its result. OpenCV "
+            "decodes in threads and so reads ahead in the file, which a camera would not let it: "
+            "the latency of these scripts and of MediaPipe is flattered. Start is from the start "
+            f"of the process to the first result. A frame of the clips has on average: {sizes}.",
+            98,
+        ),
         "",
         "| source | contender | CPU ms | edged is | wall ms | p50 ms | p95 ms | PSS MB | start s |",
         "|---|---|---|---|---|---|---|---|---|",
