@@ -21,4 +21,4 @@ def unix_ns_of(moment_ns: int, now_ns: int) -> int:
 def rfc3339(unix_ns: int) -> str:
     """`2026-01-31T12:00:00.123456Z`."""
     stamp = datetime.fromtimestamp(unix_ns // 1_000_000_000, tz=timezone.utc)
-    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{unix_ns % 1_000_000_000 // 1000:06d}Z"
+    return f"{stamp.isoformat()[:19]}.{unix_ns % 1_000_000_000 // 1000:06d}Z"

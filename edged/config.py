@@ -29,6 +29,7 @@ from edged.variants.variant import Variant
 
 _LONGEST_SECRET_BYTES = 4096
 _NAMED_SOURCES = ("synthetic", "libcamera", "picamera2")
+_DRAWN = re.compile(r"synthetic(:[1-9]\d{0,3}x[1-9]\d{0,3}(@\d{1,3}(\.\d+)?)?(\?still)?)?")
 _PASSWORD = re.compile(r"://[^\s/@]*:(?!\$\{)[^\s@]+@")
 """In a URL, unless a variable brings it."""
 
@@ -207,7 +208,7 @@ def camera_source(text: str, base: Path) -> SourceUrl:
         _check_url(source)
         return source
     if text == "synthetic" or text.startswith("synthetic:"):
-        if not re.fullmatch(r"synthetic(:[1-9]\d{0,3}x[1-9]\d{0,3}(@\d{1,3}(\.\d+)?)?)?", text):
+        if not _DRAWN.fullmatch(text):
             raise InputError(
                 "expected a drawn scene", got=source, fix="write synthetic or synthetic:640x480@30"
             )

@@ -6,7 +6,7 @@ Knows nothing of frames, cameras and networks.
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import threading
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
@@ -51,7 +51,7 @@ class Crew(Generic[Job]):
         self.looked_ns = clock()
         """When somebody last looked for a job."""
         self._jobs = jobs
-        self._mailboxes = tuple(mailboxes)
+        self._by_wake_fd = {mailbox.wake_fd: mailbox for mailbox in mailboxes}
         self._threads = threads
         self._clock = clock
         self._turn = threading.Lock()
@@ -74,34 +74,34 @@ class Crew(Generic[Job]):
         self.looked_ns = self._clock()
         self._over = False
         before()
-        with selectors.DefaultSelector() as selector:
-            for mailbox in self._mailboxes:
-                selector.register(mailbox.wake_fd, selectors.EVENT_READ, mailbox)
-            selector.register(self._ended_fd, selectors.EVENT_READ)
+        with select.epoll() as events:
+            for fd in (*self._by_wake_fd, self._ended_fd):
+                events.register(fd, select.EPOLLIN)
             others = [
                 threading.Thread(
-                    target=self._work, args=(selector,), name=f"pipeline-{number}", daemon=True
+                    target=self._work, args=(events,), name=f"pipeline-{number}", daemon=True
                 )
                 for number in range(2, self._threads + 1)
             ]
             for thread in others:
                 thread.start()
-            self._work(selector)
+            self._work(events)
             for thread in others:
                 thread.join()
         if self._failure is not None:
             raise self._failure
 
-    def _work(self, selector: selectors.BaseSelector) -> None:
+    def _work(self, events: select.epoll) -> None:
         try:
-            while (job := self._next(selector)) is not None:
+            while (job := self._next(events)) is not None:
                 self._jobs.carry_out(job)
-                os.eventfd_write(self._ended_fd, 1)
+                if self._turn.locked():  # by one who found no job that could begin before
+                    os.eventfd_write(self._ended_fd, 1)
         except BaseException as error:  # `run` raises it, whatever it is
             self._failure = error
             self.stop()
 
-    def _next(self, selector: selectors.BaseSelector) -> Job | None:
+    def _next(self, events: select.epoll) -> Job | None:
         with self._turn:
             while not (self._over or self._stopping.is_set()):
                 self.looked_ns = self._clock()
@@ -112,12 +112,12 @@ class Crew(Generic[Job]):
                 if over:
                     self._over = True
                 elif not self._jobs.use_gap():
-                    self._wait(selector)
+                    self._wait(events)
         return None
 
-    def _wait(self, selector: selectors.BaseSelector) -> None:
-        for key, _ in selector.select(IDLE_SECONDS):
-            if key.data is not None:
-                key.data.clear_wake()
+    def _wait(self, events: select.epoll) -> None:
+        for fd, _ in events.poll(IDLE_SECONDS):
+            if fd == self._ended_fd:
+                os.eventfd_read(fd)
             else:
-                os.eventfd_read(self._ended_fd)
+                self._by_wake_fd[fd].clear_wake()

@@ -59,7 +59,9 @@ class Output:
 
     def top(self, scores: NDArray[np.float32]) -> tuple[Score, ...]:
         """The best labels, best first, with the scores that reach the minimum."""
-        ranked = np.argsort(scores)[: -self.top_k - 1 : -1]
+        count = min(self.top_k, len(scores))
+        best = np.argpartition(scores, -count)[-count:]
+        ranked = best[np.argsort(scores[best])[::-1]].tolist()
         return tuple(
             Score(self.labels[index], float(scores[index]))
             for index in ranked
@@ -269,8 +271,6 @@ class Pipeline:
             top=top,
         )
         with self._state:
-            for sink in self.sinks:
-                sink.publish(result)
             self.observer.observe(result)
             service_ms = (published_ns - run.taken_ns) / 1e6
             self._record(lane, frame, run.slack_ms, run, result, service_ms)
@@ -283,6 +283,9 @@ class Pipeline:
                 (result.stages.preprocess, result.stages.inference),
             )
             del self._runs[lane.camera]
+            # Last: a sink's thread that woke before would only wait for this one.
+            for sink in self.sinks:
+                sink.publish(result)
 
     def _want(self, run: Run) -> None:
         """Have the next picture decoded for what would run on it: a frame ahead of the choice."""

@@ -153,6 +153,7 @@ def test_values_are_frozen_and_have_no_room_for_others(load: Load) -> None:
         ("synthetic", "synthetic"),
         ("synthetic:640x480", "synthetic:640x480"),
         ("synthetic:640x480@12.5", "synthetic:640x480@12.5"),
+        ("synthetic:640x480@30?still", "synthetic:640x480@30?still"),
         ("/dev/video0", "/dev/video0"),
         ("rtsp://u:p%40@10.0.0.5:554/1", "rtsp://u:p%40@10.0.0.5:554/1"),
         ("RTSPS://u:p@ss@cam/1?a=b", "RTSPS://u:p@ss@cam/1?a=b"),

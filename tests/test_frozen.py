@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edged.capture.frozen import FEWEST, REMEMBERED, Stillness
@@ -72,6 +70,5 @@ def test_views_count_by_what_they_show() -> None:
     assert frozen
 
 
-@given(st.lists(st.integers(0, 3), max_size=60))
-def test_without_a_limit_nothing_is_frozen(pictures: list[int]) -> None:
-    assert frozen_at(Stillness(None), [noise(n) for n in pictures]) is None
+def test_without_a_limit_nothing_is_frozen() -> None:
+    assert frozen_at(Stillness(None), [noise(0)] * 1000) is None

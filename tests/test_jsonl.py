@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -89,6 +90,12 @@ def test_the_text_is_made_in_the_threads_own_time(tmp_path: Path) -> None:
 
 def test_a_reader_that_stops_reading_never_blocks_and_is_counted() -> None:
     read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += os.write(write_fd, bytes(4096))
+    os.set_blocking(write_fd, True)
     sink = Lines(Destination(write_fd, "a pipe"), queue_results=16)
     begun = time.monotonic()
     for sequence in range(20_000):
@@ -99,12 +106,14 @@ def test_a_reader_that_stops_reading_never_blocks_and_is_counted() -> None:
     sink.close(0.2)
     assert time.monotonic() - begun < 5
     assert sink.dropped["queue_full"] > 0
-    assert sink.dropped["closed"] == 16
+    assert sink.dropped["closed"] in (15, 16)  # the one under way was taken before or after
     under_way = 1  # the line that is stuck in the pipe
-    assert sink.delivered + sum(sink.dropped.values()) + under_way == 20_000
+    assert sink.delivered == 0
+    assert sum(sink.dropped.values()) + under_way == 20_000
 
     with os.fdopen(read_fd) as reader:  # let the thread go, and see that order is kept
-        lines = [json.loads(reader.readline())["sequence"] for _ in range(sink.delivered + 1)]
+        reader.read(filled)
+        lines = [json.loads(reader.readline())["sequence"] for _ in range(16)]
     assert lines == sorted(lines)
     assert lines[0] == 0  # the newest were dropped, not the oldest
     os.close(write_fd)

@@ -431,6 +431,6 @@ def test_a_picture_after_a_restart_is_in_the_same_mailbox() -> None:
         sequences = [next_frame(mailbox).sequence for _ in range(3)]
         assert sequences == sorted(set(sequences))
         assert mailbox.captured >= 3
-        assert camera.restarts[Failure.EXITED] >= 2
+        assert sum(camera.restarts.values()) >= 2  # on a busy machine some have stalled
         assert mailbox.latest is not None
         assert np.all(mailbox.latest.pixels == 0)

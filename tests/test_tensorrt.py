@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -30,17 +31,15 @@ from edged.backends.engine_building import (
     OutOfMemory,
     available_bytes,
     build_in_child,
+    start_builder,
     workspace_bytes,
 )
 from edged.backends.engine_cache import EngineCache
+from edged.backends.engine_switch import LONGEST_RETRY_SECONDS, RETRY_SECONDS
 from edged.backends.loaded import LoadedFamily
 from edged.backends.ort import OrtBackend
-from edged.backends.tensorrt import (
-    LONGEST_RETRY_SECONDS,
-    RETRY_SECONDS,
-    TensorRtBackend,
-    checked_tensorrt,
-)
+from edged.backends.tensorrt import TensorRtBackend
+from edged.backends.tensorrt_import import checked_tensorrt
 from edged.errors import EdgedError, InputError
 from edged.networks import Model, Networks
 from edged.variants.engine_form import EnginePrecision, fp32_form
@@ -513,6 +512,22 @@ def test_a_build_is_ended_before_memory_runs_out() -> None:
 def test_another_death_is_told_with_the_last_words() -> None:
     with pytest.raises(EdgedError, match=r"died with status 1 \(got OSError: libnvinfer.so.10"):
         build_in_child(order(), b"model", b"", start=starter("broken"))
+
+
+def test_the_real_child_imports_tensorrt_and_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = "from tests.gpu_stand_in import fake_tensorrt\nglobals().update(vars(fake_tensorrt()))\n"
+    (tmp_path / "tensorrt.py").write_text(shim + "print('noise on standard output')\n")
+    here = Path(__file__).parent.parent
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{here}")
+    plan, _ = build_in_child(order(), b"model", b"", start=start_builder)
+    assert plan == with_network(b"plan", [64], b"model")
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.10: not there')")
+    with pytest.raises(
+        EdgedError, match=r"status 1 \(got ImportError: libnvinfer.so.10: not there"
+    ):
+        build_in_child(order(), b"model", b"", start=start_builder)
 
 
 @pytest.mark.parametrize(

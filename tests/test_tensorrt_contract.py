@@ -28,7 +28,7 @@ from tests.tensorrt_rig import BINDINGS, CUDA, RTX, stubbed, unpacked
 pytestmark = pytest.mark.tensorrt
 
 BACKENDS = Path(edged.backends.tensorrt.__file__).parent
-FILES = ("engine.py", "engine_builder.py", "tensorrt.py")
+FILES = ("engine.py", "engine_builder.py", "tensorrt.py", "tensorrt_import.py")
 VERSIONS = [*BINDINGS, "rtx"]
 
 DUMP = """

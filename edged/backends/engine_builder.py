@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from edged.backends.tensorrt_import import import_tensorrt
 from edged.errors import EdgedError, InputError
 from edged.variants.engine_form import EnginePrecision
 from edged.variants.network import INPUT_NAME
@@ -188,7 +189,7 @@ def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
 
     order = Order.from_json(source.readline())
     model, timing = source.read(order.model_bytes), source.read(order.timing_bytes)
-    threading.Thread(target=_end_with, args=(source,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(source.fileno(),), daemon=True).start()
     try:
         plan, timing = build_engine(
             trt, order, model, timing, lambda share: say(progress=round(share, 3))
@@ -201,8 +202,9 @@ def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
     target.flush()
 
 
-def _end_with(source: IO[bytes]) -> None:
-    source.read()
+def _end_with(descriptor: int) -> None:
+    while os.read(descriptor, 1):
+        pass
     os._exit(0)
 
 
@@ -214,15 +216,13 @@ def _step_back() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def child(import_tensorrt: Callable[[], Any]) -> None:
+def child(load: Callable[[], Any]) -> None:
     """As a process: standard output is for the parent alone, whatever a library prints."""
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _step_back()
-    main(import_tensorrt(), sys.stdin.buffer, target)
+    main(load(), sys.stdin.buffer, target)
 
 
 if __name__ == "__main__":
-    import tensorrt
-
-    child(lambda: tensorrt)
+    child(import_tensorrt)

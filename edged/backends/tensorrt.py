@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import weakref
 from collections import deque
@@ -33,7 +32,9 @@ from edged.backends.engine_building import (
     workspace_bytes,
 )
 from edged.backends.engine_cache import EngineCache, EngineKey, engines_directory
+from edged.backends.engine_switch import Switch, SwitchingRunner
 from edged.backends.ort import OrtBackend
+from edged.backends.tensorrt_import import checked_tensorrt, import_tensorrt
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError, InputError
 from edged.variants.engine_form import EnginePrecision, fp16_form, fp32_form, int8_form
@@ -42,19 +43,10 @@ from edged.variants.golden import check_golden
 from edged.variants.variant import Precision
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edged.variants.family import Family, Network
 
-LEAST_VERSION = (8, 6)
-RETRY_SECONDS = 10.0
-"""After a failure of the GPU; twice as long after each further one, up to ..."""
-LONGEST_RETRY_SECONDS = 600.0
 TOLD_SECONDS = 60.0
 """How often the log tells how far a build is."""
-_APT = "sudo apt install nvidia-jetpack (or its parts: tensorrt python3-libnvinfer)"
-_ABI = re.compile(r"NumPy 1|_ARRAY_API|numpy.core.multiarray|API version|dtype size changed")
 
 log = logging.getLogger("edged")
 
@@ -73,7 +65,7 @@ class TensorRtBackend:
         precision: EnginePrecision = EnginePrecision.FP16,
         *,
         background: bool = False,
-        import_tensorrt: Callable[[], Any] | None = None,
+        import_tensorrt: Callable[[], Any] = import_tensorrt,
         import_cudart: Callable[[], Any] = import_cuda,
         cpu: Backend | None = None,
         cache: EngineCache | None = None,
@@ -82,7 +74,7 @@ class TensorRtBackend:
         progress: Callable[[str, float], None] | None = None,
         clock: Clock = monotonic_ns,
     ) -> None:
-        self._trt = checked_tensorrt(import_tensorrt or _import_tensorrt)
+        self._trt = checked_tensorrt(import_tensorrt)
         self.version: str = self._trt.__version__
         self._cuda = Cuda(import_cudart())
         self._cpu = cpu or OrtBackend()
@@ -97,7 +89,7 @@ class TensorRtBackend:
         self.engines = Engines()
         self._lock = threading.Lock()
         """Of what follows, and of `engines`."""
-        self._switches: weakref.WeakValueDictionary[str, _Switch] = weakref.WeakValueDictionary()
+        self._switches: weakref.WeakValueDictionary[str, Switch] = weakref.WeakValueDictionary()
         self._waiting: deque[Callable[[], None]] = deque()
         self._builds = False
         self._told_ns = 0
@@ -108,10 +100,10 @@ class TensorRtBackend:
             switch = self._switches.get(network.sha256)
             new = switch is None
             if switch is None:
-                switch = self._switches[network.sha256] = _Switch(self)
+                switch = self._switches[network.sha256] = Switch(self._count_failure, self._clock)
         if new:
             self._prepare(network, switch)
-        runner = _Runner(switch, lambda: self._cpu.load(network, network.read(), threads))
+        runner = SwitchingRunner(switch, lambda: self._cpu.load(network, network.read(), threads))
         if switch.engine is None:
             runner.prepare(self._cpu.load(network, model, threads))
         return runner
@@ -130,7 +122,7 @@ class TensorRtBackend:
         """The stored plan of a network, for other programs."""
         return self._cache.load(self._key(_family(network), network))
 
-    def _prepare(self, network: Network, switch: _Switch) -> None:
+    def _prepare(self, network: Network, switch: Switch) -> None:
         """Its engine from the cache, or one that is built now or later."""
         family = _family(network)
         try:
@@ -156,7 +148,7 @@ class TensorRtBackend:
         threading.Thread(target=self._build_all, name="engines", daemon=True).start()
 
     def _take_over(
-        self, family: Family, network: Network, key: EngineKey, plan: bytes, switch: _Switch
+        self, family: Family, network: Network, key: EngineKey, plan: bytes, switch: Switch
     ) -> bool:
         """Whether the plan was one, and answers the golden picture as it must."""
         try:
@@ -185,7 +177,7 @@ class TensorRtBackend:
         family: Family,
         network: Network,
         key: EngineKey,
-        here: weakref.ref[_Switch],
+        here: weakref.ref[Switch],
     ) -> None:
         switch = here()
         if switch is None:  # nobody uses the network any more
@@ -197,7 +189,7 @@ class TensorRtBackend:
         except Exception:  # whatever it is, frames go on
             log.exception("%s goes on running on the CPU", network.path.name)
 
-    def _build(self, family: Family, network: Network, key: EngineKey, switch: _Switch) -> None:
+    def _build(self, family: Family, network: Network, key: EngineKey, switch: Switch) -> None:
         """Raises EdgedError when no engine comes out, or one that answers wrongly."""
         name = network.path.name
         beside = "; until then it runs on the CPU" if self._background else ""
@@ -281,68 +273,9 @@ class TensorRtBackend:
             self._told_ns = now_ns
             log.info("building the engine of %s: %.0f %%", name, 100 * share)
 
-    def failed(self) -> None:
+    def _count_failure(self) -> None:
         with self._lock:
             self.engines.failures += 1
-
-    def now_ns(self) -> int:
-        return self._clock()
-
-
-class _Switch:
-    """The engine of one network, once there is one; and whether it is to be used now."""
-
-    def __init__(self, backend: TensorRtBackend) -> None:
-        self.engine: Engine | None = None
-        self._backend = backend
-        self._pause_seconds = 0.0
-        self._until_ns = 0
-
-    def usable(self) -> Engine | None:
-        if self._pause_seconds and self._backend.now_ns() < self._until_ns:
-            return None
-        return self.engine
-
-    def succeeded(self) -> None:
-        if self._pause_seconds:
-            self._pause_seconds = 0.0
-            log.info("the GPU works again")
-
-    def failed(self, error: GpuError) -> None:
-        self._backend.failed()
-        if not self._pause_seconds:
-            log.error("the CPU takes over, the GPU is tried again later: %s", error)
-        pause_seconds = 2 * self._pause_seconds or RETRY_SECONDS
-        self._pause_seconds = min(pause_seconds, LONGEST_RETRY_SECONDS)
-        self._until_ns = self._backend.now_ns() + int(self._pause_seconds * 1e9)
-
-
-class _Runner:
-    """On the engine where that works, else on the CPU, whose session is there only then."""
-
-    def __init__(self, switch: _Switch, load_on_cpu: Callable[[], Runner]) -> None:
-        self._switch = switch
-        self._load_on_cpu = load_on_cpu
-        self._on_cpu: Runner | None = None
-        self._lock = threading.Lock()
-
-    def prepare(self, on_cpu: Runner) -> None:
-        self._on_cpu = on_cpu
-
-    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        engine = self._switch.usable()
-        if engine is not None:
-            try:
-                scores = engine.run(image)
-            except GpuError as error:
-                self._switch.failed(error)
-            else:
-                self._switch.succeeded()
-                self._on_cpu = None
-                return scores
-        with self._lock:
-            on_cpu = self._on_cpu = self._on_cpu or self._load_on_cpu()
-        return on_cpu.run(image)
 
 
 def _family(network: Network) -> Family:
@@ -359,43 +292,3 @@ def _float_twin(family: Family, network: Network) -> Network:
         "the family has no float network of the same weights to make an INT8 engine of",
         where=network.path,
     )
-
-
-def _import_tensorrt() -> Any:
-    import tensorrt
-
-    return tensorrt
-
-
-def checked_tensorrt(import_tensorrt: Callable[[], Any]) -> Any:
-    """The module. Raises EdgedError, with what helps, where it is not to be had or too old."""
-    try:
-        trt = import_tensorrt()
-    except ModuleNotFoundError as error:
-        if error.name != "tensorrt":
-            raise EdgedError(f"TensorRT cannot be imported: {error}", fix=_APT) from None
-        raise EdgedError(
-            "TensorRT is not installed for this Python",
-            fix=f"{_APT}; in a virtual environment of the system's Python, made with "
-            "--system-site-packages",
-        ) from None
-    except Exception as error:  # an extension module may raise anything when it is loaded
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if _ABI.search(str(error)):
-            raise EdgedError(
-                "TensorRT's bindings were built for NumPy 1, and this is NumPy 2",
-                got=reason,
-                fix="pip install 'numpy<2'",
-            ) from None
-        if "libnv" in reason:
-            raise EdgedError("a library of TensorRT is missing", got=reason, fix=_APT) from None
-        raise EdgedError("TensorRT cannot be imported", got=reason, fix=_APT) from None
-    version = str(getattr(trt, "__version__", "unknown"))
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if numbers < LEAST_VERSION:
-        raise EdgedError(
-            "this version of TensorRT is too old: 8.6 is the first that is served",
-            got=version,
-            fix="flash JetPack 6 or later",
-        )
-    return trt

@@ -30,7 +30,7 @@ def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArr
     size, scan = _header(data)
     # OpenCV fills up what is missing with grey: a picture without its end mark is refused here.
     # A thumbnail in the header has one of its own, which says nothing.
-    if size is None or scan is None or data.find(_END, scan) < 0:
+    if size is None or scan is None or data.rfind(_END, scan) < 0:
         return None
     flags = cv2.IMREAD_COLOR_RGB | _REDUCED[reduction(min(size), wanted)]
     if not honour_exif:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 import time
 from contextlib import suppress
 from typing import Final
@@ -43,8 +44,8 @@ LOCK_PAUSE_SECONDS: Final = 0.0003
 
 _MAGIC, _VERSION, _SLOTS, _SLOT_BYTES, _NEWEST, _HELD, _SEEN, _WANTED = range(8)
 _CAPTURED, _OVERWRITTEN, _SKIPPED, _BROKEN = range(8, 12)
-_FIRST_RECORD = 16
-_RECORD_WORDS = 8
+_RECORD = struct.Struct("=6Q")
+_RECORDS_AT, _RECORD_BYTES = 16 * 8, 8 * 8
 _WORD_MASK = (1 << 64) - 1
 
 
@@ -177,8 +178,9 @@ class Mailbox:
         slot = newest & 0xFF
         if slot >= SLOTS or slot == self._held:
             return None
-        begin = _FIRST_RECORD + slot * _RECORD_WORDS
-        width, height, captured_ns, received_ns, ready_ns, wanted = self._words[begin : begin + 6]
+        width, height, captured_ns, received_ns, ready_ns, wanted = _RECORD.unpack_from(
+            self._memory, _RECORDS_AT + slot * _RECORD_BYTES
+        )
         in_order = captured_ns <= received_ns <= ready_ns <= self._clock()
         fits = 0 < width * height * 3 <= self._slot_bytes
         if not in_order or not fits or wanted not in self._wants:
@@ -240,9 +242,7 @@ class MailboxWriter:
             raise ValueError(f"a picture of {width}x{height} does not fit in the mailbox")
         np.copyto(_slot_pixels(self._memory, self.slot_bytes, slot, height, width), pixels)
         record = (width, height, captured_ns, received_ns, clock(), wanted)
-        begin = _FIRST_RECORD + slot * _RECORD_WORDS
-        for offset, value in enumerate(record):
-            words[begin + offset] = value
+        _RECORD.pack_into(self._memory, _RECORDS_AT + slot * _RECORD_BYTES, *record)
 
         fcntl.lockf(self._memfd, fcntl.LOCK_EX)
         try:
@@ -264,7 +264,8 @@ class MailboxWriter:
             (_SKIPPED, skipped),
             (_BROKEN, broken),
         ):
-            words[word] = words[word] + frames & _WORD_MASK
+            if frames:
+                words[word] = words[word] + frames & _WORD_MASK
 
 
 def _slot_pixels(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
 from edged.clock import rfc3339
-from edged.frame import Result
+from edged.frame import Result, Stages
+
+_STAGES = tuple(field.name for field in fields(Stages))
+_stage_times_ms: Callable[[Stages], tuple[float, ...]] = attrgetter(*_STAGES)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class Sink(Protocol):
@@ -41,7 +46,8 @@ def to_json(result: Result) -> dict[str, Any]:
 
     `latency_ms` is the sum of the stages as printed. `on_time` is decided before rounding.
     """
-    stages_ms = {stage: round(time_ms, 3) for stage, time_ms in asdict(result.stages).items()}
+    times_ms = _stage_times_ms(result.stages)
+    stages_ms = {stage: round(ms, 3) for stage, ms in zip(_STAGES, times_ms, strict=True)}
     return {
         "camera": result.camera,
         "sequence": result.sequence,
@@ -59,7 +65,7 @@ def to_json(result: Result) -> dict[str, Any]:
 
 def to_json_line(result: Result) -> str:
     """For programs."""
-    return json.dumps(to_json(result), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode(to_json(result))
 
 
 def to_text(result: Result) -> str:

@@ -113,27 +113,23 @@ class Lines:
         self._failing = False
         self._lost = 0
         self._clock = clock
-        self._queue: queue.Queue[tuple[int, Result] | None] = queue.Queue(queue_results)
+        self._queue: queue.SimpleQueue[tuple[int, Result] | None] = queue.SimpleQueue()
+        self._queue_results = queue_results
         self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
         self._thread.start()
 
     def publish(self, result: Result) -> None:
-        try:
-            self._queue.put_nowait((self._clock(), result))
-        except queue.Full:
+        if self._queue.qsize() < self._queue_results:
+            self._queue.put((self._clock(), result))
+        else:
             self.dropped[DropReason.QUEUE_FULL.value] += 1
 
     def close(self, timeout_seconds: float) -> None:
         """Write what is queued. A reader that has stopped reading is left after the time-out."""
-        deadline_ns = self._clock() + int(timeout_seconds * 1e9)
-        try:
-            self._queue.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            pass
-        else:
-            self._thread.join(max(0.0, (deadline_ns - self._clock()) / 1e9))
+        self._queue.put(None)
+        self._thread.join(timeout_seconds)
         if self._thread.is_alive():  # inside a write: its descriptor must stay
-            self.dropped[DropReason.CLOSED.value] += self._queue.qsize()
+            self.dropped[DropReason.CLOSED.value] += max(0, self._queue.qsize() - 1)  # but None
         elif self._destination.fd != 1:
             os.close(self._destination.fd)
 

@@ -1,0 +1,53 @@
+"""TensorRT's Python module, or why it is not to be had and what helps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from edged.errors import EdgedError
+
+LEAST_VERSION = (8, 6)
+_APT = "sudo apt install nvidia-jetpack (or its parts: tensorrt python3-libnvinfer)"
+_ABI = re.compile(r"NumPy 1|_ARRAY_API|numpy.core.multiarray|API version|dtype size changed")
+
+
+def import_tensorrt() -> Any:
+    import tensorrt
+
+    return tensorrt
+
+
+def checked_tensorrt(load: Callable[[], Any]) -> Any:
+    """The module. Raises EdgedError, with what helps, where it is not to be had or too old."""
+    try:
+        trt = load()
+    except ModuleNotFoundError as error:
+        if error.name != "tensorrt":
+            raise EdgedError(f"TensorRT cannot be imported: {error}", fix=_APT) from None
+        raise EdgedError(
+            "TensorRT is not installed for this Python",
+            fix=f"{_APT}; in a virtual environment of the system's Python, made with "
+            "--system-site-packages",
+        ) from None
+    except Exception as error:  # an extension module may raise anything when it is loaded
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if _ABI.search(str(error)):
+            raise EdgedError(
+                "TensorRT's bindings were built for NumPy 1, and this is NumPy 2",
+                got=reason,
+                fix="pip install 'numpy<2'",
+            ) from None
+        if "libnv" in reason:
+            raise EdgedError("a library of TensorRT is missing", got=reason, fix=_APT) from None
+        raise EdgedError("TensorRT cannot be imported", got=reason, fix=_APT) from None
+    version = str(getattr(trt, "__version__", "unknown"))
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < LEAST_VERSION:
+        raise EdgedError(
+            "this version of TensorRT is too old: 8.6 is the first that is served",
+            got=version,
+            fix="flash JetPack 6 or later",
+        )
+    return trt
