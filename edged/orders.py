@@ -62,6 +62,7 @@ def obeying_signals(orders: Orders) -> Iterator[None]:
         if number == signal.SIGHUP and not (in_terminal and not _has_terminal()):
             orders.reload()
         else:
+            _ignore_all()  # nothing more can be ordered, and a storm would pile up handlers
             orders.stop()
 
     for number in _SIGNALS:
@@ -69,8 +70,12 @@ def obeying_signals(orders: Orders) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        _ignore_all()
+
+
+def _ignore_all() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _has_terminal() -> bool:

@@ -331,6 +331,8 @@ def test_a_pipeline_ends_with_its_daemon_even_while_it_hangs() -> None:
         worker = workers_of(daemon.pid)[0]
         assert wait_until(lambda: bool(grandchildren(worker)))
         child = only_grandchild(worker)
+        name = Path(f"/proc/{child}/comm")  # setpriv's before
+        assert wait_until(lambda: name.read_text().startswith("gst-launch"))
         os.kill(child, signal.SIGSTOP)
     finally:
         daemon.kill()

@@ -71,7 +71,7 @@ def main() -> None:
         learn_profile(networks.family, VARIANT, clips[0].path, folder / "state")
         rows = measure(clips, networks, mediapipe, folder, options)
         memory = measure_memory(folder / H264) if wants("memory", options) else None
-    kilobytes = {clip.name: clip.kilobytes_a_frame for clip in clips}
+        kilobytes = {clip.name: clip.kilobytes_a_frame for clip in clips}
     figures = Figures(rows, kilobytes, options.seconds, memory)
     text = report(figures, versions(mediapipe))
     print(text)

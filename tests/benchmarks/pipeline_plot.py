@@ -31,9 +31,8 @@ PANELS: tuple[tuple[str, Callable[[Measured], float], str], ...] = (
 def draw(figures: Figures, path: Path) -> None:
     figure = new_figure(11, 11)
     rows = [name for name, row in figures.rows.items() if "edged" in row]
-    for axes, (title, value, text) in zip(
-        figure.subplots(len(PANELS), sharex=True), PANELS, strict=True
-    ):
+    panels = figure.subplots(len(PANELS), sharex=True)
+    for axes, (title, value, text) in zip(panels, PANELS, strict=True):
         for place, (contender, label) in enumerate(CONTENDERS.items()):
             for position, row in enumerate(rows):
                 if contender in figures.rows[row]:
@@ -46,13 +45,13 @@ def draw(figures: Figures, path: Path) -> None:
                         top = over_rounds(runs, lambda run: run.latency_ms(0.95))
                         axes.plot([x, x], [height, top], color=COLOURS[contender])
                     _write(axes, x, top, text.format(height))
-            axes.bar(0, 0, color=COLOURS[contender], label=label)
+            axes.bar(0, 0, color=COLOURS[contender], label=label if axes is panels[0] else None)
         axes.set_title(title, fontsize=11)
         axes.set_xticks(range(len(rows)), rows)
         axes.margins(y=0.15)
         axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
         axes.set_axisbelow(True)
-    figure.axes[0].legend(ncols=len(CONTENDERS), loc="upper right")
+    figure.legend(ncols=len(CONTENDERS), loc="outside upper center")
     write_figure(figure, path)
 
 
