@@ -82,7 +82,7 @@ def tensorrt(subject: Subject) -> Iterator[Finding]:
     problem = diagnosis(outcome, "tensorrt", None, subject.version("numpy"))
     if problem is None:
         yield ok(f"TensorRT {outcome.out}")
-    elif subject.config is not None and subject.config.backend == "tensorrt":
+    elif subject.config is not None and subject.config.backend.startswith("tensorrt"):
         yield unseen(subject, "tensorrt", problem, "sudo apt install python3-libnvinfer")
     elif subject.is_jetson:
         seen = unseen(subject, "tensorrt", problem, "sudo apt install python3-libnvinfer")
