@@ -61,12 +61,12 @@ def runtime_form(model: bytes, calibration: Calibration, means: Means) -> bytes:
 
 
 def tensorrt_form(model: bytes, calibration: Calibration, twin: bytes) -> bytes:
-    """The form that TensorRT's parser accepts: what goes into each convolution and the classifier
+    """The form that TensorRT wants: what goes into each convolution and the classifier
     has a zero point of 0, biases stay float, and nothing else is quantised.
 
     twin: the same network's `runtime_form`, whose corrected biases are taken over.
     ONNX Runtime runs it too, more slowly than the float network; that is how its accuracy was
-    measured. That TensorRT takes it has not been tried: it needs an NVIDIA GPU.
+    measured. engine_form.py puts the Cast first that the parser wants to see on uint8 pixels.
     Raises InputError as `runtime_form` does.
     """
     network = read_float_network(model)
