@@ -403,10 +403,10 @@ http: {listen: 127.0.0.1:0}
 """
 
 
-@pytest.mark.timeout(300)
 KILLS = 6
 
 
+@pytest.mark.timeout(300)
 def test_kills_leave_nothing_in_the_daemon(tmp_path: Path) -> None:
     """Prints how long results were away, and what the daemon grew by."""
     with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
