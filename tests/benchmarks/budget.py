@@ -2,8 +2,9 @@
 
     python tests/benchmarks/budget.py            the table (budget.md) and the picture (budget.png)
 
-For each budget the daemon runs for three minutes on a drawn scene of 640x480 at 30 frames a second,
-and then again with nothing but the family's cheapest variant. Beside both, the neighbours of
+For each budget the daemon runs for three minutes on a drawn scene of 640x480 at 30 frames a second;
+where it is more than a point below the target it runs again with nothing but the family's cheapest
+variant, to see whether the target could have been kept at all. Beside both, the neighbours of
 control_collect.py (two that compute, one that copies memory) run in spells of five seconds on
 average, the same in every run. Printed: the share of frames on time (frames dropped because they
 came too late to run count as misses) and the accuracy of what arrived in time. Needs edged[plot],
@@ -51,8 +52,9 @@ Made by `python tests/benchmarks/budget.py`, three minutes a run, a drawn scene 
 frames a second, up to {len(KINDS)} busy neighbours in spells of {SPELL_SECONDS:g} s on average, the
 same in each run; {100 * ON_TIME:g} % on time are asked for. A frame counts as late when its result
 was late or it was dropped because its budget was spent. Accuracy: mean top-1 of the variants that
-ran, over all frames, a late one counting 0. A row is asked for where the cheapest variant alone
-keeps the target; it holds where edged is at most one point below it."""
+ran, over all frames, a late one counting 0. A row holds where edged is at most one point below the
+target. Where it is not, the cheapest variant alone is run in its place: a target that this does not
+keep is not asked for."""
 
 HEADING = (
     "| budget, ms | frames | on time, % | accuracy, % | ran most | cheapest alone: on time, % "
@@ -140,24 +142,27 @@ def settle(config: str, state: Path) -> None:
         daemon.stop()
 
 
-def row(budget_ms: float, edged: Seen, cheapest: Seen, top1: dict[str, float]) -> str:
-    asked = cheapest.on_time >= ON_TIME
-    holds = edged.on_time >= min(ON_TIME, cheapest.on_time) - 0.01
-    verdict = ("holds" if holds else "FAILS") if asked else "not asked"
+def row(budget_ms: float, edged: Seen, cheapest: Seen | None, top1: dict[str, float]) -> str:
+    alone, verdict = "not needed | |", "holds"
+    if cheapest is not None:
+        alone = f"{100 * cheapest.on_time:.2f} | {100 * cheapest.accuracy(top1):.2f} |"
+        verdict = "FAILS" if cheapest.on_time >= ON_TIME else "not asked"
     return (
         f"| {budget_ms:g} | {edged.frames} | {100 * edged.on_time:.2f} "
-        f"| {100 * edged.accuracy(top1):.2f} | {edged.mostly} | {100 * cheapest.on_time:.2f} "
-        f"| {100 * cheapest.accuracy(top1):.2f} | {verdict} |"
+        f"| {100 * edged.accuracy(top1):.2f} | {edged.mostly} | {alone} {verdict} |"
     )
 
 
-def draw(found: list[tuple[float, Seen, Seen]], top1: dict[str, float], path: Path) -> None:
+def draw(found: list[tuple[float, Seen, Seen | None]], top1: dict[str, float], path: Path) -> None:
     """Latency of every result, coloured by its variant's accuracy, over the neighbours' spells."""
     figure = new_figure(15, 3.2 * len(found))
     axes = figure.subplots(len(found), 2, sharex=True, squeeze=False)
     bounds = min(top1.values()), max(top1.values())
     for (budget_ms, *pair), cells in zip(found, axes, strict=True):
         for seen, axis in zip(pair, cells, strict=True):
+            if seen is None:
+                axis.set_axis_off()
+                continue
             begins, counts = zip(*[*seen.spells, (SECONDS, 0)], strict=True)
             load = axis.twinx()
             load.fill_between(begins, counts, step="post", color="0.88", zorder=0)
@@ -199,19 +204,23 @@ def main() -> None:
     top1 = {variant.name: family.top1(variant) for variant in family.variants()}
     cheapest = min(family.variants(), key=lambda variant: (variant.alpha, variant.resolution))
     alone = f"variants: [{Variant(cheapest.alpha, cheapest.resolution).name}]"
-    found: list[tuple[float, Seen, Seen]] = []
+    found: list[tuple[float, Seen, Seen | None]] = []
     with tempfile.TemporaryDirectory() as state, Neighbours() as neighbours:
         settle(config_for(family, 33.0), Path(state))
         for budget_ms in options.budget:
-            configs = config_for(family, budget_ms), config_for(family, budget_ms, alone)
-            chosen = run("edged", configs[0], neighbours, Path(state))
-            fixed = run("cheapest variant alone", configs[1], neighbours, Path(state))
+            chosen = run("edged", config_for(family, budget_ms), neighbours, Path(state))
+            fixed = None
+            if chosen.on_time < ON_TIME - 0.01:
+                config = config_for(family, budget_ms, alone)
+                fixed = run("cheapest variant alone", config, neighbours, Path(state))
             found.append((budget_ms, chosen, fixed))
             print(row(*found[-1], top1), flush=True)
     report(found, top1, options.into)
 
 
-def report(found: list[tuple[float, Seen, Seen]], top1: dict[str, float], into: Path) -> None:
+def report(
+    found: list[tuple[float, Seen, Seen | None]], top1: dict[str, float], into: Path
+) -> None:
     rows = [row(*each, top1) for each in found]
     table = "\n".join([HEADING, *rows])
     write_whole(into / "budget.md", f"{INTRODUCTION}\n\n{table}\n".encode())
