@@ -65,8 +65,8 @@ def test_signals_are_orders_and_do_nothing_at_the_end() -> None:
 TERMINAL = """
 import fcntl, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-if "nohup" in sys.argv:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+forbidden = "nohup" in sys.argv
+signal.signal(signal.SIGHUP, signal.SIG_IGN if forbidden else signal.SIG_DFL)
 """
 
 
