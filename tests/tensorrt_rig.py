@@ -38,9 +38,9 @@ BINDINGS = {
     "11.4.0.106": "tensorrt-cu12-bindings==11.4.0.106",
 }
 CUDA = {
-    "12.2 (cuda.cudart)": "cuda-python==12.2.1",
-    "12.9 (both layouts)": "cuda-bindings==12.9.4",
-    "13.0": "cuda-bindings==13.0.3",
+    "12.2 (cuda.cudart)": ("cuda-python==12.2.1",),
+    "12.9 (both layouts)": ("cuda-bindings==12.9.4", "cuda-pathfinder==1.9.0"),
+    "13.0": ("cuda-bindings==13.0.3", "cuda-pathfinder==1.9.0"),
 }
 
 

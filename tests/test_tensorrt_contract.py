@@ -316,7 +316,7 @@ def test_the_backend_says_what_is_missing(version: str, libraries: bool) -> None
     environment = {**os.environ, "LD_LIBRARY_PATH": str(folder / "stub") if libraries else ""}
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(BACKENDS.parent.parent)])
     done = subprocess.run(
-        [sys.executable, "-c", BACKEND, str(unpacked(CUDA["12.9 (both layouts)"]))],
+        [sys.executable, "-c", BACKEND, str(unpacked(*CUDA["12.9 (both layouts)"]))],
         env=environment,
         capture_output=True,
         text=True,
@@ -392,7 +392,7 @@ def test_cuda_has_every_function_and_says_when_there_is_no_device(version: str) 
     assert len(calls) > 15
     environment = {**os.environ, "PYTHONPATH": str(BACKENDS.parent.parent)}
     argument = json.dumps([sorted(names), {name: sorted(counts) for name, counts in calls.items()}])
-    program = f"import sys; sys.path.insert(0, {str(unpacked(CUDA[version]))!r})\n{CUDA_DUMP}"
+    program = f"import sys; sys.path.insert(0, {str(unpacked(*CUDA[version]))!r})\n{CUDA_DUMP}"
     done = subprocess.run(
         [sys.executable, "-c", program, argument],
         env=environment,
