@@ -176,6 +176,12 @@ def test_no_run_is_too_absurd() -> None:
     assert slowdown.chance(candidate(1e6), 1.0) == 0
 
 
+def test_a_run_without_length_is_taken_for_a_short_one() -> None:
+    slowdown = after(10, 1.0)
+    slowdown.observe(MIDDLE, 0.0)
+    assert slowdown.chance(MIDDLE, 9.0) > 0.5
+
+
 def test_no_slack_no_chance() -> None:
     assert after(10, 1.0).chance(SMALL, 0.0) == 0
     assert after(10, 1.0).chance(SMALL, -5.0) == 0
@@ -199,6 +205,7 @@ def test_the_state_goes_through_json_exactly() -> None:
         {"expected": [0.5]},
         {"expected": ["a"] * len(LOADS)},
         {"weights": [2.0] * 10},
+        {"expected": [0.0] * len(LOADS)},
         {"corrections": None},
         {"corrections": {"mobilenet_v1_1.0_224 x1": 3.0}},
     ],

@@ -77,6 +77,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
         ([HEADER, {**FRAME, "service_ms": [1, None]}], 2, "`service_ms` must be a number"),
         ([HEADER, '{"wait_ms": NaN, "service_ms": [1, 2]}'], 2, "NaN is no number"),
         ([HEADER, '{"wait_ms": 1e999, "service_ms": [1, 2]}'], 2, "`wait_ms` must be finite"),
+        ([HEADER, {**FRAME, "wait_ms": 10**400}], 2, "`wait_ms` must be a smaller number"),
         ([HEADER, FRAME, '{"wait_ms": 1, "serv'], 3, "not JSON"),
         ([HEADER, "[1, 2]"], 2, "a line must be an object (got list)"),
     ],
@@ -101,3 +102,11 @@ def test_empty_missing_and_torn_files(tmp_path: Path) -> None:
     (tmp_path / "torn.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot read the trace"):
         read_trace(tmp_path / "torn.gz")
+
+
+def test_damaged_compression_is_a_bad_trace(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl.gz"
+    whole = gzip.compress(b"{}" * 500)
+    path.write_bytes(whole[:12] + b"\xaa" * 12 + whole[24:])
+    with pytest.raises(InputError, match="cannot read the trace"):
+        read_trace(path)

@@ -93,7 +93,7 @@ def _of_cameras(trace: RecordedTrace, options: argparse.Namespace) -> dict[str, 
             timelines[camera] = Timeline(camera, *recorded_steps(trace, camera))
             continue
         full = as_full(trace, camera)
-        settings = trace.segments[-1].header.cameras[camera]
+        settings = trace.settings(camera)
         budget_ms, on_time = (
             options.budget or settings.budget_ms,
             options.on_time or settings.on_time,

@@ -113,6 +113,11 @@ class Segment:
 class RecordedTrace:
     segments: tuple[Segment, ...]
 
+    def settings(self, camera: str) -> CameraSettings:
+        """The latest of a camera that has frames: a reload may have removed it since."""
+        headers = (segment.header for segment in reversed(self.segments))
+        return next(header.cameras[camera] for header in headers if camera in header.cameras)
+
 
 def read_trace(path: Path) -> FullTrace | RecordedTrace:
     """Either kind of trace; InputError says which line is wrong and why."""
@@ -245,7 +250,9 @@ def _header(line: Line) -> Header:
             camera.number_at("budget_ms", above=True), on_time, camera.number_at("min_top1")
         )
         previous = camera.take("previous")
-        if previous is not None and previous not in range(len(ladder)):
+        if previous is not None and (
+            type(previous) is not int or previous not in range(len(ladder))
+        ):
             raise camera.error("`previous` must be a position in the ladder", repr(previous))
         states[name] = CameraState(camera.number_at("owed", -math.inf), previous)
     about = {key: str(value) for key, value in line.object_at("about").items()}

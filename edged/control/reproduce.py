@@ -91,7 +91,7 @@ def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
     A dropped frame, on which nothing ran, is as slow as the run before it.
     """
     timed = _timed(trace, camera)
-    settings = trace.segments[-1].header.cameras[camera]
+    settings = trace.settings(camera)
     candidates = allowed(
         sorted(_candidates(trace), key=lambda candidate: -candidate.top1), settings.min_top1
     )

@@ -22,7 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.control.loads import LOADS, POINTS, STEP, duration_table, grid_position
+from edged.control.loads import (
+    LOADS,
+    POINTS,
+    SHORTEST_MS,
+    STEP,
+    duration_table,
+    grid_position,
+)
 from edged.control.profile import Candidate
 from edged.errors import InputError
 
@@ -143,7 +150,7 @@ class Slowdown:
     def observe(self, candidate: Candidate, service_ms: float) -> None:
         """Learn from one run of `candidate` that took `service_ms`."""
         place = self._place(candidate)
-        service_ms /= place.correction
+        service_ms = max(service_ms, SHORTEST_MS) / place.correction
         self._correct(place, math.log(service_ms / candidate.p50_ms) - self._level)
         table, columns = place.table, place.columns
         position = min(max(grid_position(service_ms) + place.offset - 0.5, 0.0), POINTS - 3.0)
@@ -231,6 +238,8 @@ def _numbers(state: Mapping[str, object], key: str, count: int) -> NDArray[np.fl
         )
     if not all(isinstance(value, float) and 0 <= value <= 1 for value in values):
         raise InputError("not a list of probabilities", where=key)
+    if abs(sum(values) - 1) > 0.01:
+        raise InputError("probabilities that do not add up to 1", where=key, got=sum(values))
     return np.array(values, np.float32)
 
 

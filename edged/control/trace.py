@@ -13,6 +13,7 @@ import gzip
 import io
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,10 @@ def write_full_trace(path: Path, trace: FullTrace) -> None:
     path.write_bytes(content)
 
 
+LARGEST = 10**308
+"""Beyond it a float does not go."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One JSON object of a file and the ways to take a checked value out of it."""
@@ -90,6 +95,8 @@ class Line:
         """A finite number that is at least, or is above, `lowest`."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(f"`{key}` must be a number", repr(value))
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise self.error(f"`{key}` must be a smaller number")
         if not math.isfinite(value):
             raise self.error(f"`{key}` must be finite", value)
         if value < lowest or (above and value == lowest):
@@ -129,7 +136,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield parse_line(line, f"{path}:{number}", number)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read the trace: {error}", where=path) from None
 
 
