@@ -61,15 +61,20 @@ class EngineKey:
         return {name: whole[name] for name in ("tensorrt", "gpu", "capability", "format")}
 
 
-def engines_directory(environ: Mapping[str, str]) -> Path | None:
-    """In systemd's CacheDirectory=, or where the XDG Base Directory Specification puts caches."""
+def cache_directory(environ: Mapping[str, str]) -> Path | None:
+    """systemd's CacheDirectory=, or where the XDG Base Directory Specification puts caches."""
     given = environ.get("CACHE_DIRECTORY", "").split(":")[0]
     cache, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
     if given:
-        return Path(given) / "engines"
+        return Path(given)
     if cache.startswith("/"):
-        return Path(cache) / "edged/engines"
-    return Path(home) / ".cache/edged/engines" if home.startswith("/") else None
+        return Path(cache) / "edged"
+    return Path(home) / ".cache/edged" if home.startswith("/") else None
+
+
+def engines_directory(environ: Mapping[str, str]) -> Path | None:
+    cache = cache_directory(environ)
+    return None if cache is None else cache / "engines"
 
 
 class EngineCache:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from edged.backends.engine_cache import cache_directory
 from edged.control.profile_store import state_directory
 from edged.doctor import finding
 from edged.doctor.account import READ, SEARCH, WRITE
@@ -107,15 +108,7 @@ def state_folder(subject: Subject) -> Iterator[Finding]:
 
 def cache_folder(subject: Subject) -> Iterator[Finding]:
     """Where built engines are kept."""
-    yield from _folder(subject, "CACHE_DIRECTORY", "var/cache/edged", _cache_directory)
-
-
-def _cache_directory(environ: Mapping[str, str]) -> Path | None:
-    cache, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
-    given = environ.get("CACHE_DIRECTORY", "").split(":")[0]
-    if given or cache.startswith("/"):
-        return Path(given) if given else Path(cache) / "edged"
-    return Path(home) / ".cache/edged" if home.startswith("/") else None
+    yield from _folder(subject, "CACHE_DIRECTORY", "var/cache/edged", cache_directory)
 
 
 def _folder(
