@@ -112,6 +112,7 @@ class Networks:
         """What its file has been given."""
         self._stored_ns = 0
         self._rounds = self.profiler.rounds
+        self._waiting = len(self.profiler.waiting)
         self._takeovers = model.backend.engines.takeovers
         self._reported = False
         return_free_memory()
@@ -138,6 +139,9 @@ class Networks:
         if engines.takeovers != self._takeovers:
             self._takeovers = engines.takeovers
             self.profiler.measure_again()
+        if self._waiting != len(self.profiler.waiting):
+            self._waiting = len(self.profiler.waiting)
+            return_free_memory()  # what a variant needed that may not run again for long
         self._stored_ns = self._stored_ns or now_ns
         due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
         if due or self._rounds != self.profiler.rounds:

@@ -20,6 +20,7 @@ from edged.capture.intake import Intake
 from edged.capture.timeline import Backlog
 from edged.capture.video import VideoTrack
 from edged.clock import Clock, monotonic_ns
+from edged.memory import return_free_memory
 
 _FPS_UNKNOWN = 25.0
 
@@ -144,6 +145,7 @@ class FileSource:
             return False
         self.close()
         self.open()
+        return_free_memory()
         self._frames_of_pass = 0
         if self._first_stamp_ns is not None:
             self._origin_ns = self._due_ns + self._interval_ns - self._first_stamp_ns

@@ -1,38 +1,74 @@
 """JPEG pictures at the smallest scale that will do.
 
-The decoder (libjpeg inside OpenCV) can leave out the finer frequencies and so give 1/2, 1/4 or 1/8
-of the size for a fraction of the time.
+The decoder (libjpeg-turbo) can leave out the finer frequencies and so give 1/2, 1/4 or 1/8 of the
+size for a fraction of the time. OpenCV, which takes 10 MB of a capture process, is loaded for those
+pictures only that need it: with four colours, or turned by their header.
 """
 
 from __future__ import annotations
 
-import cv2
+from dataclasses import dataclass, replace
+
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
 _SCAN_MARKER = 0xDA
-# OpenCV has no name for reduced colour in RGB order; the flags are bits that combine.
-_REDUCED = {
-    1: 0,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """width and height as they are stored; scan: where the first one begins."""
+
+    width: int
+    height: int
+    colours: int
+    scan: int | None
 
 
 def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArray[np.uint8] | None:
     """uint8 (height, width, 3), RGB, whose short side covers `wanted` (0: full size) as far as the
     picture does; None when it is cut short or otherwise undecodable.
     """
-    size, scan = _header(data)
-    # OpenCV fills up what is missing with grey: a picture without its end mark is refused here.
-    # A thumbnail in the header has one of its own, which says nothing.
-    if size is None or scan is None or data.rfind(_END, scan) < 0:
+    header = _header(data)
+    # The decoder fills up what is missing with grey: a picture without its end mark is refused
+    # here. A thumbnail in the header has one of its own, which says nothing.
+    if header is None or header.scan is None or data.rfind(_END, header.scan) < 0:
         return None
-    flags = cv2.IMREAD_COLOR_RGB | _REDUCED[reduction(min(size), wanted)]
+    divisor = reduction(min(header.width, header.height), wanted)
+    if honour_exif or header.colours == 4:
+        return _decode_with_opencv(data, divisor, honour_exif=honour_exif)
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_width=-(-header.width // divisor),
+            min_height=-(-header.height // divisor),
+            strict=False,  # drivers put stray bytes between the markers
+        )
+    except (ValueError, MemoryError):
+        return None
+    return pixels
+
+
+def _decode_with_opencv(
+    data: bytes, divisor: int, *, honour_exif: bool
+) -> NDArray[np.uint8] | None:
+    import cv2
+
+    # It has no name for reduced colour in RGB order; the flags are bits that combine.
+    flags = (
+        cv2.IMREAD_COLOR_RGB
+        | {
+            1: 0,
+            2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+            4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+            8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+        }[divisor]
+    )
     if not honour_exif:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -51,29 +87,30 @@ def reduction(short_side: int, wanted: int) -> int:
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) from the header, before any EXIF rotation; None when there is none."""
-    return _header(data)[0]
+    header = _header(data)
+    return None if header is None else (header.width, header.height)
 
 
-def _header(data: bytes) -> tuple[tuple[int, int] | None, int | None]:
-    """((width, height), where the first scan begins); None for what is not there."""
-    size = None
+def _header(data: bytes) -> _Header | None:
+    """None when no size stands in it."""
+    header = None
     position = 2 if data[:2] == _BEGIN else len(data)
-    while position + 9 <= len(data) and data[position] == 0xFF:
+    while position + 10 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # padding
             position += 1
         elif marker in _BARE_MARKERS:
             position += 2
         elif marker == _SCAN_MARKER:
-            return size, position
+            return header and replace(header, scan=position)
         else:
             if marker in _SIZE_MARKERS:
-                size = _dimensions(data[position : position + 9])
+                header = _frame_header(data[position : position + 10])
             position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return size, None
+    return header
 
 
-def _dimensions(frame: bytes) -> tuple[int, int] | None:
-    """Of a frame header, whose marker is its first two bytes."""
-    height, width = int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[7:9], "big")
-    return (width, height) if width and height else None
+def _frame_header(data: bytes) -> _Header | None:
+    """Its marker is the first two bytes."""
+    height, width = int.from_bytes(data[5:7], "big"), int.from_bytes(data[7:9], "big")
+    return _Header(width, height, data[9], None) if width and height else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from importlib import import_module
 from typing import Any
 
 import av
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.capture import Granted
+from edged.capture.jpeg import decode_jpeg, jpeg_size
 
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 """PyAV scales with a thread per core by default since 17; before it had one and no choice."""
@@ -37,9 +37,8 @@ class VideoTrack:
         self._tick_ns = Fraction(self._stream.time_base) * 1_000_000_000
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._begun = False
-        self._jpeg: Any = None
-        if self._codec.name == "mjpeg":
-            self._jpeg = import_module("edged.capture.jpeg")  # other tracks need no OpenCV
+        self._jpeg = self._codec.name == "mjpeg"
+        """Packets are whole JPEG pictures, decoded here."""
 
     @property
     def granted(self) -> Granted:
@@ -62,12 +61,10 @@ class VideoTrack:
         A packet of MJPEG stands for its frame: `rgb` decodes it. Where the first one holds no
         picture of the track's size, but the two fields of an interlaced one, FFmpeg decodes all.
         """
-        if self._jpeg is not None and not self._begun:
-            size = (self._codec.width, self._codec.height)
-            if self._jpeg.jpeg_size(bytes(packet)) != size:
-                self._jpeg = None
+        if self._jpeg and not self._begun:
+            self._jpeg = jpeg_size(bytes(packet)) == (self._codec.width, self._codec.height)
         self._begun = True
-        if self._jpeg is not None and packet.size:
+        if self._jpeg and packet.size:
             return [packet], 0
         try:
             frames = packet.decode()
@@ -86,8 +83,7 @@ class VideoTrack:
         """uint8 (height, width, 3), upright, its short side `wanted` unless it is smaller; of
         MJPEG larger, and None when the picture is damaged."""
         if isinstance(frame, av.Packet):
-            jpeg: NDArray[np.uint8] | None = self._jpeg.decode_jpeg(bytes(frame), wanted)
-            return jpeg
+            return decode_jpeg(bytes(frame), wanted)
         width, height = scaled_size(frame.width, frame.height, wanted)
         converted = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation="AREA", **_ONE_THREAD
