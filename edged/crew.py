@@ -46,7 +46,12 @@ class Crew(Generic[Job]):
     """`run` in a thread makes the others; `stop` from any ends them after the jobs under way."""
 
     def __init__(
-        self, jobs: Jobs[Job], mailboxes: Iterable[Mailbox], threads: int, clock: Clock
+        self,
+        jobs: Jobs[Job],
+        mailboxes: Iterable[Mailbox],
+        threads: int,
+        clock: Clock,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.looked_ns = clock()
         """When somebody last looked for a job."""
@@ -54,6 +59,7 @@ class Crew(Generic[Job]):
         self._by_wake_fd = {mailbox.wake_fd: mailbox for mailbox in mailboxes}
         self._threads = threads
         self._clock = clock
+        self._idle_seconds = idle_seconds
         self._turn = threading.Lock()
         self._ended_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         """Wakes the one who looks: a job has ended, or all shall."""
@@ -116,7 +122,7 @@ class Crew(Generic[Job]):
         return None
 
     def _wait(self, events: select.epoll) -> None:
-        for fd, _ in events.poll(IDLE_SECONDS):
+        for fd, _ in events.poll(self._idle_seconds):
             if fd == self._ended_fd:
                 os.eventfd_read(fd)
             else:

@@ -169,6 +169,10 @@ class Device:
     def _do_cudaGetLastError(self) -> None: ...
 
 
+DEVICE_OF_THE_PROCESS = Device()
+"""For modules that take the place of NVIDIA's (tests/test_tensorrt_daemon.py)."""
+
+
 class Runtime:
     """What `deserialize_cuda_engine` gives computes with ONNX Runtime."""
 

@@ -127,7 +127,7 @@ def test_int8_differs_from_the_form_of_qdq_in_the_cast_alone() -> None:
 
 @pytest.mark.data
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("alpha", "side"), [(0.25, 128), (0.5, 160)])
+@pytest.mark.parametrize(("alpha", "side"), [(0.25, 128), (0.5, 160), (0.75, 128), (1.0, 128)])
 def test_fp16_costs_less_than_0_3_points(data: Path, alpha: float, side: int) -> None:
     family = load_family("imagenette", Path())
     variant = Variant(alpha, side)

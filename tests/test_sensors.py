@@ -12,6 +12,7 @@ import pytest
 from edged.sensors import Heat, Sensors
 from edged.sensors.frequency import Frequency
 from edged.sensors.memory import Memory
+from edged.sensors.power_mode import PowerMode
 from edged.sensors.reading import Gauge, read_number, read_text
 from edged.sensors.temperature import Temperature
 from edged.sensors.throttling import VCGENCMD_READINGS, Throttling, run_command
@@ -51,8 +52,28 @@ ORIN = {
     "sys/devices/system/cpu/cpufreq/policy0/scaling_cur_freq": "729600\n",
     "sys/devices/system/cpu/cpufreq/policy4/scaling_cur_freq": "1510400\n",
     "sys/devices/system/cpu/cpufreq/policy4/cpuinfo_max_freq": "nonsense\n",
+    "sys/devices/system/cpu/cpufreq/policy0/scaling_max_freq": "1728000\n",
+    "sys/devices/system/cpu/cpufreq/policy0/scaling_min_freq": "729600\n",
     "sys/class/devfreq/17000000.gpu/cur_freq": "306000000\n",
+    "sys/class/devfreq/17000000.gpu/max_freq": "1020000000\n",
+    "sys/class/devfreq/17000000.gpu/min_freq": "306000000\n",
     "sys/class/devfreq/15340000.vic/cur_freq": "115200000\n",
+    "sys/kernel/debug/bpmp/debug/clk/emc/rate": "2133000000\n",
+    "sys/kernel/nvpmodel_clk_cap/emc": "3199000000\n",
+    "var/lib/nvpmodel/status": "pmode:0002",
+    "etc/nvpmodel.conf": "# < POWER_MODEL ID=2 NAME=OLD >\n"
+    "< PARAM TYPE=CLOCK NAME=CPU_A78_0 >\n"
+    "< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n\n"
+    "< POWER_MODEL ID=2 NAME=MAXN_SUPER >\nCPU_ONLINE CORE_0 1\n\n"
+    "< POWER_MODEL ID=12 NAME=7W >\n\n"
+    "< PM_CONFIG DEFAULT=1 >\n",
+}
+THOR = {
+    "sys/class/devfreq/gpu-gpc-0/cur_freq": "630000000\n",
+    "sys/class/devfreq/gpu-gpc-0/max_freq": "1575000000\n",
+    "sys/class/devfreq/bwmgr/cur_freq": "665600000\n",
+    "sys/class/devfreq/bwmgr/max_freq": "4266000000\n",
+    "sys/kernel/nvpmodel_clk_cap/emc": "0\n",
 }
 
 Plant = Callable[[Mapping[str, str]], Path]
@@ -183,7 +204,43 @@ def test_clocks(plant: Plant) -> None:
         ("policy4",): 1_510_400_000.0,
     }
     assert found["edged_cpu_frequency_max_hertz"] == {}
+    assert found["edged_cpu_frequency_limit_hertz"] == {("policy0",): 1_728_000_000.0}
+    assert found["edged_cpu_frequency_floor_hertz"] == {("policy0",): 729_600_000.0}
     assert found["edged_gpu_frequency_hertz"] == {("17000000.gpu",): 306_000_000.0}
+    assert found["edged_gpu_frequency_limit_hertz"] == {("17000000.gpu",): 1_020_000_000.0}
+    assert found["edged_gpu_frequency_floor_hertz"] == {("17000000.gpu",): 306_000_000.0}
+    assert found["edged_memory_frequency_hertz"] == {(): 2_133_000_000.0}
+    assert found["edged_memory_frequency_limit_hertz"] == {(): 3_199_000_000.0}
+
+
+def test_clocks_of_a_thor(plant: Plant) -> None:
+    found = values(Frequency(plant(THOR)).read())
+    assert found["edged_gpu_frequency_hertz"] == {("gpu-gpc-0",): 630_000_000.0}
+    assert found["edged_memory_frequency_hertz"] == {(): 665_600_000.0}
+    assert found["edged_memory_frequency_limit_hertz"] == {(): 4_266_000_000.0}
+
+
+def test_a_clock_that_root_alone_may_see_or_that_has_no_cap_is_absent(plant: Plant) -> None:
+    cap = {"sys/kernel/nvpmodel_clk_cap/emc": "0"}
+    found = values(Frequency(plant(cap)).read())
+    assert found["edged_memory_frequency_hertz"] == {}
+    assert found["edged_memory_frequency_limit_hertz"] == {}
+
+
+def test_the_power_mode_and_its_change(plant: Plant) -> None:
+    sensor = PowerMode(plant(ORIN))
+    assert values(sensor.read()) == {"edged_power_mode_info": {("2", "MAXN_SUPER"): 1.0}}
+    plant({"var/lib/nvpmodel/status": "pmode:0012 fmode:quiet"})
+    assert values(sensor.read()) == {"edged_power_mode_info": {("12", "7W"): 1.0}}
+    plant({"var/lib/nvpmodel/status": "pmode:0007"})  # the file does not tell of it
+    assert values(sensor.read()) == {"edged_power_mode_info": {("7", ""): 1.0}}
+
+
+@pytest.mark.parametrize("status", ["", "pmode:", "fmode:0001", "\xff"])
+def test_a_power_mode_that_nothing_tells_is_absent(plant: Plant, status: str) -> None:
+    root = plant({**ORIN, "var/lib/nvpmodel/status": status})
+    assert values(PowerMode(root).read()) == {"edged_power_mode_info": {}}
+    assert values(PowerMode(root / "elsewhere").read()) == {"edged_power_mode_info": {}}
 
 
 def test_memory(plant: Plant) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from edged.telemetry.status_line import WINDOW_SECONDS, CameraNow, StatusLine
+from edged.backends import Engines
+from edged.telemetry.status_line import WINDOW_SECONDS, CameraNow, StatusLine, building
 
 
 def now(frames: int, on_time: int, trouble: str | None = None, name: str = "door") -> CameraNow:
@@ -36,3 +37,10 @@ def test_silence_and_a_new_camera_of_the_same_name() -> None:
         text = line.text([now(500, 400)], windows * window_ns)
     assert text == "door: nothing lately"
     assert "50.0 %" in line.text([now(10, 5)], 2 * window_ns + 1)
+
+
+def test_what_is_built_is_counted_from_one() -> None:
+    shown = [building(Engines(building=left, of=4)) for left in (4, 3, 1, 0)]
+    assert shown == [
+        "building engine 1 of 4", "building engine 2 of 4", "building engine 4 of 4", "",
+    ]  # fmt: skip

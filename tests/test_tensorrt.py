@@ -40,6 +40,7 @@ from edged.backends.loaded import LoadedFamily
 from edged.backends.ort import OrtBackend
 from edged.backends.tensorrt import TensorRtBackend
 from edged.backends.tensorrt_import import checked_tensorrt
+from edged.control.profile import Candidate
 from edged.errors import EdgedError, InputError
 from edged.networks import Model, Networks
 from edged.variants.engine_form import EnginePrecision, fp32_form
@@ -47,6 +48,7 @@ from edged.variants.family import Family
 from tests.families import ALPHAS, RESOLUTIONS, make_family, model
 from tests.gpu_stand_in import Device, Error, fake_tensorrt, with_network
 from tests.tensorrt_rig import starter
+from tests.test_pipeline import Feed, Measured, Recorder, make, running
 
 PICTURE = np.full((1, 64, 64, 3), 90, np.uint8)
 PATIENCE_SECONDS = 60.0
@@ -304,6 +306,26 @@ def test_the_cpu_serves_until_the_engine_is_there(
     assert scores.sum() == pytest.approx(1.0, abs=1e-4)
     assert caplog.text.count("until then it runs on the CPU") == 2
     assert caplog.text.count("runs on its engine, built in") == 2
+
+
+def test_the_engine_is_kept_warm_while_no_frame_comes(tmp_path: Path, family: Family) -> None:
+    bench = Bench(tmp_path)
+    cheapest, dearest = family.variants()[0], family.variants()[-1]
+    seen, profiler = Recorder(), Measured()
+    profiler.ladder = (
+        Candidate(dearest, 1, 0.8, 2.0, 2.0),
+        Candidate(cheapest, 1, 0.6, 1.0, 1.0),
+    )
+    loaded = LoadedFamily(family, bench.backend)
+    pipeline = make([Feed("door", 2000)], seen, device=loaded, profiler=profiler, keep_warm=True)
+    slowdown, calls = pipeline.controller.slowdown.ratio, bench.device.calls
+    waited = calls["cudaStreamSynchronize"]
+    with running(pipeline):
+        until(lambda: calls["cudaStreamSynchronize"] >= waited + 3)
+        bench.device.failing["cudaStreamSynchronize"] = Error.cudaErrorDeviceUnavailable
+        until(lambda: bench.backend.engines.failures > 0)  # before it can cost a frame its time
+    assert (seen.results, seen.observed, pipeline.results) == ([], 0, 0)
+    assert pipeline.controller.slowdown.ratio == slowdown
 
 
 def test_what_the_cpu_took_is_forgotten_when_engines_take_over(

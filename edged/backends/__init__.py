@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class Engines:
     """What a backend tells of the engines that it builds; one that builds none leaves it as it is.
 
-    building: networks that run on the CPU until their engine is there. takeovers: how often one
-    has taken over. failures: runs that the GPU did not do, and the CPU did. build_seconds: how
+    building: networks that run on the CPU until their engine is there, one of which is built now;
+    of: how many those were when the building began. takeovers: how often one has taken over.
+    failures: runs that the GPU did not do, and the CPU did. build_seconds: how
     long the building took in this process, by the network's file.
     """
 
     building: int = 0
+    of: int = 0
     takeovers: int = 0
     failures: int = 0
     build_seconds: dict[str, float] = field(default_factory=dict)

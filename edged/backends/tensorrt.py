@@ -140,7 +140,10 @@ class TensorRtBackend:
             return
         here = weakref.ref(switch)
         with self._lock:
+            if not self.engines.building:
+                self.engines.of = 0
             self.engines.building += 1
+            self.engines.of += 1
             self._waiting.append(lambda: self._build_beside(family, network, key, here))
             if self._builds:
                 return

@@ -1,12 +1,23 @@
-"""`edged bench`: every variant on this device."""
+"""`edged bench`: every variant on this device, the clocks it ran at, and what a pause costs."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edged.commands import Commands, add_command, positive_int, print_table, thread_count
+from edged.sensors import Heat, Sensors, power_mode
+from edged.sensors.reading import Gauge
+
+if TYPE_CHECKING:
+    from edged.control.bench import Ramp
+
+HELPS = 0.85
+"""What makes a run shorter by less is not worth its power."""
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -29,15 +40,18 @@ def _bench(options: argparse.Namespace) -> int:
 
     from edged.backends.auto import load_backend
     from edged.backends.loaded import LoadedFamily
-    from edged.control.bench import bench
+    from edged.control.bench import bench, ramp
     from edged.control.profile import ladder
     from edged.variants.family import load_family
 
+    sensors = Sensors()
     family = load_family(options.model, Path.cwd())
     backend, _ = load_backend(options.backend)
     loaded = LoadedFamily(family, backend, list(dict.fromkeys(options.threads)))
     with tqdm(total=options.runs, unit="round", disable=None, leave=False) as bar:
         measured = bench(loaded, options.runs, lambda: bar.update())
+    sensors.read()  # before the clocks come down
+    pause = ramp(loaded, measured)
     frontier = ladder(measured)
     rows = [
         {
@@ -51,11 +65,76 @@ def _bench(options: argparse.Namespace) -> int:
         for each in sorted(measured, key=lambda each: (-each.top1, each.p50_ms))
     ]
     if options.json:
-        facts = {"family": family.name, "backend": backend.name, "version": backend.version}
+        facts = {
+            "family": family.name,
+            "backend": backend.name,
+            "version": backend.version,
+            "sensors": dict(samples(sensors.gauges)),
+            "after_a_pause": {
+                name: round(value, 3) if isinstance(value, float) else value
+                for name, value in asdict(pause).items()
+            },
+        }
         print(json.dumps({**facts, "variants": rows}, indent=2))
         return 0
-    print(f"{family.name} with {backend.name} {backend.version}, {options.runs} runs of each\n")
+    print(f"{family.name} with {backend.name} {backend.version}, {options.runs} runs of each")
+    if state := ", ".join(device_state(sensors.gauges)):
+        print(state)
+    print()
     for row in rows:
         row["on_frontier"] = "Pareto frontier" if row["on_frontier"] else "dominated"
     print_table(rows, ("variant", "threads", "p50 ms", "p95 ms", "top-1", ""))
+    if pause.slow:
+        print(f"\n{warning(pause, sensors.gauges)}")
     return 0
+
+
+def samples(gauges: Iterable[Gauge]) -> Iterator[tuple[str, float]]:
+    """Each value by the name that it has in /metrics."""
+    for gauge in gauges:
+        for labels, value in gauge.values.items():
+            pairs = zip(gauge.labels, labels, strict=True)
+            inner = ",".join(f'{label}="{text}"' for label, text in pairs)
+            yield (f"{gauge.name}{{{inner}}}" if inner else gauge.name), value
+
+
+def device_state(gauges: Iterable[Gauge]) -> Iterator[str]:
+    """`power mode MAXN_SUPER (2)`, `GPU at 306 of 1020 MHz`; what the device does not tell is left
+    out."""
+    gauges = tuple(gauges)
+    values = {gauge.name: gauge.values for gauge in gauges}
+    for number, name in values.get(power_mode.NAME, {}):
+        yield f"power mode {name} ({number})" if name else f"power mode {number}"
+    for part, called in (("cpu", "CPU"), ("gpu", "GPU"), ("memory", "memory")):
+        now, limit, floor = (
+            max(values.get(f"edged_{part}_frequency{which}_hertz", {}).values(), default=0) / 1e6
+            for which in ("", "_limit", "_floor")
+        )
+        if limit and floor == limit:
+            yield f"{called} fixed at {limit:.0f} MHz"
+        elif now and limit:
+            yield f"{called} at {now:.0f} of {limit:.0f} MHz"
+        elif now or limit:
+            yield f"{called} at {now:.0f} MHz" if now else f"{called} at most {limit:.0f} MHz"
+    heat = Heat.of(gauges)
+    if heat.temperature_c is not None:
+        yield f"{heat.temperature_c:.0f} degrees"
+    if heat.throttled:
+        yield "throttled"
+
+
+def warning(pause: Ramp, gauges: Iterable[Gauge]) -> str:
+    """What a pause costs, and what helps: one line."""
+    assert pause.warm_ms is not None
+    known = {gauge.name for gauge in gauges if gauge.values}
+    times = f"takes {pause.rested_ms:.1f} ms, in a row {pause.steady_ms:.1f}"
+    said = [f"after a pause of a second {pause.variant} {times}"]
+    if "edged_gpu_frequency_hertz" in known:
+        said.append("sudo jetson_clocks keeps the clocks up")
+    elif "edged_cpu_frequency_hertz" in known:
+        said.append("the CPU governor `performance` keeps the clocks up")
+    if pause.warm_ms < HELPS * pause.rested_ms:
+        said.append(f"keep_warm: true makes it {pause.warm_ms:.1f} ms")
+    else:
+        said.append(f"keep_warm: true does not help here ({pause.warm_ms:.1f} ms)")
+    return "warning: " + "; ".join(said)

@@ -14,6 +14,7 @@ from typing import Protocol
 from edged.sensors import temperature, throttling
 from edged.sensors.frequency import Frequency
 from edged.sensors.memory import Memory
+from edged.sensors.power_mode import PowerMode
 from edged.sensors.reading import Gauge
 from edged.sensors.temperature import Temperature
 from edged.sensors.throttling import NOW, Throttle, Throttling
@@ -24,7 +25,13 @@ class Sensor(Protocol):
         """The present values; never raises. A second at most, in the thread of the main loop."""
 
 
-SENSORS: tuple[Callable[[Path], Sensor], ...] = (Temperature, Throttling, Frequency, Memory)
+SENSORS: tuple[Callable[[Path], Sensor], ...] = (
+    Temperature,
+    Throttling,
+    Frequency,
+    PowerMode,
+    Memory,
+)
 """Each is made with the folder that stands for `/`."""
 
 _BY_HEAT = (Throttle.FREQUENCY_CAPPED, Throttle.THROTTLED)

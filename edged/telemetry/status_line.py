@@ -1,9 +1,16 @@
-"""The line that `systemctl status` shows: what each camera does now. Knows no systemd."""
+"""The line that `systemctl status` shows: what is built, and what each camera does now.
+
+Knows no systemd.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edged.backends import Engines
 
 WINDOW_SECONDS = 60
 """A share over months would hide what is wrong now: it is that of the last one to two windows."""
@@ -21,6 +28,12 @@ class CameraNow:
     variant: str
     frames: int
     on_time: int
+
+
+def building(engines: Engines) -> str:
+    """`building engine 2 of 4`; empty when none is built."""
+    left, of = engines.building, engines.of
+    return f"building engine {of - left + 1} of {of}" if left else ""
 
 
 class StatusLine:
