@@ -22,6 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from edged.backends import Engines
 from edged.capture import Failure
+from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.frame import Result, Score, Stages
 from edged.sensors import Sensors
@@ -52,6 +53,7 @@ class Mailbox:
     overwritten: int = 0
     skipped: int = 0
     broken: int = 0
+    quiet: int = 0
 
 
 @dataclass
@@ -82,6 +84,10 @@ def subjects(
 ) -> Subjects:
     budgets_ms = budgets_ms or {"door": 33}
     known = {"variants": VARIANTS, "backend": "onnxruntime", "family": "imagenette"}
+    known |= {
+        "on_time": dict.fromkeys(budgets_ms, 0.95),
+        "top1": dict.fromkeys(more.get("variants", VARIANTS), 0.7),
+    }
     cameras = [Camera(name) for name in budgets_ms] if cameras is None else cameras
     return Subjects(budgets_ms, cameras=cameras, sinks=sinks, **{**known, **more})
 
@@ -421,3 +427,25 @@ def test_the_backend_and_its_engines_are_told() -> None:
     assert value(metrics, "edged_gpu_failures_total") == 3
     labels = {"network": "mobilenet_v1_0.25.onnx"}
     assert value(metrics, "edged_engine_build_seconds", **labels) == 81.5
+
+
+def test_what_accuracy_in_use_and_the_promise_are_reckoned_from() -> None:
+    large, small = Variant(1.0, 224), Variant(0.25, 128)
+    ladder = [
+        Candidate(large, 1, 0.9, 40.0, 44.0),
+        Candidate(large, 2, 0.9, 25.0, 60.0),
+        Candidate(small, 1, 0.6, 2.0, 2.5),
+    ]
+    metrics = make_metrics(
+        {"door": 33, "yard": 100},
+        on_time={"door": 0.95, "yard": 0.8},
+        top1={large: 0.9, Variant(0.5, 160): 0.5, small: 0.6},
+        ladder=lambda: ladder,
+    )
+    assert value(metrics, "edged_on_time_target_ratio", camera="yard") == 0.8
+    assert value(metrics, "edged_variant_top1_ratio", variant=large.name) == 0.9
+    assert value(metrics, "edged_variant_run_seconds", variant=large.name) == 0.025
+    assert value(metrics, "edged_variant_run_seconds", variant=small.name) == 0.002
+    # Less accurate than a faster one: never worth a run.
+    assert value(metrics, "edged_variant_top1_ratio", variant="mobilenet_v1_0.5_160") == 0.5
+    assert value(metrics, "edged_variant_run_seconds", variant="mobilenet_v1_0.5_160") is None
