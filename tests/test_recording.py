@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -157,6 +158,22 @@ def test_dropped_frames_are_counted_and_followed_by_a_header(tmp_path: Path) -> 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(EdgedError, match="cannot write the trace"):
         Recorder(tmp_path / "missing" / "t")
+
+
+def test_only_a_trace_is_moved_aside(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 3)
+    recorded(tmp_path / "t", 3)
+    assert (tmp_path / "t.1").exists()
+    notes = tmp_path / "notes"
+    notes.write_text("milk, bread")
+    with pytest.raises(EdgedError, match="is there and is no trace"):
+        Recorder(notes)
+    assert notes.read_text() == "milk, bread"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EdgedError, match="named pipe"):
+        Recorder(tmp_path / "pipe")
+    with pytest.raises(EdgedError, match=r"uncompressed; name it t\.jsonl"):
+        Recorder(tmp_path / "t.jsonl.gz")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

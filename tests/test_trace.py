@@ -78,7 +78,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
         ([HEADER, '{"wait_ms": NaN, "service_ms": [1, 2]}'], 2, "NaN is no number"),
         ([HEADER, '{"wait_ms": 1e999, "service_ms": [1, 2]}'], 2, "`wait_ms` must be finite"),
         ([HEADER, {**FRAME, "wait_ms": 10**400}], 2, "`wait_ms` must be a smaller number"),
-        ([HEADER, FRAME, '{"wait_ms": 1, "serv'], 3, "not JSON"),
+        ([HEADER, '{"wait_ms": 1, "serv', FRAME], 2, "not JSON"),
         ([HEADER, "[1, 2]"], 2, "a line must be an object (got list)"),
     ],
 )
@@ -90,6 +90,16 @@ def test_an_error_names_the_line_and_the_fault(
         read_trace(path)
     assert str(error.value).startswith(f"{path}:{line}: ")
     assert message in str(error.value)
+
+
+def test_a_last_line_that_is_cut_off_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "t.jsonl", HEADER, FRAME, FRAME)
+    whole = path.read_text().rstrip("\n")
+    path.write_text(whole[:-5])
+    assert len(read_trace(path).frames) == 1
+    assert f"{path}:3: cut off" in caplog.text
 
 
 def test_empty_missing_and_torn_files(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from edged.control.profile import Candidate
-from edged.control.recording import Header, RecordedFrame, frame_line, header_line
+from edged.control.recording import BEGINNING, Header, RecordedFrame, frame_line, header_line
 from edged.errors import EdgedError
 
 FRAMES_PER_FILE = 50_000
@@ -53,6 +53,7 @@ class Recorder:
         self._queue: queue.Queue[tuple[Header, bool] | RecordedFrame | None]
         self._queue = queue.Queue(queue_frames)
         try:
+            self._check(path)
             self._file = self._next_file()
         except OSError as error:
             raise EdgedError(
@@ -125,6 +126,22 @@ class Recorder:
                 self._file.write(header_line(header) + "\n")
             if self._queue.empty():
                 self._file.flush()
+
+    @staticmethod
+    def _check(path: Path) -> None:
+        """What is there must be a trace, which becomes `<name>.1`: nothing else is moved aside."""
+        wrong, fix = None, "name another file"
+        if path.suffix == ".gz":
+            wrong, fix = "a trace is recorded uncompressed", f"name it {path.stem}"
+        elif path.is_fifo():
+            wrong = "a trace is a plain file, this is a named pipe"
+        elif path.is_file():
+            with path.open("rb") as file:
+                begins = file.read(len(BEGINNING))
+            if begins not in (b"", BEGINNING):
+                wrong, fix = "the file is there and is no trace", f"{fix}, or remove it"
+        if wrong is not None:
+            raise EdgedError(wrong, where=path, fix=fix)
 
     def _next_file(self) -> TextIO:
         if self._path.is_file():

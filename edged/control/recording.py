@@ -28,6 +28,8 @@ from edged.variants.variant import Variant
 
 FORMAT = 1
 """The value of a header's key `edged_trace`."""
+BEGINNING = b'{"edged_trace"'
+"""Of the file."""
 
 
 @dataclass(frozen=True, slots=True)

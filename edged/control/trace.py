@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import math
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from edged.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,17 @@ def read_lines(path: Path) -> Iterator[Line]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield parse_line(line, f"{path}:{number}", number)
+                if not line.strip():
+                    continue
+                where = f"{path}:{number}"
+                try:
+                    parsed = parse_line(line, where, number)
+                except InputError:
+                    if line.endswith(b"\n") or number == 1:
+                        raise
+                    log.warning("%s: cut off, as when the recording is killed: left out", where)
+                    return
+                yield parsed
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"cannot read the trace: {error}", where=path) from None
 
