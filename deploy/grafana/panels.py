@@ -19,6 +19,9 @@ GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
 
 Steps = Sequence[tuple[float | None, str]]
 """From which value on which colour; None is the lowest."""
+SHARE_STEPS = ((None, RED), (0.9, YELLOW), (0.95, GREEN))
+PACE_STEPS = ((None, GREEN), (1.3, YELLOW), (2.0, RED))
+HEAT_STEPS = ((None, GREEN), (70, YELLOW), (80, RED))
 
 
 def query(expression: str, legend: str = "", **more: Any) -> Json:
@@ -236,3 +239,27 @@ def placed(panels: Iterable[Json]) -> list[Json]:
         found.append({**each, "id": number, "gridPos": {**grid, "x": left, "y": top}})
         left, height = left + grid["w"], max(height, grid["h"])
     return found
+
+
+def coloured(column: str, unit: str, steps: tuple[tuple[float | None, str], ...]) -> Json:
+    return override(
+        column,
+        unit=unit,
+        thresholds={
+            "mode": "absolute",
+            "steps": [{"value": value, "color": colour} for value, colour in steps],
+        },
+        custom__cellOptions={"type": "color-text"},
+    )
+
+
+def links() -> list[Json]:
+    return [
+        {
+            "title": "edged",
+            "type": "dashboards",
+            "tags": ["edged"],
+            "asDropdown": False,
+            "keepTime": True,
+        }
+    ]

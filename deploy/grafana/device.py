@@ -1,0 +1,322 @@
+"""The page of one device: is the budget kept, by which variants, and what disturbs it?"""
+
+from __future__ import annotations
+
+from panels import (
+    BLUE,
+    GREEN,
+    HEAT_STEPS,
+    PACE_STEPS,
+    RED,
+    SHARE_STEPS,
+    YELLOW,
+    Json,
+    bars,
+    dashboard,
+    graph,
+    limit_line,
+    links,
+    now,
+    query,
+    row,
+    stat,
+    timeline,
+    variable,
+    words,
+)
+
+OF_DEVICE = 'device="$device"'
+OF_CAMERA = 'device="$device", camera=~"$camera"'
+DEVICE, CAMERA = f"{{{OF_DEVICE}}}", f"{{{OF_CAMERA}}}"
+STATES = {1: "streaming", 2: "starting", 3: "stalled", 4: "backoff", 5: "ended"}
+STATE_COLOURS = (GREEN, BLUE, YELLOW, RED, "text")
+
+
+def device() -> Json:
+    variables = [
+        variable("device", "Device", 'label_values(up{job="edged"}, device)', several=False),
+        variable(
+            "camera",
+            "Camera",
+            'label_values(edged_results_total{device="$device"}, camera)',
+            several=True,
+        ),
+    ]
+    panels = [*_numbers(), *_promise(), *_time_and_accuracy(), *_frames(), *_state_of_device()]
+    return dashboard("edged-device", "edged: device", panels, variables, links())
+
+
+def _numbers() -> list[Json]:
+    """The device at a glance."""
+    ends = {"size": (4, 4)}
+    return [
+        stat(
+            "State",
+            now('max(up{job="edged", device="$device"})'),
+            mappings=[words({0: ("silent", RED), 1: ("up", GREEN)})],
+            **ends,
+        ),
+        stat(
+            "Share on time",
+            query(f"camera:edged_on_time:ratio_rate5m{CAMERA}", "{{camera}}"),
+            unit="percentunit",
+            steps=SHARE_STEPS,
+            **ends,
+        ),
+        stat(
+            "p95 of the budget",
+            query(
+                f"camera:edged_result_latency_seconds:p95_rate5m{CAMERA} "
+                f"/ edged_latency_budget_seconds{CAMERA}",
+                "{{camera}}",
+            ),
+            unit="percentunit",
+            steps=((None, GREEN), (0.9, YELLOW), (1, RED)),
+            **ends,
+        ),
+        stat(
+            "Accuracy in use",
+            query(f"camera:edged_top1:avg_rate5m{CAMERA}", "{{camera}}"),
+            unit="percentunit",
+            **ends,
+        ),
+        stat(
+            "Slow-down factor",
+            query(f"edged_slowdown_ratio{DEVICE}"),
+            steps=PACE_STEPS,
+            **ends,
+        ),
+        stat(
+            "Temperature",
+            query(f"device:edged_soc_temperature_celsius:max{DEVICE}"),
+            unit="celsius",
+            steps=HEAT_STEPS,
+            **ends,
+        ),
+    ]
+
+
+def _promise() -> list[Json]:
+    """Latency against the budget, and what it is spent on."""
+    of_variant = f"rate(edged_variant_results_total{CAMERA}[$__rate_interval])"
+    return [
+        row("The promise"),
+        graph(
+            "Latency against the budget",
+            query(f"edged_latency_budget_seconds{CAMERA}", "{{camera}} budget"),
+            *(
+                query(
+                    f"camera:edged_result_latency_seconds:{name}_rate5m{CAMERA}",
+                    "{{camera}} " + name,
+                )
+                for name in ("p50", "p95", "p99")
+            ),
+            unit="s",
+            bounds=(0, None),
+            overrides=[limit_line("/ budget$/")],
+            about="From capture to result. Percentiles of five minutes, between the histogram's "
+            "edges; one edge is the budget.",
+            size=(12, 9),
+        ),
+        graph(
+            "Share on time against the promise",
+            query(f"camera:edged_on_time:ratio_rate5m{CAMERA}", "{{camera}}"),
+            query(f"edged_on_time_target_ratio{CAMERA}", "{{camera}} on_time"),
+            unit="percentunit",
+            bounds=(None, 1),
+            overrides=[limit_line("/ on_time$/")],
+            size=(12, 9),
+        ),
+        timeline(
+            "Variant in use",
+            query(
+                f"sum by (camera, variant) ({of_variant}) "
+                f"/ on (camera) group_left () sum by (camera) ({of_variant}) > 0",
+                "{{camera}} {{variant}}",
+            ),
+            unit="percentunit",
+            steps=(
+                (None, "super-light-blue"),
+                (0.2, "light-blue"),
+                (0.5, BLUE),
+                (0.9, "dark-blue"),
+            ),
+            about="Share of the results that each variant made: the darker, the more.",
+            size=(24, 9),
+        ),
+        graph(
+            "Burn of the miss budget",
+            *(
+                query(
+                    f"camera:edged_miss_budget_burn:ratio_rate{window}{CAMERA}",
+                    "{{camera}} " + window,
+                )
+                for window in ("5m", "1h", "6h", "3d")
+            ),
+            about="Frames late, in units of what on_time allows; above 1 the promise is broken.",
+            bounds=(0, None),
+            size=(12, 8),
+        ),
+        timeline(
+            "Alerts",
+            query(
+                'max by (alertname, camera) (ALERTS{alertstate="firing", device="$device"})',
+                "{{camera}} {{alertname}}",
+            ),
+            steps=((None, RED),),
+            size=(12, 8),
+        ),
+    ]
+
+
+def _time_and_accuracy() -> list[Json]:
+    return [
+        row("Time and accuracy"),
+        graph(
+            "Where the time goes",
+            query(
+                "sum by (camera, stage) "
+                f"(rate(edged_stage_duration_seconds_sum{CAMERA}[$__rate_interval]))"
+                " / sum by (camera, stage) "
+                f"(rate(edged_stage_duration_seconds_count{CAMERA}[$__rate_interval]) > 0)",
+                "{{camera}} {{stage}}",
+            ),
+            unit="s",
+            stacked=True,
+            about="Mean of each stage; together they are the mean latency.",
+            size=(12, 9),
+        ),
+        graph(
+            "Accuracy in use",
+            query(f"camera:edged_top1:avg_rate5m{CAMERA}", "{{camera}}"),
+            query(f"device:edged_top1:max{DEVICE}", "best variant"),
+            query(f"device:edged_top1:min{DEVICE}", "cheapest variant"),
+            unit="percentunit",
+            overrides=[limit_line("/ variant$/", "text")],
+            size=(12, 9),
+        ),
+        bars(
+            "Run time of variants",
+            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{variant}}"),
+            unit="s",
+            about="On the undisturbed device; those that are worth a run.",
+            size=(12, 9),
+        ),
+        graph(
+            "Changes of variant by reason",
+            query(
+                "sum by (camera, reason) "
+                f"(rate(edged_variant_switches_total{CAMERA}[$__rate_interval]))",
+                "{{camera}} {{reason}}",
+            ),
+            unit="ops",
+            stacked=True,
+            size=(12, 9),
+        ),
+    ]
+
+
+def _frames() -> list[Json]:
+    numbered = " or ".join(
+        f'max by (camera) (edged_source_state{{state="{state}", {OF_CAMERA}}} == 1) * {number}'
+        for number, state in STATES.items()
+    )
+    names = {
+        number: (state, colour)
+        for (number, state), colour in zip(STATES.items(), STATE_COLOURS, strict=True)
+    }
+    return [
+        row("Frames"),
+        timeline(
+            "State of the cameras",
+            query(numbered, "{{camera}}"),
+            mappings=[words(names)],
+            size=(12, 7),
+        ),
+        graph(
+            "Frames and results",
+            query(
+                f"rate(edged_frames_captured_total{CAMERA}[$__rate_interval])",
+                "{{camera}} captured",
+            ),
+            query(f"rate(edged_results_total{CAMERA}[$__rate_interval])", "{{camera}} results"),
+            unit="ops",
+            bounds=(0, None),
+            size=(12, 7),
+        ),
+        graph(
+            "Frames dropped, by reason",
+            query(
+                f"rate(edged_frames_dropped_total{CAMERA}[$__rate_interval])",
+                "{{camera}} {{reason}}",
+            ),
+            unit="ops",
+            stacked=True,
+            size=(8, 8),
+        ),
+        graph(
+            "Restarts of the capture process in an hour, by reason",
+            query(f"increase(edged_source_restarts_total{CAMERA}[1h])", "{{camera}} {{reason}}"),
+            stacked=True,
+            size=(8, 8),
+        ),
+        graph(
+            "Results lost on their way out",
+            query(
+                f"rate(edged_sink_dropped_total{DEVICE}[$__rate_interval])",
+                "{{sink}} {{reason}}",
+            ),
+            unit="ops",
+            size=(8, 8),
+        ),
+    ]
+
+
+def _state_of_device() -> list[Json]:
+    on_off = words({0: ("no", GREEN), 1: ("yes", RED)})
+    return [
+        row("The device"),
+        graph(
+            "Temperature",
+            query(f"edged_soc_temperature_celsius{DEVICE}", "{{zone}}"),
+            query(f"device:edged_temperature_limit_celsius{DEVICE}", "limit"),
+            unit="celsius",
+            overrides=[limit_line("limit")],
+            size=(8, 8),
+        ),
+        timeline(
+            "Throttling",
+            query(f'edged_soc_throttled{{when="now", {OF_DEVICE}}}', "{{kind}}"),
+            mappings=[on_off],
+            size=(8, 8),
+        ),
+        graph(
+            "Slow-down factor",
+            query(f"edged_slowdown_ratio{DEVICE}", "{{backend}}"),
+            bounds=(0, None),
+            about="How much longer a run takes than on the undisturbed device.",
+            size=(8, 8),
+        ),
+        graph(
+            "Share of the time that may be computed",
+            query(f"edged_allowed_busy_ratio{DEVICE}", "allowed"),
+            unit="percentunit",
+            bounds=(0, 1),
+            about="Below 1 the daemon sheds work to stay below max_temperature_c.",
+            size=(8, 8),
+        ),
+        graph(
+            "Clocks",
+            query(f"edged_cpu_frequency_hertz{DEVICE}", "{{policy}}"),
+            unit="hertz",
+            size=(8, 8),
+        ),
+        graph(
+            "Memory",
+            query(f'process_resident_memory_bytes{{job="edged", {OF_DEVICE}}}', "edged"),
+            query(f"edged_memory_available_bytes{DEVICE}", "available"),
+            unit="bytes",
+            bounds=(0, None),
+            size=(8, 8),
+        ),
+    ]
