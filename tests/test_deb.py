@@ -1,6 +1,6 @@
 """The Debian package as nFPM makes it and dpkg-deb reads it, of a tree without the wheels.
 
-tests/device/package.py installs the whole one under a running systemd.
+tests/device/package.sh installs the whole one under a running systemd.
 """
 
 from __future__ import annotations

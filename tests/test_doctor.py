@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from tests.test_sensors import make_files
 
 INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
 
+LIST = Path(__file__).parent / "device" / "README.md"
 ETC_UNIT = "etc/systemd/system/edged.service"
 PACKAGED = "usr/lib/systemd/system/edged.service"
 CONFIG = "etc/edged/edged.yaml"
@@ -473,6 +475,17 @@ def test_the_trap_is_found(tmp_path: Path, trap: Trap) -> None:
 
 def test_every_check_is_provoked() -> None:
     assert {trap.check for trap in TRAPS} | ELSEWHERE == set(CHECKS)
+
+
+def test_every_check_is_listed() -> None:
+    """In tests/device/README.md, with tests that are here."""
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| (.+) \|$", LIST.read_text("utf-8"), re.MULTILINE)
+    assert [check for check, _ in rows] == list(CHECKS)
+    for check, provoked in rows:
+        named = re.findall(r"`(test_\w+)`", provoked)
+        assert named or "`traps`" in provoked, check
+        assert ("`traps`" in provoked) == (check in {trap.check for trap in TRAPS}), check
+        assert all(name in globals() for name in named), named
 
 
 def test_a_good_device_has_nothing_to_mend(tmp_path: Path) -> None:

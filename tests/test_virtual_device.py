@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import zipfile
 from pathlib import Path
+from shutil import which
 
 import pytest
 
+from tests.device.packages import NEWER, digest
 from tests.device.root import apt_sources, in_order
 from tests.device.share import requirements
 from tests.device.step import step
@@ -83,3 +86,49 @@ def test_what_a_wheel_needs_in_any_case(tmp_path: Path) -> None:
             "Name: edged\nRequires-Dist: numpy>=1.24\nRequires-Dist: onnx; extra == 'models'\n",
         )
     assert requirements(wheel) == ["numpy>=1.24"]
+
+
+def test_a_package_is_made_again_when_what_is_in_it_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "edged/__pycache__").mkdir(parents=True)
+    (tmp_path / "edged/cli.py").write_text("first")
+    (tmp_path / "pyproject.toml").write_text("")
+
+    def seen() -> str:
+        return digest(tmp_path, ("edged", "pyproject.toml"))
+
+    before = seen()
+    (tmp_path / "edged/__pycache__/cli.pyc").write_text("compiled")
+    (tmp_path / "README.md").write_text("")
+    assert seen() == before
+    (tmp_path / "edged/cli.py").write_text("other")
+    assert seen() != before
+    (tmp_path / "edged/cli.py").rename(tmp_path / "edged/main.py")
+    (tmp_path / "edged/main.py").write_text("first")
+    assert seen() != before
+
+
+def test_the_next_version_differs_in_number_and_default_configuration(tmp_path: Path) -> None:
+    if which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    tree = tmp_path / "tree"
+    for name, text in {
+        "DEBIAN/control": "Package: edged\nVersion: 1+deb12\nArchitecture: all\n"
+        "Maintainer: us\nDescription: x\n",
+        "etc/edged/edged.yaml": "cameras: {}\n",
+        "usr/bin/edged": "",
+    }.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    old, new = tmp_path / "old.deb", tmp_path / "new.deb"
+    subprocess.run(["dpkg-deb", "--build", tree, old], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([NEWER, old, new], check=True)
+    versions = [
+        subprocess.run(
+            ["dpkg-deb", "--field", each, "Version"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for each in (old, new)
+    ]
+    subprocess.run(["dpkg", "--compare-versions", versions[0], "lt", versions[1]], check=True)
+    subprocess.run(["dpkg-deb", "--extract", new, tmp_path / "out"], check=True)
+    text = (tmp_path / "out/etc/edged/edged.yaml").read_text()
+    assert text.startswith("cameras: {}\n#")

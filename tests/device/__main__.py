@@ -12,18 +12,20 @@ from pathlib import Path
 
 from tests.device.boot import boot
 from tests.device.image import make_image
+from tests.device.packages import make_packages
 from tests.device.root import ARCHITECTURES, make_root
 from tests.device.share import fill_share
 from tests.device.step import say
 
 PREPARE = Path(__file__).with_name("prepare.sh")
 PARTS = {
-    "amd64": ("formats", "faults", "commands", "service"),
-    "arm64": ("family", "frames"),
+    "amd64": ("formats", "faults", "commands", "service", "package"),
+    "arm64": ("family", "frames", "first_install"),
 }
 """Modules of `checks` by architecture. The faults are the kernel's and the daemon's, not the
 processor's; the wheels and their arithmetic are the processor's."""
-SECONDS = 900
+WITH_PACKAGES = {"package", "first_install"}
+SECONDS = 2400
 
 
 def main() -> int:
@@ -31,7 +33,11 @@ def main() -> int:
     parser.add_argument("architecture", choices=ARCHITECTURES)
     parser.add_argument("parts", nargs="*", help="of tests/device/checks; without it, the usual")
     parser.add_argument(
-        "--file", type=Path, action="append", default=[], help="goes in as well, such as a .deb"
+        "--file",
+        type=Path,
+        action="append",
+        default=[],
+        help="a .deb instead of this tree's: the first is installed, the last upgrades it",
     )
     parser.add_argument("--cpu", help="as QEMU names it: cortex-a76 is a Raspberry Pi 5's")
     parser.add_argument("--accel", default="tcg", help="kvm where it works, for the same processor")
@@ -62,7 +68,10 @@ def main() -> int:
         return 2
     subprocess.run([PREPARE], check=True)
     root = make_root(rig, architecture)
-    share, requirements = fill_share(rig, options.file)
+    files = options.file
+    if not files and WITH_PACKAGES & set(parts):
+        files = make_packages(rig, architecture)
+    share, requirements = fill_share(rig, files)
     image = make_image(rig, architecture, root, requirements)
     say(f"booting {architecture.name}: {', '.join(parts)}")
     status = boot(

@@ -1,9 +1,9 @@
-"""edged under real systemd: from the .deb in the share, else by its own `edged service install`."""
+"""edged under real systemd, installed by its own `edged service install`."""
 
 from __future__ import annotations
 
 import os
-import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,16 +23,18 @@ from tests.device.checks.systemctl import (
     wait_for,
 )
 
-SHARE = Path("/host")
 CONFIG = Path("/etc/edged/edged.yaml")
 STATE = (Path("/var/lib/edged"), Path("/var/cache/edged"), Path("/run/edged"))
 BUDGET_MS, OTHER_BUDGET_MS = 5000, 4000
 EXPOSURE = 2.0
 RETURN_SECONDS = 10.0
+STOP_SECONDS = 10.0
 RESULTS = 'edged_results_total{camera="door"}'
 BUDGET = 'edged_latency_budget_seconds{camera="door"}'
 BACKOFF = 'edged_source_state{camera="door",state="backoff"}'
 RELOADED = "edged_config_last_reload_success"
+_PATH_FILE = Path("/usr/lib/python3/dist-packages/edged.pth")
+_WRITTEN = (Path("/etc/systemd/system/edged.service"), Path("/etc/sysusers.d/edged.conf"))
 _TEXT = """variants: [mobilenet_v1_0.25_128]
 latency_budget_ms: {budget_ms}
 results: {{jsonl: none}}
@@ -44,26 +46,18 @@ cameras:
 def run(report: Report) -> None:
     vivid.load()
     write_config(BUDGET_MS)
-    packages = sorted(SHARE.glob("*.deb"))
     try:
-        if packages:
-            install_package(report, packages[0], "install")
-        else:
-            install_unit(report)
+        install_unit(report)
         ready(report)
         watchdog(report)
         unplug(report)
         reload(report)
         exposure(report)
-        if packages:
-            upgrade(report, packages[-1])
-            purge(report)
-        else:
-            status, said = systemctl("stop", UNIT)
-            report.check("it stops", status == 0 and show("Result") == "success", said)
+        stop(report)
     finally:
         if report.failed:
             print(journal(), flush=True)
+        remove_unit()
 
 
 def write_config(budget_ms: float) -> None:
@@ -71,17 +65,9 @@ def write_config(budget_ms: float) -> None:
     CONFIG.write_text(_TEXT.format(budget_ms=budget_ms, source=vivid.BY_PATH))
 
 
-def install_package(report: Report, package: Path, what: str) -> None:
-    begun = time.monotonic()
-    status, said = dpkg("--force-confold", "--force-unsafe-io", "-i", str(package))
-    seconds = time.monotonic() - begun
-    report.check(what, status == 0, f"{package.name} in {seconds:.0f} s")
-    assert status == 0, said
-
-
 def install_unit(report: Report) -> None:
     """As after `pip install`: the interpreter finds edged by itself."""
-    Path("/usr/lib/python3/dist-packages/edged.pth").write_text("/opt/edged\n/opt/site\n")
+    _PATH_FILE.write_text("/opt/edged\n/opt/site\n")
     done = subprocess.run(
         [sys.executable, "-I", "-m", "edged", "service", "install"],
         stdout=subprocess.PIPE,
@@ -89,9 +75,19 @@ def install_unit(report: Report) -> None:
         text=True,
         check=False,
     )
-    report.check("edged service install", done.returncode == 0, done.stdout)
+    report.check("edged service install", done.returncode == 0, done.stdout.strip())
     status, said = systemctl("enable", "--now", UNIT)
     report.check("systemctl enable --now", status == 0, said)
+
+
+def remove_unit() -> None:
+    """For the parts that come after this one."""
+    systemctl("disable", "--now", UNIT)
+    for path in (_PATH_FILE, *_WRITTEN):
+        path.unlink(missing_ok=True)
+    for folder in (CONFIG.parent, *STATE):
+        shutil.rmtree(folder, ignore_errors=True)
+    systemctl("daemon-reload")
 
 
 def ready(report: Report) -> None:
@@ -166,34 +162,16 @@ def exposure(report: Report) -> None:
     report.check("exposure", bool(figures) and float(figures[0]) <= EXPOSURE, line)
 
 
-def upgrade(report: Report, package: Path) -> None:
-    """To the last of the packages in the share; the same one again, if there is no other."""
-    before, text = show("MainPID"), CONFIG.read_text()
-    install_package(report, package, "upgrade")
-    held, seconds = wait_for(
-        lambda: show("ActiveState") == "active" and show("MainPID") not in (before, "0"), SLOW
+def stop(report: Report) -> None:
+    begun = time.monotonic()
+    status, said = systemctl("stop", UNIT)
+    seconds = time.monotonic() - begun
+    left = subprocess.run(["pgrep", "-u", "edged"], stdout=subprocess.PIPE, text=True, check=False)
+    report.check(
+        "it stops, with all its processes",
+        status == 0
+        and seconds < STOP_SECONDS
+        and (show("Result"), show("ExecMainStatus")) == ("success", "0")
+        and not left.stdout,
+        f"in {seconds:.1f} s, status {show('ExecMainStatus')} {said}{left.stdout}",
     )
-    report.check("it runs again", held, f"after {seconds:.1f} s")
-    report.check("the configuration is kept", CONFIG.read_text() == text, CONFIG)
-
-
-def purge(report: Report) -> None:
-    status, said = dpkg("--remove", "edged")
-    report.check("remove keeps the configuration", status == 0 and CONFIG.exists(), said)
-    status, said = dpkg("--purge", "edged")
-    left = [str(path) for path in (CONFIG.parent, *STATE) if path.exists()]
-    report.check("purge leaves no file", status == 0 and not left, ", ".join(left) or "none")
-    report.check("the user is left", any(each.pw_name == "edged" for each in pwd.getpwall()))
-
-
-def dpkg(*arguments: str) -> tuple[int, str]:
-    """(status, everything it said)."""
-    done = subprocess.run(
-        ["dpkg", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-    )
-    return done.returncode, done.stdout

@@ -40,6 +40,11 @@ def journal() -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def starts() -> int:
+    """How often systemd has begun to start it."""
+    return sum(line.startswith("Starting edged") for line in journal().splitlines())
+
+
 def metric(sample: str) -> float:
     """NaN when it is not there, or nobody answers."""
     try:
