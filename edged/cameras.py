@@ -39,6 +39,8 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
         max_fps=settings.max_fps,
         rotate=settings.rotate,
         flip=settings.flip,
+        roi=settings.roi,
+        quiet=settings.quiet,
         loop=settings.loop,
         square=family.input.fit is Fit.CROP,
         frozen_after_seconds=settings.frozen_after_seconds,

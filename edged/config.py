@@ -10,24 +10,35 @@ import difflib
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from edged.capture import Flip
+from edged.capture import Flip, Quiet, Roi
 from edged.capture.attached import stable_link
 from edged.capture.sources import SourceKind, kind_of
+from edged.config_events import EventConfig, event_errors, events_of, roi_errors
+from edged.config_http import HttpConfig, http_config, http_warnings, listen_address
+from edged.config_results import (
+    ResultsConfig,
+    broker_url,
+    header_value,
+    read_secret,
+    results_config,
+    results_warnings,
+    topic,
+    webhook_url,
+)
 from edged.config_schema import LARGEST_SIZE, SMALLEST_SIDE, URL_SCHEMES
 from edged.config_schema import schema as schema
 from edged.document import Document, read_document
 from edged.errors import InputError, InputErrors
+from edged.password import PasswordHash, check_token_hash
 from edged.secret import SourceUrl, redact
 from edged.variants.variant import Variant
 
-_LONGEST_SECRET_BYTES = 4096
 _NAMED_SOURCES = ("synthetic", "libcamera", "picamera2")
 _DRAWN = re.compile(r"synthetic(:[1-9]\d{0,3}x[1-9]\d{0,3}(@\d{1,3}(\.\d+)?)?(\?still)?)?")
 _PASSWORD = re.compile(r"://[^\s/@]*:(?!\$\{)[^\s@]+@")
@@ -55,28 +66,13 @@ class CameraConfig:
     max_fps: float | None = None
     rotate: Literal[0, 90, 180, 270] = 0
     flip: Flip | None = None
+    roi: Roi | None = None
+    quiet: Quiet | None = None
     loop: bool = False
     frozen_after_seconds: float | None = None
     format: str | None = None
     controls: Mapping[str, int | str] = field(default_factory=dict)
     source_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HttpConfig:
-    """host: a name or address, an IPv6 address without its brackets. port: 0 is any free one."""
-
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResultsConfig:
-    """jsonl: a file, "-" for standard output, None for no JSON lines."""
-
-    jsonl: Path | Literal["-"] | None
-    top_k: int
-    min_score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +89,8 @@ class Config:
     http: HttpConfig | None
     results: ResultsConfig
     max_temperature_c: float | None = None
+    keep_warm: bool = False
+    events: tuple[EventConfig, ...] = ()
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
@@ -106,14 +104,31 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
             "camera-source": lambda text: camera_source(text, base),
             "source-file": lambda text: _source_from(_path(text, base), base),
             "picture-size": _size,
-            "listen-address": _listen,
+            "listen-address": listen_address,
+            "password-hash": PasswordHash.parse,
+            "token-hash": check_token_hash,
+            "broker-url": broker_url,
+            "webhook-url": webhook_url,
+            "mqtt-topic": topic,
+            "header-value": header_value,
+            "password-file": lambda text: read_secret(_path(text, base), "the password"),
+            "authorization-file": lambda text: header_value(
+                read_secret(_path(text, base), "the header's value")
+            ),
             "variant": Variant.parse,
         },
     )
     data = _with_defaults(document.data, schema())
     variants = data.get("variants")
     cameras = tuple(_camera(name, camera, data, base) for name, camera in data["cameras"].items())
-    _check_devices(cameras, document)
+    events = events_of(data["events"], data["cameras"], document)
+    errors = [
+        *_device_errors(cameras, document),
+        *roi_errors({camera.name: camera.roi for camera in cameras}, document),
+        *event_errors(events, data["cameras"], document),
+    ]
+    if errors:
+        raise InputErrors(errors)
     return Config(
         path=path,
         model=data["model"],
@@ -122,9 +137,11 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         backend=data["backend"],
         threads=tuple(int(count) for count in data["threads"]),
         variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
-        http=_listen(data["http"]["listen"]),
-        results=_results(data["results"], base),
+        http=http_config(data["http"], base),
+        results=results_config(data["results"], base),
         max_temperature_c=_number(data.get("max_temperature_c")),
+        keep_warm=data["keep_warm"],
+        events=events,
     )
 
 
@@ -153,6 +170,8 @@ def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Pat
         max_fps=_number(own.get("max_fps")),
         rotate=own["rotate"],
         flip=own.get("flip"),
+        roi=_roi(own["roi"]) if "roi" in own else None,
+        quiet=_quiet(own["quiet"]) if "quiet" in own else None,
         loop=own["loop"],
         frozen_after_seconds=_number(own.get("frozen_after_seconds")),
         format=own.get("format"),
@@ -161,30 +180,31 @@ def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Pat
     )
 
 
-def _check_devices(cameras: Iterable[CameraConfig], document: Document) -> None:
-    """InputErrors where a key is about drivers and the source has none."""
-    errors = [
-        document.error("only a V4L2 device (/dev/…) has that", "cameras", camera.name, key)
-        for camera in cameras
-        for key in ("format", "controls")
-        if getattr(camera, key) and kind_of(camera.source.reveal()) is not SourceKind.V4L2
-    ]
-    if errors:
-        raise InputErrors(errors)
+def _device_errors(cameras: Iterable[CameraConfig], document: Document) -> Iterator[InputError]:
+    """Where a key is about drivers and the source has none, or does not say enough."""
+    for camera in cameras:
+        source = camera.source.reveal()
+        for key in ("format", "controls"):
+            if getattr(camera, key) and kind_of(source) is not SourceKind.V4L2:
+                what = "only a V4L2 device (/dev/…) has that"
+                yield document.error(what, "cameras", camera.name, key)
+        if camera.roi and not camera.size and source.lower().startswith("gst:"):
+            what = "needs the size of the pipeline's pictures"
+            fix = "write it as size: 1280x720, or crop in the pipeline itself: ! videocrop left=…"
+            yield document.error(what, "cameras", camera.name, "roi", fix=fix)
+
+
+def _roi(shares: Sequence[float]) -> Roi:
+    left, top, width, height = map(float, shares)
+    return left, top, width, height
+
+
+def _quiet(own: Mapping[str, Any]) -> Quiet:
+    return Quiet(**{key: float(value) for key, value in own.items()})
 
 
 def _number(value: float | None) -> float | None:
     return None if value is None else float(value)
-
-
-def _results(data: Mapping[str, Any], base: Path) -> ResultsConfig:
-    target = data["jsonl"]
-    jsonl: Path | Literal["-"] | None = _path(target, base)
-    if target == "-":
-        jsonl = "-"
-    elif target == "none":
-        jsonl = None
-    return ResultsConfig(jsonl, int(data["top_k"]), float(data["min_score"]))
 
 
 def _path(text: str, base: Path) -> Path:
@@ -277,19 +297,7 @@ def _check_url(source: SourceUrl) -> None:
 
 def _source_from(file: Path, base: Path) -> SourceUrl:
     """The source that is the one line of a file, such as a systemd credential."""
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_LONGEST_SECRET_BYTES + 1)
-    except OSError as error:
-        fix = "write the source into that file, and let the daemon's user read it"
-        raise InputError(f"cannot be read: {error.strerror}", got=file, fix=fix) from None
-    try:
-        text = content.decode().strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text.isprintable() or not text or len(content) > _LONGEST_SECRET_BYTES:
-        raise InputError("expected a file with one line, the source", got=file)
-    return camera_source(text, base)
+    return camera_source(read_secret(file, "the source"), base)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -307,27 +315,6 @@ def _size(text: str) -> tuple[int, int]:
     return size
 
 
-def _listen(text: str) -> HttpConfig | None:
-    if text == "none":
-        return None
-    match = re.fullmatch(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", text)
-    if match and int(match["port"]) <= 65535:
-        host = match["v6"] or match["host"]
-        # A name is resolved when it is listened on; what looks like an address must be one.
-        if not match["v6"] and not re.fullmatch(r"[\d.]+", host):
-            return HttpConfig(host, int(match["port"]))
-        try:
-            if ip_address(host).version == (6 if match["v6"] else 4):
-                return HttpConfig(host, int(match["port"]))
-        except ValueError:
-            pass
-    raise InputError(
-        "expected address:port or none",
-        got=repr(text),
-        fix='for example 127.0.0.1:9640, "[::1]:9640", or 0.0.0.0:9640 for every interface',
-    )
-
-
 # What is not wrong, but will surprise
 
 
@@ -343,11 +330,9 @@ def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
         )
     ]
     found += _file_warnings(config.path)
-    if config.http is not None and not _is_loopback(config.http.host):
-        found.append(
-            f"http.listen: {config.http.host} can be reached from other machines, and nothing asks "
-            "for a password; 127.0.0.1 keeps it to this one"
-        )
+    if config.http is not None:
+        found += http_warnings(config.http)
+    found += results_warnings(config.results)
     return found
 
 
@@ -397,10 +382,3 @@ def _secret_warnings(camera: CameraConfig) -> Iterator[str]:
 def _rate_warnings(camera: CameraConfig) -> Iterator[str]:
     if camera.max_fps is not None and (camera.min_fps or 0) > camera.max_fps:
         yield f"min_fps {camera.min_fps:g} is not reached with max_fps {camera.max_fps:g}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

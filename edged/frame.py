@@ -79,3 +79,20 @@ class Result:
     @property
     def on_time(self) -> bool:
         return self.stages.latency_ms <= self.budget_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something has become present before a camera (`ended_unix_ns` is None), or has gone again.
+
+    name: of the rule in the configuration. peak: the highest smoothed score until now, 0 to 1.
+    snapshot: a JPEG of the frame that made its start certain, where the rule asks for one. Times are
+    wall time.
+    """
+
+    camera: str
+    name: str
+    started_unix_ns: int
+    ended_unix_ns: int | None
+    peak: float
+    snapshot: bytes | None = None

@@ -50,6 +50,8 @@ class Lane:
     last_result_ns: int = 0
     last_ready_ns: int = 0
     last_sequence: int = 0
+    last_quiet: int = 0
+    """Frames that the camera had left out, because nothing moved, when the last one came."""
     interval_ns: int = 0
     period_ms: float = 0.0
     """Mean interval; 0 before it is known."""
@@ -62,11 +64,13 @@ class Lane:
         frame = self.mailbox.take()
         if frame is None:
             return
+        quiet = self.mailbox.quiet
         if self.last_ready_ns:
-            passed = max(1, frame.sequence - self.last_sequence)
+            passed = max(1, frame.sequence - self.last_sequence + quiet - self.last_quiet)
             self.interval_ns = (frame.ready_ns - self.last_ready_ns) // passed
             self._note_period(self.interval_ns / 1e6)
         self.last_ready_ns, self.last_sequence = frame.ready_ns, frame.sequence
+        self.last_quiet = quiet
         self.age_ms = (frame.ready_ns - frame.captured_ns) / 1e6
         if self.waiting is None:
             self.waiting_since_ns = frame.captured_ns
@@ -98,5 +102,9 @@ class Lane:
         return now_ns - self.last_result_ns > FRAMES_TO_WAIT * interval_ns
 
     def due_ns(self) -> int | None:
-        """When the next frame is expected; None before the rate is known."""
-        return self.last_ready_ns + self.interval_ns if self.interval_ns else None
+        """When the next frame is expected; None before the rate is known. Where nothing moves, any
+        of those that are left out may be the one that comes."""
+        if not self.interval_ns:
+            return None
+        left_out = self.mailbox.quiet - self.last_quiet
+        return self.last_ready_ns + (left_out + 1) * self.interval_ns

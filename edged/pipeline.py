@@ -22,8 +22,9 @@ from edged.control.recording import Header, RecordedFrame
 from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
-from edged.crew import Crew
-from edged.frame import Frame, Result, Score, Stages
+from edged.crew import IDLE_SECONDS, Crew
+from edged.events import Watch
+from edged.frame import Event, Frame, Result, Score, Stages
 from edged.lane import Lane
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 
 NO_FRAME_SOON_MS = 1000.0
 """The gap to count on when no camera is delivering."""
+KEEP_WARM_SECONDS = 0.1
+"""How long no network runs with `keep_warm`: what a camera of ten pictures a second leaves.
+
+The driver of a Jetson's GPU switches it off after half a second without work (railgate_delay in
+NVIDIA's nvgpu: 500 ms). Whether so little work also holds its clocks up was not measured on one;
+`edged bench` tells it there.
+"""
 
 
 class ResultObserver(Protocol):
@@ -97,10 +105,19 @@ class Pipeline:
     sinks: Sequence[Sink]
     observer: ResultObserver
     cores: int = 1
+    keep_warm: bool = False
+    """While no frame comes, the cheapest network runs now and then, and its scores are nobody's."""
     frames_wanted: int | None = None
     clock: Clock = monotonic_ns
     finished: Callable[[], bool] = lambda: False
     """True when no camera will ever deliver again."""
+
+    watch: Watch = field(default_factory=lambda: Watch(()))
+    announce: Callable[[Event, NDArray[np.uint8] | None], None] = lambda event, pixels: None
+    """Takes what the watch sees, and the picture that it began with, which is valid until it
+    returns."""
+    show: Callable[[str, NDArray[np.uint8]], None] = lambda camera, pixels: None
+    """Takes the picture of every result, valid until it returns, for whoever may be looking."""
 
     recorder: Recorder | None = None
     about: Mapping[str, str] = field(default_factory=dict)
@@ -112,6 +129,8 @@ class Pipeline:
     allowance: Allowance = field(default_factory=Allowance)
     """How much of the time may be spent computing; the main thread sets it."""
     _events: int = 0
+    _ran_ns: int = 0
+    """When a network has run last, for whatever reason."""
     _runs: dict[str, Run] = field(default_factory=dict)
     """Under way, by camera."""
     _state: threading.Lock = field(default_factory=threading.Lock)
@@ -127,7 +146,9 @@ class Pipeline:
             Slowdown(self.loaded.threads),
         )
         mailboxes = [lane.mailbox for lane in self.lanes]
-        self._crew = Crew(self, mailboxes, min(self.cores, len(self.lanes)), self.clock)
+        idle_seconds = KEEP_WARM_SECONDS if self.keep_warm else IDLE_SECONDS
+        threads = min(self.cores, len(self.lanes))
+        self._crew = Crew(self, mailboxes, threads, self.clock, idle_seconds)
 
     @property
     def results(self) -> int:
@@ -139,10 +160,13 @@ class Pipeline:
         return min([self._crew.looked_ns, *(run.taken_ns for run in tuple(self._runs.values()))])
 
     def take_over(self, before: Pipeline) -> None:
-        """Go on from what `before`, which has ended, knew of cameras, networks and the device."""
+        """Go on from what `before`, which has ended, knew of cameras, networks, events and the
+        device."""
         same_networks = before.loaded is self.loaded
         self.controller.take_over(before.controller, same_networks)
         self.profiled = same_networks and before.profiled
+        for event in self.watch.take_over(before.watch):
+            self.announce(event, None)
         if self.recorder is not None:
             self.recorder.interrupt()
 
@@ -250,6 +274,7 @@ class Pipeline:
         scores, preprocessed_ns, inferred_ns = self.loaded.infer(
             candidate.variant, candidate.threads, frame.pixels
         )
+        self._ran_ns = inferred_ns
         top = self.output.top(scores)
         published_ns = self.clock()
         result = Result(
@@ -282,10 +307,14 @@ class Pipeline:
                 (candidate.variant, candidate.threads),
                 (result.stages.preprocess, result.stages.inference),
             )
-            del self._runs[lane.camera]
-            # Last: a sink's thread that woke before would only wait for this one.
+            # Late: a sink's thread that woke before would only wait for this one.
             for sink in self.sinks:
                 sink.publish(result)
+            captured = frame.captured_ns, result.captured_unix_ns
+            for event in self.watch.observe(lane.camera, scores, *captured):
+                self.announce(event, frame.pixels)
+            self.show(lane.camera, frame.pixels)
+            del self._runs[lane.camera]  # last: its pixels may change from now on
 
     def _want(self, run: Run) -> None:
         """Have the next picture decoded for what would run on it: a frame ahead of the choice."""
@@ -362,30 +391,44 @@ class Pipeline:
         self._events += 1
 
     def use_gap(self) -> bool:
-        """Spend the time until the next frame on the profile, if there is enough of it."""
+        """Spend the time until the next frame on the profile, or on keeping the device warm."""
         if self._runs:
             return False
         if self.profiler.complete and not self.profiled:
             on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
             self.loaded.keep([*on_ladder, *self.profiler.waiting])
             self.profiled = True
-        if not self.profiler.waiting:
+        if not (self.profiler.waiting or self.keep_warm):
             return False
         now_ns = self.clock()
         due_ns = [due for lane in self.lanes if (due := lane.due_ns()) is not None]
         gap_ms = min(((due - now_ns) / 1e6 for due in due_ns), default=NO_FRAME_SOON_MS)
         if gap_ms < -NO_FRAME_SOON_MS:
             gap_ms = NO_FRAME_SOON_MS  # the cameras that delivered are silent
-        cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
-        spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
-        tolerable_ms = gap_ms + max(0.0, spare_ms)
-        slowdown = self.controller.slowdown.ratio
-        return self.profiler.use_gap(gap_ms, tolerable_ms, self._measure, slowdown)
+        if self.profiler.waiting:
+            cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
+            spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
+            tolerable_ms = gap_ms + max(0.0, spare_ms)
+            slowdown = self.controller.slowdown.ratio
+            if self.profiler.use_gap(gap_ms, tolerable_ms, self._measure, slowdown):
+                return True
+        if self.keep_warm:
+            self._warm(gap_ms)
+        return False
+
+    def _warm(self, gap_ms: float) -> None:
+        """Run the cheapest network if none has run for a while, nothing is too hot, and no frame
+        would find it running."""
+        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
+        rested = self.clock() - self._ran_ns >= KEEP_WARM_SECONDS * 1e9
+        if rested and self.allowance.share == 1 and not 0 <= gap_ms < cheapest.p95_ms:
+            self._measure(cheapest.variant, cheapest.threads)
 
     def _measure(self, variant: Variant, threads: int) -> tuple[float, float]:
         pixels = self._latest_pixels()
         begun_ns = self.clock()
         _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, pixels)
+        self._ran_ns = inferred_ns
         return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
 
     def _latest_pixels(self) -> NDArray[np.uint8]:

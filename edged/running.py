@@ -11,25 +11,31 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edged.announcer import Announcer
 from edged.cameras import Attached, attach, stop_together
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock
-from edged.config import CameraConfig, Config, HttpConfig, ResultsConfig
+from edged.config import CameraConfig, Config
+from edged.config_http import HttpConfig
 from edged.control.decode_times import DecodeTimes
 from edged.control.profile_store import Decoding
 from edged.control.recorder import Recorder
 from edged.errors import EdgedError
+from edged.events import AWAY_SECONDS, Watch
+from edged.frame import Event
 from edged.lane import Lane
 from edged.networks import Model, Networks
 from edged.pipeline import Output, Pipeline
 from edged.sensors import Sensors
 from edged.sinks import Sink
 from edged.telemetry import DOWN_STATES, CameraHealth, Health
+from edged.telemetry.endpoints import Endpoints
 from edged.telemetry.http import HttpServer
+from edged.telemetry.live import Live
 from edged.telemetry.metrics import Metrics, Subjects
 from edged.telemetry.status_line import CameraNow
 from edged.thermostat import Thermostat
@@ -54,6 +60,7 @@ class World:
 
     sinks: Mapping[str, MakeSink]
     metrics: Metrics
+    live: Live
     health: Health
     sensors: Sensors
     clock: Clock
@@ -92,6 +99,10 @@ class Running:
         """What ends now ends because something else takes its place."""
         self._stopped = False
         self._hopeless_reported = False
+        self._watch = Watch.of(
+            config.events, self.model.family.labels, _away_seconds(config.cameras)
+        )
+        self._announcer: Announcer | None = None
         try:
             self._open(before)
         except BaseException:
@@ -99,7 +110,7 @@ class Running:
             raise
 
     def _open(self, before: Running | None) -> None:
-        for kind, options in _sink_options(self.config.results).items():
+        for kind, options in _sink_options(self.config).items():
             sink = None if before is None else before.sinks.get(kind)
             if sink is None or sink.options != options:
                 sink = OpenSink(self._world.sinks[kind](options), options)
@@ -108,10 +119,12 @@ class Running:
             camera = None if before is None else before.cameras.get(settings.name)
             self.cameras[settings.name] = attach(settings, self.model.family, camera)
         if before is None:
-            self._world.metrics.follow(self._subjects())
+            self._world.live.follow(self._subjects())
         http, old = self.config.http, None if before is None else before.server
         if before is not None and before.config.http == http:
             self.server = old
+            if old is not None:
+                old.renew()
         elif http is not None:
             self.server = self._listen(http, old)
         if before is None:
@@ -119,15 +132,14 @@ class Running:
 
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
         world = self._world
-        server = HttpServer(
-            http.host, http.port, world.metrics.registry, world.health, beside=beside
-        )
+        endpoints = Endpoints(world.metrics.registry, world.health, world.live)
+        server = HttpServer(http, endpoints, beside=beside)
         server.start()
         return server
 
     def _tell_address(self) -> None:
         if self.server is not None:
-            log.info("http://%s/metrics", self.server.address)
+            log.info("%s/metrics", self.server.url)
 
     def load(self, before: Running | None, progress: Callable[[int, int], None]) -> None:
         """Load and check the networks, which may take a while; what `progress` raises ends it."""
@@ -157,17 +169,24 @@ class Running:
         world, results = self._world, self.config.results
         if before is not None and not before.stop_pipeline(HANGING_SECONDS):
             raise EdgedError(f"a network has not answered for {HANGING_SECONDS:.0f} s")
+        sinks = [each.sink for each in self.sinks.values()]
+        snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
+        self._announcer = Announcer(sinks, snapshots)
         pipeline = Pipeline(
             lanes=[self._lane(settings, before) for settings in self.config.cameras],
             loaded=self.networks.loaded,
             profiler=self.networks.profiler,
             output=Output(self.model.family.labels, results.top_k, results.min_score),
-            sinks=[each.sink for each in self.sinks.values()],
-            observer=world.metrics,
+            sinks=sinks,
+            observer=world.live,
             cores=len(os.sched_getaffinity(0)),
+            keep_warm=self.config.keep_warm,
             frames_wanted=world.frames_wanted,
             clock=world.clock,
             finished=self._all_ended,
+            watch=self._watch,
+            announce=self._announcer.announce,
+            show=world.live.view.offer,
             recorder=world.recorder,
             about=self.networks.about,
             allowance=self._thermostat.allowance,
@@ -175,7 +194,9 @@ class Running:
         if before is not None and before.pipeline is not None:
             pipeline.take_over(before.pipeline)
         self.pipeline = pipeline
-        world.metrics.follow(self._subjects())
+        for sink in sinks:
+            sink.start()
+        world.live.follow(self._subjects())
         for camera in self.config.cameras:
             self.model.report_hopeless(camera)
         self._thread.start()
@@ -187,6 +208,7 @@ class Running:
         if self.pipeline is None or self.networks is None:
             return
         self.pipeline.allowance = self._thermostat.tick(now_ns)
+        self._announce(self._watch.tick(now_ns))
         self.networks.tick(now_ns, self._decoding())
         if self.pipeline.profiled:
             self.networks.report_profile()
@@ -217,9 +239,18 @@ class Running:
             self.networks.store_profile(self._decoding(), STOP_SECONDS)
         if self.server is not None and id(self.server) not in kept:
             self.server.close()
+        if self._announcer is not None:
+            if but is None:
+                self._announce(self._watch.end())
+            self._announcer.close(STOP_SECONDS)
         for sink in self.sinks.values():
             if id(sink) not in kept:
                 sink.sink.close(STOP_SECONDS)
+
+    def _announce(self, events: Iterable[Event]) -> None:
+        assert self._announcer is not None
+        for event in events:
+            self._announcer.announce(event)
 
     # what is told of it; from any thread
 
@@ -270,6 +301,8 @@ class Running:
     def _subjects(self) -> Subjects:
         return Subjects(
             budgets_ms={each.name: each.latency_budget_ms for each in self.config.cameras},
+            on_time={each.name: each.on_time for each in self.config.cameras},
+            top1=self.model.top1(),
             variants=self.model.variants,
             cameras=[each.camera for each in self.cameras.values()],
             sinks=[each.sink for each in self.sinks.values()],
@@ -281,6 +314,9 @@ class Running:
             sensors=lambda: self._world.sensors.gauges,
             slowdown=self._slowdown,
             busy_share=lambda: self._thermostat.allowance.share,
+            events=self._watch.counts,
+            events_dropped=lambda: 0 if self._announcer is None else self._announcer.dropped,
+            ladder=lambda: () if self.networks is None else self.networks.profiler.ladder,
         )
 
     def _slowdown(self) -> float:
@@ -329,8 +365,27 @@ class Running:
         return replace(before.lanes[name], **values)
 
 
-def _sink_options(results: ResultsConfig) -> dict[str, Mapping[str, Any]]:
+def _away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
+    """How long each may give no result before it counts as away; with a quiet one that is usual."""
+    return {
+        each.name: max(AWAY_SECONDS, 2 * each.quiet.at_least_every_seconds if each.quiet else 0.0)
+        for each in cameras
+    }
+
+
+def _sink_options(config: Config) -> dict[str, Mapping[str, Any]]:
     """What each sink that the configuration asks for is made with."""
-    if results.jsonl is None:
-        return {}
-    return {"jsonl": {"path": None if results.jsonl == "-" else results.jsonl}}
+    results, options = config.results, dict[str, Mapping[str, Any]]()
+    if results.jsonl is not None:
+        options["jsonl"] = {"config": results.jsonl}
+    if results.mqtt is not None:
+        rules = {
+            camera.name: tuple(
+                (rule.name, rule.snapshot) for rule in config.events if camera.name in rule.cameras
+            )
+            for camera in config.cameras
+        }
+        options["mqtt"] = {"config": results.mqtt, "cameras": rules}
+    if results.webhook is not None:
+        options["webhook"] = {"config": results.webhook}
+    return options

@@ -18,12 +18,12 @@ from edged.capture.raw_formats import LAYOUTS
 from edged.config import (
     CameraConfig,
     Config,
-    HttpConfig,
-    ResultsConfig,
     load_config,
     schema,
     warnings,
 )
+from edged.config_http import HttpConfig
+from edged.config_results import JsonlConfig, ResultsConfig
 from edged.config_schema import PIXEL_FORMATS
 from edged.errors import InputError, InputErrors
 from edged.secret import SourceUrl
@@ -102,7 +102,7 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
         threads=(1,),
         variants=None,
         http=HttpConfig("127.0.0.1", 9640),
-        results=ResultsConfig("-", 3, 0.1),
+        results=ResultsConfig(JsonlConfig(), 3, 0.1),
     )
 
 
@@ -133,6 +133,8 @@ def test_constraints(load: Load) -> None:
     )
     assert [(c.min_fps, c.min_top1) for c in config.cameras] == [(10.0, 0.8), (2.5, 0.0)]
     assert config.max_temperature_c == 75.0
+    assert not config.keep_warm
+    assert load("keep_warm: true\n" + camera("source: synthetic")).keep_warm
     plain = load(camera("source: synthetic"))
     assert (plain.cameras[0].min_fps, plain.cameras[0].min_top1) == (None, 0.0)
     assert plain.max_temperature_c is None
@@ -186,7 +188,7 @@ def test_paths_start_at_the_folder_of_the_file(
     config = load(camera("source: a.mp4") + "model: ./birds\nresults: {jsonl: out/r.jsonl}")
     assert config.model == "./birds"
     assert config.base == tmp_path
-    assert config.results.jsonl == tmp_path / "out/r.jsonl"
+    assert config.results.jsonl == JsonlConfig(tmp_path / "out/r.jsonl")
     monkeypatch.chdir(tmp_path)
     relative = load_config(Path("edged.yaml"), {})
     assert relative.base == tmp_path
@@ -366,7 +368,7 @@ def test_cameras_that_are_wrong(
         ("results: {top_k: 0}", "results.top_k: expected a whole number from 1 to 100 (got 0)"),
         ("results: {top_k: 101}", "results.top_k: expected a whole number from 1 to 100 (got 101)"),
         ("results: {min_score: 1.1}", "results.min_score: expected a number from 0 to 1 (got 1.1)"),
-        ("results: {jsonl: ''}", "results.jsonl: expected text of 1 or more characters (got '')"),
+        ("results: {jsonl: ''}", "results.jsonl: expected a file, \"-\" or none (got '')"),
         ("min_top1: 83", "min_top1: expected a number from 0 to 1 (got 83)"),
         ("min_fps: 0", "min_fps: expected a number above 0, at most 240 (got 0)"),
         ("max_temperature_c: 20", "max_temperature_c: expected a number from 30 to 120 (got 20)"),
@@ -611,7 +613,8 @@ def test_every_key_completes_in_an_editor() -> None:
 
 def test_what_has_no_default_says_what_happens_without_it() -> None:
     without = {name for name, key in _keys(schema()) if "default" not in key}
-    required = {"cameras", "*", "source", "source_file"}
+    required = {"cameras", "*", "source", "source_file", "certificate", "key", "class", "classes"}
+    required |= {"broker", "url", "path", "max_bytes"}
     described = dict(_keys(schema()))
     silent = {n for n in without - required if "ithout it" not in described[n]["description"]}
     assert silent <= {

@@ -42,6 +42,22 @@ def test_what_is_not_live_keeps_every_frame_and_its_own_pace() -> None:
     assert words[-2:] == ["video/x-raw,format=RGB,width=256,height=256", "fdsink fd=7 sync=true"]
 
 
+def test_the_part_that_counts_is_cut_out_before_the_square() -> None:
+    part = (0.5, 0.0, 0.25, 1.0)
+    words = launched(CaptureRequest("gst:v4l2src", size=(640, 480), roi=part))
+    cut = words.index("videocrop left=320 top=0 right=160 bottom=0")
+    assert words[cut - 1] == "videoconvert"
+    assert cut < words.index("aspectratiocrop aspect-ratio=1/1")
+    turned = launched(CaptureRequest("libcamera", rotate=180, roi=part, square=False))
+    assert "videocrop left=320 top=0 right=640 bottom=0" in turned
+
+
+def test_a_jetson_shrinks_no_more_than_the_part_that_counts_allows() -> None:
+    words = launched(CaptureRequest("csi", size=(1920, 1080), roi=(0.5, 0.5, 0.5, 0.5)))
+    assert words[3] == "video/x-raw,format=BGRx,width=910,height=512"
+    assert "videocrop left=455 top=256 right=0 bottom=0" in words
+
+
 def test_size_and_rate_are_asked_of_the_source() -> None:
     words = launched(CaptureRequest("gst:v4l2src", size=(640, 480), fps=29.97))
     caps = "video/x-raw(ANY),width=640,height=480,framerate=2997/100"

@@ -95,6 +95,19 @@ def test_colours_are_exact_to_the_corners(colour: str, size: str, square: bool) 
         assert notes.counts.captured == 3 + notes.counts.overwritten
 
 
+def test_the_part_that_counts_is_cut_out() -> None:
+    # Red where it is, blue around it.
+    inner = "video/x-raw,format=RGB,width=160,height=240"
+    edges = "left=-320 right=-160 top=-120 bottom=-120"
+    source = f"{LIVE} pattern=red ! {inner} ! videobox {edges} fill=blue"
+    part = (0.5, 0.25, 0.25, 0.5)
+    with opened(source, size=(640, 480), roi=part, square=False) as made:
+        made.open()
+        (picture,) = pictures(made, 1)
+        assert picture.cropped
+        assert np.mean(picture.pixels[..., 0] > 128) > 0.98
+
+
 @pytest.mark.parametrize("size", ["1920x1080", "360x640", "160x120", "641x481", "3840x2160"])
 def test_what_comes_is_the_centre_square(size: str) -> None:
     width, height = (int(side) for side in size.split("x"))

@@ -22,8 +22,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from edged.backends import Engines
 from edged.capture import Failure
+from edged.config_schema import MOST_EVENTS
 from edged.control.profile import Candidate
 from edged.control.selector import Reason
+from edged.events import EventCount
 from edged.frame import Result, Score, Stages
 from edged.sensors import Sensors
 from edged.sensors.reading import Gauge
@@ -96,6 +98,21 @@ def make_metrics(*about: Any, **more: Any) -> Metrics:
     metrics = Metrics("0.1.0", started_unix_seconds=1000.0)
     metrics.follow(subjects(*about, **more))
     return metrics
+
+
+def test_events_are_counted_by_camera_and_name() -> None:
+    seen = [EventCount("door", "visitor", 3, True), EventCount("yard", "visitor", 0, False)]
+    metrics = make_metrics(events=lambda: seen, events_dropped=lambda: 2)
+    text = generate_latest(metrics.registry).decode()
+    for line in (
+        'edged_events_total{camera="door",event="visitor"} 3.0',
+        'edged_event_active{camera="door",event="visitor"} 1.0',
+        'edged_events_total{camera="yard",event="visitor"} 0.0',
+        'edged_event_active{camera="yard",event="visitor"} 0.0',
+        "edged_events_dropped_total 2.0",
+        'edged_frames_dropped_total{camera="door",reason="quiet"} 0.0',
+    ):
+        assert line in text.splitlines()
 
 
 def make_result(
@@ -317,7 +334,8 @@ def test_the_process_is_measured() -> None:
 
 
 def test_a_camera_with_16_variants_stays_below_200_series() -> None:
-    metrics = make_metrics(sinks=[Sink()])
+    events = [EventCount("door", f"event{number}", 0, False) for number in range(MOST_EVENTS)]
+    metrics = make_metrics(sinks=[Sink()], events=lambda: events)
     series = [(name, labels) for name, labels in series_of(metrics) if "camera" in dict(labels)]
     by_metric = Counter(name.removesuffix("_bucket") for name, _ in series)
     print(  # noqa: T201 - the figure is what this test is read for

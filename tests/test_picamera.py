@@ -157,6 +157,13 @@ def test_the_camera_shrinks_the_whole_field_and_gives_rgb() -> None:
     assert rig.module.closed
 
 
+def test_the_camera_shrinks_no_more_than_the_part_that_counts_allows() -> None:
+    rig = Rig(roi=(0.25, 0.5, 0.5, 0.5))
+    granted = rig.source.open()
+    assert (granted.width, granted.height) == (682, 512)
+    rig.source.close()
+
+
 def test_another_camera_shape_and_rate() -> None:
     rig = Rig("picamera2:1", size=(1280, 720), fps=60)
     assert rig.source.open() == Granted(456, 256, 60.0, "RGB from Picamera2")

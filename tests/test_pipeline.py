@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
-from edged.clock import monotonic_ns
+from edged.clock import Clock, monotonic_ns
+from edged.config_events import EventConfig
 from edged.control.profile import MEASURED_RUNS, Candidate
 from edged.control.profiler import Profiler
 from edged.control.recorder import Recorder as TraceRecorder
 from edged.control.recording import RecordedTrace, read_trace
 from edged.control.reproduce import reproduce
 from edged.control.thermal import Allowance
-from edged.frame import Result
+from edged.events import AWAY_SECONDS, Watch
+from edged.frame import Event, Result
 from edged.lane import Lane
 from edged.pipeline import Output, Pipeline
 from edged.variants.variant import Variant
+from tests.camera_rig import FakeTime
 from tests.simulated_pipeline import LARGE as BEST
 from tests.simulated_pipeline import MIDDLE, Lens, SimulatedPipeline
 from tests.simulated_pipeline import SMALL as CHEAPEST
@@ -234,6 +237,61 @@ def test_a_budget_that_only_the_cheapest_meets_keeps_to_it() -> None:
     assert {"budget"} <= {result.reason for result in recorder.results} <= {"budget", "none_fits"}
 
 
+class Counting(Device):
+    """Takes no time, and remembers what it was asked for."""
+
+    def __init__(self, clock: Clock = monotonic_ns) -> None:
+        super().__init__()
+        self.runs: list[Variant] = []
+        self._clock = clock
+
+    def infer(
+        self, variant: Variant, threads: int, pixels: np.ndarray
+    ) -> tuple[np.ndarray, int, int]:
+        self.runs.append(variant)
+        return np.array([0.0, 1.0], np.float32), self._clock(), self._clock()
+
+
+def test_an_idle_device_is_kept_warm_on_the_cheapest_and_nobody_counts_it() -> None:
+    feed, recorder, device = Feed("door", 2000), Recorder(), Counting()
+    pipeline = make([feed], recorder, device=device, profiler=Measured(0.5), keep_warm=True)
+    with running(pipeline):
+        feed.send()
+        wait_for(lambda: recorder.results and device.runs.count(SMALL) >= 3)
+        feed.send()
+        wait_for(lambda: len(recorder.results) == 2)
+    assert {result.variant for result in recorder.results} == {LARGE}
+    assert device.runs.count(LARGE) == recorder.observed == pipeline.results == 2
+
+
+def test_it_is_kept_warm_ten_times_a_second_when_that_is_in_nobodys_way() -> None:
+    feed, time = Feed("door", 2000), FakeTime()
+    device, profiler = Counting(time.clock), Measured(cheap_ms=5.0, dear_ms=50.0)
+    more: dict[str, object] = {"device": device, "profiler": profiler, "clock": time.clock}
+    pipeline = make([feed], Recorder(), keep_warm=True, **more)
+
+    def runs_in_a_second(camera_ms: float = 0.0) -> int:
+        device.runs.clear()
+        for _ in range(100):
+            time.sleep(0.01)
+            if camera_ms:
+                feed.lane.last_ready_ns = time.now_ns
+                feed.lane.interval_ns = int(camera_ms * 1e6)
+            assert not pipeline.use_gap()
+        return len(device.runs)
+
+    assert runs_in_a_second() == 10
+    assert set(device.runs) == {SMALL}
+    assert runs_in_a_second(camera_ms=6.0) == 10
+    assert runs_in_a_second(camera_ms=4.0) == 0  # a frame would find it running
+    pipeline.allowance = Allowance(0.9)
+    assert runs_in_a_second() == 0
+    pipeline.allowance = Allowance()
+    pipeline.keep_warm = False
+    assert runs_in_a_second() == 0
+    pipeline.close()
+
+
 def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
     tight, loose, recorder = Feed("tight", 30), Feed("loose", 400), Recorder()
     pipeline = make([tight, loose], recorder, device=Device(10, 10))
@@ -439,3 +497,101 @@ def test_a_frame_that_came_too_late_is_a_miss_whatever_the_temperature() -> None
     simulated.frame()
     simulated.close()
     assert (lane.results, lane.stale, lane.shed) == (3, 1, 1)
+
+
+# Events
+
+
+LIT = EventConfig("lit", ("light",), ("door",), 0.6, 0.4, 0.0, 0.0, smooth_seconds=0.0)
+
+
+class Announced(list[tuple[Event, float | None]]):
+    """Events, each with the brightness of the picture that came along."""
+
+    def announce(self, event: Event, pixels: np.ndarray | None) -> None:
+        self.append((event, None if pixels is None else float(pixels.mean())))
+
+
+def watching(feeds: list[Feed], seen: Recorder, told: Announced, *rules: EventConfig) -> Pipeline:
+    away = {feed.lane.camera: AWAY_SECONDS for feed in feeds}
+    watch = Watch.of(rules, LABELS, away)
+    return make(feeds, seen, watch=watch, announce=told.announce)
+
+
+def test_an_event_is_told_with_the_picture_that_began_it() -> None:
+    feed, seen, told = Feed("door", 500), Recorder(), Announced()
+    with running(watching([feed], seen, told, LIT)):
+        for number, value in enumerate((10, 250, 240, 20), 1):
+            feed.send(value)
+            wait_for(lambda count=number: len(seen.results) == count)
+        wait_for(lambda: len(told) == 2)
+    (begun, brightness), (ended, _) = told
+    assert (begun.camera, begun.name, begun.ended_unix_ns) == ("door", "lit", None)
+    assert brightness == 250
+    assert begun.started_unix_ns == seen.results[1].captured_unix_ns
+    assert ended.peak == pytest.approx(250 / 255)
+    assert ended.ended_unix_ns == pytest.approx(seen.results[2].captured_unix_ns, abs=1e6)
+
+
+def test_an_event_goes_on_in_the_next_pipeline() -> None:
+    feed, seen, told = Feed("door", 500), Recorder(), Announced()
+    before = watching([feed], seen, told, LIT)
+    with running(before):
+        feed.send(250)
+        wait_for(lambda: len(told) == 1)
+    after = watching([feed], seen, told, LIT)
+    after.take_over(before)
+    assert len(told) == 1
+    with running(after):
+        feed.send(250)
+        wait_for(lambda: len(seen.results) == 2)
+        feed.send(0)
+        wait_for(lambda: len(told) == 2)
+    gone = watching([feed], seen, told)
+    gone.take_over(after)
+    assert len(told) == 2
+
+
+def test_what_nobody_watches_any_more_has_ended() -> None:
+    feed, seen, told = Feed("door", 500), Recorder(), Announced()
+    before = watching([feed], seen, told, LIT)
+    with running(before):
+        feed.send(250)
+        wait_for(lambda: len(told) == 1)
+    after = watching([feed], seen, told)
+    after.take_over(before)
+    (begun, _), (ended, _) = told
+    assert ended.ended_unix_ns == begun.started_unix_ns
+
+
+# Quiet cameras
+
+
+def test_frames_left_out_as_quiet_do_not_slow_the_rhythm_that_is_counted_on() -> None:
+    clock = FakeTime()
+    mailbox = Mailbox.create(64, clock=clock.clock)
+    writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+    lane = Lane("door", mailbox, 100.0, 0.95)
+
+    def send() -> None:
+        now_ns = clock.clock()
+        writer.publish(np.zeros((8, 8, 3), np.uint8), now_ns, now_ns, clock=clock.clock)
+        lane.take()
+
+    send()
+    for _ in range(2):
+        for _ in range(149):  # five seconds at 30 a second
+            clock.sleep(1 / 30)
+            writer.count(quiet=1)
+        clock.sleep(1 / 30)
+        send()
+    assert lane.interval_ns == pytest.approx(1e9 / 30, rel=1e-3)
+    assert lane.period_ms == pytest.approx(1000 / 30, rel=1e-3)
+    # The next one may be any of those to come, not the last that was left out.
+    for _ in range(30):
+        clock.sleep(1 / 30)
+        writer.count(quiet=1)
+    due_ns = lane.due_ns()
+    assert due_ns is not None
+    assert (due_ns - clock.clock()) / 1e9 == pytest.approx(1 / 30, rel=0.05)
+    mailbox.close()

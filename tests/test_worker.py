@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture import CaptureRequest, Failure, Granted, Picture, Quiet, SourceError
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.sources import CLASSES, SourceKind, kind_of, make_source
 from edged.capture.status import Ended, Failed, Note, Opened, Status
@@ -303,3 +303,17 @@ def test_every_kind_has_its_class(kind: SourceKind) -> None:
     made = make_source(CaptureRequest(source), Notes().intake)
     assert (type(made).__module__, type(made).__name__) == CLASSES[kind]
     made.close()  # harmless before it was opened
+
+
+def test_frames_without_motion_are_counted_and_the_camera_lives_on() -> None:
+    request = CaptureRequest("synthetic:320x240@50?still", quiet=Quiet(600.0, 0.2, 30.0))
+    patience = Patience(stall=1.0, stall_unknown_rate=1.0)
+    with running(request, wanted=128, patience=patience) as (camera, mailbox):
+        assert wait_until(lambda: mailbox.quiet > 150)  # three seconds, which would be a stall
+        assert camera.state is CameraState.STREAMING
+        assert not any(camera.restarts.values())
+        before = mailbox.sequence
+        quiet = mailbox.quiet
+        assert wait_until(lambda: mailbox.quiet > quiet + 10)
+        assert mailbox.sequence == before
+        assert mailbox.captured >= mailbox.sequence + mailbox.quiet

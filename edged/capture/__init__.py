@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from edged.errors import EdgedError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Flip = Literal["horizontal", "vertical"]
+Roi: TypeAlias = "tuple[float, float, float, float]"
+"""Left, top, width and height of a part of the upright picture, as shares of it."""
 
 
 class Failure(str, Enum):
@@ -50,6 +52,19 @@ class SourceError(EdgedError):
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """Pictures in which nothing has moved are not delivered.
+
+    at_least_every_seconds: one is, all the same. hold_seconds: so long all are, after something
+    has moved. threshold: of brightness (0 to 255), what counts as a change of one cell.
+    """
+
+    at_least_every_seconds: float = 5.0
+    hold_seconds: float = 2.0
+    threshold: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureRequest:
     """What one camera is asked for. `source` may hold a password: it is left out of `repr`.
 
@@ -59,7 +74,8 @@ class CaptureRequest:
     loop: begin again at the end of a file or folder. square: deliver the whole centre square;
     False delivers the whole picture. frozen_after_seconds: pictures without a new one among them
     are a failure after that time; None for never. format and controls are for V4L2: the pixel
-    format that is asked for instead of the best one, and values by the names of v4l2-ctl.
+    format that is asked for instead of the best one, and values by the names of v4l2-ctl. roi: the
+    part of the upright picture that counts; None for all of it. quiet: None for every picture.
     """
 
     source: str = field(repr=False)
@@ -73,6 +89,8 @@ class CaptureRequest:
     frozen_after_seconds: float | None = None
     format: str | None = None
     controls: Mapping[str, int | str] = field(default_factory=dict)
+    roi: Roi | None = None
+    quiet: Quiet | None = None
 
     def to_json(self) -> str:
         """One line."""
@@ -83,6 +101,10 @@ class CaptureRequest:
         values: dict[str, Any] = json.loads(text)
         if values["size"] is not None:
             values["size"] = tuple(values["size"])
+        if values["roi"] is not None:
+            values["roi"] = tuple(values["roi"])
+        if values["quiet"] is not None:
+            values["quiet"] = Quiet(**values["quiet"])
         return cls(**values)
 
 
@@ -105,12 +127,13 @@ class Picture:
     """pixels: uint8 (height, width, 3), RGB, valid until the next read.
 
     captured_ns: start of exposure or the best the source knows; received_ns: the driver handed the
-    frame over, still encoded. Both on the monotonic clock.
+    frame over, still encoded. Both on the monotonic clock. cropped: to the request's `roi` already.
     """
 
     pixels: NDArray[np.uint8]
     captured_ns: int
     received_ns: int
+    cropped: bool = False
 
 
 class Source(Protocol):
@@ -122,8 +145,9 @@ class Source(Protocol):
     def read(self, wanted: int) -> Picture | None:
         """The next picture, or None when the source has ended.
 
-        wanted: the short side in pixels that is needed; 0 means all there is. A source that can
-        decode at a smaller scale takes the smallest one whose short side still covers it.
+        wanted: the short side in pixels of the whole picture that is needed; 0 means all there is.
+        A source that can decode at a smaller scale takes the smallest one whose short side still
+        covers it.
         """
 
     def close(self) -> None:

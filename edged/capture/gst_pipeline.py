@@ -1,9 +1,9 @@
 """What gst-launch-1.0 is given, and what its words mean. Pure.
 
 A description is the user's own, up to raw video; what follows it is the same for each: cropped to
-the centre square (or squashed into one, where the whole picture is wanted), made SIDE x SIDE pixels
-while it is still YUV, converted to RGB, written to a descriptor. So the pictures on the pipe have
-one size, which is known before and stays whatever the source does.
+the part that counts and its centre square (or squashed into one, where the whole of it is wanted),
+made SIDE x SIDE pixels while it is still YUV, converted to RGB, written to a descriptor. So the
+pictures on the pipe have one size, which is known before and stays whatever the source does.
 
 The presets `csi` (Jetson) and `libcamera` (Raspberry Pi and others) let the camera's own hardware
 shrink; they were written from their elements' documentation and were never run on such a device.
@@ -20,6 +20,7 @@ from itertools import pairwise
 
 from edged.capture import CaptureRequest, Failure, SourceError
 from edged.capture.covering import COVERED_SIDE, covering_size
+from edged.capture.shape import region, whole_side
 
 WHERE = "gst-launch-1.0"
 """Names the source in errors: a description may hold a password anywhere."""
@@ -55,6 +56,7 @@ def arguments(request: CaptureRequest, fd: int, *, live: bool) -> list[str]:
     """
     tail = [
         _NEWEST if live else "",
+        _cropped(request),
         _SQUARE if request.square else "",
         _SHRUNK,
         _RGB,
@@ -75,12 +77,30 @@ def _head(request: CaptureRequest) -> list[str]:
     if kind == "libcamera":
         name = [f"camera-name={rest}"] if rest else []
         return ["libcamerasrc", *name, "!", *_given("video/x-raw,format=NV12", size, fps)]
-    width, height = covering_size(*size, SIDE)
+    width, height = _scaled_by_hardware(request)
     return [
         *("nvarguscamerasrc", f"sensor-id={rest or 0}", "!"),
         *_given("video/x-raw(memory:NVMM),format=NV12", size, fps),
         *("!", "nvvidconv", "!", f"video/x-raw,format=BGRx,width={width},height={height}"),
     ]
+
+
+def _scaled_by_hardware(request: CaptureRequest) -> tuple[int, int]:
+    size = request.size or PRESET_SIZE
+    return covering_size(*size, whole_side(SIDE, request, size))
+
+
+def _cropped(request: CaptureRequest) -> str:
+    """The configuration wants a size where a pipeline's pictures are cropped."""
+    if request.roi is None:
+        return ""
+    width, height = request.size or PRESET_SIZE
+    if request.source.partition(":")[0] == "csi":
+        width, height = _scaled_by_hardware(request)
+    left, top, seen_width, seen_height = region(request, (width, height))
+    right, bottom = width - left - seen_width, height - top - seen_height
+    edges = f"left={left} top={top} right={right} bottom={bottom}"
+    return f"! videoconvert ! videocrop {edges}"
 
 
 def _given(caps: str, size: tuple[int, int] | None, fps: float | None) -> list[str]:
@@ -119,7 +139,7 @@ _PACKAGES = (
     (r"nv\w+", "it comes with NVIDIA's JetPack, for Jetson devices"),
     (r"avdec_\w+", "sudo apt install gstreamer1.0-libav"),
     (
-        r"aspectratiocrop|v4l2\w+|rtspsrc|rtp\w+|jpegdec|souphttpsrc|multipartdemux|qtdemux",
+        r"aspectratiocrop|videocrop|v4l2\w+|rtspsrc|rtp\w+|jpegdec|souphttpsrc|multipartdemux|qtdemux",
         "sudo apt install gstreamer1.0-plugins-good",
     ),
     (

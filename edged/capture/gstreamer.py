@@ -80,7 +80,7 @@ class GstreamerSource:
                 raise self._end_of(launched, Failure.READ_FAILED)
             captured_ns, received_ns = arrival
             if self._intake.admits(captured_ns):
-                return Picture(self._pixels(), captured_ns, received_ns)
+                return Picture(self._pixels(), captured_ns, received_ns, cropped=True)
 
     def close(self) -> None:
         if self._launched is not None:

@@ -1,7 +1,7 @@
 """What happens to a frame before anything is decoded: it is counted, and the surplus is let go.
 
 Every frame that a driver hands over is counted as captured and later as exactly one of: taken by
-the pipeline, overwritten, skipped or broken (or it is the one that waits in the mailbox).
+the pipeline, overwritten, skipped, broken or quiet (or it is the one that waits in the mailbox).
 """
 
 from __future__ import annotations

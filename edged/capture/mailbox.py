@@ -13,7 +13,7 @@ Header, 64-bit words in native order:
     4 newest: sequence << 8 | slot, in one word so that dying between two writes cannot tear it
     5 held: the slot that the reader uses, or NO_SLOT   6 seen: the value of `newest` last taken
     7 wanted: short side in pixels
-    8 captured   9 overwritten   10 skipped   11 broken
+    8 captured   9 overwritten   10 skipped   11 broken   12 quiet
     16 + 8 * slot: width, height, captured_ns, received_ns, ready_ns, wanted
 """
 
@@ -43,7 +43,7 @@ LOCK_TRIES: Final = 3
 LOCK_PAUSE_SECONDS: Final = 0.0003
 
 _MAGIC, _VERSION, _SLOTS, _SLOT_BYTES, _NEWEST, _HELD, _SEEN, _WANTED = range(8)
-_CAPTURED, _OVERWRITTEN, _SKIPPED, _BROKEN = range(8, 12)
+_CAPTURED, _OVERWRITTEN, _SKIPPED, _BROKEN, _QUIET = range(8, 13)
 _RECORD = struct.Struct("=6Q")
 _RECORDS_AT, _RECORD_BYTES = 16 * 8, 8 * 8
 _WORD_MASK = (1 << 64) - 1
@@ -152,6 +152,11 @@ class Mailbox:
         return self._words[_BROKEN] + self._nonsense
 
     @property
+    def quiet(self) -> int:
+        """Frames not delivered because nothing had moved."""
+        return self._words[_QUIET]
+
+    @property
     def sequence(self) -> int:
         """Number of pictures delivered since the mailbox was made."""
         return self._words[_NEWEST] >> 8
@@ -254,7 +259,13 @@ class MailboxWriter:
         os.eventfd_write(self._wake_fd, 1)
 
     def count(
-        self, *, captured: int = 0, overwritten: int = 0, skipped: int = 0, broken: int = 0
+        self,
+        *,
+        captured: int = 0,
+        overwritten: int = 0,
+        skipped: int = 0,
+        broken: int = 0,
+        quiet: int = 0,
     ) -> None:
         """Only this process writes the counters, so they need no lock."""
         words = self._words
@@ -263,6 +274,7 @@ class MailboxWriter:
             (_OVERWRITTEN, overwritten),
             (_SKIPPED, skipped),
             (_BROKEN, broken),
+            (_QUIET, quiet),
         ):
             if frames:
                 words[word] = words[word] + frames & _WORD_MASK

@@ -22,6 +22,7 @@ from typing import Any
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.covering import COVERED_SIDE, covering_size
 from edged.capture.intake import Intake
+from edged.capture.shape import whole_side
 from edged.clock import Clock, monotonic_ns
 
 ANSWER_SECONDS = 5.0
@@ -60,7 +61,8 @@ class PicameraSource:
         camera = self._camera = self._opened(number)
         width, height = self._request.size or camera.sensor_resolution
         fps = self._request.fps or DEFAULT_FPS
-        stream = covering_size(width, height, COVERED_SIDE)
+        side = whole_side(COVERED_SIDE, self._request, (width, height))
+        stream = covering_size(width, height, side)
         mode = whole_field_mode(modes_of(camera.sensor_modes), stream, fps)
         if mode is not None:
             fps = min(fps, mode.fps)

@@ -83,26 +83,32 @@ def raw_to_rgb(
     size: tuple[int, int],
     wanted: int,
     *,
+    region: tuple[int, int, int, int] | None = None,
     square: bool = False,
     bytes_per_line: int = 0,
 ) -> NDArray[np.uint8] | None:
     """uint8 (height, width, 3), RGB, of what a driver delivered; None when that is incomplete.
 
-    size: (width, height) of the picture in `raw`. wanted: the short side in pixels that must be
-    covered, 0 for all there is. square: only the centre square. bytes_per_line: of the first
-    plane, padding included, 0 when there is none.
+    size: (width, height) of the picture in `raw`. region: (left, top, width, height) in pixels of
+    what is seen of it, None for all. wanted: the short side in pixels that this must cover, 0 for
+    all there is. square: only its centre square. bytes_per_line: of the first plane, padding
+    included, 0 when there is none.
     A crop begins at an even pixel, and what is shrunk n times loses up to 2n - 1 pixels of a side.
     """
     width, height = size
-    factor = shrink_factor(min(size), wanted, layout.unit)
+    seen_left, seen_top, *seen_size = region or (0, 0, width, height)
+    short = min(seen_size)
+    factor = shrink_factor(short, wanted, layout.unit)
     crop_width, crop_height = (
-        side - side % (layout.unit * factor) for side in ((min(size),) * 2 if square else size)
+        side - side % (layout.unit * factor) for side in ((short,) * 2 if square else seen_size)
     )
-    if not crop_width or not crop_height:
+    if not crop_width or not crop_height or not min(size):
         return None
     left, top = (
-        (whole - side) // (2 * layout.unit) * layout.unit
-        for whole, side in ((width, crop_width), (height, crop_height))
+        (begin + (whole - side) // 2) // layout.unit * layout.unit
+        for begin, whole, side in zip(
+            (seen_left, seen_top), seen_size, (crop_width, crop_height), strict=True
+        )
     )
     flat, offset = raw.reshape(-1), 0
     parts = []

@@ -1,4 +1,4 @@
-"""How a source's picture becomes the one in the mailbox: centre square, smaller, upright.
+"""How a source's picture becomes the one in the mailbox: its part, centre square, smaller, upright.
 
 Pixels are uint8 (height, width, 3), RGB. Crop, rotation and flip are views; only shrinking copies.
 """
@@ -17,9 +17,20 @@ if TYPE_CHECKING:
 
 
 def shaped(
-    pixels: NDArray[np.uint8], request: CaptureRequest, wanted: int, slot_bytes: int
+    pixels: NDArray[np.uint8],
+    request: CaptureRequest,
+    wanted: int,
+    slot_bytes: int,
+    *,
+    cropped: bool = False,
 ) -> NDArray[np.uint8]:
-    """As the request says; the short side below twice `wanted`, and small enough for a slot."""
+    """As the request says; the short side below twice `wanted`, and small enough for a slot.
+
+    cropped: to the part that counts, already.
+    """
+    if not cropped:
+        left, top, width, height = region(request, (pixels.shape[1], pixels.shape[0]))
+        pixels = pixels[top : top + height, left : left + width]
     if request.square:
         pixels = centre_square(pixels)
     height, width, _ = pixels.shape
@@ -29,6 +40,48 @@ def shaped(
 
         pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
     return upright(pixels, request)
+
+
+def region(request: CaptureRequest, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, width, height) in pixels of the part that counts, in a picture as the source
+    gives it: neither rotated nor mirrored yet. size: its width and height.
+    """
+    if request.roi is None:
+        return 0, 0, *size
+    left, top, width, height = request.roi
+    right, bottom = left + width, top + height
+    if request.flip == "horizontal":
+        left, right = 1 - right, 1 - left
+    elif request.flip == "vertical":
+        top, bottom = 1 - bottom, 1 - top
+    if request.rotate == 90:
+        left, top, right, bottom = top, 1 - right, bottom, 1 - left
+    elif request.rotate == 180:
+        left, top, right, bottom = 1 - right, 1 - bottom, 1 - left, 1 - top
+    elif request.rotate == 270:
+        left, top, right, bottom = 1 - bottom, left, 1 - top, right
+    (begin, width_px), (first, height_px) = (
+        _pixels(low, high, side)
+        for low, high, side in ((left, right, size[0]), (top, bottom, size[1]))
+    )
+    return begin, first, width_px, height_px
+
+
+def _pixels(low: float, high: float, side: int) -> tuple[int, int]:
+    """(the first, how many) of a side: at least one, none beyond its end."""
+    first = max(0, min(round(low * side), side - 1))
+    return first, max(1, min(side, round(high * side)) - first)
+
+
+def whole_side(wanted: int, request: CaptureRequest, size: tuple[int, int]) -> int:
+    """The short side of the whole picture with which the part that counts covers `wanted`.
+
+    size: (width, height) of the picture at any scale. 0 stands for all there is.
+    """
+    if request.roi is None or not min(size):
+        return wanted
+    _, _, width, height = region(request, size)
+    return -(-wanted * min(size) // min(width, height))
 
 
 def centre_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -88,7 +88,7 @@ class Fault:
 class Vigil:
     """Judges by the frame counter whether one life of a capture process goes on. No clock, no I/O.
 
-    captured: frames that the driver handed over; delivered: pictures in the mailbox. Both count
+    captured: frames that the driver handed over; delivered: pictures made of them. Both count
     from earlier lives on.
     """
 
@@ -225,7 +225,8 @@ class Camera:
 
     def _watch(self, child: Child) -> Fault | None:
         mailbox = self.mailbox
-        vigil = Vigil(self._patience, mailbox.captured, mailbox.sequence, self._clock())
+        decoded = mailbox.sequence + mailbox.quiet
+        vigil = Vigil(self._patience, mailbox.captured, decoded, self._clock())
         last_words = ""
         child.send(self._request)
         while not self._stopping.is_set():
@@ -245,7 +246,8 @@ class Camera:
                 else:
                     self._noise.line(line if status is None else status.message, now_ns)
 
-            fault = vigil.look(mailbox.captured, mailbox.sequence, now_ns)
+            decoded = mailbox.sequence + mailbox.quiet
+            fault = vigil.look(mailbox.captured, decoded, now_ns)
             if vigil.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))

@@ -22,6 +22,7 @@ from edged.capture.attached import OpenDevice, Opener, holders
 from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg
 from edged.capture.raw_formats import LAYOUTS, raw_to_rgb
+from edged.capture.shape import region
 from edged.capture.v4l2_controls import apply
 from edged.capture.v4l2_device import (
     Capability,
@@ -105,7 +106,8 @@ class V4l2Source:
             pixels = self._rgb(raw, wanted) if taken and raw is not None else None
             if pixels is not None:
                 self._decoding.whole()
-                return Picture(pixels, captured_ns, received_ns)
+                cropped = self._format not in _COMPRESSED
+                return Picture(pixels, captured_ns, received_ns, cropped)
             self._decoding.broken()
 
     def close(self) -> None:
@@ -117,11 +119,13 @@ class V4l2Source:
         """None when what the driver delivered is incomplete."""
         if self._format in _COMPRESSED:
             return decode_jpeg(raw.tobytes(), wanted)
+        seen = region(self._request, self._size)
         return raw_to_rgb(
             raw,
             LAYOUTS[self._format],
             self._size,
-            wanted,
+            wanted * min(seen[2:]) // max(1, min(self._size)),
+            region=seen,
             square=self._request.square,
             bytes_per_line=self._stride,
         )

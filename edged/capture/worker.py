@@ -20,7 +20,8 @@ from edged.capture import CaptureRequest, Failure, Picture, Source, SourceError
 from edged.capture.frozen import Stillness
 from edged.capture.intake import Intake
 from edged.capture.mailbox import MailboxWriter
-from edged.capture.shape import shaped
+from edged.capture.quiet import Motion
+from edged.capture.shape import region, shaped, whole_side
 from edged.capture.sources import make_source
 from edged.capture.status import Ended, Failed, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
@@ -41,13 +42,17 @@ def capture(
     """From open to the end of the source; a SourceError is reported, not raised."""
     ahead_reported = False
     stillness = Stillness(request.frozen_after_seconds)
+    motion = None if request.quiet is None else Motion(request.quiet)
     try:
         granted = source.open()
+        size = granted.width, granted.height
+        if few := _too_few_pixels(request, size, writer.wanted):
+            report(Note(few))
         return_free_memory()  # what opening took and no frame will need
         report(Opened(granted))
         while True:
             wanted = writer.wanted
-            picture = source.read(wanted)
+            picture = source.read(whole_side(wanted, request, size))
             if picture is None:
                 report(Ended())
                 return
@@ -55,7 +60,11 @@ def capture(
             if ahead_ns and not ahead_reported:
                 report(Note(f"time stamps were {ahead_ns / 1e6:.1f} ms in the future: corrected"))
                 ahead_reported = True
-            pixels = shaped(picture.pixels, request, wanted, writer.slot_bytes)
+            pixels = shaped(
+                picture.pixels, request, wanted, writer.slot_bytes, cropped=picture.cropped
+            )
+            if not picture.cropped:
+                size = picture.pixels.shape[1], picture.pixels.shape[0]
             if stillness.frozen(pixels, received_ns):
                 raise SourceError(
                     Failure.FROZEN,
@@ -63,13 +72,27 @@ def capture(
                     where=str(SourceUrl(request.source)),
                     fix="if the scene is that still, leave frozen_after_seconds out",
                 )
-            writer.publish(pixels, captured_ns, received_ns, wanted, clock=clock)
+            if motion is None or motion.delivers(pixels, captured_ns):
+                writer.publish(pixels, captured_ns, received_ns, wanted, clock=clock)
+            else:
+                writer.count(quiet=1)
     except SourceError as error:
         report(Failed(error.reason, str(error)))
     except MemoryError:
         report(Failed(Failure.EXITED, "the capture process got no more memory"))
     finally:
         source.close()
+
+
+def _too_few_pixels(request: CaptureRequest, size: tuple[int, int], wanted: int) -> str | None:
+    """What to say where the part that counts is smaller than what networks look at."""
+    _, _, width, height = region(request, size)
+    if request.roi is None or min(width, height) >= wanted:
+        return None
+    return (
+        f"roi is {width}x{height} pixels of {size[0]}x{size[1]}, fewer than the {wanted} that "
+        "networks look at: a larger part, or a larger size of the camera, shows them more"
+    )
 
 
 def clamped(picture: Picture, now_ns: int) -> tuple[int, int, int]:

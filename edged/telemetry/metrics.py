@@ -17,8 +17,11 @@ The share of frames that missed their deadline, which a drop cannot flatter:
       / (rate(edged_results_total) + rate(edged_frames_dropped_total{reason="stale"}))
 
 A frame that is left out for the temperature's sake (reason="temperature") stands on neither side of
-it, as one above max_fps: nobody tried it, and which frames these are has nothing to do with how
-late they are. What has come too late already is counted as such before.
+it, as one above max_fps or without motion (quiet): nobody tried it, and which frames these are has
+nothing to do with how late they are. What has come too late already is counted as such before.
+
+There are no native histograms: Prometheus takes them in its protobuf form only, which
+prometheus-client (0.26) does not write.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ from prometheus_client.registry import Collector
 
 from edged.backends import Engines
 from edged.capture import Failure
+from edged.control.profile import Candidate
+from edged.events import EventCount
 from edged.frame import Result
 from edged.sensors.reading import Gauge as Reading
 from edged.telemetry.counts import STAGES, CameraCounts, edge_seconds
@@ -61,6 +66,10 @@ class MailboxCounters(Protocol):
         """Not decoded, because `max_fps` allows fewer."""
 
     @property
+    def quiet(self) -> int:
+        """Not delivered, because nothing had moved."""
+
+    @property
     def broken(self) -> int:
         """Came, but could not be decoded."""
 
@@ -71,6 +80,9 @@ class ObservedCamera(Protocol):
     @property
     def state(self) -> Enum:
         """A member of an enumeration whose values are strings: the label."""
+
+    @property
+    def last_error(self) -> str | None: ...
 
     @property
     def restarts(self) -> Mapping[Failure, int]: ...
@@ -96,10 +108,11 @@ class ObservedSink(Protocol):
 class Subjects:
     """What the numbers are about, until a reload makes it something else.
 
-    budgets_ms: camera → latency budget. variants: all that the selector may choose. runtime: what
-    the backend says of itself. Cameras, sinks and the four functions are asked at every scrape:
-    the backend's engines; what the sensors read last; how much longer a run takes than the profile
-    says; what max_temperature_c leaves of the time.
+    budgets_ms: camera → latency budget; on_time: → promised share. variants: all that the selector
+    may choose; top1: their accuracy. runtime: what the backend says of itself. Cameras, sinks and
+    the functions are asked at every scrape: the backend's engines; what the sensors read last; how
+    much longer a run takes than the profile says; what max_temperature_c leaves of the time; which
+    variants are worth a run on this device; what was seen, and what the sinks were not told of it.
     """
 
     budgets_ms: Mapping[str, float]
@@ -108,12 +121,17 @@ class Subjects:
     sinks: Sequence[ObservedSink]
     backend: str
     family: str
+    on_time: Mapping[str, float] = field(default_factory=dict)
+    top1: Mapping[Variant, float] = field(default_factory=dict)
     runtime: Mapping[str, str] = field(default_factory=dict)
     engines: Callable[[], Engines] = Engines
     max_temperature_c: float | None = None
     sensors: Callable[[], Sequence[Reading]] = lambda: ()
     slowdown: Callable[[], float] = lambda: 1.0
     busy_share: Callable[[], float] = lambda: 1.0
+    ladder: Callable[[], Sequence[Candidate]] = lambda: ()
+    events: Callable[[], Sequence[EventCount]] = lambda: ()
+    events_dropped: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +204,10 @@ class Metrics(Collector):
         scene = self._scene
         yield from _of_results(scene)
         yield from _of_frames(scene)
+        yield from _of_events(scene.subjects)
         yield from _of_sources(scene.subjects)
         yield from _of_sinks(scene)
+        yield from _of_variants(scene.subjects)
         yield from _of_backend(scene.subjects)
         yield from _of_device(scene.subjects)
         yield from self._of_daemon(scene.subjects)
@@ -239,6 +259,11 @@ def _of_results(scene: _Scene) -> Iterator[Metric]:
         "What the configuration allows from capture to result.",
         "camera",
     )
+    target = _gauge(
+        "edged_on_time_target_ratio",
+        "Share of results that the configuration wants within the budget (on_time).",
+        "camera",
+    )
     for name, counts in scene.cameras.items():
         results.add_metric([name], counts.results)
         misses.add_metric([name], counts.misses)
@@ -251,7 +276,9 @@ def _of_results(scene: _Scene) -> Iterator[Metric]:
             switches.add_metric([name, reason], count)
     for name, budget_ms in scene.subjects.budgets_ms.items():
         budget.add_metric([name], edge_seconds(budget_ms))
-    yield from (results, misses, latency, stages, by_variant, switches, budget)
+    for name, share in scene.subjects.on_time.items():
+        target.add_metric([name], share)
+    yield from (results, misses, latency, stages, by_variant, switches, budget, target)
 
 
 def _of_frames(scene: _Scene) -> Iterator[Metric]:
@@ -260,7 +287,7 @@ def _of_frames(scene: _Scene) -> Iterator[Metric]:
         "edged_frames_dropped",
         "Frames that became no result: replaced by a newer one before they could run "
         "(overwritten), older than the budget (stale), above max_fps, not decodable (broken), "
-        "or left out to stay below max_temperature_c (temperature).",
+        "without motion (quiet), or left out to stay below max_temperature_c (temperature).",
         "camera",
         "reason",
     )
@@ -271,8 +298,25 @@ def _of_frames(scene: _Scene) -> Iterator[Metric]:
         dropped.add_metric([name, "stale"], counts.stale)
         dropped.add_metric([name, "max_fps"], mailbox.skipped)
         dropped.add_metric([name, "broken"], mailbox.broken)
+        dropped.add_metric([name, "quiet"], mailbox.quiet)
         dropped.add_metric([name, "temperature"], counts.shed)
     yield from (captured, dropped)
+
+
+def _of_events(subjects: Subjects) -> Iterator[Metric]:
+    begun = _counter("edged_events", "Events that have begun.", "camera", "event")
+    active = _gauge(
+        "edged_event_active", "1 while the event goes on before the camera.", "camera", "event"
+    )
+    for each in subjects.events():
+        begun.add_metric([each.camera, each.event], each.begun)
+        active.add_metric([each.camera, each.event], float(each.active))
+    yield from (begun, active)
+    dropped = _counter(
+        "edged_events_dropped", "Starts and ends that no sink was told of: too many came at once."
+    )
+    dropped.add_metric([], subjects.events_dropped())
+    yield dropped
 
 
 def _of_sinks(scene: _Scene) -> Iterator[Metric]:
@@ -304,6 +348,29 @@ def _of_sources(subjects: Subjects) -> Iterator[Metric]:
         for failure in Failure:
             restarts.add_metric([camera.name, failure.value], camera.restarts.get(failure, 0))
     yield from (state, restarts)
+
+
+def _of_variants(subjects: Subjects) -> Iterator[Metric]:
+    top1 = _gauge(
+        "edged_variant_top1_ratio",
+        "Share of held-out pictures that the variant names right, by the family's manifest.",
+        "variant",
+    )
+    run = _gauge(
+        "edged_variant_run_seconds",
+        "Median of preprocessing and inference on the undisturbed device; of variants that are "
+        "worth a run: nothing else is as accurate and faster.",
+        "variant",
+    )
+    for variant, accuracy in subjects.top1.items():
+        top1.add_metric([variant.name], accuracy)
+    fastest_ms: dict[str, float] = {}
+    for each in subjects.ladder():
+        name = each.variant.name
+        fastest_ms[name] = min(each.p50_ms, fastest_ms.get(name, each.p50_ms))
+    for name, run_ms in fastest_ms.items():
+        run.add_metric([name], run_ms / 1000)
+    yield from (top1, run)
 
 
 def _of_backend(subjects: Subjects) -> Iterator[Metric]:
