@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from edged import __version__
-from edged.commands import bench, cameras, doctor, models, replay, run, service
+from edged.commands import access, bench, cameras, doctor, models, replay, run, service
 from edged.errors import EdgedError
 from edged.telemetry.journal import JournalHandler, writes_to_journal
 
@@ -68,6 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (run, cameras, doctor, service, bench, replay, models):
+    for part in (run, cameras, doctor, service, access, bench, replay, models):
         part.add(commands)
     return parser

@@ -22,9 +22,10 @@ from edged.running import STOP_SECONDS, MakeSink, Running, World
 from edged.sensors import Sensors
 from edged.sinks import SINKS
 from edged.telemetry import CameraHealth, Health, stuck_loops
-from edged.telemetry.http import STUCK_SECONDS
+from edged.telemetry.endpoints import STUCK_SECONDS
+from edged.telemetry.live import Live
 from edged.telemetry.metrics import Metrics
-from edged.telemetry.status_line import StatusLine
+from edged.telemetry.status_line import StatusLine, building
 from edged.telemetry.systemd import Notifier
 
 log = logging.getLogger("edged")
@@ -71,6 +72,7 @@ class Daemon:
         self._world = World(
             sinks=sinks,
             metrics=self._metrics,
+            live=Live(self._metrics, clock),
             health=Health(self._loops, self._health),
             sensors=Sensors(root),
             clock=clock,
@@ -174,10 +176,12 @@ class Daemon:
 
     def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
         assert self._running is not None
-        text = self._status_line.text(self._running.now(), now_ns)
-        self._notifier.status("; ".join(filter(None, (self._refused, text))), at_once=at_once)
+        cameras = self._status_line.text(self._running.now(), now_ns)
+        parts = (self._refused, building(self._running.model.backend.engines), cameras)
+        self._notifier.status("; ".join(filter(None, parts)), at_once=at_once)
 
     def _loading(self, number: int, of: int) -> None:
+        """Building engines needs no such time: networks run on the CPU until then."""
         self._go_on()
         self._notifier.progress(f"loading network {number} of {of}", NETWORK_SECONDS)
 

@@ -86,8 +86,8 @@ class Event:
     """Something has become present before a camera (`ended_unix_ns` is None), or has gone again.
 
     name: of the rule in the configuration. peak: the highest smoothed score until now, 0 to 1.
-    snapshot: a JPEG of the frame that made its start certain, where the rule asks for one. Times are
-    wall time.
+    snapshot: a JPEG of the frame that made its start certain, where the rule asks for one. Times
+    are wall time.
     """
 
     camera: str

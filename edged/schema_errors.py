@@ -1,7 +1,7 @@
 """What JSON Schema finds wrong with a document, in the words of the person who wrote it.
 
 It does not know files or lines: it speaks of data, keys and a schema. Contents of lists and
-mappings are never shown; texts are redacted.
+mappings are never shown, nor what a schema calls `writeOnly`; texts are redacted.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def problems(failure: ValidationError) -> Iterator[Problem]:
         got = None if cause.got is None else _short(redact(str(cause.got)), 200)
         yield Problem(keys, cause.what, got=got, fix=cause.fix)
     else:
-        yield Problem(keys, f"expected {expected(schema)}", shown(value), _fix(schema, value))
+        got = None if schema.get("writeOnly") else shown(value)
+        yield Problem(keys, f"expected {expected(schema)}", got, _fix(schema, value))
 
 
 def _are_required(choices: list[Any]) -> bool:

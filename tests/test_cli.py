@@ -98,6 +98,8 @@ def test_bench_names_every_variant_and_the_frontier(tmp_path: Path, capsys: Capt
     assert len(found["variants"]) == len(ALPHAS) * len(RESOLUTIONS) * 2
     assert any(row["on_frontier"] for row in found["variants"])
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in found["variants"])
+    assert found["after_a_pause"]["rested_ms"] > 0
+    assert found["sensors"]["edged_memory_available_bytes"] > 0
     assert edged("bench", *arguments) == 0
     assert "Pareto frontier" in capsys.readouterr().out
 

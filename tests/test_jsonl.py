@@ -272,3 +272,51 @@ def test_closing_gives_the_descriptor_back(tmp_path: Path) -> None:
     for _ in range(20):
         Lines(open_lines(tmp_path / "results.jsonl")).close(10)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_full_file_makes_room_in_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    for first in (0, 500):  # the daemon is started twice
+        sink = Lines(open_lines(path), max_bytes=20_000, keep=2)
+        for sequence in range(first, first + 500):
+            sink.publish(make_result(sequence))
+            if sequence % 100 == 99:
+                eventually(lambda: sink.delivered == sequence - first + 1)  # noqa: B023
+        sink.close(10)
+        assert not any(sink.dropped.values())
+    files = [path.with_name("results.jsonl.2"), path.with_name("results.jsonl.1"), path]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    kept = [number for file in files for number in sequences(file.read_text())]
+    assert kept == list(range(kept[0], 1000))
+    assert 10_000 < files[0].stat().st_size <= 20_000
+    assert all(file.stat().st_size <= 20_000 for file in files)
+
+
+def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = Lines(open_lines(path), max_bytes=1000, keep=0)
+    for sequence in range(100):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert list(tmp_path.iterdir()) == [path]
+    assert sequences(path.read_text())[-1] == 99
+    assert path.stat().st_size <= 1000
+
+
+def test_where_no_file_can_be_begun_lines_are_lost_rather_than_the_bound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "results.jsonl"
+    (tmp_path / "results.jsonl.new").mkdir()
+    sink = Lines(open_lines(path), max_bytes=1000, keep=2)
+    for sequence in range(50):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert sink.delivered + sink.dropped["write_error"] == 50
+    assert path.stat().st_size <= 1000
+    assert len(caplog.records) == 1
+    assert "results.jsonl.new" in caplog.text
+
+
+def test_a_pipe_is_not_rotated(tmp_path: Path) -> None:
+    assert open_lines(Path("/dev/null")).path is None

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edged.config import Config, HttpConfig, ResultsConfig
+from edged.config import Config, HttpConfig
+from edged.config_results import ResultsConfig
 from edged.networks import Model, Networks
 from tests.families import RESOLUTIONS, make_family
 

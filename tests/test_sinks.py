@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edged.config_results import JsonlConfig
 from edged.errors import EdgedError
-from edged.frame import Result, Score, Stages
-from edged.sinks import SINKS, to_json, to_json_line, to_text
+from edged.frame import Event, Result, Score, Stages
+from edged.sinks import SINKS, event_to_json, to_json, to_json_line, to_text
 from edged.variants.variant import Precision, Variant
 
 
@@ -28,6 +31,24 @@ def make_result(stages: Stages, *, budget_ms: float = 33, score: float = 0.91249
         stages=stages,
         top=(Score("chien à poil", score), Score("cat", 0.05)),
     )
+
+
+def test_an_event_is_a_line_of_its_own() -> None:
+    begun = Event("door", "visitor", 1_769_860_800_123_456_789, None, 0.91249)
+    assert json.loads(to_json_line(begun)) == {
+        "event": "visitor",
+        "camera": "door",
+        "state": "started",
+        "started_at": "2026-01-31T12:00:00.123456Z",
+        "ended_at": None,
+        "peak": 0.912,
+    }
+    ended = replace(begun, ended_unix_ns=begun.started_unix_ns + 2_500_000_000, snapshot=b"jpeg")
+    seen = event_to_json(ended)
+    assert (seen["state"], seen["ended_at"]) == ("ended", "2026-01-31T12:00:02.623456Z")
+    assert base64.b64decode(seen["snapshot"]) == b"jpeg"
+    assert to_text(begun) == "12:00:00.1  door  visitor begins"
+    assert to_text(ended) == "12:00:00.1  door  visitor was there for 2.5 s, 0.91"
 
 
 def test_every_field() -> None:
@@ -89,11 +110,11 @@ def test_the_printed_stages_add_up_to_the_printed_latency(stages: Stages, budget
 
 def test_the_table_opens_what_the_configuration_names(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    sink = SINKS["jsonl"]({"path": str(path)})
+    sink = SINKS["jsonl"]({"config": JsonlConfig(path)})
     assert sink.name == "jsonl"
     sink.publish(make_result(Stages(1, 1, 1, 1, 1, 1)))
     sink.close(5)
     assert sink.delivered == 1
     assert json.loads(path.read_text())["camera"] == "door"
     with pytest.raises(EdgedError, match="nowhere"):
-        SINKS["jsonl"]({"path": tmp_path / "nowhere" / "results.jsonl"})
+        SINKS["jsonl"]({"config": JsonlConfig(tmp_path / "nowhere" / "results.jsonl")})

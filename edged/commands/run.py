@@ -87,7 +87,9 @@ def _demo(options: argparse.Namespace) -> int:
 
     orders = Orders()
     with obeying_signals(orders):
-        from edged.config import CameraConfig, Config, HttpConfig, ResultsConfig, camera_source
+        from edged.config import CameraConfig, Config, camera_source
+        from edged.config_http import HttpConfig
+        from edged.config_results import JsonlConfig, ResultsConfig
         from edged.sinks import to_json_line, to_text
         from edged.sinks.jsonl import Lines, open_lines
 
@@ -108,7 +110,7 @@ def _demo(options: argparse.Namespace) -> int:
             threads=(1,),
             variants=None,
             http=HttpConfig("127.0.0.1", options.port),
-            results=ResultsConfig("-", top_k=3, min_score=0.1),
+            results=ResultsConfig(JsonlConfig(), top_k=3, min_score=0.1),
         )
         render = to_text if sys.stdout is not None and sys.stdout.isatty() else to_json_line
         sinks = {"jsonl": lambda options: Lines(open_lines(None), render)}

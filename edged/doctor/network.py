@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import socket
+import ssl
 from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
+from edged.config_http import HttpConfig
 from edged.doctor.finding import Finding, error, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.reading import read_number
@@ -29,7 +31,7 @@ def port(subject: Subject) -> Iterator[Finding]:
         _listen(http.host, http.port)
     except OSError as failure:
         if failure.errno == errno.EADDRINUSE:
-            yield _taken(subject, where, http.host, http.port)
+            yield _taken(subject, where, http)
             return
         fix = {
             errno.EADDRNOTAVAIL: "name an address of this machine: ip address",
@@ -48,9 +50,9 @@ def _listen(host: str, port: int) -> None:
         listener.bind(address)
 
 
-def _taken(subject: Subject, where: str, host: str, port: int) -> Finding:
-    if not _is_edged(host, port):
-        fix = f"see which: sudo ss -ltnp 'sport = :{port}'; or set another http.listen"
+def _taken(subject: Subject, where: str, http: HttpConfig) -> Finding:
+    if not _is_edged(http):
+        fix = f"see which: sudo ss -ltnp 'sport = :{http.port}'; or set another http.listen"
         return error(f"another program listens on {where}", fix=fix)
     if subject.service.get("ActiveState") == "active":
         return ok(f"edged itself listens on {where}")
@@ -58,13 +60,19 @@ def _taken(subject: Subject, where: str, host: str, port: int) -> Finding:
     return warning(what, fix="end it, or set another http.listen")
 
 
-def _is_edged(host: str, port: int) -> bool:
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    connection = http.client.HTTPConnection(address, port, timeout=_ANSWER_SECONDS)
+def _is_edged(http: HttpConfig) -> bool:
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
+    connection = HTTPConnection(address, http.port, timeout=_ANSWER_SECONDS)
+    if http.tls is not None:  # whoever it is: nothing is told to it
+        context = ssl._create_unverified_context()
+        connection = HTTPSConnection(address, http.port, timeout=_ANSWER_SECONDS, context=context)
     try:
         connection.request("GET", "/metrics")
-        return b"edged_build_info" in connection.getresponse().read(_METRICS_BYTES)
-    except (OSError, http.client.HTTPException):
+        answer = connection.getresponse()
+        if 'realm="edged"' in answer.headers.get("WWW-Authenticate", ""):
+            return True
+        return b"edged_build_info" in answer.read(_METRICS_BYTES)
+    except (OSError, HTTPException):
         return False
     finally:
         connection.close()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Protocol
 
 from edged.clock import rfc3339
-from edged.frame import Result, Stages
+from edged.frame import Event, Result, Stages
 
 _STAGES = tuple(field.name for field in fields(Stages))
 _stage_times_ms: Callable[[Stages], tuple[float, ...]] = attrgetter(*_STAGES)
@@ -34,8 +34,14 @@ class Sink(Protocol):
     def dropped(self) -> Mapping[str, int]:
         """Results given up, per reason; every reason is present from the start."""
 
+    def start(self) -> None:
+        """The configuration is in force: a connection may be made. Again and again is once."""
+
     def publish(self, result: Result) -> None:
         """Hand over a result. Never blocks and never raises: what does not fit is counted."""
+
+    def publish_event(self, event: Event) -> None:
+        """The same for an event, from another thread."""
 
     def close(self, timeout_seconds: float) -> None:
         """Deliver what is queued, but give up after the time-out."""
@@ -63,13 +69,41 @@ def to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def to_json_line(result: Result) -> str:
+def event_to_json(event: Event) -> dict[str, Any]:
+    """The start of an event (`ended_at` is null), or its end. A snapshot comes as base64 text, and
+    only where there is one."""
+    ended_unix_ns, snapshot = event.ended_unix_ns, event.snapshot
+    return {
+        "event": event.name,
+        "camera": event.camera,
+        "state": "started" if ended_unix_ns is None else "ended",
+        "started_at": rfc3339(event.started_unix_ns),
+        "ended_at": None if ended_unix_ns is None else rfc3339(ended_unix_ns),
+        "peak": round(event.peak, 3),
+    } | ({} if snapshot is None else {"snapshot": b64encode(snapshot).decode()})
+
+
+def to_json_line(entry: Result | Event) -> str:
     """For programs."""
-    return _encode(to_json(result))
+    return _encode(to_json(entry) if isinstance(entry, Result) else event_to_json(entry))
 
 
-def to_text(result: Result) -> str:
-    """For a person at a terminal: when, which camera, how long it took, what ran, what it saw."""
+def to_text(entry: Result | Event) -> str:
+    """For a person at a terminal."""
+    return _result_text(entry) if isinstance(entry, Result) else _event_text(entry)
+
+
+def _event_text(event: Event) -> str:
+    """What, where, since when, for how long, how sure."""
+    begun = rfc3339(event.started_unix_ns)[11:21]
+    if event.ended_unix_ns is None:
+        return f"{begun}  {event.camera}  {event.name} begins"
+    seconds = (event.ended_unix_ns - event.started_unix_ns) / 1e9
+    return f"{begun}  {event.camera}  {event.name} was there for {seconds:.1f} s, {event.peak:.2f}"
+
+
+def _result_text(result: Result) -> str:
+    """When, which camera, how long it took, what ran, what it saw."""
     clock = rfc3339(result.captured_unix_ns)[11:21]
     late = "" if result.on_time else "  LATE"
     top = ", ".join(f"{each.label} {each.score:.2f}" for each in result.top) or "nothing sure"
@@ -82,11 +116,25 @@ def to_text(result: Result) -> str:
 def _jsonl(options: Mapping[str, Any]) -> Sink:
     from edged.sinks.jsonl import Lines, open_lines
 
-    path = options.get("path")
-    return Lines(open_lines(None if path is None else Path(path)))
+    config = options["config"]
+    return Lines(open_lines(config.path), max_bytes=config.max_bytes, keep=config.keep)
+
+
+def _mqtt(options: Mapping[str, Any]) -> Sink:
+    from edged.sinks.mqtt import Mqtt
+
+    return Mqtt(options["config"], options["cameras"])
+
+
+def _webhook(options: Mapping[str, Any]) -> Sink:
+    from edged.sinks.webhook import Webhook
+
+    return Webhook(options["config"])
 
 
 SINKS: Mapping[str, Callable[[Mapping[str, Any]], Sink]] = {
     "jsonl": _jsonl,
+    "mqtt": _mqtt,
+    "webhook": _webhook,
 }
 """By the name the configuration uses. A sink's module is imported only when it is configured."""

@@ -2,11 +2,13 @@
 
 One thread turns results into text and writes each line at once, so that `tail -f` and pipes see
 it. A disk that is full or a reader that is gone costs results, which are counted, never the
-daemon. Does not rotate files: logrotate's `copytruncate` works, because lines are appended.
+daemon. With `max_bytes` a file that is full becomes FILE.1, FILE.1 becomes FILE.2, and so on;
+lines stay whole. logrotate's `copytruncate` works, too, because lines are appended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -15,13 +17,13 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError
-from edged.frame import Result
+from edged.frame import Event, Result
 from edged.sinks import to_json_line
 
 QUEUE_RESULTS = 256
@@ -38,11 +40,13 @@ class DropReason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where lines go. torn: what is there ends inside a line. name: for messages."""
+    """Where lines go. torn: what is there ends inside a line. name: for messages. path: of a
+    regular file, which can be rotated."""
 
     fd: int
     name: str
     torn: bool = False
+    path: Path | None = None
 
 
 def open_lines(path: Path | None) -> Destination:
@@ -63,7 +67,8 @@ def open_lines(path: Path | None) -> Destination:
             "cannot append results", where=path, got=error.strerror, fix=_how_to_open(path, error)
         ) from None
     os.set_blocking(fd, True)
-    return Destination(fd, str(path), _ends_inside_line(path))
+    regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    return Destination(fd, str(path), _ends_inside_line(path), path if regular else None)
 
 
 def _how_to_open(path: Path, error: OSError) -> str:
@@ -95,9 +100,11 @@ class Lines:
     def __init__(
         self,
         destination: Destination,
-        render: Callable[[Result], str] = to_json_line,
+        render: Callable[[Result | Event], str] = to_json_line,
         *,
         name: str = "jsonl",
+        max_bytes: int | None = None,
+        keep: int = 0,
         queue_results: int = QUEUE_RESULTS,
         clock: Clock = monotonic_ns,
     ) -> None:
@@ -108,17 +115,28 @@ class Lines:
         self.broken_pipe = False
         """Standard output has lost its reader (`| head`): nobody will see another result."""
         self._destination = destination
+        self._max_bytes = max_bytes if destination.path is not None else None
+        self._keep = keep
         self._render = render
         self._torn = destination.torn
         self._failing = False
         self._lost = 0
         self._clock = clock
-        self._queue: queue.SimpleQueue[tuple[int, Result] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[int, Result | Event] | None] = queue.SimpleQueue()
         self._queue_results = queue_results
         self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
         self._thread.start()
 
+    def start(self) -> None:
+        """It is open already."""
+
     def publish(self, result: Result) -> None:
+        self._put(result)
+
+    def publish_event(self, event: Event) -> None:
+        self._put(event)
+
+    def _put(self, result: Result | Event) -> None:
         if self._queue.qsize() < self._queue_results:
             self._queue.put((self._clock(), result))
         else:
@@ -147,11 +165,36 @@ class Lines:
 
     def _write(self, line: bytes) -> None:
         """All of it, or an OSError; a line left torn is ended before the next begins."""
+        if self._max_bytes is not None:
+            size = os.fstat(self._destination.fd).st_size
+            if size > 0 and size + len(line) + 1 > self._max_bytes:
+                self._rotate()
         rest = b"\n" + line if self._torn else line
         while rest:
             written = os.write(self._destination.fd, rest)
             rest = rest[written:]
             self._torn = bool(rest)
+
+    def _rotate(self) -> None:
+        """Begin a new file. Where that fails, OSError: lines are lost rather than the bound."""
+        path = self._destination.path
+        assert path is not None
+        begun = path.with_name(f"{path.name}.new")
+        try:
+            fd = open_lines(begun).fd
+        except EdgedError as error:
+            raise OSError(str(error)) from None
+        try:
+            for number in range(self._keep, 0, -1):
+                newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
+                with contextlib.suppress(FileNotFoundError):
+                    newer.replace(path.with_name(f"{path.name}.{number}"))
+            begun.replace(path)
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(self._destination.fd)
+        self._destination, self._torn = replace(self._destination, fd=fd), False
 
     def _failed(self, error: OSError | ValueError) -> None:
         self.dropped[DropReason.WRITE_ERROR.value] += 1

@@ -59,7 +59,7 @@ class RunningDaemon:
         return self._ports()[-1]
 
     def _ports(self) -> list[int]:
-        return [int(port) for port in re.findall(r"http://[^/]*:(\d+)/metrics", self.text)]
+        return [int(port) for port in re.findall(r"https?://[^/]*:(\d+)/metrics", self.text)]
 
     @property
     def text(self) -> str:

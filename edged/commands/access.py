@@ -1,0 +1,68 @@
+"""`edged hash-password` and `edged new-token`: what the configuration needs to let somebody in."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+
+from edged.commands import Commands, add_command
+
+
+def add(commands: Commands[argparse.ArgumentParser]) -> None:
+    add_command(
+        commands,
+        "hash-password",
+        _hash_password,
+        "print the hash of a password, for http.users; asks for it, or reads it from a pipe",
+        "edged hash-password",
+    )
+    add_command(
+        commands,
+        "new-token",
+        _new_token,
+        "print a new token for a program, and its hash for http.token_hashes",
+        "edged new-token",
+    )
+
+
+def _hash_password(options: argparse.Namespace) -> int:
+    from edged.password import PasswordHash
+
+    print(PasswordHash.of(_password()))
+    return 0
+
+
+def _password() -> str:
+    """Without echo, twice, where there is a terminal; else the first line of standard input."""
+    from edged.errors import InputError
+    from edged.password import LONGEST_PASSWORD_BYTES
+
+    if sys.stdin is not None and sys.stdin.isatty():
+        try:
+            password = getpass.getpass("Password: ")
+            if password != getpass.getpass("Again: "):
+                raise InputError("the two are not the same", fix="try it once more")
+        except EOFError:
+            password = ""
+    else:
+        line = b"" if sys.stdin is None else sys.stdin.buffer.readline(LONGEST_PASSWORD_BYTES + 3)
+        try:
+            password = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise InputError("expected a password in UTF-8", where="standard input") from None
+    if not password:
+        fix = "type one, or pipe it in: edged hash-password < file"
+        raise InputError("expected a password, got none", fix=fix)
+    if len(password.encode()) > LONGEST_PASSWORD_BYTES:
+        raise InputError(f"expected a password of at most {LONGEST_PASSWORD_BYTES} bytes")
+    return password
+
+
+def _new_token(options: argparse.Namespace) -> int:
+    from edged.password import new_token, token_hash
+
+    token = new_token()
+    print(f"token, for the program; it is not shown again:  {token}")
+    print(f"hash, for http.token_hashes:                    {token_hash(token)}")
+    return 0

@@ -1,0 +1,104 @@
+"""How a device's cameras introduce themselves to Home Assistant: its MQTT discovery.
+
+Pure: it makes retained messages, one device for each camera. Home Assistant takes them from
+2024.11 on (device discovery).
+Source: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the pages of
+the platforms sensor, binary_sensor and image there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from edged import __version__
+from edged.config_results import MqttConfig
+from edged.sinks.mqtt_messages import Message, Rules, root_of, status_topic
+
+_SENSORS: dict[str, dict[str, str]] = {
+    "class": {"name": "Class", "icon": "mdi:eye"},
+    "score": {"name": "Score", "state_class": "measurement", "icon": "mdi:percent"},
+    "variant": {"name": "Variant", "icon": "mdi:layers", "entity_category": "diagnostic"},
+    "latency_ms": {
+        "name": "Latency",
+        "device_class": "duration",
+        "unit_of_measurement": "ms",
+        "state_class": "measurement",
+        "entity_category": "diagnostic",
+    },
+    "budget_ms": {
+        "name": "Latency budget",
+        "device_class": "duration",
+        "unit_of_measurement": "ms",
+        "entity_category": "diagnostic",
+    },
+    "on_time_percent": {
+        "name": "On time",
+        "unit_of_measurement": "%",
+        "state_class": "measurement",
+        "icon": "mdi:timer-check-outline",
+    },
+}
+"""By their key in a camera's state."""
+
+
+def discovery_topics(config: MqttConfig) -> str:
+    """The filter that finds what this device has introduced, now or before."""
+    return f"{config.home_assistant}/device/edged-{config.device}/+/config"
+
+
+def discovery(config: MqttConfig, rules: Rules) -> Iterator[Message]:
+    for camera, names in rules.items():
+        topic = discovery_topics(config).replace("+", camera)
+        payload = json.dumps(_payload(config, camera, names), ensure_ascii=False)
+        yield Message(topic, payload.encode(), retain=True)
+
+
+def _payload(
+    config: MqttConfig, camera: str, rules: tuple[tuple[str, bool], ...]
+) -> dict[str, Any]:
+    own, here = f"edged-{config.device}-{camera}", f"{root_of(config)}/{camera}"
+    components: dict[str, dict[str, Any]] = {
+        key: {
+            "platform": "sensor",
+            "unique_id": f"{own}-{key}",
+            "state_topic": f"{here}/state",
+            "value_template": f"{{{{ value_json['{key}'] }}}}",
+            **about,
+        }
+        for key, about in _SENSORS.items()
+    }
+    for name, snapshot in rules:
+        topic, title = f"{here}/event/{name}", name.replace("_", " ").replace("-", " ")
+        components[f"event-{name}"] = {
+            "platform": "binary_sensor",
+            "unique_id": f"{own}-event-{name}",
+            "name": title.capitalize(),
+            "state_topic": topic,
+            "value_template": "{{ value_json.state }}",
+            "payload_on": "started",
+            "payload_off": "ended",
+            "json_attributes_topic": topic,
+        }
+        if snapshot:
+            components[f"snapshot-{name}"] = {
+                "platform": "image",
+                "unique_id": f"{own}-snapshot-{name}",
+                "name": f"{title.capitalize()} snapshot",
+                "image_topic": f"{topic}/snapshot",
+                "content_type": "image/jpeg",
+            }
+    return {
+        "device": {
+            "identifiers": [own],
+            "name": f"{config.device} {camera}",
+            "manufacturer": "edged",
+            "model": "Camera",
+            "sw_version": __version__,
+        },
+        "origin": {"name": "edged", "sw_version": __version__},
+        "availability": [{"topic": status_topic(config)}],
+        "components": components,
+        "qos": config.qos,
+    }

@@ -1,0 +1,159 @@
+"""Results and events as MQTT messages: topics, payloads, and what is retained.
+
+Pure: it knows no broker. Times are monotonic nanoseconds.
+
+    TOPIC/DEVICE/status                       online, offline (retained)
+    TOPIC/DEVICE/CAMERA/result                every result
+    TOPIC/DEVICE/CAMERA/state                 once a second at most (retained)
+    TOPIC/DEVICE/CAMERA/event/NAME            start and end (retained)
+    TOPIC/DEVICE/CAMERA/event/NAME/snapshot   JPEG of the start (retained)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from edged.clock import rfc3339
+from edged.config_results import MqttConfig
+from edged.frame import Event, Result
+from edged.sinks import event_to_json, to_json_line
+
+STATE_SECONDS = 1.0
+_STATES_IN_SHARE = 60
+"""The share on time is that of a minute's results."""
+
+Rules = Mapping[str, tuple[tuple[str, bool], ...]]
+"""Camera → its event rules: name, and whether it makes snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """put_ns: when what it tells was handed over; None where every connection makes it anew.
+
+    counts: whether with it a result or event is delivered. losses: connections it was lost with.
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    put_ns: int | None = None
+    counts: bool = False
+    losses: int = 0
+
+
+@dataclass(slots=True)
+class _CameraState:
+    """counts: results and late ones between states, the present one last."""
+
+    latest: Result | None = None
+    sent_ns: int | None = None
+    is_new: bool = False
+    counts: deque[list[int]] = field(
+        default_factory=lambda: deque([[0, 0]], maxlen=_STATES_IN_SHARE)
+    )
+
+
+class Messages:
+    """What is to be sent. Belongs to the sink's thread."""
+
+    def __init__(self, config: MqttConfig, rules: Rules) -> None:
+        self._root = root_of(config)
+        self._send_results = config.results
+        self._cameras = {camera: _CameraState() for camera in rules}
+        # An event that the last run left open has ended with it.
+        self._events = {
+            (camera, name): self._event_message(Event(camera, name, 0, 0, 0.0))
+            for camera, names in rules.items()
+            for name, _ in names
+        }
+
+    def of(self, entry: Result | Event, put_ns: int) -> list[Message]:
+        return (
+            self._of_event(entry, put_ns) if isinstance(entry, Event) else self._of(entry, put_ns)
+        )
+
+    def _of(self, result: Result, put_ns: int) -> list[Message]:
+        state = self._cameras.setdefault(result.camera, _CameraState())
+        state.latest, state.is_new = result, True
+        state.counts[-1][0] += 1
+        state.counts[-1][1] += not result.on_time
+        if not self._send_results:
+            return []
+        payload = to_json_line(result).encode()
+        topic = f"{self._root}/{result.camera}/result"
+        return [Message(topic, payload, put_ns=put_ns, counts=True)]
+
+    def _of_event(self, event: Event, put_ns: int) -> list[Message]:
+        message = self._event_message(event)
+        self._events[event.camera, event.name] = message
+        messages = [replace(message, put_ns=put_ns, counts=True)]
+        if event.snapshot is not None:
+            picture = f"{message.topic}/snapshot"
+            messages.append(Message(picture, event.snapshot, retain=True, put_ns=put_ns))
+        return messages
+
+    def _event_message(self, event: Event) -> Message:
+        payload = event_to_json(replace(event, snapshot=None))
+        if not event.started_unix_ns:
+            payload |= {"started_at": None, "ended_at": None}
+        return Message(f"{self._root}/{event.camera}/event/{event.name}", _encode(payload), True)
+
+    def due(self, now_ns: int) -> Iterator[Message]:
+        """States that are new, and of cameras whose last one is old enough."""
+        for camera, state in self._cameras.items():
+            if state.is_new and self._due_ns(state) <= now_ns:
+                yield self._state_message(camera, state)
+                state.sent_ns, state.is_new = now_ns, False
+                state.counts.append([0, 0])
+
+    def next_due_ns(self) -> int | None:
+        """When `due` will have something, if nothing happens until then."""
+        return min(
+            (self._due_ns(state) for state in self._cameras.values() if state.is_new), default=None
+        )
+
+    @staticmethod
+    def _due_ns(state: _CameraState) -> int:
+        return 0 if state.sent_ns is None else state.sent_ns + int(STATE_SECONDS * 1e9)
+
+    def all_retained(self) -> list[Message]:
+        """What a broker that has forgotten everything must be told."""
+        states = [
+            self._state_message(camera, state)
+            for camera, state in self._cameras.items()
+            if state.latest is not None
+        ]
+        return [*self._events.values(), *states]
+
+    def _state_message(self, camera: str, state: _CameraState) -> Message:
+        result = state.latest
+        assert result is not None
+        results, late = (sum(column) for column in zip(*state.counts, strict=True))
+        top = result.top[0] if result.top else None
+        payload = {
+            "captured_at": rfc3339(result.captured_unix_ns),
+            "class": None if top is None else top.label,
+            "score": None if top is None else round(top.score, 3),
+            "variant": result.variant.name,
+            "reason": result.reason,
+            "latency_ms": round(result.latency_ms, 1),
+            "budget_ms": round(result.budget_ms, 3),
+            "on_time_percent": round(100 * (results - late) / results, 1) if results else None,
+        }
+        return Message(f"{self._root}/{camera}/state", _encode(payload), retain=True)
+
+
+def root_of(config: MqttConfig) -> str:
+    return f"{config.topic}/{config.device}"
+
+
+def status_topic(config: MqttConfig) -> str:
+    return f"{root_of(config)}/status"
+
+
+def _encode(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()

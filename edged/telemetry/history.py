@@ -1,0 +1,136 @@
+"""What became of the frames of one camera in the last minutes, second by second.
+
+Per result a few numbers are kept, and a second is summed up when it is over. Knows nothing of
+variants' names nor of how it is shown.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SECONDS = 300
+MOST_RESULTS = 240
+"""Of one second, whose latencies are kept; `fps` of the configuration goes no higher."""
+RATE_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """number: on the monotonic clock. p50_ms, p95_ms, most_ms: of its results; 0 without any.
+
+    stale: frames that came too late to run. variant: the one that ran last; None without results.
+    """
+
+    number: int
+    results: int
+    late: int
+    stale: int
+    p50_ms: float
+    p95_ms: float
+    most_ms: float
+    budget_ms: float
+    variant: str | None
+    latencies_ms: array[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """on_time: share of results and of frames that came too late to run; None without any."""
+
+    p50_ms: float | None
+    p95_ms: float | None
+    on_time: float | None
+    fps: float
+
+
+@dataclass(slots=True)
+class _Current:
+    """The second that is not over."""
+
+    number: int
+    results: int = 0
+    late: int = 0
+    stale: int = 0
+    budget_ms: float = 0.0
+    variant: str | None = None
+    latencies_ms: array[float] = field(default_factory=lambda: array("f"))
+
+    def sum_up(self) -> Second:
+        p50_ms, p95_ms = quantiles_ms([self.latencies_ms]) or (0.0, 0.0)
+        return Second(
+            self.number,
+            self.results,
+            self.late,
+            self.stale,
+            p50_ms,
+            p95_ms,
+            max(self.latencies_ms, default=0.0),
+            self.budget_ms,
+            self.variant,
+            self.latencies_ms,
+        )
+
+
+class History:
+    """One thread at a time changes it, any may read."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[Second] = deque(maxlen=SECONDS)
+        self._current = _Current(0)
+
+    def observe(self, now_ns: int, latency_ms: float, budget_ms: float, variant: str) -> None:
+        current = self._at(now_ns)
+        current.results += 1
+        current.late += latency_ms > budget_ms
+        current.budget_ms, current.variant = budget_ms, variant
+        if len(current.latencies_ms) < MOST_RESULTS:
+            current.latencies_ms.append(latency_ms)
+
+    def stale(self, now_ns: int) -> None:
+        """A frame came too late to run."""
+        self._at(now_ns).stale += 1
+
+    def seconds(self, now_ns: int) -> list[Second]:
+        """Those of the last SECONDS that are over and in which something happened, oldest first."""
+        number = now_ns // 1_000_000_000
+        current = self._current
+        found = [each for each in tuple(self._seconds) if number - each.number <= SECONDS]
+        if current.number < number and number - current.number <= SECONDS:
+            found.append(current.sum_up())
+        return [each for each in found if each.results or each.stale]
+
+    def summary(self, now_ns: int) -> Summary:
+        seconds, number = self.seconds(now_ns), now_ns // 1_000_000_000
+        p50_ms, p95_ms = quantiles_ms([each.latencies_ms for each in seconds]) or (None, None)
+        results, late = sum(each.results for each in seconds), sum(each.late for each in seconds)
+        frames = results + sum(each.stale for each in seconds)
+        lately = sum(each.results for each in seconds if number - each.number <= RATE_SECONDS)
+        known = number - seconds[0].number if seconds else 0
+        return Summary(
+            p50_ms,
+            p95_ms,
+            (results - late) / frames if frames else None,
+            lately / min(RATE_SECONDS, known) if known else 0.0,
+        )
+
+    def _at(self, now_ns: int) -> _Current:
+        number = now_ns // 1_000_000_000
+        if number != self._current.number:
+            over, self._current = self._current, _Current(number)
+            if over.number:
+                self._seconds.append(over.sum_up())
+        return self._current
+
+
+def quantiles_ms(latencies_ms: Sequence[array[float]]) -> tuple[float, float] | None:
+    """The median and the 95th percentile; None of nothing."""
+    parts = [np.array(each, np.float32) for each in latencies_ms if each]
+    if not parts:
+        return None
+    p50_ms, p95_ms = np.quantile(np.concatenate(parts), (0.5, 0.95))
+    return float(p50_ms), float(p95_ms)

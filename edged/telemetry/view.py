@@ -1,0 +1,94 @@
+"""Pictures for whoever looks: the pipeline gives them only while somebody waits for one.
+
+The pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels.
+They become a JPEG in the thread that asked. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+
+from edged.clock import Clock, monotonic_ns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FRESH_NS = 100_000_000
+"""So long a picture serves everybody who asks: ten a second at most, however many look."""
+STILL_NS = 15_000_000_000
+"""So old a picture may be where no newer one comes: a quiet camera sends few."""
+JPEG_QUALITY = 80
+
+
+@dataclass(slots=True)
+class _Shot:
+    """What is known of one camera's picture.
+
+    wanted: somebody waits. number: how many pixels have come. jpeg: of those with `jpeg_number`.
+    Under `encoding` are these two, under `changed` the others.
+    """
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    encoding: threading.Lock = field(default_factory=threading.Lock)
+    wanted: bool = False
+    pixels: NDArray[np.uint8] | None = None
+    taken_ns: int = 0
+    number: int = 0
+    jpeg: bytes = b""
+    jpeg_number: int = 0
+
+
+class View:
+    def __init__(self, clock: Clock = monotonic_ns) -> None:
+        self._clock = clock
+        self._shots: Mapping[str, _Shot] = {}
+
+    def follow(self, cameras: Iterable[str]) -> None:
+        """These are there from now on."""
+        self._shots = {name: self._shots.get(name) or _Shot() for name in cameras}
+
+    def wanted(self, camera: str) -> bool:
+        shot = self._shots.get(camera)
+        return shot is not None and shot.wanted
+
+    def offer(self, camera: str, pixels: NDArray[np.uint8]) -> None:
+        """Called for every frame; uint8 RGB (height, width, 3), valid during the call."""
+        if not self.wanted(camera):
+            return
+        shot, copy = self._shots[camera], pixels.copy()
+        with shot.changed:
+            shot.pixels, shot.taken_ns, shot.wanted = copy, self._clock(), False
+            shot.number += 1
+            shot.changed.notify_all()
+
+    def jpeg(self, camera: str, wait_seconds: float) -> bytes | None:
+        """A picture that is not older than the call, or by FRESH_NS; when none comes in time the
+        last one, not older than STILL_NS, else None.
+
+        Raises KeyError for a camera that is not there.
+        """
+        shot = self._shots[camera]
+        with shot.changed:
+            if shot.pixels is None or self._clock() - shot.taken_ns > FRESH_NS:
+                number, shot.wanted = shot.number, True
+                shot.changed.wait_for(lambda: shot.number != number, wait_seconds)
+            if shot.pixels is None or self._clock() - shot.taken_ns > STILL_NS:
+                return None
+            pixels, number = shot.pixels, shot.number
+        with shot.encoding:  # not the other lock: the pipeline may want that
+            if shot.jpeg_number < number:
+                shot.jpeg, shot.jpeg_number = encode_jpeg(pixels), number
+            return shot.jpeg
+
+
+def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """Of uint8 RGB (height, width, 3)."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    return bytes(encoded.tobytes())

@@ -1,0 +1,110 @@
+"""A real Mosquitto for tests, and somebody who listens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+_FOUND = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+needs_mosquitto = pytest.mark.skipif(
+    _FOUND is None, reason="needs a real broker: apt-get install mosquitto"
+)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+class Broker:
+    """settings: lines of its configuration beyond the listener, which is on a free port."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port: int = listener.getsockname()[1]
+        self._config = folder / f"mosquitto-{self.port}.conf"
+        lines = [f"listener {self.port} 127.0.0.1", *(settings or ["allow_anonymous true"])]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it could not read what is in the folder
+        self._config.write_text("\n".join([*lines, ""]))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert _FOUND is not None
+        self.process = subprocess.Popen(
+            [_FOUND, "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        eventually(self._listens)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait(30)
+            self.process = None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+
+@contextmanager
+def running_broker(folder: Path, *settings: str) -> Iterator[Broker]:
+    broker = Broker(folder, *settings)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+class Listener:
+    """Everything that the broker hands out, in order; use it in a `with`."""
+
+    def __init__(self, port: int, topics: str = "#") -> None:
+        self.messages: list[MQTTMessage] = []
+        self._subscribed = threading.Event()
+        self._client = client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=True)
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = lambda *_: client.subscribe(topics, 1)
+        client.on_subscribe = lambda *_: self._subscribed.set()
+        client.on_message = lambda _client, _data, message: self.messages.append(message)
+        client.connect("127.0.0.1", port)
+
+    def __enter__(self) -> Listener:
+        self._client.loop_start()
+        assert self._subscribed.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def of(self, topic: str) -> list[bytes]:
+        return [each.payload for each in list(self.messages) if each.topic == topic]
+
+    def json(self, topic: str) -> list[Any]:
+        return [json.loads(payload) for payload in self.of(topic)]
+
+    def wait_for(self, topic: str, payload: bytes) -> None:
+        eventually(lambda: self.of(topic)[-1:] == [payload])

@@ -1,0 +1,141 @@
+"""Headless Chromium, driven through its DevTools protocol: what a person would see of the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import websocket
+from PIL import Image
+
+CHROMIUM = shutil.which("chromium")
+
+
+class Browser:
+    """One tab. `trouble` is what its console complained of."""
+
+    def __init__(self) -> None:
+        assert CHROMIUM is not None
+        self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        command = [
+            *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+            *("--disable-dev-shm-usage", "--disable-background-networking", "--hide-scrollbars"),
+            *("--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank"),
+        ]
+        self._process = subprocess.Popen(
+            [*command, f"--user-data-dir={self._profile.name}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.trouble: list[str] = []
+        self._number = 0
+        self._socket = websocket.create_connection(self._tab(self._port()), timeout=60)
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def _port(self) -> int:
+        """Chromium says where it listens, then goes on talking, which somebody must read."""
+        errors = self._process.stderr
+        assert errors is not None
+        for line in errors:
+            if match := re.search(r"DevTools listening on ws://[^:]+:(\d+)/", line):
+                self._reader = threading.Thread(target=errors.read)
+                self._reader.start()
+                return int(match[1])
+        raise AssertionError("Chromium does not start")
+
+    def _tab(self, port: int) -> str:
+        while True:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=60) as answer:
+                for each in json.load(answer):
+                    if each["type"] == "page":
+                        return str(each["webSocketDebuggerUrl"])
+            time.sleep(0.05)
+
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(30)
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        self._profile.cleanup()
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        self._socket.send(json.dumps(message))
+        while True:
+            answer = json.loads(self._socket.recv())
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return dict(answer["result"])
+            self._note(answer.get("method"), answer.get("params", {}))
+
+    def _note(self, event: str | None, parameters: dict[str, Any]) -> None:
+        if event == "Runtime.exceptionThrown":
+            self.trouble.append(json.dumps(parameters["exceptionDetails"]))
+        elif event == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
+            self.trouble.append(json.dumps(parameters["entry"]))
+        elif event == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning"):
+            self.trouble.append(json.dumps(parameters["args"]))
+
+    def size(self, width: int, height: int, scale: float, *, dark: bool = False) -> None:
+        """In CSS pixels; up to 600 of width is a phone."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=width <= 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def open(self, url: str) -> None:
+        self.call("Page.navigate", url=url)
+
+    def value(self, expression: str) -> Any:
+        """Of JavaScript in the page; what it promises is waited for."""
+        done = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in done, done
+        return done["result"].get("value")
+
+    def wait_for(self, expression: str, seconds: float = 60) -> Any:
+        return wait_for(lambda: self.value(expression), expression, seconds)
+
+    def screenshot(self) -> bytes:
+        """A PNG of what is in sight."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"did not come about: {what}"
+        time.sleep(0.05)
+    return value
+
+
+def save(png: bytes, path: Path) -> None:
+    """With 256 colours, which is a third of the bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(256).save(path, optimize=True)

@@ -1,0 +1,211 @@
+"""What each path answers, without sockets."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from edged.telemetry import CameraHealth, stuck_loops
+from edged.telemetry.answer import Answer, Request
+from edged.telemetry.endpoints import Endpoints
+from edged.telemetry.page import CONTENT_SECURITY_POLICY, HTML_PAGE
+from tests.live_rig import (
+    NOW_NS,
+    Device,
+    ShownCamera,
+    State,
+    endpoints_of,
+    live_of,
+    result,
+    subjects_of,
+)
+
+
+def get(endpoints: Endpoints, path: str, **request: object) -> Answer:
+    answer = endpoints.answer(Request("GET", path, **request))  # type: ignore[arg-type]
+    assert isinstance(answer, Answer)
+    return answer
+
+
+@pytest.mark.parametrize("version", ["1.0.x", "x", "", "1..0", "9" * 5000, "²"])
+def test_a_version_that_is_none_still_gets_metrics(version: str) -> None:
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc(3)
+    accept = f"application/openmetrics-text; version={version}"
+    answer = get(endpoints_of(registry=registry), "/metrics", accept=accept)
+    assert answer.status == 200
+    assert b"things_total 3.0\n" in answer.body
+
+
+# --- health
+
+
+def test_healthz_names_the_loop_that_is_stuck() -> None:
+    device = Device(loops={"main": NOW_NS - 100_000_000, "pipeline": NOW_NS - 4_900_000_000})
+    endpoints = endpoints_of(device)
+    answer = get(endpoints, "/healthz")
+    assert answer.status == 200
+    assert json.loads(answer.body) == {"healthy": True, "stuck_seconds": {}}
+
+    device.loops["pipeline"] = NOW_NS - 7_500_000_000
+    answer = get(endpoints, "/healthz")
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"healthy": False, "stuck_seconds": {"pipeline": 7.5}}
+
+
+def test_stuck_loops_at_the_limit() -> None:
+    loops = {"at": NOW_NS - 5_000_000_000, "beyond": NOW_NS - 5_000_000_001, "ahead": NOW_NS + 1}
+    assert list(stuck_loops(loops, NOW_NS, 5.0)) == ["beyond"]
+
+
+@pytest.mark.parametrize(
+    ("state", "has_result", "ready"),
+    [
+        ("starting", False, False),
+        ("streaming", False, False),
+        ("streaming", True, True),
+        ("starting", True, True),
+        ("stalled", False, True),
+        ("backoff", False, True),
+        ("ended", False, True),
+    ],
+)
+def test_a_camera_is_ready_with_a_result_or_when_known_to_be_down(
+    state: str, has_result: bool, ready: bool
+) -> None:
+    assert CameraHealth("door", state, has_result).ready is ready
+
+
+def test_readyz_waits_for_every_camera() -> None:
+    secret = "cannot open rtsp://admin:hunter2@10.0.0.9/1: refused"
+    device = Device(
+        cameras=[
+            CameraHealth("door", "streaming", has_result=True),
+            CameraHealth("yard", "backoff", has_result=False, last_error=secret),
+            CameraHealth("roof", "starting", has_result=False),
+        ]
+    )
+    endpoints = endpoints_of(device)
+    answer = get(endpoints, "/readyz")
+    assert (answer.status, answer.content_type) == (503, "application/json")
+    said = json.loads(answer.body)
+    assert said["ready"] is False
+    assert said["cameras"]["door"] == {"state": "streaming", "ready": True, "last_error": None}
+    assert said["cameras"]["yard"]["ready"] is True
+    assert said["cameras"]["roof"]["ready"] is False
+    assert "refused" in said["cameras"]["yard"]["last_error"]
+    assert b"hunter2" not in answer.body
+
+    device.cameras[2] = CameraHealth("roof", "streaming", has_result=True)
+    assert get(endpoints, "/readyz").status == 200
+
+
+# --- the page and the API
+
+
+def test_the_page_is_whole_and_allows_only_itself() -> None:
+    answer = get(endpoints_of(), "/")
+    assert answer.body == HTML_PAGE
+    assert ("Content-Security-Policy", CONTENT_SECURITY_POLICY) in answer.headers
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    text = HTML_PAGE.decode()
+    assert "/*style*/" not in text and "/*script*/" not in text
+    # Nothing from elsewhere: the only address is the name of a language.
+    assert set(text.split("http://")[1:]) == {
+        rest for rest in text.split("http://")[1:] if rest.startswith("www.w3.org/2000/svg")
+    }
+    assert "https://" not in text
+
+
+def test_status_before_and_after_a_result() -> None:
+    password = "rtsp://u:hunter2@10.0.0.9: refused"
+    live = live_of(ShownCamera("door"), ShownCamera("yard", State.BACKOFF, password))
+    endpoints = endpoints_of(live=live)
+    said = json.loads(get(endpoints, "/api/v1/status").body)
+    assert said["family"] == "imagenette"
+    assert said["engines_building"] == 1
+    assert said["temperature_c"] is None
+    assert said["cameras"]["door"]["last"] is None
+    assert said["cameras"]["yard"]["state"] == "backoff"
+    assert "hunter2" not in json.dumps(said)
+
+    live.observe(result("door"))
+    door = json.loads(get(endpoints, "/api/v1/status").body)["cameras"]["door"]
+    assert door["last"]["variant"] == "mobilenet_v1_0.25_128"
+    assert door["last"]["reason"] == "budget"
+    assert door["last"]["top"] == [{"label": "golf ball", "score": 0.93}]
+    assert door["budget_ms"] == 20.0
+
+
+def test_a_camera_that_a_reload_removed_is_gone() -> None:
+    live = live_of(ShownCamera("door"), ShownCamera("yard"))
+    live.observe(result("yard"))
+    live.observe(result("door"))
+    live.follow(subjects_of(ShownCamera("door")))
+    endpoints = endpoints_of(live=live)
+    said = json.loads(get(endpoints, "/api/v1/status").body)["cameras"]
+    assert list(said) == ["door"]
+    assert said["door"]["last"] is not None
+    assert get(endpoints, "/api/v1/cameras/yard/snapshot.jpg").status == 404
+
+
+def test_history_has_its_columns() -> None:
+    live = live_of(ShownCamera("door"))
+    live.observe(result("door"))
+    said = json.loads(get(endpoints_of(live=live), "/api/v1/history").body)
+    for row in said["cameras"]["door"]:
+        assert len(row) == len(said["columns"])
+
+
+def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
+    live = live_of(ShownCamera("door"))
+    given = threading.Event()
+
+    def deliver() -> None:
+        while not given.is_set():
+            live.view.offer("door", np.full((64, 48, 3), (250, 5, 5), np.uint8))
+
+    pipeline = threading.Thread(target=deliver)
+    pipeline.start()
+    answer = get(endpoints_of(live=live), "/api/v1/cameras/door/snapshot.jpg")
+    given.set()
+    pipeline.join()
+    assert (answer.status, answer.content_type) == (200, "image/jpeg")
+    assert answer.body.startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/cameras/nobody/snapshot.jpg",
+        "/api/v1/cameras/../snapshot.jpg",
+        "/api/v1/cameras/door/../door/snapshot.jpg",
+        "/api/v1/cameras/DOOR/snapshot.jpg",
+        "/api/v1/cameras/",
+        "/api/v1/",
+        "/page.css",
+        "/../page/page.html",
+    ],
+)
+def test_what_is_not_there(path: str) -> None:
+    assert get(endpoints_of(live=live_of(ShownCamera("door"))), path).status == 404
+
+
+def test_streams_are_of_known_cameras_and_bounded() -> None:
+    live = live_of(ShownCamera("door"))
+    endpoints = endpoints_of(live=live)
+    unknown = get(endpoints, "/api/v1/results", query={"camera": ["yard"]})
+    assert unknown.status == 404
+    assert b"door" in unknown.body
+    request = Request("GET", "/api/v1/results", {"camera": ["door"]})
+    streams = []
+    while not isinstance(stream := endpoints.answer(request), Answer):
+        streams.append(stream)
+        assert len(streams) < 100
+    assert stream.status == 503
+    streams[0].close()
+    assert not isinstance(endpoints.answer(request), Answer)

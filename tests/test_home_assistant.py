@@ -1,0 +1,180 @@
+"""Discovery payloads against what Home Assistant documents, and what becomes of removed cameras.
+
+The schema is written down from https://www.home-assistant.io/integrations/mqtt/ (sections "Device
+discovery payload", "Discovery topic", "Using availability topics"), …/sensor.mqtt/,
+…/binary_sensor.mqtt/ and …/image.mqtt/, and beside them the platforms' own schemas in
+home-assistant/core, homeassistant/components/mqtt/. Home Assistant itself did not run here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from edged.config_results import MqttConfig
+from edged.frame import Event
+from edged.sinks.home_assistant import discovery
+from edged.sinks.mqtt_messages import Messages, Rules
+from tests.broker import Listener, eventually, needs_mosquitto, running_broker
+from tests.test_jsonl import make_result
+from tests.test_mqtt import config_for, started
+
+RULES: Rules = {"door": (("visitor", True), ("dog", False)), "yard": ()}
+CONFIG = MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")
+
+_TEXT = {"type": "string", "minLength": 1}
+_TOPIC = {"type": "string", "pattern": "^[^+#]+$"}
+_COMMON = {
+    "unique_id": _TEXT,
+    "name": _TEXT,
+    "icon": {"type": "string", "pattern": "^mdi:[a-z0-9-]+$"},
+    "entity_category": {"enum": ["config", "diagnostic"]},
+    "json_attributes_topic": _TOPIC,
+    "qos": {"enum": [0, 1, 2]},
+}
+
+
+def _component(platform: str, required: list[str], **own: Any) -> dict[str, Any]:
+    return {
+        "if": {"properties": {"platform": {"const": platform}}},
+        "then": {
+            "additionalProperties": False,
+            "required": ["platform", "unique_id", *required],  # unique_id: for entities
+            "properties": {"platform": {"const": platform}, **_COMMON, **own},
+        },
+    }
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["device", "origin", "components"],
+    "properties": {
+        "device": {
+            "additionalProperties": False,
+            "required": ["identifiers"],
+            "properties": {
+                "identifiers": {"type": "array", "items": _TEXT, "minItems": 1},
+                "name": _TEXT,
+                "manufacturer": _TEXT,
+                "model": _TEXT,
+                "sw_version": _TEXT,
+            },
+        },
+        "origin": {
+            "additionalProperties": False,
+            "required": ["name"],
+            "properties": {"name": _TEXT, "sw_version": _TEXT, "support_url": _TEXT},
+        },
+        "availability": {
+            "type": "array",
+            "items": {
+                "additionalProperties": False,
+                "required": ["topic"],
+                "properties": {"topic": _TOPIC},  # payloads: online and offline unless said
+            },
+        },
+        "qos": {"enum": [0, 1, 2]},
+        "components": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": "^[a-zA-Z0-9_-]+$"},
+            "additionalProperties": {
+                "type": "object",
+                "required": ["platform"],
+                "properties": {"platform": {"enum": ["sensor", "binary_sensor", "image"]}},
+                "allOf": [
+                    _component(
+                        "sensor",
+                        ["state_topic"],
+                        state_topic=_TOPIC,
+                        value_template=_TEXT,
+                        unit_of_measurement={"enum": ["ms", "%"]},
+                        # Units of the class "duration": d, h, min, s, ms, µs.
+                        device_class={"enum": ["duration"]},
+                        state_class={"enum": ["measurement", "total", "total_increasing"]},
+                    ),
+                    _component(
+                        "binary_sensor",
+                        ["state_topic"],
+                        state_topic=_TOPIC,
+                        value_template=_TEXT,
+                        payload_on=_TEXT,
+                        payload_off=_TEXT,
+                    ),
+                    _component("image", ["image_topic"], image_topic=_TOPIC, content_type=_TEXT),
+                ],
+            },
+        },
+    },
+}
+
+
+def test_payloads_are_as_documented() -> None:
+    messages = list(discovery(CONFIG, RULES))
+    assert [each.topic for each in messages] == [
+        "homeassistant/device/edged-pi/door/config",
+        "homeassistant/device/edged-pi/yard/config",
+    ]
+    unique = []
+    for message in messages:
+        assert re.fullmatch(r"\w+/device/[\w-]+/[\w-]+/config", message.topic)
+        assert message.retain
+        payload = json.loads(message.payload)
+        jsonschema.Draft202012Validator(SCHEMA).validate(payload)
+        unique += [each["unique_id"] for each in payload["components"].values()]
+    assert len(unique) == len(set(unique)) == 6 + 3 + 6
+
+
+def test_the_schema_here_refuses_what_is_wrong() -> None:
+    good = json.loads(next(discovery(CONFIG, RULES)).payload)
+    for key in ("device", "origin", "components"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({each: good[each] for each in good if each != key}, SCHEMA)
+    sensor = good["components"]["class"]
+    for wrong in ({"state_topic": "a/#"}, {"platform": "nothing"}, {"unit": "ms"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(good | {"components": {"class": sensor | wrong}}, SCHEMA)
+
+
+def test_what_a_payload_points_at_is_what_is_sent() -> None:
+    """Every topic is one of the messages', every value of a template a key of theirs."""
+    messages = Messages(CONFIG, RULES)
+    event = Event("door", "visitor", 10**18, None, 0.7, b"picture")
+    sent = [*messages.of(make_result(1), 0), *messages.of(event, 0), *messages.due(0)]
+    sent += messages.all_retained()
+    by_topic = {each.topic: each.payload for each in sent}
+    door = json.loads(next(discovery(CONFIG, RULES)).payload)
+    assert door["availability"] == [{"topic": "edged/pi/status"}]
+    for key, component in door["components"].items():
+        payload = by_topic[component.get("state_topic") or component["image_topic"]]
+        if component["platform"] == "sensor":
+            assert component["value_template"] == f"{{{{ value_json['{key}'] }}}}"
+            assert json.loads(payload)[key] is not None
+        elif component["platform"] == "binary_sensor":
+            states = {component["payload_on"], component["payload_off"]}
+            assert json.loads(payload)["state"] in states
+        else:
+            assert payload == b"picture"
+
+
+@pytest.mark.servers
+@needs_mosquitto
+def test_a_camera_that_is_gone_is_taken_back(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as broker, Listener(broker.port) as listener:
+        config = config_for(broker)
+        door = "homeassistant/device/edged-pi/door/config"
+        with started(config, RULES), started(replace(config, device="other"), {"door": ()}):
+            eventually(lambda: listener.of(door))
+            eventually(lambda: listener.of(door.replace("pi", "other")))
+        with started(config, {"yard": ()}):
+            listener.wait_for(door, b"")
+        with Listener(broker.port, "homeassistant/#") as newcomer:
+            topics = {"homeassistant/device/edged-pi/yard/config", door.replace("pi", "other")}
+            eventually(lambda: {each.topic for each in newcomer.messages} == topics)

@@ -1,0 +1,286 @@
+"""The MQTT sink and a real Mosquitto: what arrives, what stays, and what a lost broker costs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edged.config_results import MqttConfig, TlsClient
+from edged.frame import Event
+from edged.secret import Secret
+from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
+from edged.sinks.mqtt import Mqtt
+from edged.sinks.mqtt_messages import Rules
+from tests.broker import Broker, Listener, eventually, needs_mosquitto, running_broker
+from tests.certificates import Authority
+from tests.test_jsonl import make_result
+
+pytestmark = [pytest.mark.servers, needs_mosquitto]
+
+RULES: Rules = {"door": (("visitor", True),)}
+ROOT = "edged/pi"
+RESULT, STATE, EVENT = f"{ROOT}/door/result", f"{ROOT}/door/state", f"{ROOT}/door/event/visitor"
+STATUS = f"{ROOT}/status"
+
+
+def config_for(broker: Broker | int) -> MqttConfig:
+    port = broker if isinstance(broker, int) else broker.port
+    return MqttConfig("127.0.0.1", port, None, "pi", home_assistant="homeassistant")
+
+
+@contextmanager
+def started(config: MqttConfig, rules: Rules = RULES) -> Iterator[Mqtt]:
+    sink = Mqtt(config, rules, first_pause_seconds=0.05)
+    sink.start()
+    try:
+        yield sink
+    finally:
+        sink.close(10)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with running_broker(tmp_path) as broker:
+        yield broker
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_results_events_states(broker: Broker, version: str, qos: int) -> None:
+    config = replace(config_for(broker), version=version, qos=qos)
+    seconds: list[float] = []
+    with Listener(broker.port) as listener, started(config) as sink:
+        sink.observe_delivery = seconds.append
+        for sequence in range(100):
+            sink.publish(make_result(sequence))
+        eventually(lambda: len(listener.of(RESULT)) == 100)
+        sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, b"\xff\xd8picture"))
+        listener.wait_for(f"{EVENT}/snapshot", b"\xff\xd8picture")
+        sink.publish_event(Event("door", "visitor", 10**18, 10**18 + 10**9, 0.9))
+        eventually(lambda: len(listener.of(EVENT)) == 3)
+        eventually(lambda: sink.delivered == 102)
+    assert [each["sequence"] for each in listener.json(RESULT)] == list(range(100))
+    before, begun, ended = listener.json(EVENT)
+    assert (before["state"], before["started_at"]) == ("ended", None)
+    assert begun == {
+        "event": "visitor",
+        "camera": "door",
+        "state": "started",
+        "started_at": "2001-09-09T01:46:40.000000Z",
+        "ended_at": None,
+        "peak": 0.7,
+    }
+    assert (ended["state"], ended["ended_at"]) == ("ended", "2001-09-09T01:46:41.000000Z")
+    state = listener.json(STATE)[-1]
+    assert state["class"] == "line\nbreak"
+    assert state["on_time_percent"] == 100
+    assert state["variant"] == "mobilenet_v1_0.25_128"
+    assert len(seconds) == 102
+    assert not any(sink.dropped.values())
+
+
+def test_a_newcomer_gets_what_is_retained(broker: Broker) -> None:
+    with started(config_for(broker)) as sink:
+        sink.publish(make_result(1))
+        sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, b"picture"))
+        with Listener(broker.port) as early:
+            eventually(lambda: early.of(STATE) and early.of(f"{EVENT}/snapshot"))
+        with Listener(broker.port) as listener:
+            listener.wait_for(f"{EVENT}/snapshot", b"picture")
+            eventually(lambda: listener.of(STATE) and listener.of(STATUS))
+            assert listener.of(STATUS) == [b"online"]
+            assert listener.json(EVENT)[0]["state"] == "started"
+            assert listener.of(RESULT) == []
+            assert all(each.retain for each in listener.messages)
+
+
+def test_states_come_once_a_second_at_most_and_the_last_one_does(broker: Broker) -> None:
+    with Listener(broker.port) as listener, started(config_for(broker)) as sink:
+        for sequence in range(200):
+            sink.publish(make_result(sequence, score=0.25))
+        eventually(lambda: len(listener.of(STATE)) == 1)
+        sink.publish(make_result(200, score=0.75))
+        eventually(lambda: sink.delivered == 201)
+        eventually(lambda: [each["score"] for each in listener.json(STATE)][-1] == 0.75)
+        assert len(listener.of(STATE)) == 2
+
+
+def test_only_states_where_results_are_not_wanted(broker: Broker) -> None:
+    config = replace(config_for(broker), results=False, home_assistant=None)
+    with Listener(broker.port) as listener, started(config) as sink:
+        sink.publish(make_result(1))
+        eventually(lambda: listener.of(STATE))
+        sink.publish_event(Event("door", "visitor", 10**18, None, 0.7))
+        eventually(lambda: sink.delivered == 1)
+    assert {each.topic for each in listener.messages} == {STATUS, STATE, EVENT}
+
+
+def test_the_will_tells_when_the_process_is_killed(broker: Broker) -> None:
+    script = """
+import sys, time
+from edged.config_results import MqttConfig
+from edged.sinks.mqtt import Mqtt
+sink = Mqtt(MqttConfig("127.0.0.1", int(sys.argv[1]), None, "pi"), {})
+sink.start()
+time.sleep(300)
+"""
+    with Listener(broker.port) as listener:
+        client = subprocess.Popen([sys.executable, "-c", script, str(broker.port)])
+        try:
+            listener.wait_for(STATUS, b"online")
+        finally:
+            client.kill()
+            client.wait(30)
+        listener.wait_for(STATUS, b"offline")
+    with Listener(broker.port) as newcomer:
+        newcomer.wait_for(STATUS, b"offline")
+        assert newcomer.messages[0].retain
+
+
+def test_a_good_end_says_offline_too_and_delivers_what_waits(broker: Broker) -> None:
+    with Listener(broker.port) as listener:
+        with started(config_for(broker)) as sink:
+            listener.wait_for(STATUS, b"online")
+            for sequence in range(500):
+                sink.publish(make_result(sequence))
+        listener.wait_for(STATUS, b"offline")
+        assert sink.delivered == 500
+        eventually(lambda: len(listener.of(RESULT)) == 500)
+        assert not any(sink.dropped.values())
+
+
+def test_a_broker_that_goes_and_comes_costs_the_oldest_results_and_no_event(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with started(config_for(broker)) as sink:
+        sink.publish(make_result(0))
+        eventually(lambda: sink.delivered == 1)
+        broker.stop()
+        eventually(lambda: "the connection was lost" in caplog.text)
+        for sequence in range(1, 5 * MOST_RESULTS):
+            sink.publish(make_result(sequence))
+        for number in range(MOST_EVENTS):
+            sink.publish_event(Event("door", "visitor", 10**18 + number, None, 0.7))
+        assert sink.dropped["queue_full"] == 4 * MOST_RESULTS - 1
+        broker.start()
+        with Listener(broker.port) as listener:
+            eventually(lambda: sink.delivered == 1 + MOST_RESULTS + MOST_EVENTS)
+            eventually(lambda: listener.json(RESULT)[-1]["sequence"] == 5 * MOST_RESULTS - 1)
+    assert sum(sink.dropped.values()) == 4 * MOST_RESULTS - 1
+    lines = [each.getMessage() for each in caplog.records if each.name == "edged.sinks.mqtt"]
+    assert "mqtt: connected to" in lines[0]
+    assert f"{4 * MOST_RESULTS - 1} results were lost" in lines[-1]
+    assert len(lines) <= 4  # lost, refused, connected
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_broker_that_stands_still_blocks_nobody(broker: Broker, qos: int) -> None:
+    with started(replace(config_for(broker), qos=qos)) as sink:
+        sink.publish(make_result(0))
+        eventually(lambda: sink.delivered == 1)
+        broker.signal(signal.SIGSTOP)
+        count = 30_000
+        publisher = threading.Thread(
+            target=lambda: [sink.publish(make_result(each)) for each in range(1, count)],
+            daemon=True,
+        )
+        publisher.start()
+        publisher.join(60)
+        assert not publisher.is_alive()
+        assert sink.dropped["queue_full"] > 0
+        broker.signal(signal.SIGCONT)
+        eventually(lambda: sink.delivered + sum(sink.dropped.values()) == count)
+
+
+def test_a_wrong_password_is_told_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", passwords, "edged", "right-one"], check=True)
+    with running_broker(tmp_path, "allow_anonymous false", f"password_file {passwords}") as broker:
+        config = replace(config_for(broker), user="edged", password=Secret("wrong-one"))
+        for version in ("5", "3.1.1"):
+            caplog.clear()
+            with started(replace(config, version=version)) as sink:
+                sink.publish(make_result(1))
+                eventually(lambda: "the broker refuses: not authorized" in caplog.text)
+            assert sink.dropped["closed"] == 1
+            assert len(caplog.records) == 1
+            assert "wrong-one" not in caplog.text
+        with started(replace(config, password=Secret("right-one"))) as sink:
+            sink.publish(make_result(1))
+            eventually(lambda: sink.delivered == 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_with_a_client_certificate_and_what_is_not_trusted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    good, old = authority.certificate("good"), authority.certificate("old", expired=True)
+    client = authority.certificate("client")
+    for server in (good, old):
+        settings = (
+            *("allow_anonymous true", "require_certificate true", f"cafile {authority.ca}"),
+            *(f"certfile {server.certificate}", f"keyfile {server.key}"),
+        )
+        with running_broker(tmp_path, *settings) as broker:
+            tls = TlsClient(authority.ca, client.certificate, client.key)
+            config = replace(config_for(broker), tls=tls)
+            with started(config) as sink:
+                sink.publish(make_result(1))
+                if server is good:
+                    eventually(lambda: sink.delivered == 1)
+                else:
+                    eventually(lambda: "certificate has expired" in caplog.text)
+            if server is good:
+                with started(replace(config, tls=TlsClient())):
+                    eventually(lambda: "certificate is not accepted" in caplog.text)
+                with started(replace(config, tls=TlsClient(authority.ca))):
+                    eventually(lambda: "the broker closed" in caplog.text)
+
+
+def test_what_is_lost_again_and_again_is_given_up(tmp_path: Path) -> None:
+    """Too large for this broker, which ends the connection for it; all else arrives."""
+    settings = ("allow_anonymous true", "message_size_limit 5000")
+    with running_broker(tmp_path, *settings) as broker, Listener(broker.port) as listener:
+        config = replace(config_for(broker), home_assistant=None)
+        with started(config) as sink:
+            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
+            sink.publish(make_result(1))
+            eventually(lambda: listener.of(RESULT) and sink.delivered == 2)
+            assert listener.json(EVENT)[-1]["state"] == "started"
+            assert listener.of(f"{EVENT}/snapshot") == []
+
+
+def test_no_broker_is_a_state(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.INFO)
+    broker = Broker(tmp_path)  # never started
+    with started(config_for(broker)) as sink:
+        eventually(lambda: caplog.records)
+        sink.publish(make_result(1))
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+    assert f"127.0.0.1:{broker.port}: connection refused" in caplog.text
+    assert sink.dropped["closed"] == 1
+
+
+def test_it_gives_back_what_it_opened(broker: Broker) -> None:
+    with started(config_for(broker)) as sink:
+        eventually(lambda: sink.delivered == 0 and sink.dropped)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with started(config_for(broker)) as sink:
+            sink.publish(make_result(1))
+            eventually(lambda: sink.delivered == 1)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

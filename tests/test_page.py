@@ -1,0 +1,122 @@
+"""The page in a real browser, beside a real daemon.
+
+    EDGED_SCREENSHOTS=tests/e2e/screenshots python -m pytest tests/test_page.py -k pictures
+
+makes the two screenshots of the README again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.browser import CHROMIUM, Browser, save
+from tests.e2e.daemon import RunningDaemon
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
+CARD = "document.querySelector('[data-camera=door]')"
+CAMERAS = "door: {source: 'synthetic:320x240@20'}"
+
+
+def config(port: int = 0, variants: str = "mobilenet_v1_0.25_128", cameras: str = CAMERAS) -> str:
+    return (
+        "latency_budget_ms: 200\n"
+        f"http: {{listen: 127.0.0.1:{port}}}\nresults: {{jsonl: none}}\n"
+        f"variants: [{variants}]\ncameras: {{{cameras}}}\n"
+    )
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+def shown(selector: str) -> str:
+    return f"{CARD}?.querySelector('{selector}').textContent"
+
+
+def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.25_128'")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        assert "nothing more accurate" in browser.value(shown(".why"))
+        browser.wait_for(f"/\\d/.test({shown('.on-time')})")
+        browser.wait_for(f"{CARD}.querySelector('.chart .budget') !== null")
+
+        browser.wait_for(f"!{CARD}.querySelector('img').hidden")
+        browser.value(
+            "window.sum = () => { const canvas = new OffscreenCanvas(64, 64);"
+            "const context = canvas.getContext('2d');"
+            f"context.drawImage({CARD}.querySelector('img'), 0, 0, 64, 64);"
+            "return context.getImageData(0, 0, 64, 64).data.reduce((a, b) => a * 31 % 65521 + b) };"
+            "window.before = sum(); 0"
+        )
+        browser.wait_for("sum() !== before")
+        assert browser.trouble == []
+
+        daemon.reload(config(variants="mobilenet_v1_0.5_160"))
+        browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.5_160'")
+
+
+def test_a_camera_that_is_down_says_why(tmp_path: Path, browser: Browser) -> None:
+    cameras = f"{CAMERAS}, yard: {{source: /dev/no-such-camera}}"
+    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        yard = "document.querySelector('[data-camera=yard]')"
+        browser.wait_for(f"/no such device/.test({yard}?.querySelector('.error').textContent)")
+        browser.wait_for(f"!{CARD}.querySelector('img').hidden")
+        assert browser.value(f"{yard}.querySelector('img').hidden")
+        assert browser.trouble == []
+
+        daemon.reload(config())
+        browser.wait_for(f"{yard} === null")
+
+
+def test_it_says_when_it_is_old_and_goes_on_after_a_restart(
+    tmp_path: Path, browser: Browser
+) -> None:
+    said = "document.getElementById('connection').textContent"
+    with RunningDaemon(tmp_path, config()) as daemon:
+        port = daemon.port
+        browser.open(f"http://127.0.0.1:{port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        assert browser.value(said) == ""
+    browser.wait_for(f"/what is shown is old/.test({said})")
+    again = tmp_path / "again"
+    again.mkdir()
+    with RunningDaemon(again, config(port)):
+        browser.wait_for(f"{said} === ''")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+
+
+def test_pictures_of_the_page(tmp_path: Path, browser: Browser) -> None:
+    """On a phone and at a desk, light and dark: nothing is wider than the screen."""
+    folder = os.environ.get("EDGED_SCREENSHOTS")
+    text = config(cameras="door: {source: synthetic}, bench: {source: 'synthetic:1280x720@15'}")
+    if folder is not None:
+        text = re.sub("(?m)^variants.*", "", text).replace("ms: 200", "ms: 20")
+    with RunningDaemon(tmp_path, text) as daemon:
+        browser.size(1280, 780, 1)
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for("document.querySelectorAll('img:not([hidden])').length == 2")
+        if folder is not None:  # four minutes of latency to be seen
+            browser.wait_for("(window.begun ??= Date.now()) < Date.now() - 240000", 300)
+        desktop = browser.screenshot()
+        browser.size(390, 844, 2, dark=True)
+        browser.wait_for("innerWidth == 390")
+        assert browser.value("document.documentElement.scrollWidth") == 390
+        phone = browser.screenshot()
+        assert phone != desktop
+        if folder is not None:
+            save(desktop, Path(folder) / "page-desktop.png")
+            save(phone, Path(folder) / "page-phone.png")

@@ -1,0 +1,65 @@
+"""Server-sent events: a slow client loses the oldest, is told, and holds nobody up."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+from edged.telemetry.streams import QUEUE_RESULTS, ResultStream, ResultStreams
+from tests.live_rig import result
+
+
+def opened(streams: ResultStreams, *cameras: str) -> ResultStream:
+    stream = streams.open(frozenset(cameras))
+    assert stream is not None
+    return stream
+
+
+def sequences(parts: list[bytes]) -> list[int]:
+    return [json.loads(part[len(b"data: ") :])["sequence"] for part in parts]
+
+
+def test_every_stream_gets_every_result() -> None:
+    streams = ResultStreams(2)
+    both = opened(streams), opened(streams)
+    for sequence in (1, 2):
+        streams.publish(result(sequence=sequence))
+    for stream in both:
+        beginning, *parts = islice(stream.parts(), 3)
+        assert beginning.startswith(b"retry: ")
+        assert all(part.endswith(b"\n\n") for part in parts)
+        assert sequences(parts) == [1, 2]
+
+
+def test_only_the_cameras_asked_for() -> None:
+    streams = ResultStreams(1)
+    stream = opened(streams, "yard")
+    streams.publish(result("door", 1))
+    streams.publish(result("yard", 2))
+    assert sequences(list(islice(stream.parts(), 2))[1:]) == [2]
+
+
+def test_a_slow_client_is_told_what_it_lost() -> None:
+    streams = ResultStreams(1)
+    stream = opened(streams)
+    for sequence in range(QUEUE_RESULTS + 3):
+        streams.publish(result(sequence=sequence))
+    _, dropped, *parts = islice(stream.parts(), 2 + QUEUE_RESULTS)
+    assert dropped == b'event: dropped\ndata: {"results":3}\n\n'
+    assert sequences(parts) == list(range(3, QUEUE_RESULTS + 3))
+
+
+def test_a_heartbeat_when_nothing_comes() -> None:
+    _, beat = islice(opened(ResultStreams(1)).parts(heartbeat_seconds=0.001), 2)
+    assert beat.startswith(b":") and beat.endswith(b"\n\n")
+
+
+def test_there_are_so_many_and_a_closed_one_makes_room() -> None:
+    streams = ResultStreams(1)
+    stream = opened(streams)
+    assert streams.open() is None
+    stream.close()
+    streams.publish(result())
+    again = opened(streams)
+    streams.publish(result(sequence=7))
+    assert sequences(list(islice(again.parts(), 2))[1:]) == [7]

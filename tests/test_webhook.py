@@ -1,0 +1,212 @@
+"""The webhook and real HTTP servers, good and bad."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edged.config_results import TlsClient, WebhookConfig
+from edged.errors import EdgedError
+from edged.frame import Event
+from edged.secret import Secret, SourceUrl
+from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
+from edged.sinks.webhook import MOST_ATTEMPTS, Webhook
+from tests.certificates import Authority
+from tests.test_jsonl import eventually, make_result
+
+EVENT = Event("door", "visitor", 10**18, None, 0.7, b"picture")
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """answers: status codes, the last one for ever."""
+
+    def __init__(self, *answers: int, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.daemon_threads = True
+        self.answers = list(answers)
+        self.got: list[tuple[str, dict[str, str], bytes]] = []
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what is tested."""
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, dict(self.headers), body))
+        answers = self.server.answers
+        self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def serving(*answers: int, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    with Server(*answers, tls=tls) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(30)
+
+
+def config_for(port: int, tls: TlsClient | None = None) -> WebhookConfig:
+    url = SourceUrl(f"http://127.0.0.1:{port}/hook/s3cret")
+    return WebhookConfig(
+        url, tls, "127.0.0.1", port, Secret("/hook/s3cret"), Secret("Bearer t0ken")
+    )
+
+
+@contextmanager
+def started(config: WebhookConfig) -> Iterator[Webhook]:
+    sink = Webhook(config, first_pause_seconds=0.01)
+    sink.start()
+    try:
+        yield sink
+    finally:
+        sink.close(5)
+
+
+def test_each_event_is_a_post_over_one_connection() -> None:
+    with serving(200) as server, started(config_for(server.server_port)) as sink:
+        seconds: list[float] = []
+        sink.observe_delivery = seconds.append
+        sink.publish(make_result(1))
+        sink.publish_event(EVENT)
+        sink.publish_event(replace(EVENT, ended_unix_ns=10**18 + 10**9, snapshot=None))
+        eventually(lambda: sink.delivered == 2)
+    (path, headers, body), (_, _, second) = server.got
+    assert (path, headers["Authorization"]) == ("/hook/s3cret", "Bearer t0ken")
+    assert headers["Content-Type"] == "application/json"
+    begun = json.loads(body)
+    assert (begun["event"], begun["state"], begun["snapshot"]) == (
+        "visitor",
+        "started",
+        "cGljdHVyZQ==",
+    )
+    assert json.loads(second)["state"] == "ended"
+    assert len(seconds) == 2
+    assert not any(sink.dropped.values())
+
+
+def test_results_where_they_are_wanted() -> None:
+    with serving(201, 200) as server:
+        config = replace(config_for(server.server_port), results=True, events=False)
+        with started(config) as sink:
+            sink.publish_event(EVENT)
+            for sequence in range(20):
+                sink.publish(make_result(sequence))
+        assert [json.loads(body)["sequence"] for _, _, body in server.got] == list(range(20))
+
+
+def test_a_failure_is_tried_again_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with serving(500, 503, 200) as server, started(config_for(server.server_port)) as sink:
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.delivered == 1)
+        assert len(server.got) == 3
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.delivered == 2)
+    told = [each.getMessage() for each in caplog.records]
+    assert "status 500" in told[0]
+    assert "again" in told[-1]
+    assert len(told) == 3
+    assert "s3cret" not in caplog.text
+    assert "t0ken" not in caplog.text
+
+
+def test_what_is_given_up_and_what_is_refused_is_counted() -> None:
+    with serving(500) as server, started(config_for(server.server_port)) as sink:
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.dropped["given_up"] == 1)
+        assert len(server.got) == MOST_ATTEMPTS
+    with serving(404) as server, started(config_for(server.server_port)) as sink:
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.dropped["refused"] == 1)
+        assert len(server.got) == 1
+
+
+def test_a_server_that_never_answers_blocks_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = replace(config_for(silent.getsockname()[1]), results=True, timeout_seconds=0.05)
+        with started(config) as sink:
+            count = 20_000
+            publisher = threading.Thread(
+                target=lambda: [sink.publish(make_result(each)) for each in range(count)],
+                daemon=True,
+            )
+            publisher.start()
+            publisher.join(60)
+            assert not publisher.is_alive()
+            assert sink.dropped["queue_full"] > 0
+            for _ in range(2 * MOST_EVENTS):
+                sink.publish_event(EVENT)
+            eventually(lambda: "no answer in time" in caplog.text)
+            assert len(sink._backlog) <= MOST_RESULTS + MOST_EVENTS
+        assert sink.delivered == 0
+        assert sum(sink.dropped.values()) == count + 2 * MOST_EVENTS
+
+
+def test_a_server_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with started(config_for(port)) as sink:
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.dropped["given_up"] == 1)
+    assert [text for each in caplog.records if str(port) in (text := each.getMessage())] == [
+        f"webhook: 127.0.0.1:{port}: connection refused"
+    ]
+
+
+def test_one_that_hung_up_meanwhile_is_called_again() -> None:
+    with serving(200) as server, started(config_for(server.server_port)) as sink:
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.delivered == 1)
+        assert sink._connection is not None
+        sink._connection.sock.shutdown(socket.SHUT_RDWR)
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.delivered == 2)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    authority = Authority(tmp_path)
+    for name, expired in (("good", False), ("old", True)):
+        pair = authority.certificate(name, expired=expired)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        with serving(200, tls=context) as server:
+            port = server.server_port
+            with started(config_for(port, TlsClient(authority.ca))) as sink:
+                sink.publish_event(EVENT)
+                eventually(lambda: sink.delivered or sink.dropped["given_up"])
+            assert sink.delivered == (not expired)
+    assert "certificate has expired" in caplog.text
+
+
+def test_a_file_that_is_no_certificate_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    for name in ("ca.pem", "missing.pem"):
+        with pytest.raises(EdgedError, match=f"{name}: cannot be used for TLS"):
+            Webhook(config_for(1, TlsClient(tmp_path / name)))
