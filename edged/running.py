@@ -219,7 +219,7 @@ class Running:
 
     def stop_pipeline(self, seconds: float = STOP_SECONDS) -> bool:
         """After the frames under way, which have so long to end; whether they did."""
-        if self.pipeline is None or self._stopped:
+        if self.pipeline is None or self._stopped or self._thread.ident is None:
             return True
         self.pipeline.stop()
         self._thread.join(seconds)

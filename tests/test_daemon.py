@@ -17,7 +17,7 @@ import pytest
 
 from edged.config import load_config
 from edged.daemon import Daemon
-from edged.frame import Result
+from edged.frame import Event, Result
 from tests.clips import write_clip
 from tests.e2e.daemon import RunningDaemon
 from tests.test_rtsp import free_port, needs_gstreamer, serving
@@ -298,6 +298,12 @@ class Weather:
         self.broken_pipe = False
         self.hot: list[Result] = []
         self.cool: list[Result] = []
+
+    def start(self) -> None:
+        pass
+
+    def publish_event(self, event: Event) -> None:
+        raise AssertionError("there are no events here")
 
     def publish(self, result: Result) -> None:
         self.delivered += 1
