@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edged.capture.jpeg import encode_jpeg
 from edged.frame import Event
 
 if TYPE_CHECKING:
@@ -63,14 +64,6 @@ class Announcer:
         while (waiting := self._queue.get()) is not None:
             event, pixels = waiting
             if pixels is not None:
-                event = replace(event, snapshot=to_jpeg(pixels))
+                event = replace(event, snapshot=encode_jpeg(pixels, _QUALITY))
             for sink in self._sinks:
                 sink.publish_event(event)
-
-
-def to_jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """pixels: uint8 (height, width, 3), RGB, in one piece."""
-    import simplejpeg
-
-    data: bytes = simplejpeg.encode_jpeg(pixels, quality=_QUALITY, colorspace="RGB")
-    return data

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edged.telemetry.view import FRESH_NS, STILL_NS, View, encode_jpeg
+from edged.capture.jpeg import encode_jpeg
+from edged.telemetry.view import FRESH_NS, JPEG_QUALITY, STILL_NS, View
 from tests.camera_rig import FakeTime, wait_until
 
 RED = np.full((32, 48, 3), (250, 5, 5), np.uint8)
@@ -22,7 +23,9 @@ def asking(view: View, found: list[bytes | None]) -> threading.Thread:
 
 
 def test_colours_and_shape_survive() -> None:
-    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(RED), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(
+        np.frombuffer(encode_jpeg(RED, JPEG_QUALITY), np.uint8), cv2.IMREAD_COLOR
+    )
     assert decoded.shape == (32, 48, 3)
     blue, _, red = decoded.reshape(-1, 3).mean(0)
     assert red > 200 > blue
@@ -45,14 +48,14 @@ def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
     view.offer("door", pixels)
     pixels[:] = 0  # the next frame comes into the same memory
     thread.join()
-    assert found == [encode_jpeg(RED)]
+    assert found == [encode_jpeg(RED, JPEG_QUALITY)]
     assert not view.wanted("door")
     assert view.jpeg("door", 0) is found[0]
     time.now_ns += FRESH_NS + 1
     thread = asking(view, found)
     view.offer("door", pixels)
     thread.join()
-    assert found[1] == encode_jpeg(pixels)
+    assert found[1] == encode_jpeg(pixels, JPEG_QUALITY)
 
 
 def test_where_nothing_comes_the_last_one_serves_for_a_while() -> None:

@@ -78,6 +78,12 @@ def _decode_with_opencv(
     return pixels
 
 
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """Of uint8 RGB (height, width, 3), in one piece; colour at half the resolution (4:2:0)."""
+    data: bytes = simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
+    return data
+
+
 def reduction(short_side: int, wanted: int) -> int:
     """8, 4, 2 or 1: the largest whose short side (rounded up by the decoder) covers `wanted`."""
     if wanted == 0:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import cv2
-
+from edged.capture.jpeg import encode_jpeg
 from edged.clock import Clock, monotonic_ns
 
 if TYPE_CHECKING:
@@ -83,12 +82,5 @@ class View:
             pixels, number = shot.pixels, shot.number
         with shot.encoding:  # not the other lock: the pipeline may want that
             if shot.jpeg_number < number:
-                shot.jpeg, shot.jpeg_number = encode_jpeg(pixels), number
+                shot.jpeg, shot.jpeg_number = encode_jpeg(pixels, JPEG_QUALITY), number
             return shot.jpeg
-
-
-def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    """Of uint8 RGB (height, width, 3)."""
-    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    return bytes(encoded.tobytes())
