@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -74,8 +75,12 @@ def obeying_signals(orders: Orders) -> Iterator[None]:
 
 
 def _ignore_all() -> None:
+    tell = sys.unraisablehook
+    # A signal that came just before it is ignored finds no handler: Python would tell of an OSError.
+    sys.unraisablehook = lambda said: None if said.exc_type is OSError else tell(said)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    sys.unraisablehook = tell
 
 
 def _has_terminal() -> bool:
