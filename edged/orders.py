@@ -76,7 +76,7 @@ def obeying_signals(orders: Orders) -> Iterator[None]:
 
 def _ignore_all() -> None:
     tell = sys.unraisablehook
-    # A signal that came just before it is ignored finds no handler: Python would tell of an OSError.
+    # One that came just before finds no handler: Python would tell of an OSError.
     sys.unraisablehook = lambda said: None if said.exc_type is OSError else tell(said)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
