@@ -216,29 +216,27 @@ class Daemon:
         ready = self._ready  # before that, systemd would take the end of this for the start's
         if ready:
             self._notifier.reloading()
+        done, reasons = [], []
         try:
             done = self._change_to(reread())
         except Stopped:
             return
         except EdgedError as error:
-            self._refuse(str(error).splitlines())
+            reasons = str(error).splitlines()
         except Exception as error:
             log.exception("a reload failed")
-            self._refuse([f"{type(error).__name__}: {error}"])
-        else:
-            self._refused = ""
-            log.info("configuration reloaded: %s", "; ".join(done) or "nothing has changed")
+            reasons = [f"{type(error).__name__}: {error}"]
         gc.collect()  # what is no longer needed refers to itself
         return_free_memory()
-        self._metrics.reloaded(not self._refused, time.time())
+        self._refused = f"configuration not reloaded: {reasons[0]}" if reasons else ""
+        self._metrics.reloaded(not reasons, time.time())
         if ready:
             self._notifier.ready()
         self._tell_status(self._clock(), at_once=True)
-
-    def _refuse(self, reasons: list[str]) -> None:
         for reason in reasons:
             log.error("configuration not reloaded, everything goes on as before: %s", reason)
-        self._refused = f"configuration not reloaded: {reasons[0]}"
+        if not reasons:
+            log.info("configuration reloaded: %s", "; ".join(done) or "nothing has changed")
 
     def _change_to(self, config: Config) -> list[str]:
         """What has changed. Raises EdgedError, or whatever it may be, with nothing changed."""
