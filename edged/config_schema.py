@@ -462,6 +462,7 @@ _MQTT = _section(
         "certificate_file": ["key_file"],
         "key_file": ["certificate_file"],
     },
+    "not": {"required": ["password", "password_file"]},
     "examples": [{"broker": "mqtts://broker.example", "user": "edged", "password": "${PASSWORD}"}],
 }
 
@@ -518,6 +519,7 @@ _WEBHOOK = _section(
         "certificate_file": ["key_file"],
         "key_file": ["certificate_file"],
     },
+    "not": {"required": ["authorization", "authorization_file"]},
     "examples": [{"url": "https://hooks.example/edged"}],
 }
 

@@ -90,6 +90,9 @@ def problems(failure: ValidationError) -> Iterator[Problem]:
         number = "exactly one" if rule == "oneOf" else "at least one"
         what = f"expected {number} of {', '.join(names)}"
         yield Problem(keys, what, got=" and ".join(present) or "none of them")
+    elif rule == "not" and isinstance(value, dict) and _are_required([wanted]):
+        first, *others = wanted["required"]
+        yield Problem((*keys, *others), f"is given beside {first}", fix="leave one of them out")
     elif "propertyNames" in list(failure.absolute_schema_path)[-2:-1]:
         yield Problem((*keys, value), f"expected a name that is {expected(schema)}")
     elif rule == "format" and isinstance(failure.cause, InputError):

@@ -147,6 +147,25 @@ def test_check_says_valid_or_everything_that_is_wrong(tmp_path: Path, capsys: Ca
     assert [line.split(": ")[1] for line in lines] == [f"{config}:1", f"{config}:2"]
 
 
+@pytest.mark.parametrize(
+    ("section", "file"),
+    [
+        ("http: {listen: 127.0.0.1:0, tls: {certificate: no.pem, key: no.key}}", "no.pem"),
+        ("results: {mqtt: {broker: mqtts://h, ca_file: no.ca}}", "no.ca"),
+        ("results: {webhook: {url: https://h, ca_file: no.ca}}", "no.ca"),
+    ],
+)
+def test_check_opens_the_files_of_tls(
+    tmp_path: Path, section: str, file: str, capsys: Capture
+) -> None:
+    config = tmp_path / "edged.yaml"
+    config.write_text(f"cameras: {{door: {{source: synthetic}}}}\n{section}\n")
+    assert edged("check", str(config)) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / file) in said
+    assert len(said.splitlines()) == 1
+
+
 def test_an_absent_family_is_one_message(tmp_path: Path, capsys: Capture) -> None:
     assert edged("models", "verify", str(tmp_path / "nowhere")) == 2
     said = capsys.readouterr().err

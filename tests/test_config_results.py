@@ -70,6 +70,14 @@ def test_a_webhook(tmp_path: Path) -> None:
         ("mqtt: {broker: mqtt://h, password: s3cret}", "results.mqtt.user: is missing"),
         ("mqtt: {broker: mqtt://h, user: a, password: 5432}", "results.mqtt.password: expected"),
         ("mqtt: {broker: mqtt://h, user: a, password_file: no}", "write the password into"),
+        (
+            "mqtt: {broker: mqtt://h, user: a, password: s3cret, password_file: /proc/version}",
+            "results.mqtt.password_file: is given beside password",
+        ),
+        (
+            "webhook: {url: http://h, authorization: s3cret, authorization_file: /proc/version}",
+            "results.webhook.authorization_file: is given beside authorization",
+        ),
         ("mqtt: {broker: mqtt://h, topic: 'a/#'}", "expected an MQTT topic"),
         ("mqtt: {broker: mqtt://h, device: a/b}", "results.mqtt.device: expected"),
         ("mqtt: {broker: mqtt://h, version: 4}", "expected one of 5, 5, 3.1.1"),

@@ -70,6 +70,19 @@ def test_answers_over_tls_and_to_nobody_else(tmp_path: Path) -> None:
         assert get(server, tls.certificate, token) == 200
 
 
+def test_plain_http_is_told_so(tmp_path: Path) -> None:
+    with (
+        HttpServer(
+            HttpConfig("127.0.0.1", 0, tls=certificate(tmp_path, "one")), endpoints_of()
+        ) as server,
+        closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection,
+    ):
+        connection.request("GET", "/metrics", headers={"Cookie": "x" * 900})
+        response = connection.getresponse()
+        assert response.status == 400
+        assert response.read() == b"This port speaks TLS: write https://.\n"
+
+
 def test_an_answer_ends_as_tls_says(tmp_path: Path) -> None:
     """Else a client could not tell the end from an attacker's cut."""
     tls = certificate(tmp_path, "one")

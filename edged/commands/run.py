@@ -146,10 +146,17 @@ def _run_daemon(
 
 def _check(options: argparse.Namespace) -> int:
     from edged.config import load_config, warnings
+    from edged.sinks.tls import tls_context
+    from edged.telemetry.tls import server_context
     from edged.variants.family import load_family
 
     config = load_config(options.file, os.environ)
     family = load_family(config.model, config.base)
+    if config.http is not None and config.http.tls is not None:
+        server_context(config.http.tls)
+    for out in (config.results.mqtt, config.results.webhook):
+        if out is not None and out.tls is not None:
+            tls_context(out.tls)
     for warning in warnings(config):
         print(f"edged: {options.file}: {warning}", file=sys.stderr)
     cameras = ", ".join(camera.name for camera in config.cameras)

@@ -25,6 +25,10 @@ HEAD_BYTES = 8192
 BODY_BYTES = 128 * 1024
 """What a request may hold besides; nothing here looks at it."""
 QUERY_FIELDS = 32
+SPEAK_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n"
+    b"Connection: close\r\n\r\nThis port speaks TLS: write https://.\n"
+)
 NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
 
 log = logging.getLogger("edged.telemetry.http")
@@ -41,8 +45,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):  # the client went away, or was cut off
-            if isinstance(self.connection, ssl.SSLSocket):
-                self.connection.do_handshake()
+            if isinstance(self.connection, ssl.SSLSocket) and not self._shakes_hands():
+                return
             head = self._read_head()
             if head is None:
                 self._send(Answer.text(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
@@ -54,6 +58,20 @@ class Handler(BaseHTTPRequestHandler):
                 if self.parse_request():
                     self._respond()
             self._end()
+
+    def _shakes_hands(self) -> bool:
+        """False after telling a client that speaks plain HTTP why it gets no other answer."""
+        try:
+            self.connection.do_handshake()
+        except ssl.SSLError as error:
+            if error.reason != "HTTP_REQUEST":
+                raise
+            below = socket.socket  # TLS
+            below.sendall(self.connection, SPEAK_TLS)
+            below.shutdown(self.connection, socket.SHUT_WR)
+            below.recv(self.connection, HEAD_BYTES)  # left unread, it would reset the connection
+            return False
+        return True
 
     def _read_head(self) -> bytes | None:
         """Up to the empty line; less when the client ends before it; None when it is too long."""
