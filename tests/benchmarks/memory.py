@@ -6,8 +6,9 @@ The source is 1080p MJPEG over HTTP, served by this program. The family runs wit
 profile is known that would leave some of it out; counted is the most that there was after its first
 seconds. The obvious script holds the same networks as the libraries come: a session per variant
 with ONNX Runtime's defaults, each run once, and cv2.VideoCapture on the same stream. PSS counts a
-shared page once among its users, so the figures of several processes add up, and what a further
-camera takes (the same stream again, or a clip) is the difference of two sums.
+shared page once among its users, so the figures of several processes add up. What a further camera
+takes (the same stream again, or a clip) is what the capture processes of both take together beyond
+what the first does alone; the daemon's share of its mailbox, less than 1 MB, is not in it.
 """
 
 from __future__ import annotations
@@ -142,7 +143,8 @@ def measure_cameras(model: Path, source: str, clip: Path | None) -> Memory:
     daemon, capture = measure_edged(model, [source])
 
     def further_mb(other: str) -> float:
-        return sum(measure_edged(model, [source, other])) - daemon - capture
+        _, both = measure_edged(model, [source, other])
+        return both - capture
 
     from_clip = further_mb(str(clip.absolute())) if clip is not None else None
     return Memory(daemon, capture, further_mb(source), from_clip)

@@ -26,6 +26,9 @@ from tests.e2e.daemon import RunningDaemon
 
 SETTLING_SECONDS = 2.0
 LONGEST_START_SECONDS = 60.0
+MEASURED = "measured, most accurate first"
+"""What the daemon says when it has looked whether its profile still holds, some seconds after its
+start: that is no result's cost."""
 _SCHEDULED = 2  # CPUCLOCK_SCHED, linux/posix-timers.h
 
 CONFIG = """
@@ -86,6 +89,7 @@ def run_edged(
     begun_unix_ns = time.time_ns()
     with RunningDaemon(folder, config) as daemon:
         daemon.wait_for(lambda: _size(results) > 0, LONGEST_START_SECONDS)
+        daemon.wait_for(lambda: MEASURED in daemon.text, LONGEST_START_SECONDS)
         taken = _watch(results, lambda: [daemon.process.pid, *daemon.capture_processes()], seconds)
         daemon.stop()
     lines = [json.loads(line) for line in taken.lines]
@@ -108,7 +112,7 @@ def learn_profile(family: Path, variant: Variant, clip: Path, state: Path) -> No
     results = state.parent / "results.jsonl"
     config = _config(family, variant, [str(clip)], results)
     with RunningDaemon(state.parent, config) as daemon:
-        daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, 60)
+        daemon.wait_for(lambda: MEASURED in daemon.text, 60)
         daemon.stop()
     if not list(state.glob("profile-*.json")):
         raise SystemExit(f"no profile was stored:\n{daemon.text}")
