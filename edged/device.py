@@ -13,6 +13,13 @@ from pathlib import Path
 
 _MODELS = ("proc/device-tree/model", "sys/class/dmi/id/product_name")
 """Of boards with a device tree (Raspberry Pi, Jetson), and of PCs."""
+KEEP_WARM_SECONDS = 0.1
+"""How long no network runs with `keep_warm`: what a camera of ten pictures a second leaves.
+
+The driver of a Jetson's GPU switches it off after half a second without work (railgate_delay in
+NVIDIA's nvgpu: 500 ms). Whether so little work also holds its clocks up was not measured on one;
+`edged bench` tells it there.
+"""
 
 
 def device_facts(root: Path = Path("/"), cores: int | None = None) -> dict[str, str]:

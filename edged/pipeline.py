@@ -23,8 +23,10 @@ from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
 from edged.crew import IDLE_SECONDS, Crew
+from edged.device import KEEP_WARM_SECONDS
 from edged.events import Watch
 from edged.frame import Event, Frame, Result, Score, Stages
+from edged.gap import Gap
 from edged.lane import Lane
 
 if TYPE_CHECKING:
@@ -35,17 +37,6 @@ if TYPE_CHECKING:
     from edged.control.profiler import Profiler
     from edged.control.recorder import Recorder
     from edged.sinks import Sink
-    from edged.variants.variant import Variant
-
-NO_FRAME_SOON_MS = 1000.0
-"""The gap to count on when no camera is delivering."""
-KEEP_WARM_SECONDS = 0.1
-"""How long no network runs with `keep_warm`: what a camera of ten pictures a second leaves.
-
-The driver of a Jetson's GPU switches it off after half a second without work (railgate_delay in
-NVIDIA's nvgpu: 500 ms). Whether so little work also holds its clocks up was not measured on one;
-`edged bench` tells it there.
-"""
 
 
 class ResultObserver(Protocol):
@@ -106,7 +97,6 @@ class Pipeline:
     observer: ResultObserver
     cores: int = 1
     keep_warm: bool = False
-    """While no frame comes, the cheapest network runs now and then, and its scores are nobody's."""
     frames_wanted: int | None = None
     clock: Clock = monotonic_ns
     finished: Callable[[], bool] = lambda: False
@@ -124,17 +114,14 @@ class Pipeline:
     """Device, backend and family, for the header of a trace."""
 
     controller: Controller = field(init=False)
-    profiled: bool = False
-    """The profile is complete, and sessions that it made needless are gone."""
     allowance: Allowance = field(default_factory=Allowance)
     """How much of the time may be spent computing; the main thread sets it."""
     _events: int = 0
-    _ran_ns: int = 0
-    """When a network has run last, for whatever reason."""
     _runs: dict[str, Run] = field(default_factory=dict)
     """Under way, by camera."""
     _state: threading.Lock = field(default_factory=threading.Lock)
     """For what decisions depend on and results change."""
+    _gap: Gap = field(init=False)
     _crew: Crew[Run] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,10 +132,16 @@ class Pipeline:
             },
             Slowdown(self.loaded.threads),
         )
+        self._gap = Gap(self.lanes, self.loaded, self.profiler, self.keep_warm, self.clock)
         mailboxes = [lane.mailbox for lane in self.lanes]
         idle_seconds = KEEP_WARM_SECONDS if self.keep_warm else IDLE_SECONDS
         threads = min(self.cores, len(self.lanes))
         self._crew = Crew(self, mailboxes, threads, self.clock, idle_seconds)
+
+    @property
+    def profiled(self) -> bool:
+        """The profile is complete, and sessions that it made needless are gone."""
+        return self._gap.profiled
 
     @property
     def results(self) -> int:
@@ -164,7 +157,7 @@ class Pipeline:
         device."""
         same_networks = before.loaded is self.loaded
         self.controller.take_over(before.controller, same_networks)
-        self.profiled = same_networks and before.profiled
+        self._gap.profiled = same_networks and before.profiled
         for event in self.watch.take_over(before.watch):
             self.announce(event, None)
         if self.recorder is not None:
@@ -179,7 +172,7 @@ class Pipeline:
 
     def run(self) -> None:
         """Until stopped, or the wanted number of results is out, or every source has ended."""
-        self._crew.run(lambda: self.profiler.measure_cheapest(self._measure))
+        self._crew.run(lambda: self.profiler.measure_cheapest(self._gap.measure))
 
     def over(self) -> bool:
         return not self._runs and (self._enough() or self.finished())
@@ -274,7 +267,7 @@ class Pipeline:
         scores, preprocessed_ns, inferred_ns = self.loaded.infer(
             candidate.variant, candidate.threads, frame.pixels
         )
-        self._ran_ns = inferred_ns
+        self._gap.ran_ns = inferred_ns
         top = self.output.top(scores)
         published_ns = self.clock()
         result = Result(
@@ -391,51 +384,8 @@ class Pipeline:
         self._events += 1
 
     def use_gap(self) -> bool:
-        """Spend the time until the next frame on the profile, or on keeping the device warm."""
-        if self._runs:
-            return False
-        if self.profiler.complete and not self.profiled:
-            on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
-            self.loaded.keep([*on_ladder, *self.profiler.waiting])
-            self.profiled = True
-        if not (self.profiler.waiting or self.keep_warm):
-            return False
-        now_ns = self.clock()
-        due_ns = [due for lane in self.lanes if (due := lane.due_ns()) is not None]
-        gap_ms = min(((due - now_ns) / 1e6 for due in due_ns), default=NO_FRAME_SOON_MS)
-        if gap_ms < -NO_FRAME_SOON_MS:
-            gap_ms = NO_FRAME_SOON_MS  # the cameras that delivered are silent
-        if self.profiler.waiting:
-            cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
-            spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
-            tolerable_ms = gap_ms + max(0.0, spare_ms)
-            slowdown = self.controller.slowdown.ratio
-            if self.profiler.use_gap(gap_ms, tolerable_ms, self._measure, slowdown):
-                return True
-        if self.keep_warm:
-            self._warm(gap_ms)
-        return False
-
-    def _warm(self, gap_ms: float) -> None:
-        """Run the cheapest network if none has run for a while, nothing is too hot, and no frame
-        would find it running."""
-        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
-        rested = self.clock() - self._ran_ns >= KEEP_WARM_SECONDS * 1e9
-        if rested and self.allowance.share == 1 and not 0 <= gap_ms < cheapest.p95_ms:
-            self._measure(cheapest.variant, cheapest.threads)
-
-    def _measure(self, variant: Variant, threads: int) -> tuple[float, float]:
-        pixels = self._latest_pixels()
-        begun_ns = self.clock()
-        _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, pixels)
-        self._ran_ns = inferred_ns
-        return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
-
-    def _latest_pixels(self) -> NDArray[np.uint8]:
-        for lane in self.lanes:
-            if lane.mailbox.latest is not None:
-                return lane.mailbox.latest.pixels
-        return np.zeros((480, 480, 3), np.uint8)
+        ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
+        return not self._runs and self._gap.use(ratio, cool=cool)
 
 
 def _too_small_beyond(frame: Frame, ladder: Sequence[Candidate]) -> int | None:

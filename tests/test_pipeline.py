@@ -286,8 +286,8 @@ def test_it_is_kept_warm_ten_times_a_second_when_that_is_in_nobodys_way() -> Non
     assert runs_in_a_second(camera_ms=4.0) == 0  # a frame would find it running
     pipeline.allowance = Allowance(0.9)
     assert runs_in_a_second() == 0
-    pipeline.allowance = Allowance()
-    pipeline.keep_warm = False
+    pipeline.close()
+    pipeline = make([feed], Recorder(), keep_warm=False, **more)
     assert runs_in_a_second() == 0
     pipeline.close()
 

@@ -16,7 +16,7 @@ import numpy as np
 from edged.backends.loaded import LoadedFamily
 from edged.clock import Clock, monotonic_ns
 from edged.control.profile import Candidate, timed
-from edged.pipeline import KEEP_WARM_SECONDS
+from edged.device import KEEP_WARM_SECONDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
