@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from edged.config_events import EventConfig, nearest
+from edged.config.events import EventConfig, nearest
 from edged.errors import InputError, InputErrors
 from edged.frame import Event
 

@@ -20,7 +20,7 @@ from edged.cameras import Attached, attach, stop_together
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock
 from edged.config import CameraConfig, Config
-from edged.config_http import HttpConfig
+from edged.config.http import HttpConfig
 from edged.control.decode_times import DecodeTimes
 from edged.control.profile_store import Decoding
 from edged.control.recorder import Recorder

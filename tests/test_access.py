@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from edged.config_http import HttpConfig
+from edged.config.http import HttpConfig
 from edged.password import PasswordHash, new_token, token_hash
 from edged.telemetry.access import GUESS_SECONDS, GUESSES, Access
 from edged.telemetry.answer import Request

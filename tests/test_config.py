@@ -19,12 +19,12 @@ from edged.config import (
     CameraConfig,
     Config,
     load_config,
-    schema,
     warnings,
 )
-from edged.config_http import HttpConfig
-from edged.config_results import JsonlConfig, ResultsConfig
-from edged.config_schema import PIXEL_FORMATS
+from edged.config.http import HttpConfig
+from edged.config.results import JsonlConfig, ResultsConfig
+from edged.config.schema import json_schema
+from edged.config.schema.camera import PIXEL_FORMATS
 from edged.errors import InputError, InputErrors
 from edged.secret import SourceUrl
 
@@ -593,14 +593,14 @@ def _keys(described: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
 
 
 def test_the_schema_is_one_and_takes_the_example() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
-    validator = jsonschema.Draft202012Validator(schema())
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
     validator.validate(yaml.safe_load(EXAMPLE))
     assert not validator.is_valid({"cameras": {"door": {"source": "synthetic", "rotate": 45}}})
 
 
 def test_every_key_completes_in_an_editor() -> None:
-    keys = list(_keys(schema()))
+    keys = list(_keys(json_schema()))
     assert len(keys) > 20
     for name, key in keys:
         assert key["title"], name
@@ -612,29 +612,30 @@ def test_every_key_completes_in_an_editor() -> None:
 
 
 def test_what_has_no_default_says_what_happens_without_it() -> None:
-    without = {name for name, key in _keys(schema()) if "default" not in key}
+    without = {name for name, key in _keys(json_schema()) if "default" not in key}
     required = {"cameras", "*", "source", "source_file", "certificate", "key", "class", "classes"}
     required |= {"broker", "url", "path", "max_bytes"}
-    described = dict(_keys(schema()))
+    described = dict(_keys(json_schema()))
     silent = {n for n in without - required if "ithout it" not in described[n]["description"]}
     assert silent <= {
         "latency_budget_ms",
         "on_time",
     }  # a camera's own: the top of the file has them
-    assert all("default" in schema()["properties"][name] for name in silent)
+    assert all("default" in json_schema()["properties"][name] for name in silent)
 
 
 def test_a_copy_of_the_schema_may_be_changed() -> None:
-    schema()["properties"].clear()
-    assert schema()["properties"]
+    json_schema()["properties"].clear()
+    assert json_schema()["properties"]
 
 
 def test_checking_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "edged.yaml").write_text(EXAMPLE)
     program = (
         "import sys; from pathlib import Path\n"
-        "from edged.config import load_config, schema, warnings\n"
-        "warnings(load_config(Path(sys.argv[1]), {})); schema()\n"
+        "from edged.config import load_config, warnings\n"
+        "from edged.config.schema import json_schema\n"
+        "warnings(load_config(Path(sys.argv[1]), {})); json_schema()\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "edged.yaml")]
@@ -735,7 +736,7 @@ _VALUES = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.sampled_from([name for name, _ in _keys(schema()) if name != "*"]),
+    st.sampled_from([name for name, _ in _keys(json_schema()) if name != "*"]),
     st.sampled_from(["", "cameras", "door", "http", "results"]),
     _VALUES,
 )

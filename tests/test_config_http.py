@@ -8,7 +8,7 @@ import pytest
 
 from edged.config import load_config
 from edged.config import warnings as all_warnings
-from edged.config_http import HttpConfig, Tls, http_warnings, listen_address
+from edged.config.http import HttpConfig, Tls, http_warnings, listen_address
 from edged.errors import InputErrors
 from edged.password import PasswordHash, new_token, token_hash
 

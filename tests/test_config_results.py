@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edged.config import load_config, warnings
-from edged.config_results import JsonlConfig, MqttConfig, ResultsConfig, TlsClient
+from edged.config.results import JsonlConfig, MqttConfig, ResultsConfig, TlsClient
 from edged.errors import InputError
 from edged.secret import Secret
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edged.config_events import EventConfig
+from edged.config.events import EventConfig
 from edged.errors import InputErrors
 from edged.events import AWAY_SECONDS, Presence, Watch
 from edged.frame import Event

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from edged.config_results import MqttConfig
+from edged.config.results import MqttConfig
 from edged.frame import Event
 from edged.sinks.home_assistant import discovery
 from edged.sinks.mqtt_messages import Messages, Rules

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from edged.config_http import HttpConfig
+from edged.config.http import HttpConfig
 from edged.errors import EdgedError
 from edged.telemetry.connections import Connections
 from edged.telemetry.http import HttpServer

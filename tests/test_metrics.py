@@ -22,7 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from edged.backends import Engines
 from edged.capture import Failure
-from edged.config_schema import MOST_EVENTS
+from edged.config.schema.event import MOST_EVENTS
 from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.events import EventCount

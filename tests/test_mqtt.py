@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.config_results import MqttConfig, TlsClient
+from edged.config.results import MqttConfig, TlsClient
 from edged.frame import Event
 from edged.secret import Secret
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
@@ -127,7 +127,7 @@ def test_only_states_where_results_are_not_wanted(broker: Broker) -> None:
 def test_the_will_tells_when_the_process_is_killed(broker: Broker) -> None:
     script = """
 import sys, time
-from edged.config_results import MqttConfig
+from edged.config.results import MqttConfig
 from edged.sinks.mqtt import Mqtt
 sink = Mqtt(MqttConfig("127.0.0.1", int(sys.argv[1]), None, "pi"), {})
 sink.start()

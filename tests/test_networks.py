@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edged.config import Config, HttpConfig
-from edged.config_results import ResultsConfig
+from edged.config.results import ResultsConfig
 from edged.networks import Model, Networks
 from tests.families import RESOLUTIONS, make_family
 

@@ -11,7 +11,7 @@ import pytest
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.clock import Clock, monotonic_ns
-from edged.config_events import EventConfig
+from edged.config.events import EventConfig
 from edged.control.profile import MEASURED_RUNS, Candidate
 from edged.control.profiler import Profiler
 from edged.control.recorder import Recorder as TraceRecorder

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.config_results import JsonlConfig
+from edged.config.results import JsonlConfig
 from edged.errors import EdgedError
 from edged.frame import Event, Result, Score, Stages
 from edged.sinks import SINKS, event_to_json, to_json, to_json_line, to_text

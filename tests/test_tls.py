@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.config_http import HttpConfig, Tls
+from edged.config.http import HttpConfig, Tls
 from edged.errors import EdgedError
 from edged.password import new_token, token_hash
 from edged.telemetry.http import HttpServer

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.config_results import TlsClient, WebhookConfig
+from edged.config.results import TlsClient, WebhookConfig
 from edged.errors import EdgedError
 from edged.frame import Event
 from edged.secret import Secret, SourceUrl

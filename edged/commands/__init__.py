@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-from edged.config_schema import MOST_THREADS
-
 Commands = argparse._SubParsersAction  # the type has no public name
 
 
@@ -42,6 +40,8 @@ def positive_int(text: str) -> int:
 
 def thread_count(text: str) -> int:
     """As the configuration's `threads`."""
+    from edged.config.schema import MOST_THREADS
+
     number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= MOST_THREADS:
         raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_THREADS}, got {text}")

@@ -88,8 +88,8 @@ def _demo(options: argparse.Namespace) -> int:
     orders = Orders()
     with obeying_signals(orders):
         from edged.config import CameraConfig, Config, camera_source
-        from edged.config_http import HttpConfig
-        from edged.config_results import JsonlConfig, ResultsConfig
+        from edged.config.http import HttpConfig
+        from edged.config.results import JsonlConfig, ResultsConfig
         from edged.sinks import to_json_line, to_text
         from edged.sinks.jsonl import Lines, open_lines
 
@@ -165,7 +165,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from edged.config import schema
+    from edged.config.schema import json_schema
 
-    print(json.dumps(schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2))
     return 0

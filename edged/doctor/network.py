@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
-from edged.config_http import HttpConfig
+from edged.config.http import HttpConfig
 from edged.doctor.finding import Finding, error, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.reading import read_number

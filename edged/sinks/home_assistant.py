@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edged import __version__
-from edged.config_results import MqttConfig
+from edged.config.results import MqttConfig
 from edged.sinks.mqtt_messages import Message, Rules, root_of, status_topic
 
 _SENSORS: dict[str, dict[str, str]] = {

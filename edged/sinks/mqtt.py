@@ -16,7 +16,7 @@ from dataclasses import replace
 from enum import Enum
 
 from edged.clock import Clock, monotonic_ns
-from edged.config_results import MqttConfig
+from edged.config.results import MqttConfig
 from edged.frame import Event, Result
 from edged.sinks.backlog import MOST_RESULTS, Backlog
 from edged.sinks.home_assistant import discovery, discovery_topics

@@ -18,7 +18,7 @@ from paho.mqtt.client import Client, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edged.config_results import MqttConfig
+from edged.config.results import MqttConfig
 from edged.errors import EdgedError
 from edged.sinks.mqtt_messages import Message
 from edged.sinks.tls import tls_context

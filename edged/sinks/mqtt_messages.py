@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edged.clock import rfc3339
-from edged.config_results import MqttConfig
+from edged.config.results import MqttConfig
 from edged.frame import Event, Result
 from edged.sinks import event_to_json, to_json_line
 

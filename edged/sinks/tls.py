@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from edged.config_results import TlsClient
+from edged.config.results import TlsClient
 from edged.errors import EdgedError
 
 

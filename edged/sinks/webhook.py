@@ -17,7 +17,7 @@ from enum import Enum
 
 from edged import __version__
 from edged.clock import Clock, monotonic_ns
-from edged.config_results import WebhookConfig
+from edged.config.results import WebhookConfig
 from edged.frame import Event, Result
 from edged.sinks import to_json_line
 from edged.sinks.backlog import Backlog

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 
 from edged.clock import Clock, monotonic_ns
-from edged.config_http import HttpConfig
+from edged.config.http import HttpConfig
 from edged.password import LONGEST_PASSWORD_BYTES, PasswordHash, token_hash
 from edged.telemetry.answer import Answer, Request
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from edged.config_http import HttpConfig
+from edged.config.http import HttpConfig
 from edged.errors import EdgedError
 from edged.telemetry.access import Access
 from edged.telemetry.connections import Connections

@@ -6,7 +6,7 @@ import hashlib
 import ssl
 from pathlib import Path
 
-from edged.config_http import Tls
+from edged.config.http import Tls
 from edged.errors import EdgedError
 
 

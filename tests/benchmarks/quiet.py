@@ -35,7 +35,7 @@ from edged.capture import CaptureRequest, Quiet
 from edged.capture.quiet import Motion
 from edged.capture.shape import shaped
 from edged.capture.video import VideoTrack
-from edged.config_events import EventConfig
+from edged.config.events import EventConfig
 from edged.events import AWAY_SECONDS, Watch
 from edged.variants.family import load_family
 from edged.variants.variant import Variant

@@ -19,9 +19,9 @@ from typing import Any, Literal
 from edged.capture import Flip, Quiet, Roi
 from edged.capture.attached import stable_link
 from edged.capture.sources import SourceKind, kind_of
-from edged.config_events import EventConfig, event_errors, events_of, roi_errors
-from edged.config_http import HttpConfig, http_config, http_warnings, listen_address
-from edged.config_results import (
+from edged.config.events import EventConfig, event_errors, events_of, roi_errors
+from edged.config.http import HttpConfig, http_config, http_warnings, listen_address
+from edged.config.results import (
     ResultsConfig,
     broker_url,
     header_value,
@@ -31,8 +31,8 @@ from edged.config_results import (
     topic,
     webhook_url,
 )
-from edged.config_schema import LARGEST_SIZE, SMALLEST_SIDE, URL_SCHEMES
-from edged.config_schema import schema as schema
+from edged.config.schema import json_schema
+from edged.config.schema.camera import LARGEST_SIZE, SMALLEST_SIDE, URL_SCHEMES
 from edged.document import Document, read_document
 from edged.errors import InputError, InputErrors
 from edged.password import PasswordHash, check_token_hash
@@ -98,7 +98,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     base = path.absolute().parent
     document = read_document(
         path,
-        schema(),
+        json_schema(),
         environ=environ,
         formats={
             "camera-source": lambda text: camera_source(text, base),
@@ -118,7 +118,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
             "variant": Variant.parse,
         },
     )
-    data = _with_defaults(document.data, schema())
+    data = _with_defaults(document.data, json_schema())
     variants = data.get("variants")
     cameras = tuple(_camera(name, camera, data, base) for name, camera in data["cameras"].items())
     events = events_of(data["events"], data["cameras"], document)

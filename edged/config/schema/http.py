@@ -1,0 +1,75 @@
+"""The HTTP server: its address, and who may ask it what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edged.config.http import OPEN
+from edged.config.schema.parts import FILE, key, section
+
+_HASH: dict[str, Any] = {"type": "string", "writeOnly": True}
+"""By mistake it may be the password itself: writeOnly is what no message shows."""
+_HASH_EXAMPLE = (
+    "scrypt:16384:8:1:oYPE7qv1E4GqhdIvL9pQ3A:2n0ZkkeW1uH9qT0Zc0m1yXb7u3sQm0d3v5kH1xVtR2w"
+)
+
+HTTP = section(
+    [],
+    listen=key(
+        "Address",
+        "address:port; an IPv6 address in brackets, and that in quotes. Port 0 takes a "
+        "free one; none switches the server off.",
+        "127.0.0.1:9640",
+        "0.0.0.0:9640",
+        "[::1]:9640",
+        "none",
+        type="string",
+        format="listen-address",
+        default="127.0.0.1:9640",
+    ),
+    users=key(
+        "Users",
+        "Name and hash of the password, as edged hash-password prints it. With users or "
+        "tokens, whoever has neither gets nothing but what is open.",
+        {"anna": _HASH_EXAMPLE},
+        type="object",
+        propertyNames={
+            "pattern": "^[A-Za-z0-9._-]{1,64}$",
+            "patternErrorMessage": "letters, digits, . _ or -, 64 at most",
+        },
+        additionalProperties=key(
+            "Hash", "Of the password.", _HASH_EXAMPLE, format="password-hash", **_HASH
+        ),
+        default={},
+    ),
+    token_hashes=key(
+        "Hashes of tokens",
+        "For programs, which send the token itself (Authorization: Bearer …); edged "
+        "new-token prints both.",
+        ["sha256:" + 64 * "0"],
+        type="array",
+        items={"format": "token-hash", **_HASH},
+        maxItems=32,
+        default=[],
+    ),
+    tls=key(
+        "TLS",
+        "PEM files: the certificate with its chain, and the key without a password. A "
+        "reload reads them anew. Without it, plain HTTP.",
+        {"certificate": "/etc/edged/tls.pem", "key": "/etc/edged/tls.key"},
+        **section(
+            ["certificate", "key"],
+            certificate=key("Certificate", "A PEM file.", "tls.pem", **FILE),
+            key=key("Key", "A PEM file.", "tls.key", **FILE),
+        ),
+    ),
+    open=key(
+        "Open paths",
+        "What needs neither password nor token although there are some.",
+        ["metrics", "healthz"],
+        type="array",
+        items={"enum": list(OPEN)},
+        uniqueItems=True,
+        default=[],
+    ),
+)

@@ -1,0 +1,24 @@
+"""What sections and keys of the schema are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BUDGET_MS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 60_000}
+ON_TIME: dict[str, Any] = {"type": "number", "minimum": 0.5, "maximum": 0.999}
+FPS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 240}
+FILE: dict[str, Any] = {"type": "string", "minLength": 1}
+TOP1: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def key(title: str, description: str, *examples: object, **rules: Any) -> dict[str, Any]:
+    return {"title": title, "description": description, **rules, "examples": list(examples)}
+
+
+def section(required: list[str], **keys: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": required,
+        "properties": keys,
+    }
