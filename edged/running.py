@@ -34,9 +34,10 @@ from edged.sensors import Sensors
 from edged.sinks import Sink
 from edged.telemetry import DOWN_STATES, CameraHealth, Health
 from edged.telemetry.endpoints import Endpoints
+from edged.telemetry.exposition import Subjects
 from edged.telemetry.http import HttpServer
 from edged.telemetry.live import Live
-from edged.telemetry.metrics import Metrics, Subjects
+from edged.telemetry.metrics import Metrics
 from edged.telemetry.status_line import CameraNow
 from edged.thermostat import Thermostat
 

@@ -11,8 +11,9 @@ from edged.backends import Engines
 from edged.frame import Result, Score, Stages
 from edged.telemetry import CameraHealth, Health
 from edged.telemetry.endpoints import Endpoints
+from edged.telemetry.exposition import Subjects
 from edged.telemetry.live import Live
-from edged.telemetry.metrics import Metrics, Subjects
+from edged.telemetry.metrics import Metrics
 from edged.variants.variant import Variant
 from tests.camera_rig import FakeTime
 

@@ -30,7 +30,8 @@ from edged.frame import Result, Score, Stages
 from edged.sensors import Sensors
 from edged.sensors.reading import Gauge
 from edged.telemetry.counts import STAGES, edge_seconds, latency_seconds
-from edged.telemetry.metrics import Metrics, Subjects
+from edged.telemetry.exposition import Subjects
+from edged.telemetry.metrics import Metrics
 from edged.variants.variant import Variant
 from tests.test_sensors import ORIN, PI, make_files
 

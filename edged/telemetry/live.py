@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from edged.clock import Clock, monotonic_ns
 from edged.frame import Result
+from edged.telemetry.exposition import Subjects
 from edged.telemetry.history import History
-from edged.telemetry.metrics import Metrics, Subjects
+from edged.telemetry.metrics import Metrics
 from edged.telemetry.streams import ResultStreams
 from edged.telemetry.view import View
 

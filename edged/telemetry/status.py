@@ -9,9 +9,9 @@ from edged.clock import rfc3339
 from edged.frame import Result
 from edged.secret import redact
 from edged.sensors import temperature
+from edged.telemetry.exposition import ObservedCamera
 from edged.telemetry.history import SECONDS, Second
 from edged.telemetry.live import CameraLive, Live
-from edged.telemetry.metrics import ObservedCamera
 
 
 def status(live: Live) -> dict[str, Any]:
