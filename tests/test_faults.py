@@ -39,7 +39,7 @@ from tests.camera_rig import (
     wait_until,
     workers_of,
 )
-from tests.e2e.daemon import RunningDaemon
+from tests.e2e.daemon import RunningDaemon, pss_mb
 from tests.test_jpeg import encoded
 from tests.test_rtsp import free_port, needs_gstreamer, order, servers, serving, url
 
@@ -412,7 +412,7 @@ def test_kills_leave_nothing_in_the_daemon(tmp_path: Path) -> None:
     with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
         daemon.wait_for_results(30)
         pid = daemon.process.pid
-        before, begun_mb = descriptors_of(pid), daemon.pss_mb()
+        before, begun_mb = descriptors_of(pid), pss_mb(daemon.process.pid)
         captured = 'edged_frames_captured_total{camera="door"}'
         away = []
         for _ in range(KILLS):
@@ -429,7 +429,7 @@ def test_kills_leave_nothing_in_the_daemon(tmp_path: Path) -> None:
         assert len(daemon.capture_processes()) == 1
         restarts = 'edged_source_restarts_total{camera="door",reason="killed"}'
         assert daemon.metric(restarts) == KILLS
-        grown_mb = daemon.pss_mb() - begun_mb
+        grown_mb = pss_mb(daemon.process.pid) - begun_mb
         daemon.stop()
     print(  # noqa: T201
         f"results were away for {statistics.median(away):.2f} s, at most {max(away):.2f} s; "

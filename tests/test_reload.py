@@ -16,7 +16,7 @@ import pytest
 
 from edged.config import Config, load_config
 from edged.reload import changes
-from tests.e2e.daemon import RunningDaemon
+from tests.e2e.daemon import RunningDaemon, pss_mb
 from tests.families import LABELS, make_family
 from tests.test_systemd import Supervisor
 
@@ -381,15 +381,15 @@ def test_thirty_reloads_leave_nothing_behind(tmp_path: Path) -> None:
     with RunningDaemon(tmp_path, texts[2]) as daemon:
         daemon.wait_for_results(2)
         held: list[tuple[int, int]] = []
-        pss_mb: list[float] = []
+        sizes_mb: list[float] = []
         for _ in range(10):
             for text in texts:
                 assert daemon.reload(text).startswith("configuration reloaded: ")
             more_results(daemon, "door", 2)
             daemon.wait_for(lambda: len(daemon.capture_processes()) == 1)
             held.append(daemon.holds())
-            pss_mb.append(daemon.pss_mb())
+            sizes_mb.append(pss_mb(daemon.process.pid))
         daemon.wait_for(lambda: daemon.holds() == held[0])
-        figures = ", ".join(f"{pss_mb[turn]:.1f}" for turn in (0, 4, 9))
+        figures = ", ".join(f"{sizes_mb[turn]:.1f}" for turn in (0, 4, 9))
         print(f"PSS after 3, 15 and 30 reloads: {figures} MB")  # noqa: T201 - the figure is wanted
         assert daemon.stop()[0] == 0

@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from edged.variants.family import load_family
-from tests.e2e.daemon import RunningDaemon
+from tests.e2e.daemon import RunningDaemon, pss_mb
 
 FPS = 30
 FIRST_RESULTS, SETTLED_RESULTS = 60, 300
@@ -79,13 +79,6 @@ class Memory:
     @property
     def whole_mb(self) -> float:
         return self.daemon_mb + self.capture_mb
-
-
-def pss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"no Pss of process {pid}")
 
 
 class Camera(BaseHTTPRequestHandler):

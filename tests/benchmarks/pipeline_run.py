@@ -17,12 +17,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from memory import pss_mb
 from pipeline_clips import FPS, FRAMES
 
 from edged.control.profile import quantile
 from edged.variants.variant import Variant
-from tests.e2e.daemon import RunningDaemon
+from tests.e2e.daemon import RunningDaemon, pss_mb
 
 SETTLING_SECONDS = 2.0
 LONGEST_START_SECONDS = 60.0

@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import Any
 
 
+def pss_mb(pid: int) -> float:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.findall(r"^Pss: +(\d+) kB", text, re.MULTILINE)[0]) / 1024
+
+
 class RunningDaemon:
     """`edged run` on a configuration text; results are read as they come."""
 
@@ -131,10 +136,6 @@ class RunningDaemon:
             return int(mask, 16) >> (number - 1) & 1
 
         self.wait_for(caught)
-
-    def pss_mb(self) -> float:
-        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        return int(re.findall(r"^Pss: +(\d+) kB", text, re.MULTILINE)[0]) / 1024
 
     def reload(self, config: str | None = None, seconds: float = 30) -> str:
         """What the log says of it. config: written before; without it the file stays as it is."""
