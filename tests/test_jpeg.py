@@ -115,11 +115,13 @@ def test_any_bytes_may_come(noise: bytes, at: int) -> None:
     assert pixels is None or pixels.ndim == 3
 
 
-def test_a_huge_size_in_the_header_is_broken_not_fatal() -> None:
+@pytest.mark.parametrize("side", [65_535, 65_500])  # beyond the decoder's own bound, and within
+@pytest.mark.parametrize("wanted", [0, 128])
+def test_a_huge_size_in_the_header_is_broken_not_fatal(side: int, wanted: int) -> None:
     jpeg = bytearray(encoded(16, 16))
     size = jpeg.index(b"\xff\xc0") + 5
-    jpeg[size : size + 4] = b"\xff\xff\xff\xff"
-    assert decode_jpeg(bytes(jpeg), 0) is None
+    jpeg[size : size + 4] = 2 * side.to_bytes(2, "big")
+    assert decode_jpeg(bytes(jpeg), wanted) is None
 
 
 def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
@@ -177,6 +179,9 @@ def test_8k() -> None:
     pixels = decode_jpeg(encoded(4320, 7680), 224)
     assert pixels is not None
     assert pixels.shape == (540, 960, 3)
+    pixels = decode_jpeg(encoded(4320, 7680), 0)
+    assert pixels is not None
+    assert pixels.shape == (4320, 7680, 3)
 
 
 @pytest.mark.parametrize("side", ["width", "height"])

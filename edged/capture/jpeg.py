@@ -17,6 +17,8 @@ _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
 _SCAN_MARKER = 0xDA
+_MOST_PIXELS = 7680 * 4320
+"""Of a decoded picture, 8K and 100 MB. A few bytes may claim 65,500 x 65,500."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class _Header:
 
 def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArray[np.uint8] | None:
     """uint8 (height, width, 3), RGB, whose short side covers `wanted` (0: full size) as far as the
-    picture does; None when it is cut short or otherwise undecodable.
+    picture does; None when it is cut short, larger than 8K as it would be decoded, or otherwise
+    undecodable.
     """
     header = _header(data)
     # The decoder fills up what is missing with grey: a picture without its end mark is refused
@@ -39,14 +42,17 @@ def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArr
     if header is None or header.scan is None or data.rfind(_END, header.scan) < 0:
         return None
     divisor = reduction(min(header.width, header.height), wanted)
+    width, height = -(-header.width // divisor), -(-header.height // divisor)
+    if width * height > _MOST_PIXELS:
+        return None
     if honour_exif or header.colours == 4:
         return _decode_with_opencv(data, divisor, honour_exif=honour_exif)
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             data,
             "RGB",
-            min_width=-(-header.width // divisor),
-            min_height=-(-header.height // divisor),
+            min_width=width,
+            min_height=height,
             strict=False,  # drivers put stray bytes between the markers
         )
     except (ValueError, MemoryError):
