@@ -124,6 +124,15 @@ def test_a_huge_size_in_the_header_is_broken_not_fatal(side: int, wanted: int) -
     assert decode_jpeg(bytes(jpeg), wanted) is None
 
 
+def test_a_progressive_picture_is_held_whole_and_so_bounded_as_it_is_stored() -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    jpeg = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), options)[1].tobytes())
+    size = jpeg.index(b"\xff\xc2") + 5
+    assert decode_jpeg(bytes(jpeg), 16) is not None
+    jpeg[size : size + 4] = 2 * (20_000).to_bytes(2, "big")  # decoded for 128: 2500 x 2500
+    assert decode_jpeg(bytes(jpeg), 128) is None
+
+
 def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
     """A JPEG in the header of another, as cameras put it there."""
     body = b"Exif\0\0" + thumbnail

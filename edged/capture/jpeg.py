@@ -18,23 +18,29 @@ _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
 _SCAN_MARKER = 0xDA
 _MOST_PIXELS = 7680 * 4320
-"""Of a decoded picture, 8K and 100 MB. A few bytes may claim 65,500 x 65,500."""
+"""8K: 100 MB decoded, 200 MB as coefficients. A few bytes may claim 65,500 x 65,500."""
+_AT_ONCE = (0xC0, 0xC1)
+"""Markers of pictures whose parts come in order; of others all coefficients are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """width and height as they are stored; scan: where the first one begins."""
+    """width and height as they are stored; scan: where the first one begins.
+
+    at_once: the decoder holds no more of the picture than it gives.
+    """
 
     width: int
     height: int
     colours: int
+    at_once: bool
     scan: int | None
 
 
 def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArray[np.uint8] | None:
     """uint8 (height, width, 3), RGB, whose short side covers `wanted` (0: full size) as far as the
-    picture does; None when it is cut short, larger than 8K as it would be decoded, or otherwise
-    undecodable.
+    picture does; None when it is cut short, otherwise undecodable, or larger than 8K: at the
+    scale that will do, or, if it is progressive, as it is stored.
     """
     header = _header(data)
     # The decoder fills up what is missing with grey: a picture without its end mark is refused
@@ -43,7 +49,8 @@ def decode_jpeg(data: bytes, wanted: int, *, honour_exif: bool = False) -> NDArr
         return None
     divisor = reduction(min(header.width, header.height), wanted)
     width, height = -(-header.width // divisor), -(-header.height // divisor)
-    if width * height > _MOST_PIXELS:
+    held = width * height if header.at_once else header.width * header.height
+    if held > _MOST_PIXELS:
         return None
     if honour_exif or header.colours == 4:
         return _decode_with_opencv(data, divisor, honour_exif=honour_exif)
@@ -125,4 +132,4 @@ def _header(data: bytes) -> _Header | None:
 def _frame_header(data: bytes) -> _Header | None:
     """Its marker is the first two bytes."""
     height, width = int.from_bytes(data[5:7], "big"), int.from_bytes(data[7:9], "big")
-    return _Header(width, height, data[9], None) if width and height else None
+    return _Header(width, height, data[9], data[1] in _AT_ONCE, None) if width and height else None
