@@ -133,6 +133,18 @@ def test_a_progressive_picture_is_held_whole_and_so_bounded_as_it_is_stored() ->
     assert decode_jpeg(bytes(jpeg), 128) is None
 
 
+def test_a_picture_in_several_scans_is_bounded_alike() -> None:
+    jpeg = encoded(16, 16)
+    scan = jpeg.index(b"\xff\xda")
+    luma = bytes((0xFF, 0xDA, 0, 8, 1, *jpeg[scan + 5 : scan + 7], 0, 63, 0))  # the others follow
+    after = scan + 2 + int.from_bytes(jpeg[scan + 2 : scan + 4], "big")
+    parted = bytearray(jpeg[:scan] + luma + jpeg[after:])
+    assert decode_jpeg(bytes(parted), 16) is not None
+    size = parted.index(b"\xff\xc0") + 5
+    parted[size : size + 4] = 2 * (20_000).to_bytes(2, "big")
+    assert decode_jpeg(bytes(parted), 128) is None
+
+
 def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
     """A JPEG in the header of another, as cameras put it there."""
     body = b"Exif\0\0" + thumbnail

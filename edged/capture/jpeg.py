@@ -20,14 +20,14 @@ _SCAN_MARKER = 0xDA
 _MOST_PIXELS = 7680 * 4320
 """8K: 100 MB decoded, 200 MB as coefficients. A few bytes may claim 65,500 x 65,500."""
 _AT_ONCE = (0xC0, 0xC1)
-"""Markers of pictures whose parts come in order; of others all coefficients are kept."""
+"""Markers of pictures that come in one scan, unless it holds some of the colours only."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
     """width and height as they are stored; scan: where the first one begins.
 
-    at_once: the decoder holds no more of the picture than it gives.
+    at_once: the decoder need not hold the coefficients of the whole picture.
     """
 
     width: int
@@ -121,7 +121,10 @@ def _header(data: bytes) -> _Header | None:
         elif marker in _BARE_MARKERS:
             position += 2
         elif marker == _SCAN_MARKER:
-            return header and replace(header, scan=position)
+            if header is None:
+                return None
+            at_once = header.at_once and data[position + 4] >= header.colours
+            return replace(header, scan=position, at_once=at_once)
         else:
             if marker in _SIZE_MARKERS:
                 header = _frame_header(data[position : position + 10])
