@@ -147,6 +147,19 @@ def test_check_says_valid_or_everything_that_is_wrong(tmp_path: Path, capsys: Ca
     assert [line.split(": ")[1] for line in lines] == [f"{config}:1", f"{config}:2"]
 
 
+def test_check_asks_the_family_for_the_classes_of_events(tmp_path: Path, capsys: Capture) -> None:
+    config = tmp_path / "edged.yaml"
+    rules = "events: {ball: {class: Golf Ball}, visitor: {class: person}}"
+    config.write_text(f"cameras: {{door: {{source: synthetic}}}}\n{rules}\n")
+    assert edged("check", str(config)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1:3] for line in lines] == [
+        [f"{config}:2", "events.ball.class"],
+        [f"{config}:2", "events.visitor.class"],
+    ]
+    assert "did you mean golf ball?" in lines[0]
+
+
 @pytest.mark.parametrize(
     ("section", "file"),
     [

@@ -51,6 +51,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         ("  token_hashes: [22446688]", "http.token_hashes[0]: expected text"),
         ("  tls: {certificate: hunter22}", "http.tls.key: is missing"),
         ("  open: [page]", "expected one of metrics, healthz, readyz"),
+        ('  listen: "a..b:9851"', "expected a host name"),
     ],
 )
 def test_mistakes_are_told_and_passwords_are_not(tmp_path: Path, http: str, said: str) -> None:

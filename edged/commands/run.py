@@ -146,12 +146,15 @@ def _run_daemon(
 
 def _check(options: argparse.Namespace) -> int:
     from edged.config import load_config, warnings
+    from edged.events import Watch
     from edged.sinks.tls import tls_context
     from edged.telemetry.tls import server_context
     from edged.variants.family import load_family
 
     config = load_config(options.file, os.environ)
     family = load_family(config.model, config.base)
+    away_seconds = dict.fromkeys((camera.name for camera in config.cameras), 0.0)
+    Watch.of(config.events, family.labels, away_seconds)  # are there such classes?
     if config.http is not None and config.http.tls is not None:
         server_context(config.http.tls)
     for out in (config.results.mqtt, config.results.webhook):

@@ -20,6 +20,7 @@ from edged.capture import Flip, Quiet, Roi
 from edged.capture.attached import stable_link
 from edged.capture.sources import SourceKind, kind_of
 from edged.config.events import EventConfig, event_errors, events_of, roi_errors
+from edged.config.hosts import check_host
 from edged.config.http import HttpConfig, http_config, http_warnings, listen_address
 from edged.config.results import (
     ResultsConfig,
@@ -27,6 +28,7 @@ from edged.config.results import (
     header_value,
     read_secret,
     results_config,
+    results_errors,
     results_warnings,
     topic,
     webhook_url,
@@ -122,10 +124,12 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     variants = data.get("variants")
     cameras = tuple(_camera(name, camera, data, base) for name, camera in data["cameras"].items())
     events = events_of(data["events"], data["cameras"], document)
+    results = results_config(data["results"], base)
     errors = [
         *_device_errors(cameras, document),
         *roi_errors({camera.name: camera.roi for camera in cameras}, document),
         *event_errors(events, data["cameras"], document),
+        *results_errors(results, document),
     ]
     if errors:
         raise InputErrors(errors)
@@ -138,7 +142,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
         threads=tuple(int(count) for count in data["threads"]),
         variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
         http=http_config(data["http"], base),
-        results=results_config(data["results"], base),
+        results=results,
         max_temperature_c=_number(data.get("max_temperature_c")),
         keep_warm=data["keep_warm"],
         events=events,
@@ -293,6 +297,7 @@ def _check_url(source: SourceUrl) -> None:
             if inside
             else "write rtsp://host:554/path",
         )
+    check_host(good[2])
 
 
 def _source_from(file: Path, base: Path) -> SourceUrl:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from edged.config.hosts import check_host
 from edged.errors import InputError
 from edged.password import PasswordHash
 
@@ -81,6 +82,7 @@ def listen_address(text: str) -> tuple[str, int] | None:
         host = match["v6"] or match["host"]
         # A name is resolved when it is listened on; what looks like an address must be one.
         if not match["v6"] and not re.fullmatch(r"[\d.]+", host):
+            check_host(host)
             return host, int(match["port"])
         try:
             if ip_address(host).version == (6 if match["v6"] else 4):

@@ -14,6 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
+from edged.config.hosts import check_host
+from edged.document import Document
 from edged.errors import InputError
 from edged.secret import Secret, SourceUrl
 
@@ -205,6 +207,7 @@ def _match_broker(text: str) -> re.Match[str]:
             got=SourceUrl(text),
             fix="write mqtt://host:1883, or mqtts://host:8883 for TLS",
         )
+    check_host(match["host"])
     return match
 
 
@@ -222,6 +225,7 @@ def _match_webhook(text: str) -> re.Match[str]:
     if match is None or not 0 < int(match["port"] or 1) < 65536:
         fix = "write https://host/path; a blank is %20"
         raise InputError("expected a URL of http:// or https://", fix=fix)
+    check_host(match["host"])
     return match
 
 
@@ -238,6 +242,16 @@ def header_value(text: str) -> str:
     if not text.isascii() or not text.isprintable():
         raise InputError("expected the value of an Authorization header: printable ASCII")
     return text
+
+
+def results_errors(results: ResultsConfig, document: Document) -> Iterator[InputError]:
+    """Where lines would go to what holds none of them."""
+    path = None if results.jsonl is None else results.jsonl.path
+    with suppress(OSError):  # it is not there yet, as it should be
+        if path is not None and path.is_dir():
+            yield document.error("expected a file, not a folder", "results", "jsonl", got=path)
+        elif path is not None and path.samefile(document.path):
+            yield document.error("is this very file", "results", "jsonl", got=path)
 
 
 def results_warnings(results: ResultsConfig) -> Iterator[str]:
