@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from edged.config.events import EventConfig, nearest
@@ -54,6 +54,11 @@ class Presence:
     _started_unix_ns: int = 0
     _present_ns: int = 0
     """Of the last frame that spoke for its presence."""
+
+    def asks_the_same(self, other: Presence) -> bool:
+        """Before its own camera; at which others the rule counts, too, is of no matter."""
+        rule = replace(self.rule, cameras=other.rule.cameras)
+        return (rule, self.classes) == (other.rule, other.classes)
 
     def observe(self, score: float, captured_ns: int, captured_unix_ns: int) -> Iterator[Event]:
         """What comes of the next frame: an end, a start, or nothing."""
@@ -171,17 +176,17 @@ class Watch:
             return [event for each in self.presences for event in each.end()]
 
     def take_over(self, before: Watch) -> list[Event]:
-        """Go on with what `before` knew, where the rule and its classes are the same; the ends of
-        the other events. `before` is left with nothing."""
+        """Go on with what `before` knew, where the rule and its classes are the same, at whatever
+        other cameras; the ends of the other events. `before` is left with nothing."""
         with before._lock:
             old = {(each.camera, each.rule.name): each for each in before.presences}
             before.presences = ()
         presences = []
         for each in self.presences:
             known = old.get((each.camera, each.rule.name))
-            if known is not None and (known.rule, known.classes) == (each.rule, each.classes):
+            if known is not None and known.asks_the_same(each):
                 del old[each.camera, each.rule.name]
-                known.away_seconds = each.away_seconds
+                known.rule, known.away_seconds = each.rule, each.away_seconds
                 each = known
             elif known is not None:
                 each.begun = known.begun

@@ -209,6 +209,18 @@ def test_a_reload_goes_on_where_the_rule_is_the_same() -> None:
     assert [event.name for event in see(after, 2, 0, 0, 1, 0)] == ["other"]
 
 
+def test_a_camera_that_is_added_to_a_rule_ends_nothing_at_the_others() -> None:
+    before = watch(replace(RULE, for_seconds=0))
+    see(before, 1, 0, 0, 1, 0)
+    rule = replace(RULE, for_seconds=0, cameras=("door", "yard"))
+    after = watch(rule)
+    assert not after.take_over(before)
+    assert [(count.camera, count.active) for count in after.counts()] == [
+        ("door", True),
+        ("yard", False),
+    ]
+
+
 def test_another_family_with_other_places_of_the_classes_is_another_rule() -> None:
     before = watch(replace(RULE, for_seconds=0))
     see(before, 1, 0, 0, 1, 0)
