@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from edged import __version__
-from edged.clock import Clock, monotonic_ns
+from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config import Config, warnings
 from edged.control.recorder import Recorder
 from edged.errors import EdgedError
@@ -66,6 +66,7 @@ class Daemon:
         self._reread = reread
         self._duration_seconds = duration_seconds
         self._clock = clock
+        self._wall_clock = WallClock()
         self._notifier = Notifier(os.environ)
         self._status_line = StatusLine()
         self._metrics = Metrics(__version__, time.time())
@@ -164,6 +165,12 @@ class Daemon:
             self._orders.stop()
             return
         running.tick(now_ns)
+        if step_seconds := self._wall_clock.step_seconds():
+            self._metrics.clock_stepped()
+            log.warning(
+                "the wall clock was set by %+.1f s: times in results follow it, latencies do not",
+                step_seconds,
+            )
         if not stuck_loops(running.loops(), now_ns, STUCK_SECONDS):
             self._notifier.watchdog()
         if not self._ready and any(camera.ready for camera in running.health()):

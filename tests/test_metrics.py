@@ -355,6 +355,29 @@ def test_the_openmetrics_form_is_valid() -> None:
     assert {"edged_results", "edged_result_latency_seconds", "edged_build"} <= names
 
 
+def test_a_sink_that_is_replaced_goes_on_counting() -> None:
+    first, second, third = Sink(), Sink(), Sink()
+    metrics = make_metrics(sinks=[first])
+    first.delivered, first.dropped = 80, {"queue_full": 4, "closed": 0}
+    metrics.follow(subjects({"door": 33}, sinks=[second]))
+    first.delivered, first.dropped = 81, {"queue_full": 4, "closed": 300}  # it ends after that
+    second.delivered, second.dropped = 7, {"queue_full": 1, "closed": 0}
+    third.delivered, third.dropped = 10, {"queue_full": 0, "closed": 0}
+
+    def counts() -> list[float | None]:
+        name, labels = "edged_sink_dropped_total", {"sink": "jsonl"}
+        dropped = [value(metrics, name, reason=each, **labels) for each in ("queue_full", "closed")]
+        return [value(metrics, "edged_sink_delivered_total", **labels), *dropped]
+
+    assert counts() == [88, 5, 300]
+    metrics.follow(subjects({"door": 33}, sinks=[second]))
+    assert counts() == [88, 5, 300]
+    metrics.follow(subjects({"door": 33}, sinks=[third]))
+    assert counts() == [98, 5, 300]
+    metrics.follow(subjects({"door": 33}, sinks=[]))
+    assert counts() == [None, None, None]
+
+
 def test_a_reload_goes_on_counting_for_the_cameras_that_stay() -> None:
     sink = Sink()
     metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink])

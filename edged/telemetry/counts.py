@@ -1,4 +1,4 @@
-"""What is counted of one camera, per result and per frame that became none.
+"""What is counted of one camera, per result and per frame that became none, and of one sink.
 
 Knows nothing of names and labels (metrics.py).
 """
@@ -6,9 +6,11 @@ Knows nothing of names and labels (metrics.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
+from typing import Protocol
 
 from edged.control.selector import Reason
 from edged.frame import Result, Stages
@@ -28,6 +30,9 @@ STAGE_EDGES_SECONDS = (
     *(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01),
     *(0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
 )
+
+
+DELIVERY_EDGES_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
 
 
 @dataclass(slots=True)
@@ -80,3 +85,62 @@ def latency_seconds(latency_ms: float, budget_ms: float) -> float:
     if latency_ms <= budget_ms:
         return min(latency_ms / 1000, edge)
     return max(latency_ms / 1000, math.nextafter(edge, math.inf))
+
+
+class ObservedSink(Protocol):
+    observe_delivery: Callable[[float], None]
+    """Set here: what the sink tells the seconds each delivery took."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Per reason, every reason present from the start."""
+
+
+@dataclass(slots=True)
+class SinkCounts:
+    """Of the sinks of one name, one after the other: a reload may replace it.
+
+    before: the last one that was replaced; it counts on until it has ended.
+    """
+
+    sink: ObservedSink
+    times: Histogram = field(default_factory=lambda: Histogram(DELIVERY_EDGES_SECONDS))
+    before: ObservedSink | None = None
+    _delivered: int = 0
+    """By those before that."""
+    _dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sink.observe_delivery = self.times.observe
+
+    def going_on(self, sink: ObservedSink) -> SinkCounts:
+        """The same counts, from now on of this one as well."""
+        if sink is self.sink:
+            return self
+        delivered = self.delivered - self.sink.delivered
+        return SinkCounts(sink, self.times, self.sink, delivered, self._dropped_before)
+
+    @property
+    def delivered(self) -> int:
+        before = 0 if self.before is None else self.before.delivered
+        return self._delivered + before + self.sink.delivered
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        return _sum(self._dropped_before, self.sink.dropped)
+
+    @property
+    def _dropped_before(self) -> Mapping[str, int]:
+        return _sum(self._dropped, {} if self.before is None else self.before.dropped)
+
+
+def _sum(*counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Reasons of which there are none are kept."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return total

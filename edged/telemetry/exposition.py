@@ -23,8 +23,7 @@ from edged.capture import Failure
 from edged.control.profile import Candidate
 from edged.events import EventCount
 from edged.sensors.reading import Gauge as Reading
-from edged.telemetry.counts import STAGES, CameraCounts, edge_seconds
-from edged.telemetry.histogram import Histogram
+from edged.telemetry.counts import STAGES, CameraCounts, ObservedSink, SinkCounts, edge_seconds
 from edged.variants.variant import Variant
 
 
@@ -65,19 +64,6 @@ class ObservedCamera(Protocol):
     def mailbox(self) -> MailboxCounters: ...
 
 
-class ObservedSink(Protocol):
-    observe_delivery: Callable[[float], None]
-    """Set here: what the sink tells the seconds each delivery took."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def delivered(self) -> int: ...
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Per reason, every reason present from the start."""
-
-
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """What the numbers are about, until a reload makes it something else.
@@ -114,7 +100,7 @@ class Scene:
 
     subjects: Subjects
     cameras: Mapping[str, CameraCounts]
-    deliveries: Mapping[str, Histogram]
+    sinks: Mapping[str, SinkCounts]
 
 
 def families(scene: Scene) -> Iterator[Metric]:
@@ -228,12 +214,11 @@ def _of_sinks(scene: Scene) -> Iterator[Metric]:
         "From the hand-over of a result to its delivery; no part of its latency.",
         "sink",
     )
-    for sink in scene.subjects.sinks:
-        delivered.add_metric([sink.name], sink.delivered)
-        for reason, count in sink.dropped.items():
-            dropped.add_metric([sink.name, reason], count)
-    for name, delivery in scene.deliveries.items():
-        times.add_metric([name], delivery.buckets(), delivery.sum)
+    for name, counts in scene.sinks.items():
+        delivered.add_metric([name], counts.delivered)
+        for reason, count in counts.dropped.items():
+            dropped.add_metric([name, reason], count)
+        times.add_metric([name], counts.times.buckets(), counts.times.sum)
     yield from (delivered, dropped, times)
 
 

@@ -29,16 +29,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edged.frame import Result
-from edged.telemetry.counts import CameraCounts
+from edged.telemetry.counts import CameraCounts, SinkCounts
 from edged.telemetry.exposition import Scene, Subjects, families
-from edged.telemetry.histogram import Histogram
-
-DELIVERY_EDGES_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
 
 
 class Metrics(Collector):
@@ -53,7 +50,8 @@ class Metrics(Collector):
         self._version = version
         self._reload_success, self._reload_unix_seconds = True, started_unix_seconds
         self._cameras: dict[str, CameraCounts] = {}
-        self._deliveries: dict[str, Histogram] = {}
+        self._sinks: dict[str, SinkCounts] = {}
+        self._clock_steps = 0
         self._scene = Scene(Subjects({}, (), (), (), "", ""), {}, {})
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -61,25 +59,29 @@ class Metrics(Collector):
     def follow(self, subjects: Subjects) -> None:
         """Go on with these; what they have in common with those before keeps its counts."""
         budgets_ms = subjects.budgets_ms
-        self._deliveries = {
-            sink.name: self._deliveries.get(sink.name) or Histogram(DELIVERY_EDGES_SECONDS)
+        self._sinks = {
+            sink.name: SinkCounts(sink)
+            if sink.name not in self._sinks
+            else self._sinks[sink.name].going_on(sink)
             for sink in subjects.sinks
         }
-        for sink in subjects.sinks:
-            sink.observe_delivery = self._deliveries[sink.name].observe
         self._cameras = {
             name: self._cameras.get(name, CameraCounts()).going_on(
                 budgets_ms.values(), subjects.variants
             )
             for name in budgets_ms
         }
-        self._scene = Scene(subjects, self._cameras, self._deliveries)
+        self._scene = Scene(subjects, self._cameras, self._sinks)
 
     def reloaded(self, success: bool, unix_seconds: float) -> None:
         """The configuration was read again at that time, and taken over or refused."""
         self._reload_success = success
         if success:
             self._reload_unix_seconds = unix_seconds
+
+    def clock_stepped(self) -> None:
+        """Somebody set the wall clock."""
+        self._clock_steps += 1
 
     def observe(self, result: Result) -> None:
         """Count one result."""
@@ -114,4 +116,9 @@ class Metrics(Collector):
             "edged_config_last_reload_success_timestamp_seconds",
             "When a configuration was last taken over.",
             self._reload_unix_seconds,
+        )
+        yield CounterMetricFamily(
+            "edged_clock_steps",
+            "Times that the wall clock was set by half a second or more, or the device slept.",
+            self._clock_steps,
         )
