@@ -8,11 +8,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from edged import __version__
 from edged.commands import access, bench, cameras, doctor, models, replay, run, service
 from edged.errors import EdgedError
 from edged.telemetry.journal import JournalHandler, writes_to_journal
+
+_LIMITS = (errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EAGAIN, errno.ENOMEM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     report = _log_to(writes_to_journal(os.environ))
     try:
+        _check_folder()
         status: int = options.command(options)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -32,14 +36,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno in _LIMITS:
+            report(f"a limit is too low for edged: {error.strerror}; see ulimit -a")
+            return 1
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         report(f"the output cannot be written: {error.strerror}")
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != "can't start new thread":
+            raise
+        report(f"a limit is too low for edged: {error or 'no memory'}; see ulimit -a")
+        return 1
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _check_folder() -> None:
+    """Relative paths, the shell's own folder and every child need one."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise EdgedError("the current folder has been deleted", fix="cd to another one") from None
 
 
 def _open_standard_streams() -> None:

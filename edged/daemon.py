@@ -237,9 +237,10 @@ class Daemon:
         return_free_memory()
         self._refused = f"configuration not reloaded: {reasons[0]}" if reasons else ""
         self._metrics.reloaded(not reasons, time.time())
-        if ready:
-            self._notifier.ready()
-        self._tell_status(self._clock(), at_once=True)
+        if not self._orders.stopped:  # systemd has been told of the end
+            if ready:
+                self._notifier.ready()
+            self._tell_status(self._clock(), at_once=True)
         for reason in reasons:
             log.error("configuration not reloaded, everything goes on as before: %s", reason)
         if not reasons:

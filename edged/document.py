@@ -22,6 +22,7 @@ import yaml
 from edged.errors import InputError, InputErrors
 from edged.schema_errors import KINDS, Formats, Keys, Problem, Schema, failures, problems, shown
 from edged.secret import redact
+from edged.whole_file import read_file
 from edged.yaml_nodes import SCALARS, TAG, compose, plain_value
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ def read_document(
 ) -> Document:
     """Read and check a file; arguments and errors as in `parse_document`."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_file(path, MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError("no such file", where=path) from None
     except IsADirectoryError:

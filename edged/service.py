@@ -89,8 +89,16 @@ def install(
             where=f"/{PACKAGED_UNIT}",
             fix="change it with: sudo systemctl edit edged",
         )
+    if (root / _UNITS / "edged.service").is_symlink():
+        raise InputError(
+            "the service is masked, or its unit is a link to another file",
+            where=f"/{_UNITS}/edged.service",
+            fix="sudo systemctl unmask edged, or delete the link",
+        )
     _check_user(service.user)
+    _check_executable(service.interpreter)
     _check_visible((service.interpreter, *code, service.config))
+    run(["systemd-sysusers", "--version"])  # before anything is written where there is no systemd
     config = root / service.config.relative_to("/")
     if service.config != CONFIG and not config.is_file():
         raise InputError("no such file", where=service.config, fix="write the configuration first")
@@ -152,12 +160,30 @@ def _check_visible(paths: Iterable[Path]) -> None:
                 )
 
 
+def _check_executable(interpreter: Path) -> None:
+    """systemd.service(5): the name of the program itself knows no escapes."""
+    if any(sign in str(interpreter) for sign in '$"\\'):
+        raise InputError(
+            "a unit cannot start a program of this name",
+            got=repr(str(interpreter)),
+            fix="install edged elsewhere: /usr/bin/python3 -m venv /opt/edged",
+        )
+
+
+def _make_folder(path: Path) -> None:
+    """Open to everybody's eyes, whatever the umask of who installs."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir()
+        path.chmod(0o755)
+
+
 def _put(path: Path, text: str, name: str) -> str:
     content = text.encode()
     try:
         if path.is_file() and path.read_bytes() == content:
             return f"unchanged: {name}"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         write_whole(path, content)
         path.chmod(0o644)  # whatever the umask of who installs
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,22 @@ def test_it_builds_what_is_not_there_and_says_so(tmp_path: Path) -> None:
         told: list[str] = []
         begun: list[str] = []
         bench = Bench(tmp_path, progress=lambda name, share: shares.append((name, share)))
-        assert build_family(family, bench.backend, begun.append, told.append) == 0
+        assert build_family(family, bench.backend, begun.append, told.append)
         assert begun == NAMES
         assert told == [f"{name}: {expected}" for name in NAMES]
     assert shares == [(name, share / 4) for name in NAMES for share in (1, 2, 3, 4)]
+
+
+def test_that_engines_are_not_kept_is_known_afterwards(tmp_path: Path) -> None:
+    """`edged models build` fails then: they are all that it is for."""
+    family = make_family(tmp_path / "family")
+    for problem in ("", f"{tmp_path}/engines: File exists"):
+        if problem:
+            shutil.rmtree(tmp_path / "engines")
+            (tmp_path / "engines").write_text("not a folder")
+        bench = Bench(tmp_path)
+        assert build_family(family, bench.backend, lambda name: None, lambda text: None)
+        assert bench.cache.problem == problem
 
 
 def test_a_network_that_fails_is_told_and_the_others_are_built(
@@ -36,7 +49,7 @@ def test_a_network_that_fails_is_told_and_the_others_are_built(
     kinds = iter(["broken", "fake"])
     bench = Bench(tmp_path, start=lambda: starter(next(kinds))())
     told: list[str] = []
-    assert build_family(family, bench.backend, lambda name: None, told.append) == 1
+    assert build_family(family, bench.backend, lambda name: None, told.append) is False
     assert told == [f"{NAMES[1]}: built in 0 s"]
     assert f"edged: {NAMES[0]}: the engine's builder died with status 1" in capsys.readouterr().err
 

@@ -186,6 +186,20 @@ def test_an_absent_family_is_one_message(tmp_path: Path, capsys: Capture) -> Non
     assert len(said.splitlines()) == 1
 
 
+def test_a_folder_that_was_deleted_and_a_limit_are_one_message(tmp_path: Path) -> None:
+    for shell, told in (
+        ("mkdir gone && cd gone && rmdir ../gone && {} -m edged check x.yaml", "has been deleted"),
+        ("ulimit -n 9; {} -m edged demo --frames 1 --port 0", "Too many open files; see ulimit -a"),
+    ):
+        command = shell.format(sys.executable)
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert told in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     done = subprocess.run(
         f"{sys.executable} -m edged schema | head -n 1",

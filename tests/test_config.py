@@ -279,6 +279,7 @@ def test_a_secret_file_that_is_wrong(
         ("source: ftp://h/clip.mp4", "expected a URL of rtsp://, rtsps://, http://, https://"),
         ("source: rtsp://", "a URL without a host"),
         ("source: rtsp://cam..example/live", "expected a host name"),
+        ("source: rtsp://cam:99999/live", "a port is a number from 1 to 65535"),
         ("source: rtsp:///live", "a URL without a host"),
         ("source: rtsp://cam:port/live", "a URL without a host"),
         ("source: rtsp://u:hun/ter2@h/1", "no / ? or # may stand in a user name or password"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ def test_it_writes_unit_user_and_a_first_configuration(tmp_path: Path) -> None:
         (UNIT, "etc/sysusers.d/edged.conf", "etc/edged/edged.yaml"), 0o644
     )
     assert run.seen == [
+        ["systemd-sysusers", "--version"],
         ["systemd-sysusers", f"--root={tmp_path}", "edged.conf"],
         ["systemctl", "daemon-reload"],
     ]
@@ -83,7 +85,7 @@ def test_again_it_changes_nothing_and_keeps_the_configuration(tmp_path: Path) ->
 def test_without_a_running_systemd_nothing_is_reloaded(tmp_path: Path) -> None:
     run = Commands()
     installed(tmp_path, run=run)
-    assert [command[0] for command in run.seen] == ["systemd-sysusers"]
+    assert [command[0] for command in run.seen] == 2 * ["systemd-sysusers"]
 
 
 @pytest.mark.parametrize("jetson", [True, False])
@@ -124,6 +126,7 @@ REFUSED = [
     (Service(OPT.interpreter, Path("/root/edged.yaml")), "move it"),
     (Service(OPT.interpreter, Path("/etc/a\nUser=root")), "cannot hold this name"),
     (Service(OPT.interpreter, Path("/etc/edged/none.yaml")), "no such file"),
+    (Service(Path("/opt/a$b/bin/python3")), "cannot start a program of this name"),
     (Service(OPT.interpreter, user="no such\nuser"), "no such user"),
 ]
 
@@ -143,6 +146,35 @@ def test_an_interpreter_that_a_link_leads_home_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=f"^{tmp_path}/python3: .*hidden"):
         installed(tmp_path, Service(Path("/proc/self/cwd/python3")))
+
+
+def test_a_mask_of_the_administrator_stays(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT
+    unit.parent.mkdir(parents=True)
+    unit.symlink_to("/dev/null")
+    with pytest.raises(InputError, match=r"is masked.*systemctl unmask edged"):
+        installed(tmp_path)
+    assert unit.readlink() == Path("/dev/null")
+
+
+def test_without_systemd_nothing_is_written(tmp_path: Path) -> None:
+    def run(command: Sequence[str]) -> None:
+        raise EdgedError("there is no systemd here")
+
+    with pytest.raises(EdgedError, match="no systemd"):
+        install(OPT, root=tmp_path, run=run, user_id=0, code=CODE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_everybody_may_read_and_nobody_write_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        installed(tmp_path)
+    finally:
+        os.umask(before)
+    for path in tmp_path.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
 
 
 def test_the_packages_own_unit_is_left_alone(tmp_path: Path) -> None:

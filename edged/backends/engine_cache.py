@@ -83,7 +83,8 @@ class EngineCache:
     def __init__(self, directory: Path | None, largest_bytes: int = LARGEST_BYTES) -> None:
         self._directory = directory
         self._largest_bytes = largest_bytes
-        self._told = False
+        self.problem = ""
+        """Why engines are not kept; empty while they are."""
 
     def load(self, key: EngineKey) -> bytes | None:
         """The plan; None where there is none, or one that cannot be used."""
@@ -139,9 +140,9 @@ class EngineCache:
             self._tell(f"{self._directory}: {error.strerror}")
 
     def _tell(self, problem: str) -> None:
-        if not self._told:
+        if not self.problem:
             log.warning("engines are not kept, each start builds them anew: %s", problem)
-        self._told = True
+        self.problem = problem
 
     def _prune(self, kept: str) -> None:
         if self._directory is None:

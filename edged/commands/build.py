@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
 def _build(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from edged.backends.engine_cache import EngineCache, engines_directory
     from edged.backends.tensorrt import TensorRtBackend
     from edged.variants.engine_form import EnginePrecision
     from edged.variants.family import load_family
@@ -50,9 +52,10 @@ def _build(options: argparse.Namespace) -> int:
             bar.reset()
             bar.set_description(name)
 
-        backend = TensorRtBackend(precision, progress=progress)
-        failed = build_family(family, backend, begin, tqdm.write)
-    return EdgedError.exit_status if failed else 0
+        cache = EngineCache(engines_directory(os.environ))
+        backend = TensorRtBackend(precision, cache=cache, progress=progress)
+        built = build_family(family, backend, begin, tqdm.write)
+    return 0 if built and not cache.problem else EdgedError.exit_status
 
 
 def build_family(
@@ -60,18 +63,18 @@ def build_family(
     backend: TensorRtBackend,
     begin: Callable[[str], None],
     tell: Callable[[str], None],
-) -> int:
-    """How many networks have no engine afterwards. begin: told each network's file."""
-    failed = 0
+) -> bool:
+    """Whether all networks have an engine afterwards. begin: told each network's file."""
+    built = True
     for network in family.networks:
         name = network.path.name
         begin(name)
         try:
             backend.load(network, network.read(), 1)
         except EdgedError as error:
-            failed += 1
+            built = False
             print(f"edged: {error}", file=sys.stderr)
             continue
         seconds = backend.engines.build_seconds.get(name)
         tell(f"{name}: " + ("was there" if seconds is None else f"built in {seconds:.0f} s"))
-    return failed
+    return built

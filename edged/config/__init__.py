@@ -298,6 +298,8 @@ def _check_url(source: SourceUrl) -> None:
             else "write rtsp://host:554/path",
         )
     check_host(good[2])
+    if good[3] and not 0 < int(good[3][1:]) < 65536:
+        raise InputError("a port is a number from 1 to 65535", got=source)
 
 
 def _source_from(file: Path, base: Path) -> SourceUrl:

@@ -18,6 +18,7 @@ from edged.config.hosts import check_host
 from edged.document import Document
 from edged.errors import InputError
 from edged.secret import Secret, SourceUrl
+from edged.whole_file import read_file
 
 _LONGEST_SECRET_BYTES = 4096
 _AUTHORITY = r"(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?"
@@ -174,8 +175,7 @@ def _host_name() -> str:
 def read_secret(file: Path, what: str) -> str:
     """The one line of a file, such as a systemd credential. what: it holds, for the error."""
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_LONGEST_SECRET_BYTES + 1)
+        content = read_file(file, _LONGEST_SECRET_BYTES + 1)
     except OSError as error:
         fix = f"write {what} into that file, and let the daemon's user read it"
         raise InputError(f"cannot be read: {error.strerror}", got=file, fix=fix) from None

@@ -110,7 +110,7 @@ class ProfileStore:
                 write_whole(path, self._text({**known, **profile}, decoding).encode())
                 self._delete_oldest(path)
         except OSError as error:
-            self._tell(error)
+            self._tell(f"{self._directory}: {error.strerror}")
 
     def _prepare(self) -> None:
         if self._directory is None:
@@ -119,12 +119,12 @@ class ProfileStore:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self._tell(error)
+            self._tell(f"{self._directory}: {error.strerror}")
             return
         if not os.access(self._directory, os.W_OK | os.X_OK):
             self._tell(f"{self._directory} cannot be written to")
 
-    def _tell(self, problem: object) -> None:
+    def _tell(self, problem: str) -> None:
         if not self._told:
             log.warning("what is measured is not kept for the next start: %s", problem)
         self._told = True

@@ -107,7 +107,7 @@ class Recorder:
             self._file.close()
         except OSError as error:
             self._failed = True
-            log.warning("the trace ends, %s cannot be written: %s", self._path, error)
+            log.warning("the trace ends, %s cannot be written: %s", self._path, error.strerror)
             with contextlib.suppress(OSError):
                 self._file.close()
 

@@ -31,9 +31,12 @@ class Account:
         shift = 6 if status.st_uid == self.uid else 3 if status.st_gid in self.gids else 0
         return self.uid == 0 or (status.st_mode >> shift) & rights == rights
 
-    def may_reach(self, path: Path, rights: int) -> bool:
-        """Through all the folders above it."""
-        return self.may(path, rights) and all(self.may(each, SEARCH) for each in path.parents)
+    def barred(self, path: Path, rights: int) -> Path | None:
+        """What keeps it from the path: the first folder on the way, or the path itself."""
+        for folder in reversed(path.parents):
+            if not self.may(folder, SEARCH):
+                return folder
+        return None if self.may(path, rights) else path
 
 
 def own_account() -> Account:

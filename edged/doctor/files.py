@@ -47,17 +47,22 @@ def configuration(subject: Subject) -> Iterator[Finding]:
 
 def _ownership(subject: Subject, path: Path) -> Iterator[Finding]:
     """The service must be able to read it, whoever asks here."""
-    try:
-        status = path.stat()
-    except OSError:  # the reason is among the errors of reading it
-        return
     account = subject.account
-    if subject.unit is None or account is None or account.may_reach(path.absolute(), READ):
+    if subject.unit is None or account is None:
+        return
+    barred = account.barred(path.absolute(), READ)
+    if barred is None:
+        return
+    try:
+        status = barred.stat()
+    except OSError:  # the reason is among the errors of reading it
         return
     yield error(
         f"{path}: the service's user {account.name} may not read it",
-        f"uid {status.st_uid}, gid {status.st_gid}, mode {status.st_mode & 0o777:o}",
-        f"sudo chgrp {account.name} {path}; sudo chmod 640 {path}",
+        f"{barred}: uid {status.st_uid}, gid {status.st_gid}, mode {status.st_mode & 0o777:o}",
+        f"sudo chmod 755 {barred}"
+        if barred != path.absolute()
+        else f"sudo chgrp {account.name} {path}; sudo chmod 640 {path}",
     )
 
 
