@@ -666,3 +666,58 @@ def test_what_bars_the_way_is_named() -> None:
         assert everybody.barred(path, READ) == path
         path.parent.chmod(0o700)
         assert everybody.barred(path, READ) == path.parent
+
+
+# Children
+
+
+def test_a_child_that_dies_hangs_or_is_not_there() -> None:
+    die = "import os, resource, signal; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); "
+    died = run([sys.executable, "-c", die + "os.kill(os.getpid(), signal.SIGILL)"], 60)
+    assert died.signal == "SIGILL"
+    failed = run([sys.executable, "-c", "input()"], 60)
+    assert (failed.status, failed.said) == (1, "EOFError: EOF when reading a line")
+    hung = run(["sleep", "600"], 0.01)
+    assert (hung.status, hung.signal, hung.said) == (None, None, "no answer within 0.01 s")
+    absent = run(["no-such-program-of-edged"], 60)
+    assert absent.said == "no-such-program-of-edged: No such file or directory"
+
+
+def test_what_a_real_import_says(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("from json import nothing\n")
+    python = ("env", f"PYTHONPATH={tmp_path}", sys.executable)
+    subject = replace(device(tmp_path, {}), run=run, python=python)
+    assert diagnosis(imported(subject, "json"), "json", None, None) is None
+    problem = diagnosis(imported(subject, "broken"), "broken", None, None)
+    assert problem is not None
+    assert str(tmp_path / "broken.py") in str(problem)
+
+
+# What they share
+
+
+def test_a_check_that_fails_is_a_finding_and_the_others_go_on(tmp_path: Path) -> None:
+    def fails(subject: Subject) -> list[Finding]:
+        raise RuntimeError("rtsp://me:hunter2@192.0.2.7/")
+
+    checks: Mapping[str, Check] = {"a": fails, "b": lambda subject: [ok("well")]}
+    (_, first), (_, second) = examine(device(tmp_path, {}), checks)
+    assert (first.severity, second.what) == (ERROR, "well")
+    assert "RuntimeError" in first.what
+    assert "hunter2" not in str(first)
+
+
+def test_the_severities_and_their_exit_status() -> None:
+    made = [ok("a"), info("b"), warning("c", "x"), error("d", "x", "mend it")]
+    assert [each.severity for each in made] == list(Severity)
+    assert [each.severity.exit_status for each in made] == [0, 0, 1, 2]
+    assert str(made[-1]) == "d (got x); mend it"
+
+
+def test_the_shipped_family_is_verified_where_no_configuration_names_one(tmp_path: Path) -> None:
+    findings = found(
+        device(tmp_path, {}, {"models verify": Outcome(0, "as made\n")}), "files.family"
+    )
+    assert findings
+    assert all(each.what == "as made" for each in findings)
+    assert any(folder.is_dir() for folder in SHIPPED)

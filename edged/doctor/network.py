@@ -7,14 +7,17 @@ import socket
 import ssl
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING
 
-from edged.config.http import HttpConfig
 from edged.doctor.finding import Finding, error, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.reading import read_number
 
 _ANSWER_SECONDS = 2.0
 _METRICS_BYTES = 1_000_000
+
+if TYPE_CHECKING:
+    from edged.config.http import HttpConfig
 
 
 def port(subject: Subject) -> Iterator[Finding]:
