@@ -13,11 +13,11 @@ from edged.doctor.finding import Finding, error, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.reading import read_number
 
-_ANSWER_SECONDS = 2.0
-_METRICS_BYTES = 1_000_000
-
 if TYPE_CHECKING:
     from edged.config.http import HttpConfig
+
+_ANSWER_SECONDS = 2.0
+_METRICS_BYTES = 1_000_000
 
 
 def port(subject: Subject) -> Iterator[Finding]:
