@@ -30,7 +30,8 @@ from edged.variants.variant import Variant
 log = logging.getLogger("edged")
 
 STORE_SECONDS = 600
-"""A profile that has changed is written after each round of measuring, then this often at most."""
+"""A profile that has changed is written after each round of measuring, then this often at most; and
+this often the heap's free pages are given back, which variants leave that run in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ class Networks:
             return_free_memory()  # what a variant needed that may not run again for long
         self._stored_ns = self._stored_ns or now_ns
         due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
+        if due:
+            return_free_memory()
         if due or self._rounds != self.profiler.rounds:
             self._rounds, self._stored_ns = self.profiler.rounds, now_ns
             self.store_profile(decoding)
