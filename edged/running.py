@@ -247,6 +247,8 @@ class Running:
         for sink in self.sinks.values():
             if id(sink) not in kept:
                 sink.sink.close(STOP_SECONDS)
+                if lost := sink.sink.dropped.get("closed"):
+                    log.warning("%s: %d results and events had not left", sink.sink.name, lost)
 
     def _announce(self, events: Iterable[Event]) -> None:
         assert self._announcer is not None

@@ -393,3 +393,26 @@ def test_thirty_reloads_leave_nothing_behind(tmp_path: Path) -> None:
         figures = ", ".join(f"{sizes_mb[turn]:.1f}" for turn in (0, 4, 9))
         print(f"PSS after 3, 15 and 30 reloads: {figures} MB")  # noqa: T201 - the figure is wanted
         assert daemon.stop()[0] == 0
+
+
+def test_what_waited_in_a_sink_that_is_replaced_is_counted(tmp_path: Path) -> None:
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        broker = f"mqtt://127.0.0.1:{closed.getsockname()[1]}"
+
+        def text(device: str) -> str:
+            out = f"{{mqtt: {{broker: '{broker}', device: {device}}}}}"
+            return config({"door": SLOW}, results=out)
+
+        lost = 'edged_sink_dropped_total{reason="closed",sink="mqtt"}'
+        with RunningDaemon(tmp_path, text("gate")) as daemon:
+            daemon.wait_for_results(5)
+            assert daemon.metric(lost) == 0
+            daemon.reload(text("yard"))
+            first = daemon.metric(lost)
+            assert first >= 5
+            more_results(daemon, "door")
+            daemon.reload(text("gate"))
+            assert daemon.metric(lost) >= first + 3
+            assert daemon.stop()[0] == 0
+    assert f"mqtt: {first:.0f} results and events had not left" in daemon.text
