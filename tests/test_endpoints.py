@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from prometheus_client import CollectorRegistry, Counter
 from edged.telemetry import CameraHealth, stuck_loops
 from edged.telemetry.answer import Answer, Request
 from edged.telemetry.endpoints import Endpoints
+from edged.telemetry.live import STREAMS
 from edged.telemetry.page import CONTENT_SECURITY_POLICY, HTML_PAGE
+from edged.telemetry.streams import ResultStream
+from tests.camera_rig import FakeTime
 from tests.live_rig import (
     NOW_NS,
     Device,
@@ -178,6 +182,22 @@ def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
     assert answer.body.startswith(b"\xff\xd8")
 
 
+def test_a_camera_that_is_quiet_shows_its_last_picture_and_one_that_is_down_does_not() -> None:
+    time, door = FakeTime(), ShownCamera("door")
+    live = live_of(door, clock=time)
+    endpoints = endpoints_of(live=live)
+    path = "/api/v1/cameras/door/snapshot.jpg"
+    live.view.offer("door", np.full((64, 48, 3), (250, 5, 5), np.uint8))
+    time.now_ns += 40_000_000_000
+    answer = get(endpoints, path)
+    assert answer.status == 200
+    assert ("Picture-Age-Seconds", "40.0") in answer.headers
+    door.state = State.BACKOFF
+    answer = get(endpoints, path)
+    assert answer.status == 503
+    assert b"no picture came" in answer.body
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -201,11 +221,27 @@ def test_streams_are_of_known_cameras_and_bounded() -> None:
     unknown = get(endpoints, "/api/v1/results", query={"camera": ["yard"]})
     assert unknown.status == 404
     assert b"door" in unknown.body
-    request = Request("GET", "/api/v1/results", {"camera": ["door"]})
-    streams = []
-    while not isinstance(stream := endpoints.answer(request), Answer):
-        streams.append(stream)
-        assert len(streams) < 100
-    assert stream.status == 503
-    streams[0].close()
-    assert not isinstance(endpoints.answer(request), Answer)
+    first = opened(endpoints, "a", "door")
+    others = [opened(endpoints, "b", "door") for _ in range(STREAMS)]
+    live.observe(result("door"))
+    assert b"displaced" in list(others[0].parts())[1]
+    for stream in (first, *others[1:]):
+        assert list(islice(stream.parts(), 2))[1].startswith(b"data: ")
+
+
+def test_a_stream_ends_with_the_last_of_its_cameras() -> None:
+    live = live_of(*(ShownCamera(name) for name in ("door", "yard", "roof")))
+    endpoints = endpoints_of(live=live)
+    wanted = [("door",), ("door", "yard"), ()]
+    ends, *goes_on = (opened(endpoints, "a", *cameras).parts(0.001) for cameras in wanted)
+    live.follow(subjects_of(ShownCamera("yard")))
+    assert b"camera_removed" in list(ends)[1]
+    for parts in goes_on:
+        assert list(islice(parts, 2))[1].startswith(b":")
+
+
+def opened(endpoints: Endpoints, client: str, *cameras: str) -> ResultStream:
+    query = {"camera": list(cameras)}
+    stream = endpoints.answer(Request("GET", "/api/v1/results", query, client=client))
+    assert isinstance(stream, ResultStream)
+    return stream

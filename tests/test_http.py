@@ -21,7 +21,7 @@ from edged.errors import EdgedError
 from edged.telemetry.connections import Connections
 from edged.telemetry.http import HttpServer
 from edged.telemetry.http_request import HEAD_BYTES
-from tests.live_rig import Device, endpoints_of
+from tests.live_rig import Device, ShownCamera, endpoints_of, live_of, result
 
 NOW_NS = 1_000_000_000_000
 
@@ -240,6 +240,26 @@ def test_a_client_that_does_not_read_is_cut_off() -> None:
         assert request(server, "/metrics")[0] == 200
 
 
+@pytest.mark.timeout(120)
+def test_a_stream_that_nobody_reads_ends_though_buffers_hold_it() -> None:
+    live = live_of(ShownCamera("door"))
+    with (
+        HttpServer(
+            HttpConfig("127.0.0.1", 0), endpoints_of(live=live), connection_seconds=0.5
+        ) as server,
+        socket.socket() as client,
+    ):
+        before = len(threading.enumerate())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.settimeout(10)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET /api/v1/results HTTP/1.1\r\n\r\n")
+        client.recv(10)
+        for sequence in range(50):  # more than its machine takes, much less than ours holds
+            live.observe(result(sequence=sequence))
+        eventually(lambda: len(threading.enumerate()) <= before, seconds=60)
+
+
 def test_long_heads_are_refused() -> None:
     long_header = b"GET / HTTP/1.1\r\nX: " + b"y" * (3 * HEAD_BYTES) + b"\r\n\r\n"
     long_path = b"GET /" + b"y" * (3 * HEAD_BYTES) + b" HTTP/1.1\r\n\r\n"
@@ -260,7 +280,14 @@ def test_long_heads_are_refused() -> None:
         (b"GET / HTTP/3.0\r\n\r\n", b"505"),
         (b"one two three four\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),  # TLS
-        (b"GET http://elsewhere/metrics HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET http://localhost/metrics HTTP/1.1\r\nHost: elsewhere\r\n\r\n", b"200"),
+        (b"GET HTTP://127.0.0.1:9640/metrics?x=y HTTP/1.1\r\n\r\n", b"200"),
+        (b"GET http://localhost HTTP/1.1\r\n\r\n", b"200"),
+        (b"GET http://localhost?x=y HTTP/1.1\r\n\r\n", b"200"),
+        (b"GET http://localhost/nothing HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET http:///metrics HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET ftp://localhost/metrics HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET http://elsewhere/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", b"421"),
         (b"GET /../../etc/passwd HTTP/1.1\r\n\r\n", b"404"),
         (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\n\r\n", b"404"),
         (b"GET /api/v1/cameras/../snapshot.jpg HTTP/1.1\r\n\r\n", b"404"),
@@ -311,9 +338,14 @@ def test_a_port_in_use_says_what_to_do() -> None:
 
 
 def test_an_address_that_is_not_ours_says_so() -> None:
-    for host in ("192.0.2.1", "no-such-host.invalid"):
-        with pytest.raises(EdgedError, match=host):
-            HttpServer(HttpConfig(host, 0), endpoints_of())
+    with pytest.raises(EdgedError, match=r"192\.0\.2\.1:0: cannot listen for HTTP"):
+        HttpServer(HttpConfig("192.0.2.1", 0), endpoints_of())
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70 + ".invalid", ".b"])
+def test_a_name_that_no_address_has_says_so(host: str) -> None:
+    with pytest.raises(EdgedError, match=f"http.listen: {host}:0: no address .*an address of this"):
+        HttpServer(HttpConfig(host, 0), endpoints_of())
 
 
 def test_the_free_port_is_told() -> None:

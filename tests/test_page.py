@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from edged.password import PasswordHash, new_token, token_hash
 from tests.e2e.browser import CHROMIUM, Browser, save
 from tests.e2e.daemon import RunningDaemon
 
@@ -97,6 +98,59 @@ def test_it_says_when_it_is_old_and_goes_on_after_a_restart(
     with RunningDaemon(again, config(port)):
         browser.wait_for(f"{said} === ''")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
+
+
+def test_long_names_fit_a_phone(tmp_path: Path, browser: Browser) -> None:
+    """Camera names of all the letters that they may have."""
+    names = ("warehouse_north_entrance_camera1", "w" * 32)
+    cameras = ", ".join(f"{name}: {{source: 'synthetic:320x240@5'}}" for name in names)
+    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for("document.querySelectorAll('.state.streaming').length == 2")
+        for width in (320, 360, 430):
+            browser.size(width, 800, 1)
+            browser.wait_for(  # a phone would zoom out: then innerWidth is larger
+                f"innerWidth == {width} && document.documentElement.scrollWidth <= {width}"
+            )
+
+
+def test_a_quiet_camera_shows_its_last_picture(tmp_path: Path, browser: Browser) -> None:
+    cameras = (
+        "door: {source: 'synthetic:320x240@20?still', "
+        "quiet: {at_least_every_seconds: 3600, hold_seconds: 0, threshold: 255}}"
+    )
+    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+        daemon.wait_for(lambda: daemon.metric('edged_results_total{camera="door"}') >= 1)
+        before = daemon.metric('edged_results_total{camera="door"}')
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"/^\\d+ s ago$/.test({shown('figcaption')})")
+        assert not browser.value(f"{CARD}.querySelector('img').hidden")
+        assert browser.value(f"{CARD}.querySelector('img').naturalWidth") > 0
+        assert browser.value(shown(".state")) == "streaming"
+        browser.wait_for(f"/nothing new/.test({shown('.top')})")
+        assert daemon.metric('edged_results_total{camera="door"}') == before
+        assert browser.trouble == []
+
+
+def test_an_address_with_name_and_password(tmp_path: Path, browser: Browser) -> None:
+    users = f"users: {{anna: '{PasswordHash.of('hunter2hunter2')}'}}, open: [metrics]"
+    text = config().replace("{listen", f"{{{users}, listen")
+    with RunningDaemon(tmp_path, text) as daemon:
+        browser.open(f"http://anna:hunter2hunter2@127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        browser.wait_for(f"!{CARD}.querySelector('img').hidden")
+        assert browser.trouble == []
+
+
+def test_an_answer_that_is_none_of_use_is_told(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        port = daemon.port
+        browser.open(f"http://127.0.0.1:{port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        asks = f"{{token_hashes: ['{token_hash(new_token())}'], open: [metrics], listen"
+        daemon.reload(config(port).replace("{listen", asks))
+        said = "document.getElementById('connection').textContent"
+        browser.wait_for(f"/^the device answers 401 for .*: what is shown is old/.test({said})")
 
 
 def test_pictures_of_the_page(tmp_path: Path, browser: Browser) -> None:

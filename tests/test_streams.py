@@ -1,4 +1,4 @@
-"""Server-sent events: a slow client loses the oldest, is told, and holds nobody up."""
+"""Server-sent events: a slow client loses the oldest, is told, and holds nobody up or out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from tests.live_rig import result
 
 
 def opened(streams: ResultStreams, *cameras: str) -> ResultStream:
-    stream = streams.open(frozenset(cameras))
-    assert stream is not None
-    return stream
+    return streams.open(frozenset(cameras))
 
 
 def sequences(parts: list[bytes]) -> list[int]:
@@ -54,12 +52,41 @@ def test_a_heartbeat_when_nothing_comes() -> None:
     assert beat.startswith(b":") and beat.endswith(b"\n\n")
 
 
-def test_there_are_so_many_and_a_closed_one_makes_room() -> None:
+def test_a_closed_one_makes_room() -> None:
     streams = ResultStreams(1)
-    stream = opened(streams)
-    assert streams.open() is None
-    stream.close()
-    streams.publish(result())
+    opened(streams).close()
     again = opened(streams)
     streams.publish(result(sequence=7))
     assert sequences(list(islice(again.parts(), 2))[1:]) == [7]
+
+
+def test_the_oldest_makes_room_whatever_it_has_not_taken() -> None:
+    streams = ResultStreams(2)
+    first, second = opened(streams), opened(streams)
+    streams.publish(result(sequence=1))
+    third = opened(streams)
+    _, farewell = first.parts()
+    assert farewell == b'retry: 30000\nevent: end\ndata: {"reason":"displaced"}\n\n'
+    first.close()  # as its thread does: takes nothing from anybody
+    streams.publish(result(sequence=2))
+    assert sequences(list(islice(second.parts(), 3))[1:]) == [1, 2]
+    assert sequences(list(islice(third.parts(), 2))[1:]) == [2]
+
+
+def test_who_has_most_makes_room() -> None:
+    streams = ResultStreams(3)
+    alone, *many = (streams.open(client=client) for client in ("a", "b", "b"))
+    newcomers = [streams.open(client=client) for client in ("b", "c")]
+    for stream in many:  # one for another of its own, one for c
+        assert len(list(stream.parts())) == 2
+    streams.publish(result(sequence=3))
+    for stream in (alone, *newcomers):
+        assert sequences(list(islice(stream.parts(), 2))[1:]) == [3]
+
+
+def test_it_ends_when_nothing_can_come_any_more() -> None:
+    over = [False, True]
+    stream = ResultStreams(1).open(is_over=lambda: over.pop(0))
+    _, beat, farewell = stream.parts(heartbeat_seconds=0.001)
+    assert beat.startswith(b":")
+    assert farewell == b'event: end\ndata: {"reason":"camera_removed"}\n\n'

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from edged.errors import EdgedError
 from edged.password import new_token, token_hash
 from edged.telemetry.http import HttpServer
 from edged.telemetry.tls import server_context
-from tests.live_rig import endpoints_of
+from tests.camera_rig import wait_until
+from tests.live_rig import ShownCamera, endpoints_of, live_of, result
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 
@@ -107,6 +109,27 @@ def test_who_does_not_shake_hands_holds_nobody_up(tmp_path: Path) -> None:
         closing(_silent(server, 20)),
     ):
         assert get(server, tls.certificate) == 200
+
+
+@pytest.mark.timeout(120)
+def test_a_stream_that_nobody_reads_ends_though_buffers_hold_it(tmp_path: Path) -> None:
+    tls, live = certificate(tmp_path, "one"), live_of(ShownCamera("door"))
+    config = HttpConfig("127.0.0.1", 0, tls=tls)
+    context = ssl.create_default_context(cafile=str(tls.certificate))
+    with (
+        HttpServer(config, endpoints_of(live=live), connection_seconds=0.5) as server,
+        socket.socket() as plain,
+    ):
+        before = len(threading.enumerate())
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        plain.settimeout(10)
+        plain.connect(("127.0.0.1", server.port))
+        with context.wrap_socket(plain, server_hostname="127.0.0.1") as client:
+            client.sendall(b"GET /api/v1/results HTTP/1.1\r\n\r\n")
+            client.recv(10)
+            for sequence in range(50):  # more than its machine takes, much less than ours holds
+                live.observe(result(sequence=sequence))
+            assert wait_until(lambda: len(threading.enumerate()) <= before, seconds=60)
 
 
 class _silent:  # noqa: N801

@@ -1,4 +1,4 @@
-"""Pictures are made only while somebody waits for one."""
+"""Pictures are taken for whoever waits, and one a second; JPEG is made only for who asks."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 
 from edged.capture.jpeg import encode_jpeg
-from edged.telemetry.view import FRESH_NS, JPEG_QUALITY, STILL_NS, View
+from edged.telemetry.view import FRESH_NS, JPEG_QUALITY, KEEP_NS, Shown, View
 from tests.camera_rig import FakeTime, wait_until
 
 RED = np.full((32, 48, 3), (250, 5, 5), np.uint8)
 
 
-def asking(view: View, found: list[bytes | None]) -> threading.Thread:
-    thread = threading.Thread(target=lambda: found.append(view.jpeg("door", 60)))
+def asking(view: View, found: list[bytes]) -> threading.Thread:
+    thread = threading.Thread(target=lambda: found.append(now(view, 60)))
     thread.start()
     assert wait_until(lambda: view.wanted("door"))
     return thread
+
+
+def now(view: View, wait_seconds: float = 0) -> bytes:
+    shown = view.jpeg("door", wait_seconds)
+    assert shown is not None
+    return shown.jpeg
 
 
 def test_colours_and_shape_survive() -> None:
@@ -31,12 +37,22 @@ def test_colours_and_shape_survive() -> None:
     assert red > 200 > blue
 
 
-def test_nobody_looks_nothing_is_kept() -> None:
-    view = View(FakeTime().clock)
+def test_nobody_looks_one_a_second_is_kept() -> None:
+    time, view = FakeTime(), View()
+    view = View(time.clock)
     view.follow(["door"])
-    assert not view.wanted("door") and not view.wanted("nobody")
-    view.offer("door", RED)
     assert view.jpeg("door", 0) is None
+    assert not view.wanted("nobody")
+    view.follow(["yard", "door"])
+    view.offer("yard", RED)
+    for _ in range(3):
+        time.now_ns += KEEP_NS - 1
+        assert not view.wanted("yard")
+        view.offer("yard", RED // 2)
+        time.now_ns += 1
+        assert view.wanted("yard")
+        view.offer("yard", RED)
+    assert view.jpeg("yard", 0) == Shown(encode_jpeg(RED, JPEG_QUALITY), 0.0)
 
 
 def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
@@ -50,7 +66,7 @@ def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
     thread.join()
     assert found == [encode_jpeg(RED, JPEG_QUALITY)]
     assert not view.wanted("door")
-    assert view.jpeg("door", 0) is found[0]
+    assert now(view) is found[0]
     time.now_ns += FRESH_NS + 1
     thread = asking(view, found)
     view.offer("door", pixels)
@@ -58,17 +74,16 @@ def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
     assert found[1] == encode_jpeg(pixels, JPEG_QUALITY)
 
 
-def test_where_nothing_comes_the_last_one_serves_for_a_while() -> None:
-    time, found = FakeTime(), []
+def test_where_nothing_comes_the_last_one_serves_with_its_age() -> None:
+    time = FakeTime()
     view = View(time.clock)
     view.follow(["door"])
-    thread = asking(view, found)
     view.offer("door", RED)
-    thread.join()
-    time.now_ns += STILL_NS
-    assert view.jpeg("door", 0) == found[0]
-    time.now_ns += 1
-    assert view.jpeg("door", 0) is None
+    for hours in (1, 2):
+        time.now_ns += 3_600_000_000_000
+        assert view.jpeg("door", 0) == Shown(encode_jpeg(RED, JPEG_QUALITY), 3600.0 * hours)
+    view.offer("door", RED // 2)
+    assert view.jpeg("door", 0) == Shown(encode_jpeg(RED // 2, JPEG_QUALITY), 0.0)
 
 
 def test_a_camera_that_is_gone() -> None:

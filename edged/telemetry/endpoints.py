@@ -22,6 +22,9 @@ from edged.telemetry.status import history, status
 STUCK_SECONDS = 5.0
 PICTURE_SECONDS = 2.0
 """How long a picture is waited for: a camera that sends one a second has it."""
+STILL_SECONDS = 15.0
+"""So old a picture may be of a camera that is down; one that streams has sent no newer one because
+nothing has moved, and still sees what it shows."""
 _SNAPSHOT = re.compile(r"/api/v1/cameras/([a-z][a-z0-9_-]{0,31})/snapshot\.jpg")
 
 
@@ -109,21 +112,27 @@ class Endpoints:
             known = ", ".join(self._live.cameras)
             why = f"no camera {unknown[0][:32]!r}; there are: {known}"
             return Answer.text(HTTPStatus.NOT_FOUND, why=why)
-        stream = self._live.streams.open(wanted)
-        if stream is None:
-            retry = ("Retry-After", "5")
-            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="too many streams")
-        return stream
+
+        def is_over() -> bool:
+            """A reload has removed every camera that was asked for."""
+            return bool(wanted) and not wanted & self._live.cameras.keys()
+
+        return self._live.streams.open(wanted, request.client, is_over)
 
     def _snapshot(self, camera: str) -> Answer:
         try:
-            jpeg = self._live.view.jpeg(camera, PICTURE_SECONDS)
+            shown = self._live.view.jpeg(camera, PICTURE_SECONDS)
         except KeyError:
             return Answer.text(HTTPStatus.NOT_FOUND, why="no such camera")
-        if jpeg is None:
+        if shown is None or (shown.age_seconds > STILL_SECONDS and not self._streams(camera)):
             retry = ("Retry-After", "2")
             return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture came")
-        return Answer(HTTPStatus.OK, JPEG, jpeg)
+        age = ("Picture-Age-Seconds", f"{shown.age_seconds:.1f}")
+        return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age,))
+
+    def _streams(self, camera: str) -> bool:
+        cameras = self._live.subjects.cameras
+        return any(each.name == camera and each.state.value == "streaming" for each in cameras)
 
 
 _PAGE = Answer(

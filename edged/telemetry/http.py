@@ -8,6 +8,7 @@ access.py, which connection makes room for a new one in connections.py.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import socket
@@ -29,7 +30,8 @@ from edged.telemetry.tls import fingerprint, server_context
 CONNECTIONS = 64
 """At once, besides streams: some scrapers and browsers. The next one displaces the slowest."""
 CONNECTION_SECONDS = 5.0
-"""From the first byte to the last; a scrape takes milliseconds. A stream: for each part."""
+"""From the first byte to the last; a scrape takes milliseconds. A stream: for each part; and four
+times that for what its client's machine does not take, though there is room for it here."""
 SWEEP_SECONDS = 0.25
 """How often hanging connections and the wish to stop are looked for."""
 CROWDED_SECONDS = 0.005
@@ -66,7 +68,17 @@ class HttpServer:
                 family, address, endpoints, Access(http), context, connections, connection_seconds
             )
             self._server.listen(None if beside is None else beside._server)
+        except (socket.gaierror, UnicodeError) as error:  # Unicode: an empty label, or a long one
+            raise EdgedError(
+                "no address has this name",
+                where=f"http.listen: {_written(http.host, http.port)}",
+                got=error.strerror if isinstance(error, OSError) else "no name of a host",
+                fix="write an address of this machine, as 127.0.0.1, or 0.0.0.0 for all; or a name "
+                "that `getent hosts NAME` finds",
+            ) from None
         except OSError as error:
+            if error.errno == errno.EMFILE:  # no other port would help
+                raise
             raise EdgedError(
                 "cannot listen for HTTP",
                 where=_written(http.host, http.port),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import socket
 import ssl
 from http import HTTPStatus
@@ -29,6 +30,8 @@ SPEAK_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n"
     b"Connection: close\r\n\r\nThis port speaks TLS: write https://.\n"
 )
+_ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?#]+)(?P<rest>.*)")
+"""A request's target as for a proxy; its host counts, not the header's (RFC 9112, 3.2.2)."""
 NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
 
 log = logging.getLogger("edged.telemetry.http")
@@ -96,19 +99,22 @@ class Handler(BaseHTTPRequestHandler):
             answer.close()
 
     def _answer(self) -> Answer | Stream:
-        path, _, query = self.path.partition("?")
+        target, host = self.path, self.headers.get("Host", "")
+        if absolute := _ABSOLUTE.fullmatch(target):
+            target, host = absolute["rest"], absolute["host"]
+        path, _, query = target.partition("?")
         try:
             fields = parse_qs(query, max_num_fields=QUERY_FIELDS)
         except ValueError:
             return Answer.text(HTTPStatus.BAD_REQUEST)
         request = Request(
             method=self.command,
-            path=path,
+            path=path or "/",
             query=fields,
             accept=self.headers.get("Accept", ""),
             accept_encoding=self.headers.get("Accept-Encoding", ""),
             authorization=self.headers.get("Authorization", ""),
-            host=self.headers.get("Host", ""),
+            host=host,
             client=str(self.client_address[0]),
         )
         refusal = self.server.access.refusal(request)
@@ -133,6 +139,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_stream(self, stream: Stream) -> None:
         self.server.connections.never_ends(self.connection)
+        # A buffer holds many minutes of results: without this one who takes nothing would stay.
+        untaken_ms = int(4000 * self.server.connection_seconds)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, untaken_ms)
         # nginx collects what it passes on, unless it is told not to.
         unbuffered = ("X-Accel-Buffering", "no")
         self._send_head(HTTPStatus.OK, "text/event-stream; charset=utf-8", unbuffered)

@@ -18,7 +18,7 @@ from edged.telemetry.streams import ResultStreams
 from edged.telemetry.view import View
 
 STREAMS = 8
-"""Clients that get results as they come; each has a thread."""
+"""Clients that get results as they come; each has a thread. The next one displaces the oldest."""
 
 
 @dataclass(slots=True)

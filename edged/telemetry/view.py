@@ -1,6 +1,7 @@
-"""Pictures for whoever looks: the pipeline gives them only while somebody waits for one.
+"""Pictures for whoever looks: the pipeline gives each that somebody waits for, else one a second.
 
-The pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels.
+That one is shown of a camera in front of which nothing moves: it may send no other for long. The
+pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels.
 They become a JPEG in the thread that asked. Knows nothing of HTTP.
 """
 
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
 
 FRESH_NS = 100_000_000
 """So long a picture serves everybody who asks: ten a second at most, however many look."""
-STILL_NS = 15_000_000_000
-"""So old a picture may be where no newer one comes: a quiet camera sends few."""
+KEEP_NS = 1_000_000_000
+"""How often a picture is kept for whoever comes later."""
 JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """age_seconds: since the pipeline had the picture."""
+
+    jpeg: bytes
+    age_seconds: float
 
 
 @dataclass(slots=True)
@@ -53,8 +62,11 @@ class View:
         self._shots = {name: self._shots.get(name) or _Shot() for name in cameras}
 
     def wanted(self, camera: str) -> bool:
+        """Whether the next picture would be taken."""
         shot = self._shots.get(camera)
-        return shot is not None and shot.wanted
+        return shot is not None and (
+            shot.wanted or shot.pixels is None or self._clock() - shot.taken_ns >= KEEP_NS
+        )
 
     def offer(self, camera: str, pixels: NDArray[np.uint8]) -> None:
         """Called for every frame; uint8 RGB (height, width, 3), valid during the call."""
@@ -66,9 +78,9 @@ class View:
             shot.number += 1
             shot.changed.notify_all()
 
-    def jpeg(self, camera: str, wait_seconds: float) -> bytes | None:
+    def jpeg(self, camera: str, wait_seconds: float) -> Shown | None:
         """A picture that is not older than the call, or by FRESH_NS; when none comes in time the
-        last one, not older than STILL_NS, else None.
+        last one; None when there has been none.
 
         Raises KeyError for a camera that is not there.
         """
@@ -77,10 +89,10 @@ class View:
             if shot.pixels is None or self._clock() - shot.taken_ns > FRESH_NS:
                 number, shot.wanted = shot.number, True
                 shot.changed.wait_for(lambda: shot.number != number, wait_seconds)
-            if shot.pixels is None or self._clock() - shot.taken_ns > STILL_NS:
+            if shot.pixels is None:
                 return None
-            pixels, number = shot.pixels, shot.number
+            pixels, number, taken_ns = shot.pixels, shot.number, shot.taken_ns
         with shot.encoding:  # not the other lock: the pipeline may want that
             if shot.jpeg_number < number:
                 shot.jpeg, shot.jpeg_number = encode_jpeg(pixels, JPEG_QUALITY), number
-            return shot.jpeg
+            return Shown(shot.jpeg, (self._clock() - taken_ns) / 1e9)

@@ -4,7 +4,8 @@ const STATUS_MS = 1000;
 const HISTORY_MS = 3000;
 const PICTURE_MS = 300;
 const STALE_MS = 4000;
-const PICTURE_MAY_REST_SECONDS = 10;
+const PICTURE_AGE_TOLD_SECONDS = 3;
+const HERE = location.origin + location.pathname;  // without a name and password, which fetch refuses
 
 const WHY = {
   most_accurate: "there is nothing more accurate",
@@ -36,9 +37,15 @@ function visible() {
 }
 
 async function ask(path) {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(5000) });
-  if (!answer.ok) throw new Error(`${answer.status}`);
+  const answer = await fetch(new URL(path, HERE), { signal: AbortSignal.timeout(5000) })
+    .catch((error) => { throw new Error(`no answer (${error.message})`); });
+  if (!answer.ok) throw new Error(`the device answers ${answer.status}`);
   return answer;
+}
+
+function span(seconds) {
+  if (seconds < 120) return `${seconds.toFixed(0)} s`;
+  return seconds < 7200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(0)} h`;
 }
 
 function card(name) {
@@ -67,7 +74,7 @@ function figure(element, value, unit, kind = "") {
   element.append(value, small);
 }
 
-function showTop(list, top) {
+function showTop(list, top, none) {
   list.replaceChildren(...top.map(({ label, score }) => {
     const item = document.createElement("li");
     const line = item.appendChild(document.createElement("div"));
@@ -84,15 +91,14 @@ function showTop(list, top) {
   if (!top.length) {
     const item = list.appendChild(document.createElement("li"));
     item.className = "nothing";
-    item.textContent = "nothing sure";
+    item.textContent = none;
   }
 }
 
 function showCamera(name, camera) {
   const made = card(name);
   const { find } = made;
-  made.delivers = camera.state === "streaming" && camera.last !== null
-    && camera.last.age_seconds < PICTURE_MAY_REST_SECONDS;
+  made.delivers = camera.state === "streaming" && camera.last !== null;
   const state = find(".state");
   state.className = `state ${camera.state}`;
   put(state, camera.state);
@@ -114,11 +120,11 @@ function showCamera(name, camera) {
     return;
   }
   const old = last.age_seconds > 5;
-  showTop(find(".top"), old ? [] : last.top);
+  showTop(find(".top"), old ? [] : last.top, old ? "nothing new" : "nothing sure");
   put(find(".variant"), last.variant);
   const threads = last.threads > 1 ? `on ${last.threads} threads: ` : "";
   put(find(".why"), old
-    ? `ran last, ${last.age_seconds.toFixed(0)} s ago`
+    ? `ran last, ${span(last.age_seconds)} ago`
     : threads + (WHY[last.reason] || last.reason));
 }
 
@@ -199,10 +205,9 @@ async function poll(path, everyMs, show) {
       answered = Date.now();
       tell("");
     } catch (error) {
-      const since = Math.round((Date.now() - answered) / 1000);
-      if (Date.now() - answered > STALE_MS || !answered) {
-        tell(answered ? `no answer for ${since} s: what is shown is old` : "no answer yet");
-      }
+      const age = span((Date.now() - answered) / 1000);
+      if (!answered) tell(error.message);
+      else if (Date.now() - answered > STALE_MS) tell(`${error.message} for ${age}: what is shown is old`);
     }
     await sleep(everyMs);
   }
@@ -217,14 +222,16 @@ async function watch(name, made) {
     let pause = PICTURE_MS;
     try {
       if (!made.delivers) throw new Error("it would be waited for in vain");
-      const picture = await (await ask(`api/v1/cameras/${name}/snapshot.jpg`)).blob();
+      const answer = await ask(`api/v1/cameras/${name}/snapshot.jpg`);
+      const age = Number(answer.headers.get("Picture-Age-Seconds"));
+      const picture = await answer.blob();
       const before = image.src;
       image.src = URL.createObjectURL(picture);
       await image.decode();
       made.find("figure").style.aspectRatio = image.naturalWidth / image.naturalHeight;
       if (before) URL.revokeObjectURL(before);
       image.hidden = false;
-      put(caption, "");
+      put(caption, age > PICTURE_AGE_TOLD_SECONDS ? `${span(age)} ago` : "");
     } catch (error) {
       image.hidden = true;
       put(caption, "no picture");
