@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -25,7 +25,7 @@ ALERTS: list[dict[str, Any]] = [
 
 def checked(program: str, *arguments: str | Path, package: str) -> str:
     """What it prints; fails with that when it finds anything wrong."""
-    path = which(program)
+    path = shutil.which(program)
     if path is None:
         pytest.skip(f"{program} is not installed (apt-get install {package})")
     done = subprocess.run(
@@ -170,6 +170,23 @@ def test_the_central_stack_is_pinned_on_loopback_and_made_of_files_that_exist(na
         )
     for secret in service.get("secrets", ()):
         assert COMPOSE["secrets"][secret] == {"file": f"./secrets/{secret}"}
+
+
+def test_containers_can_read_what_is_mounted_although_the_operators_umask_is_077(
+    tmp_path: Path,
+) -> None:
+    readme = (DEPLOY / "README.md").read_text()
+    (commands,) = re.findall(r"^    cd deploy\n(.*?)^    docker compose up", readme, re.M | re.S)
+    stack = tmp_path / "deploy"
+    shutil.copytree(DEPLOY, stack, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
+    script = f"umask 077\nchmod -R go= .\n{commands}"
+    subprocess.run(["bash", "-ec", script], cwd=stack, check=True, timeout=60)
+    assert (stack / "secrets").stat().st_mode & 0o077 == 0
+    for service in COMPOSE["services"].values():
+        mounted = [stack / each.split(":")[0] for each in service["volumes"] if each[0] == "."]
+        mounted += [stack / COMPOSE["secrets"][each]["file"] for each in service.get("secrets", ())]
+        for path in [*mounted, *(inner for each in mounted for inner in each.rglob("*"))]:
+            assert path.stat().st_mode & 0o005 == (0o005 if path.is_dir() else 0o004), path
 
 
 @pytest.mark.servers
