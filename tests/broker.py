@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,33 @@ def running_broker(folder: Path, *settings: str) -> Iterator[Broker]:
         broker.stop()
 
 
+@contextmanager
+def sending(packets: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """What answers the first packet of every connection with this and hangs up, like no broker.
+
+    Its port, and those first packets.
+    """
+    received: list[bytes] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            received.append(self.request.recv(65536))
+            with suppress(OSError):
+                self.request.sendall(packets)
+                self.request.settimeout(0.2)
+                while self.request.recv(65536):
+                    pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1], received
+        finally:
+            server.shutdown()
+            thread.join(30)
+
+
 class Listener:
     """Everything that the broker hands out, in order; use it in a `with`."""
 
@@ -99,6 +127,10 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def keep(self, topic: str, payload: bytes) -> None:
+        """Have it retained."""
+        self._client.publish(topic, payload, 1, retain=True)
 
     def of(self, topic: str) -> list[bytes]:
         return [each.payload for each in list(self.messages) if each.topic == topic]

@@ -19,7 +19,7 @@ import pytest
 
 from edged.config.results import MqttConfig
 from edged.frame import Event
-from edged.sinks.home_assistant import discovery
+from edged.sinks.home_assistant import discovery, withdrawals
 from edged.sinks.mqtt_messages import Messages, Rules
 from tests.broker import Listener, eventually, needs_mosquitto, running_broker
 from tests.test_jsonl import make_result
@@ -162,6 +162,58 @@ def test_what_a_payload_points_at_is_what_is_sent() -> None:
             assert json.loads(payload)["state"] in states
         else:
             assert payload == b"picture"
+
+
+def test_no_device_and_camera_share_an_identifier_with_others() -> None:
+    names = [("gate", "pi-door"), ("gate-pi", "door"), ("gate", "pi"), ("gate", "pi-event")]
+    rules = (("class", True), ("event-class", True))
+    identifiers, unique, topics = [], [], []
+    for device, camera in names:
+        for message in discovery(replace(CONFIG, device=device), {camera: rules}):
+            payload = json.loads(message.payload)
+            identifiers += payload["device"]["identifiers"]
+            unique += [each["unique_id"] for each in payload["components"].values()]
+            topics.append(message.topic)
+    for each in (identifiers, unique, topics):
+        assert len(set(each)) == len(each)
+    assert len(topics) == 4
+
+
+def test_a_component_that_is_gone_is_told_without_anything_once() -> None:
+    before = next(discovery(CONFIG, RULES))
+    now = next(discovery(CONFIG, {"door": (("dog", False),)}))
+    update, last = withdrawals(now, before.payload)
+    components = json.loads(update.payload)["components"]
+    assert components.pop("event-visitor") == {"platform": "binary_sensor"}
+    assert components.pop("snapshot-visitor") == {"platform": "image"}
+    assert components == json.loads(now.payload)["components"]
+    assert (update.topic, update.retain, last) == (now.topic, True, now)
+    assert withdrawals(now, update.payload) == [update, last]  # cut off between the two
+    assert withdrawals(now, now.payload) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [b"", b"\xff", b"[]", b'{"components": 3}', b'{"components": {"a": 1}}', b"[" * 100_000],
+)
+def test_what_is_not_ours_takes_nothing_back(found: bytes) -> None:
+    assert withdrawals(next(discovery(CONFIG, RULES)), found) == []
+
+
+@pytest.mark.servers
+@needs_mosquitto
+def test_an_event_that_is_gone_is_taken_back_and_its_camera_stays(tmp_path: Path) -> None:
+    door = "homeassistant/device/edged-pi/door/config"
+    with running_broker(tmp_path) as broker, Listener(broker.port, door) as listener:
+        with started(config_for(broker), RULES):
+            eventually(lambda: len(listener.of(door)) == 1)
+        with started(config_for(broker), {"door": (("dog", False),)}):
+            eventually(lambda: len(listener.of(door)) == 4)
+        said = [each["components"].get("event-visitor") for each in listener.json(door)]
+        assert said[0]["unique_id"] == "edged.pi.door.event-visitor"
+        assert said[1:] == [None, {"platform": "binary_sensor"}, None]
+        with Listener(broker.port, door) as newcomer:
+            eventually(lambda: newcomer.json(door) == listener.json(door)[-1:])
 
 
 @pytest.mark.servers

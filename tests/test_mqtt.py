@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,8 +20,16 @@ from edged.frame import Event
 from edged.secret import Secret
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.mqtt import Mqtt
+from edged.sinks.mqtt_connection import MOST_FOUND
 from edged.sinks.mqtt_messages import Rules
-from tests.broker import Broker, Listener, eventually, needs_mosquitto, running_broker
+from tests.broker import (
+    Broker,
+    Listener,
+    eventually,
+    needs_mosquitto,
+    running_broker,
+    sending,
+)
 from tests.certificates import Authority
 from tests.test_jsonl import make_result
 
@@ -38,8 +47,10 @@ def config_for(broker: Broker | int) -> MqttConfig:
 
 
 @contextmanager
-def started(config: MqttConfig, rules: Rules = RULES) -> Iterator[Mqtt]:
-    sink = Mqtt(config, rules, first_pause_seconds=0.05)
+def started(
+    config: MqttConfig, rules: Rules = RULES, lasting_seconds: float = 0.0
+) -> Iterator[Mqtt]:
+    sink = Mqtt(config, rules, first_pause_seconds=0.05, lasting_seconds=lasting_seconds)
     sink.start()
     try:
         yield sink
@@ -122,6 +133,7 @@ def test_only_states_where_results_are_not_wanted(broker: Broker) -> None:
         sink.publish_event(Event("door", "visitor", 10**18, None, 0.7))
         eventually(lambda: sink.delivered == 1)
     assert {each.topic for each in listener.messages} == {STATUS, STATE, EVENT}
+    assert not any(sink.dropped.values())
 
 
 def test_the_will_tells_when_the_process_is_killed(broker: Broker) -> None:
@@ -284,3 +296,133 @@ def test_it_gives_back_what_it_opened(broker: Broker) -> None:
             sink.publish(make_result(1))
             eventually(lambda: sink.delivered == 1)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+_AGREED = b"\x20\x03\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    "packets",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x20\x05\x00\x00\x02\x21\x00",  # agreed, with half a property
+        b"\x20\x03\x00\xff\x00",  # a reason that is not known
+        _AGREED + b"\x31\x06\x00\x01\xff\x00hi",  # a retained topic that is no UTF-8
+        _AGREED + b"\x31\x06\x00\x01#\x00hi",  # or a wildcard
+        _AGREED + b"\x30\x03\x00\x09a",  # or longer than its packet
+        _AGREED + b"\x40\x03\x00\x01\xee",
+        _AGREED + b"\xe0\x01\xfe",
+        _AGREED + b"\x90\x04\x00\x01\x00\xee",
+        _AGREED + b"\x30\xff\xff\xff\xff\xff",
+    ],
+)
+def test_whatever_a_broker_sends_the_thread_goes_on_and_tells_it_once(
+    packets: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with sending(packets) as (port, connections), started(config_for(port), {}, 600) as sink:
+        sink.publish(make_result(1))
+        eventually(lambda: len(connections) >= 3)
+        assert sink._thread.is_alive()
+    told = [each for each in caplog.records if each.name.startswith("edged")]
+    assert [each.levelname for each in told if each.levelname != "INFO"] == ["WARNING"]
+    assert len(told) <= 2  # connected, once
+    assert sum(sink.dropped.values()) == 1
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+@pytest.mark.parametrize("results", [True, False])
+def test_after_the_end_all_is_accounted_for(is_started: bool, results: bool) -> None:
+    """Also where a broker takes the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sink = Mqtt(replace(config_for(silent.getsockname()[1]), results=results), RULES)
+        for sequence in range(2 * MOST_RESULTS):
+            sink.publish(make_result(sequence))
+        if is_started:
+            sink.start()
+            client = silent.accept()[0]
+        sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, b"picture"))
+        sink.close(0.6)
+        assert sink.delivered == 0
+        assert sink.dropped["closed"] == MOST_RESULTS + 1
+        assert sum(sink.dropped.values()) == 2 * MOST_RESULTS + 1
+        if is_started:
+            client.close()
+            sink._thread.join(30)
+
+
+def test_a_result_that_is_no_json_is_lost_alone(broker: Broker) -> None:
+    with started(config_for(broker)) as sink:
+        for score in (0.5, float("nan"), 0.5):
+            sink.publish(make_result(1, score))
+        eventually(lambda: sink.delivered == 2)
+    assert sink.dropped["refused"] == sum(sink.dropped.values()) == 1
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+@pytest.mark.parametrize("prefix", ["homeassistant", None])
+def test_what_is_gone_does_not_stay_retained(
+    broker: Broker, version: str, prefix: str | None
+) -> None:
+    config = replace(config_for(broker), version=version, home_assistant=prefix)
+    before: Rules = {
+        "door": (("visitor", True), ("dog", True), ("parcel", True)),
+        "yard": (("cat", True),),
+    }
+    with started(config, before) as sink, Listener(broker.port, f"{ROOT}/#") as listener:
+        for camera, rules in before.items():
+            sink.publish(replace(make_result(1), camera=camera))
+            for name, _ in rules:
+                sink.publish_event(Event(camera, name, 10**18, None, 0.7, b"picture"))
+                eventually(lambda: listener.of(f"{ROOT}/{camera}/event/{name}/snapshot"))  # noqa: B023
+            eventually(lambda: listener.of(f"{ROOT}/{camera}/state"))  # noqa: B023
+        listener.keep("edged/other/yard/state", b"{}")
+        listener.keep("edged/other/yard/event/cat", b"{}")
+    kept = {
+        *(f"{ROOT}/door/{what}" for what in ("state", "event/visitor", "event/visitor/snapshot")),
+        *(STATUS, f"{ROOT}/door/event/parcel"),
+        *("edged/other/yard/state", "edged/other/yard/event/cat"),
+    }
+    after: Rules = {"door": (("visitor", True), ("parcel", False))}
+    with Listener(broker.port, "edged/#") as listener, started(config, after) as sink:
+        for gone in (
+            *("door/event/dog", "door/event/dog/snapshot", "door/event/parcel/snapshot"),
+            *("yard/state", "yard/event/cat", "yard/event/cat/snapshot"),
+        ):
+            listener.wait_for(f"{ROOT}/{gone}", b"")
+        # What was under way when the configuration changed comes, and does not stay.
+        sink.publish_event(Event("yard", "cat", 10**18, 10**18, 0.7))
+        sink.publish(replace(make_result(2), camera="yard"))
+        eventually(lambda: sink.delivered == 2)
+    with Listener(broker.port, "edged/#") as newcomer:
+        eventually(lambda: {each.topic for each in newcomer.messages} == kept)
+
+
+def test_no_more_is_cleared_than_a_bound(broker: Broker) -> None:
+    topics = {f"{ROOT}/ghost-{number}/state" for number in range(MOST_FOUND + 100)}
+    with Listener(broker.port, f"{ROOT}/#") as listener:
+        for topic in topics:
+            listener.keep(topic, b"{}")
+        eventually(lambda: {each.topic for each in listener.messages} == topics)
+        with started(config_for(broker), {}):
+            eventually(lambda: sum(not each.payload for each in listener.messages) >= MOST_FOUND)
+        listener.wait_for(STATUS, b"offline")
+        assert sum(not each.payload for each in listener.messages) == MOST_FOUND
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_to_whom_speaks_none_and_the_other_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Authority(tmp_path).certificate("good")
+    secure = ("allow_anonymous true", f"certfile {pair.certificate}", f"keyfile {pair.key}")
+    for settings, tls, said in (
+        ((), TlsClient(), "speaks no TLS, write mqtt://"),
+        (secure, None, "speaks TLS: mqtts://"),
+        (secure, TlsClient(), "as ca_file"),
+    ):
+        caplog.clear()
+        with running_broker(tmp_path, *settings) as broker:
+            with started(replace(config_for(broker), tls=tls), lasting_seconds=600):
+                eventually(lambda: caplog.records)
+            assert said in caplog.text

@@ -77,4 +77,6 @@ def test_nobody_takes_anything_for_a_minute(tmp_path: Path) -> None:
             assert abs(total - before[RESULTS] - MOST_RESULTS - lost) < 5 * FPS
             arrived = [each["sequence"] for each in listener.json("edged/gate/door/result")]
         assert daemon.stop()[0] == 0
-    assert arrived == list(range(arrived[0], arrived[-1] + 1))
+    assert arrived == sorted(set(arrived))
+    kept = arrived[-MOST_RESULTS // 2 :]  # before it may stand what was under way when it went
+    assert kept == list(range(kept[0], kept[0] + MOST_RESULTS // 2))

@@ -6,10 +6,12 @@ import http.server
 import json
 import logging
 import socket
+import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,8 +81,8 @@ def config_for(port: int, tls: TlsClient | None = None) -> WebhookConfig:
 
 
 @contextmanager
-def started(config: WebhookConfig) -> Iterator[Webhook]:
-    sink = Webhook(config, first_pause_seconds=0.01)
+def started(config: WebhookConfig, lasting_seconds: float = 600) -> Iterator[Webhook]:
+    sink = Webhook(config, first_pause_seconds=0.01, lasting_seconds=lasting_seconds)
     sink.start()
     try:
         yield sink
@@ -122,16 +124,20 @@ def test_results_where_they_are_wanted() -> None:
 
 def test_a_failure_is_tried_again_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with serving(500, 503, 200) as server, started(config_for(server.server_port)) as sink:
+    with (
+        serving(500, 503, 200) as server,
+        started(config_for(server.server_port), lasting_seconds=0.05) as sink,
+    ):
         sink.publish_event(EVENT)
         eventually(lambda: sink.delivered == 1)
         assert len(server.got) == 3
+        eventually(lambda: "again" in caplog.text)  # though nothing more is sent
         sink.publish_event(EVENT)
         eventually(lambda: sink.delivered == 2)
     told = [each.getMessage() for each in caplog.records]
     assert "status 500" in told[0]
     assert "again" in told[-1]
-    assert len(told) == 3
+    assert len(told) <= 3
     assert "s3cret" not in caplog.text
     assert "t0ken" not in caplog.text
 
@@ -189,6 +195,157 @@ def test_one_that_hung_up_meanwhile_is_called_again() -> None:
         eventually(lambda: sink.delivered == 2)
 
 
+def test_answers_in_turn_are_not_told_in_turn(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with (
+        serving(*[200, 400, 404] * 30, 200) as server,
+        started(replace(config_for(server.server_port), results=True)) as sink,
+    ):
+        for sequence in range(90):
+            sink.publish(make_result(sequence))
+        eventually(lambda: sink.delivered + sink.dropped["refused"] == 90)
+    assert sink.dropped["refused"] == 60
+    assert [each.getMessage() for each in caplog.records if each.name.startswith("edged")] == [
+        f"webhook: 127.0.0.1:{server.server_port}: it answered with status 400"
+    ]
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that gives each connection this answer to its first request; its port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            with suppress(OSError):
+                answer(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join(30)
+
+
+def _drip(head: bytes, drop: bytes) -> Callable[[socket.socket], None]:
+    def answer(client: socket.socket) -> None:
+        client.sendall(head)
+        while True:
+            client.sendall(drop)
+            time.sleep(0.01)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _drip(b"HTTP/1.1 200 OK\r\n", b"X"),
+        _drip(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"X"),
+        _drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["headers", "body", "continue"],
+)
+def test_an_answer_in_drops_ends_in_time(
+    answer: Callable[[socket.socket], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with answering(answer) as port:
+        config = replace(config_for(port), timeout_seconds=0.2)
+        with started(config) as sink:
+            sink.publish_event(EVENT)
+            eventually(lambda: sink.dropped["given_up"] == 1)
+    assert sink.delivered == 0
+    assert [each.getMessage() for each in caplog.records] == [
+        f"webhook: 127.0.0.1:{port}: no answer in time"
+    ]
+
+
+@pytest.mark.parametrize("status", [103, 199, 302, 304, 404])
+def test_only_a_status_of_success_is_one(status: int) -> None:
+    def answer(client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 %d Thus\r\nContent-Length: 0\r\n\r\n" % status)
+
+    with answering(answer) as port, started(config_for(port)) as sink:
+        sink.publish_event(EVENT)
+        eventually(lambda: sink.dropped["refused"] == 1)
+    assert sink.delivered == 0
+
+
+def test_a_server_that_closes_after_each_answer_is_called_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answer(client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    with answering(answer) as port, started(config_for(port)) as sink:
+        for count in (1, 2):
+            sink.publish_event(EVENT)
+            eventually(lambda: sink.delivered == count)  # noqa: B023 - asked at once
+    assert not any(sink.dropped.values())
+    assert caplog.records == []
+
+
+def test_whatever_an_attempt_fails_of_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """No host that could be looked up, and a result that is no JSON."""
+    with started(replace(config_for(1), host="hooks..example")) as sink:
+        for _ in range(2):
+            sink.publish_event(EVENT)
+        eventually(lambda: sink.dropped["given_up"] == 2)
+    assert [each.getMessage() for each in caplog.records] == [
+        "webhook: hooks..example:1: it cannot be asked (UnicodeError)"
+    ]
+    with serving(200) as server:
+        config = replace(config_for(server.server_port), results=True)
+        with started(config) as sink:
+            for score in (float("nan"), 0.5):
+                sink.publish(make_result(1, score))
+            eventually(lambda: sink.delivered == 1)
+    assert sink.dropped["refused"] == 1
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_after_the_end_all_is_accounted_for(is_started: bool) -> None:
+    """Also what is under way to a server that does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = replace(config_for(silent.getsockname()[1]), results=True)
+        sink = Webhook(config)
+        for sequence in range(2 * MOST_RESULTS):
+            sink.publish(make_result(sequence))
+        if is_started:
+            sink.start()
+            client = silent.accept()[0]
+        sink.close(0.05)
+        assert sink.delivered == 0
+        assert sink.dropped["closed"] == MOST_RESULTS
+        assert sum(sink.dropped.values()) == 2 * MOST_RESULTS
+        if is_started:
+            client.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls_to_whom_speaks_none_and_the_other_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = Authority(tmp_path).certificate("good")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    for secure_server, tls, said in (
+        (False, TlsClient(), "if that port speaks no TLS, write http://"),
+        (True, None, "if that port speaks TLS, write https://"),
+        (True, TlsClient(), "as ca_file"),
+    ):
+        caplog.clear()
+        with serving(200, tls=context if secure_server else None) as server:
+            with started(config_for(server.server_port, tls)) as sink:
+                sink.publish_event(EVENT)
+                eventually(lambda: sink.dropped["given_up"] == 1)
+            assert said in caplog.text
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     authority = Authority(tmp_path)
@@ -208,5 +365,19 @@ def test_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 def test_a_file_that_is_no_certificate_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     for name in ("ca.pem", "missing.pem"):
-        with pytest.raises(EdgedError, match=f"{name}: cannot be used for TLS"):
+        with pytest.raises(EdgedError, match=f"{name}: cannot be used for TLS as ca_file"):
             Webhook(config_for(1, TlsClient(tmp_path / name)))
+
+
+def test_which_file_cannot_be_used_and_why(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    one, other = authority.certificate("one"), authority.certificate("other")
+    missing = tmp_path / "missing"
+    for certificate, key, said in (
+        (missing, one.key, "missing: cannot be used for TLS as certificate_file .got No such file"),
+        (one.certificate, missing, "missing: cannot be used for TLS as key_file .got No such file"),
+        (one.key, one.certificate, "key_file .*one.pem .got .*certificate comes first"),
+        (one.certificate, other.key, "key_file .*other.key .got .*MISMATCH"),
+    ):
+        with pytest.raises(EdgedError, match=said):
+            Webhook(config_for(1, TlsClient(None, certificate, key)))

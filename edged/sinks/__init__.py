@@ -44,7 +44,8 @@ class Sink(Protocol):
         """The same for an event, from another thread."""
 
     def close(self, timeout_seconds: float) -> None:
-        """Deliver what is queued, but give up after the time-out."""
+        """Deliver what is queued, but give up after the time-out. From then on all that was handed
+        over is either delivered or dropped."""
 
 
 def to_json(result: Result) -> dict[str, Any]:

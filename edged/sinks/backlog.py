@@ -30,6 +30,7 @@ class Backlog:
         most_events: int = MOST_EVENTS,
         clock: Clock = monotonic_ns,
     ) -> None:
+        self.received = 0
         self.dropped = 0
         self._wake = wake
         self._most_results = most_results
@@ -44,6 +45,7 @@ class Backlog:
         queue = self._events if is_event else self._results
         most = self._most_events if is_event else self._most_results
         with self._lock:
+            self.received += 1
             if len(queue) >= most:
                 queue.popleft()
                 self.dropped += 1

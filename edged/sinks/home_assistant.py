@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from edged import __version__
@@ -55,14 +57,33 @@ def discovery(config: MqttConfig, rules: Rules) -> Iterator[Message]:
         yield Message(topic, payload.encode(), retain=True)
 
 
+def withdrawals(introduction: Message, found: bytes) -> list[Message]:
+    """To take back components of an earlier introduction that this one has no longer: each is told
+    without anything but its platform, once. found: what the broker has kept."""
+    payload = json.loads(introduction.payload)
+    gone: dict[str, Any] = {}
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # not ours
+        gone = {
+            key: {"platform": before["platform"]}
+            for key, before in json.loads(found)["components"].items()
+            if key not in payload["components"]
+        }
+    if not gone:
+        return []
+    payload["components"] |= gone
+    update = json.dumps(payload, ensure_ascii=False).encode()
+    return [replace(introduction, payload=update), introduction]
+
+
 def _payload(
     config: MqttConfig, camera: str, rules: tuple[tuple[str, bool], ...]
 ) -> dict[str, Any]:
-    own, here = f"edged-{config.device}-{camera}", f"{root_of(config)}/{camera}"
+    # A point stands in no name: what "gate" has as "pi-door" is not what "gate-pi" has as "door".
+    own, here = f"edged.{config.device}.{camera}", f"{root_of(config)}/{camera}"
     components: dict[str, dict[str, Any]] = {
         key: {
             "platform": "sensor",
-            "unique_id": f"{own}-{key}",
+            "unique_id": f"{own}.{key}",
             "state_topic": f"{here}/state",
             "value_template": f"{{{{ value_json['{key}'] }}}}",
             **about,
@@ -73,7 +94,7 @@ def _payload(
         topic, title = f"{here}/event/{name}", name.replace("_", " ").replace("-", " ")
         components[f"event-{name}"] = {
             "platform": "binary_sensor",
-            "unique_id": f"{own}-event-{name}",
+            "unique_id": f"{own}.event-{name}",
             "name": title.capitalize(),
             "state_topic": topic,
             "value_template": "{{ value_json.state }}",
@@ -84,7 +105,7 @@ def _payload(
         if snapshot:
             components[f"snapshot-{name}"] = {
                 "platform": "image",
-                "unique_id": f"{own}-snapshot-{name}",
+                "unique_id": f"{own}.snapshot-{name}",
                 "name": f"{title.capitalize()} snapshot",
                 "image_topic": f"{topic}/snapshot",
                 "content_type": "image/jpeg",

@@ -111,7 +111,9 @@ class Lines:
         self.name = name
         self.observe_delivery: Callable[[float], None] = lambda seconds: None
         self.delivered = 0
+        self._received = 0
         self.dropped = {reason.value: 0 for reason in DropReason}
+        self._is_closed = False
         self.broken_pipe = False
         """Standard output has lost its reader (`| head`): nobody will see another result."""
         self._destination = destination
@@ -137,6 +139,7 @@ class Lines:
         self._put(event)
 
     def _put(self, result: Result | Event) -> None:
+        self._received += 1
         if self._queue.qsize() < self._queue_results:
             self._queue.put((self._clock(), result))
         else:
@@ -146,13 +149,15 @@ class Lines:
         """Write what is queued. A reader that has stopped reading is left after the time-out."""
         self._queue.put(None)
         self._thread.join(timeout_seconds)
-        if self._thread.is_alive():  # inside a write: its descriptor must stay
-            self.dropped[DropReason.CLOSED.value] += max(0, self._queue.qsize() - 1)  # but None
-        elif self._destination.fd != 1:
+        self._is_closed = True
+        settled = self.delivered + sum(self.dropped.values())
+        self.dropped[DropReason.CLOSED.value] += self._received - settled
+        # Inside a write, its descriptor must stay.
+        if not self._thread.is_alive() and self._destination.fd != 1:
             os.close(self._destination.fd)
 
     def _run(self) -> None:
-        while (entry := self._queue.get()) is not None:
+        while (entry := self._queue.get()) is not None and not self._is_closed:
             published_ns, result = entry
             try:
                 self._write(self._render(result).encode() + b"\n")
@@ -164,16 +169,32 @@ class Lines:
                 self._worked()
 
     def _write(self, line: bytes) -> None:
-        """All of it, or an OSError; a line left torn is ended before the next begins."""
+        """All of it, or an OSError and nothing where that can be; else a line left torn is ended
+        before the next begins."""
         if self._max_bytes is not None:
             size = os.fstat(self._destination.fd).st_size
             if size > 0 and size + len(line) + 1 > self._max_bytes:
                 self._rotate()
         rest = b"\n" + line if self._torn else line
-        while rest:
-            written = os.write(self._destination.fd, rest)
-            rest = rest[written:]
-            self._torn = bool(rest)
+        was_torn, added = self._torn, 0
+        try:
+            while added < len(rest):
+                added += os.write(self._destination.fd, rest[added:])
+                self._torn = added < len(rest)
+        except OSError:
+            if added and self._take_back(added):
+                self._torn = was_torn
+            raise
+
+    def _take_back(self, added: int) -> bool:
+        """What has been written of a line; not where the file has another end meanwhile."""
+        fd = self._destination.fd
+        with contextlib.suppress(OSError):  # a pipe
+            end = os.lseek(fd, 0, os.SEEK_CUR)  # after what was appended
+            if self._destination.path is not None and os.fstat(fd).st_size == end >= added:
+                os.ftruncate(fd, end - added)
+                return True
+        return False
 
     def _rotate(self) -> None:
         """Begin a new file. Where that fails, OSError: lines are lost rather than the bound."""

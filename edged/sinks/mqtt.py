@@ -19,13 +19,15 @@ from edged.clock import Clock, monotonic_ns
 from edged.config.results import MqttConfig
 from edged.frame import Event, Result
 from edged.sinks.backlog import MOST_RESULTS, Backlog
-from edged.sinks.home_assistant import discovery, discovery_topics
+from edged.sinks.home_assistant import discovery, discovery_topics, withdrawals
 from edged.sinks.mqtt_connection import BrokerError, Connection
-from edged.sinks.mqtt_messages import Message, Messages, Rules, status_topic
+from edged.sinks.mqtt_messages import Message, Messages, Rules, kept_topics, root_of, status_topic
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 """Between two connections; a connection that lasted as long begins with the first pause again."""
+LASTING_SECONDS = 10.0
+"""A connection that lasts as long ends a trouble; and another trouble is told after as long."""
 MOST_LOSSES = 3
 """Connections that one message may be lost with: it may be what they are lost of."""
 _TURN_SECONDS = 1.0
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 class DropReason(str, Enum):
     QUEUE_FULL = "queue_full"  # the broker is away or too slow: the oldest gave way
     CONNECTION_LOST = "connection_lost"  # on the way, with QoS 0 or for the third time
-    REFUSED = "refused"  # by the broker
+    REFUSED = "refused"  # by the broker, or it is no JSON
     CLOSED = "closed"  # the daemon ended before it was sent
 
 
@@ -50,6 +52,7 @@ class Mqtt:
         rules: Rules,
         *,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        lasting_seconds: float = LASTING_SECONDS,
         clock: Clock = monotonic_ns,
     ) -> None:
         self.name = "mqtt"
@@ -62,6 +65,7 @@ class Mqtt:
         self._status = Message(status_topic(config), b"online", retain=True)
         self._introductions = list(discovery(config, rules)) if config.home_assistant else []
         self._first_pause_seconds = first_pause_seconds
+        self._lasting_seconds = lasting_seconds
         self._clock = clock
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._backlog = Backlog(lambda: os.eventfd_write(self._wake_fd, 1), clock=clock)
@@ -69,7 +73,11 @@ class Mqtt:
         """What goes next; refilled from the backlog only when it is empty."""
         self._closing = threading.Event()
         self._send_until_ns = 0
-        self._trouble: str | None = None
+        self._in_states = 0
+        """Results that only states tell of: neither delivered nor dropped."""
+        self._told: str | None = ""
+        """The trouble that has been told and has not ended; empty before the first connection."""
+        self._told_ns = 0
         self._told_dropped = 0
         self._thread = threading.Thread(target=self._run, name="sink-mqtt", daemon=True)
 
@@ -97,8 +105,8 @@ class Mqtt:
         os.eventfd_write(self._wake_fd, 1)
         if self._thread.ident is not None:
             self._thread.join(timeout_seconds)
-        waiting = sum(message.counts for message in list(self._outbox))
-        self._dropped[DropReason.CLOSED] += len(self._backlog) + waiting
+        settled = self.delivered + self._in_states + sum(self.dropped.values())
+        self._dropped[DropReason.CLOSED] += self._backlog.received - settled
         if not self._thread.is_alive():
             os.close(self._wake_fd)
 
@@ -109,7 +117,9 @@ class Mqtt:
             try:
                 self._session()
             except BrokerError as error:
-                self._tell(str(error))
+                self._tell_trouble(str(error))
+            except Exception as error:  # whatever a broker sends, the thread goes on
+                self._tell_trouble(f"what it sends is not understood ({type(error).__name__})")
             if self._clock() - begun_ns > LONGEST_PAUSE_SECONDS * 1e9:
                 pause_seconds = self._first_pause_seconds
             # Not all devices of a fleet at the same moment, when their broker comes back.
@@ -122,13 +132,14 @@ class Mqtt:
         connection = Connection(self._config, offline)
         try:
             connection.open(self._wake_fd)
-            self._tell(None)
+            since_ns = self._clock()
             self._introduce(connection)
             while self._goes_on(connection):
+                self._tell_connected(since_ns)
                 self._feed(connection)
                 connection.turn(self._wake_fd, self._turn_seconds(connection))
                 self._settle(connection)
-                self._withdraw(connection)
+                self._clear(connection)
             if connection.has_room:
                 connection.publish(offline)
             connection.close(self._wake_fd, _LEAVE_SECONDS)
@@ -146,6 +157,8 @@ class Mqtt:
         return bool(left) and self._clock() < self._send_until_ns
 
     def _introduce(self, connection: Connection) -> None:
+        for topics in kept_topics(self._config):
+            connection.subscribe(topics)
         if self._introductions:
             connection.subscribe(discovery_topics(self._config))
         # The present state comes last: what is sent again must not stay as the retained one.
@@ -158,13 +171,22 @@ class Mqtt:
                 waiting = self._backlog.take()
                 if waiting is not None:
                     put_ns, entry = waiting
-                    self._outbox.extend(self._messages.of(entry, put_ns))
+                    self._outbox.extend(self._messages_of(entry, put_ns))
                 self._outbox.extend(self._messages.due(self._clock()))
                 if waiting is not None and not self._outbox:
                     continue
             if not self._outbox:
                 return
             connection.publish(self._outbox.popleft())
+
+    def _messages_of(self, entry: Result | Event, put_ns: int) -> list[Message]:
+        try:
+            messages = self._messages.of(entry, put_ns)
+        except ValueError:  # a score is no number: JSON cannot tell it
+            self._dropped[DropReason.REFUSED] += 1
+            return []
+        self._in_states += not messages
+        return messages
 
     def _turn_seconds(self, connection: Connection) -> float:
         if connection.has_settled:
@@ -198,23 +220,34 @@ class Mqtt:
         waiting = [message for message in self._outbox if message.put_ns is not None]
         self._outbox = deque([*again, *waiting])
 
-    def _withdraw(self, connection: Connection) -> None:
-        """Cameras that this device once introduced and no longer has."""
-        own = {message.topic for message in self._introductions}
+    def _clear(self, connection: Connection) -> None:
+        """Cameras, events and pictures that this device once had and has no longer."""
+        introductions = {message.topic: message for message in self._introductions}
         while connection.found:
             topic, payload = connection.found.pop()
-            if payload and topic not in own:
+            if topic in introductions:
+                self._outbox.extend(withdrawals(introductions[topic], payload))
+            elif topic.startswith(f"{root_of(self._config)}/"):
+                self._outbox.extend(self._messages.left_over(topic))
+            else:
                 self._outbox.append(Message(topic, b"", retain=True))
 
-    def _tell(self, trouble: str | None) -> None:
-        """One line for each change of state."""
-        if trouble == self._trouble and trouble is not None:
-            return
-        self._trouble = trouble
-        address = f"{self._config.host}:{self._config.port}"
-        if trouble is not None:
+    def _tell_trouble(self, trouble: str) -> None:
+        """One line for each change of state that lasts."""
+        now_ns = self._clock()
+        lasts = not self._told or now_ns - self._told_ns >= self._lasting_seconds * 1e9
+        if trouble != self._told and lasts:
+            self._told, self._told_ns = trouble, now_ns
+            address = f"{self._config.host}:{self._config.port}"
             log.warning("mqtt: %s: %s; up to %d results wait", address, trouble, MOST_RESULTS)
+
+    def _tell_connected(self, since_ns: int) -> None:
+        if self._told is None or (
+            self._told and self._clock() - since_ns < self._lasting_seconds * 1e9
+        ):
             return
+        self._told = None
         lost = sum(self.dropped.values()) - self._told_dropped
         self._told_dropped += lost
+        address = f"{self._config.host}:{self._config.port}"
         log.info("mqtt: connected to %s%s", address, f", {lost} results were lost" if lost else "")

@@ -14,20 +14,22 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from paho.mqtt.client import Client, DisconnectFlags
+from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edged.config.results import MqttConfig
 from edged.errors import EdgedError
 from edged.sinks.mqtt_messages import Message
-from edged.sinks.tls import tls_context
+from edged.sinks.tls import tls_context, tls_trouble
 
 IN_FLIGHT = 20
 KEEPALIVE_SECONDS = 20
 """A broker that is silent for twice as long is gone."""
 CONNECT_SECONDS = 10
 """For TCP, for TLS and for the broker's answer, each."""
+MOST_FOUND = 500
+"""Retained messages that are looked at: a broker may send what it likes."""
 
 
 class BrokerError(Exception):
@@ -44,9 +46,11 @@ class Connection:
         self.ended: str | None = None
         """Why."""
         self.found: list[tuple[str, bytes]] = []
-        """Topics and payloads that the broker has sent for `subscribe`."""
+        """Topics and payloads that the broker had retained when it was asked by `subscribe`."""
+        self._found_before = 0
         self._config = config
         self._connected = False
+        self._secure = config.tls is not None
         self._settled: list[tuple[Message, str | None]] = []
         self._client = client = Client(
             CallbackAPIVersion.VERSION2,
@@ -72,9 +76,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        client.on_message = lambda client, data, found: self.found.append(
-            (found.topic, bytes(found.payload))
-        )
+        client.on_message = self._on_message
 
     def open(self, stop_fd: int) -> None:
         """Until the broker has agreed; BrokerError where it does not. stop_fd: see `turn`."""
@@ -82,7 +84,7 @@ class Connection:
         try:
             self._client.connect(config.host, config.port, KEEPALIVE_SECONDS)
         except (OSError, ValueError) as error:
-            raise BrokerError(_why(error)) from None
+            raise BrokerError(_why(error, self._secure)) from None
         deadline = time.monotonic() + CONNECT_SECONDS
         while not self._connected:
             if self.ended is not None:
@@ -176,8 +178,15 @@ class Connection:
             self.ended = f"the broker ended the connection: {_in_words(reason)}"
         elif not self._connected:
             self.ended = "the broker closed the connection without an answer; its log says why"
+            if not self._secure:
+                self.ended += ", or that port speaks TLS: mqtts://"
         else:
             self.ended = "the connection was lost"
+
+    def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
+        if message.retain and self._found_before < MOST_FOUND:  # else an echo of what is sent
+            self._found_before += 1
+            self.found.append((message.topic, bytes(message.payload)))
 
     def _on_publish(
         self, client: Client, data: Any, mid: int, reason: ReasonCode, properties: Any
@@ -196,11 +205,11 @@ def _in_words(reason: ReasonCode) -> str:
     return known
 
 
-def _why(error: OSError | ValueError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the broker's certificate is not accepted: {error.verify_message}"
+def _why(error: OSError | ValueError, secure: bool) -> str:
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
+        return tls_trouble(error, "mqtt://")
+    if isinstance(error, ConnectionResetError) and secure:
+        return "connection reset by peer; if that port speaks no TLS, write mqtt://"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__

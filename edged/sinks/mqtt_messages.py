@@ -63,6 +63,9 @@ class Messages:
     def __init__(self, config: MqttConfig, rules: Rules) -> None:
         self._root = root_of(config)
         self._send_results = config.results
+        self._kept = {
+            f"{self._root}/{camera}/{what}" for camera in rules for what in _kept(rules[camera])
+        }
         self._cameras = {camera: _CameraState() for camera in rules}
         # An event that the last run left open has ended with it.
         self._events = {
@@ -77,30 +80,34 @@ class Messages:
         )
 
     def _of(self, result: Result, put_ns: int) -> list[Message]:
-        state = self._cameras.setdefault(result.camera, _CameraState())
-        state.latest, state.is_new = result, True
-        state.counts[-1][0] += 1
-        state.counts[-1][1] += not result.on_time
+        payload = to_json_line(result).encode()  # ValueError where it cannot be told
+        state = self._cameras.get(result.camera)
+        if state is not None:
+            state.latest, state.is_new = result, True
+            state.counts[-1][0] += 1
+            state.counts[-1][1] += not result.on_time
         if not self._send_results:
             return []
-        payload = to_json_line(result).encode()
         topic = f"{self._root}/{result.camera}/result"
         return [Message(topic, payload, put_ns=put_ns, counts=True)]
 
     def _of_event(self, event: Event, put_ns: int) -> list[Message]:
         message = self._event_message(event)
-        self._events[event.camera, event.name] = message
+        if message.retain:
+            self._events[event.camera, event.name] = message
         messages = [replace(message, put_ns=put_ns, counts=True)]
         if event.snapshot is not None:
             picture = f"{message.topic}/snapshot"
-            messages.append(Message(picture, event.snapshot, retain=True, put_ns=put_ns))
+            retain = picture in self._kept
+            messages.append(Message(picture, event.snapshot, retain=retain, put_ns=put_ns))
         return messages
 
     def _event_message(self, event: Event) -> Message:
         payload = event_to_json(replace(event, snapshot=None))
         if not event.started_unix_ns:
             payload |= {"started_at": None, "ended_at": None}
-        return Message(f"{self._root}/{event.camera}/event/{event.name}", _encode(payload), True)
+        topic = f"{self._root}/{event.camera}/event/{event.name}"
+        return Message(topic, _encode(payload), retain=topic in self._kept)
 
     def due(self, now_ns: int) -> Iterator[Message]:
         """States that are new, and of cameras whose last one is old enough."""
@@ -129,6 +136,14 @@ class Messages:
         ]
         return [*self._events.values(), *states]
 
+    def left_over(self, topic: str) -> list[Message]:
+        """To clear what the broker has kept of this topic, one of `kept_topics`, and beside it, as
+        far as it is of no camera and no event that there is now."""
+        beside = [f"{topic}/snapshot"] if "/event/" in topic.removeprefix(self._root) else []
+        return [
+            Message(each, b"", retain=True) for each in (topic, *beside) if each not in self._kept
+        ]
+
     def _state_message(self, camera: str, state: _CameraState) -> Message:
         result = state.latest
         assert result is not None
@@ -145,6 +160,20 @@ class Messages:
             "on_time_percent": round(100 * (results - late) / results, 1) if results else None,
         }
         return Message(f"{self._root}/{camera}/state", _encode(payload), retain=True)
+
+
+def _kept(rules: tuple[tuple[str, bool], ...]) -> Iterator[str]:
+    yield "state"
+    for name, snapshot in rules:
+        yield f"event/{name}"
+        if snapshot:
+            yield f"event/{name}/snapshot"
+
+
+def kept_topics(config: MqttConfig) -> tuple[str, str]:
+    """The filters that find what of this device's cameras is retained, now or before. Pictures are
+    not asked for, because they are large: each lies beside its event."""
+    return f"{root_of(config)}/+/state", f"{root_of(config)}/+/event/+"
 
 
 def root_of(config: MqttConfig) -> str:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 from edged.config.results import TlsClient
 from edged.errors import EdgedError
+from edged.whole_file import read_file
+
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+"""OpenSSL's codes for a certificate that is signed by itself, or by somebody unknown."""
 
 
 def tls_context(tls: TlsClient) -> ssl.SSLContext:
@@ -14,15 +18,45 @@ def tls_context(tls: TlsClient) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except OSError as error:
-        raise _useless(tls.ca, error) from None
+        fix = "name a PEM file with the certificates of those whom you trust"
+        raise _useless("ca_file", tls.ca, error, fix) from None
     if tls.certificate is not None and tls.key is not None:
+        _check_readable("certificate_file", tls.certificate)
+        _check_readable("key_file", tls.key)
         try:
             context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
         except OSError as error:
-            raise _useless(tls.certificate, error) from None
+            fix = "both are PEM files; the key has no password, and the certificate comes first"
+            keys = f"certificate_file, with key_file {tls.key}"
+            raise _useless(keys, tls.certificate, error, fix) from None
     return context
 
 
-def _useless(file: Path | None, error: OSError) -> EdgedError:
-    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-    return EdgedError("cannot be used for TLS", where=file, got=reason)
+def _check_readable(key: str, file: Path) -> None:
+    """OpenSSL does not say which of the two it could not read."""
+    try:
+        read_file(file, 1)
+    except OSError as error:
+        fix = "name a PEM file that the user edged runs as can read"
+        raise _useless(key, file, error, fix) from None
+
+
+def _useless(keys: str, file: Path | None, error: OSError, fix: str) -> EdgedError:
+    if isinstance(error, ssl.SSLError):
+        reason = error.reason or "no PEM, or not of this kind"
+    else:
+        reason = error.strerror or type(error).__name__
+    return EdgedError(f"cannot be used for TLS as {keys}", where=file, got=reason, fix=fix)
+
+
+def tls_trouble(error: ssl.SSLError, plain: str) -> str:
+    """What a peer's TLS failed of. plain: the URL's beginning for a peer that speaks none."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = f"its certificate is not accepted: {error.verify_message}"
+        if error.verify_code in _UNKNOWN_AUTHORITY:
+            said += "; if you trust it, name it, or the authority that signed it, as ca_file"
+        return said
+    reason = error.reason or str(error)
+    if "ALERT" in reason:  # the peer's own word
+        return f"TLS failed: {reason}"
+    return f"TLS failed: {reason}; if that port speaks no TLS, write {plain}"
