@@ -58,7 +58,8 @@ _MQTT = section(
     ),
     user=key(
         "User",
-        "Whom the broker knows. Without it a client without a name.",
+        "Whom the broker knows, and lets write and read TOPIC/DEVICE/# and the topics of Home "
+        "Assistant. Without it a client without a name.",
         "edged",
         type="string",
         minLength=1,
