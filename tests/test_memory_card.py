@@ -89,9 +89,9 @@ def test_a_full_disk_costs_what_would_be_on_it_and_nothing_else(
     with RunningDaemon(tmp_path, config, *arguments, **environ) as daemon:
         daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, 60)
         said = [
-            "what is measured is not kept for the next start: [Errno 28] No space left on device",
+            f"what is measured is not kept for the next start: {disk}: No space left on device",
             f"results are lost, {disk}/results.jsonl cannot be written: [Errno 28]",
-            f"the trace ends, {disk}/trace.jsonl cannot be written: [Errno 28]",
+            f"the trace ends, {disk}/trace.jsonl cannot be written: No space left on device",
         ]
         daemon.wait_for(lambda: all(line in daemon.text for line in said))
         total = 'edged_results_total{camera="door"}'
