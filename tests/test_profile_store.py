@@ -344,9 +344,7 @@ def test_the_next_start_begins_with_it_and_with_the_best_variant(
         assert daemon.process.wait(60) == 0
     assert f"profile from {path}" in daemon.text
     assert "no profile yet" not in daemon.text
-    assert (
-        daemon.results[0]["variant"] == "mobilenet_v1_0.25_224"
-    )  # others may be late
+    assert daemon.results[0]["variant"] == "mobilenet_v1_0.25_224"  # others may be late
 
 
 def test_it_is_measured_once_more_and_the_faster_figures_stay(tmp_path: Path, state: Path) -> None:
