@@ -44,8 +44,8 @@ class Gap:
     def use(self, slowdown: float, *, cool: bool) -> bool:
         """Spend the time until the next frame; True to look for one before going on.
 
-        slowdown: how much longer a run takes than on the undisturbed device. cool:
-        nothing needs to be left out for the sake of the temperature.
+        slowdown: how much longer a run takes than on the undisturbed device. cool: nothing needs to
+        be left out for the sake of the temperature.
         """
         if self.profiler.complete and not self.profiled:
             on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]

@@ -37,10 +37,7 @@ def return_free_memory() -> None:
 
 def _unmap_files(libc: ctypes.CDLL) -> None:
     """Only what cannot be written, and of which no page ever was, so that all is in the file."""
-    with (
-        suppress(OSError),
-        Path("/proc/self/smaps").open() as lines,
-    ):  # no /proc: nothing is unmapped
+    with suppress(OSError), Path("/proc/self/smaps").open() as lines:  # without /proc, nothing
         for line in lines:
             first, second, *rest = line.split()
             if not first.endswith(":"):  # 7f00-7f10 r-xp 00000000 fe:00 260131  /usr/lib/x.so

@@ -121,17 +121,20 @@ class SinkCounts:
         """The same counts, from now on of this one as well."""
         if sink is self.sink:
             return self
-        delivered = self.delivered - self.sink.delivered
-        return SinkCounts(sink, self.times, self.sink, delivered, self._dropped_before)
+        counted = self._delivered_before, self._dropped_before
+        return SinkCounts(sink, self.times, self.sink, *counted)
 
     @property
     def delivered(self) -> int:
-        before = 0 if self.before is None else self.before.delivered
-        return self._delivered + before + self.sink.delivered
+        return self._delivered_before + self.sink.delivered
 
     @property
     def dropped(self) -> Mapping[str, int]:
         return _sum(self._dropped_before, self.sink.dropped)
+
+    @property
+    def _delivered_before(self) -> int:
+        return self._delivered + (0 if self.before is None else self.before.delivered)
 
     @property
     def _dropped_before(self) -> Mapping[str, int]:
