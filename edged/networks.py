@@ -22,7 +22,7 @@ from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
 from edged.errors import InputError
-from edged.memory import return_free_memory
+from edged.memory import return_free_heap, return_free_memory
 from edged.variants.family import Family, load_family
 from edged.variants.mobilenet import Architecture, cost
 from edged.variants.variant import Variant
@@ -142,11 +142,11 @@ class Networks:
             self.profiler.measure_again()
         if self._waiting != len(self.profiler.waiting):
             self._waiting = len(self.profiler.waiting)
-            return_free_memory()  # what a variant needed that may not run again for long
+            return_free_heap()  # what a variant needed that may not run again for long
         self._stored_ns = self._stored_ns or now_ns
         due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
         if due:
-            return_free_memory()
+            return_free_heap()
         if due or self._rounds != self.profiler.rounds:
             self._rounds, self._stored_ns = self.profiler.rounds, now_ns
             self.store_profile(decoding)

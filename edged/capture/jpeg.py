@@ -7,7 +7,7 @@ pictures only that need it: with four colours, or turned by their header.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
@@ -112,27 +112,27 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _header(data: bytes) -> _Header | None:
     """None when no size stands in it."""
-    header = None
+    frame, scan, at_once = None, None, False
     position = 2 if data[:2] == _BEGIN else len(data)
-    while position + 10 <= len(data) and data[position] == 0xFF:
+    while scan is None and position + 10 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # padding
             position += 1
         elif marker in _BARE_MARKERS:
             position += 2
         elif marker == _SCAN_MARKER:
-            if header is None:
-                return None
-            at_once = header.at_once and data[position + 4] >= header.colours
-            return replace(header, scan=position, at_once=at_once)
+            scan = position
         else:
             if marker in _SIZE_MARKERS:
-                header = _frame_header(data[position : position + 10])
-            position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return header
+                frame, at_once = position, marker in _AT_ONCE
+            position += 2 + _number(data, position + 2)
+    if frame is None:
+        return None
+    height, width, colours = _number(data, frame + 5), _number(data, frame + 7), data[frame + 9]
+    if scan is not None:
+        at_once = at_once and data[scan + 4] >= colours
+    return _Header(width, height, colours, at_once, scan) if width and height else None
 
 
-def _frame_header(data: bytes) -> _Header | None:
-    """Its marker is the first two bytes."""
-    height, width = int.from_bytes(data[5:7], "big"), int.from_bytes(data[7:9], "big")
-    return _Header(width, height, data[9], data[1] in _AT_ONCE, None) if width and height else None
+def _number(data: bytes, position: int) -> int:
+    return data[position] << 8 | data[position + 1]
