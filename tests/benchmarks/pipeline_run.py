@@ -24,7 +24,7 @@ from edged.variants.variant import Variant
 from tests.e2e.daemon import RunningDaemon, pss_mb
 
 SETTLING_SECONDS = 7.0
-"""Then the start is over, and with it the measuring that belongs to it: this is what a day costs."""
+"""Then the start is over, and the measuring that belongs to it: this is what a day costs."""
 LONGEST_START_SECONDS = 60.0
 _SCHEDULED = 2  # CPUCLOCK_SCHED, linux/posix-timers.h
 
