@@ -134,7 +134,7 @@ class Networks:
 
         self.profiler.measure_cheapest(measure)
 
-    def tick(self, now_ns: int, decoding: Decoding) -> None:
+    def tick(self, now_ns: int, decoding: Callable[[], Decoding]) -> None:
         """Keep the profile on disk up to date. Call it a few times a second."""
         engines = self.loaded.backend.engines
         if engines.takeovers != self._takeovers:
@@ -151,7 +151,7 @@ class Networks:
             self._rounds, self._stored_ns = self.profiler.rounds, now_ns
             self.store_profile(decoding)
 
-    def store_profile(self, decoding: Decoding, wait_seconds: float = 0.0) -> None:
+    def store_profile(self, decoding: Callable[[], Decoding], wait_seconds: float = 0.0) -> None:
         """If it has changed. In a thread, because a worn memory card may take its time.
 
         Figures of the CPU are not kept for engines that are about to take over.
@@ -162,7 +162,7 @@ class Networks:
             return
         self._stored = self.profiler.profile
         thread = threading.Thread(
-            target=self.store.save, args=(self._stored, decoding), name="profile", daemon=True
+            target=self.store.save, args=(self._stored, decoding()), name="profile", daemon=True
         )
         thread.start()
         thread.join(wait_seconds)

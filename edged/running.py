@@ -210,7 +210,7 @@ class Running:
             return
         self.pipeline.allowance = self._thermostat.tick(now_ns)
         self._announce(self._watch.tick(now_ns))
-        self.networks.tick(now_ns, self._decoding())
+        self.networks.tick(now_ns, self._decoding)
         if self.pipeline.profiled:
             self.networks.report_profile()
         if self.networks.profiler.ladder and not self._hopeless_reported:
@@ -237,7 +237,7 @@ class Running:
             if id(each.camera.mailbox) not in kept:
                 each.camera.mailbox.close()
         if self.networks is not None and id(self.networks) not in kept:
-            self.networks.store_profile(self._decoding(), STOP_SECONDS)
+            self.networks.store_profile(self._decoding, STOP_SECONDS)
         if self.server is not None and id(self.server) not in kept:
             self.server.close()
         if self._announcer is not None:

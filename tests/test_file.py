@@ -66,15 +66,22 @@ def test_a_clip_plays_at_its_own_pace_and_ends(tmp_path: Path, codec: str) -> No
     player.source.close()
 
 
-def test_a_repeated_clip_goes_on_without_a_seam(tmp_path: Path) -> None:
-    for codec in ("mpeg4", "h264"):
-        clip = write_clip(tmp_path / f"{codec}.mp4", frames=7, codec=codec)
-        player = Player(clip, loop=True)
-        pictures = player.pictures(25)
-        assert gaps_ms(pictures) == pytest.approx([40] * 24, abs=0.01)
-        counted = [round(int(p.pixels[30, 30].mean()) / 10) for p in pictures]
-        assert counted == [n % 7 for n in range(25)]
-        player.source.close()
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("clip.mp4", "mpeg4"),
+        ("clip.mp4", "h264"),
+        ("clip.ts", "h264"),
+        ("clip.h264", "h264"),  # bare, without time stamps: it cannot be searched
+    ],
+)
+def test_a_repeated_clip_goes_on_without_a_seam(tmp_path: Path, name: str, codec: str) -> None:
+    player = Player(write_clip(tmp_path / name, frames=7, codec=codec), loop=True)
+    pictures = player.pictures(25)
+    assert gaps_ms(pictures) == pytest.approx([40] * 24, abs=0.01)
+    counted = [round(int(p.pixels[30, 30].mean()) / 10) for p in pictures]
+    assert counted == [n % 7 for n in range(25)]
+    player.source.close()
 
 
 def test_it_is_scaled_to_what_is_wanted(tmp_path: Path) -> None:

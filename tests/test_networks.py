@@ -87,8 +87,8 @@ def test_the_profile_is_stored_after_a_round(config: Config, state: Path) -> Non
     networks = load(config)
     networks.measure_cheapest()
     assert [each.variant.name for each in networks.profiler.ladder] == [VARIANTS[0]]
-    networks.tick(1, {})
+    networks.tick(1, dict)
     assert not list(state.glob("profile-*.json"))
     measured(networks)
-    networks.store_profile({}, 30)
+    networks.store_profile(dict, 30)
     assert len(list(state.glob("profile-*.json"))) == 1

@@ -17,7 +17,7 @@ import pytest
 from edged.cli import main
 from tests.e2e.daemon import RunningDaemon
 
-SPEED = 4
+SPEED = 8
 """The clip is played this much faster than its 10 frames a second."""
 FPS = 10 * SPEED
 
@@ -84,7 +84,7 @@ def scores(results: list[dict[str, Any]], begin: int, end: int) -> list[float]:
 
 
 @pytest.mark.data
-@pytest.mark.timeout(300)  # the clip alone takes 35 s
+@pytest.mark.timeout(300)  # the clip alone takes 18 s
 def test_people_are_found_when_they_walk_through_and_nobody_on_the_empty_floor(
     data: Path, tmp_path: Path
 ) -> None:

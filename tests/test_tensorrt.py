@@ -351,22 +351,22 @@ def test_what_the_cpu_took_is_forgotten_when_engines_take_over(
 
     profiler.measure_cheapest(lambda variant, threads: (0.0, 50.0))
     measure(50.0)
-    networks.tick(1, {})
-    networks.store_profile({}, PATIENCE_SECONDS)
+    networks.tick(1, dict)
+    networks.store_profile(dict, PATIENCE_SECONDS)
     assert not list(state.glob("profile-*"))
     networks.loaded.keep([])
     assert len(networks.loaded.choices) == len(family.variants())
 
     go_on.set()
     until(lambda: bench.backend.engines.building == 0)
-    networks.tick(2, {})
+    networks.tick(2, dict)
     profiler.observe((family.variants()[0], 1), (0.0, 1.0))
     assert not profiler.complete
-    networks.store_profile({}, PATIENCE_SECONDS)
+    networks.store_profile(dict, PATIENCE_SECONDS)
     assert not list(state.glob("profile-*"))
     measure(1.0)
     assert {timing.service.p50_ms for timing in profiler.profile.values()} == {1.0}
-    networks.store_profile({}, PATIENCE_SECONDS)
+    networks.store_profile(dict, PATIENCE_SECONDS)
     assert len(list(state.glob("profile-*"))) == 1
 
 

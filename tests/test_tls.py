@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import socket
 import ssl
@@ -163,8 +164,9 @@ def test_a_renewed_certificate_is_shown_and_a_bad_one_is_not(tmp_path: Path) -> 
 
 def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     good, other = certificate(tmp_path, "one"), certificate(tmp_path, "two")
-    empty, locked = tmp_path / "empty", tmp_path / "locked.key"
+    empty, locked, pipe = tmp_path / "empty", tmp_path / "locked.key", tmp_path / "pipe"
     empty.touch()
+    os.mkfifo(pipe)
     subprocess.run(
         ["openssl", "ec", "-aes256", "-passout", "pass:geheim", "-in", good.key, "-out", locked],
         check=True,
@@ -174,6 +176,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         (Tls(tmp_path / "none.pem", good.key), "none.pem: cannot be read"),
         (Tls(good.certificate, tmp_path / "none.key"), "none.key: cannot be read"),
         (Tls(tmp_path, good.key), "cannot be read"),
+        (Tls(pipe, good.key), "pipe: cannot be read"),  # not waited for
         (Tls(good.certificate, other.key), "does not belong"),
         (Tls(good.certificate, locked), "the key has no password"),
         (Tls(empty, good.key), "cannot be used"),

@@ -7,9 +7,11 @@ loses frames; it does not slow down.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,8 @@ class FileSource:
         self._backlog = Backlog()
         self._origin_ns: int | None = None
         """The moment of time stamp 0; None until the first packet."""
+        self._begin: int | None = None
+        """The dts of the first packet; None before it, and of a stream without time stamps."""
         self._first_stamp_ns: int | None = None
         """Of the first frame of the clip: where a repetition begins."""
         self._due_ns = 0
@@ -66,6 +70,7 @@ class FileSource:
         return self._track.granted
 
     def read(self, wanted: int) -> Picture | None:
+        os.sched_yield()  # to the reader of the last picture: a camera would not compute now
         while True:
             if self._decoded:
                 picture = self._present(self._decoded.popleft(), wanted)
@@ -92,6 +97,8 @@ class FileSource:
     def _decode(self, packet: Any) -> None:
         """At the packet's time, which is that of its frame unless frames are reordered."""
         ticks = packet.pts if packet.dts is None else packet.dts
+        if self._origin_ns is None:
+            self._begin = packet.dts
         stamp_ns = self._track.stamp_ns(ticks)
         if stamp_ns is not None:
             if self._origin_ns is None:
@@ -143,13 +150,27 @@ class FileSource:
             )
         if not self._loop:
             return False
-        self.close()
-        self.open()
-        return_free_memory()
+        if not self._seek_begin():
+            self.close()
+            self.open()
+            return_free_memory()
         self._frames_of_pass = 0
         if self._first_stamp_ns is not None:
             self._origin_ns = self._due_ns + self._interval_ns - self._first_stamp_ns
         return True
+
+    def _seek_begin(self) -> bool:
+        """To open the clip anew would cost time and memory; but raw streams cannot be searched, and
+        others may end up elsewhere."""
+        if self._begin is None:
+            return False
+        try:
+            packets = self._track.packets_from(self._begin)
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return False
+        self._packets = chain((packet,), packets)
+        return packet is not None and packet.dts == self._begin
 
     def _wait_until(self, due_ns: int) -> None:
         seconds = (due_ns - self._clock()) / 1e9

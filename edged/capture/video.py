@@ -55,6 +55,12 @@ class VideoTrack:
         packets: Iterator[Any] = self._container.demux(self._stream)
         return packets
 
+    def packets_from(self, dts: int) -> Iterator[Any]:
+        """From the last key frame that is not later, with a decoder that knows of nothing before.
+        FFmpegError where the container cannot be searched."""
+        self._container.seek(dts, stream=self._stream)
+        return self.packets()
+
     def decode(self, packet: Any) -> tuple[list[Any], int]:
         """(frames in order of presentation, how many frames were damaged).
 

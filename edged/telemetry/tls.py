@@ -8,6 +8,10 @@ from pathlib import Path
 
 from edged.config.http import Tls
 from edged.errors import EdgedError
+from edged.whole_file import read_file
+
+_MOST_BYTES = 1024 * 1024
+"""A certificate with those that signed it takes some kilobytes."""
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
@@ -39,7 +43,7 @@ def fingerprint(tls: Tls) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path, _MOST_BYTES)
     except OSError as error:
         fix = "name a file that the user edged runs as can read, under http.tls"
         raise EdgedError("cannot be read", where=path, got=error.strerror, fix=fix) from None
