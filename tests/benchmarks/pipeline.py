@@ -9,7 +9,7 @@ ImageClassifier (in a virtual environment that is made at the first run), and by
 own decoder, preprocessing and network, called one after the other. All run MobileNet v1 0.25@128
 with the same weights. The contenders take turns, and each figure is the median of the rounds;
 ratios are taken within a round. Two rows are of edged alone: one drawn camera, and eight. At last
-the memory of the whole shipped family is taken (memory.py). All of it takes twelve minutes.
+the memory of the whole shipped family is taken (memory.py). All of it takes eighteen minutes.
 
 Written: pipeline.md and pipeline.png, beside this file.
 """
