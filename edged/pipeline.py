@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from edged.clock import Clock, monotonic_ns, unix_ns_of
 from edged.control.controller import CameraSettings, Controller
@@ -69,8 +69,7 @@ class Output:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A frame under way, and what the decision on it rested on. event: lines of a trace before."""
 
     lane: Lane
@@ -316,7 +315,7 @@ class Pipeline:
         ratio = self.controller.slowdown.ratio
         dearer_ms = run.lane.decode_times.dearer_ms(run.frame.wanted, ratio)
         if run.limits.resolution is not None or any(dearer_ms.values()):
-            limits = replace(run.limits, resolution=None)
+            limits = run.limits._replace(resolution=None)
             lead = self.controller.decide(
                 run.lane.camera, run.ladder, run.slack_ms, limits, dearer_ms
             )
@@ -378,7 +377,7 @@ class Pipeline:
                 reason="" if result is None else result.reason,
                 service_ms=service_ms,
                 on_time=result is not None and result.on_time,
-                stages={} if result is None else asdict(result.stages),
+                stages={} if result is None else result.stages._asdict(),
                 sensors=self.allowance.sensors,
             )
         )

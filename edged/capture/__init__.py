@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from edged.errors import EdgedError
 
@@ -122,8 +122,7 @@ class Granted:
         return f"{self.width}x{self.height}{rate}, {self.format}"
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """pixels: uint8 (height, width, 3), RGB, valid until the next read.
 
     captured_ns: start of exposure or the best the source knows; received_ns: the driver handed the

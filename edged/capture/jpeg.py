@@ -7,7 +7,8 @@ pictures only that need it: with four colours, or turned by their header.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
+from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -17,14 +18,19 @@ _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
 _SCAN_MARKER = 0xDA
+_SEGMENT = struct.Struct(">BBH")
+"""0xFF, marker, length from here on."""
+_FRAME = struct.Struct(">5xHHB")
+"""Of a size marker's segment: height, width, number of colours."""
+_SHORTEST_SEGMENT = 10
+"""Of those that are looked into."""
 _MOST_PIXELS = 7680 * 4320
 """8K: 100 MB decoded, 200 MB as coefficients. A few bytes may claim 65,500 x 65,500."""
 _AT_ONCE = (0xC0, 0xC1)
 """Markers of pictures that come in one scan, unless it holds some of the colours only."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
+class _Header(NamedTuple):
     """width and height as they are stored; scan: where the first one begins.
 
     at_once: the decoder need not hold the coefficients of the whole picture.
@@ -113,26 +119,25 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 def _header(data: bytes) -> _Header | None:
     """None when no size stands in it."""
     frame, scan, at_once = None, None, False
-    position = 2 if data[:2] == _BEGIN else len(data)
-    while scan is None and position + 10 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
+    position, last = 2 if data[:2] == _BEGIN else len(data), len(data) - _SHORTEST_SEGMENT
+    while position <= last:
+        begin, marker, length = _SEGMENT.unpack_from(data, position)
+        if begin != 0xFF:
+            break
+        if marker == _SCAN_MARKER:
+            scan = position
+            break
         if marker == 0xFF:  # padding
             position += 1
         elif marker in _BARE_MARKERS:
             position += 2
-        elif marker == _SCAN_MARKER:
-            scan = position
         else:
             if marker in _SIZE_MARKERS:
                 frame, at_once = position, marker in _AT_ONCE
-            position += 2 + _number(data, position + 2)
+            position += 2 + length
     if frame is None:
         return None
-    height, width, colours = _number(data, frame + 5), _number(data, frame + 7), data[frame + 9]
+    height, width, colours = _FRAME.unpack_from(data, frame)
     if scan is not None:
         at_once = at_once and data[scan + 4] >= colours
     return _Header(width, height, colours, at_once, scan) if width and height else None
-
-
-def _number(data: bytes, position: int) -> int:
-    return data[position] << 8 | data[position + 1]

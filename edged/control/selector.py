@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edged.control.profile import Candidate
 
@@ -40,8 +39,7 @@ class Reason(str, Enum):
     NONE_FITS = "none_fits"  # none is as likely to be on time as was asked
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """predicted_ms: expected service time. chance: probability of being on time."""
 
     candidate: Candidate
@@ -50,8 +48,7 @@ class Decision:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What a frame may not be given, whatever its slack.
 
     run_ms: what is expected to run longer is left out as long as something cheaper is there.

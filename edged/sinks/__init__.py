@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any, Protocol
 
 from edged.clock import rfc3339
-from edged.frame import Event, Result, Stages
+from edged.frame import Event, Result
 
-_STAGES = tuple(field.name for field in fields(Stages))
-_stage_times_ms: Callable[[Stages], tuple[float, ...]] = attrgetter(*_STAGES)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -53,8 +49,7 @@ def to_json(result: Result) -> dict[str, Any]:
 
     `latency_ms` is the sum of the stages as printed. `on_time` is decided before rounding.
     """
-    times_ms = _stage_times_ms(result.stages)
-    stages_ms = {stage: round(ms, 3) for stage, ms in zip(_STAGES, times_ms, strict=True)}
+    stages_ms = {stage: round(ms, 3) for stage, ms in result.stages._asdict().items()}
     return {
         "camera": result.camera,
         "sequence": result.sequence,

@@ -8,17 +8,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from operator import attrgetter
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from edged.control.selector import Reason
 from edged.frame import Result, Stages
 from edged.telemetry.histogram import Histogram
 from edged.variants.variant import Variant
-
-STAGES = tuple(field.name for field in fields(Stages))
-_stage_times_ms: Callable[[Stages], tuple[float, ...]] = attrgetter(*STAGES)
 
 # A series per edge, stage and camera: together with 16 variants a camera stays below 200 series.
 # The budgets of the configuration are added to the first two ladders.
@@ -41,7 +37,7 @@ class CameraCounts:
 
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_EDGES_SECONDS))
     stages: Sequence[Histogram] = field(
-        default_factory=lambda: [Histogram(STAGE_EDGES_SECONDS) for _ in STAGES]
+        default_factory=lambda: [Histogram(STAGE_EDGES_SECONDS) for _ in Stages._fields]
     )
     by_variant: dict[Variant, int] = field(default_factory=dict)
     results: int = 0
@@ -66,7 +62,7 @@ class CameraCounts:
         self.results += 1
         self.misses += not result.on_time
         self.latency.observe(latency_seconds(result.latency_ms, result.budget_ms))
-        for stage, time_ms in zip(self.stages, _stage_times_ms(result.stages), strict=True):
+        for stage, time_ms in zip(self.stages, result.stages, strict=True):
             stage.observe(time_ms / 1000)
         self.by_variant[result.variant] += 1
 

@@ -22,8 +22,9 @@ from edged.backends import Engines
 from edged.capture import Failure
 from edged.control.profile import Candidate
 from edged.events import EventCount
+from edged.frame import Stages
 from edged.sensors.reading import Gauge as Reading
-from edged.telemetry.counts import STAGES, CameraCounts, ObservedSink, SinkCounts, edge_seconds
+from edged.telemetry.counts import CameraCounts, ObservedSink, SinkCounts, edge_seconds
 from edged.variants.variant import Variant
 
 
@@ -155,7 +156,7 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
         results.add_metric([name], counts.results)
         misses.add_metric([name], counts.misses)
         latency.add_metric([name], counts.latency.buckets(), counts.latency.sum)
-        for stage, times in zip(STAGES, counts.stages, strict=True):
+        for stage, times in zip(Stages._fields, counts.stages, strict=True):
             stages.add_metric([name, stage], times.buckets(), times.sum)
         for variant, count in counts.by_variant.items():
             by_variant.add_metric([name, variant.name], count)
