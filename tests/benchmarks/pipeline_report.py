@@ -61,10 +61,15 @@ def over_rounds(runs: Sequence[Measured], figure: Callable[[Measured], float]) -
     return median(figure(run) for run in runs)
 
 
+def cpu_ratios(row: Row, name: str, other: str) -> list[float]:
+    """Of each round."""
+    pairs = zip(row[name], row[other], strict=True)
+    return [ours.cpu_ms / theirs.cpu_ms for ours, theirs in pairs]
+
+
 def cpu_ratio(row: Row, name: str, other: str) -> float:
     """The median of the rounds' ratios."""
-    pairs = zip(row[name], row[other], strict=True)
-    return median(ours.cpu_ms / theirs.cpu_ms for ours, theirs in pairs)
+    return median(cpu_ratios(row, name, other))
 
 
 def overhead_ms(row: Row) -> tuple[float, float]:
@@ -168,9 +173,14 @@ def _verdicts(rows: Rows) -> list[str]:
     for demand in DEMANDS:
         for name, row in rows.items():
             if demand.row in name and {"edged", demand.other} <= row.keys():
-                ratio = cpu_ratio(row, "edged", demand.other)
-                what = f"CPU on {name}: {ratio:.2f} of {CONTENDERS[demand.other]}"
-                lines.append(_verdict(what, ratio, demand.most))
+                ratios = cpu_ratios(row, "edged", demand.other)
+                what = (
+                    f"CPU on {name}: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} "
+                    f"by round) of {CONTENDERS[demand.other]}"
+                )
+                if demand.other != "floor" and "floor" in row:
+                    what += f", of which the floor is {cpu_ratio(row, 'floor', demand.other):.2f}"
+                lines.append(_verdict(what, median(ratios), demand.most))
     for name, row in rows.items():
         if {"edged", "floor"} <= row.keys():
             p50_ms, p95_ms = overhead_ms(row)
