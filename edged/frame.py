@@ -1,6 +1,6 @@
 """The values that travel the way of a frame. All times are monotonic nanoseconds.
 
-What is made for every frame is a named tuple, which is made in a third of a dataclass's time.
+What is made for every frame is a named tuple: that takes about half of a frozen dataclass's time.
 """
 
 from __future__ import annotations

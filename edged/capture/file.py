@@ -97,12 +97,11 @@ class FileSource:
     def _decode(self, packet: Any) -> None:
         """At the packet's time, which is that of its frame unless frames are reordered."""
         ticks = packet.pts if packet.dts is None else packet.dts
-        if self._origin_ns is None:
-            self._begin = packet.dts
         stamp_ns = self._track.stamp_ns(ticks)
         if stamp_ns is not None:
             if self._origin_ns is None:
                 self._origin_ns = self._clock() - stamp_ns
+                self._begin = packet.dts
             due_ns = self._origin_ns + stamp_ns
             self._wait_until(due_ns)
             if not self._backlog.decodes(self._clock() - due_ns, packet.is_keyframe):
