@@ -1,0 +1,16 @@
+"""Text from outside, such as a camera's answer, made safe for one line of a log or a terminal."""
+
+from __future__ import annotations
+
+LONGEST = 300
+"""Characters of a foreign text that a message shows."""
+
+
+def printable(text: str, most: int = LONGEST) -> str:
+    """`text` on one line, control characters as `\\x1b`, `\\r`, `\\n`, at most `most` characters."""
+    shown = "".join(c if c.isprintable() else _escaped(c) for c in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
