@@ -7,7 +7,7 @@ LONGEST = 300
 
 
 def printable(text: str, most: int = LONGEST) -> str:
-    """`text` on one line, control characters as `\\x1b`, `\\r`, `\\n`, at most `most` characters."""
+    """`text` on one line: control characters as `\\x1b`, `\\r`; at most `most` characters."""
     shown = "".join(c if c.isprintable() else _escaped(c) for c in text[: most + 1])
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
