@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from edged.errors import InputError, InputErrors
+from edged.errors import InputError, InputErrors, cannot_read
 from edged.schema_errors import KINDS, Formats, Keys, Problem, Schema, failures, problems, shown
 from edged.secret import redact
 from edged.whole_file import read_file
@@ -93,7 +93,7 @@ def read_document(
         fix = f"see its owner and mode: ls -l {path}"
         raise InputError("no permission to read it", where=path, fix=fix) from None
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path) from None
+        raise cannot_read(path, error) from None
     except ValueError:  # a NUL
         raise InputError("not the name of a file", where=repr(str(path))) from None
     if len(content) > MAX_BYTES:

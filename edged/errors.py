@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+
+_MENDED_BY_A_PERSON = frozenset(
+    (
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        *(errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENXIO, errno.ENODEV),
+    )
+)
+"""Errors of a file that stay until somebody changes the file or its name. Any other one, such as an
+I/O error of a memory card, may be gone at the next try."""
 
 
 class EdgedError(Exception):
@@ -49,6 +59,14 @@ class InputErrors(InputError):  # noqa: N818  (it is several of them)
     def __init__(self, errors: list[InputError]) -> None:
         self.errors = errors
         super().__init__("\n".join(str(error) for error in errors))
+
+
+def cannot_read(path: str | Path, error: OSError, fix: str | None = None) -> EdgedError:
+    """What to raise when a file of the user's cannot be read: InputError where a person must mend
+    it, otherwise an EdgedError, whose exit status has the service started again.
+    """
+    kind = InputError if error.errno in _MENDED_BY_A_PERSON else EdgedError
+    return kind(f"cannot be read: {error.strerror}", where=path, fix=fix)
 
 
 class MissingPackageError(EdgedError):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from edged.config.hosts import check_host
 from edged.document import Document
-from edged.errors import InputError
+from edged.errors import InputError, cannot_read
 from edged.secret import Secret, SourceUrl
 from edged.whole_file import read_file
 
@@ -178,6 +178,8 @@ def read_secret(file: Path, what: str) -> str:
         content = read_file(file, _LONGEST_SECRET_BYTES + 1)
     except OSError as error:
         fix = f"write {what} into that file, and let the daemon's user read it"
+        if not isinstance(cannot_read(file, error), InputError):
+            raise cannot_read(file, error, fix) from None
         raise InputError(f"cannot be read: {error.strerror}", got=file, fix=fix) from None
     try:
         text = content.decode().strip()

@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edged.errors import InputError
+from edged.errors import InputError, cannot_read
 from edged.variants.variant import Precision, Variant
+from edged.whole_file import read_file
 
 MEND = "copy the family's folder again (a shipped family: install edged again)"
+
+LARGEST_BYTES = 1 << 30
+"""Of a network; MobileNet v1 at alpha 1.0 has 17 MB of weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,9 @@ class Network:
 def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:
     """Read a file once; InputError when it is absent, shorter or other than was written."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, LARGEST_BYTES)
     except OSError as error:
-        raise InputError("cannot read the file", where=path, got=error.strerror, fix=MEND) from None
+        raise cannot_read(path, error, MEND) from None
     if size is not None and len(data) != size:
         how = "truncated" if len(data) < size else "longer than it was written"
         raise InputError(
