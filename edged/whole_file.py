@@ -12,6 +12,7 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Literal
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -38,11 +39,24 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Into the file itself, and on to the disk."""
-    with path.open("wb") as file:
+    """Into a new file, and on to the disk. What has that name is deleted: a link that somebody
+    else may have made there must not lead the writing to another file."""
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with os.fdopen(fd, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def open_to_write(path: Path, mode: Literal["wb", "ab"]) -> IO[bytes]:
+    """As `open`, but with an OSError for a symbolic link, which another user may have made, and for
+    a pipe that nobody reads."""
+    return open(path, mode, opener=_open_without_links)
+
+
+def _open_without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
 
 def partial_of(path: Path) -> Path:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edged.whole_file import partial_of, write_whole
+from edged.whole_file import partial_of, read_file, write_whole
 
 FORMAT = 1
 """Part of every key. It rises with anything of ours that makes other engines: the forms in
@@ -29,7 +29,6 @@ LARGEST_BYTES = 512 * 1024 * 1024
 """Of all files together. The shipped family's engines of one version take some 100 MB."""
 _SUFFIX = ".engine"
 _TIMING_SUFFIX = ".timing"
-_LONGEST_HEADER = 16384
 
 log = logging.getLogger("edged")
 
@@ -116,15 +115,15 @@ class EngineCache:
             return None
         path = self._directory / name
         try:
-            with path.open("rb") as file:
-                header = file.readline(_LONGEST_HEADER)
-                content = file.read()
+            stored = read_file(path, LARGEST_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             log.warning("%s: %s; it is made anew", path, error.strerror)
             return None
-        if header == _header(key, content):
+        header, line_end, content = stored.partition(b"\n")
+        del stored
+        if header + line_end == _header(key, content):
             return content
         log.warning("%s: damaged, or of another device or version; it is made anew", path)
         return None

@@ -26,7 +26,7 @@ from edged.control.profile import Choice, Profile, Spread, Timing
 from edged.control.trace import Line, parse_line
 from edged.errors import InputError
 from edged.variants.variant import Variant
-from edged.whole_file import partial_of, write_whole
+from edged.whole_file import open_to_write, partial_of, read_file, write_whole
 
 FORMAT = 1
 """The value of `edged_profile`, and part of the key: another version keeps files of its own."""
@@ -102,7 +102,7 @@ class ProfileStore:
             return
         path = self._directory / self._name
         try:
-            with (self._directory / "profile.lock").open("a") as lock:
+            with open_to_write(self._directory / "profile.lock", "ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
                 known: Profile = {}
                 with suppress(InputError, FileNotFoundError):
@@ -173,8 +173,7 @@ class ProfileStore:
 
     def _read(self, path: Path) -> tuple[Profile, str]:
         """The profile, and when it was measured."""
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES)
+        content = read_file(path, LARGEST_BYTES)
         line = parse_line(content, str(path), 1)
         version = line.take("edged_profile")
         if version != FORMAT:

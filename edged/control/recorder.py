@@ -9,6 +9,7 @@ a gap cannot be made again from a state before it.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import queue
 import threading
@@ -19,6 +20,7 @@ from typing import TextIO
 from edged.control.profile import Candidate
 from edged.control.recording import BEGINNING, Header, RecordedFrame, frame_line, header_line
 from edged.errors import EdgedError
+from edged.whole_file import open_to_write
 
 FRAMES_PER_FILE = 50_000
 """About half an hour of one camera at 30 frames per second, and 20 MB."""
@@ -146,4 +148,4 @@ class Recorder:
     def _next_file(self) -> TextIO:
         if self._path.is_file():
             self._path.replace(self._path.with_name(self._path.name + ".1"))
-        return self._path.open("w", encoding="utf-8")
+        return io.TextIOWrapper(open_to_write(self._path, "wb"), encoding="utf-8")

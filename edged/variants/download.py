@@ -30,6 +30,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from edged import __version__
 from edged.errors import EdgedError, InputError
 from edged.secret import redact
+from edged.whole_file import open_to_write
 
 _BLOCK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1 << 20
@@ -155,8 +156,9 @@ class _Part:
 
     def begin(self, url: str, validator: str) -> IO[bytes]:
         """From the start: first empty, then what it is going to be a part of, then content."""
-        file = self.path.open("wb")
-        self.mark.write_text(f"{_fingerprint(url)}\n{validator}", encoding="latin-1")
+        file = open_to_write(self.path, "wb")
+        with open_to_write(self.mark, "wb") as mark:
+            mark.write(f"{_fingerprint(url)}\n{validator}".encode("latin-1"))
         return file
 
     def drop(self) -> None:
@@ -189,7 +191,7 @@ def _receive(
                     part.drop()
                 raise _BrokenOff("it sent another range than was asked for")
             with _disk(part.path):
-                file = part.path.open("ab")
+                file = open_to_write(part.path, "ab")
         elif response.status == 200:
             received = 0
             with _disk(part.path):

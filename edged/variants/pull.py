@@ -39,6 +39,7 @@ from edged.variants.mobilenet import Architecture
 from edged.variants.network import ImportedWeights
 from edged.variants.official import Release
 from edged.variants.variant import Variant
+from edged.whole_file import open_to_write
 
 UNDER_WAY = ".pull"
 
@@ -275,7 +276,7 @@ def _locked_folder(into: Path) -> Iterator[Path]:
     folder = into / UNDER_WAY
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / _LOCK).open("a")
+        lock = open_to_write(folder / _LOCK, "ab")
     except OSError as error:
         raise unwritable(error, folder) from None
     with lock:
