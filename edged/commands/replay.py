@@ -147,6 +147,9 @@ def _print(outcome: dict[str, object], as_json: bool) -> None:
     assert isinstance(shares, dict)
     print_table([outcome], [name.replace("_", " ") for name in outcome])
     print()
+    if not shares:
+        print("no variant ran: each frame was older than the budget when it came")
+        return
     rows = sorted(shares.items(), key=lambda item: -item[1])
     print_table(
         [{"variant": name, "share": round(share, 3)} for name, share in rows], ("variant", "share")

@@ -71,8 +71,8 @@ def write_full_trace(path: Path, trace: FullTrace) -> None:
     path.write_bytes(content)
 
 
-LARGEST = 10**308
-"""Beyond it a float does not go."""
+LARGEST = 10**20
+"""Of any number in a trace or profile: sums and products of such numbers stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ class Line:
         """A finite number that is at least, or is above, `lowest`."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(f"`{key}` must be a number", repr(value))
-        if isinstance(value, int) and abs(value) > LARGEST:
-            raise self.error(f"`{key}` must be a smaller number")
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise self.error(f"`{key}` must be finite", value)
+        if abs(value) > LARGEST:
+            raise self.error(f"`{key}` must be at most {LARGEST:g}")
         if value < lowest or (above and value == lowest):
             raise self.error(
                 f"`{key}` must be {'above' if above else 'at least'} {lowest:g}", value
