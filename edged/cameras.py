@@ -4,7 +4,6 @@ leaves alone. Knows nothing of what is done with their pictures.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +61,8 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
 
 def stop_together(cameras: Iterable[Camera]) -> None:
     """A driver that does not let go costs its second once, not once a camera."""
-    threads = [threading.Thread(target=camera.stop) for camera in cameras]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    stopping = list(cameras)
+    for camera in stopping:
+        camera.begin_stop()
+    for camera in stopping:
+        camera.stop()

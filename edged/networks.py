@@ -5,6 +5,7 @@ Knows no cameras, and nothing of when which variant runs.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
 import threading
@@ -105,7 +106,12 @@ class Networks:
             {variant: _multiply_adds(variant, len(family.labels)) for variant in model.variants},
             model.threads,
             known=known,
-            left_out=left_out - self.loaded.choices,
+            left_out=[
+                (variant, count)
+                for variant in model.variants
+                for count in model.threads
+                if (variant, count) not in self.loaded.choices
+            ],
         )
         self.about: Mapping[str, str] = {**key, "family": family.name, "hash": family.fingerprint}
         """For the header of a trace."""
@@ -161,11 +167,19 @@ class Networks:
         if changing or self.profiler.profile is self._stored:
             return
         self._stored = self.profiler.profile
-        thread = threading.Thread(
-            target=self.store.save, args=(self._stored, decoding()), name="profile", daemon=True
-        )
-        thread.start()
-        thread.join(wait_seconds)
+        times, done = decoding(), threading.Event()
+
+        def save() -> None:
+            self.store.save(self._stored, times)
+            done.set()
+
+        try:
+            # Not Thread.start: that waits for ever for a thread that memory does not suffice for.
+            _thread.start_new_thread(save, ())
+        except RuntimeError as error:
+            log.warning("what was measured is not stored: %s", error)
+        else:
+            done.wait(wait_seconds)
 
     def report_profile(self) -> None:
         """Say once what the measuring has found. Call it when that is finished."""

@@ -270,6 +270,8 @@ class Running:
         }
         if self.pipeline is not None and not self._stopped:
             loops["pipeline"] = self.pipeline.progress_ns
+        if self.server is not None:
+            loops["http"] = self.server.progress_ns
         return loops
 
     def health(self) -> list[CameraHealth]:
@@ -320,6 +322,7 @@ class Running:
             events=self._watch.counts,
             events_dropped=lambda: 0 if self._announcer is None else self._announcer.dropped,
             ladder=lambda: () if self.networks is None else self.networks.profiler.ladder,
+            failures=lambda: {} if self.pipeline is None else self.pipeline.setbacks.failures,
         )
 
     def _slowdown(self) -> float:

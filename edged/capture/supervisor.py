@@ -168,6 +168,7 @@ class Camera:
         self._logged_error: str | None = None
         self._noise = Noise(lambda text: logger.warning("camera %s: driver: %s", name, text))
         self._stopping = threading.Event()
+        self._stopped = False
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._supervise, name=f"camera-{name}", daemon=True)
 
@@ -179,12 +180,18 @@ class Camera:
     def start(self) -> None:
         self._thread.start()
 
+    def begin_stop(self) -> None:
+        """Tell the thread to end its process and itself, and do not wait for that."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            os.eventfd_write(self._stop_fd, 1)
+
     def stop(self) -> None:
         """Ends the process and the thread; the process has `patience.stop` seconds to tidy up."""
-        if self._stopping.is_set():
+        if self._stopped:
             return
-        self._stopping.set()
-        os.eventfd_write(self._stop_fd, 1)
+        self._stopped = True
+        self.begin_stop()
         if self._thread.ident is not None:
             self._thread.join()
         os.close(self._stop_fd)

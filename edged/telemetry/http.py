@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from edged.clock import monotonic_ns
 from edged.config.http import HttpConfig
 from edged.errors import EdgedError
 from edged.telemetry.access import Access
@@ -95,7 +96,13 @@ class HttpServer:
         )
 
     def start(self) -> None:
+        self._server.progress_ns = monotonic_ns()
         self._thread.start()
+
+    @property
+    def progress_ns(self) -> int:
+        """When the loop that accepts connections last turned."""
+        return self._server.progress_ns
 
     def renew(self) -> None:
         """Show the certificate that the files hold now. Raises EdgedError and keeps the old one."""
@@ -145,6 +152,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.connections = Connections(connections, connection_seconds)
         self.connection_seconds = connection_seconds
         self.failing_paths: set[str] = set()
+        self.progress_ns = monotonic_ns()
         super().__init__(address, Handler, bind_and_activate=False)
 
     def listen(self, beside: _Server | None) -> None:
@@ -182,6 +190,7 @@ class _Server(socketserver.ThreadingTCPServer):
             super().shutdown_request(request)
 
     def service_actions(self) -> None:
+        self.progress_ns = monotonic_ns()
         self.connections.cut_off(time.monotonic())
 
     def handle_error(self, request: Any, client_address: Any) -> None:
