@@ -135,8 +135,30 @@ class Daemon:
         self._go_on()
         self._running = running = Running(self._config, self._world)
         running.start_cameras()  # while the networks load: drivers take their time as well
-        running.load(None, self._loading)
+        self._load(running)
         running.run()
+
+    def _load(self, running: Running) -> None:
+        """In a thread of its own, so that a network that never answers keeps no order waiting."""
+        outcome: list[BaseException | None] = []
+
+        def load() -> None:
+            try:
+                running.load(None, self._loading)
+                outcome.append(None)
+            except BaseException as error:  # the main thread raises it, whatever it is
+                outcome.append(error)
+            self._orders.wake()
+
+        thread = threading.Thread(target=load, name="loading", daemon=True)
+        thread.start()
+        while not outcome:
+            self._orders.wait(TICK_SECONDS)
+            if self._orders.stopped:
+                thread.join(LOADING_SECONDS)
+                raise Stopped
+        if outcome[0] is not None:
+            raise outcome[0]
 
     def _close(self) -> None:
         if self._running is not None:

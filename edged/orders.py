@@ -32,6 +32,10 @@ class Orders:
         self.stopped = True
         os.eventfd_write(self._wake_fd, 1)
 
+    def wake(self) -> None:
+        """End `wait` without an order."""
+        os.eventfd_write(self._wake_fd, 1)
+
     def reload(self) -> None:
         self._reload = True
         os.eventfd_write(self._wake_fd, 1)

@@ -8,16 +8,19 @@ Knows nothing of drivers (edged/capture) nor of how results leave the machine (e
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from edged.backends import RunError
 from edged.clock import Clock, monotonic_ns, unix_ns_of
 from edged.control.controller import CameraSettings, Controller
 from edged.control.recording import Header, RecordedFrame
 from edged.control.selector import NO_LIMITS, Decision, Limits
+from edged.control.setbacks import Setbacks
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
 from edged.crew import IDLE_SECONDS, Crew
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from edged.control.profiler import Profiler
     from edged.control.recorder import Recorder
     from edged.sinks import Sink
+
+log = logging.getLogger("edged")
 
 
 class ResultObserver(Protocol):
@@ -116,6 +121,8 @@ class Pipeline:
     controller: Controller = field(init=False)
     allowance: Allowance = field(default_factory=Allowance)
     """How much of the time may be spent computing; the main thread sets it."""
+    setbacks: Setbacks = field(default_factory=Setbacks)
+    """Variants that failed on a picture."""
     _events: int = 0
     _runs: dict[str, Run] = field(default_factory=dict)
     """Under way, by camera."""
@@ -158,6 +165,8 @@ class Pipeline:
         same_networks = before.loaded is self.loaded
         self.controller.take_over(before.controller, same_networks)
         self._gap.profiled = same_networks and before.profiled
+        if same_networks:
+            self.setbacks = before.setbacks
         for event in self.watch.take_over(before.watch):
             self.announce(event, None)
         if self.recorder is not None:
@@ -172,7 +181,7 @@ class Pipeline:
 
     def run(self) -> None:
         """Until stopped, or the wanted number of results is out, or every source has ended."""
-        self._crew.run(lambda: self.profiler.measure_cheapest(self._gap.measure))
+        self._crew.run(self._measure_cheapest)
 
     def over(self) -> bool:
         return not self._runs and (self._enough() or self.finished())
@@ -188,6 +197,8 @@ class Pipeline:
             return None if self._enough() else self._begin()
 
     def _begin(self) -> Run | None:
+        if self.setbacks.resting and self.setbacks.end_rests(self.clock()):
+            self.profiler.rest(self.setbacks.resting)
         for lane in self.lanes:
             if lane.camera not in self._runs:
                 lane.take()
@@ -264,9 +275,17 @@ class Pipeline:
         """Run the frame's variant; hand out the result, and learn from it."""
         lane, frame, decision = run.lane, run.frame, run.decision
         candidate = decision.candidate
-        scores, preprocessed_ns, inferred_ns = self.loaded.infer(
-            candidate.variant, candidate.threads, frame.pixels
-        )
+        try:
+            scores, preprocessed_ns, inferred_ns = self.loaded.infer(
+                candidate.variant, candidate.threads, frame.pixels
+            )
+        except RunError as error:
+            with self._state:
+                self._set_aside(error)
+                self._measure_cheapest()
+                lane.waiting = frame  # for another variant, unless a newer one has come
+                del self._runs[lane.camera]
+            return
         self._gap.ran_ns = inferred_ns
         top = self.output.top(scores)
         published_ns = self.clock()
@@ -308,6 +327,21 @@ class Pipeline:
             # Last: a sink's thread that woke before would only wait for this one.
             for sink in self.sinks:
                 sink.publish(result)
+
+    def _set_aside(self, error: RunError) -> None:
+        """The other variants go on; with none left, raise the error."""
+        seconds = self.setbacks.fail(error.choice, self.clock())
+        self.profiler.rest(self.setbacks.resting)
+        if not self.profiler.usable:
+            raise error
+        log.error("%s; the others go on, it is tried again in %.0f s", error, seconds)
+
+    def _measure_cheapest(self) -> None:
+        try:
+            self.profiler.measure_cheapest(self._gap.measure)
+        except RunError as error:
+            self._set_aside(error)
+            self._measure_cheapest()
 
     def _want(self, run: Run) -> None:
         """Have the next picture decoded for what would run on it: a frame ahead of the choice."""
@@ -385,7 +419,12 @@ class Pipeline:
 
     def use_gap(self) -> bool:
         ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
-        return not self._runs and self._gap.use(ratio, cool=cool)
+        try:
+            return not self._runs and self._gap.use(ratio, cool=cool)
+        except RunError as error:
+            self._set_aside(error)
+            self._measure_cheapest()
+            return True
 
 
 def _too_small_beyond(frame: Frame, ladder: Sequence[Candidate]) -> int | None:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from edged.errors import EdgedError
+from edged.variants.variant import Variant
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -30,11 +33,27 @@ class Engines:
     build_seconds: dict[str, float] = field(default_factory=dict)
 
 
+class RunError(EdgedError):
+    """A variant did not run on a picture; the next one may be another matter.
+
+    choice: the variant and its number of threads.
+    """
+
+    def __init__(self, choice: tuple[Variant, int], error: Exception) -> None:
+        self.choice = choice
+        variant, threads = choice
+        reason = str(error) or type(error).__name__
+        super().__init__(f"{variant} x{threads} failed on a picture: {reason}")
+
+
 class Runner(Protocol):
     """One network file, loaded; it serves every resolution of the network."""
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores, shape (classes,), of an RGB picture, shape (1, resolution, resolution, 3)."""
+        """Scores, shape (classes,), of an RGB picture, shape (1, resolution, resolution, 3).
+
+        Raises EdgedError when the runtime fails on it.
+        """
 
 
 class Backend(Protocol):
@@ -48,7 +67,8 @@ class Backend(Protocol):
 
         It is warm once it has answered its golden picture, which runs it at each of its
         resolutions before any frame does. Raises InputError when the runtime refuses the file, or
-        when its input or output is not that of a network of a family.
+        when its input or output is not that of a network of a family; EdgedError when memory does
+        not suffice now.
         """
 
     def describe(self) -> Mapping[str, str]:

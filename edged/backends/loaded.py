@@ -5,12 +5,14 @@ Knows nothing of cameras, budgets or which variant is wanted.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import TYPE_CHECKING
 
-from edged.backends import Backend, Runner
+from edged.backends import Backend, RunError, Runner
 from edged.clock import Clock, monotonic_ns
+from edged.errors import EdgedError, InputError
 from edged.preprocess import Preprocessor
 from edged.variants.golden import check_golden
 from edged.variants.variant import Variant
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from edged.variants.family import Family
 
+log = logging.getLogger("edged")
+
 
 class LoadedFamily:
     """One session per network file and thread count, shared by the file's resolutions.
@@ -28,7 +32,9 @@ class LoadedFamily:
     left_out: variants x threads that will not be asked for; a session that serves nothing else is
     not made, and a file that no session needs is not read. progress: told before each file which
     one of how many it is.
-    Raises InputError when a file is damaged, foreign, or answers its golden picture wrongly.
+    A network that cannot be read or loaded now, for want of memory or because of an I/O error, is
+    left out while there are others. Raises InputError when a file is damaged, foreign, or answers
+    its golden picture wrongly.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class LoadedFamily:
         self.threads = tuple(threads)
         self._clock = clock
         self._runners: dict[tuple[Variant, int], Runner] = {}
+        failed: list[EdgedError] = []
         picture = family.golden_picture()
         for number, network in enumerate(family.networks, 1):
             progress(number, len(family.networks))
@@ -57,11 +64,19 @@ class LoadedFamily:
             ]
             if not counts:
                 continue
-            model = network.read()
-            for count in counts:
-                runner = backend.load(network, model, count)
-                check_golden(runner, family, network, picture)
-                self._runners |= {(variant, count): runner for variant in variants}
+            try:
+                model = network.read()
+                for count in counts:
+                    runner = backend.load(network, model, count)
+                    check_golden(runner, family, network, picture)
+                    self._runners |= {(variant, count): runner for variant in variants}
+            except InputError:
+                raise
+            except EdgedError as error:
+                log.error("the other networks go on without this one: %s", error)
+                failed.append(error)
+        if failed and not self._runners:
+            raise failed[0]
         self._preprocessors = _Preprocessors(family)
 
     @property
@@ -86,10 +101,14 @@ class LoadedFamily:
     ) -> tuple[NDArray[np.float32], int, int]:
         """Scores (classes,) of an RGB picture (height, width, 3), and two moments in ns:
         when the picture was ready for the network, and when the scores were there. Several
-        threads may call it at once."""
-        image = self._preprocessors.by_resolution[variant.resolution](pixels)
-        preprocessed_ns = self._clock()
-        scores = self._runners[variant, threads].run(image)
+        threads may call it at once. Raises RunError when the variant fails on the picture."""
+        runner = self._runners[variant, threads]
+        try:
+            image = self._preprocessors.by_resolution[variant.resolution](pixels)
+            preprocessed_ns = self._clock()
+            scores = runner.run(image)
+        except Exception as error:  # OpenCV's and the runtimes' own, for want of memory
+            raise RunError((variant, threads), error) from error
         return scores, preprocessed_ns, self._clock()
 
 

@@ -36,12 +36,18 @@ class OrtBackend:
         self.engines = Engines()
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
-        """See Backend. Raises InputError when the file is no network of the contract's shape."""
+        """See Backend."""
         try:
             session = self._runtime.InferenceSession(
                 model, self._options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # the runtime's exceptions share no base class but this
+            if _is_of_memory(error):
+                raise EdgedError(
+                    "not enough memory to load the network",
+                    where=network.path,
+                    got=_first_line(error),
+                ) from error
             raise InputError(
                 "ONNX Runtime cannot load the network",
                 where=network.path,
@@ -79,13 +85,13 @@ class _Runner:
         self._network = network
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See Runner. Raises InputError when the runtime cannot run the network on the picture."""
+        """See Runner."""
         try:
             scores: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0][
                 0
             ]
         except Exception as error:
-            raise InputError(
+            raise EdgedError(
                 "the network does not run on a picture of shape "
                 f"{image.shape}: {_first_line(error)}",
                 where=self._network.path,
@@ -163,6 +169,12 @@ def _serves(declared: list[int | str | None], wanted: tuple[int, ...]) -> bool:
 
 def _described(values: list[tuple[str, str, list[int | str | None]]]) -> str:
     return ", ".join(f"{name}: {kind} {shape}" for name, kind, shape in values) or "none"
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether the runtime failed to allocate: its words are std::bad_alloc's or its arena's."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "failed to allocate" in text
 
 
 def _first_line(error: Exception) -> str:

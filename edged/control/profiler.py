@@ -74,6 +74,7 @@ class Profiler:
         self._rest_gaps = rest_gaps
         self._unfit_gaps = 0
         self._again = False
+        self._resting: frozenset[Choice] = frozenset()
         self._outdated: set[Choice] = set()
         """Measured before `measure_again`; their figures serve until there are new ones."""
         self.rounds = 0
@@ -85,15 +86,26 @@ class Profiler:
     def complete(self) -> bool:
         return self.rounds == ROUNDS
 
+    @property
+    def usable(self) -> bool:
+        """There is something to run that does not rest."""
+        return any(choice not in self._resting for choice in self._order)
+
+    def rest(self, choices: frozenset[Choice]) -> None:
+        """These are neither measured nor on the ladder, until the next call says otherwise."""
+        self._resting = choices
+        self.ladder = self._ladder()
+
     def measure_again(self) -> None:
         """Networks run otherwise than they did: new figures replace the old ones rather than join
         them. From the next run on; from any thread."""
         self._again = True
 
     def measure_cheapest(self, measure: Measure) -> None:
-        """Before the first frame: there must be something to run on it."""
+        """There must be something to run on the next frame."""
         while not self.ladder:
-            self._note(self.waiting[0], measure(*self.waiting[0]))
+            choice = next(choice for choice in self.waiting if choice not in self._resting)
+            self._note(choice, measure(*choice))
 
     def use_gap(
         self, gap_ms: float, tolerable_ms: float, measure: Measure, slowdown: float = 1.0
@@ -108,6 +120,8 @@ class Profiler:
             self._rest_gaps -= 1
             return False
         for choice in self.waiting:
+            if choice in self._resting:
+                continue
             expected_ms = self._expected_ms(choice, slowdown) * MARGIN
             if expected_ms <= gap_ms or (gap_ms > 0 and expected_ms <= tolerable_ms):
                 self._unfit_gaps = 0
@@ -160,9 +174,15 @@ class Profiler:
         self._outdated.discard(choice)
         timing = found if before is None else before.with_more(found)
         self.profile = {**self.profile, choice: timing}
-        self.ladder = ladder(candidates(self.profile, self._top1))
+        self.ladder = self._ladder()
         if not self.waiting and not self.complete:
             self._finish_round()
+
+    def _ladder(self) -> tuple[Candidate, ...]:
+        awake = {
+            choice: timing for choice, timing in self.profile.items() if choice not in self._resting
+        }
+        return ladder(candidates(awake, self._top1))
 
     def _finish_round(self) -> None:
         self.rounds += 1

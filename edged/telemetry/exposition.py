@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 
 from edged.backends import Engines
 from edged.capture import Failure
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, Choice
 from edged.events import EventCount
 from edged.frame import Stages
 from edged.sensors.reading import Gauge as Reading
@@ -73,7 +73,8 @@ class Subjects:
     may choose; top1: their accuracy. runtime: what the backend says of itself. Cameras, sinks and
     the functions are asked at every scrape: the backend's engines; what the sensors read last; how
     much longer a run takes than the profile says; what max_temperature_c leaves of the time; which
-    variants are worth a run on this device; what was seen, and what the sinks were not told of it.
+    variants are worth a run on this device; runs that failed; what was seen, and what the sinks
+    were not told of it.
     """
 
     budgets_ms: Mapping[str, float]
@@ -91,6 +92,7 @@ class Subjects:
     slowdown: Callable[[], float] = lambda: 1.0
     busy_share: Callable[[], float] = lambda: 1.0
     ladder: Callable[[], Sequence[Candidate]] = lambda: ()
+    failures: Callable[[], Mapping[Choice, int]] = dict
     events: Callable[[], Sequence[EventCount]] = lambda: ()
     events_dropped: Callable[[], int] = lambda: 0
 
@@ -251,13 +253,22 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
     )
     for variant, accuracy in subjects.top1.items():
         top1.add_metric([variant.name], accuracy)
+    failures = _counter(
+        "edged_variant_failures",
+        "Runs that failed on a picture; the variant then rests and the others go on.",
+        "variant",
+    )
+    failed = subjects.failures()
+    for variant in subjects.variants:
+        times = [count for (each, _), count in failed.items() if each == variant]
+        failures.add_metric([variant.name], sum(times))
     fastest_ms: dict[str, float] = {}
     for each in subjects.ladder():
         name = each.variant.name
         fastest_ms[name] = min(each.p50_ms, fastest_ms.get(name, each.p50_ms))
     for name, run_ms in fastest_ms.items():
         run.add_metric([name], run_ms / 1000)
-    yield from (top1, run)
+    yield from (top1, run, failures)
 
 
 def _of_backend(subjects: Subjects) -> Iterator[Metric]:
