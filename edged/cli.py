@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,11 +16,23 @@ from edged.commands import access, bench, cameras, doctor, models, replay, run, 
 from edged.errors import EdgedError
 from edged.telemetry.journal import JournalHandler, writes_to_journal
 
+_ENDING = ("loading", "pipeline")
+"""Names of threads that have ended when a command has, unless a network never answers."""
 _LIMITS = (errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EAGAIN, errno.ENOMEM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 success, 1 failure at run time, 2 bad usage or input."""
+    status = _run(arguments)
+    if any(thread.name.startswith(_ENDING) for thread in threading.enumerate()):
+        # It sits in a library that never returns, and that would abort the process at its end.
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        os._exit(status)
+    return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     _open_standard_streams()
     options = _parser().parse_args(arguments)
     report = _log_to(writes_to_journal(os.environ))

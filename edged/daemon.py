@@ -155,7 +155,7 @@ class Daemon:
         while not outcome:
             self._orders.wait(TICK_SECONDS)
             if self._orders.stopped:
-                thread.join(LOADING_SECONDS)
+                thread.join(STOP_SECONDS)
                 raise Stopped
         if outcome[0] is not None:
             raise outcome[0]

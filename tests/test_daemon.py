@@ -392,23 +392,27 @@ from pathlib import Path
 from edged.config import load_config
 from edged.daemon import Daemon
 from edged.sinks.jsonl import Lines, open_lines
+from edged.telemetry import http
 
 class Stuck(Lines):
     def publish(self, result):
         super().publish(result)
-        threading.Event().wait()
+        if sys.argv[2] == "pipeline":
+            threading.Event().wait()
+        http._Server.service_actions = lambda server: threading.Event().wait()
 
 Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": lambda options: Stuck(open_lines(None))}).run()
 """
 
 
-def test_without_progress_the_watchdog_is_not_fed(tmp_path: Path) -> None:
-    """The first result hangs the pipeline; everything else goes on, and says what it did before."""
+@pytest.mark.parametrize("loop", ["pipeline", "http"])
+def test_without_progress_the_watchdog_is_not_fed(tmp_path: Path, loop: str) -> None:
+    """From the first result on one loop hangs; everything else goes on, and says what it does."""
     (tmp_path / "edged.yaml").write_text(SYNTHETIC)
     notify = str(tmp_path / "notify")
     supervisor = Supervisor(notify)
     environ = {"NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "1000000", "STATE_DIRECTORY": notify}
-    command = [sys.executable, "-c", STUCK, str(tmp_path / "edged.yaml")]
+    command = [sys.executable, "-c", STUCK, str(tmp_path / "edged.yaml"), loop]
     with (
         closing(supervisor.socket),
         subprocess.Popen(

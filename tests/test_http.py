@@ -16,11 +16,13 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edged.clock import monotonic_ns
 from edged.config.http import HttpConfig
 from edged.errors import EdgedError
 from edged.telemetry.connections import Connections
 from edged.telemetry.http import HttpServer
 from edged.telemetry.http_request import HEAD_BYTES
+from tests.camera_rig import wait_until
 from tests.live_rig import Device, ShownCamera, endpoints_of, live_of, result
 
 NOW_NS = 1_000_000_000_000
@@ -403,3 +405,15 @@ def test_another_address_of_the_same_port_takes_over() -> None:
             with HttpServer(HttpConfig("127.0.0.1", new.port), endpoints_of(), beside=new) as back:
                 new.close()
                 assert request(back, "/healthz")[0] == 200
+
+
+def test_the_loop_that_accepts_shows_its_progress_until_it_hangs() -> None:
+    with serving() as server:
+        before_ns = server.progress_ns
+        assert wait_until(lambda: server.progress_ns > before_ns)
+        hanging = threading.Event()
+        server._server.service_actions = hanging.wait  # type: ignore[method-assign]
+        try:
+            assert wait_until(lambda: monotonic_ns() - server.progress_ns > 1e9)
+        finally:
+            hanging.set()

@@ -92,3 +92,16 @@ def test_the_profile_is_stored_after_a_round(config: Config, state: Path) -> Non
     measured(networks)
     networks.store_profile(dict, 30)
     assert len(list(state.glob("profile-*.json"))) == 1
+
+
+def test_a_profile_that_no_thread_can_store_is_said_and_costs_nothing_else(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_thread(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    networks = load(config)
+    measured(networks)
+    monkeypatch.setattr("_thread.start_new_thread", no_thread)
+    networks.store_profile(dict, 1.0)
+    assert "what was measured is not stored: can't start new thread" in caplog.text
