@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from edged.backends.ort import OrtBackend
 from edged.errors import InputError
-from edged.variants.evaluate import verify
+from edged.variants.evaluate import Evaluation, verify
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
 from tests.test_photos import CMYK, RED, halves, photographed
@@ -35,6 +36,7 @@ sys.path.insert(0, str(RECIPE))
 import export  # noqa: E402 - the recipe's modules are a folder's, not a package's
 import network  # noqa: E402
 import pictures  # noqa: E402
+import start  # noqa: E402
 import train  # noqa: E402
 
 
@@ -68,6 +70,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(training: Path, held_out: Path, checkpoints: Path, *options: str) -> list[str]:
     small = ["--alpha", "0.25", "--resolution", "64", "--resolution", "96", "--batch", "10"]
+    small += ["--epoch-steps", "6"]  # those of one pass over the 60 pictures
     places = ["--photos", training, "--validation", held_out, "--checkpoints", checkpoints]
     return [sys.executable, str(RECIPE), *map(str, places), *small, "--threads", "1", *options]
 
@@ -321,7 +324,7 @@ def test_a_retrained_network_replaces_its_predecessor_and_leaves_others(
 
     def written(*runs: train.Run) -> dict[float, str]:
         family = export.begin_family(tmp_path / "boxes", tuple(COLOURS), {}, 1.0)
-        family = export.export(family, runs, held_out, "drawn boxes", "")
+        family, _ = export.export(family, runs, held_out, "drawn boxes", "")
         assert verify(family, OrtBackend()) == []
         return {network.alpha: network.sha256 for network in family.networks}
 
@@ -403,3 +406,114 @@ def test_each_resolution_costs_the_same_time_over_a_run() -> None:
     shares = train.resolution_shares((128, 224))
     assert shares.sum() == pytest.approx(1)
     assert shares[0] * 128**2 == pytest.approx(shares[1] * 224**2)
+
+
+@pytest.mark.parametrize(("photos", "steps"), [(60, 64), (640, 64), (9469, 147)])
+def test_few_pictures_make_as_many_steps_as_an_epoch_needs(photos: int, steps: int) -> None:
+    settings = train.Settings(0.25, 3, (32,), epochs=1, seed=1)
+    assert settings.batches(photos) == steps
+    pixels = np.zeros((photos, 32, 32, 3), np.uint8)
+    some = pictures.Photos(pixels, np.arange(photos), ("all",), ())
+    drawn = [classes for _, classes in train._batches(settings, some, np.random.default_rng(1))]
+    assert len(drawn) == steps
+    assert {len(classes) for classes in drawn} == {64}
+    times = np.bincount(np.concatenate(drawn), minlength=photos)
+    assert times.max() - times.min() <= 1  # none more often than the others
+
+
+def test_what_learned_nothing_says_so(
+    training: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Pictures without what tells the classes apart: noise under three names."""
+    random, noise = np.random.default_rng(1), tmp_path / "noise"
+    for name in COLOURS:
+        (noise / name).mkdir(parents=True)
+        for number in range(8):
+            picture = random.integers(0, 256, (64, 80, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(noise / name / f"{number}.png"), picture)
+    into = ["--into", str(tmp_path / "mine"), "--export-only"]
+    done = run(command(training, noise, trained[0], *into))
+    assert done.returncode == 1
+    assert (
+        f"recipe: {tmp_path}/mine: no better than guessing on the held-out pictures: "
+        "mobilenet_v1_0.25_64, mobilenet_v1_0.25_96; add pictures, train for longer (--epochs), or "
+        "start from weights that know pictures already (--from FAMILY)"
+    ) in done.stderr
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "**No better than guessing on these photos: mobilenet_v1_0.25_64, mobile" in card
+
+
+@pytest.mark.parametrize(
+    ("photos", "right", "guess", "expected"),
+    [
+        (45, 15, 1 / 3, True),
+        (45, 21, 1 / 3, True),  # 4.4 % of guessers are as good
+        (45, 24, 1 / 3, False),  # 0.5 %
+        (1963, 228, 0.1, True),  # 1.06 %
+        (1963, 229, 0.1, False),  # 0.87 %
+        (18, 18, 1.0, True),
+    ],
+)
+def test_chance_is_the_binomial_distributions_tail(
+    photos: int, right: int, guess: float, expected: bool
+) -> None:
+    evaluation = Evaluation(Variant(0.25, 128), right / photos, None, photos, 0.0, None)
+    assert export.guesses(evaluation, guess) is expected
+
+
+def test_a_training_starts_from_the_weights_of_a_family(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    family = load_family(str(trained[1]), Path())
+    beginning = start.Start(str(trained[1]), [0.25])
+    assert beginning.alphas == (0.25,)
+    settings = train.Settings(0.25, 3, (64, 96), epochs=1, seed=1)
+    fresh = train.new_run(settings)
+    photos = pictures.read_photos(held_out, 96)
+    beginning.begin(fresh, photos.pixels, family.labels)
+    (known,) = family.networks
+    runner = OrtBackend().load(known, known.read(), 1)
+    with torch.inference_mode():
+        answers = fresh.averaged(train.normalised(photos.pixels)).softmax(1).numpy()
+    expected = np.stack([runner.run(picture[None]) for picture in photos.pixels])
+    np.testing.assert_allclose(answers, expected, atol=1e-3)
+
+    fresh.network.train()  # with a batch's own statistics it is the same network still
+    with torch.inference_mode():
+        answers = fresh.network(train.normalised(photos.pixels)).softmax(1).numpy()
+    np.testing.assert_allclose(answers, expected, atol=1e-2)
+
+    options = ["--from", str(trained[1]), "--epochs", "1", "--into", str(tmp_path / "mine")]
+    done = run(command(training, held_out, tmp_path / "checkpoints", *options))
+    assert done.returncode == 0, done.stderr
+    assert load_family(str(tmp_path / "mine"), Path()).top1(Variant(0.25, 96)) >= 0.8
+    assert "Trained from the weights of boxes by" in (tmp_path / "mine" / "README.md").read_text()
+
+
+def test_other_widths_than_the_family_has_are_refused(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options = ["--from", str(trained[1]), "--alpha", "0.5"]
+    done = run(command(training, held_out, tmp_path, *options))
+    assert done.returncode == 2
+    assert "has no float network of this alpha (got 0.5); it has 0.25" in done.stderr
+
+
+def test_held_out_pictures_inside_the_training_pictures_are_refused(
+    training: Path, tmp_path: Path
+) -> None:
+    for inside in (training, training / "red box", training.parent):
+        done = run(command(training, inside, tmp_path))
+        assert done.returncode == 2
+        assert f"{inside}: the held-out pictures are among the training pictures" in done.stderr
+
+
+def test_a_picture_that_is_held_out_is_not_trained_on(
+    training: Path, held_out: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(held_out, tmp_path / "held-out")
+    for name in COLOURS:
+        shutil.copy(training / name / "00.png", tmp_path / "held-out" / name / "copy.png")
+    done = run(command(training, tmp_path / "held-out", tmp_path / "checkpoints", "--epochs", "1"))
+    assert done.returncode == 0, done.stderr
+    assert "left out of the training: 3 pictures that are held out as well" in done.stderr

@@ -11,6 +11,7 @@ import csv
 import lzma
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from pathlib import Path, PurePosixPath
@@ -88,6 +89,11 @@ class Photos:
 
     def __len__(self) -> int:
         return len(self._classes)
+
+    @property
+    def largest_class_share(self) -> float:
+        """What one would be right in who always names the most frequent class."""
+        return max(Counter(self._classes.values()).values()) / len(self)
 
     def __iter__(self) -> Iterator[Photo]:
         self.broken = []

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 import train
 from export import FamilyTeacher, begin_family, export
 from pictures import Photos, class_folders, read_photos
+from start import Start
 from train import Run, Settings
 
 from edged.errors import EdgedError, InputError, MissingPackageError
@@ -26,6 +29,8 @@ from edged.variants.mobilenet import Architecture
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 RESOLUTIONS = (128, 160, 192, 224)
+EPOCHS, RATE = 30, 8e-3
+EPOCHS_FROM_WEIGHTS, RATE_FROM_WEIGHTS = 10, 1e-3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,28 +53,65 @@ def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)  # the pictures of a batch are small: threads would only wait
     # Everything that can be wrong is looked at before the hours of training.
+    _check_apart(options.photos, options.validation)
     folders = class_folders(options.photos)
     labels = _labels(folders, options.names)
     family = _family(options, folders, labels)
     about = _read_text(options.about) if options.about else ""
     teacher = FamilyTeacher(options.teacher, labels) if options.teacher else None
-    settings = [_settings(options, alpha, len(labels), teacher) for alpha in options.alpha]
-    paths = [options.checkpoints / f"alpha_{alpha}.pt" for alpha in options.alpha]
+    start = Start(options.start, options.alpha) if options.start else None
+    alphas = options.alpha or (start.alphas if start else ALPHAS)
+    settings = [_settings(options, alpha, len(labels), teacher, start) for alpha in alphas]
+    paths = [options.checkpoints / f"alpha_{alpha}.pt" for alpha in alphas]
     if not options.export_only:
         side = max(options.resolution)
         training = read_photos(options.photos, side)
         validation = read_photos(options.validation, side, training.folders)
         _report_skipped(options.photos, training)
         _report_skipped(options.validation, validation)
+        training = _without(training, validation)
         for path, wanted in zip(paths, settings, strict=True):
-            run = train.open_run(path, wanted)
+            run = train.stored_run(path, wanted)
+            if run is None:
+                run = train.new_run(wanted)
+                if start is not None:
+                    start.begin(run, training.pixels, labels)
             train.train(run, training, validation, teacher, partial(_keep, path))
     if family is not None:
         _export(options, family, _finished(paths, len(labels)), about)
 
 
+def _check_apart(photos: Path, validation: Path) -> None:
+    inside, outside = validation.resolve(), photos.resolve()
+    if inside == outside or outside in inside.parents or inside in outside.parents:
+        raise InputError(
+            "the held-out pictures are among the training pictures",
+            where=validation,
+            fix="move them out, so that neither of the two folders contains the other",
+        )
+
+
+def _without(training: Photos, validation: Photos) -> Photos:
+    """Training pictures that are held out as well would make the measured figures too good."""
+    held_out = {picture.tobytes() for picture in validation.pixels}
+    kept = np.array([picture.tobytes() not in held_out for picture in training.pixels])
+    if kept.all():
+        return training
+    same = len(kept) - int(kept.sum())
+    print(f"left out of the training: {same} pictures that are held out as well", file=sys.stderr)
+    left = replace(training, pixels=training.pixels[kept], classes=training.classes[kept])
+    for number, folder in enumerate(left.folders):
+        if not (left.classes == number).any():
+            raise InputError("every picture of a class is held out as well", got=folder)
+    return left
+
+
 def _settings(
-    options: argparse.Namespace, alpha: float, classes: int, teacher: FamilyTeacher | None
+    options: argparse.Namespace,
+    alpha: float,
+    classes: int,
+    teacher: FamilyTeacher | None,
+    start: Start | None,
 ) -> Settings:
     resolutions = tuple(sorted(set(options.resolution)))
     if resolutions[0] < SMALLEST_RESOLUTION:
@@ -78,10 +120,12 @@ def _settings(
         alpha=Architecture(alpha, classes).alpha,
         classes=classes,
         resolutions=resolutions,
-        epochs=options.epochs,
+        epochs=options.epochs or (EPOCHS if start is None else EPOCHS_FROM_WEIGHTS),
         seed=options.seed,
         batch=options.batch,
-        learning_rate=options.learning_rate,
+        learning_rate=options.learning_rate or (RATE if start is None else RATE_FROM_WEIGHTS),
+        epoch_steps=options.epoch_steps,
+        start=None if start is None else start.identity(alpha),
         bfloat16=options.bfloat16,
         teacher=None if teacher is None else teacher.identity,
     )
@@ -138,10 +182,17 @@ def _export(options: argparse.Namespace, family: Family, runs: list[Run], about:
         raise InputError(
             "no training is finished, so there is nothing to export", where=options.checkpoints
         )
-    family = export(family, runs, options.validation, options.source, about)
+    family, guessing = export(family, runs, options.validation, options.source, about)
     for variant in family.variants():
         print(f"{variant.name}: top-1 {family.top1(variant):.3f}")
     print(f"wrote {family.directory}")
+    if guessing:
+        raise EdgedError(
+            f"no better than guessing on the held-out pictures: {', '.join(guessing)}",
+            where=family.directory,
+            fix="add pictures, train for longer (--epochs), or start from weights that know "
+            "pictures already (--from FAMILY)",
+        )
 
 
 def _finished(paths: list[Path], classes: int) -> list[Run]:
@@ -207,7 +258,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python models/recipe",
         description="Train a MobileNet v1 family on folders of pictures, one folder per class. "
         "What the checkpoints hold is not trained again.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="example: python models/recipe --photos pictures/training --validation "
+        "pictures/held-out --checkpoints training --from imagenette --into models/mine",
     )
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="training pictures: a folder or a tar archive")
@@ -218,13 +270,31 @@ def _parser() -> argparse.ArgumentParser:
     add("--names", type=Path, help="text file: folder, space or tab, name of the class, one a line")
     add("--about", type=Path, help="Markdown about the data and its licence, for the model card")
     add("--source", default="the held-out photos", help="what the card says accuracy is from")
-    add("--alpha", type=float, action=_Collect, default=ALPHAS, help="width; repeatable")
+    add(
+        "--from",
+        dest="start",
+        metavar="FAMILY",
+        help="a family, by name or folder, whose weights the networks begin with; some hundred "
+        "pictures then suffice. --alpha is one of its own",
+    )
+    add("--alpha", type=float, action=_Collect, help=f"width; repeatable (default: {ALPHAS})")
     add("--resolution", type=int, action=_Collect, default=RESOLUTIONS, help="repeatable")
     add("--crop-fraction", type=float, default=1.0, help="of a held-out picture's sides")
     add("--teacher", help="a family, by name or folder, that knows these classes already")
-    add("--epochs", type=int, default=30, help="passes over the training pictures")
+    add("--epochs", type=int, help=f"default: {EPOCHS}, with --from {EPOCHS_FROM_WEIGHTS}")
+    add(
+        "--epoch-steps",
+        type=int,
+        default=train.EPOCH_STEPS,
+        help="an epoch is one pass over the training pictures, or this many steps where those "
+        "are more",
+    )
     add("--batch", type=int, default=64, help="pictures per step")
-    add("--learning-rate", type=float, default=8e-3, help="at its peak")
+    add(
+        "--learning-rate",
+        type=float,
+        help=f"at its peak (default: {RATE}, with --from {RATE_FROM_WEIGHTS})",
+    )
     add("--seed", type=int, default=1, help="of everything random")
     add("--bfloat16", action="store_true", help="faster on a processor that computes with it")
     add("--threads", type=int, default=torch.get_num_threads(), help="of the training")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from edged.variants.network import build_network
 from edged.variants.photos import Photos as PhotoFiles
 from edged.whole_file import write_whole
 
+CHANCE = 0.01
 SCALE, OFFSET = 1 / 127.5, -1.0
 """The network sees pixel * SCALE + OFFSET, as `train.normalised` made it see them."""
 
@@ -86,9 +88,10 @@ def begin_family(
 
 def export(
     family: Family, runs: Sequence[Run], validation: Path, source: str, about: str
-) -> Family:
+) -> tuple[Family, list[str]]:
     """Add the runs' averaged networks to the family, in place of those of the same alpha, and
     measure every variant on the held-out photos; `source` says in the manifest what those are.
+    Returns the family, and the variants that are no better than guessing.
 
     about: Markdown for the model card, on the data and its licence.
     """
@@ -120,10 +123,29 @@ def export(
             progress=lambda done: _advance(progress, done),
         )
     family = record_accuracy(family, evaluations, source)
-    card = model_card(family, runs, evaluations, source, about)
+    guess = photos.largest_class_share
+    guessing = [each.variant.name for each in evaluations if guesses(each, guess)]
+    card = model_card(family, runs, evaluations, source, about, guessing)
     write_whole(family.directory / "README.md", card.encode())
     write_whole(family.directory / "training.csv", _curves(runs).encode())
-    return family
+    return family, guessing
+
+
+def guesses(evaluation: Evaluation, guess: float) -> bool:
+    """Whether a variant that always names the most frequent class, whose share is `guess`, would
+    be right as often in more than one of a hundred such measurements (binomial tail)."""
+    photos, right = evaluation.photos, round(evaluation.top1 * evaluation.photos)
+    if guess >= 1:
+        return True
+    ways = (
+        math.lgamma(photos + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(photos - k + 1)
+        + k * math.log(guess)
+        + (photos - k) * math.log1p(-guess)
+        for k in range(right, photos + 1)
+    )
+    return sum(map(math.exp, ways)) > CHANCE
 
 
 def model_card(
@@ -132,6 +154,7 @@ def model_card(
     evaluations: Sequence[Evaluation],
     source: str,
     about: str,
+    guessing: Sequence[str] = (),
 ) -> str:
     """Markdown: what the family knows, what it was made of and how, and how good it is."""
     accuracies = "\n".join(_accuracy_row(family, evaluation) for evaluation in evaluations)
@@ -150,14 +173,14 @@ centre square, crop fraction {family.input.crop_fraction}, bilinear. ± is the s
 | variant | file | top-1 | right |
 |---|---|---|---|
 {accuracies}
-
+{_warning(guessing)}
 ## Data
 
 {about.strip() or "Not described by whoever trained it (`--about`)."}
 
 ## Recipe
 
-Trained from random initialisation by `models/recipe`: AdamW, linear warm-up and a cosine to zero,
+Trained from {_beginning(runs)} by `models/recipe`: AdamW, linear warm-up and a cosine to zero,
 weight decay (none on depthwise kernels, norms and biases), label smoothing, averaged weights (decay
 {AVERAGE_DECAY} a step). Each batch has one of the resolutions at random, the large ones more
 rarely, so that each costs the same time: one file serves them all. Pictures are cropped, mirrored,
@@ -179,6 +202,20 @@ The curves are in `training.csv`.
   A fixed camera's own scenes will differ: measure on pictures of your own.
 - Not for decisions about people, nor where a wrong answer does harm.
 """
+
+
+def _warning(guessing: Sequence[str]) -> str:
+    if not guessing:
+        return ""
+    names = ", ".join(guessing)
+    return f"\n**No better than guessing on these photos: {names}.** Do not use them.\n"
+
+
+def _beginning(runs: Sequence[Run]) -> str:
+    starts = {(run.settings.start or "").rpartition(" ")[0] for run in runs}
+    return " and ".join(
+        f"the weights of {name}" if name else "random initialisation" for name in sorted(starts)
+    )
 
 
 def _accuracy_row(family: Family, evaluation: Evaluation) -> str:

@@ -39,15 +39,33 @@ class ConvNorm(nn.Module):  # type: ignore[misc]
         nn.init.trunc_normal_(self.conv.weight, std=DEVIATION, a=-2 * DEVIATION, b=2 * DEVIATION)
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(self.norm(self.convolved(x)))
+
+    def convolved(self, x: Tensor) -> Tensor:
+        """What the norm gets."""
         (kernel, _), (stride, _) = self.conv.kernel_size, self.conv.stride
         top, bottom = same_padding(x.shape[2], kernel, stride)
         left, right = same_padding(x.shape[3], kernel, stride)
         if top == bottom == left == right:
             # The convolution pads for itself, without a padded copy of its input.
-            x = F.conv2d(x, self.conv.weight, None, stride, top, 1, self.conv.groups)
-        else:
-            x = self.conv(F.pad(x, (left, right, top, bottom)))
-        return F.relu6(self.norm(x))
+            return F.conv2d(x, self.conv.weight, None, stride, top, 1, self.conv.groups)
+        return self.conv(F.pad(x, (left, right, top, bottom)))
+
+    def adopt(self, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        """Become the convolution with this weight and bias; returns what it makes of `x`.
+
+        The norm gets the statistics of `x`, and undoes them: so it changes nothing now, nor when it
+        takes a batch's own in their place.
+        """
+        norm = self.norm
+        self.conv.weight.copy_(weight)
+        convolved = self.convolved(x)
+        variance, mean = torch.var_mean(convolved, (0, 2, 3), unbiased=False)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_(torch.sqrt(variance + norm.eps))
+        norm.bias.copy_(bias + mean)
+        return F.relu6(convolved + bias[:, None, None])
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that equals this convolution and its norm."""

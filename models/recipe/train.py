@@ -28,6 +28,9 @@ from edged.errors import EdgedError, InputError
 from edged.variants.mobilenet import Architecture
 from edged.whole_file import write_whole
 
+EPOCH_STEPS = 64
+"""The fewest steps of an epoch: some hundred pictures make two batches, and thirty epochs of those
+end where they began."""
 AVERAGE_DECAY = 0.995
 """Per step, of the averaged weights that are evaluated and exported (Polyak averaging)."""
 JITTER = 0.2
@@ -47,7 +50,9 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What makes two runs the same run. resolutions: those that batches are drawn from."""
+    """What makes two runs the same run. resolutions: those that batches are drawn from. start: the
+    network whose weights a run begins with; None for random ones.
+    """
 
     alpha: float
     classes: int
@@ -60,6 +65,12 @@ class Settings:
     label_smoothing: float = 0.1
     bfloat16: bool = False
     teacher: str | None = None
+    epoch_steps: int = EPOCH_STEPS
+    start: str | None = None
+
+    def batches(self, photos: int) -> int:
+        """Steps of an epoch: one pass over the pictures, or epoch_steps where these are more."""
+        return max(self.epoch_steps, photos // self.batch)
 
 
 @dataclass
@@ -177,7 +188,7 @@ def jittered(images: NDArray[np.uint8], random: np.random.Generator) -> Tensor:
 def _train_epoch(run: Run, photos: Photos, teacher: Teacher | None) -> dict[str, Any]:
     settings = run.settings
     random = np.random.default_rng([settings.seed, round(settings.alpha * 1000), run.epoch])
-    batches = max(1, len(photos) // settings.batch)
+    batches = settings.batches(len(photos))
     losses, right, seen = 0.0, 0, 0
     run.network.train()
     title = f"alpha {settings.alpha} epoch {run.epoch + 1}/{settings.epochs}"
@@ -208,10 +219,13 @@ def _train_epoch(run: Run, photos: Photos, teacher: Teacher | None) -> dict[str,
 def _batches(
     settings: Settings, photos: Photos, random: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """One epoch: each picture once, but for the few that would make the last batch a small one."""
-    order = random.permutation(len(photos))
+    """One epoch: each picture once, or several times where that makes too few steps; without the
+    few that would make the last batch a small one."""
+    batches = settings.batches(len(photos))
+    passes = -(-batches * settings.batch // len(photos))
+    order = np.concatenate([random.permutation(len(photos)) for _ in range(max(1, passes))])
     shares = resolution_shares(settings.resolutions)
-    for index in range(max(1, len(photos) // settings.batch)):
+    for index in range(batches):
         chosen = order[index * settings.batch : (index + 1) * settings.batch]
         side = int(random.choice(settings.resolutions, p=shares))
         yield augmented(photos.pixels[chosen], side, random), photos.classes[chosen]
@@ -299,10 +313,11 @@ def load(path: Path) -> Run:
     return run
 
 
-def open_run(path: Path, settings: Settings) -> Run:
-    """Continue the checkpoint at `path`, or start. Raises InputError if it is of other settings."""
+def stored_run(path: Path, settings: Settings) -> Run | None:
+    """The run of the checkpoint at `path`, if there is one. Raises InputError if it is of other
+    settings."""
     if not path.exists():
-        return new_run(settings)
+        return None
     run = load(path)
     if run.settings != settings:
         old, new = asdict(run.settings), asdict(settings)
