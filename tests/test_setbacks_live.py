@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -265,3 +266,16 @@ def test_a_pipe_in_place_of_the_profile_is_not_waited_for(tmp_path: Path) -> Non
     with RunningDaemon(tmp_path, config, "--frames", "3") as daemon:
         assert daemon.process.wait(60) == 0
         assert f"{profile}: not a regular file; everything is measured anew" in daemon.text
+
+
+def test_without_memory_for_a_thread_the_daemon_ends_when_told(tmp_path: Path) -> None:
+    config = CONFIG.format(model="imagenette").replace(
+        "{door: {source: synthetic}}", "{door: {source: synthetic}, yard: {source: synthetic}}"
+    )
+    with RunningDaemon(tmp_path, config) as daemon:
+        daemon.wait_for_results(10)
+        status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+        bound = 1024 * int(status.partition("VmSize:")[2].split()[0])
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_AS, (bound, bound))
+        assert daemon.stop(signal.SIGTERM)[0] == 0
+        assert "Traceback" not in daemon.text
