@@ -83,3 +83,42 @@ def test_what_is_not_understood(challenges: list[str]) -> None:
     login = example()
     assert not login.understands(challenges)
     assert login.authorization("/") is None
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'Digest realm="camera", nonce="n0nce", qop="auth", opaque=',
+        'digest REALM="camera", Nonce="n0nce", QOP="auth", Stale=FALSE, Opaque=""',
+        'Basic realm="camera", Digest realm="camera", nonce="n0nce", qop="auth", opaque=""',
+        'Digest qop="auth", realm="camera", nonce="n0nce", opaque="", Basic realm="other"',
+        'Digest realm = "camera" nonce = "n0nce" qop=auth opaque=""',
+        "Digest realm=camera,nonce=n0nce,qop=auth,opaque=,algorithm=",
+        'Digest realm="camera", qop=auth,auth-int, stale, nonce="n0nce", opaque=""',
+    ],
+)
+def test_digest_as_cameras_write_it(challenge: str) -> None:
+    login = example()
+    assert login.understands([challenge])
+    secret, asked = hashed("Mufasa:camera:Circle of Life"), hashed("GET:/")
+    client = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+    response = hashed(f"{secret}:n0nce:00000001:{client}:auth:{asked}")
+    assert login.authorization("/") == (
+        f'Digest username="Mufasa", realm="camera", nonce="n0nce", uri="/", response="{response}", '
+        f'opaque="", algorithm=MD5, qop=auth, nc=00000001, cnonce="{client}"'
+    )
+
+
+@pytest.mark.parametrize("qop", ['qop="auth", ', ""])
+def test_digest_with_a_session(qop: str) -> None:
+    login = example()
+    assert login.understands([f'Digest realm="camera", nonce="n0nce", {qop}algorithm="MD5-sess"'])
+    client = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+    secret = hashed(f"{hashed('Mufasa:camera:Circle of Life')}:n0nce:{client}")
+    middle = f"n0nce:00000001:{client}:auth" if qop else "n0nce"
+    answer = login.authorization("/") or ""
+    asked = hashed("GET:/")
+    response = hashed(f"{secret}:{middle}:{asked}")
+    assert f'response="{response}"' in answer
+    assert "algorithm=MD5-sess" in answer
+    assert f'cnonce="{client}"' in answer

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from base64 import b64encode
-from collections.abc import Callable, Sequence
-from urllib.request import parse_http_list, parse_keqv_list
+from collections.abc import Callable, Iterator, Sequence
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+_SCHEMES = frozenset(("basic", "bearer", "digest", "negotiate", "ntlm"))
+"""Those that may follow another one in the same header."""
+_SESSION = "-SESS"
+_SHORT = 2
+"""Characters of a user that would mask half of any text, and tell nothing."""
+_TOKEN = r"[^\s,=\"]+"
+_VALUE = rf'"(?:[^"\\]|\\.)*"|[^\s,"]+(?:[ \t]+(?!{_TOKEN}\s*=)[^\s,"]+)*|'
+_WORD = re.compile(rf"({_TOKEN})(?:\s*=\s*({_VALUE}))?", re.DOTALL)
+"""A scheme, or a parameter with its value: in quotes, without them, or left out."""
 
 
 class Login:
@@ -29,18 +38,25 @@ class Login:
         self._answers = 0
         """To the present challenge of Digest, which may be answered more than once."""
 
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What no message may show, the longer before what is part of it."""
+        yield self._token
+        yield b64encode(self._password.encode()).decode()
+        yield self._password
+        if len(self._user) > _SHORT:
+            yield self._user
+
     def understands(self, challenges: Sequence[str]) -> bool:
         """Remember what the server asks (its WWW-Authenticate headers); the strongest Digest goes
         before Basic.
         """
         self._basic, self._digest, self._answers = False, None, 0
-        for challenge in challenges:
-            scheme, _, rest = challenge.partition(" ")
-            self._basic |= scheme.lower() == "basic"
-            if scheme.lower() == "digest":
-                asked = parse_keqv_list([pair for pair in parse_http_list(rest) if "=" in pair])
-                known = {"realm", "nonce"} <= asked.keys() and _algorithm(asked) in _HASHES
-                if known and (self._digest is None or _algorithm(asked) == "SHA-256"):
+        for scheme, asked in parsed(challenges):
+            self._basic |= scheme == "basic"
+            if scheme == "digest":
+                known = {"realm", "nonce"} <= asked.keys() and _hash_name(asked) in _HASHES
+                if known and (self._digest is None or _hash_name(asked) == "SHA-256"):
                     self._digest = asked
         return self._basic or self._digest is not None
 
@@ -48,20 +64,29 @@ class Login:
         """The header's value for GET of `target`; None when nothing was asked."""
         if self._digest is not None:
             return self._answer(self._digest, target)
-        if self._basic:
-            return f"Basic {b64encode(f'{self._user}:{self._password}'.encode()).decode()}"
-        return None
+        return f"Basic {self._token}" if self._basic else None
+
+    def repeats(self, answer: str | None) -> bool:
+        """Whether it would give that answer once more: to Basic there is one only."""
+        return self._digest is None and answer == f"Basic {self._token}"
+
+    @property
+    def _token(self) -> str:
+        return b64encode(f"{self._user}:{self._password}".encode()).decode()
 
     def _answer(self, asked: dict[str, str], target: str) -> str:
         self._answers += 1
-        algorithm, nonce = _algorithm(asked), asked["nonce"]
+        algorithm, nonce = asked.get("algorithm") or "MD5", asked["nonce"]
 
         def hashed(*parts: str) -> str:
-            return _HASHES[algorithm](":".join(parts).encode()).hexdigest()
+            return _HASHES[_hash_name(asked)](":".join(parts).encode()).hexdigest()
 
         count, client = f"{self._answers:08x}", self._client_nonce()
         secret = hashed(self._user, asked["realm"], self._password)
-        between = [nonce, count, client, "auth"] if "qop" in asked else [nonce]
+        session = algorithm.upper().endswith(_SESSION)
+        if session:
+            secret = hashed(secret, nonce, client)
+        between = [nonce, count, client, "auth"] if asked.get("qop") else [nonce]
         answer = {
             "username": self._user,
             "realm": asked["realm"],
@@ -73,13 +98,39 @@ class Login:
             answer["opaque"] = asked["opaque"]
         text = ", ".join(f'{key}="{_escaped(value)}"' for key, value in answer.items())
         text += f", algorithm={algorithm}"
-        if "qop" in asked:
-            text += f', qop=auth, nc={count}, cnonce="{client}"'
+        if asked.get("qop"):
+            text += f", qop=auth, nc={count}"
+        if asked.get("qop") or session:
+            text += f', cnonce="{client}"'
         return f"Digest {text}"
 
 
-def _algorithm(asked: dict[str, str]) -> str:
-    return asked.get("algorithm", "MD5").upper()
+def parsed(challenges: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(scheme, parameters) of each, with names in lower case, whatever comes. A header may hold
+    several challenges.
+    """
+    for header in challenges:
+        scheme, parameters = "", dict[str, str]()
+        for match in _WORD.finditer(header):
+            name, value = match[1].lower(), match[2]
+            if value is not None:
+                parameters[name] = _unquoted(value)
+                continue
+            if scheme and name not in _SCHEMES:
+                continue  # of a list without quotes
+            if scheme:
+                yield scheme, parameters
+            scheme, parameters = name, {}
+        if scheme:
+            yield scheme, parameters
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def _hash_name(asked: dict[str, str]) -> str:
+    return (asked.get("algorithm") or "MD5").upper().removesuffix(_SESSION)
 
 
 def _escaped(text: str) -> str:
