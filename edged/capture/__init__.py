@@ -33,6 +33,8 @@ class Failure(str, Enum):
     READ_FAILED = "read_failed"
     FROZEN = "frozen"
     UNAUTHORIZED = "unauthorized"
+    NO_PICTURES = "no_pictures"
+    """It answers, but what it sends are no pictures."""
 
 
 class SourceError(EdgedError):

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http.client import HTTPResponse
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, Source
 from edged.capture.http_camera import HttpCamera
 from edged.capture.intake import Intake
 from edged.capture.mjpeg import MjpegSource
-from edged.capture.multipart import boundary_of
+from edged.capture.multipart import (
+    LONGEST_PART,
+    MultipartSplitter,
+    Part,
+    boundary_of,
+    described,
+    is_multipart,
+)
 from edged.capture.snapshot import SnapshotSource
 from edged.clock import Clock, monotonic_ns
 
 _PICTURE_TYPES = ("image/jpeg", "image/jpg", "image/pjpeg", "application/octet-stream", "")
 """The latter two say nothing: the picture itself tells."""
+_BEGINNINGS = (b"\xff\xd8", b"--")
+"""Of a picture, and of a part."""
 
 
 class HttpSource:
@@ -37,19 +47,16 @@ class HttpSource:
         camera = self._camera = HttpCamera(self._request.source)
         response = camera.get()
         content_type = response.headers.get("Content-Type", "")
-        boundary = boundary_of(content_type)
-        if boundary is not None:
-            self._source = MjpegSource(camera, response, boundary, self._intake, self._clock)
-        elif content_type.partition(";")[0].strip().lower() in _PICTURE_TYPES:
-            self._source = SnapshotSource(
-                camera, response, self._request, self._intake, self._clock, self._sleep
-            )
+        stream, begin = is_multipart(content_type), b""
+        if not stream and (response.length is None or response.length > LONGEST_PART):
+            stream, begin = self._told_apart(camera, response, content_type)
+        if stream:
+            response.length = None  # of the first picture, or of nothing at all
+            boundary = boundary_of(content_type)
+            self._source = MjpegSource(camera, response, begin, boundary, self._intake, self._clock)
         else:
-            raise camera.error(
-                "neither a JPEG picture nor an MJPEG stream",
-                Failure.OPEN_FAILED,
-                got=f"Content-Type {content_type!r}",
-                fix="look in the camera's manual for the address of its pictures",
+            self._source = SnapshotSource(
+                camera, response, begin, self._request, self._intake, self._clock, self._sleep
             )
         return self._source.open()
 
@@ -60,3 +67,28 @@ class HttpSource:
     def close(self) -> None:
         if self._camera is not None:
             self._camera.close()
+
+    def _told_apart(
+        self, camera: HttpCamera, response: HTTPResponse, content_type: str
+    ) -> tuple[bool, bytes]:
+        """(whether it is a stream, how it begins) of an answer whose length is not known: more
+        follows a stream's first picture.
+        """
+        response.length = None
+        splitter = MultipartSplitter(None)
+        pictures, begin = 0, b""
+        while len(begin) <= LONGEST_PART:
+            chunk = camera.read(response, Failure.OPEN_FAILED)
+            if not chunk:
+                return False, begin
+            begin += chunk
+            if begin.lstrip().startswith(b"--"):
+                return True, begin
+            known = content_type.partition(";")[0].strip().lower() in _PICTURE_TYPES
+            if not known and not begin.lstrip().startswith(_BEGINNINGS):
+                break
+            found = splitter.feed(chunk, self._clock())
+            pictures += sum(isinstance(each, Part) for each in found)
+            if pictures > 1 or (pictures == 1 and splitter.in_picture):
+                return True, begin
+        raise camera.no_pictures(described(content_type))

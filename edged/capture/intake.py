@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from edged.capture import Failure, SourceError
+from edged.capture import SourceError
 
 BROKEN_IN_A_ROW = 50
+BROKEN_SECONDS = 5.0
+UNSEEN_SECONDS = 30.0
+UNDECODABLE = "JPEG data that cannot be decoded"
 
 
 class Tally(Protocol):
@@ -84,23 +87,33 @@ class Intake:
 
 
 class Decoding:
-    """Follows what comes of decoding: a camera whose every picture is broken has failed."""
+    """Follows what comes of decoding: a camera that sends nothing but broken pictures has failed.
 
-    def __init__(self, intake: Intake, where: str) -> None:
+    failed: makes the error from what came instead of a picture. now_ns: of the opening.
+    """
+
+    def __init__(self, intake: Intake, failed: Callable[[str], SourceError], now_ns: int) -> None:
         self._intake = intake
-        self._where = where
+        self._failed = failed
+        self._whole_ns = now_ns
         self._broken_in_a_row = 0
+        self._broken_since_ns = now_ns
 
-    def whole(self) -> None:
+    def whole(self, now_ns: int) -> None:
         self._broken_in_a_row = 0
+        self._whole_ns = now_ns
 
-    def broken(self) -> None:
-        """Count it; SourceError when too many came in a row."""
+    def broken(self, now_ns: int, got: str = UNDECODABLE) -> None:
+        """Count it; SourceError when nothing else came: many in a row, for BROKEN_SECONDS, or, of
+        a camera that sends few, since UNSEEN_SECONDS.
+        """
         self._intake.broken()
+        if self._broken_in_a_row == 0:
+            self._broken_since_ns = now_ns
         self._broken_in_a_row += 1
-        if self._broken_in_a_row == BROKEN_IN_A_ROW:
-            raise SourceError(
-                Failure.READ_FAILED,
-                f"{BROKEN_IN_A_ROW} broken pictures in a row",
-                where=self._where,
-            )
+        if (
+            self._broken_in_a_row >= BROKEN_IN_A_ROW
+            or now_ns - self._broken_since_ns >= BROKEN_SECONDS * 1e9
+            or now_ns - self._whole_ns >= UNSEEN_SECONDS * 1e9
+        ):
+            raise self._failed(got)

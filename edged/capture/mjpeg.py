@@ -10,41 +10,47 @@ import http.client
 import select
 
 from edged.capture import Failure, Granted, Picture, SourceError
-from edged.capture.http_camera import ANSWER_SECONDS, HttpCamera
+from edged.capture.http_camera import HttpCamera
 from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg, jpeg_size
-from edged.capture.multipart import MultipartSplitter, Part
+from edged.capture.multipart import MultipartSplitter, NoPicture, Part
 from edged.clock import Clock
 
-_CHUNK_BYTES = 256 * 1024
 _DRAIN_CHUNKS = 64
 
 
 class MjpegSource:
-    """response: the camera's answer, a multipart stream with this boundary."""
+    """response: the camera's answer, a stream; begin: what of it has been read already."""
 
     def __init__(
         self,
         camera: HttpCamera,
         response: http.client.HTTPResponse,
-        boundary: str,
+        begin: bytes,
+        boundary: str | None,
         intake: Intake,
         clock: Clock,
     ) -> None:
         self._camera = camera
         self._response = response
+        self._begin = begin
         self._splitter = MultipartSplitter(boundary)
         self._intake = intake
         self._clock = clock
         self._first: tuple[Part, int] | None = None
-        self._decoding = Decoding(intake, camera.where)
+        self._decoding = Decoding(intake, camera.no_pictures, clock())
+        self._opened = False
+        self._text_between = False
+        """A part without a picture has come since the last one with one."""
 
     def open(self) -> Granted:
-        self._first = self._newest_part()
-        size = jpeg_size(self._first[0].body)
-        if size is None:
-            raise self._camera.error("its parts are not JPEG pictures", Failure.OPEN_FAILED)
-        return Granted(*size, None, "MJPEG")
+        while True:
+            self._first = self._newest_part()
+            size = jpeg_size(self._first[0].body)
+            if size is not None:
+                self._opened = True
+                return Granted(*size, None, "MJPEG")
+            self._decoding.broken(self._clock())
 
     def read(self, wanted: int) -> Picture | None:
         while True:
@@ -54,9 +60,9 @@ class MjpegSource:
                 continue
             pixels = decode_jpeg(part.body, wanted)
             if pixels is not None:
-                self._decoding.whole()
+                self._decoding.whole(received_ns)
                 return Picture(pixels, part.begun_ns, received_ns)
-            self._decoding.broken()
+            self._decoding.broken(received_ns)
 
     def close(self) -> None:
         self._camera.close()
@@ -73,27 +79,33 @@ class MjpegSource:
                     raise
                 break  # first the picture that came before the end
             drained += 1
-            oversized = self._splitter.oversized
-            parts = self._splitter.feed(chunk, self._clock())
-            for _ in range(self._splitter.oversized - oversized):
-                self._intake.captured()
-                self._intake.broken()
-            for part in parts:
+            for each in self._splitter.feed(chunk, self._clock()):
+                if isinstance(each, NoPicture):
+                    self._no_picture(each, newest)
+                    continue
+                self._text_between = False
                 self._intake.captured()
                 self._intake.overwritten(int(newest is not None))
-                newest = part
+                newest = each
         return newest, self._clock()
+
+    def _no_picture(self, part: NoPicture, newest: Part | None) -> None:
+        """Where pictures should be it counts as a broken one; one between two pictures does not."""
+        if not (part.begun or self._text_between):
+            self._text_between = True
+            return
+        self._intake.captured()
+        if newest is None:
+            self._decoding.broken(self._clock(), part.got)
+        else:
+            self._intake.broken()
 
     def _chunk(self) -> bytes:
         """What is there, as soon as something is."""
-        try:
-            chunk = self._response.read1(_CHUNK_BYTES)
-        except TimeoutError:
-            silent = f"nothing came for {ANSWER_SECONDS:g} s"
-            raise self._camera.error(silent, Failure.READ_FAILED) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            what = f"the stream broke: {error}"
-            raise self._camera.error(what, Failure.READ_FAILED) from None
+        chunk, self._begin = self._begin, b""
+        chunk = chunk or self._camera.read(self._response, Failure.READ_FAILED)
+        if not chunk and not self._opened:
+            raise self._camera.no_pictures("the end of the stream")
         if not chunk:
             raise self._camera.error("the server ended the stream", Failure.READ_FAILED)
         return chunk

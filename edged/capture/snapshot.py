@@ -11,24 +11,38 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture
-from edged.capture.http_camera import ANSWER_SECONDS, HttpCamera
-from edged.capture.intake import Decoding, Intake
+from edged.capture.http_camera import HttpCamera
+from edged.capture.intake import UNDECODABLE, Decoding, Intake
 from edged.capture.jpeg import decode_jpeg, jpeg_size
-from edged.capture.multipart import LONGEST_PART
+from edged.capture.multipart import LONGEST_PART, MultipartSplitter, Part, described
 from edged.clock import Clock
 
 DEFAULT_FPS = 2.0
+_BEGIN = b"\xff\xd8"
+
+
+class _Arrival(NamedTuple):
+    """received_ns: when the answer had come to its end. validators: headers that ask for the
+    picture only if it is not this one.
+    """
+
+    picture: bytes
+    captured_ns: int
+    received_ns: int
+    validators: dict[str, str]
 
 
 class SnapshotSource:
-    """response: the camera's first answer, a picture."""
+    """response: the camera's first answer; begin: what of it has been read already."""
 
     def __init__(
         self,
         camera: HttpCamera,
         response: http.client.HTTPResponse,
+        begin: bytes,
         request: CaptureRequest,
         intake: Intake,
         clock: Clock,
@@ -36,46 +50,45 @@ class SnapshotSource:
     ) -> None:
         self._camera = camera
         self._response: http.client.HTTPResponse | None = response
+        self._begin = begin
         self._intake = intake
         self._clock = clock
         self._sleep = sleep
         fps = request.fps or DEFAULT_FPS
         self._fps = fps if request.max_fps is None else min(fps, request.max_fps)
         self._due_ns = clock()
-        self._validators: dict[str, str] = {}
-        """Headers that ask for the picture only if it is not the latest one."""
-        self._latest = b""
-        self._new_ns = 0
+        self._latest: _Arrival | None = None
+        """The last one that could be decoded."""
         self._frozen_after_seconds = request.frozen_after_seconds
-        self._first: tuple[int, int] | None = None
-        self._decoding = Decoding(intake, camera.where)
+        self._first: _Arrival | None = None
+        self._decoding = Decoding(intake, camera.no_pictures, clock())
+        self._got = ""
+        """What came instead of a picture, the last time."""
 
     def open(self) -> Granted:
-        self._first = self._next()
-        size = jpeg_size(self._latest)
-        if self._first is None or size is None:
-            raise self._camera.error("not a JPEG picture", Failure.OPEN_FAILED)
+        first = self._first = self._next()
+        size = None if first is None else jpeg_size(first.picture)
+        if size is None:
+            raise self._camera.no_pictures(self._got or UNDECODABLE)
         return Granted(*size, self._fps, "JPEG pictures")
 
     def read(self, wanted: int) -> Picture | None:
         while True:
             arrival, self._first = self._first or self._next(), None
-            if arrival is None:
+            if arrival is None or not self._intake.admits(arrival.captured_ns):
                 continue
-            captured_ns, received_ns = arrival
-            if not self._intake.admits(captured_ns):
-                continue
-            pixels = decode_jpeg(self._latest, wanted)
+            pixels = decode_jpeg(arrival.picture, wanted)
             if pixels is not None:
-                self._decoding.whole()
-                return Picture(pixels, captured_ns, received_ns)
-            self._decoding.broken()
+                self._decoding.whole(arrival.received_ns)
+                self._latest = arrival
+                return Picture(pixels, arrival.captured_ns, arrival.received_ns)
+            self._decoding.broken(arrival.received_ns)
 
     def close(self) -> None:
         self._camera.close()
 
-    def _next(self) -> tuple[int, int] | None:
-        """(begin of the answer, its end) of `_latest`; None when there is no new whole one."""
+    def _next(self) -> _Arrival | None:
+        """None when there is no new picture."""
         response = self._response or self._ask()
         self._response = None
         captured_ns = self._clock()
@@ -85,20 +98,24 @@ class SnapshotSource:
             self._unchanged(captured_ns)
             return None
         body = self._body(response)
-        if body is None:
-            self._decoding.broken()
+        received_ns = self._clock()
+        picture = picture_in(body)
+        if picture is None:
+            self._got = _described(response, body)
+            self._decoding.broken(received_ns, self._got)
             return None
-        if body == self._latest:
+        if self._latest is not None and picture == self._latest.picture:
             self._unchanged(captured_ns)
             return None
-        self._latest, self._new_ns = body, captured_ns
-        self._validators = self._validators_of(response)
-        return captured_ns, self._clock()
+        return _Arrival(picture, captured_ns, received_ns, self._validators_of(response))
 
     def _unchanged(self, now_ns: int) -> None:
+        self._decoding.whole(now_ns)
         self._intake.overwritten()
         patience_seconds = self._frozen_after_seconds
-        if patience_seconds is not None and now_ns - self._new_ns >= patience_seconds * 1e9:
+        if patience_seconds is None or self._latest is None:
+            return
+        if now_ns - self._latest.captured_ns >= patience_seconds * 1e9:
             what = f"nothing new in the picture for {patience_seconds:g} s"
             fix = "if the scene is that still, leave frozen_after_seconds out"
             raise self._camera.error(what, Failure.FROZEN, fix=fix)
@@ -111,23 +128,21 @@ class SnapshotSource:
             self._sleep(seconds)
         else:
             self._due_ns = self._clock()
-        return self._camera.get(self._validators, reason=Failure.READ_FAILED)
+        validators = {} if self._latest is None else self._latest.validators
+        return self._camera.get(validators, reason=Failure.READ_FAILED)
 
-    def _body(self, response: http.client.HTTPResponse) -> bytes | None:
-        """None when it is cut short or too long."""
-        body = b""
+    def _body(self, response: http.client.HTTPResponse) -> bytes:
+        """Empty when it is cut short or too long."""
+        body, self._begin = self._begin, b""
         try:
             while len(body) <= LONGEST_PART and (chunk := response.read(LONGEST_PART)):
                 body += chunk
-        except TimeoutError:
-            what = f"half a picture, then nothing for {ANSWER_SECONDS:g} s"
-            raise self._camera.error(what, Failure.READ_FAILED) from None
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException, ValueError):
             body = b""
-        if body and len(body) <= LONGEST_PART and not response.length:
+        if len(body) <= LONGEST_PART and not response.length:
             return body
         self._camera.close()  # what is left of it would be taken for the next answer
-        return None
+        return b""
 
     def _validators_of(self, response: http.client.HTTPResponse) -> dict[str, str]:
         if etag := response.headers.get("ETag"):
@@ -135,3 +150,19 @@ class SnapshotSource:
         modified = response.headers.get("Last-Modified")
         # It counts in seconds: of two pictures in one of them the second would not be seen.
         return {"If-Modified-Since": modified} if modified and self._fps <= 1 else {}
+
+
+def picture_in(body: bytes) -> bytes | None:
+    """The first one: the body itself, or what it wraps."""
+    if body.startswith(_BEGIN):
+        return body
+    found = MultipartSplitter(None).feed(body, 0)
+    return next((each.body for each in found if isinstance(each, Part)), None)
+
+
+def _described(response: http.client.HTTPResponse, body: bytes) -> str:
+    """An answer that holds no picture."""
+    kind = response.headers.get("Content-Type", "")
+    if not kind.strip().lower().startswith("image/"):
+        return described(kind)
+    return f"{described(kind)} without JPEG data" if body else "half a picture, or nothing"

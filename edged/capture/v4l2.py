@@ -76,7 +76,7 @@ class V4l2Source:
         self._capture: Any = None
         self._grabbed = False
         self._interval_ns = OLDEST_STAMP_NS
-        self._decoding = Decoding(intake, self._path)
+        self._decoding = Decoding(intake, self._no_pictures, clock())
 
     def open(self) -> Granted:
         try:
@@ -105,15 +105,20 @@ class V4l2Source:
             taken, raw = self._capture.retrieve()
             pixels = self._rgb(raw, wanted) if taken and raw is not None else None
             if pixels is not None:
-                self._decoding.whole()
+                self._decoding.whole(received_ns)
                 cropped = self._format not in _COMPRESSED
                 return Picture(pixels, captured_ns, received_ns, cropped)
-            self._decoding.broken()
+            self._decoding.broken(received_ns, "incomplete pictures")
 
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+    def _no_pictures(self, got: str) -> SourceError:
+        return SourceError(
+            Failure.NO_PICTURES, "it sends no whole picture", where=self._path, got=got
+        )
 
     def _rgb(self, raw: NDArray[np.uint8], wanted: int) -> NDArray[np.uint8] | None:
         """None when what the driver delivered is incomplete."""
