@@ -4,6 +4,7 @@ import os
 from io import FileIO
 
 from edged.capture.child import LINE_BYTES, NOISE_BURST, NOISE_EVERY_NS, LineReader, Noise
+from edged.capture.status import LONGEST_MESSAGE
 
 
 def test_lines_come_whole_whatever_the_pieces() -> None:
@@ -54,6 +55,13 @@ def test_chatter_is_redacted() -> None:
     assert len(said) == 1
     assert "hunter2" not in said[0]
     assert "opening" in said[0]
+
+
+def test_chatter_keeps_to_its_line() -> None:
+    said: list[str] = []
+    Noise(said.append).line("one\rcamera door: streaming\x1b[31m" + "x" * 5000, NOISE_EVERY_NS)
+    assert said[0].startswith("one\\rcamera door: streaming\\x1b[31mxxx")
+    assert len(said[0]) == LONGEST_MESSAGE
 
 
 def test_what_only_repeats_itself_is_said_once() -> None:

@@ -16,6 +16,7 @@ import pytest
 from edged.capture import CaptureRequest, Failure, Granted
 from edged.capture.child import Starter
 from edged.capture.mailbox import Mailbox
+from edged.capture.status import LONGEST_MESSAGE
 from edged.capture.supervisor import (
     Camera,
     CameraState,
@@ -210,6 +211,24 @@ def test_a_refused_login_is_not_tried_again_soon() -> None:
         assert camera.progress_ns > turned_ns  # the thread lives, and says so
         begun = time.monotonic()
     assert time.monotonic() - begun < 1  # stopping does not wait for the pause
+
+
+def test_words_of_a_child_that_fit_no_line(log: pytest.LogCaptureFixture) -> None:
+    """Lines of brackets are no status; a long reason arrives, on one line of the log."""
+    script = """
+sys.stdout.write("[" * 16000 + "\\n")
+sys.stdout.flush()
+print("last words\\x1b[31m of", request["source"], file=sys.stderr, flush=True)
+say(status="failed", reason="no_pictures", message="no pictures\\r\\n\\x1b[31m" + "x" * 9000)
+"""
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.restarts[Failure.NO_PICTURES] >= 2)
+        assert faults(camera).keys() == {"no_pictures"}
+        assert camera.last_error is not None
+        assert camera.last_error.startswith("no pictures\\r\\n\\x1b[31mxxx")
+        assert len(camera.last_error) == LONGEST_MESSAGE
+    assert all(record.getMessage().isprintable() for record in log.records)
+    assert len([record for record in log.records if "backoff" in record.getMessage()]) == 1
 
 
 def test_garbage_and_floods_are_survived(log: pytest.LogCaptureFixture) -> None:

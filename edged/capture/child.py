@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import IO
 
 from edged.capture import CaptureRequest
-from edged.secret import redact
+from edged.capture.status import shown
 
 Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
 """(memfd, wake_fd) of the mailbox -> a process with pipes for stdin, stdout and stderr."""
 
-LINE_BYTES = 4096
+LINE_BYTES = 16384
+"""More than a status with its longest message takes as JSON."""
 NOISE_BURST = 5
 NOISE_EVERY_NS = 10_000_000_000
 _KILL_SECONDS = 1.0
@@ -130,7 +131,7 @@ class Child:
 
 
 class Noise:
-    """Lets a few lines of a library's chatter through, redacted, and counts the rest.
+    """Lets a few lines of a library's chatter through, as `shown` does, and counts the rest.
 
     A line that only repeats the one before is among the rest, however long after it comes.
     """
@@ -154,4 +155,4 @@ class Noise:
         self._latest = text
         suppressed, self._suppressed = self._suppressed, 0
         hidden = f" (and {suppressed} lines before it)" if suppressed else ""
-        self._log(redact(text) + hidden)
+        self._log(shown(text) + hidden)

@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edged.capture import Failure, Granted
+from edged.printable import printable
 from edged.secret import redact
+
+LONGEST_MESSAGE = 1000
+"""Characters. A line of status with so many fits into what the supervisor reads of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,18 @@ _KINDS: dict[str, type[Status]] = {
 }
 
 
+def shown(text: str) -> str:
+    """What a camera or a library says, fit for a line of the log: without credentials and control
+    characters, and capped.
+    """
+    return printable(redact(text), LONGEST_MESSAGE)
+
+
 def to_line(status: Status) -> bytes:
     kind = next(name for name, cls in _KINDS.items() if type(status) is cls)
     values = asdict(status)
     if "message" in values:
-        values["message"] = redact(values["message"])
+        values["message"] = shown(values["message"])
     return json.dumps({"status": kind, **values}).encode() + b"\n"
 
 
@@ -64,11 +75,11 @@ def from_line(line: str) -> Status | None:
                     width=int(granted["width"]),
                     height=int(granted["height"]),
                     fps=float(fps) if fps and float(fps) > 0 else None,
-                    format=str(granted["format"]),
+                    format=shown(str(granted["format"])),
                 )
             )
         if kind is Failed:
-            return Failed(Failure(values["reason"]), str(values["message"]))
-        return Ended() if kind is Ended else Note(str(values["message"]))
-    except (ValueError, KeyError, TypeError, OverflowError):
+            return Failed(Failure(values["reason"]), shown(str(values["message"])))
+        return Ended() if kind is Ended else Note(shown(str(values["message"])))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

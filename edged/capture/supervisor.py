@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from edged.capture import CaptureRequest, Failure, Granted
 from edged.capture.child import Child, Noise, Starter, start_worker
 from edged.capture.presence import LOOK_SECONDS, Node, node_of
-from edged.capture.status import Ended, Failed, Opened, from_line
+from edged.capture.status import Ended, Failed, Opened, from_line, shown
 from edged.clock import Clock, monotonic_ns
 from edged.secret import redact
 
@@ -305,5 +305,5 @@ def fault_of_death(returncode: int | None, last_words: str) -> Fault:
             Failure.KILLED, f"signal {-returncode} ({name}) ended the capture process{hint}"
         )
     status = "its pipes closed" if returncode is None else f"status {returncode}"
-    said = f", saying: {last_words}" if last_words else ""
+    said = f", saying: {shown(last_words)}" if last_words else ""
     return Fault(Failure.EXITED, f"the capture process ended with {status}{said}")
