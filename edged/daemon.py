@@ -195,7 +195,7 @@ class Daemon:
             )
         if not stuck_loops(running.loops(), now_ns, STUCK_SECONDS):
             self._notifier.watchdog()
-        if not self._ready and any(camera.ready for camera in running.health()):
+        if not self._ready and any(camera.settled for camera in running.health()):
             self._ready = True
             self._notifier.ready()
             self._tell_status(now_ns, at_once=True)

@@ -67,21 +67,23 @@ def test_stuck_loops_at_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "has_result", "ready"),
+    ("state", "has_result", "ready", "settled"),
     [
-        ("starting", False, False),
-        ("streaming", False, False),
-        ("streaming", True, True),
-        ("starting", True, True),
-        ("stalled", False, True),
-        ("backoff", False, True),
-        ("ended", False, True),
+        ("starting", False, False, False),
+        ("streaming", False, False, False),
+        ("streaming", True, True, True),
+        ("starting", True, False, True),
+        ("stalled", True, False, True),
+        ("backoff", True, False, True),
+        ("backoff", False, False, True),
+        ("ended", False, True, True),
     ],
 )
-def test_a_camera_is_ready_with_a_result_or_when_known_to_be_down(
-    state: str, has_result: bool, ready: bool
+def test_a_camera_is_ready_while_it_streams_and_settled_when_known_to_be_down(
+    state: str, has_result: bool, ready: bool, settled: bool
 ) -> None:
-    assert CameraHealth("door", state, has_result).ready is ready
+    camera = CameraHealth("door", state, has_result)
+    assert (camera.ready, camera.settled) == (ready, settled)
 
 
 def test_readyz_waits_for_every_camera() -> None:
@@ -99,11 +101,13 @@ def test_readyz_waits_for_every_camera() -> None:
     said = json.loads(answer.body)
     assert said["ready"] is False
     assert said["cameras"]["door"] == {"state": "streaming", "ready": True, "last_error": None}
-    assert said["cameras"]["yard"]["ready"] is True
+    assert said["cameras"]["yard"]["ready"] is False
     assert said["cameras"]["roof"]["ready"] is False
     assert "refused" in said["cameras"]["yard"]["last_error"]
     assert b"hunter2" not in answer.body
 
+    device.cameras[1] = CameraHealth("yard", "streaming", has_result=True, last_error=secret)
+    assert get(endpoints, "/readyz").status == 503
     device.cameras[2] = CameraHealth("roof", "streaming", has_result=True)
     assert get(endpoints, "/readyz").status == 200
 

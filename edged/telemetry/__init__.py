@@ -20,7 +20,14 @@ class CameraHealth:
 
     @property
     def ready(self) -> bool:
-        """It has produced a result, or it is known to be down: also while it is tried once more."""
+        """It streams and has produced a result, or it was played to its end."""
+        return self.state == "ended" or (self.state == "streaming" and self.has_result)
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more can be waited for at the start: there is a result, or it is known to be
+        down, also while it is tried once more.
+        """
         return self.has_result or self.state in DOWN_STATES or self.last_error is not None
 
 

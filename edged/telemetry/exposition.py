@@ -228,7 +228,10 @@ def _of_sinks(scene: Scene) -> Iterator[Metric]:
 def _of_sources(subjects: Subjects) -> Iterator[Metric]:
     state = _gauge("edged_source_state", "1 for the state the source is in.", "camera", "state")
     restarts = _counter(
-        "edged_source_restarts", "Restarts of the capture process.", "camera", "reason"
+        "edged_source_restarts",
+        "Restarts of the capture process (no_pictures: the camera answers, but sends none).",
+        "camera",
+        "reason",
     )
     for camera in subjects.cameras:
         now = camera.state
