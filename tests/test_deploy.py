@@ -79,7 +79,7 @@ def test_each_alert_has_a_test_that_fires_and_one_that_does_not() -> None:
         for case in test.get("alert_rule_test", ())
     ]
     names = {rule["alert"] for rule in ALERTS}
-    assert len(names) == len(ALERTS) == 11
+    assert len(names) == len(ALERTS) == 12
     assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == names
 
