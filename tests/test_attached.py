@@ -130,6 +130,17 @@ def test_a_command_is_shown_short_and_without_passwords(root: Path) -> None:
     assert len(holder.command) <= 60
 
 
+def test_names_of_devices_and_processes_disturb_no_terminal(root: Path) -> None:
+    (root / "sys/class/video4linux/video2").mkdir(parents=True)
+    (root / "sys/class/video4linux/video2/name").write_text("Hall\x1b[2J Camera\n")
+    process(root, 813, "\x1b", "/dev/video2")
+    (root / "proc/813/comm").write_text("evil\x1b]0;\x07\n")
+    found, _ = attached(root, opener(drivers()))
+    (hall,) = (camera for camera in found if camera.node == "/dev/video2")
+    assert hall.card == "Hall\\x1b[2J Camera"
+    assert [holder.command for holder in hall.holders] == ["evil\\x1b]0;\\x07"]
+
+
 def test_a_real_process_that_holds_a_file(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     path.touch()

@@ -18,6 +18,7 @@ from typing import Protocol
 from edged.capture.v4l2_controls import Control, controls
 from edged.capture.v4l2_device import Device, PixelFormat, capability, formats, open_error
 from edged.errors import EdgedError
+from edged.printable import printable
 from edged.secret import redact
 
 _LONGEST_COMMAND = 60
@@ -90,7 +91,7 @@ def _camera(path: Path, root: Path, open_device: Opener) -> AttachedCamera | Non
     except OSError as error:
         problem: EdgedError = open_error(error, str(path))
         text = problem.what + (f"; {problem.fix}" if problem.fix else "")
-        name = "".join(_lines(root / "sys/class/video4linux" / path.name / "name"))
+        name = printable("".join(_lines(root / "sys/class/video4linux" / path.name / "name")))
         return AttachedCamera(node, source, card=name, holders=held_by, problem=text)
 
 
@@ -128,7 +129,7 @@ def holders(node: str, proc: Path = Path("/proc")) -> Iterator[Holder]:
 
 def _command(process: Path) -> str:
     words = re.sub(r"[^ -~]+", " ", " ".join(_lines(process / "cmdline"))).strip()
-    return redact(words)[:_LONGEST_COMMAND] or "".join(_lines(process / "comm"))
+    return redact(words)[:_LONGEST_COMMAND] or printable("".join(_lines(process / "comm")))
 
 
 def _lines(path: Path) -> list[str]:
