@@ -485,5 +485,5 @@ def test_a_missing_golden_picture_is_named(family: Family) -> None:
 
 def test_a_golden_picture_that_is_none(family: Family) -> None:
     written = write_family(family, {}, b"no picture, though the hash is right")
-    with pytest.raises(InputError, match="the golden picture is not a picture"):
+    with pytest.raises(InputError, match="the golden picture cannot be used: not a picture"):
         written.golden_picture()

@@ -82,8 +82,13 @@ def test_a_broken_picture_is_counted_and_named_once(tmp_path: Path) -> None:
     source, _, notes, _ = opened(tmp_path, loop=True)
     assert len(read_all(source, 3)) == 3
     assert notes.counts.broken == 2 * 5
-    names = [line.split()[0].rpartition("/")[2] for line in notes]
-    assert names == ["b.jpg", "c.png", "d.webp", "e.bmp", "f.jpg"]
+    assert [line.rpartition("/")[2] for line in notes] == [
+        "b.jpg: not a whole picture; skipped",
+        "c.png: not a whole picture; skipped",
+        "d.webp: not a picture, or of a format that is not read here; skipped",
+        "e.bmp: no such file; skipped",
+        "f.jpg: not a file; skipped",
+    ]
 
 
 def test_jpeg_is_turned_upright_and_decoded_at_the_scale_wanted(tmp_path: Path) -> None:
@@ -110,7 +115,9 @@ def test_folders_without_a_picture(tmp_path: Path) -> None:
         opened(tmp_path)
     assert caught.value.reason is Failure.OPEN_FAILED
     (tmp_path / "a.jpg").write_bytes(b"nonsense")
-    with pytest.raises(SourceError, match="none of its pictures can be decoded"):
+    with pytest.raises(
+        SourceError, match=r"none of its pictures can be decoded; the first, a\.jpg: not a picture"
+    ):
         opened(tmp_path)
     with pytest.raises(SourceError, match="cannot be listed: No such file"):
         opened(tmp_path / "absent")

@@ -82,16 +82,6 @@ def test_grey_and_progressive_pictures() -> None:
         assert np.all(abs(pixels.astype(int) - 90) < 4)
 
 
-def test_orientation_is_honoured_only_where_it_is_asked_for() -> None:
-    jpeg = with_exif_orientation(encoded(40, 80), 6)
-    assert jpeg_size(jpeg) == (80, 40)
-    upright, as_it_lies = decode_jpeg(jpeg, 0, honour_exif=True), decode_jpeg(jpeg, 0)
-    assert upright is not None
-    assert as_it_lies is not None
-    assert upright.shape == (80, 40, 3)
-    assert as_it_lies.shape == (40, 80, 3)
-
-
 def test_half_a_picture_is_broken() -> None:
     jpeg = encoded(480, 640)
     assert decode_jpeg(jpeg[: len(jpeg) // 2], 0) is None

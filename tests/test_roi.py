@@ -19,8 +19,9 @@ from edged.capture import CaptureRequest, Picture, Quiet, Roi
 from edged.capture.file import FileSource
 from edged.capture.intake import Intake
 from edged.capture.mailbox import Mailbox, MailboxWriter
+from edged.capture.orientation import of_user
 from edged.capture.raw_formats import LAYOUTS, raw_to_rgb
-from edged.capture.shape import region, shaped, upright, whole_side
+from edged.capture.shape import region, shaped, whole_side
 from edged.capture.sources import make_source
 from edged.capture.status import Note, Status
 from edged.capture.worker import capture
@@ -80,7 +81,9 @@ def test_each_field_is_cut_out_upright(rotate: int, flip: str | None, square: bo
             square=square,
             roi=field(column, row),  # type: ignore[arg-type]
         )
-        assert np.array_equal(upright(source, request), board(160, 120))
+        assert np.array_equal(
+            of_user(request.rotate, request.flip).upright(source), board(160, 120)
+        )
         seen = shaped(source, request, 0, MUCH)
         assert seen.shape == (40, 40, 3)
         assert is_field(seen, column, row, tolerance=0)
@@ -111,7 +114,7 @@ def test_any_part_is_inside_and_where_it_belongs(
     assert 0 <= y < y + h <= height
     marked = np.zeros((height, width, 3), np.uint8)
     marked[y : y + h, x : x + w] = 1
-    seen = upright(marked, request)[..., 0]
+    seen = of_user(request.rotate, request.flip).upright(marked)[..., 0]
     ys, xs = np.nonzero(seen)
     tall, wide = seen.shape
     assert abs(xs.min() - left * wide) <= PIXEL

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.capture import CaptureRequest
-from edged.capture.shape import centre_square, shaped, target_size, upright
+from edged.capture.shape import centre_square, shaped, target_size
 
 MUCH = 1 << 30
 CORNERS = np.array([[1, 2, 2, 3], [4, 5, 5, 6]], np.uint8)[..., None].repeat(3, axis=2)
@@ -27,7 +29,8 @@ CORNERS = np.array([[1, 2, 2, 3], [4, 5, 5, 6]], np.uint8)[..., None].repeat(3, 
 def test_rotation_is_clockwise_and_the_mirror_comes_after_it(
     request_: CaptureRequest, expected: list[list[int]]
 ) -> None:
-    assert upright(CORNERS, request_)[..., 0].tolist() == expected
+    whole = replace(request_, square=False)
+    assert shaped(CORNERS, whole, 0, MUCH)[..., 0].tolist() == expected
 
 
 def test_the_centre_square_is_a_view() -> None:

@@ -20,7 +20,7 @@ import av
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.intake import Intake
 from edged.capture.timeline import Backlog
-from edged.capture.video import VideoTrack
+from edged.capture.video import OPTIONS, VideoTrack
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 
@@ -59,12 +59,12 @@ class FileSource:
         if not Path(self._path).is_file():
             raise self._error("no such file, folder or kind of source")
         try:
-            self._container = av.open(f"file:{self._path}")
+            self._container = av.open(f"file:{self._path}", options=OPTIONS)
         except av.error.FFmpegError as error:
             raise self._error(f"cannot be opened as a video: {error.strerror}") from None
         if not self._container.streams.video:
             raise self._error("no video in this file")
-        self._track = VideoTrack(self._container)
+        self._track = VideoTrack(self._container, where=self._path)
         self._packets = self._track.packets()
         self._interval_ns = round(1e9 / (self._track.fps or _FPS_UNKNOWN))
         return self._track.granted

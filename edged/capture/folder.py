@@ -1,7 +1,7 @@
 """The pictures of a folder, sorted by name, at a steady rate (1 a second unless asked otherwise).
 
 The folder is listed anew at each repetition. A picture that cannot be decoded is counted, and named
-once. EXIF orientation is honoured.
+once with the reason. A single picture file is a folder of one.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.intake import Intake
-from edged.capture.jpeg import decode_jpeg
+from edged.capture.pictures import SUFFIXES, BrokenPictureError
+from edged.capture.still import decode_picture, picture_size, read_picture
 from edged.clock import Clock, monotonic_ns
+from edged.printable import printable
 
-SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 DEFAULT_FPS = 1.0
 
 
@@ -46,12 +43,10 @@ class FolderSource:
 
     def open(self) -> Granted:
         self._paths = self._listed()
-        first = next((p for path in self._paths if (p := decoded(path, 0)) is not None), None)
-        if first is None:
-            raise self._error(Failure.OPEN_FAILED, "none of its pictures can be decoded")
+        size = self._first_size()
         self._due_ns = self._clock()
-        height, width, _ = first.shape
-        return Granted(width, height, self._fps, f"{len(self._paths)} pictures")
+        count = len(self._paths)
+        return Granted(*size, self._fps, f"{count} picture{'s' if count > 1 else ''}")
 
     def read(self, wanted: int) -> Picture | None:
         while self._next < len(self._paths) or self._rewind():
@@ -64,11 +59,12 @@ class FolderSource:
             self._intake.captured()
             if not self._intake.admits(due_ns):
                 continue
-            pixels = decoded(path, wanted)
-            if pixels is None:
+            try:
+                pixels = decode_picture(read_picture(path), wanted)
+            except BrokenPictureError as error:
                 self._intake.broken()
                 if self._first_pass:
-                    self._intake.note(f"{path} cannot be decoded: skipped")
+                    self._intake.note(f"{printable(str(path))}: {error}; skipped")
                 continue
             self._sound += 1
             return Picture(pixels, due_ns, due_ns)
@@ -76,6 +72,19 @@ class FolderSource:
 
     def close(self) -> None:
         pass
+
+    def _first_size(self) -> tuple[int, int]:
+        """Of the first picture that can be decoded."""
+        first: str | None = None
+        for path in self._paths:
+            try:
+                data = read_picture(path)
+                decode_picture(data, 1)
+                return picture_size(data)
+            except BrokenPictureError as error:  # noqa: PERF203
+                first = first or f"{printable(path.name)}: {error}"
+        what = f"none of its pictures can be decoded; the first, {first}"
+        raise self._error(Failure.OPEN_FAILED, what)
 
     def _rewind(self) -> bool:
         if not self._loop:
@@ -88,6 +97,8 @@ class FolderSource:
         return True
 
     def _listed(self) -> list[Path]:
+        if self._folder.is_file():
+            return [self._folder]
         try:
             paths = [path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES]
         except OSError as error:
@@ -99,22 +110,3 @@ class FolderSource:
 
     def _error(self, reason: Failure, what: str, fix: str | None = None) -> SourceError:
         return SourceError(reason, what, where=str(self._folder), fix=fix)
-
-
-def decoded(path: Path, wanted: int) -> NDArray[np.uint8] | None:
-    """uint8 (height, width, 3), RGB; JPEG at a scale that covers `wanted`. None when broken."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    if data[:2] == b"\xff\xd8":
-        return decode_jpeg(data, wanted, honour_exif=True)
-    if not data:
-        return None
-    try:
-        pixels: NDArray[np.uint8] | None = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB
-        )
-    except cv2.error:
-        return None
-    return pixels

@@ -1,6 +1,8 @@
 """How a source's picture becomes the one in the mailbox: its part, centre square, smaller, upright.
 
-Pixels are uint8 (height, width, 3), RGB. Crop, rotation and flip are views; only shrinking copies.
+Pixels are uint8 (height, width, 3), RGB, upright as far as their file or stream tells; the user's
+rotation and flip come after that. Crop, rotation and flip are views;
+only shrinking copies.
 """
 
 from __future__ import annotations
@@ -8,9 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
+from edged.capture.orientation import of_user
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edged.capture import CaptureRequest
@@ -39,7 +42,7 @@ def shaped(
         import cv2  # streams scale while they convert and need no OpenCV here
 
         pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
-    return upright(pixels, request)
+    return of_user(request.rotate, request.flip).upright(pixels)
 
 
 def region(request: CaptureRequest, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -49,17 +52,8 @@ def region(request: CaptureRequest, size: tuple[int, int]) -> tuple[int, int, in
     if request.roi is None:
         return 0, 0, *size
     left, top, width, height = request.roi
-    right, bottom = left + width, top + height
-    if request.flip == "horizontal":
-        left, right = 1 - right, 1 - left
-    elif request.flip == "vertical":
-        top, bottom = 1 - bottom, 1 - top
-    if request.rotate == 90:
-        left, top, right, bottom = top, 1 - right, bottom, 1 - left
-    elif request.rotate == 180:
-        left, top, right, bottom = 1 - right, 1 - bottom, 1 - left, 1 - top
-    elif request.rotate == 270:
-        left, top, right, bottom = 1 - bottom, left, 1 - top, right
+    orientation = of_user(request.rotate, request.flip)
+    left, top, right, bottom = orientation.stored(left, top, left + width, top + height)
     (begin, width_px), (first, height_px) = (
         _pixels(low, high, side)
         for low, high, side in ((left, right, size[0]), (top, bottom, size[1]))
@@ -101,14 +95,3 @@ def target_size(width: int, height: int, wanted: int, slot_bytes: int) -> tuple[
         ratio = math.sqrt(slot_bytes / (width * height * 3))
         width, height = max(1, int(width * ratio)), max(1, int(height * ratio))
     return width, height
-
-
-def upright(pixels: NDArray[np.uint8], request: CaptureRequest) -> NDArray[np.uint8]:
-    """rotate is clockwise; flip horizontal exchanges left and right, vertical top and bottom."""
-    if request.rotate:
-        pixels = np.rot90(pixels, k=-request.rotate // 90)
-    if request.flip == "horizontal":
-        pixels = pixels[:, ::-1]
-    elif request.flip == "vertical":
-        pixels = pixels[::-1]
-    return pixels

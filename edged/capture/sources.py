@@ -12,6 +12,7 @@ from typing import Any
 
 from edged.capture import CaptureRequest, Source
 from edged.capture.intake import Intake
+from edged.capture.pictures import SUFFIXES
 
 
 class SourceKind(str, Enum):
@@ -54,14 +55,16 @@ _NAMES = {
 
 
 def kind_of(source: str) -> SourceKind:
-    """What is neither a device, a known scheme nor a folder is taken for a file."""
+    """What is no device, known scheme, folder or picture is taken for a video file."""
     name = source.partition(":")[0]
     if name in _NAMES:
         return _NAMES[name]
     for prefix, kind in _PREFIXES.items():
         if source.lower().startswith(prefix):
             return kind
-    return SourceKind.FOLDER if Path(source).is_dir() else SourceKind.FILE
+    path = Path(source)
+    pictures = path.suffix.lower() in SUFFIXES or path.is_dir()
+    return SourceKind.FOLDER if pictures else SourceKind.FILE
 
 
 def make_source(request: CaptureRequest, intake: Intake) -> Source:

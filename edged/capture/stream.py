@@ -18,7 +18,7 @@ import av
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.intake import Intake
 from edged.capture.timeline import ArrivalClock, Backlog
-from edged.capture.video import VideoTrack
+from edged.capture.video import OPTIONS, VideoTrack
 from edged.clock import Clock, monotonic_ns
 from edged.secret import redact
 
@@ -26,6 +26,7 @@ ANSWER_SECONDS = 5.0
 UNDECODABLE_NS = 30_000_000_000
 _PORTS = {"rtsp": 554, "rtsps": 322}
 _OPTIONS = {
+    **OPTIONS,
     "rtsp_transport": "tcp",
     "allowed_media_types": "video",
     "analyzeduration": "500000",  # microseconds to look at the stream before it is handed out
@@ -60,7 +61,7 @@ class StreamSource:
             raise self._refusal(error, seconds) from None
         if not self._container.streams.video:
             raise self._error("the stream has no video")
-        self._track = VideoTrack(self._container, low_delay=True)
+        self._track = VideoTrack(self._container, where=self._where, low_delay=True)
         self._packets = self._track.packets()
         self._decoded_ns = self._clock()
         return self._track.granted

@@ -1,7 +1,9 @@
 """A compressed video track through FFmpeg (PyAV): packets, frames, and RGB at the size wanted.
 
-Scaling happens in YUV, in the same pass as the conversion to RGB; pictures of MJPEG are decoded at
-the smallest scale that will do. Knows nothing of pacing, of networks or of what the frames are for.
+Scaling happens in YUV, in the same pass as the conversion to RGB, and makes pixels square where
+they are not; pictures of MJPEG are decoded at the smallest scale that will do. Frames are turned as
+the container says, else as they say themselves (SEI in H.264 and H.265, EXIF in MJPEG). Knows
+nothing of pacing, of networks or of what the frames are for.
 """
 
 from __future__ import annotations
@@ -14,21 +16,32 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture import Granted
-from edged.capture.jpeg import decode_jpeg, jpeg_size
+from edged.capture import Failure, Granted, SourceError
+from edged.capture.jpeg import decode_jpeg, stored_geometry
+from edged.capture.orientation import UPRIGHT, Orientation, of_matrix, of_user
+from edged.capture.pictures import MOST_PIXELS, too_large
 
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 """PyAV scales with a thread per core by default since 17; before it had one and no choice."""
 _FASTEST_RATE = 1000
+_FLATTEST = 8
+"""Pixels so many times as wide as they are high, or the other way round, are taken for an error."""
+OPTIONS = {"max_pixels": str(MOST_PIXELS)}
+"""For `av.open`: FFmpeg then allocates no larger picture, not even to find out what is in there."""
 
 
 class VideoTrack:
-    """The first video track of an opened container."""
+    """The first video track of a container opened with OPTIONS. SourceError with `where` when its
+    pictures are too large."""
 
-    def __init__(self, container: Any, *, low_delay: bool = False) -> None:
+    def __init__(self, container: Any, *, where: str, low_delay: bool = False) -> None:
         self._container = container
         self._stream = container.streams.video[0]
         self._codec = self._stream.codec_context
+        if self._codec.width * self._codec.height > MOST_PIXELS:
+            what = str(too_large(self._codec.width, self._codec.height))
+            raise SourceError(Failure.OPEN_FAILED, what, where=where)
+        self._codec.options = {**self._codec.options, **OPTIONS}
         # The frames of a camera come one at a time: more threads would only hold them back.
         self._codec.thread_type = "NONE"
         self._codec.thread_count = 1
@@ -37,12 +50,18 @@ class VideoTrack:
         self._tick_ns = Fraction(self._stream.time_base) * 1_000_000_000
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._begun = False
-        self._jpeg = self._codec.name == "mjpeg"
+        self._given_shape = self._stream.sample_aspect_ratio
+        self._codec_shape = self._codec.sample_aspect_ratio
+        self._jpeg = self._codec.name == "mjpeg" and self._pixel_shape() == 1
         """Packets are whole JPEG pictures, decoded here."""
+        self._jpeg_orientation = UPRIGHT
+        """As the container says, for pictures of MJPEG that do not say it themselves."""
 
     @property
     def granted(self) -> Granted:
-        return Granted(self._codec.width, self._codec.height, self.fps, self._codec.name)
+        """Not turned yet: how a frame lies is known when it is there."""
+        size = squared(self._codec.width, self._codec.height, self._pixel_shape())
+        return Granted(*size, self.fps, self._codec.name)
 
     @property
     def fps(self) -> float | None:
@@ -68,7 +87,7 @@ class VideoTrack:
         picture of the track's size, but the two fields of an interlaced one, FFmpeg decodes all.
         """
         if self._jpeg and not self._begun:
-            self._jpeg = jpeg_size(bytes(packet)) == (self._codec.width, self._codec.height)
+            self._begin_jpeg(packet)
         self._begun = True
         if self._jpeg and packet.size:
             return [packet], 0
@@ -89,17 +108,55 @@ class VideoTrack:
         """uint8 (height, width, 3), upright, its short side `wanted` unless it is smaller; of
         MJPEG larger, and None when the picture is damaged."""
         if isinstance(frame, av.Packet):
-            return decode_jpeg(bytes(frame), wanted)
-        width, height = scaled_size(frame.width, frame.height, wanted)
+            picture = decode_jpeg(bytes(frame), wanted)
+            return None if picture is None else self._jpeg_orientation.upright(picture)
+        size = squared(frame.width, frame.height, self._pixel_shape())
+        width, height = scaled_size(*size, wanted)
         converted = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation="AREA", **_ONE_THREAD
         )
         plane = converted.planes[0]
         strides = (plane.line_size, 3, 1)
         pixels: NDArray[np.uint8] = np.ndarray((height, width, 3), np.uint8, plane, 0, strides)
-        # Clips from phones lie on their side and say so.
-        quarter_turns = round(getattr(frame, "rotation", 0) / 90)
-        return np.rot90(pixels, quarter_turns) if quarter_turns else pixels
+        return _orientation(frame).upright(pixels)
+
+    def _begin_jpeg(self, packet: Any) -> None:
+        size = self._codec.width, self._codec.height
+        geometry = stored_geometry(bytes(packet))
+        self._jpeg = geometry is not None and geometry[:2] == size
+        if geometry is None or geometry[2] != UPRIGHT:
+            return
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            return
+        if frames:
+            self._jpeg_orientation = _orientation(frames[0])
+
+    def _pixel_shape(self) -> Fraction:
+        """Width of a pixel through its height. What the container says wins, unless the codec has
+        changed its mind since."""
+        now = self._codec.sample_aspect_ratio
+        shape = self._given_shape if now == self._codec_shape else now
+        known = shape is not None and 1 <= _FLATTEST * shape <= _FLATTEST**2
+        return Fraction(shape) if known else Fraction(1)
+
+
+def _orientation(frame: Any) -> Orientation:
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except (KeyError, ValueError):  # PyAV does not know every kind of FFmpeg's side data
+        return of_user(-90 * round(getattr(frame, "rotation", 0) / 90), None)
+    return UPRIGHT if matrix is None else of_matrix(np.frombuffer(matrix, np.int32).tolist())
+
+
+def squared(width: int, height: int, pixel_shape: Fraction) -> tuple[int, int]:
+    """(width, height) with square pixels: the side grows that has too few."""
+    if pixel_shape == 1:
+        return width, height
+    if pixel_shape > 1:
+        return round(width * pixel_shape), height
+    return width, round(height / pixel_shape)
 
 
 def scaled_size(width: int, height: int, wanted: int) -> tuple[int, int]:

@@ -14,9 +14,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
-from edged.capture import CaptureRequest, Failure, Picture, Source, SourceError
+from edged.capture import CaptureRequest, Failure, Granted, Picture, Source, SourceError
 from edged.capture.frozen import Stillness
 from edged.capture.intake import Intake
 from edged.capture.mailbox import MailboxWriter
@@ -46,6 +47,7 @@ def capture(
     try:
         granted = source.open()
         size = granted.width, granted.height
+        first = True
         if few := _too_few_pixels(request, size, writer.wanted):
             report(Note(few))
         return_free_memory()  # what opening took and no frame will need
@@ -56,6 +58,10 @@ def capture(
             if picture is None:
                 report(Ended())
                 return
+            if first and lies_otherwise(granted, picture):
+                # A video's frames tell how they lie, and the first of them comes after the opening.
+                report(Opened(replace(granted, width=granted.height, height=granted.width)))
+            first = False
             captured_ns, received_ns, ahead_ns = clamped(picture, clock())
             if ahead_ns and not ahead_reported:
                 report(Note(f"time stamps were {ahead_ns / 1e6:.1f} ms in the future: corrected"))
@@ -93,6 +99,12 @@ def _too_few_pixels(request: CaptureRequest, size: tuple[int, int], wanted: int)
         f"roi is {width}x{height} pixels of {size[0]}x{size[1]}, fewer than the {wanted} that "
         "networks look at: a larger part, or a larger size of the camera, shows them more"
     )
+
+
+def lies_otherwise(granted: Granted, picture: Picture) -> bool:
+    """Whether one is upright and the other oblong."""
+    height, width, _ = picture.pixels.shape
+    return not picture.cropped and (granted.width - granted.height) * (width - height) < 0
 
 
 def clamped(picture: Picture, now_ns: int) -> tuple[int, int, int]:

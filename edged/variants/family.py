@@ -122,14 +122,14 @@ class Family:
 
     def golden_picture(self) -> NDArray[np.uint8]:
         """The golden picture, (height, width, 3) RGB; InputError when the file is damaged."""
-        import cv2
-        import numpy as np
+        from edged.capture.pictures import BrokenPictureError
+        from edged.capture.still import decode_picture
 
-        coded = np.frombuffer(self.golden_file(), np.uint8)
-        picture: NDArray[np.uint8] | None = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)
-        if picture is None:
-            raise InputError("the golden picture is not a picture", where=self.golden, fix=MEND)
-        return picture
+        try:
+            return decode_picture(self.golden_file(), 0)
+        except BrokenPictureError as error:
+            what = f"the golden picture cannot be used: {error}"
+            raise InputError(what, where=self.golden, fix=MEND) from None
 
     def golden_file(self) -> bytes:
         if self.golden is None:

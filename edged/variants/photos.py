@@ -17,20 +17,15 @@ from copy import copy
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
-import numpy as np
-
+from edged.capture.pictures import SUFFIXES, BrokenPictureError
+from edged.capture.still import MOST_BYTES, decode_picture
 from edged.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edged.variants.family import Family
-
-# Broken pictures are told by us, with their names.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 """What reading a damaged archive raises."""
@@ -126,41 +121,30 @@ def picture_names(path: Path) -> list[str]:
 
 def decode(content: bytes, where: str) -> NDArray[np.uint8]:
     """JPEG, PNG, BMP, TIFF or WebP as uint8 RGB, turned upright as its EXIF says; grey, CMYK,
-    16-bit and transparent pictures become RGB. Raises InputError for one that is not whole."""
-    picture: NDArray[np.uint8] | None = None
+    16-bit and transparent pictures become RGB. Raises InputError for one that is not whole, or too
+    large to be decoded."""
     try:
-        if not _cut_short(content):
-            picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:  # empty, or larger than OpenCV is willing to read
-        pass
-    if picture is None:
-        raise InputError(
-            "not a whole picture", where=where, got=f"{len(content)} bytes", fix="replace the file"
-        )
-    return picture
-
-
-def _cut_short(content: bytes) -> bool:
-    """OpenCV before 5 fills the missing half of a JPEG with grey: look for the end marker
-    ourselves. It cannot stand inside a scan, but an embedded thumbnail has one of its own."""
-    is_jpeg = content.startswith(b"\xff\xd8")
-    return is_jpeg and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        return decode_picture(content, 0)
+    except BrokenPictureError as error:
+        got = f"{len(content)} bytes"
+        raise InputError(str(error), where=where, got=got, fix="replace the file") from None
 
 
 def _contents(path: Path, names: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
     try:
         if path.is_dir():
             for name in names:
-                yield name, (path / name).read_bytes()
+                with (path / name).open("rb") as file:
+                    yield name, file.read(MOST_BYTES + 1)
             return
         seen: set[str] = set()
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.name in names and member.isreg() and member.name not in seen:
                     seen.add(member.name)
-                    file = archive.extractfile(member)
-                    if file is not None:
-                        yield member.name, file.read()
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        yield member.name, content.read(MOST_BYTES + 1)
     except _DAMAGE as error:
         raise _unreadable(path, error) from error
 

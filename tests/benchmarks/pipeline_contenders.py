@@ -120,7 +120,7 @@ def floor(clip: str, model: str) -> None:
         due = frames_due()
         while True:
             with av.open(clip) as container:
-                track = VideoTrack(container)
+                track = VideoTrack(container, where=clip)
                 for packet in track.packets():
                     if packet.size:
                         number, due_ns = next(due)

@@ -89,7 +89,7 @@ def decoded(clip: Path, wanted: int, spent: Spent) -> Iterator[Shown]:
     """(time of the frame in ns, picture as it lies in the mailbox)."""
     request = CaptureRequest(str(clip))
     with av.open(str(clip)) as container:
-        track = VideoTrack(container)
+        track = VideoTrack(container, where=str(clip))
         packets = track.packets()
         while True:
             begun = time.thread_time_ns()
