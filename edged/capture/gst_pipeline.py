@@ -33,6 +33,8 @@ PRESET_FPS = 30.0
 
 # Of a live source only the newest frame waits for conversion; another one must not lose any.
 _NEWEST = "! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
+# As the stream's tags say; it passes on what is upright already.
+_UPRIGHT = "! videoconvert ! videoflip video-direction=auto"
 _SQUARE = "! videoconvert ! aspectratiocrop aspect-ratio=1/1"
 _SHRUNK = "! videoconvert ! videoscale method=bilinear2 add-borders=false ! videoconvert"
 _RGB = f"! video/x-raw,format=RGB,width={SIDE},height={SIDE}"
@@ -56,6 +58,7 @@ def arguments(request: CaptureRequest, fd: int, *, live: bool) -> list[str]:
     """
     tail = [
         _NEWEST if live else "",
+        _UPRIGHT,
         _cropped(request),
         _SQUARE if request.square else "",
         _SHRUNK,

@@ -24,7 +24,9 @@ _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 _SCAN_MARKER = 0xDA
 _BEGIN_MARKER = 0xD8
-_EXIF_MARKER = 0xE1
+_JFIF_MARKER, _EXIF_MARKER = 0xE0, 0xE1
+_RESTART_MARKER = 0xDD
+_JFIF, _JFIF_VERSIONS = b"JFIF\0", (1, 2)
 _EXIF = b"Exif\0\0"
 _SEGMENT = struct.Struct(">BBH")
 """0xFF, marker, length from here on."""
@@ -38,22 +40,23 @@ _AT_ONCE = (0xC0, 0xC1)
 """Markers of pictures that come in one scan, unless it holds some of the colours only."""
 _NOT_WHOLE = "not a whole picture"
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+_RESTARTS = re.compile(b"\xff[\xd0-\xd7]")
 _FEW_STRAY = 16
 """Logitech's webcams leave up to 10 bytes before restart markers. Where damage makes the decoder
 lose its place, the rest of the scan is stray: of 3,000 photos with one bit wrong, 352 ended so, and
 21 of these with so few."""
 _PADDING = 2
 """Different values of bytes that fill up the end of a picture."""
-_HEADER_WARNINGS = ("JFIF revision number", "Adobe color transform")
-_SCAN_WARNING = "Invalid SOS parameters for sequential JPEG"
-"""Some cameras leave these at zero; nothing depends on them."""
+_WHOLE_SPECTRUM = b"\0\x3f\0"
+"""What a scan says that comes at once; some cameras leave it at zero, and nothing depends on it."""
 
 
 class _Header(NamedTuple):
     """width and height as they are stored; scan: where the first one begins.
 
-    at_once: the decoder need not hold the coefficients of the whole picture. stray: (begin, end) of
-    what lies between the segments and belongs to none of them.
+    at_once: the decoder need not hold the coefficients of the whole picture. restarts: how many
+    markers the scan has, where it comes at once. stray: (begin, end) of what lies between the
+    segments and belongs to none of them, or is not understood by the decoder.
     """
 
     width: int
@@ -62,6 +65,7 @@ class _Header(NamedTuple):
     at_once: bool
     scan: int | None
     orientation: Orientation
+    restarts: int
     stray: tuple[tuple[int, int], ...]
 
 
@@ -91,9 +95,13 @@ def decoded(data: bytes, wanted: int) -> NDArray[np.uint8]:
     if _pixels(header, divisor if header.at_once else 1) > MOST_PIXELS:
         raise too_large(header.width, header.height)
     width, height = -(-header.width // divisor), -(-header.height // divisor)
+    if header.at_once:
+        spectrum = header.scan + 5 + 2 * data[header.scan + 4]
+        if data[spectrum : spectrum + 3] != _WHOLE_SPECTRUM:
+            data = data[:spectrum] + _WHOLE_SPECTRUM + data[spectrum + 3 :]
     if header.stray:
         data = _without(data, header.stray)
-    pixels = _decompressed(data, width, height, header.colours)
+    pixels = _decompressed(data, width, height, header)
     return pixels if header.orientation is UPRIGHT else header.orientation.upright(pixels)
 
 
@@ -101,21 +109,20 @@ def _pixels(header: _Header, divisor: int) -> int:
     return -(-header.width // divisor) * -(-header.height // divisor)
 
 
-def _decompressed(data: bytes, width: int, height: int, colours: int) -> NDArray[np.uint8]:
+def _decompressed(data: bytes, width: int, height: int, header: _Header) -> NDArray[np.uint8]:
     """At the scale that has this size; four colours as Adobe stores them, inverted."""
-    four = colours == 4
+    four = header.colours == 4
     space, channels = ("CMYK", 4) if four else ("RGB", 3)
-    asked = {"colorspace": space, "min_width": width, "min_height": height}
     try:
         pixels: NDArray[np.uint8] = np.empty((height, width, channels), np.uint8)
         try:
-            simplejpeg.decode_jpeg(data, **asked, buffer=pixels)
+            simplejpeg.decode_jpeg(
+                data, space, min_width=width, min_height=height, buffer=pixels, strict=True
+            )
         except ValueError as error:
-            message = str(error)
-            if any(words in message for words in _HEADER_WARNINGS):
-                pixels = simplejpeg.decode_jpeg(data, **asked, strict=False)
-            elif not _harmless(message, data):  # else the buffer holds the picture
-                raise BrokenPictureError(f"damaged ({message})") from None
+            # It is raised in the end: what the decoder only warns of is in the buffer.
+            if not _harmless(str(error), data, header.restarts):
+                raise BrokenPictureError(f"damaged ({error})") from None
     except MemoryError:
         raise BrokenPictureError("no memory is left for it") from None
     if not four:
@@ -124,18 +131,29 @@ def _decompressed(data: bytes, width: int, height: int, colours: int) -> NDArray
     return (pixels[:, :, :3] * black // 255).astype(np.uint8)
 
 
-def _harmless(message: str, data: bytes) -> bool:
-    """Whether a picture that the decoder warns of is whole all the same."""
-    if _SCAN_WARNING in message:
-        return True
+def _harmless(message: str, data: bytes, restarts: int) -> bool:
+    """Whether a picture is whole of which the decoder warns; it tells its first warning only."""
     stray = _STRAY.search(message)
     if stray is None:
         return False
     count, marker = int(stray[1]), int(stray[2], 16)
-    if count <= _FEW_STRAY or not 0xD0 <= marker <= 0xD9:
-        return True
-    end = data.rfind(_END)
-    return marker == 0xD9 and len(set(data[max(0, end - count) : end])) <= _PADDING
+    if marker == 0xD9:
+        end = data.rfind(_END)
+        padding = data[max(0, end - count) : end]
+        return count <= _FEW_STRAY or len(set(padding)) <= _PADDING
+    # What comes after it may be missing: the markers are counted.
+    scan = data.rfind(b"\xff\xda")
+    return count <= _FEW_STRAY and len(_RESTARTS.findall(data, scan)) == restarts > 0
+
+
+def _restarts(data: bytes, frame: int, interval: int) -> int:
+    """How many restart markers a scan of all colours has."""
+    height, width, colours = _FRAME.unpack_from(data, frame)
+    factors = data[frame + 11 : frame + 10 + 3 * colours : 3] if colours > 1 else b"\x11"
+    across = max((factor >> 4 for factor in factors), default=1) or 1
+    down = max((factor & 15 for factor in factors), default=1) or 1
+    units = -(-width // (8 * across)) * -(-height // (8 * down))
+    return int(max(0, units - 1) // interval)
 
 
 def _without(data: bytes, parts: tuple[tuple[int, int], ...]) -> bytes:
@@ -175,6 +193,7 @@ def _header(data: bytes) -> _Header | None:
     """None when no size stands in it."""
     frame, scan, at_once = None, None, False
     orientation = UPRIGHT
+    interval = 0
     stray: list[tuple[int, int]] = []
     position, last = 2 if data[:2] == BEGIN else len(data), len(data) - _SHORTEST_SEGMENT
     for _ in range(_MOST_SEGMENTS):
@@ -201,6 +220,11 @@ def _header(data: bytes) -> _Header | None:
             elif marker == _EXIF_MARKER and data.startswith(_EXIF, position + 4):
                 tiff = data[position + 4 + len(_EXIF) : position + 2 + length]
                 orientation = of_exif(first_directory(tiff).get(ORIENTATION))
+            elif marker == _JFIF_MARKER and data.startswith(_JFIF, position + 4):
+                if data[position + 4 + len(_JFIF)] not in _JFIF_VERSIONS:
+                    stray.append((position, position + 2 + length))
+            elif marker == _RESTART_MARKER:
+                interval = int.from_bytes(data[position + 4 : position + 6], "big")
             position += 2 + length
     if frame is None:
         return None
@@ -209,4 +233,5 @@ def _header(data: bytes) -> _Header | None:
         at_once = at_once and data[scan + 4] >= colours
     if not width or not height:
         return None
-    return _Header(width, height, colours, at_once, scan, orientation, tuple(stray))
+    restarts = _restarts(data, frame, interval) if interval else 0
+    return _Header(width, height, colours, at_once, scan, orientation, restarts, tuple(stray))

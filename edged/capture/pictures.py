@@ -18,7 +18,5 @@ class BrokenPictureError(ValueError):
 
 
 def too_large(width: int, height: int) -> BrokenPictureError:
-    return BrokenPictureError(
-        f"{width}x{height} pixels are too many: decoded, a picture may have "
-        f"{MOST_PIXELS:,} (7680x4320)"
-    )
+    most = f"{MOST_PIXELS:,} pixels (7680x4320)"
+    return BrokenPictureError(f"{width}x{height} is too large: at most {most} are decoded")

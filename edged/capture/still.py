@@ -20,6 +20,7 @@ from edged.capture.pictures import MOST_PIXELS, BrokenPictureError, too_large
 from edged.capture.tiff import (
     HEIGHT,
     ORIENTATION,
+    TIFF_BEGINS,
     TILE_HEIGHT,
     TILE_WIDTH,
     WIDTH,
@@ -37,8 +38,9 @@ def read_picture(path: Path) -> bytes:
     try:
         if not path.is_file():  # opening a FIFO would wait for ever
             raise BrokenPictureError("not a file" if path.exists() else "no such file")
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES + 1)
+        if path.stat().st_size > MOST_BYTES:
+            raise _too_long()
+        return path.read_bytes()
     except OSError as error:
         raise BrokenPictureError(f"cannot be read: {error.strerror}") from None
 
@@ -49,7 +51,7 @@ def decode_picture(data: bytes, wanted: int) -> NDArray[np.uint8]:
     become RGB. Raises BrokenPictureError for one that is damaged, cut short or too large.
     """
     if len(data) > MOST_BYTES:
-        raise BrokenPictureError(f"the file is larger than {MOST_BYTES >> 20} MB")
+        raise _too_long()
     if data[:2] == jpeg.BEGIN:
         return jpeg.decoded(data, wanted)
     size, orientation = _header(data)
@@ -65,7 +67,8 @@ def decode_picture(data: bytes, wanted: int) -> NDArray[np.uint8]:
         pixels = None
     if pixels is None:
         raise BrokenPictureError(_NO_PICTURE)
-    return orientation.upright(pixels)
+    # OpenCV turns what comes from libtiff, whatever the flags say.
+    return pixels if data[:2] in TIFF_BEGINS else orientation.upright(pixels)
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
@@ -79,6 +82,10 @@ def picture_size(data: bytes) -> tuple[int, int]:
     return orientation.size(*stored)
 
 
+def _too_long() -> BrokenPictureError:
+    return BrokenPictureError(f"the file is larger than {MOST_BYTES >> 20} MB")
+
+
 def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
     """((width, height) as stored, orientation) of all but JPEG."""
     try:
@@ -86,7 +93,7 @@ def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
             return struct.unpack_from(">II", data, 16), _png_orientation(data)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp_header(data)
-        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if data[:2] in TIFF_BEGINS:
             tags = first_directory(data)
             # libtiff allocates whole tiles, however small the picture is.
             size = tags[WIDTH], tags[HEIGHT]

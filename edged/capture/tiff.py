@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+TIFF_BEGINS: Final = (b"II", b"MM")
 WIDTH: Final = 0x0100
 HEIGHT: Final = 0x0101
 ORIENTATION: Final = 0x0112

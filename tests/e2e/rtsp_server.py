@@ -34,13 +34,18 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--gop", type=int, default=25, help="frames between key frames")
+    parser.add_argument("--clip", help="a bare H.264 or H.265 stream, as it is, instead")
     parser.add_argument("--password", help="of the user `viewer`; asks for no login without it")
     options = parser.parse_args()
 
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
-        f"( videotestsrc name=scene is-live=true pattern={options.pattern}"
+        f"( multifilesrc location={options.clip} loop=true"
+        f" caps=video/x-{options.codec},stream-format=byte-stream,framerate={options.fps}/1"
+        f" ! {options.codec}parse ! rtp{options.codec}pay config-interval=-1 name=pay0 )"
+        if options.clip is not None
+        else f"( videotestsrc name=scene is-live=true pattern={options.pattern}"
         f" ! capsfilter name=size caps={caps(options.size, options.fps)}"
         f" ! {ENCODERS[options.codec].format(gop=options.gop)} name=pay0 )"
     )
