@@ -23,6 +23,8 @@ BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 _SCAN_MARKER = 0xDA
+_SKIPPED_MARKERS = frozenset((0xC4, 0xDB, *range(0xE2, 0xF0), 0xFE))
+"""Tables, applications and comments: most segments."""
 _BEGIN_MARKER = 0xD8
 _JFIF_MARKER, _EXIF_MARKER = 0xE0, 0xE1
 _RESTART_MARKER = 0xDD
@@ -90,10 +92,8 @@ def decoded(data: bytes, wanted: int) -> NDArray[np.uint8]:
     if header is None or header.scan is None or data.rfind(_END, header.scan) < 0:
         raise BrokenPictureError(_NOT_WHOLE)
     divisor = reduction(min(header.width, header.height), wanted)
-    while header.at_once and divisor < 8 and _pixels(header, divisor) > MOST_PIXELS:
-        divisor *= 2
-    if _pixels(header, divisor if header.at_once else 1) > MOST_PIXELS:
-        raise too_large(header.width, header.height)
+    if header.width * header.height > MOST_PIXELS:
+        divisor = _bounded(header, divisor)
     width, height = -(-header.width // divisor), -(-header.height // divisor)
     if header.at_once:
         spectrum = header.scan + 5 + 2 * data[header.scan + 4]
@@ -105,8 +105,13 @@ def decoded(data: bytes, wanted: int) -> NDArray[np.uint8]:
     return pixels if header.orientation is UPRIGHT else header.orientation.upright(pixels)
 
 
-def _pixels(header: _Header, divisor: int) -> int:
-    return -(-header.width // divisor) * -(-header.height // divisor)
+def _bounded(header: _Header, divisor: int) -> int:
+    """The divisor, or the next that decodes to no more than MOST_PIXELS."""
+    while header.at_once and divisor <= 8:
+        if -(-header.width // divisor) * -(-header.height // divisor) <= MOST_PIXELS:
+            return divisor
+        divisor *= 2
+    raise too_large(header.width, header.height)
 
 
 def _decompressed(data: bytes, width: int, height: int, header: _Header) -> NDArray[np.uint8]:
@@ -200,7 +205,9 @@ def _header(data: bytes) -> _Header | None:
         if position > last:
             break
         begin, marker, length = _SEGMENT.unpack_from(data, position)
-        if begin != 0xFF or marker in (0, _BEGIN_MARKER):
+        if marker in _SKIPPED_MARKERS and begin == 0xFF:
+            position += 2 + length
+        elif begin != 0xFF or marker in (0, _BEGIN_MARKER):
             # Drivers put stray bytes between the segments, and begin a picture twice.
             following = data.find(b"\xff", position + (2 if begin == 0xFF else 1))
             if following < 0:
