@@ -75,15 +75,18 @@ class FolderSource:
 
     def _first_size(self) -> tuple[int, int]:
         """Of the first picture that can be decoded."""
-        first: str | None = None
+        broken: list[BrokenPictureError] = []
         for path in self._paths:
             try:
                 data = read_picture(path)
                 decode_picture(data, 1)
                 return picture_size(data)
             except BrokenPictureError as error:  # noqa: PERF203
-                first = first or f"{printable(path.name)}: {error}"
-        what = f"none of its pictures can be decoded; the first, {first}"
+                broken = broken or [error]
+        what = str(broken[0])
+        if self._paths != [self._folder]:
+            first = printable(self._paths[0].name)
+            what = f"none of its pictures can be decoded; the first, {first}: {what}"
         raise self._error(Failure.OPEN_FAILED, what)
 
     def _rewind(self) -> bool:
@@ -97,7 +100,7 @@ class FolderSource:
         return True
 
     def _listed(self) -> list[Path]:
-        if self._folder.is_file():
+        if self._folder.suffix.lower() in SUFFIXES and not self._folder.is_dir():
             return [self._folder]
         try:
             paths = [path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES]

@@ -29,8 +29,11 @@ from edged.capture.tiff import (
 
 MOST_BYTES: Final = 256 * 1024 * 1024
 """Of a file: twice an uncompressed picture of MOST_PIXELS."""
+_SILENT = 0
 _NO_PICTURE = "not a whole picture"
-_PNM = re.compile(rb"P[1-6](?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})\s")
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
+_PNM_HEADER = 4096
+_MOST_CHUNKS = 65_536
 
 
 def read_picture(path: Path) -> bytes:
@@ -59,7 +62,8 @@ def decode_picture(data: bytes, wanted: int) -> NDArray[np.uint8]:
         raise too_large(*size)
     import cv2  # JPEG needs none of its 10 MB
 
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # we name the picture
+    # Broken pictures are named by us. The function moved with OpenCV 5.
+    (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(_SILENT)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -108,7 +112,7 @@ def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
             return (abs(width), abs(height)), UPRIGHT
         if data[:4] == b"GIF8":
             return struct.unpack_from("<HH", data, 6), UPRIGHT
-        if match := _PNM.match(data):
+        if match := _PNM.match(data[:_PNM_HEADER]):
             return (int(match[1]), int(match[2])), UPRIGHT
     except (struct.error, KeyError):
         raise BrokenPictureError(_NO_PICTURE) from None
@@ -120,7 +124,9 @@ def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
 def _png_orientation(data: bytes) -> Orientation:
     """Of its eXIf chunk, which most PNGs lack."""
     at = 8
-    while at + 8 <= len(data):
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
         (length,) = struct.unpack_from(">I", data, at)
         if data[at + 4 : at + 8] == b"eXIf":
             return of_exif(first_directory(data[at + 8 : at + 8 + length]).get(ORIENTATION))
@@ -140,7 +146,9 @@ def _webp_header(data: bytes) -> tuple[tuple[int, int], Orientation]:
         raise BrokenPictureError(_NO_PICTURE)
     width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
     at, orientation = 12, UPRIGHT
-    while at + 8 <= len(data):
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
         (length,) = struct.unpack_from("<I", data, at + 4)
         if data[at : at + 4] == b"EXIF":
             tiff = data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0")

@@ -103,7 +103,8 @@ CAMERA = section(
     ),
     rotate=key(
         "Rotation (degrees)",
-        "Clockwise, so that the picture stands upright.",
+        "Clockwise, so that the picture stands upright. What the file or stream says itself (EXIF, "
+        "display matrix, display orientation) is done before; so are pixels that are not square.",
         180,
         enum=[0, 90, 180, 270],
         default=0,
