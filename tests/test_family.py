@@ -33,6 +33,7 @@ from edged.variants.manifest import checksum_problem
 from edged.variants.published import published_top1
 from edged.variants.variant import Precision, Variant
 from tests.families import ALPHAS, LABELS, RESOLUTIONS, make_family, model
+from tests.test_still import claiming
 
 
 @pytest.fixture
@@ -486,4 +487,11 @@ def test_a_missing_golden_picture_is_named(family: Family) -> None:
 def test_a_golden_picture_that_is_none(family: Family) -> None:
     written = write_family(family, {}, b"no picture, though the hash is right")
     with pytest.raises(InputError, match="the golden picture cannot be used: not a picture"):
+        written.golden_picture()
+
+
+def test_a_golden_picture_that_is_huge(family: Family) -> None:
+    written = write_family(family, {}, claiming(".png", 30_000))
+    what = r"golden-.*\.png: the golden picture cannot be used: 30000x30000 is too large"
+    with pytest.raises(InputError, match=what):
         written.golden_picture()

@@ -72,7 +72,8 @@ class CaptureRequest:
 
     size: (width, height) in pixels and fps are wishes to a driver; what it granted is reported.
     max_fps: frames beyond it are skipped before they are decoded, where the codec allows that.
-    rotate: degrees clockwise that make the picture upright; flip mirrors it after that.
+    rotate: degrees clockwise, after what the file or stream says of its orientation; flip mirrors
+    after that.
     loop: begin again at the end of a file or folder. square: deliver the whole centre square;
     False delivers the whole picture. frozen_after_seconds: pictures without a new one among them
     are a failure after that time; None for never. format and controls are for V4L2: the pixel
