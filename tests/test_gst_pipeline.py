@@ -27,6 +27,8 @@ def test_a_description_is_followed_by_what_makes_small_rgb_of_it() -> None:
         f"capsfilter name={GIVEN} caps=video/x-raw(ANY)",
         "queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0",
         "videoconvert",
+        "videoflip video-direction=auto",
+        "videoconvert",
         "aspectratiocrop aspect-ratio=1/1",
         "videoconvert",
         "videoscale method=bilinear2 add-borders=false",

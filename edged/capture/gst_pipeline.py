@@ -1,9 +1,10 @@
 """What gst-launch-1.0 is given, and what its words mean. Pure.
 
-A description is the user's own, up to raw video; what follows it is the same for each: cropped to
-the part that counts and its centre square (or squashed into one, where the whole of it is wanted),
-made SIDE x SIDE pixels while it is still YUV, converted to RGB, written to a descriptor. So the
-pictures on the pipe have one size, which is known before and stays whatever the source does.
+A description is the user's own, up to raw video; what follows it is the same for each: turned as
+the stream's tags say, cropped to the part that counts and its centre square (or squashed into one,
+where the whole of it is wanted), made SIDE x SIDE pixels while it is still YUV, converted to RGB,
+written to a descriptor. So the pictures on the pipe have one size, which is known before and stays
+whatever the source does.
 
 The presets `csi` (Jetson) and `libcamera` (Raspberry Pi and others) let the camera's own hardware
 shrink; they were written from their elements' documentation and were never run on such a device.
@@ -58,7 +59,7 @@ def arguments(request: CaptureRequest, fd: int, *, live: bool) -> list[str]:
     """
     tail = [
         _NEWEST if live else "",
-        _UPRIGHT,
+        _UPRIGHT if request.source.lower().startswith("gst:") else "",
         _cropped(request),
         _SQUARE if request.square else "",
         _SHRUNK,
@@ -142,7 +143,7 @@ _PACKAGES = (
     (r"nv\w+", "it comes with NVIDIA's JetPack, for Jetson devices"),
     (r"avdec_\w+", "sudo apt install gstreamer1.0-libav"),
     (
-        r"aspectratiocrop|videocrop|v4l2\w+|rtspsrc|rtp\w+|jpegdec|souphttpsrc|multipartdemux|qtdemux",
+        r"aspectratiocrop|videocrop|videoflip|v4l2\w+|rtspsrc|rtp\w+|jpegdec|souphttpsrc|multipartdemux|qtdemux",
         "sudo apt install gstreamer1.0-plugins-good",
     ),
     (
