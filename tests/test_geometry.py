@@ -56,6 +56,7 @@ from tests.geometry import (
 )
 from tests.test_gstreamer import needs_gstreamer as needs_gst_launch
 from tests.test_rtsp import free_port, needs_gstreamer, servers, serving, url
+from tests.test_v4l2 import Rig
 
 SHAPES = [Fraction(16, 11), Fraction(4, 3), Fraction(3, 4), Fraction(1)]
 MUCH = 1 << 30
@@ -140,6 +141,15 @@ def test_the_exif_of_http_snapshots_and_of_mjpeg(kind: str) -> None:
         expected = upright(orientation)
         assert looks_like(picture.pixels, expected), orientation
         assert (granted.height, granted.width) == expected.shape[:2]
+
+
+def test_the_exif_of_a_webcams_mjpeg() -> None:
+    for orientation in ORIENTATIONS:
+        rig = Rig({"MJPG": {(WIDTH, HEIGHT): [30.0]}}, photographed(orientation))
+        rig.source.open()
+        picture = rig.source.read(0)
+        assert picture is not None
+        assert looks_like(picture.pixels, upright(orientation)), orientation
 
 
 @servers

@@ -165,7 +165,7 @@ def test_a_pipe_and_a_file_without_end_are_no_pictures(tmp_path: Path) -> None:
         read_picture(tmp_path / "a.jpg")
     with (tmp_path / "b.png").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(BrokenPictureError, match="larger than 256 MB"):
+    with pytest.raises(BrokenPictureError, match="larger than 128 MB"):
         read_picture(tmp_path / "b.png")
 
 

@@ -27,8 +27,8 @@ from edged.capture.tiff import (
     first_directory,
 )
 
-MOST_BYTES: Final = 256 * 1024 * 1024
-"""Of a file: twice an uncompressed picture of MOST_PIXELS."""
+MOST_BYTES: Final = 128 * 1024 * 1024
+"""Of a file: an uncompressed picture of MOST_PIXELS with transparency."""
 _SILENT = 0
 _NO_PICTURE = "not a whole picture"
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
