@@ -224,6 +224,21 @@ def test_pixels_of_an_rtsp_stream_become_square(tmp_path: Path) -> None:
     assert looks_like(picture.pixels, marked(*size))
 
 
+def test_a_stream_that_changes_its_shape(tmp_path: Path) -> None:
+    shapes = Fraction(1), Fraction(4, 3), Fraction(1)
+    clip = tmp_path / "a.h264"
+    parts = [write_video(clip, marked(), shape=shape).read_bytes() for shape in shapes]
+    clip.write_bytes(b"".join(parts))
+    made, _ = opened(str(clip))
+    seen = []
+    while (picture := made.read(0)) is not None:
+        assert looks_like(picture.pixels, marked(picture.pixels.shape[1], HEIGHT))
+        if picture.pixels.shape[1] not in seen[-1:]:
+            seen.append(picture.pixels.shape[1])
+    made.close()
+    assert seen == [squared(shape)[0] for shape in shapes]
+
+
 def test_a_shape_that_cannot_be_meant_is_left_alone(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", marked(), shape=Fraction(200, 3))
     assert first_of(clip).shape == (HEIGHT, WIDTH, 3)

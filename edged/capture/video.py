@@ -52,7 +52,8 @@ class VideoTrack:
         self._begun = False
         self._given_shape = self._stream.sample_aspect_ratio
         self._codec_shape = self._codec.sample_aspect_ratio
-        self._jpeg = self._codec.name == "mjpeg" and self._pixel_shape() == 1
+        self._shape = self._pixel_shape()
+        self._jpeg = self._codec.name == "mjpeg" and self._shape == 1
         """Packets are whole JPEG pictures, decoded here."""
         self._jpeg_orientation = UPRIGHT
         """As the container says, for pictures of MJPEG that do not say it themselves."""
@@ -60,7 +61,7 @@ class VideoTrack:
     @property
     def granted(self) -> Granted:
         """Not turned yet: how a frame lies is known when it is there."""
-        size = squared(self._codec.width, self._codec.height, self._pixel_shape())
+        size = squared(self._codec.width, self._codec.height, self._shape)
         return Granted(*size, self.fps, self._codec.name)
 
     @property
@@ -95,6 +96,8 @@ class VideoTrack:
             frames = packet.decode()
         except av.error.FFmpegError:
             return [], 1
+        if packet.is_keyframe:
+            self._shape = self._pixel_shape()
         sound = [frame for frame in frames if not frame.is_corrupt]
         return sound, len(frames) - len(sound)
 
@@ -110,7 +113,7 @@ class VideoTrack:
         if isinstance(frame, av.Packet):
             picture = decode_jpeg(bytes(frame), wanted)
             return None if picture is None else self._jpeg_orientation.upright(picture)
-        size = squared(frame.width, frame.height, self._pixel_shape())
+        size = squared(frame.width, frame.height, self._shape)
         width, height = scaled_size(*size, wanted)
         converted = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation="AREA", **_ONE_THREAD
@@ -133,13 +136,13 @@ class VideoTrack:
         if frames:
             self._jpeg_orientation = _orientation(frames[0])
 
-    def _pixel_shape(self) -> Fraction:
+    def _pixel_shape(self) -> Fraction | int:
         """Width of a pixel through its height. What the container says wins, unless the codec has
         changed its mind since."""
         now = self._codec.sample_aspect_ratio
         shape = self._given_shape if now == self._codec_shape else now
         known = shape is not None and 1 <= _FLATTEST * shape <= _FLATTEST**2
-        return Fraction(shape) if known else Fraction(1)
+        return shape if known and shape != 1 else 1  # numbers that compare at once
 
 
 def _orientation(frame: Any) -> Orientation:
@@ -150,7 +153,7 @@ def _orientation(frame: Any) -> Orientation:
     return UPRIGHT if matrix is None else of_matrix(np.frombuffer(matrix, np.int32).tolist())
 
 
-def squared(width: int, height: int, pixel_shape: Fraction) -> tuple[int, int]:
+def squared(width: int, height: int, pixel_shape: Fraction | int) -> tuple[int, int]:
     """(width, height) with square pixels: the side grows that has too few."""
     if pixel_shape == 1:
         return width, height
