@@ -101,6 +101,14 @@ def test_a_size_beyond_the_bound_is_refused_by_the_header(suffix: str) -> None:
         decode(content, "val.tar: a.png")
 
 
+def test_a_png_whose_chunk_is_longer_than_the_file() -> None:
+    """The reader would allocate what it claims."""
+    content = bytearray(coded(".png"))
+    content[33:37] = (3 << 30).to_bytes(4, "big")
+    with pytest.raises(BrokenPictureError, match="not a whole picture"):
+        picture_size(bytes(content))
+
+
 @pytest.mark.parametrize("big", [False, True])
 def test_a_tiff_whose_tiles_are_huge(big: bool) -> None:
     tags = ((256, 60), (257, 40), (322, 60_000), (323, 60_000))

@@ -122,16 +122,21 @@ def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
 
 
 def _png_orientation(data: bytes) -> Orientation:
-    """Of its eXIf chunk, which most PNGs lack."""
-    at = 8
+    """Of its eXIf chunk, which most PNGs lack. Raises BrokenPictureError where a chunk is longer
+    than the file: OpenCV would allocate what it claims, up to 4 GB.
+    """
+    at, orientation = 8, UPRIGHT
     for _ in range(_MOST_CHUNKS):
-        if at + 8 > len(data):
-            break
         (length,) = struct.unpack_from(">I", data, at)
-        if data[at + 4 : at + 8] == b"eXIf":
-            return of_exif(first_directory(data[at + 8 : at + 8 + length]).get(ORIENTATION))
-        at += 12 + length
-    return UPRIGHT
+        kind, end = data[at + 4 : at + 8], at + 12 + length
+        if kind == b"IEND":
+            return orientation
+        if end > len(data):
+            break
+        if kind == b"eXIf":
+            orientation = of_exif(first_directory(data[at + 8 : end]).get(ORIENTATION))
+        at = end
+    raise BrokenPictureError(_NO_PICTURE)
 
 
 def _webp_header(data: bytes) -> tuple[tuple[int, int], Orientation]:
