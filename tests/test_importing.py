@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from edged.backends.loaded import LoadedFamily
 from edged.backends.ort import OrtBackend
 from edged.errors import EdgedError, InputError
 from edged.variants.family import Fit, load_family
-from edged.variants.importing import import_weights
+from edged.variants.importing import import_weights, read_labels
 from edged.variants.mobilenet import Architecture
+from edged.variants.network import InputRange, build_network
 from edged.variants.variant import Precision
 from tests.weight_files import FLOAT32, TINY, UINT8, keras_file, lively_weights, tflite_file
 
@@ -125,25 +127,90 @@ def test_the_reader_follows_the_content_not_the_name(labels: Path, tmp_path: Pat
     assert network.path.exists()
 
 
-def test_the_input_range_may_be_overridden(weights: Path, labels: Path, tmp_path: Path) -> None:
-    ranges: dict[str, tuple[float | None, float | None]] = {
-        "stated": (None, None),
-        "unit": (1 / 255, 0.0),
-    }
-    stated, unit = (
-        import_weights(
-            weights,
-            None,
-            alpha=0.03,
-            resolutions=(64,),
-            labels=labels,
-            into=tmp_path / name,
-            scale=scale,
-            offset=offset,
-        ).read()
-        for name, (scale, offset) in ranges.items()
-    )
-    assert np.abs(scores_of(stated) - scores_of(unit)).max() > 1e-3
+def test_the_input_range_is_said_where_it_is_assumed(
+    weights: Path, labels: Path, tmp_path: Path
+) -> None:
+    """Every range gives what a network with that normalisation gives."""
+    notes: list[str] = []
+    for given, scale, offset in (
+        (None, 1 / 127.5, -1.0),
+        (InputRange.SYMMETRIC, 1 / 127.5, -1.0),
+        (InputRange.UNIT, 1 / 255, 0.0),
+        (InputRange.PIXELS, 1.0, 0.0),
+    ):
+        into = tmp_path / str(given)
+        notes.clear()
+        network = import_weights(
+            weights, None, labels=labels, into=into, input_range=given, note=notes.append
+        )
+        expected = build_network(TINY, lively_weights(TINY), scale=scale, offset=offset)
+        np.testing.assert_allclose(scores_of(network.read()), scores_of(expected), atol=1e-5)
+        told = [note for note in notes if "no input range" in note]
+        assert len(told) == (given is None)
+    import_weights(weights, None, labels=labels, into=tmp_path / "told", note=notes.append)
+    (told,) = (note for note in notes if "no input range" in note)
+    assert "-1 … 1 is assumed" in told
+    assert "--input-range unit for 0 … 1 or --input-range pixels for 0 … 255" in told
+
+
+def test_a_quantised_file_states_its_range(tmp_path: Path, labels: Path, into: Path) -> None:
+    path = tmp_path / "quant.tflite"
+    path.write_bytes(tflite_file(TINY, lively_weights(TINY), UINT8))
+    notes: list[str] = []
+    import_weights(path, None, labels=labels, into=into, note=notes.append)
+    assert notes == []
+
+
+def test_alpha_and_resolution_come_from_the_file(weights: Path, labels: Path, into: Path) -> None:
+    notes: list[str] = []
+    network = import_weights(weights, None, labels=labels, into=into, note=notes.append)
+    assert [each.name for each in network.variants()] == ["mobilenet_v1_0.03_64"]
+    assert not any("made for" in note for note in notes)
+    import_weights(weights, None, resolutions=(96,), labels=labels, into=into, note=notes.append)
+    assert "it was made for 64 pixels; at 96 its accuracy is another" in notes
+
+
+def test_a_file_that_states_no_resolution_asks_for_one(
+    tmp_path: Path, labels: Path, into: Path
+) -> None:
+    path = tmp_path / "weights.h5"
+    keras_file(path, TINY)
+    with pytest.raises(InputError, match=r"which resolution it is for; say it: --resolution"):
+        import_weights(path, None, labels=labels, into=into)
+
+
+def test_a_network_that_pads_by_hand_takes_multiples_of_32_only(
+    tmp_path: Path, labels: Path, into: Path
+) -> None:
+    path = tmp_path / "padded.tflite"
+    path.write_bytes(tflite_file(TINY, lively_weights(TINY), written_padding=True))
+    with pytest.raises(InputError, match=r"multiples of 32 .*\(got 100 pixels\); .*resolution 96"):
+        import_weights(path, None, resolutions=(100,), labels=labels, into=into)
+
+
+@pytest.mark.parametrize(
+    ("lines", "note"),
+    [
+        (("0 ant", "1 bee", "2 cat", "3 dog", "4 elk"), "numbered from 0"),
+        (("1: ant", "2: bee", "3: cat", "4: dog", "5: elk"), "numbered from 1"),
+        (("4,elk", "0,ant", "2,cat", "1,bee", "3,dog"), "numbered from 0"),
+    ],
+)
+def test_numbers_before_all_labels_are_taken_off(
+    tmp_path: Path, lines: Sequence[str], note: str
+) -> None:
+    notes: list[str] = []
+    assert read_labels(write_labels(tmp_path / "labels.txt", lines), notes.append) == LABELS
+    assert len(notes) == 1 and note in notes[0]
+
+
+@pytest.mark.parametrize(
+    "lines", [("7 up", "cola"), ("0 ant", "2 bee"), ("0 ant", "1"), ("0 ant", "0 bee")]
+)
+def test_other_numbers_belong_to_the_labels(tmp_path: Path, lines: Sequence[str]) -> None:
+    notes: list[str] = []
+    assert read_labels(write_labels(tmp_path / "labels.txt", lines), notes.append) == lines
+    assert notes == []
 
 
 def test_the_folder_names_the_family(weights: Path, labels: Path, tmp_path: Path) -> None:
@@ -231,51 +298,43 @@ def test_the_fit_is_the_familys(weights: Path, labels: Path, into: Path) -> None
 # ------------------------------------------------------------------------------- background
 
 
-def test_background_is_dropped_and_labels_keep_their_classes(tmp_path: Path) -> None:
-    six = Architecture(0.03, 6)
-    values = lively_weights(six)
-    with_background, without = tmp_path / "six.tflite", tmp_path / "five.tflite"
-    with_background.write_bytes(tflite_file(six, values))
+IMAGENET = tuple(f"class {i}" for i in range(1000))
+
+
+def test_background_of_1001_classes_is_dropped_and_said(tmp_path: Path) -> None:
+    """The same label file serves a network that never had the class, even in the same family."""
+    slim = Architecture(0.03, 1001)
+    values = lively_weights(slim)
+    with_background, without = tmp_path / "slim.tflite", tmp_path / "keras.tflite"
+    with_background.write_bytes(tflite_file(slim, values))
+    whole = build_network(slim, values, scale=1 / 127.5, offset=-1.0)
     for name in ("classifier.weight", "classifier.bias"):
         values[name] = values[name][1:]
-    without.write_bytes(tflite_file(TINY, values))
-    labels = write_labels(tmp_path / "labels.txt", ("Background", *LABELS))
-
+    without.write_bytes(tflite_file(Architecture(0.03, 1000), values))
+    labels = write_labels(tmp_path / "labels.txt", ("Background", *IMAGENET))
+    notes: list[str] = []
     dropped = import_weights(
-        with_background, None, alpha=0.03, resolutions=(64,), labels=labels, into=tmp_path / "a"
+        with_background, None, labels=labels, into=tmp_path / "a", note=notes.append
     )
-    family = load_family(str(tmp_path / "a"), Path())
-    assert family.labels == LABELS
-    # The same label file serves a network that never had the class, even in the same family.
+    assert any("background, which no picture shows: it is dropped" in note for note in notes)
+    assert load_family(str(tmp_path / "a"), Path()).labels == IMAGENET
     joined = import_weights(
-        without, None, alpha=0.03, resolutions=(96,), labels=labels, into=tmp_path / "a"
+        without, None, resolutions=(96,), labels=labels, into=tmp_path / "a", note=notes.append
     )
     assert joined.sha256 == dropped.sha256
-    assert scores_of(dropped.read()).sum() == pytest.approx(1, abs=1e-5)
+    rest, all_scores = scores_of(dropped.read()), scores_of(whole)[1:]
+    np.testing.assert_allclose(rest, all_scores / all_scores.sum(), rtol=1e-3, atol=1e-7)
 
 
-def test_dropping_the_background_keeps_the_odds_of_the_others(tmp_path: Path) -> None:
-    six = Architecture(0.03, 6)
-    path = write_tflite(tmp_path / "six.tflite", six)
-    kept = import_weights(
-        path,
-        None,
-        alpha=0.03,
-        resolutions=(64,),
-        labels=write_labels(tmp_path / "six.txt", ("void", *LABELS)),
-        into=tmp_path / "kept",
-    )
-    dropped = import_weights(
-        path,
-        None,
-        alpha=0.03,
-        resolutions=(64,),
-        labels=write_labels(tmp_path / "bg.txt", ("background", *LABELS)),
-        into=tmp_path / "dropped",
-    )
-    whole, rest = scores_of(kept.read()), scores_of(dropped.read())
-    assert (whole.shape, rest.shape) == ((6,), (5,))
-    np.testing.assert_allclose(rest, whole[1:] / whole[1:].sum(), rtol=1e-4, atol=1e-7)
+def test_background_is_a_class_like_any_other_elsewhere(tmp_path: Path) -> None:
+    path = write_tflite(tmp_path / "own.tflite", TINY)
+    labels = ("background", "bee", "cat", "dog", "elk")
+    file = write_labels(tmp_path / "labels.txt", labels)
+    import_weights(path, None, labels=file, into=tmp_path / "family")
+    assert load_family(str(tmp_path / "family"), Path()).labels == labels
+    file = write_labels(tmp_path / "labels.txt", ("background", *LABELS))
+    with pytest.raises(InputError, match=r"has 5 classes \(got 6 labels"):
+        import_weights(path, None, labels=file, into=tmp_path / "other")
 
 
 def test_imagenets_thousand_labels_serve_a_network_of_1001(tmp_path: Path) -> None:
@@ -345,9 +404,12 @@ def test_a_resolution_that_is_too_small_is_refused(weights: Path, labels: Path, 
     [
         (b"", "an empty file"),
         (b"ant\nbee\n", r"it begins b'ant"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"LFS pointer.*git lfs pull"),
         (b"\x1f\x8b\x08\x00", r"gzip archive\); unpack it"),
-        (b"PK\x03\x04\x14\x00", r"zip archive\); write a Keras model"),
+        (b"PK\x03\x04\x14\x00", r"zip archive that is truncated"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P", r"PyTorch file.*not unpickled"),
         (b"\x08\x08\x12\x07pytorch", r"ONNX network\); name the weights"),
+        (b"<!DOCTYPE html><html>", r"page of a website\); download the file"),
         (bytes(4096), r"it begins b'\\x00"),
     ],
 )
@@ -359,6 +421,49 @@ def test_foreign_files_are_refused(
     with pytest.raises(InputError, match=rf"mobilenet\.tflite: neither .*{message}"):
         import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
     assert not into.exists()
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("model/data.pkl", r"PyTorch file.*not unpickled"),
+        ("export/saved_model.pb", r"SavedModel\); write it as a file there: tf\.keras\.models"),
+        ("converted/model_unquant.tflite", r"with converted/model_unquant\.tflite\); unpack it"),
+        ("model.json", r"zip archive\); unpack it"),
+    ],
+)
+def test_archives_are_called_by_what_they_hold(
+    labels: Path, into: Path, tmp_path: Path, member: str, message: str
+) -> None:
+    path = tmp_path / "download.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, b"content")
+    with pytest.raises(InputError, match=rf"download\.zip: neither .*{message}"):
+        import_weights(path, None, labels=labels, into=into)
+
+
+def test_a_saved_model_folder_is_called_one(labels: Path, into: Path, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(InputError, match=r"export: neither .*a TensorFlow SavedModel, which only"):
+        import_weights(tmp_path / "export", None, labels=labels, into=into)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_is_not_waited_for(weights: Path, labels: Path, into: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"pipe: cannot be read \(got not a regular file"):
+        import_weights(pipe, None, labels=labels, into=into)
+    with pytest.raises(InputError, match=r"pipe: cannot be read \(got not a regular file"):
+        import_weights(weights, pipe, labels=labels, into=into)
+    with pytest.raises(InputError, match=r"pipe: cannot be read \(got not a regular file"):
+        import_weights(weights, None, labels=pipe, into=into)
+    network = import_weights(weights, None, labels=labels, into=into)
+    network.path.unlink()
+    os.mkfifo(network.path)
+    with pytest.raises(InputError, match=r"cannot read the file \(got not a regular file"):
+        network.read()
 
 
 def test_absent_files_are_named(weights: Path, labels: Path, into: Path, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_relu_throughout_is_kept_and_a_mixture_refused(path: Path) -> None:
         described(model, "conv_pw_3_relu")["max_value"] = None
 
     keras_file(path, TINY, layout="model", changed=mixed)
-    with pytest.raises(InputError, match=r"model\.h5: mixes ReLU and ReLU6"):
+    with pytest.raises(InputError, match=r"layer conv_pw_3_relu: .*mixes ReLU and ReLU6"):
         read_keras(path)
 
 
@@ -115,14 +115,14 @@ def _of_kind(layer: str, kind: str) -> Callable[[dict[str, Any]], None]:
     ("changed", "message"),
     [
         (_of_kind("conv_pw_4_relu", "Add"), r"layer conv_pw_4_relu: .*no layer of that kind.*Add"),
-        (_set("conv_pw_4_relu", "negative_slope", 0.1), r"layer conv_pw_4_relu: is no plain ReLU"),
-        (_set("conv_pw_4_relu", "max_value", 3.0), r"layer conv_pw_4_relu: .*ReLU6 between"),
+        (_set("conv_pw_4_relu", "negative_slope", 0.1), r"conv_pw_4_relu: .*is no plain ReLU"),
+        (_set("conv_pw_4_relu", "max_value", 3.0), r"conv_pw_4_relu: .*another activation.*3\.0"),
         (_set("conv_pw_4", "activation", "swish"), r"layer conv_pw_4: .*got swish"),
-        (_set("conv_dw_3", "dilation_rate", [2, 2]), r"layer conv_dw_3: .*dilates"),
-        (_set("conv_dw_3", "padding", "valid"), r"layer conv_dw_3: .*pads"),
-        (_set("conv_dw_3", "strides", [1, 2]), r"layer conv_dw_3: .*strides"),
+        (_set("conv_dw_3", "dilation_rate", [2, 2]), r"layer conv_dw_3: .*is dilated"),
+        (_set("conv_dw_3", "padding", "valid"), r"layer conv_dw_3: .*does not pad as"),
+        (_set("conv_dw_3", "strides", [1, 2]), r"layer conv_dw_3: .*height and width differently"),
         (_set("conv_dw_3", "strides", [2, 2]), r"layer conv_dw_3: .*depthwise of stride 1"),
-        (_set("conv_pad_4", "padding", [[1, 1], [1, 1]]), r"layer conv_pad_4: pads other than"),
+        (_set("conv_pad_4", "padding", [[1, 1], [1, 1]]), r"layer conv_pad_4: .*pads other than"),
         (_set("conv_dw_3", "strides", None), r"description of the model is damaged"),
         (lambda model: model.pop("config"), r"description of the model is damaged"),
     ],
@@ -139,47 +139,47 @@ def test_missing_and_misshapen_arrays_are_named(path: Path) -> None:
     keras_file(path, TINY)
     with h5py.File(path, "a") as file:
         del file["conv_dw_7_bn/conv_dw_7_bn/gamma:0"]
-    with pytest.raises(InputError, match=r"layer conv_dw_7_bn: lacks a gamma of \d+ channels"):
+    with pytest.raises(InputError, match=r"layer conv_dw_7_bn: .*lacks a gamma"):
         read_keras(path)
 
     keras_file(path, TINY)
     with h5py.File(path, "a") as file:
         del file["conv_pw_7"]
-    with pytest.raises(InputError, match=r"there is no layer conv_pw_7"):
+    with pytest.raises(InputError, match=r"no layer conv_pw_7 "):
         read_keras(path)
 
     keras_file(path, TINY)
     with h5py.File(path, "a") as file:
         del file["conv_pw_7/conv_pw_7/kernel:0"]
         file["conv_pw_7/conv_pw_7/kernel:0"] = np.ones((3, 3, 8, 15), np.float32)
-    with pytest.raises(InputError, match=r"layer conv_pw_7: not MobileNet v1.*3x3 pointwise"):
+    with pytest.raises(InputError, match=r"layer conv_pw_7: not MobileNet v1.*3x3 convolution"):
         read_keras(path)
 
 
 def test_a_file_without_or_with_two_classifiers_is_refused(path: Path) -> None:
     keras_file(path, TINY, classifier=None)
-    with pytest.raises(InputError, match=r"holds no classifier; .*no_top"):
+    with pytest.raises(InputError, match=r"ends before the classifier; .*no_top"):
         read_keras(path)
     keras_file(path, TINY)
     with h5py.File(path, "a") as file:
         file["dense/dense/kernel:0"] = np.ones((30, 5), np.float32)
         file["dense/dense/bias:0"] = np.ones(5, np.float32)
-    with pytest.raises(InputError, match=r"not just one dense classifier \(got layers conv_preds"):
+    with pytest.raises(InputError, match=r"more than one layer behind .*\(got layers conv_preds"):
         read_keras(path)
 
 
 def test_other_hdf5_files_are_refused(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["block_1_expand/kernel:0"] = np.ones((1, 1, 3, 3), np.float32)
-    with pytest.raises(InputError, match=r"no layer conv1 \(got block_1_expand\)"):
+    with pytest.raises(InputError, match=r"no layer conv1 .*\(got block_1_expand\)"):
         read_keras(path)
     with h5py.File(path, "w"):
         pass
-    with pytest.raises(InputError, match=r"no layer conv1 \(got no layers\)"):
+    with pytest.raises(InputError, match=r"no layer conv1 .*\(got no layers\)"):
         read_keras(path)
     with h5py.File(path, "w") as file:
         file.create_dataset("conv1/conv1/kernel:0", (1 << 40,), "f4", chunks=(1 << 20,))
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="more memory than any MobileNet"):
         read_keras(path)
 
 
@@ -214,8 +214,8 @@ def test_a_damaged_file_never_ends_in_a_traceback(path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"tench\ngoldfish\n", r"is no Keras \.h5 file"),
-        (b"PK\x03\x04" + bytes(100), r"is no Keras \.h5 file"),
+        (b"tench\ngoldfish\n", r"is no Keras file"),
+        (b"PK\x03\x04" + bytes(100), r"is a truncated or damaged Keras file"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "is a truncated or damaged Keras file"),
     ],
 )

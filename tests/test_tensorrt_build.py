@@ -112,8 +112,6 @@ def test_imported_coral_networks_become_plans(
         resolutions=[side],
         labels=data / "weights/imagenet_labels.txt",
         into=tmp_path,
-        scale=None,
-        offset=None,
         fit=None,
     )
     model = network.read()

@@ -46,28 +46,39 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "import",
         _models_import,
         "turn TensorFlow Lite or Keras weights into a network of a family",
-        "edged models import mobilenet_v1_0.5_160_quant.tflite --alpha 0.5 --resolution 160 "
-        "--labels imagenet_labels.txt --into imagenet",
+        "edged models import model.keras --labels labels.txt --into mine",
     )
-    load.add_argument("weights", type=Path, metavar="WEIGHTS", help=".tflite or .h5")
+    load.add_argument("weights", type=Path, metavar="WEIGHTS", help=".tflite, .keras or .h5")
     load.add_argument(
         "head", type=Path, nargs="?", metavar="HEAD", help="the second of two chained .tflite files"
     )
-    load.add_argument("--alpha", type=float, required=True)
-    load.add_argument("--resolution", type=positive_int, nargs="+", required=True)
-    load.add_argument("--labels", type=Path, required=True, metavar="FILE", help="one a line")
+    load.add_argument("--alpha", type=float, help="refuse a file of another (default: the file's)")
+    load.add_argument(
+        "--resolution",
+        type=positive_int,
+        nargs="+",
+        default=[],
+        help="one or more, in pixels (default: the file's)",
+    )
+    load.add_argument(
+        "--labels",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="one label a line, in the order of the classes",
+    )
     load.add_argument("--into", type=Path, required=True, metavar="DIR")
     load.add_argument(
         "--input-range",
-        choices=("symmetric", "unit"),
-        help="what the network was trained on: x/127.5 - 1 or x/255 (default: symmetric, "
-        "or what a quantised file says)",
+        choices=("symmetric", "unit", "pixels"),
+        help="what the file's input holds: -1 to 1, 0 to 1, or 0 to 255 (default: what the file "
+        "states; where it states nothing, the import says what it assumes)",
     )
     load.add_argument(
         "--fit",
         choices=("crop", "squash"),
-        default="crop",
-        help="how a picture becomes square (default: crop)",
+        help="how a picture becomes square: its centre, or the whole picture with its sides scaled "
+        "(default: the family's; crop for a new one)",
     )
 
     pull.add(verbs)
@@ -135,9 +146,8 @@ def _models_cost(options: argparse.Namespace) -> int:
 def _models_import(options: argparse.Namespace) -> int:
     from edged.variants.family import Fit
     from edged.variants.importing import import_weights
+    from edged.variants.network import InputRange
 
-    ranges = {None: (None, None), "symmetric": (1 / 127.5, -1.0), "unit": (1 / 255, 0.0)}
-    scale, offset = ranges[options.input_range]
     network = import_weights(
         options.weights,
         options.head,
@@ -145,9 +155,9 @@ def _models_import(options: argparse.Namespace) -> int:
         resolutions=options.resolution,
         labels=options.labels,
         into=options.into,
-        scale=scale,
-        offset=offset,
+        input_range=None if options.input_range is None else InputRange(options.input_range),
         fit=None if options.fit is None else Fit(options.fit),
+        note=lambda sentence: print(f"edged: note: {sentence}", file=sys.stderr),
     )
     names = ", ".join(variant.name for variant in network.variants())
     print(f"{network.path}: {names}")

@@ -21,6 +21,8 @@ from edged.variants.float_network import Calibration, FloatNetwork, read_float_n
 from edged.variants.network import import_onnx
 from edged.variants.qdq import tensorrt_form
 
+_HEAD = "head."
+
 
 class EnginePrecision(str, Enum):
     FP32 = "fp32"
@@ -37,7 +39,8 @@ def fp32_form(model: bytes) -> bytes:
 def fp16_form(model: bytes) -> bytes:
     """Of a float network: from the normalised pixels to the classifier everything is float16.
 
-    Normalisation stays float32, where a grey level is exact, and so does the softmax. Weights that
+    Normalisation stays float32, where a grey level is exact, and so does all behind the first dense
+    layer. Weights that
     float16 cannot hold raise InputError.
     """
     network = read_float_network(model)
@@ -76,7 +79,7 @@ def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
     for name, limit in network.limits.items():
         constants[name] = limit.astype(kind)
     constants["scale"] = np.array(network.scale, np.float32)
-    constants["offset"] = np.array(network.offset, np.float32)
+    constants["offset"] = network.offset_values
     nodes = _cast_first(onnx, network.before[:2]) + [_copy(each) for each in network.before[2:]]
     nodes[2].input[1], nodes[3].input[1] = "scale", "offset"
     value = nodes[-1].output[0]
@@ -87,14 +90,17 @@ def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
         weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
         nodes += [_copy(layer.node, value, weight, bias), _copy(activation)]
         value = activation.output[0]
-    average, flatten, _, softmax = network.after
     classifier = network.classifier
-    inputs = (flatten.output[0], f"{classifier.name}.weight", f"{classifier.name}.bias")
-    nodes += [_copy(average), _copy(flatten), _copy(classifier.node, *inputs)]
+    features = network.flatten.output[0]
+    inputs = (features, f"{classifier.name}.weight", f"{classifier.name}.bias")
+    nodes += [_copy(network.average), _copy(network.flatten), _copy(classifier.node, *inputs)]
     value = classifier.node.output[0]
     if kind == np.float16:
         value = _cast(onnx, nodes, value, onnx.TensorProto.FLOAT)
-    nodes.append(_copy(softmax, value))
+    nodes.append(_copy(network.head[0], value, *_own(network.head[0])))
+    nodes += [_copy(node, node.input[0], *_own(node)) for node in network.head[1:]]
+    for name, values in network.head_constants.items():
+        constants[_HEAD + name] = values
     graph = network.model.graph
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
@@ -102,6 +108,11 @@ def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
         onnx.numpy_helper.from_array(values, name) for name, values in constants.items()
     )
     return bytes(network.model.SerializeToString(deterministic=True))
+
+
+def _own(node: Any) -> list[str]:
+    """The constants of a node of the head: float32, also where the body's limits are not."""
+    return [_HEAD + name for name in node.input[1:]]
 
 
 def _copy(node: Any, *inputs: str) -> Any:

@@ -22,12 +22,13 @@ Means = Mapping[str, NDArray[np.float32]]
 """The mean of each input channel of each convolution and of the classifier, by their names."""
 
 _BEFORE = ("Transpose", "Cast", "Mul", "Add")
-_AFTER = ("GlobalAveragePool", "Flatten", "Gemm", "Softmax")
+_AFTER = ("GlobalAveragePool", "Flatten", "Gemm")
+_HIDDEN, _LAST = {"Gemm", "Relu", "Clip"}, {"Softmax", "Sigmoid"}
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A convolution or the classifier. weight: float32, output channels first."""
+    """A convolution or the first dense layer. weight: float32, output channels first."""
 
     node: Any
     weight: NDArray[np.float32]
@@ -46,27 +47,42 @@ class Layer:
         """Of its input."""
         return self.groups * int(self.weight.shape[1])
 
-    @property
-    def sums(self) -> NDArray[np.float32]:
-        """Of all weights of each output channel."""
-        sums: NDArray[np.float32] = self.weight.reshape(len(self.weight), -1).sum(axis=1)
-        return sums
+    def added(self, shift: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each output channel gains when `shift` is added to all inputs, one number or one
+        for each input channel."""
+        sums = self.weight.reshape(*self.weight.shape[:2], -1).sum(axis=2, dtype=np.float64)
+        added: NDArray[np.float64] = (sums * shift).sum(axis=1)
+        return added
 
 
 @dataclass(frozen=True, slots=True)
 class FloatNetwork:
-    """A network as network.py builds it, taken apart; limits: what its activations clip at."""
+    """A network as network.py builds it, taken apart.
+
+    offset: of all colours, or of red, green and blue. limits: what its activations clip at.
+    classifier: the first dense layer. head: what follows it, further dense layers and the softmax
+    or sigmoid, which stay in floating point; head_constants: what that reads.
+    """
 
     onnx: Any
     model: Any
     scale: float
-    offset: float
+    offset: NDArray[np.float64]
     before: list[Any]
     convolutions: list[Layer]
     activations: list[Any]
     limits: Mapping[str, NDArray[np.float32]]
-    after: list[Any]
+    average: Any
+    flatten: Any
     classifier: Layer
+    head: list[Any]
+    head_constants: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def offset_values(self) -> NDArray[np.float32]:
+        """As it lies in the file: one number, or (colours, 1, 1)."""
+        shape = () if self.offset.size == 1 else (-1, 1, 1)
+        return self.offset.reshape(shape).astype(np.float32)
 
 
 def read_float_network(model: bytes) -> FloatNetwork:
@@ -85,9 +101,15 @@ def read_float_network(model: bytes) -> FloatNetwork:
             constants[node.output[0]] = constants[node.input[0]].astype(np.float32)
         else:
             nodes.append(node)
-    before, body, after = nodes[:4], nodes[4:-4], nodes[-4:]
+    end = next((at for at, node in enumerate(nodes) if node.op_type == _AFTER[0]), 0)
+    before, body, after, head = nodes[:4], nodes[4:end], nodes[end : end + 3], nodes[end + 3 :]
     chain = [_kinds(before), set(_kinds(body[::2])), _kinds(after)]
-    if chain != [_BEFORE, {"Conv"}, _AFTER] or not set(_kinds(body[1::2])) <= {"Clip", "Relu"}:
+    if (
+        chain != [_BEFORE, {"Conv"}, _AFTER]
+        or not set(_kinds(body[1::2])) <= {"Clip", "Relu"}
+        or not set(_kinds(head[:-1])) <= _HIDDEN
+        or not set(_kinds(head[-1:])) & _LAST
+    ):
         raise InputError(
             "not a float network that edged made", fix="import it again with edged models import"
         )
@@ -100,13 +122,16 @@ def read_float_network(model: bytes) -> FloatNetwork:
         onnx=onnx,
         model=read,
         scale=float(constants[before[2].input[1]]),
-        offset=float(constants[before[3].input[1]]),
+        offset=constants[before[3].input[1]].reshape(-1).astype(np.float64),
         before=before,
         convolutions=[layer(node) for node in body[::2]],
         activations=activations,
         limits={name: constants[name] for node in activations for name in node.input[1:]},
-        after=after,
+        average=after[0],
+        flatten=after[1],
         classifier=layer(after[2]),
+        head=head,
+        head_constants={name: constants[name] for node in head for name in node.input[1:]},
     )
 
 
@@ -140,12 +165,11 @@ def probe(model: bytes) -> Probe:
     """Raises as `read_float_network` does."""
     network = read_float_network(model)
     helper, nodes = network.onnx.helper, network.model.graph.node
-    average, flatten, *classifying = network.after
-    for node in classifying:
+    for node in (network.classifier.node, *network.head):
         nodes.remove(node)
-    features = flatten.output[0]
+    features = network.flatten.output[0]
     outputs = [node.output[0] for node in network.activations]
-    names = (*(layer.name for layer in network.convolutions), average.name)
+    names = (*(layer.name for layer in network.convolutions), network.average.name)
     found = []
     for name, value in zip(names, (*outputs, features), strict=True):
         nodes.append(helper.make_node("Flatten", [value], [f"{name}.row"]))

@@ -8,7 +8,7 @@ family.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,46 +18,48 @@ from edged.backends.ort import OrtBackend
 from edged.errors import InputError
 from edged.variants import keras, tflite_file
 from edged.variants.family import Family, Fit, InputContract, Network, load_family, write_family
+from edged.variants.foreign import SNIFFED_BYTES, foreign_file, foreign_folder
 from edged.variants.golden import with_golden
 from edged.variants.keras import read_keras
 from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture, Body
-from edged.variants.network import ImportedWeights, build_network, check_weights
+from edged.variants.network import ImportedWeights, InputRange, build_network, check_weights
+from edged.variants.range_check import range_warning
 from edged.variants.tflite import read_tflite
 from edged.variants.variant import Precision, Variant
+from edged.whole_file import read_file
 
 BACKGROUND = "background"
 """What TF-Slim calls its class 0, which no picture shows."""
 _IMAGENET_CLASSES = 1000
+_MOST_LABEL_BYTES = 1 << 20
+_STRIDE = 32
+"""Pixels of the picture that a place of the last map stands for."""
+_NUMBERED = re.compile(r"(\d{1,6})\s*[:,;.\t ]\s*(\S.*)")
 LARGEST_RESOLUTION = 512
 """More than twice what MobileNet v1 was published for."""
-
-_FOREIGN = {
-    b"\x1f\x8b": ("a gzip archive", "unpack it and name the .tflite file inside"),
-    b"PK\x03\x04": ("a zip archive", "write a Keras model with model.save('NAME.h5')"),
-    b"\x08": ("what may be an ONNX network", "name the weights that it was made from"),
-}
 
 
 def import_weights(
     weights: Path,
     head: Path | None,
     *,
-    alpha: float,
-    resolutions: Sequence[int],
     labels: Path,
     into: Path,
-    scale: float | None = None,
-    offset: float | None = None,
+    alpha: float | None = None,
+    resolutions: Sequence[int] = (),
+    input_range: InputRange | None = None,
     fit: Fit | None = None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Network:
     """Add a network to the family in the folder `into`, which is begun where there is none.
 
-    It serves just these resolutions, and takes those of them that another network of the same
-    alpha served before. head: the second of two chained TensorFlow Lite files. scale, offset: the
-    network sees pixel * scale + offset; by default what the file states, else -1 … 1. fit: by
-    default the family's. Raises InputError for anything wrong with the files or their fit to each
-    other; the family is then as it was.
+    It serves just these resolutions, by default the file's own, and takes those of them that
+    another network of the same alpha served before. head: the second of two chained TensorFlow
+    Lite files. alpha: refused where it is not the file's. input_range: what the file's input holds,
+    by default what it states. fit: by default the family's. note: gets a sentence for everything
+    that was assumed or left out. Raises InputError for anything wrong with the files or their fit
+    to each other; the family is then as it was.
     """
     for resolution in resolutions:
         if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
@@ -67,11 +69,62 @@ def import_weights(
             )
     family = begin_family(into, fit)
     imported = read_weights(weights, head)
-    _check_alpha(imported, Architecture(alpha, classes=1), weights)
-    if scale is not None and offset is not None:
-        imported = replace(imported, scale=scale, offset=offset)
-    made = convert(imported, weights, alpha, resolutions, read_labels(labels), labels)
-    return add_networks(family, [made]).network(Variant(alpha, min(resolutions)))
+    _check_alpha(imported, alpha, weights)
+    if input_range is not None:
+        imported = imported.with_range(input_range)
+    sides = _resolutions(imported, resolutions, weights)
+    for sentence in (*imported.notes, *_assumptions(imported, sides)):
+        note(sentence)
+    found = imported.architecture
+    made = convert(imported, weights, found.alpha, sides, read_labels(labels, note), labels, note)
+    warning = range_warning(imported, made.model)
+    if warning is not None:
+        note(warning)
+    return add_networks(family, [made]).network(Variant(found.alpha, min(sides)))
+
+
+def _resolutions(
+    imported: ImportedWeights, wanted: Sequence[int], weights: Path
+) -> tuple[int, ...]:
+    sides = tuple(sorted(set(wanted)))
+    if not sides:
+        if imported.resolution is None:
+            raise InputError(
+                "the file does not say which resolution it is for",
+                where=weights,
+                fix="say it: --resolution 224",
+            )
+        sides = (imported.resolution,)
+    odd = [side for side in sides if side % _STRIDE]
+    if odd and imported.even_sizes:
+        near = max(SMALLEST_RESOLUTION, round(odd[0] / _STRIDE) * _STRIDE)
+        raise InputError(
+            f"this network pads in a way that edged has at multiples of {_STRIDE} pixels only",
+            where=weights,
+            got=f"{odd[0]} pixels",
+            fix=f"say --resolution {near}",
+        )
+    return sides
+
+
+def _assumptions(imported: ImportedWeights, sides: Sequence[int]) -> Iterator[str]:
+    assumed = imported.assumed
+    if assumed is not None:
+        own = ", which its own layers scale" if imported.inner != (1.0, 0.0) else ""
+        others = " or ".join(
+            f"--input-range {each.value} for {each.words}"
+            for each in InputRange
+            if each is not assumed
+        )
+        yield (
+            f"it states no input range: {assumed.words} is assumed{own}; "
+            f"if it was trained on another, say {others}"
+        )
+    if imported.resolution is not None and set(sides) != {imported.resolution}:
+        yield (
+            f"it was made for {imported.resolution} pixels; at "
+            f"{', '.join(map(str, sides))} its accuracy is another"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +144,18 @@ def convert(
     resolutions: Sequence[int],
     labels: tuple[str, ...],
     labels_path: Path,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Converted:
     """Raises InputError where labels and weights do not fit; the paths are for its message."""
-    classes, imported = _without_background(imported, labels, labels_path, weights)
+    classes, imported = _without_background(imported, labels, labels_path, weights, note)
     model = build_network(
         imported.architecture,
         imported.weights,
         scale=imported.scale,
         offset=imported.offset,
         activation=imported.activation,
+        hidden_activation=imported.hidden_activation,
+        independent=imported.independent,
     )
     sides = sorted(set(resolutions))
     name = Variant(alpha, sides[0]).name + "".join(f"_{side}" for side in sides[1:]) + ".onnx"
@@ -150,24 +206,21 @@ def begin_family(into: Path, fit: Fit | None) -> Family:
 
 
 def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
-    """Choose the reader by what the file begins with; its name says nothing."""
+    """Choose the reader by what the file holds; its name says nothing."""
+    if weights.is_dir():
+        raise foreign_folder(weights)
     try:
-        with weights.open("rb") as file:
-            start = file.read(8)
+        start = read_file(weights, SNIFFED_BYTES)
     except OSError as error:
         raise InputError("cannot be read", where=weights, got=error.strerror) from None
-    if start == keras.FILE_SIGNATURE:
+    if start.startswith(keras.FILE_SIGNATURE) or keras.is_archive(weights):
         if head is not None:
             raise InputError("a Keras file is whole; nothing belongs behind it", where=head)
         imported = read_keras(weights)
-    elif start[4:] == tflite_file.FILE_IDENTIFIER:
+    elif start[4:8] == tflite_file.FILE_IDENTIFIER:
         imported = read_tflite(weights, head)
     else:
-        foreign = (facts for magic, facts in _FOREIGN.items() if start.startswith(magic))
-        got, fix = next(foreign, (f"it begins {start!r}" if start else "an empty file", None))
-        raise InputError(
-            "neither a TensorFlow Lite file nor a Keras .h5 file", where=weights, got=got, fix=fix
-        )
+        raise foreign_file(weights, start)
     _check_numbers(imported, weights)
     return imported
 
@@ -188,25 +241,28 @@ def _check_numbers(imported: ImportedWeights, weights: Path) -> None:
             )
 
 
-def _check_alpha(imported: ImportedWeights, stated: Architecture, weights: Path) -> None:
+def _check_alpha(imported: ImportedWeights, stated: float | None, weights: Path) -> None:
     found = imported.architecture
     if found.body is not Body.SEPARABLE:
         raise InputError(
             "a family is made of separable bodies", where=weights, got=f"a {found.body.value} body"
         )
-    if found.layers() != stated.layers():
+    if stated is None:
+        return
+    if Architecture(stated, 1, narrowest=found.narrowest).layers() != found.layers():
         raise InputError(
             f"these weights are of alpha {found.alpha}",
             where=weights,
-            got=f"--alpha {stated.alpha}",
-            fix=f"say --alpha {found.alpha} or name another file",
+            got=f"--alpha {stated}",
+            fix="leave --alpha out, or name another file",
         )
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """One label a line, by class index."""
+def read_labels(path: Path, note: Callable[[str], None] = lambda sentence: None) -> tuple[str, ...]:
+    """One label a line, by class index. Where every line begins with its own number, as `0 daisy`
+    does, the numbers are taken off and give the order."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").rstrip().splitlines()
+        lines = read_file(path, _MOST_LABEL_BYTES).decode("utf-8-sig").rstrip().splitlines()
     except OSError as error:
         raise InputError("cannot be read", where=path, got=error.strerror) from None
     except UnicodeDecodeError as error:
@@ -216,36 +272,51 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise InputError("there are no labels", where=path, fix="write one label a line")
     if "" in labels:
         raise InputError("an empty label", where=f"{path}:{labels.index('') + 1}")
+    numbered = [match for line in labels if (match := _NUMBERED.fullmatch(line))]
+    numbers = [int(match[1]) for match in numbered]
+    count = len(labels)
+    for first in (0, 1):
+        if sorted(numbers) == list(range(first, first + count)):
+            note(f"the labels are numbered from {first}: the numbers are taken off")
+            by_number = {number: match[2] for number, match in zip(numbers, numbered, strict=True)}
+            return tuple(by_number[number] for number in sorted(numbers))
     return labels
 
 
 def _without_background(
-    imported: ImportedWeights, labels: tuple[str, ...], labels_path: Path, weights: Path
+    imported: ImportedWeights,
+    labels: tuple[str, ...],
+    labels_path: Path,
+    weights: Path,
+    note: Callable[[str], None],
 ) -> tuple[tuple[str, ...], ImportedWeights]:
     """Labels and weights that match, TF-Slim's background class dropped from whichever has it.
 
-    One label file so serves TF-Slim's networks of 1001 classes and Keras's of 1000.
+    One label file so serves TF-Slim's networks of 1001 classes and Keras's of 1000. Only these
+    counts prove that the class is none: elsewhere `background` is a class like any other.
     """
     found = imported.architecture.classes
-    background = labels[0].lower() == BACKGROUND
-    classes = labels[1:] if background else labels
-    if found == len(classes):
+    with_background = _IMAGENET_CLASSES + 1
+    classes = labels
+    if len(labels) == with_background and labels[0].lower() == BACKGROUND:
+        classes = labels[1:]
+    if len(classes) == _IMAGENET_CLASSES and found in (_IMAGENET_CLASSES, with_background):
+        if found == with_background:
+            note("class 0 of 1001 is ImageNet's background, which no picture shows: it is dropped")
+            kept = dict(imported.weights)
+            for name in ("classifier.weight", "classifier.bias"):
+                kept[name] = kept[name][1:]
+            architecture = replace(imported.architecture, classes=len(classes))
+            imported = replace(imported, architecture=architecture, weights=kept)
         return classes, imported
-    # A label file without the class is taken for ImageNet's alone: elsewhere, one class more
-    # than labels is likelier a mistake.
-    has_background = background or len(classes) == _IMAGENET_CLASSES
-    if not has_background or found != len(classes) + 1 or not classes:
+    if found != len(labels):
         raise InputError(
             f"the network has {found} classes",
             where=weights,
             got=f"{len(labels)} labels in {labels_path}",
             fix="name the label file that belongs to the network",
         )
-    kept = dict(imported.weights)
-    for name in ("classifier.weight", "classifier.bias"):
-        kept[name] = kept[name][1:]
-    architecture = replace(imported.architecture, classes=len(classes))
-    return classes, replace(imported, architecture=architecture, weights=kept)
+    return labels, imported
 
 
 def _beside(network: Network, present: Sequence[Network]) -> list[Network]:

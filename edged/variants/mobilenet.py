@@ -14,6 +14,8 @@ from edged.errors import InputError
 
 SMALLEST_WIDTH = 8
 """No layer is narrower than this, however small alpha is (the rule of TF-Slim's mobilenet_v1)."""
+KERAS_SMALLEST_WIDTH = 1
+"""Keras has no such rule: at alpha 0.1 its first layer has 3 channels."""
 
 # (output channels at alpha 1, stride) of each block, a depthwise and a pointwise convolution.
 _ENTRY = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2))
@@ -60,11 +62,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """alpha: the width multiplier, in (0, 1]. classes: how many scores come out."""
+    """alpha: the width multiplier, in (0, 1]. classes: how many scores come out. hidden: widths of
+    the dense layers before the classifier. narrowest: channels that every layer has at least."""
 
     alpha: float
     classes: int
     body: Body = Body.SEPARABLE
+    hidden: tuple[int, ...] = ()
+    narrowest: int = SMALLEST_WIDTH
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
@@ -76,12 +81,18 @@ class Architecture:
 
     def width(self, channels: int) -> int:
         """Channels of a layer that has `channels` at alpha 1."""
-        return max(SMALLEST_WIDTH, int(channels * self.alpha))
+        return max(self.narrowest, int(channels * self.alpha))
 
     @property
     def features(self) -> int:
         """Channels that the classifier sees, after the average over the picture."""
         return self.width(1024)
+
+    def dense(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, inputs and outputs of `hidden1`, … and `classifier`."""
+        widths = (self.features, *self.hidden, self.classes)
+        names = (*(f"hidden{number}" for number, _ in enumerate(self.hidden, 1)), "classifier")
+        return tuple(zip(names, widths, widths[1:], strict=False))
 
     def layers(self) -> tuple[Layer, ...]:
         """The convolutions from the picture on: `conv`, `block1.depthwise`, `block1.pointwise`, …
@@ -118,20 +129,23 @@ def recognise(layers: Sequence[Layer], classes: int) -> Architecture:
             "not MobileNet v1, which has 27 convolutions before its classifier", got=len(layers)
         )
     body, features = bodies[len(layers)], layers[-1].out_channels
-    if not SMALLEST_WIDTH <= features <= 1024:
+    if not 1 <= features <= 1024:
         raise InputError(
-            "not MobileNet v1, whose classifier sees 8 to 1024 features",
+            "not MobileNet v1, whose classifier sees 1 to 1024 features",
             where=layers[-1].name,
             got=features,
         )
     candidates = [
-        Architecture(-(-features * 10**digits // 1024) / 10**digits, classes, body)
-        for digits in range(1, 7)
-    ]
+        Architecture(
+            -(-features * 10**digits // 1024) / 10**digits, classes, body, narrowest=narrowest
+        )
+        for narrowest in (KERAS_SMALLEST_WIDTH, SMALLEST_WIDTH)
+        for digits in range(6, 0, -1)
+    ][::-1]
     for architecture in candidates:
         if not _differences(layers, architecture):
             return architecture
-    given, expected = _differences(layers, candidates[-1])[0]
+    given, expected = _differences(layers, candidates[5])[0]
     raise InputError(
         f"not MobileNet v1, which has a {_shape_of(expected)} here",
         where=given.name,
@@ -172,7 +186,7 @@ def cost(architecture: Architecture, resolution: int) -> Cost:
     """
     if resolution < 1:
         raise InputError("a resolution is at least one pixel", got=resolution)
-    multiply_adds = parameters = architecture.features * architecture.classes
+    multiply_adds = parameters = sum(seen * made for _, seen, made in architecture.dense())
     pointwise_multiply_adds = pointwise_parameters = 0
     side = resolution
     for layer in architecture.layers():

@@ -6,7 +6,7 @@ Knows nothing of where the weights come from, nor of files: it returns bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -19,13 +19,12 @@ from edged.variants.mobilenet import Architecture
 Weights = Mapping[str, NDArray[np.float32]]
 """`<layer>.weight` (output, input / groups, rows, columns) and `<layer>.bias` (output,) of every
 layer of the architecture, batch norm folded in; `classifier.weight` (classes, features) and
-`classifier.bias` (classes,)."""
+`classifier.bias` (classes,), before them the same of each hidden layer."""
+Offset = float | tuple[float, float, float]
+"""What is added to scaled pixels: to all, or to red, green and blue."""
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "scores"
-
-USUAL_SCALE, USUAL_OFFSET = 1 / 127.5, -1.0
-"""Normalisation where a file does not state one: TF-Slim's and Keras's, pixels become -1 … 1."""
 
 _OPSET = 17
 _IR_VERSION = 8  # what ONNX Runtime 1.13 and TensorRT 8.6 already read
@@ -48,21 +47,66 @@ class Activation(str, Enum):
     RELU = "relu"
 
 
+class InputRange(str, Enum):
+    """What a network's input holds for pixels from 0 to 255."""
+
+    SYMMETRIC = "symmetric"  # -1 … 1
+    UNIT = "unit"  # 0 … 1
+    PIXELS = "pixels"  # 0 … 255
+
+    @property
+    def scale(self) -> float:
+        return {"symmetric": 1 / 127.5, "unit": 1 / 255, "pixels": 1.0}[self.value]
+
+    @property
+    def offset(self) -> float:
+        return -1.0 if self is InputRange.SYMMETRIC else 0.0
+
+    @property
+    def words(self) -> str:
+        return {"symmetric": "-1 … 1", "unit": "0 … 1", "pixels": "0 … 255"}[self.value]
+
+
 @dataclass(frozen=True, slots=True)
 class ImportedWeights:
     """What a file of another framework holds, as its reader hands it out.
 
     The network sees pixel * scale + offset. resolution: the side in pixels of the pictures that
     the file was made for, None where it does not say. source: the file and its kind, in words.
+    hidden_activation: behind each hidden dense layer. independent: each class has a score of its
+    own (sigmoid). inner: gain and shift of the file's own layers before its first convolution,
+    which its input goes through. assumed: the range of its input, where the file states none.
+    even_sizes: it pads as our networks do only at multiples of 32 pixels. notes: what else a
+    person should know, in sentences.
     """
 
     architecture: Architecture
     weights: Weights
     scale: float
-    offset: float
+    offset: Offset
     activation: Activation
     resolution: int | None
     source: str
+    hidden_activation: Activation = Activation.RELU
+    independent: bool = False
+    inner: tuple[float, Offset] = (1.0, 0.0)
+    assumed: InputRange | None = None
+    even_sizes: bool = False
+    notes: tuple[str, ...] = ()
+
+    def with_range(self, given: InputRange) -> ImportedWeights:
+        """The same weights, with a file input of that range."""
+        scale, offset = composed(self.inner, given.scale, given.offset)
+        return replace(self, scale=scale, offset=offset, assumed=None)
+
+
+def composed(inner: tuple[float, Offset], scale: float, offset: float) -> tuple[float, Offset]:
+    """Scale and offset of pixels that are first scaled, then go through `inner`."""
+    gain, shift = inner
+    if isinstance(shift, tuple):
+        red, green, blue = (gain * offset + each for each in shift)
+        return gain * scale, (red, green, blue)
+    return gain * scale, gain * offset + shift
 
 
 def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
@@ -71,8 +115,9 @@ def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     for layer in architecture.layers():
         shapes[f"{layer.name}.weight"] = layer.weight_shape
         shapes[f"{layer.name}.bias"] = (layer.out_channels,)
-    shapes["classifier.weight"] = (architecture.classes, architecture.features)
-    shapes["classifier.bias"] = (architecture.classes,)
+    for name, inputs, outputs in architecture.dense():
+        shapes[f"{name}.weight"] = (outputs, inputs)
+        shapes[f"{name}.bias"] = (outputs,)
     return shapes
 
 
@@ -114,14 +159,16 @@ def build_network(
     weights: Weights,
     *,
     scale: float,
-    offset: float,
+    offset: Offset,
     activation: Activation = Activation.RELU6,
+    hidden_activation: Activation = Activation.RELU,
+    independent: bool = False,
     storage: Storage = Storage.FLOAT16,
 ) -> bytes:
     """The ONNX model; the same arguments give the same bytes.
 
     Input `image`: uint8 (1, height, width, 3), RGB; the network sees pixel * scale + offset.
-    Output `scores`: float32 (1, classes), they sum to 1.
+    Output `scores`: float32 (1, classes), they sum to 1; each from 0 to 1 where `independent`.
     Raises InputError for weights that do not fit, MissingPackageError without the onnx package.
     """
     check_weights(architecture, weights)
@@ -129,9 +176,7 @@ def build_network(
     value = graph.add("Transpose", [INPUT_NAME], "planes", perm=[0, 3, 1, 2])
     value = graph.add("Cast", [value], "pixels", to=graph.onnx.TensorProto.FLOAT)
     value = graph.add("Mul", [value, graph.scalar("scale", scale)], "scaled")
-    value = graph.add("Add", [value, graph.scalar("offset", offset)], "normalised")
-    relu6 = activation is Activation.RELU6
-    limits = [graph.scalar("zero", 0.0), graph.scalar("six", 6.0)] if relu6 else []
+    value = graph.add("Add", [value, graph.offset(offset)], "normalised")
     for layer in architecture.layers():
         value = graph.add(
             "Conv",
@@ -144,15 +189,17 @@ def build_network(
             # as padding written out.
             auto_pad="SAME_UPPER",
         )
-        value = graph.add(
-            "Clip" if relu6 else "Relu", [value, *limits], f"{layer.name}.{activation.value}"
-        )
+        value = graph.activation(activation, value, layer.name)
     value = graph.add("GlobalAveragePool", [value], "average")
     value = graph.add("Flatten", [value], "features")
-    value = graph.add(
-        "Gemm", [value, *graph.parameters("classifier", weights)], "classifier", transB=1
-    )
-    graph.add("Softmax", [value], OUTPUT_NAME, axis=1)
+    for name, _, _ in architecture.dense():
+        value = graph.add("Gemm", [value, *graph.parameters(name, weights)], name, transB=1)
+        if name != "classifier":
+            value = graph.activation(hidden_activation, value, name)
+    if independent:
+        graph.add("Sigmoid", [value], OUTPUT_NAME)
+    else:
+        graph.add("Softmax", [value], OUTPUT_NAME, axis=1)
     return graph.serialize(architecture)
 
 
@@ -164,6 +211,7 @@ class _Graph:
         self._storage = storage
         self._nodes: list[Any] = []
         self._initializers: list[Any] = []
+        self._limits: list[str] = []
 
     def add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
         node = self.onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
@@ -172,6 +220,19 @@ class _Graph:
 
     def scalar(self, name: str, value: float) -> str:
         return self._initializer(name, np.array(value, np.float32))
+
+    def offset(self, value: Offset) -> str:
+        """One number, or one a colour for (batch, colour, row, column)."""
+        if not isinstance(value, tuple):
+            return self.scalar("offset", value)
+        return self._initializer("offset", np.array(value, np.float32).reshape(3, 1, 1))
+
+    def activation(self, kind: Activation, value: str, layer: str) -> str:
+        if kind is Activation.RELU:
+            return self.add("Relu", [value], f"{layer}.relu")
+        if not self._limits:
+            self._limits = [self.scalar("zero", 0.0), self.scalar("six", 6.0)]
+        return self.add("Clip", [value, *self._limits], f"{layer}.relu6")
 
     def parameters(self, layer: str, weights: Weights) -> list[str]:
         """Weight and bias of a layer. Biases stay float32: they are a hundredth of the file."""

@@ -45,18 +45,18 @@ def runtime_form(model: bytes, calibration: Calibration, means: Means) -> bytes:
     graph.nodes.append(transpose)
     value, shift = graph.pixels(transpose.output[0], network.scale, network.offset)
     for layer in network.convolutions:
-        graph.integer_layer(layer, value, layer.bias + shift * layer.sums, means[layer.name])
+        bias = (layer.bias + layer.added(shift)).astype(np.float32)
+        graph.integer_layer(layer, value, bias, means[layer.name])
         step = _highest(calibration, layer.name) / 255
         value = graph.quantised(layer.name, step, zero_point=-128)
-        shift = 0.0
-    average, flatten, _, softmax = network.after
-    graph.again(average, value.name)
-    graph.nodes.append(flatten)
-    step = _highest(calibration, average.name) / 255
-    value = graph.quantised(flatten.output[0], step, zero_point=-128)
+        shift = np.zeros(1)
+    graph.again(network.average, value.name)
+    graph.nodes.append(network.flatten)
+    step = _highest(calibration, network.average.name) / 255
+    value = graph.quantised(network.flatten.output[0], step, zero_point=-128)
     classifier = network.classifier
     graph.integer_layer(classifier, value, classifier.bias, means[classifier.name])
-    graph.nodes.append(softmax)
+    graph.head(network)
     return graph.serialize(network.model)
 
 
@@ -74,23 +74,23 @@ def tensorrt_form(model: bytes, calibration: Calibration, twin: bytes) -> bytes:
     graph = _Graph(network.onnx)
     graph.nodes.extend(network.before)
     graph.constant("scale", np.float32(network.scale))
-    graph.constant("offset", np.float32(network.offset))
-    largest = max(abs(network.offset), abs(255 * network.scale + network.offset))
+    graph.constant("offset", network.offset_values)
+    largest = max(np.abs(network.offset).max(), np.abs(255 * network.scale + network.offset).max())
     value = graph.quantised(network.before[-1].output[0], largest / 127, zero_point=0)
     for name, limit in network.limits.items():
-        graph.constant(name, limit)
+        if name not in network.head_constants:
+            graph.constant(name, limit)
     for layer, activation in zip(network.convolutions, network.activations, strict=True):
         graph.float_biased_layer(layer, value, biases[layer.name])
         graph.nodes.append(activation)
         if layer is not network.convolutions[-1]:  # the average over the picture is float
             step = _highest(calibration, layer.name) / 127
             value = graph.quantised(activation.output[0], step, zero_point=0)
-    average, flatten, _, softmax = network.after
-    graph.nodes.extend((average, flatten))
-    step = _highest(calibration, average.name) / 127
-    value = graph.quantised(flatten.output[0], step, zero_point=0)
+    graph.nodes.extend((network.average, network.flatten))
+    step = _highest(calibration, network.average.name) / 127
+    value = graph.quantised(network.flatten.output[0], step, zero_point=0)
     graph.float_biased_layer(network.classifier, value, biases[network.classifier.name])
-    graph.nodes.append(softmax)
+    graph.head(network)
     return graph.serialize(network.model)
 
 
@@ -122,10 +122,13 @@ class _Graph:
         self._constants.append(self.onnx.numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def pixels(self, planes: str, scale: float, offset: float) -> tuple[_Value, float]:
-        """The picture's planes as quantised values, and what these lack of pixel * scale + offset:
-        at most half a step, as the zero point is a whole number; the first bias makes it up."""
-        zero_point = min(255, max(0, round(-offset / scale)))
+    def pixels(
+        self, planes: str, scale: float, offset: NDArray[np.float64]
+    ) -> tuple[_Value, NDArray[np.float64]]:
+        """The picture's planes as quantised values, and what these lack of pixel * scale + offset,
+        which the first bias makes up: at most half a step, as the zero point is a whole number,
+        or the distance of a colour's offset from the mean of the three."""
+        zero_point = min(255, max(0, round(-float(offset.mean()) / scale)))
         value = self._dequantised(planes, np.float32(scale), np.uint8(zero_point))
         return _Value(value, scale), offset + zero_point * scale
 
@@ -158,6 +161,12 @@ class _Graph:
         self._weight(layer, 0.0)
         self.constant(f"{layer.name}.bias", bias)
         self.again(layer.node, value.name, f"{layer.name}.weight.wide", f"{layer.name}.bias")
+
+    def head(self, network: FloatNetwork) -> None:
+        """What follows the first dense layer, as it is."""
+        for name, values in network.head_constants.items():
+            self.constant(name, values)
+        self.nodes.extend(network.head)
 
     def again(self, node: Any, *inputs: str) -> None:
         """The float network's node with other inputs."""
@@ -233,7 +242,7 @@ def _biases(network: FloatNetwork, twin: bytes) -> dict[str, NDArray[np.float32]
     shift = network.offset + int(stored[f"{planes}.zero"]) * network.scale
     for layer in (*network.convolutions, network.classifier):
         name = f"{layer.name}.bias"
-        bias = stored[name] * stored[f"{name}.scale"] - shift * layer.sums
+        bias = stored[name] * stored[f"{name}.scale"] - layer.added(shift)
         found[layer.name] = bias.astype(np.float32)
-        shift = 0.0
+        shift = np.zeros(1)
     return found

@@ -8,37 +8,29 @@ ONNX; nothing in the file is executed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.errors import InputError
-from edged.variants.mobilenet import Kind, Layer, recognise
-from edged.variants.network import (
-    USUAL_OFFSET,
-    USUAL_SCALE,
-    Activation,
-    ImportedWeights,
-)
+from edged.variants.chain import TEACH, Chain
+from edged.variants.mobilenet import Kind
+from edged.variants.network import ImportedWeights, InputRange
 from edged.variants.tflite_file import Graph, Operator, Tensor, read_graph
 
 _TYPES = {"FLOAT32": "<f4", "FLOAT16": "<f2", "INT32": "<i4", "UINT8": "u1", "INT8": "i1"}
 
-_SAME, _VALID = 0, 1
+_SAME = 0
 _NO_ACTIVATION = 0
-_ACTIVATIONS = {1: Activation.RELU, 3: Activation.RELU6}
-
-
-class _Stage(Enum):
-    """How far along the network the walk is."""
-
-    BODY = 0
-    POOLED = 1
-    CLASSIFIED = 2
-    FINISHED = 3
+_ACTIVATIONS = {_NO_ACTIVATION: "linear", 1: "relu", 3: "relu6"}
+_FUNCTIONS = {
+    "SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "RELU": "relu", "RELU6": "relu6",
+}  # fmt: skip
+_ARITHMETIC = {"ADD", "DIV", "MUL", "SUB"}
+_OF_SHAPES = {"SHAPE", "STRIDED_SLICE", "PACK", "REDUCE_PROD", "CONCATENATION"}
+"""Operators that only compute the shape of a later reshape."""
 
 
 def read_tflite(path: Path, head: Path | None = None) -> ImportedWeights:
@@ -52,114 +44,140 @@ def read_tflite(path: Path, head: Path | None = None) -> ImportedWeights:
         graphs.append(read_graph(head))
         _check_joint(graphs[0], graphs[1])
     image = graphs[0].tensors[graphs[0].input]
-    if len(image.shape) != 4 or image.shape[3] != 3:
+    _check_kin(graphs[-1])
+    chain = Chain(path, _side(graphs[0], image))
+    for graph in graphs:
+        chain.path = graph.path
+        for operator in _in_order(graph):
+            _take(chain, graph, operator)
+    quantised = "float" if image.type.startswith("FLOAT") else f"de-quantised {image.type.lower()}"
+    source = " + ".join(graph.path.name for graph in graphs) + f" ({quantised} TensorFlow Lite)"
+    return chain.finish(source, _normalisation(image), InputRange.SYMMETRIC)
+
+
+def _side(graph: Graph, image: Tensor) -> int | None:
+    """The side of the pictures that the file was made for, None where it takes any."""
+    shape = image.shape
+    if len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) > 3:
+        raise InputError(
+            "its pictures have channels first (NCHW)",
+            where=graph.path,
+            got=shape,
+            fix="convert the model from one that was built with channels last",
+        )
+    if len(shape) != 4 or shape[3] not in (1, 3):
         raise InputError(
             "its input is no picture of shape (1, height, width, 3)",
-            where=path,
-            got=image.shape,
+            where=graph.path,
+            got=shape,
             fix="a file that holds only the classifier goes second, after its extractor",
         )
-    walk = _Walk()
-    for graph in graphs:
-        for operator in _in_order(graph):
-            walk.take(graph, operator)
-    classifier = walk.finish(graphs[-1])
-    try:
-        architecture = recognise(walk.layers, classes=len(classifier[1]))
-    except InputError as error:
-        where = f"{path}, {error.where}" if error.where else path
-        raise InputError(error.what, where=where, got=error.got) from None
-    weights = {"classifier.weight": classifier[0], "classifier.bias": classifier[1]}
-    for layer, (weight, bias) in zip(architecture.layers(), walk.parameters, strict=True):
-        weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"] = weight, bias
-    scale, offset = _normalisation(image)
-    height, width = image.shape[1:3]
-    quantised = "float" if image.type.startswith("FLOAT") else f"de-quantised {image.type.lower()}"
-    return ImportedWeights(
-        architecture,
-        weights,
-        scale,
-        offset,
-        walk.activation or Activation.RELU6,
-        height if height == width and height > 1 else None,
-        " + ".join(graph.path.name for graph in graphs) + f" ({quantised} TensorFlow Lite)",
+    return shape[1] if shape[1] == shape[2] and shape[1] > 1 else None
+
+
+def _check_kin(graph: Graph) -> None:
+    """Name what people take for MobileNet v1."""
+    kinds = {operator.kind for operator in graph.operators}
+    if "edgetpu-custom-op" in kinds:
+        raise InputError(
+            "is compiled for an Edge TPU: its weights lie in that chip's own form",
+            where=graph.path,
+            fix="name the file that it was compiled from, without _edgetpu in its name",
+        )
+    if "TFLite_Detection_PostProcess" in kinds or graph.outputs > 1:
+        raise InputError(
+            "is a detector, which finds where things are; edged classifies whole pictures",
+            where=graph.path,
+            got=f"{graph.outputs} outputs",
+            fix=f"name a classifier; or {TEACH}",
+        )
+    kin = None
+    if "HARD_SWISH" in kinds:
+        kin = "MobileNet v3"
+    elif {"LOGISTIC", "MUL", "DEPTHWISE_CONV_2D"} <= kinds:
+        kin = "EfficientNet or a relative of it"
+    elif any(_joins(graph, operator) for operator in graph.operators):
+        kin = "MobileNet v2" if "DEPTHWISE_CONV_2D" in kinds else "a residual network"
+    if kin is not None:
+        raise InputError(f"this is {kin}; edged runs MobileNet v1", where=graph.path, fix=TEACH)
+
+
+def _joins(graph: Graph, operator: Operator) -> bool:
+    """Whether it adds two values that both depend on the picture."""
+    return operator.kind == "ADD" and all(
+        index >= 0 and _constant_index(graph, index) is None for index in operator.inputs
     )
 
 
-class _Walk:
-    """Takes the operators in their order and collects layers; refuses what does not belong."""
+def _take(chain: Chain, graph: Graph, operator: Operator) -> None:
+    kind, where = operator.kind, _where(operator)
+    if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        _take_convolution(chain, graph, operator)
+    elif kind == "FULLY_CONNECTED":
+        weight, bias = _weight_and_bias(graph, operator, dimensions=2)
+        chain.dense(where, weight, bias)
+    elif kind in _ARITHMETIC:
+        chain.affine(where, *_arithmetic(chain, graph, operator))
+    elif kind == "PAD":
+        padding = _integers(graph, operator, 1)
+        if len(padding) != 8 or any(padding[:2] + padding[6:]):
+            raise chain.refuse(where, "pads other than height and width", padding)
+        chain.padding(where, [padding[2:4], padding[4:6]])
+    elif kind == "MEAN":
+        axes = sorted(axis % 4 for axis in _integers(graph, operator, 1))
+        if axes != [1, 2]:
+            raise chain.refuse(where, "averages over other axes than the picture's", axes)
+        chain.average(where)
+    elif kind == "AVERAGE_POOL_2D":
+        rows, columns = operator.options["FilterHeight"], operator.options["FilterWidth"]
+        chain.window(where, (int(rows), int(columns)))
+    elif kind in _FUNCTIONS:
+        chain.function(where, _FUNCTIONS[kind])
+        if operator.options.get("Beta", 1) != 1:
+            raise chain.refuse(where, "has a softmax whose beta is not 1", operator.options["Beta"])
+    elif kind in ("RESHAPE", "SQUEEZE"):
+        chain.flatten(where)
+    elif kind not in ("QUANTIZE", "DEQUANTIZE"):  # those: another scale for the same real values
+        raise chain.refuse(where, "has no operator of that kind", kind, TEACH)
+    activation = int(operator.options.get("FusedActivationFunction", _NO_ACTIVATION))
+    chain.function(where, _ACTIVATIONS.get(activation, f"activation {activation}"))
 
-    def __init__(self) -> None:
-        self.layers: list[Layer] = []
-        self.parameters: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        self.activation: Activation | None = None
-        self._stage = _Stage.BODY
-        self._padded = False
-        self._classifier: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
-    def take(self, graph: Graph, operator: Operator) -> None:
-        kind, stage = operator.kind, self._stage
-        if kind in ("QUANTIZE", "DEQUANTIZE"):
-            return  # another scale for the same real values
-        if stage is _Stage.BODY and kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            self._take_convolution(graph, operator)
-        elif stage is _Stage.BODY and kind == "PAD" and not self._padded:
-            self._padded = _is_same_padding(graph, operator)
-        elif stage is _Stage.BODY and kind in ("AVERAGE_POOL_2D", "MEAN") and not self._padded:
-            _check_average(graph, operator)
-            self._stage = _Stage.POOLED
-        elif stage is _Stage.POOLED and kind in ("CONV_2D", "FULLY_CONNECTED"):
-            self._classifier = _classifier(graph, operator)
-            self._stage = _Stage.CLASSIFIED
-        elif stage is _Stage.CLASSIFIED and kind == "SOFTMAX":
-            if operator.options["Beta"] != 1:
-                raise _refusal(graph, operator, "its beta is not 1", operator.options["Beta"])
-            self._stage = _Stage.FINISHED
-        elif stage is _Stage.BODY or kind not in ("RESHAPE", "SQUEEZE"):
-            raise _refusal(graph, operator, "has no place there")
+def _take_convolution(chain: Chain, graph: Graph, operator: Operator) -> None:
+    options, where = operator.options, _where(operator)
+    weight, bias = _weight_and_bias(graph, operator, dimensions=4)
+    depthwise = operator.kind == "DEPTHWISE_CONV_2D"
+    if depthwise and (options["DepthMultiplier"] != 1 or weight.shape[0] != 1):
+        raise chain.refuse(where, "multiplies its channels", weight.shape)
+    chain.convolution(
+        where,
+        Kind.DEPTHWISE if depthwise else Kind.CONVOLUTION,
+        weight.transpose((3, 0, 1, 2) if depthwise else (0, 3, 1, 2)),
+        bias,
+        (int(options["StrideH"]), int(options["StrideW"])),
+        (int(options["DilationHFactor"]), int(options["DilationWFactor"])),
+        same=options["Padding"] == _SAME,
+    )
 
-    def finish(self, graph: Graph) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if self._classifier is None:
-            raise InputError(
-                "ends before the classifier",
-                where=graph.path,
-                fix="name the file that holds the classifier second",
-            )
-        return self._classifier
 
-    def _take_convolution(self, graph: Graph, operator: Operator) -> None:
-        options = operator.options
-        weight, bias = _weight_and_bias(graph, operator, dimensions=4)
-        if operator.kind == "DEPTHWISE_CONV_2D":
-            if options["DepthMultiplier"] != 1 or weight.shape[0] != 1:
-                raise _refusal(graph, operator, "multiplies its channels", weight.shape)
-            weight = weight.transpose(3, 0, 1, 2)
-        else:
-            weight = weight.transpose(0, 3, 1, 2)
-        channels, depth, rows, columns = weight.shape
-        if rows != columns or options["StrideH"] != options["StrideW"]:
-            raise _refusal(graph, operator, "treats height and width differently")
-        if options["DilationHFactor"] != 1 or options["DilationWFactor"] != 1:
-            raise _refusal(graph, operator, "is dilated")
-        if not self._pads_as_same(rows, options):
-            raise _refusal(graph, operator, "does not pad as TensorFlow's SAME does")
-        self._padded = False
-        activation = _ACTIVATIONS.get(int(options["FusedActivationFunction"]))
-        if activation is None or self.activation not in (None, activation):
-            raise _refusal(graph, operator, "is not followed by ReLU6, or by ReLU throughout")
-        self.activation = activation
-        if operator.kind == "DEPTHWISE_CONV_2D":
-            kind, depth = Kind.DEPTHWISE, channels
-        else:
-            kind = Kind.POINTWISE if rows == 1 else Kind.CONVOLUTION
-        name = f"operator {operator.number} ({operator.kind})"
-        self.layers.append(Layer(name, kind, depth, channels, rows, int(options["StrideH"])))
-        self.parameters.append((np.ascontiguousarray(weight), bias))
-
-    def _pads_as_same(self, kernel: int, options: Mapping[str, float]) -> bool:
-        if self._padded:
-            return options["Padding"] == _VALID and kernel == 3 and options["StrideH"] == 2
-        return options["Padding"] == _SAME or kernel == 1
+def _arithmetic(chain: Chain, graph: Graph, operator: Operator) -> tuple[Any, Any]:
+    """Gain and shift of an operator on the picture and a constant."""
+    places = [_constant_index(graph, index) is not None for index in operator.inputs]
+    if len(places) != 2 or sum(places) != 1:
+        raise _refusal(graph, operator, "joins several branches")
+    number = _constant(graph, operator, places.index(True)).astype(np.float64)
+    if number.size not in (1, number.shape[-1]):
+        raise _refusal(graph, operator, "treats places of the picture differently", number.shape)
+    number, first = number.reshape(-1), places[1]
+    if operator.kind == "MUL":
+        return number, 0.0
+    if operator.kind == "ADD":
+        return 1.0, number
+    if operator.kind == "SUB":
+        return (1.0, -number) if first else (-1.0, number)
+    if not first or not number.all():
+        raise _refusal(graph, operator, "divides by the picture or by 0")
+    return 1 / number, 0.0
 
 
 def _in_order(graph: Graph) -> list[Operator]:
@@ -167,7 +185,11 @@ def _in_order(graph: Graph) -> list[Operator]:
     ordered: list[Operator] = []
     value = graph.input
     while value != graph.output:
-        users = [operator for operator in graph.operators if value in operator.inputs]
+        users = [
+            operator
+            for operator in graph.operators
+            if value in operator.inputs and operator.kind not in _OF_SHAPES
+        ]
         if not users or len(ordered) == len(graph.operators):
             raise InputError("its input does not lead to its output", where=graph.path)
         if len(users) > 1 or len(users[0].outputs) != 1:
@@ -178,50 +200,15 @@ def _in_order(graph: Graph) -> list[Operator]:
     return ordered
 
 
-def _is_same_padding(graph: Graph, operator: Operator) -> bool:
-    """Bottom and right by one: what SAME does at stride 2 and even sizes, written out by Keras."""
-    padding = _integers(graph, operator, 1)
-    if padding != [0, 0, 0, 1, 0, 1, 0, 0]:
-        raise _refusal(graph, operator, "pads other than one row below and one right", padding)
-    sides = graph.tensors[operator.inputs[0]].shape[1:3]
-    if any(side % 2 for side in sides):
-        raise _refusal(graph, operator, "pads an odd size otherwise than SAME does", sides)
-    return True
-
-
-def _check_average(graph: Graph, operator: Operator) -> None:
-    sides = graph.tensors[operator.inputs[0]].shape[1:3]
-    if operator.kind == "MEAN":
-        axes = sorted(axis % 4 for axis in _integers(graph, operator, 1))
-        if axes != [1, 2]:
-            raise _refusal(graph, operator, "averages over other axes than the picture's", axes)
-        return
-    window = (operator.options["FilterHeight"], operator.options["FilterWidth"])
-    if window != sides or operator.options["FusedActivationFunction"] != _NO_ACTIVATION:
-        raise _refusal(graph, operator, f"does not average the whole {sides} map", window)
-
-
-def _classifier(
-    graph: Graph, operator: Operator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    dimensions = 4 if operator.kind == "CONV_2D" else 2
-    weight, bias = _weight_and_bias(graph, operator, dimensions)
-    if weight.size != weight.shape[0] * weight.shape[-1]:
-        raise _refusal(graph, operator, "is no 1x1 convolution", weight.shape)
-    if operator.options["FusedActivationFunction"] != _NO_ACTIVATION:
-        raise _refusal(graph, operator, "has an activation; the classifier has none")
-    return weight.reshape(weight.shape[0], weight.shape[-1]), bias
-
-
 def _weight_and_bias(
     graph: Graph, operator: Operator, dimensions: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     weight = _constant(graph, operator, 1)
     if weight.ndim != dimensions:
         raise _refusal(graph, operator, f"has no {dimensions}-dimensional weights", weight.shape)
     channels = weight.shape[3 if operator.kind == "DEPTHWISE_CONV_2D" else 0]
     if len(operator.inputs) < 3 or operator.inputs[2] < 0:
-        return weight, np.zeros(channels, np.float32)
+        return weight, None
     bias = _constant(graph, operator, 2)
     if bias.shape != (channels,):
         raise _refusal(graph, operator, f"has a bias of other length than {channels}", bias.shape)
@@ -259,21 +246,27 @@ def _stored(graph: Graph, operator: Operator, position: int) -> tuple[Tensor, ND
     index = operator.inputs[position] if position < len(operator.inputs) else -1
     if index < 0:
         raise _refusal(graph, operator, f"lacks its input {position}")
+    found = _constant_index(graph, index)
+    data = None if found is None else graph.tensors[found].data
+    if found is None or data is None:
+        raise _refusal(graph, operator, f"computes its input {position}, which is no constant")
+    return graph.tensors[found], data
+
+
+def _constant_index(graph: Graph, index: int) -> int | None:
+    """The tensor that holds the numbers of this one, None where they are computed."""
     # Float16 files store the weights narrow and widen them by an operator of their own.
     for widening in graph.operators:
         if widening.kind == "DEQUANTIZE" and index in widening.outputs and widening.inputs:
             index = widening.inputs[0]
             break
-    tensor = graph.tensors[index]
-    if tensor.data is None:
-        raise _refusal(graph, operator, f"computes its input {position}, which is no constant")
-    return tensor, tensor.data
+    return None if graph.tensors[index].data is None else index
 
 
-def _normalisation(image: Tensor) -> tuple[float, float]:
-    """Scale and offset that turn a uint8 pixel into what the network was trained to see."""
+def _normalisation(image: Tensor) -> tuple[float, float] | None:
+    """Scale and offset that turn a uint8 pixel into the file's input, where it says so."""
     if image.scales.size != 1 or image.type not in ("UINT8", "INT8"):
-        return USUAL_SCALE, USUAL_OFFSET
+        return None
     scale = float(image.scales[0])
     zero_point = int(image.zero_points[0]) + (128 if image.type == "INT8" else 0)
     return scale, -scale * zero_point
@@ -297,6 +290,10 @@ def _check_joint(extractor: Graph, head: Graph) -> None:
             )
 
 
+def _where(operator: Operator) -> str:
+    return f"operator {operator.number} ({operator.kind})"
+
+
 def _refusal(graph: Graph, operator: Operator, what: str, got: object = None) -> InputError:
-    where = f"{graph.path}, operator {operator.number} ({operator.kind})"
+    where = f"{graph.path}, {_where(operator)}"
     return InputError(f"not MobileNet v1: it {what}", where=where, got=got)

@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.errors import InputError, MissingPackageError
+from edged.printable import printable
+from edged.whole_file import read_file
 
 FILE_IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TensorFlow Lite file."""
 
+_MOST_BYTES = 256 << 20
 _MOST_PARTS = 10_000  # tensors or operators; a damaged length must not keep us busy for minutes
 
 _OPTIONS = {
@@ -39,7 +42,11 @@ _OPTIONS = {
         "Pool2DOptions",
         ("FilterHeight", "FilterWidth", "FusedActivationFunction"),
     ),
+    "ADD": ("AddOptions", ("FusedActivationFunction",)),
+    "DIV": ("DivOptions", ("FusedActivationFunction",)),
     "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction",)),
+    "MUL": ("MulOptions", ("FusedActivationFunction",)),
+    "SUB": ("SubOptions", ("FusedActivationFunction",)),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
 }
 
@@ -78,15 +85,19 @@ class Graph:
     operators: tuple[Operator, ...]
     input: int
     output: int
+    outputs: int = 1
+    """How many; a classifier has one."""
 
 
 def read_graph(path: Path) -> Graph:
     """Raises InputError for what is empty, foreign or damaged, MissingPackageError without the
     tflite package."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, _MOST_BYTES + 1)
     except OSError as error:
         raise InputError("cannot be read", where=path, got=error.strerror) from None
+    if len(data) > _MOST_BYTES:
+        raise InputError("is larger than any MobileNet v1", where=path, got="over 256 MiB")
     if not data:
         raise InputError("is empty", where=path, fix="fetch the file again")
     if data[4:8] != FILE_IDENTIFIER:
@@ -136,11 +147,11 @@ def _graph(tflite: Any, path: Path, data: bytes) -> Graph:
         _operator(tflite, model, number, graph.Operators(number), kinds)
         for number in range(graph.OperatorsLength())
     )
-    (input_,), (output,) = graph.InputsAsNumpy().tolist(), graph.OutputsAsNumpy().tolist()
+    (input_,), ends = graph.InputsAsNumpy().tolist(), graph.OutputsAsNumpy().tolist()
     used = [index for operator in operators for index in operator.inputs + operator.outputs]
-    if not all(-1 <= index < len(tensors) for index in [*used, input_, output]):
+    if not all(-1 <= index < len(tensors) for index in [*used, input_, *ends]):
         raise IndexError("no such tensor")
-    return Graph(path, tensors, operators, input_, output)
+    return Graph(path, tensors, operators, input_, ends[0], len(ends))
 
 
 def _names(enumeration: Any) -> dict[int, str]:
@@ -177,12 +188,15 @@ def _operator(
     # Two fields for one code: files from before 2020 fill only the older, narrower one.
     code = max(codes.BuiltinCode(), codes.DeprecatedBuiltinCode())
     kind = kinds.get(code, f"operator code {code}")
+    if kind == "CUSTOM" and codes.CustomCode():
+        kind = printable(codes.CustomCode().decode(errors="replace"))
     options: dict[str, float] = {}
     if kind in _OPTIONS:
         table, names = _OPTIONS[kind]
         accessor, position = getattr(tflite, table)(), operator.BuiltinOptions()
-        accessor.Init(position.Bytes, position.Pos)
-        options = {name: getattr(accessor, name)() for name in names}
+        if position is not None:  # ADD and its like may come without any
+            accessor.Init(position.Bytes, position.Pos)
+            options = {name: getattr(accessor, name)() for name in names}
     return Operator(
         number,
         kind,
