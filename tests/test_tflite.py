@@ -190,15 +190,30 @@ def test_a_relative_is_called_by_its_name(path: Path, kind: str, what: str) -> N
 
 
 def test_a_branch_is_named(path: Path) -> None:
-    def skip(writer: TfliteWriter, layer: str, value: int) -> int:
+    def double(writer: TfliteWriter, layer: str, value: int) -> int:
         if layer != "block3.pointwise":
             return value
-        writer.operator("TANH", [value], writer.value(writer.tensors[value][0]))
-        return value
+        made = writer.value(writer.tensors[value][0])
+        return writer.operator("CONCATENATION", [value, value], made)
 
-    with pytest.raises(InputError, match=r"\(TANH\)|\(DEPTHWISE_CONV_2D\)") as caught:
-        read(path, tflite_file(TINY, WEIGHTS, changed=skip))
-    assert "branch" in str(caught.value)
+    with pytest.raises(InputError, match=r"\(CONCATENATION\): .*joins several branches"):
+        read(path, tflite_file(TINY, WEIGHTS, changed=double))
+
+
+def test_what_only_computes_a_shape_is_passed_over(path: Path) -> None:
+    """As TensorFlow's converter writes Reshape and Flatten for any number of pictures."""
+
+    def reshape(writer: TfliteWriter, layer: str, value: int) -> int:
+        if layer != "average":
+            return value
+        shape = writer.operator("SHAPE", [value], writer.value((4,), "INT32"))
+        count = writer.operator("STRIDED_SLICE", [shape], writer.value((1,), "INT32"))
+        packed = writer.operator("PACK", [count], writer.value((2,), "INT32"))
+        return writer.operator("RESHAPE", [value, packed], writer.value((1, TINY.features)))
+
+    imported = read(path, tflite_file(TINY, WEIGHTS, dense=True, changed=reshape))
+    for name, values in read(path, tflite_file(TINY, WEIGHTS, dense=True)).weights.items():
+        np.testing.assert_array_equal(imported.weights[name], values)
 
 
 def _option(layer: str, **options: int) -> Callable[[TfliteWriter, str, int], int]:

@@ -29,8 +29,7 @@ _FUNCTIONS = {
     "SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "RELU": "relu", "RELU6": "relu6",
 }  # fmt: skip
 _ARITHMETIC = {"ADD", "DIV", "MUL", "SUB"}
-_OF_SHAPES = {"SHAPE", "STRIDED_SLICE", "PACK", "REDUCE_PROD", "CONCATENATION"}
-"""Operators that only compute the shape of a later reshape."""
+_RESHAPES = {"RESHAPE", "SQUEEZE"}
 
 
 def read_tflite(path: Path, head: Path | None = None) -> ImportedWeights:
@@ -94,18 +93,20 @@ def _check_kin(graph: Graph) -> None:
     kin = None
     if "HARD_SWISH" in kinds:
         kin = "MobileNet v3"
-    elif {"LOGISTIC", "MUL", "DEPTHWISE_CONV_2D"} <= kinds:
+    elif "LOGISTIC" in kinds and _joins(graph, "MUL"):
         kin = "EfficientNet or a relative of it"
-    elif any(_joins(graph, operator) for operator in graph.operators):
+    elif _joins(graph, "ADD"):
         kin = "MobileNet v2" if "DEPTHWISE_CONV_2D" in kinds else "a residual network"
     if kin is not None:
         raise InputError(f"this is {kin}; edged runs MobileNet v1", where=graph.path, fix=TEACH)
 
 
-def _joins(graph: Graph, operator: Operator) -> bool:
-    """Whether it adds two values that both depend on the picture."""
-    return operator.kind == "ADD" and all(
-        index >= 0 and _constant_index(graph, index) is None for index in operator.inputs
+def _joins(graph: Graph, kind: str) -> bool:
+    """Whether an operator of this kind joins two values that both depend on the picture."""
+    return any(
+        operator.kind == kind
+        and all(index >= 0 and _constant_index(graph, index) is None for index in operator.inputs)
+        for operator in graph.operators
     )
 
 
@@ -135,7 +136,7 @@ def _take(chain: Chain, graph: Graph, operator: Operator) -> None:
         chain.function(where, _FUNCTIONS[kind])
         if operator.options.get("Beta", 1) != 1:
             raise chain.refuse(where, "has a softmax whose beta is not 1", operator.options["Beta"])
-    elif kind in ("RESHAPE", "SQUEEZE"):
+    elif kind in _RESHAPES:
         chain.flatten(where)
     elif kind not in ("QUANTIZE", "DEQUANTIZE"):  # those: another scale for the same real values
         raise chain.refuse(where, "has no operator of that kind", kind, TEACH)
@@ -166,7 +167,7 @@ def _arithmetic(chain: Chain, graph: Graph, operator: Operator) -> tuple[Any, An
     if len(places) != 2 or sum(places) != 1:
         raise _refusal(graph, operator, "joins several branches")
     number = _constant(graph, operator, places.index(True)).astype(np.float64)
-    if number.size not in (1, number.shape[-1]):
+    if number.size not in (1, *number.shape[-1:]):
         raise _refusal(graph, operator, "treats places of the picture differently", number.shape)
     number, first = number.reshape(-1), places[1]
     if operator.kind == "MUL":
@@ -181,23 +182,28 @@ def _arithmetic(chain: Chain, graph: Graph, operator: Operator) -> tuple[Any, An
 
 
 def _in_order(graph: Graph) -> list[Operator]:
-    """The operators from input to output, where each value goes to just one of them."""
+    """The operators that the scores come from, from the picture on: each has one computed input.
+
+    What only computes the shape of a reshape is none of them.
+    """
+    makers = {output: operator for operator in graph.operators for output in operator.outputs}
     ordered: list[Operator] = []
-    value = graph.input
-    while value != graph.output:
-        users = [
-            operator
-            for operator in graph.operators
-            if value in operator.inputs and operator.kind not in _OF_SHAPES
-        ]
-        if not users or len(ordered) == len(graph.operators):
+    value = graph.output
+    while value != graph.input:
+        operator = makers.get(value)
+        if operator is None or len(ordered) == len(graph.operators):
             raise InputError("its input does not lead to its output", where=graph.path)
-        if len(users) > 1 or len(users[0].outputs) != 1:
-            last = users[-1]
-            raise _refusal(graph, last, "takes a branch, of which MobileNet v1 has none")
-        ordered.append(users[0])
-        value = users[0].outputs[0]
-    return ordered
+        ordered.append(operator)
+        inputs = operator.inputs[:1] if operator.kind in _RESHAPES else operator.inputs
+        computed = [
+            index for index in inputs if index >= 0 and _constant_index(graph, index) is None
+        ]
+        if len(computed) != 1:
+            raise _refusal(
+                graph, operator, "joins several branches"
+            )
+        value = computed[0]
+    return ordered[::-1]
 
 
 def _weight_and_bias(
