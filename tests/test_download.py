@@ -20,6 +20,8 @@ from tests.weight_server import (
     chunked,
     claimed,
     cut,
+    drip,
+    endless,
     free_port,
     garbage,
     gone,
@@ -266,6 +268,46 @@ def test_silence_is_not_waited_for_forever(
     patience = Patience(timeout_seconds=0.2, retries=1, pause_seconds=0)
     with pytest.raises(EdgedError, match=r"nothing came for 0\.2 s \(2 attempts\)"):
         download(url(server), target, MOST_BYTES, patience)
+
+
+HEADERS = b"HTTP/1.0 200 OK\r\nContent-Length: 500000\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [HEADERS, CHUNKED, b"HTTP/1.0 200 OK\r\nX-Name: "])
+def test_a_byte_now_and_then_is_not_waited_for_forever(
+    server: WeightServer, target: Path, before: bytes
+) -> None:
+    """In the body, in the length of a chunk, in a header."""
+    server.troubles[NAME] = [drip(before), drip(before)]
+    patience = Patience(timeout_seconds=0.2, retries=1, pause_seconds=0)
+    with pytest.raises(EdgedError, match=r"less than 4096 bytes came in 0\.2 s \(2 attempts\)"):
+        download(url(server), target, MOST_BYTES, patience)
+    assert len(server.gets()) == 2
+
+
+def test_a_redirect_that_goes_on_talking_is_not_listened_to(
+    server: WeightServer, target: Path, patience: Patience
+) -> None:
+    location = f"Location: {url(server)}\r\n\r\n".encode()
+    server.troubles["old"] = [drip(b"HTTP/1.0 302 Found\r\n" + location)]
+    download(url(server, "old"), target, MOST_BYTES, patience)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_slow_line_is_slow_and_no_more(server: WeightServer, target: Path) -> None:
+    server.troubles[NAME] = [drip(b"HTTP/1.0 200 OK\r\nContent-Length: 40\r\n\r\n")]
+    download(url(server), target, MOST_BYTES, Patience(timeout_seconds=0.2, least_bytes=3))
+    assert target.read_bytes() == b"1" * 40
+
+
+def test_nothing_is_left_of_a_file_without_an_end(
+    server: WeightServer, target: Path, patience: Patience
+) -> None:
+    server.troubles[NAME] = [endless]
+    with pytest.raises(EdgedError, match=r"larger than any official one .*over 1048576 bytes"):
+        download(url(server), target, MOST_BYTES, patience)
+    assert left(target) == set()
 
 
 # ------------------------------------------------------------------------------------------- sizes

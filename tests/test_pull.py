@@ -449,7 +449,7 @@ ONE_LAYER_MORE = tflite_file(
         (lambda: member("x", tarfile.CHRTYPE), "or what is no file (got 'x')"),
         (lambda: tgz({"x.tflite": b""}), "neither a TensorFlow Lite file nor"),
         (lambda: tgz({"x.tflite": network(128)[:5000]}), "is a truncated or damaged"),
-        (lambda: tgz({"x.tflite": ONE_LAYER_MORE}), "not MobileNet v1: it has no place there"),
+        (lambda: tgz({"x.tflite": ONE_LAYER_MORE}), "this is MobileNet v2; edged runs MobileNet v1"),
         (
             lambda: archive(160, seed=1),
             "a network for 128 pixels, as its name says (got one for 160",
@@ -483,7 +483,7 @@ def test_an_h5_of_another_architecture(server: WeightServer, into: Path, tmp_pat
     with h5py.File(tmp_path / "resnet.h5", "w") as file:
         file["conv1_conv/conv1_conv/kernel:0"] = [[1.0]]
     server.files[name] = (tmp_path / "resnet.h5").read_bytes()
-    with pytest.raises(InputError, match=rf"{name}: not MobileNet v1 as Keras has it"):
+    with pytest.raises(InputError, match=rf"{name}: holds weights alone, and no layer conv1"):
         pulled(server, into, kind=Weights.KERAS)
     server.files[name] = archive(128)
     with pytest.raises(InputError, match=rf"{name}: neither a TensorFlow Lite .* a gzip archive"):

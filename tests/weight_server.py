@@ -128,6 +128,28 @@ def chunked(*blocks: bytes, ended: bool) -> Trouble:
     return trouble
 
 
+def drip(before: bytes) -> Trouble:
+    """Sends `before`, then a byte at a time until nobody reads: never silent, never done."""
+
+    def trouble(handler: _Handler) -> None:
+        with suppress(OSError):
+            handler.wfile.write(before)
+            while not handler.weights.let_go.wait(0.02):
+                handler.wfile.write(b"1")
+
+    return trouble
+
+
+def endless(handler: _Handler) -> None:
+    """Sends a file that has no end."""
+    handler.send_response(200)
+    handler.send_header("ETag", '"endless"')
+    handler.end_headers()
+    with suppress(OSError):
+        while not handler.weights.let_go.is_set():
+            handler.wfile.write(bytes(1 << 16))
+
+
 def claimed(size: int) -> Trouble:
     """Says that the file has so many bytes, and sends none."""
     return lambda handler: handler.answer(200, b"", {"Content-Length": str(size)})

@@ -54,8 +54,7 @@ class OrtBackend:
                 got=_first_line(error),
                 fix="make it again with edged models import or quantize",
             ) from error
-        _check_contract(network, session)
-        return _Runner(session, network)
+        return _Runner(session, network, _check_contract(network, session))
 
     def describe(self) -> Mapping[str, str]:
         return {
@@ -80,22 +79,27 @@ class OrtBackend:
 
 
 class _Runner:
-    def __init__(self, session: Any, network: Network) -> None:
+    def __init__(self, session: Any, network: Network, classes: int) -> None:
         self._session = session
         self._network = network
+        self._shape = (1, classes)
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Runner."""
         try:
-            scores: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0][
-                0
-            ]
+            answer: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0]
         except Exception as error:
             raise EdgedError(
                 "the network does not run on a picture of shape "
                 f"{image.shape}: {_first_line(error)}",
                 where=self._network.path,
             ) from error
+        if answer.shape != self._shape:  # a file may declare one shape and answer in another
+            raise InputError(
+                f"the network answers with scores of shape {answer.shape}, not {self._shape}",
+                where=self._network.path,
+            )
+        scores: NDArray[np.float32] = answer[0]
         return scores
 
 
@@ -128,7 +132,8 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _check_contract(network: Network, session: Any) -> None:
+def _check_contract(network: Network, session: Any) -> int:
+    """How many classes it declares."""
     inputs = [(value.name, value.type, value.shape) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape) for value in session.get_outputs()]
     good_input = (
@@ -150,6 +155,7 @@ def _check_contract(network: Network, session: Any) -> None:
         len(outputs) == 1
         and outputs[0][:2] == (OUTPUT_NAME, "tensor(float)")
         and len(outputs[0][2]) == 2
+        and isinstance(outputs[0][2][1], int)
     )
     if not good_output:
         raise InputError(
@@ -157,6 +163,8 @@ def _check_contract(network: Network, session: Any) -> None:
             where=network.path,
             got=_described(outputs),
         )
+    classes: int = outputs[0][2][1]
+    return classes
 
 
 def _serves(declared: list[int | str | None], wanted: tuple[int, ...]) -> bool:

@@ -17,15 +17,22 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    Request,
+    build_opener,
+)
 
 from edged import __version__
 from edged.errors import EdgedError, InputError
@@ -59,9 +66,12 @@ def _unseen(received_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """timeout_seconds: for connecting and for each read. Pauses double from `pause_seconds`."""
+    """timeout_seconds: for connecting, for the answer to begin, and for each read. In so many
+    seconds `least_bytes` must come: a server that sends a byte now and then sends no file. Pauses
+    double from `pause_seconds`."""
 
     timeout_seconds: float = 30.0
+    least_bytes: int = 4096
     retries: int = 4
     pause_seconds: float = 1.0
     sleep: Callable[[float], None] = time.sleep
@@ -201,13 +211,15 @@ def _receive(
         with file:
             if total is not None and total > most_bytes:
                 raise _too_large(url, most_bytes)
-            while block := response.read1(_BLOCK_BYTES):
-                received += len(block)
-                if received > most_bytes:
-                    raise _too_large(url, most_bytes)
-                with _disk(part.path):
-                    file.write(block)
-                progress(received)
+            with _floor(response.socket, patience, lambda: received):
+                while block := response.read1(_BLOCK_BYTES):
+                    received += len(block)
+                    if received > most_bytes:
+                        part.drop()  # it has no end that another attempt would come to
+                        raise _too_large(url, most_bytes)
+                    with _disk(part.path):
+                        file.write(block)
+                    progress(received)
             if total is not None and received != total:
                 raise _BrokenOff(f"it broke off after {received} of {total} bytes")
             with _disk(part.path):
@@ -311,9 +323,9 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
+        fp.close()  # what a redirect says beside the address is not read
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and scheme != req.type:
-            fp.close()
             raise EdgedError(
                 "it redirects to where nothing is encrypted, or to another protocol",
                 where=redact(req.full_url),
@@ -322,8 +334,67 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+@contextmanager
+def _floor(connection: Any, patience: Patience, received: Callable[[], int]) -> Iterator[None]:
+    """End the connection, and raise _BrokenOff, when less than `least_bytes` came in
+    `timeout_seconds`. The socket's own timeout begins anew with every byte."""
+    done, late = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        had = received()
+        while not done.wait(patience.timeout_seconds):
+            if received() - had < patience.least_bytes:
+                late.set()
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return
+            had = received()
+
+    thread = threading.Thread(target=watch, name="download floor", daemon=True)
+    thread.start()
+    try:
+        yield
+    except (OSError, ValueError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        done.set()
+        thread.join()
+    if late.is_set():
+        raise _BrokenOff(
+            f"less than {patience.least_bytes} bytes came in {patience.timeout_seconds:g} s"
+        )
+
+
+class _PunctualHTTP(http.client.HTTPConnection):
+    """Its answer must begin, with all of its headers, in the time that one read may take."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        connection = self.sock
+        seconds = USUAL.timeout_seconds if self.timeout is None else self.timeout
+        with _floor(connection, Patience(seconds), lambda: 0):
+            response = super().getresponse()
+        response.socket = connection  # type: ignore[attr-defined]
+        return response
+
+
+class _PunctualHTTPS(_PunctualHTTP, http.client.HTTPSConnection):
+    pass
+
+
+class _Handler(HTTPHandler):
+    def http_open(self, req: Request) -> http.client.HTTPResponse:
+        return self.do_open(_PunctualHTTP, req)
+
+
+class _SecureHandler(HTTPSHandler):
+    def https_open(self, req: Request) -> http.client.HTTPResponse:
+        return self.do_open(_PunctualHTTPS, req)
+
+
 def _open(request: Request, patience: Patience) -> Any:
-    return build_opener(_Redirects).open(request, timeout=patience.timeout_seconds)
+    opener = build_opener(_Redirects, _Handler, _SecureHandler)
+    return opener.open(request, timeout=patience.timeout_seconds)
 
 
 def _request(url: str, method: str) -> Request:

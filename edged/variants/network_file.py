@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.errors import InputError, cannot_read
+from edged.variants.external_data import has_external_data
 from edged.variants.variant import Precision, Variant
 from edged.whole_file import read_file
 
@@ -64,8 +65,16 @@ class Network:
         return tuple(Variant(self.alpha, side, self.precision) for side in self.resolutions)
 
     def read(self) -> bytes:
-        """The file's content; InputError when it is not what the manifest says."""
-        return read_checked(self.path, self.sha256, self.size)
+        """The file's content; InputError when it is not what the manifest says, or names other
+        files that a runtime would open."""
+        model = read_checked(self.path, self.sha256, self.size)
+        if has_external_data(model):
+            raise InputError(
+                "the network keeps its weights in another file, which is not opened",
+                where=self.path,
+                fix="write it with all weights inside, or make it with edged models import",
+            )
+        return model
 
 
 def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:

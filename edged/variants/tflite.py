@@ -199,9 +199,7 @@ def _in_order(graph: Graph) -> list[Operator]:
             index for index in inputs if index >= 0 and _constant_index(graph, index) is None
         ]
         if len(computed) != 1:
-            raise _refusal(
-                graph, operator, "joins several branches"
-            )
+            raise _refusal(graph, operator, "joins several branches")
         value = computed[0]
     return ordered[::-1]
 
