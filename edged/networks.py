@@ -55,11 +55,19 @@ class Model:
         that is not usable."""
         family = load_family(config.model, config.base)
         variants = _allowed(family, config)
+        for camera in config.cameras:
+            if camera.min_top1 > 0:
+                family.check_accuracy_known(f"{config.path}: min_top1 of camera {camera.name}")
         backend, why = load_backend(config.backend, background=True)
         return cls(family, variants, config.threads, config.backend, backend, why)
 
     def top1(self) -> dict[Variant, float]:
         return {variant: self.family.top1(variant) for variant in self.variants}
+
+    def known_top1(self) -> dict[Variant, float]:
+        """Of the variants whose accuracy is known."""
+        found = {variant: self.family.accuracy(variant) for variant in self.variants}
+        return {variant: each.top1 for variant, each in found.items() if each is not None}
 
     def report_hopeless(self, camera: CameraConfig) -> None:
         """Say it if the camera asks for more accuracy than the family has."""

@@ -307,7 +307,7 @@ class Running:
         return Subjects(
             budgets_ms={each.name: each.latency_budget_ms for each in self.config.cameras},
             on_time={each.name: each.on_time for each in self.config.cameras},
-            top1=self.model.top1(),
+            top1=self.model.known_top1(),
             variants=self.model.variants,
             cameras=[each.camera for each in self.cameras.values()],
             sinks=[each.sink for each in self.sinks.values()],

@@ -212,9 +212,20 @@ def test_figures_that_cannot_be_compared_are_not(family: Family) -> None:
     mixed = replace(known, networks=(first, measured(family, "other photos").networks[1]))
     for unequal in (family, gap, mixed):
         for variant in unequal.variants():
-            accuracy = unequal.accuracy(variant)
-            assert accuracy.source.startswith("published: ")
-            assert accuracy.top1 == published_top1(variant)
+            assert unequal.accuracy(variant) is None
+            assert unequal.top1(variant) == published_top1(variant)  # an order, and no more
+        with pytest.raises(InputError, match=r"min_top1: .*states no accuracy.*edged models eval"):
+            unequal.check_accuracy_known("edged.yaml: min_top1")
+    known.check_accuracy_known("edged.yaml: min_top1")
+
+
+def test_published_figures_are_imagenets_alone(family: Family) -> None:
+    imagenet = replace(family, labels=tuple(map(str, range(1000))))
+    for variant in imagenet.variants():
+        accuracy = imagenet.accuracy(variant)
+        assert accuracy is not None
+        assert accuracy.source.startswith("published: ")
+        assert accuracy.top1 == published_top1(variant)
 
 
 def test_published_figures_are_the_table_and_lines_between() -> None:

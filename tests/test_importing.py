@@ -4,6 +4,7 @@ import errno
 import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,35 @@ def test_a_quantised_file_states_its_range(tmp_path: Path, labels: Path, into: P
     notes: list[str] = []
     import_weights(path, None, labels=labels, into=into, note=notes.append)
     assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "given", "fits"),
+    [
+        (InputRange.SYMMETRIC, InputRange.PIXELS, "symmetric or unit"),
+        (InputRange.PIXELS, InputRange.SYMMETRIC, "pixels"),
+        (InputRange.PIXELS, InputRange.PIXELS, None),
+        (InputRange.UNIT, InputRange.UNIT, None),
+    ],
+)
+def test_a_range_that_cannot_be_right_is_warned_of(
+    tmp_path: Path,
+    labels: Path,
+    into: Path,
+    trained_on: InputRange,
+    given: InputRange,
+    fits: str | None,
+) -> None:
+    values = lively_weights(TINY)
+    values["conv.weight"] = values["conv.weight"] * trained_on.scale * 127.5
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tflite_file(TINY, values))
+    notes: list[str] = []
+    with suppress(InputError):  # such a network may fail its golden picture, too
+        import_weights(path, None, labels=labels, into=into, input_range=given, note=notes.append)
+    warned = [note for note in notes if note.startswith("warning: with this input range")]
+    assert len(warned) == (fits is not None)
+    assert fits is None or warned[0].endswith(f"--input-range {fits} fits")
 
 
 def test_alpha_and_resolution_come_from_the_file(weights: Path, labels: Path, into: Path) -> None:

@@ -183,6 +183,46 @@ def test_other_hdf5_files_are_refused(path: Path) -> None:
         read_keras(path)
 
 
+def test_numbers_in_other_files_are_not_read(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["conv1/conv1/kernel:0"] = np.ones((3, 3, 3, 8), np.float32)
+    keras_file(path, TINY)
+    with h5py.File(path, "a") as file:
+        del file["conv1/conv1/kernel:0"]
+        file["conv1/conv1"].create_dataset(
+            "kernel:0", (3, 3, 3, 8), "f4", external=[(str(other), 0, h5py.h5f.UNLIMITED)]
+        )
+    with pytest.raises(InputError, match=r"conv1/kernel:0: keeps its numbers in other files"):
+        read_keras(path)
+    with h5py.File(path, "a") as file:
+        del file["conv1/conv1/kernel:0"]
+        layout = h5py.VirtualLayout((3, 3, 3, 8), "f4")
+        layout[:] = h5py.VirtualSource(str(other), "conv1/conv1/kernel:0", (3, 3, 3, 8))
+        file["conv1/conv1"].create_virtual_dataset("kernel:0", layout)
+    with pytest.raises(InputError, match=r"conv1/kernel:0: keeps its numbers in other files"):
+        read_keras(path)
+    with h5py.File(path, "a") as file:
+        del file["conv1/conv1/kernel:0"]
+        file["conv1/conv1/kernel:0"] = h5py.ExternalLink(str(other), "conv1/conv1/kernel:0")
+    with pytest.raises(InputError, match=r"layer conv1"):
+        read_keras(path)
+    with h5py.File(path, "w") as file:
+        file["model_weights"] = h5py.ExternalLink(str(other), "/")
+    with pytest.raises(InputError, match=r"no layer conv1 .*got no layers"):
+        read_keras(path)
+
+
+def test_the_bound_is_on_all_numbers_together(path: Path) -> None:
+    """A file of some kilobytes asks for 57 GB in datasets that were never written."""
+    keras_file(path, TINY)
+    with h5py.File(path, "a") as file:
+        for number in range(900):
+            file.create_dataset(f"extra{number}/kernel:0", (15_000_000,), "f4", chunks=(1 << 20,))
+    with pytest.raises(InputError, match=r"more memory than any MobileNet v1 needs"):
+        read_keras(path)
+
+
 def test_every_truncation_is_one_clear_error(path: Path) -> None:
     keras_file(path, TINY, layout="model")
     content = path.read_bytes()

@@ -449,7 +449,10 @@ ONE_LAYER_MORE = tflite_file(
         (lambda: member("x", tarfile.CHRTYPE), "or what is no file (got 'x')"),
         (lambda: tgz({"x.tflite": b""}), "neither a TensorFlow Lite file nor"),
         (lambda: tgz({"x.tflite": network(128)[:5000]}), "is a truncated or damaged"),
-        (lambda: tgz({"x.tflite": ONE_LAYER_MORE}), "this is MobileNet v2; edged runs MobileNet v1"),
+        (
+            lambda: tgz({"x.tflite": ONE_LAYER_MORE}),
+            "this is MobileNet v2; edged runs MobileNet v1",
+        ),
         (
             lambda: archive(160, seed=1),
             "a network for 128 pixels, as its name says (got one for 160",

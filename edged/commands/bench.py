@@ -59,7 +59,7 @@ def _bench(options: argparse.Namespace) -> int:
             "threads": each.threads,
             "p50_ms": round(each.p50_ms, 3),
             "p95_ms": round(each.p95_ms, 3),
-            "top1": round(each.top1, 4),
+            "top1": None if family.accuracy(each.variant) is None else round(each.top1, 4),
             "on_frontier": each in frontier,
         }
         for each in sorted(measured, key=lambda each: (-each.top1, each.p50_ms))

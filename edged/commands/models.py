@@ -175,17 +175,23 @@ def _models_list(options: argparse.Namespace) -> int:
     family = load_family(options.family, Path.cwd())
     rows = []
     for variant in family.variants():
-        accuracy = family.accuracy(variant)
-        photos = "" if accuracy.photos is None else f" ({accuracy.photos} photos)"
+        network = family.network(variant)
+        accuracy = network.accuracy.get(variant.resolution) or family.accuracy(variant)
+        top1, source = "unknown", "nothing"
+        if accuracy is not None:
+            photos = "" if accuracy.photos is None else f" ({accuracy.photos} photos)"
+            top1, source = f"{accuracy.top1:.3f}", f"{accuracy.source}{photos}"
         rows.append(
             {
                 "variant": variant.name,
-                "top1": f"{accuracy.top1:.3f}",
-                "measured_on": f"{accuracy.source}{photos}",
-                "file": family.network(variant).path.name,
+                "top1": top1,
+                "measured_on": source,
+                "file": network.path.name,
             }
         )
     print_table(rows, ("variant", "top-1", "measured on", "file"))
+    if any(row["top1"] == "unknown" for row in rows):
+        print(f"measure it with: edged models evaluate {options.family} --photos … --record NAME")
     return 0
 
 

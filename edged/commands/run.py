@@ -153,6 +153,9 @@ def _check(options: argparse.Namespace) -> int:
 
     config = load_config(options.file, os.environ)
     family = load_family(config.model, config.base)
+    for camera in config.cameras:
+        if camera.min_top1 > 0:
+            family.check_accuracy_known(f"{options.file}: min_top1 of camera {camera.name}")
     away_seconds = dict.fromkeys((camera.name for camera in config.cameras), 0.0)
     Watch.of(config.events, family.labels, away_seconds)  # are there such classes?
     if config.http is not None and config.http.tls is not None:

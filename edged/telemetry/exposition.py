@@ -245,7 +245,8 @@ def _of_sources(subjects: Subjects) -> Iterator[Metric]:
 def _of_variants(subjects: Subjects) -> Iterator[Metric]:
     top1 = _gauge(
         "edged_variant_top1_ratio",
-        "Share of held-out pictures that the variant names right, by the family's manifest.",
+        "Share of held-out pictures that the variant names right, by the family's manifest; absent "
+        "where it is unknown.",
         "variant",
     )
     run = _gauge(

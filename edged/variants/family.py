@@ -40,6 +40,7 @@ __all__ = [
     "write_family",
 ]
 
+_IMAGENET_CLASSES = 1000
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = (_PACKAGE / "families", _PACKAGE.parent / "models")
 """Where the shipped families lie: inside an installed package, or beside it in a checkout."""
@@ -92,8 +93,8 @@ class Family:
             fix="it has " + ", ".join(known.name for known in self.variants()),
         )
 
-    def accuracy(self, variant: Variant) -> Accuracy:
-        """As measured, or published figures where this family's own cannot be compared.
+    def accuracy(self, variant: Variant) -> Accuracy | None:
+        """As measured, or published figures where the classes are ImageNet's; else unknown, None.
 
         Figures from different photos put variants in a wrong order, so either every variant is
         judged by what the manifest says, all from one source, or none is.
@@ -106,10 +107,25 @@ class Family:
         }
         if measured is not None and len(sources) == 1:
             return measured
+        if len(self.labels) != _IMAGENET_CLASSES:
+            return None
         return Accuracy(published_top1(variant), None, None, SOURCE)
 
     def top1(self, variant: Variant) -> float:
-        return self.accuracy(variant).top1
+        """What variants are ordered by. Where the accuracy is unknown, that of ImageNet: which
+        variant is better is likely the same for other classes, how good it is is not."""
+        known = self.accuracy(variant)
+        return published_top1(variant) if known is None else known.top1
+
+    def check_accuracy_known(self, key: str) -> None:
+        """Raise InputError, naming the key that needs it, where the accuracy is unknown."""
+        if any(self.accuracy(variant) is None for variant in self.variants()):
+            raise InputError(
+                f"the family {self.name} states no accuracy that this could be compared with",
+                where=key,
+                fix="leave the key out, or measure the family with labelled photos: edged models "
+                f"evaluate {self.directory} --photos PHOTOS --record NAME",
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -77,7 +77,7 @@ def import_weights(
         note(sentence)
     found = imported.architecture
     made = convert(imported, weights, found.alpha, sides, read_labels(labels, note), labels, note)
-    warning = range_warning(imported, made.model)
+    warning = range_warning(imported)
     if warning is not None:
         note(warning)
     return add_networks(family, [made]).network(Variant(found.alpha, min(sides)))
@@ -117,8 +117,8 @@ def _assumptions(imported: ImportedWeights, sides: Sequence[int]) -> Iterator[st
             if each is not assumed
         )
         yield (
-            f"it states no input range: {assumed.words} is assumed{own}; "
-            f"if it was trained on another, say {others}"
+            f"it states no input range: {assumed.words} is assumed{own}; if it was trained on "
+            f"another, say {others} (edged models evaluate tells which is right)"
         )
     if imported.resolution is not None and set(sides) != {imported.resolution}:
         yield (

@@ -65,8 +65,8 @@ _SCHEMA: dict[str, Any] = {
     ),
     min_top1=key(
         "Least accuracy (top-1, 0 to 1)",
-        "No variant that is less accurate is used: rather late, and counted as late. Without it "
-        "every variant may be used.",
+        "No variant that is less accurate is used: rather late, and counted as late. Needs a "
+        "family whose accuracy was measured. Without it every variant may be used.",
         0.8,
         **TOP1,
     ),
