@@ -180,7 +180,7 @@ def test_a_range_that_cannot_be_right_is_warned_of(
     fits: str | None,
 ) -> None:
     values = lively_weights(TINY)
-    values["conv.weight"] = values["conv.weight"] * trained_on.scale * 127.5
+    values["conv.weight"] = values["conv.weight"] / (trained_on.scale * 127.5)
     path = tmp_path / "net.tflite"
     path.write_bytes(tflite_file(TINY, values))
     notes: list[str] = []
