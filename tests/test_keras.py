@@ -266,9 +266,9 @@ def test_foreign_content_is_named(path: Path, content: bytes, message: str) -> N
 
 
 def test_absent_files_and_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.h5: cannot be read .*No such file"):
+    with pytest.raises(InputError, match=r"absent\.h5: cannot be read: .*No such file"):
         read_keras(tmp_path / "absent.h5")
-    with pytest.raises(InputError, match=r"cannot be read .*directory"):
+    with pytest.raises(InputError, match=r"cannot be read: .*directory"):
         read_keras(tmp_path)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edged.backends.ort import OrtBackend
-from edged.errors import InputError
+from edged.errors import InputError, cannot_read
 from edged.variants import keras, tflite_file
 from edged.variants.family import Family, Fit, InputContract, Network, load_family, write_family
 from edged.variants.foreign import SNIFFED_BYTES, foreign_file, foreign_folder
@@ -212,7 +212,7 @@ def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
     try:
         start = read_file(weights, SNIFFED_BYTES)
     except OSError as error:
-        raise InputError("cannot be read", where=weights, got=error.strerror) from None
+        raise cannot_read(weights, error) from None
     if start.startswith(keras.FILE_SIGNATURE) or keras.is_archive(weights):
         if head is not None:
             raise InputError("a Keras file is whole; nothing belongs behind it", where=head)
@@ -264,7 +264,7 @@ def read_labels(path: Path, note: Callable[[str], None] = lambda sentence: None)
     try:
         lines = read_file(path, _MOST_LABEL_BYTES).decode("utf-8-sig").rstrip().splitlines()
     except OSError as error:
-        raise InputError("cannot be read", where=path, got=error.strerror) from None
+        raise cannot_read(path, error) from None
     except UnicodeDecodeError as error:
         raise InputError("the labels are not UTF-8 text", where=path, got=str(error)) from None
     labels = tuple(line.strip() for line in lines)

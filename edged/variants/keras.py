@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.errors import InputError, MissingPackageError
+from edged.errors import InputError, MissingPackageError, cannot_read
 from edged.variants.chain import TEACH, Chain
 from edged.variants.mobilenet import Architecture, Kind
 from edged.variants.network import ImportedWeights, InputRange
@@ -496,7 +496,7 @@ def _read(path: Path) -> tuple[_Stored, str | None]:
     try:
         start = read_file(path, len(FILE_SIGNATURE))
     except OSError as error:
-        raise InputError("cannot be read", where=path, got=error.strerror) from None
+        raise cannot_read(path, error) from None
     if not start:
         raise InputError("is empty", where=path, fix="fetch the file again")
     archive = start.startswith(b"PK")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.errors import InputError, MissingPackageError
+from edged.errors import InputError, MissingPackageError, cannot_read
 from edged.printable import printable
 from edged.whole_file import read_file
 
@@ -95,7 +95,7 @@ def read_graph(path: Path) -> Graph:
     try:
         data = read_file(path, _MOST_BYTES + 1)
     except OSError as error:
-        raise InputError("cannot be read", where=path, got=error.strerror) from None
+        raise cannot_read(path, error) from None
     if len(data) > _MOST_BYTES:
         raise InputError("is larger than any MobileNet v1", where=path, got="over 256 MiB")
     if not data:
