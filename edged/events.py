@@ -161,7 +161,8 @@ class Watch:
         with self._lock:
             for each in self.presences:
                 if each.camera == camera:
-                    score = float(sum(scores[place] for place in each.classes))
+                    # Scores that are each a sigmoid's may add up to more.
+                    score = min(float(sum(scores[place] for place in each.classes)), 1.0)
                     events += each.observe(score, captured_ns, captured_unix_ns)
         return events
 

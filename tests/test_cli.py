@@ -160,6 +160,23 @@ def test_check_asks_the_family_for_the_classes_of_events(tmp_path: Path, capsys:
     assert "did you mean golf ball?" in lines[0]
 
 
+def test_an_unknown_accuracy_is_called_unknown(tmp_path: Path, capsys: Capture) -> None:
+    family = make_family(tmp_path / "animals")
+    assert edged("models", "list", str(family.directory)) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("  unknown  ") == len(family.variants())
+    assert "published" not in listed and "edged models evaluate" in listed
+    assert edged("bench", "--model", str(family.directory), "--runs", "1", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["variants"]
+    assert {row["top1"] for row in rows} == {None}
+    config = tmp_path / "edged.yaml"
+    config.write_text("model: animals\nmin_top1: 0.8\ncameras: {door: {source: synthetic}}\n")
+    assert edged("check", str(config)) == 2
+    told = capsys.readouterr().err
+    assert "edged.yaml: min_top1 of camera door: the family animals states no accuracy" in told
+    assert "--record" in told
+
+
 @pytest.mark.parametrize(
     ("section", "file"),
     [

@@ -156,6 +156,13 @@ def test_the_scores_of_a_group_are_added_up() -> None:
     assert see(watch(replace(rule, classes=("cat",))), 1, 0.1, 0.1, 0.45, 0.35) == []
 
 
+def test_the_scores_of_a_group_add_up_to_one_at_most() -> None:
+    """Each score may be a sigmoid's."""
+    rule = replace(RULE, classes=("cat", "dog"), for_seconds=0)
+    (begun,) = see(watch(rule), 1, 0.1, 0.1, 0.9, 0.8)
+    assert begun.peak == 1.0
+
+
 def test_a_label_that_stands_twice_in_the_family_counts_twice() -> None:
     rules = [replace(RULE, classes=("crane",), for_seconds=0)]
     each = Watch.of(rules, ("crane", "ant", "crane"), {"door": 10.0})

@@ -193,6 +193,34 @@ def test_a_network_that_cannot_run_at_a_resolution_says_so() -> None:
         runner.run(picture(96))
 
 
+def test_an_answer_of_another_width_than_declared_is_refused() -> None:
+    """A file may say one thing and do another, as far as the picture decides it."""
+    nodes = [
+        helper.make_node("Cast", [INPUT_NAME], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("Greater", ["means", "threshold"], ["chosen"]),
+        helper.make_node("Squeeze", ["chosen", "first"], ["flat"]),
+        helper.make_node("Compress", ["means", "flat"], [OUTPUT_NAME], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "changing",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [1, "h", "w", 3])],
+        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [1, 3])],
+        [
+            numpy_helper.from_array(np.float32(100), "threshold"),
+            numpy_helper.from_array(np.array([0], np.int64), "first"),
+        ],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    runner = load(made.SerializeToString())
+    bright = np.full((1, 64, 64, 3), 200, np.uint8)
+    assert runner.run(bright).shape == (3,)
+    with pytest.raises(InputError, match=r"file\.onnx: .*scores of shape \(1, 2\), not \(1, 3\)"):
+        runner.run(bright * np.array([1, 1, 0], np.uint8))
+
+
 # --------------------------------------------------------------------------- the package itself
 
 

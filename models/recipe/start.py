@@ -51,7 +51,8 @@ class Start:
         pixels: training pictures, uint8 (n, side, side, 3).
         """
         read = read_float_network(self._networks[run.settings.alpha].read())
-        scale, offset = read.scale * 127.5, read.offset + read.scale * 127.5
+        scale = read.scale * 127.5
+        offset = torch.from_numpy(read.offset + scale).float()  # of all colours, or of each
         chosen = np.random.default_rng(run.settings.seed).permutation(len(pixels))[:PICTURES]
         with torch.no_grad():
             x = normalised(pixels[chosen])
@@ -59,13 +60,22 @@ class Start:
                 zip(run.network.body, read.convolutions, strict=True)
             ):
                 assert isinstance(module, ConvNorm)
+                if layer.weight.shape != module.conv.weight.shape:
+                    raise InputError(
+                        "the network to start from is narrower than those that are trained: it is "
+                        "one of Keras's below alpha 0.25",
+                        where=self._networks[run.settings.alpha].path,
+                        got=f"{len(layer.weight)} channels in {layer.name}",
+                        fix="start from alpha 0.25 or more",
+                    )
                 weight = torch.from_numpy(layer.weight.astype(np.float32))
                 bias = torch.from_numpy(layer.bias.astype(np.float32))
                 if number == 0:  # the family's networks may see pixels in another range
-                    bias = bias + offset * weight.sum((1, 2, 3))
+                    bias = bias + (weight.sum((2, 3)) * offset).sum(1)
                     weight = weight * scale
                 x = module.adopt(weight, bias, x)
-            if self.family.labels == tuple(labels):
+            # With hidden layers, the classes' weights read something else than the recipe's.
+            if self.family.labels == tuple(labels) and len(read.head) == 1:
                 classifier = run.network.classifier
                 classifier.weight.copy_(torch.from_numpy(read.classifier.weight.astype(np.float32)))
                 classifier.bias.copy_(torch.from_numpy(read.classifier.bias.astype(np.float32)))
