@@ -339,11 +339,14 @@ def _floor(connection: Any, patience: Patience, received: Callable[[], int]) -> 
     """End the connection, and raise _BrokenOff, when less than `least_bytes` came in
     `timeout_seconds`. The socket's own timeout begins anew with every byte."""
     done, late = threading.Event(), threading.Event()
+    came = 0
 
     def watch() -> None:
+        nonlocal came
         had = received()
         while not done.wait(patience.timeout_seconds):
-            if received() - had < patience.least_bytes:
+            came = received() - had
+            if came < patience.least_bytes:
                 late.set()
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -361,9 +364,8 @@ def _floor(connection: Any, patience: Patience, received: Callable[[], int]) -> 
         done.set()
         thread.join()
     if late.is_set():
-        raise _BrokenOff(
-            f"less than {patience.least_bytes} bytes came in {patience.timeout_seconds:g} s"
-        )
+        what = f"less than {patience.least_bytes} bytes came in" if came else "nothing came for"
+        raise _BrokenOff(f"{what} {patience.timeout_seconds:g} s")
 
 
 class _PunctualHTTP(http.client.HTTPConnection):
