@@ -61,8 +61,13 @@ class Presence:
         return (rule, self.classes) == (other.rule, other.classes)
 
     def observe(self, score: float, captured_ns: int, captured_unix_ns: int) -> Iterator[Event]:
-        """What comes of the next frame: an end, a start, or nothing."""
+        """What comes of the next frame: an end, a start, or nothing.
+
+        A score that is not a number tells nothing: the frame counts as one that never came.
+        """
         yield from self.tick(captured_ns)
+        if not math.isfinite(score):
+            return
         self._smooth(score, captured_ns)
         if self.active:
             yield from self._still_there(captured_ns)

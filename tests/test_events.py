@@ -139,6 +139,31 @@ def test_frames_of_one_moment_and_of_the_past_do_no_harm() -> None:
     assert played(each, [(second, 0.9) for second in times]) == [(2.0, "begins")]
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_a_number_begins_nothing_and_leaves_nothing_behind(
+    wrong: float,
+) -> None:
+    each = presence(replace(RULE, for_seconds=0, smooth_seconds=0.5))
+    assert played(each, steady(wrong, 0, 5)) == []
+    good = presence(replace(RULE, for_seconds=0, smooth_seconds=0.5))
+    assert played(each, steady(0.9, 5, 8)) == played(good, steady(0.9, 5, 8)) != []
+    assert each._smoothed == good._smoothed
+
+
+def test_an_event_goes_on_over_such_scores_and_ends_if_nothing_else_comes() -> None:
+    each = presence()
+    assert played(each, steady(0.9, 0, 2)) == [(1.0, "begins")]
+    assert played(each, steady(math.nan, 2, 6) | steady(0.9, 6, 8)) == []
+    nothing = played(each, steady(math.nan, 8, 30))
+    assert nothing == [(pytest.approx(7.9 + AWAY_SECONDS + 0.1), "ends")]
+
+
+def test_one_such_score_in_a_group_is_one_for_the_group() -> None:
+    each = watch(replace(RULE, classes=("cat", "dog"), for_seconds=0))
+    assert see(each, 1, 0, 0, 0.9, math.nan) == []
+    assert [event.peak for event in see(each, 2, 0, 0, 0.5, 0.25)] == [0.75]
+
+
 def watch(*rules: EventConfig, **away_seconds: float) -> Watch:
     cameras = {"door": AWAY_SECONDS, "yard": AWAY_SECONDS} | away_seconds
     return Watch.of(rules, LABELS, cameras)
