@@ -56,8 +56,10 @@ class Presence:
     """Of the last frame that spoke for its presence."""
 
     def asks_the_same(self, other: Presence) -> bool:
-        """Before its own camera; at which others the rule counts, too, is of no matter."""
-        rule = replace(self.rule, cameras=other.rule.cameras)
+        """Before its own camera; at which others the rule counts, and how it is shown, is of no
+        matter."""
+        shown = {key: getattr(other.rule, key) for key in ("cameras", "snapshot", "device_class")}
+        rule = replace(self.rule, **shown)
         return (rule, self.classes) == (other.rule, other.classes)
 
     def observe(self, score: float, captured_ns: int, captured_unix_ns: int) -> Iterator[Event]:

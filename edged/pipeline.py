@@ -67,7 +67,7 @@ class Output:
         for _ in range(min(self.top_k, len(scores))):
             best = int(left.argmax())
             score = float(left[best])
-            if not score >= self.min_score:  # or no number
+            if not self.min_score <= score < math.inf:  # or not a number
                 break
             found.append(Score(self.labels[best], score))
             left[best] = -1

@@ -22,9 +22,10 @@ from edged.clock import Clock
 from edged.config import CameraConfig, Config
 from edged.config.http import HttpConfig
 from edged.control.decode_times import DecodeTimes
-from edged.control.profile_store import Decoding
+from edged.control.profile_store import Decoding, state_directory
 from edged.control.recorder import Recorder
 from edged.errors import EdgedError
+from edged.event_journal import EventJournal
 from edged.events import AWAY_SECONDS, Watch
 from edged.frame import Event
 from edged.lane import Lane
@@ -103,7 +104,11 @@ class Running:
         self._watch = Watch.of(
             config.events, self.model.family.labels, _away_seconds(config.cameras)
         )
-        self._announcer: Announcer | None = None
+        self._announcer: Announcer = (
+            Announcer(EventJournal(state_directory(os.environ)))
+            if before is None
+            else before._announcer
+        )
         try:
             self._open(before)
         except BaseException:
@@ -115,6 +120,8 @@ class Running:
             sink = None if before is None else before.sinks.get(kind)
             if sink is None or sink.options != options:
                 sink = OpenSink(self._world.sinks[kind](options), options)
+            else:
+                sink.sink.renew()
             self.sinks[kind] = sink
         for settings in self.config.cameras:
             camera = None if before is None else before.cameras.get(settings.name)
@@ -171,8 +178,12 @@ class Running:
         if before is not None and not before.stop_pipeline(HANGING_SECONDS):
             raise EdgedError(f"a network has not answered for {HANGING_SECONDS:.0f} s")
         sinks = [each.sink for each in self.sinks.values()]
+        for kind, each in {} if before is None else before.sinks.items():
+            after = self.sinks.get(kind)
+            if after is not None and after is not each:
+                after.sink.take_over(each.sink)
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
-        self._announcer = Announcer(sinks, snapshots)
+        self._announcer.follow(sinks, snapshots)
         pipeline = Pipeline(
             lanes=[self._lane(settings, before) for settings in self.config.cameras],
             loaded=self.networks.loaded,
@@ -210,6 +221,11 @@ class Running:
             return
         self.pipeline.allowance = self._thermostat.tick(now_ns)
         self._announce(self._watch.tick(now_ns))
+        streaming = {
+            name: each.camera.state is CameraState.STREAMING for name, each in self.cameras.items()
+        }
+        for each in self.sinks.values():
+            each.sink.observe_cameras(streaming)
         self.networks.tick(now_ns, self._decoding)
         if self.pipeline.profiled:
             self.networks.report_profile()
@@ -240,9 +256,8 @@ class Running:
             self.networks.store_profile(self._decoding, STOP_SECONDS)
         if self.server is not None and id(self.server) not in kept:
             self.server.close()
-        if self._announcer is not None:
-            if but is None:
-                self._announce(self._watch.end())
+        if but is None:
+            self._announce(self._watch.end())
             self._announcer.close(STOP_SECONDS)
         for sink in self.sinks.values():
             if id(sink) not in kept:
@@ -251,7 +266,6 @@ class Running:
                     log.warning("%s: %d results and events had not left", sink.sink.name, lost)
 
     def _announce(self, events: Iterable[Event]) -> None:
-        assert self._announcer is not None
         for event in events:
             self._announcer.announce(event)
 
@@ -320,7 +334,8 @@ class Running:
             slowdown=self._slowdown,
             busy_share=lambda: self._thermostat.allowance.share,
             events=self._watch.counts,
-            events_dropped=lambda: 0 if self._announcer is None else self._announcer.dropped,
+            events_dropped=lambda: self._announcer.dropped,
+            snapshots_dropped=lambda: self._announcer.snapshots_dropped,
             ladder=lambda: () if self.networks is None else self.networks.profiler.ladder,
             failures=lambda: {} if self.pipeline is None else self.pipeline.setbacks.failures,
         )
@@ -387,7 +402,9 @@ def _sink_options(config: Config) -> dict[str, Mapping[str, Any]]:
     if results.mqtt is not None:
         rules = {
             camera.name: tuple(
-                (rule.name, rule.snapshot) for rule in config.events if camera.name in rule.cameras
+                (rule.name, rule.snapshot, rule.device_class)
+                for rule in config.events
+                if camera.name in rule.cameras
             )
             for camera in config.cameras
         }

@@ -18,14 +18,15 @@ import jsonschema
 import pytest
 
 from edged.config.results import MqttConfig
+from edged.config.schema.event import DEVICE_CLASSES
 from edged.frame import Event
 from edged.sinks.home_assistant import discovery, withdrawals
-from edged.sinks.mqtt_messages import Messages, Rules
+from edged.sinks.mqtt_messages import Messages, Rule, Rules
 from tests.broker import Listener, eventually, needs_mosquitto, running_broker
 from tests.test_jsonl import make_result
 from tests.test_mqtt import config_for, started
 
-RULES: Rules = {"door": (("visitor", True), ("dog", False)), "yard": ()}
+RULES: Rules = {"door": (Rule("visitor", True), Rule("dog", False)), "yard": ()}
 CONFIG = MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -37,6 +38,7 @@ _COMMON = {
     "entity_category": {"enum": ["config", "diagnostic"]},
     "json_attributes_topic": _TOPIC,
     "qos": {"enum": [0, 1, 2]},
+    "availability": {"$ref": "#/properties/availability"},  # instead of the device's
 }
 
 
@@ -80,6 +82,7 @@ SCHEMA: dict[str, Any] = {
                 "properties": {"topic": _TOPIC},  # payloads: online and offline unless said
             },
         },
+        "availability_mode": {"enum": ["all", "any", "latest"]},
         "qos": {"enum": [0, 1, 2]},
         "components": {
             "type": "object",
@@ -107,6 +110,7 @@ SCHEMA: dict[str, Any] = {
                         value_template=_TEXT,
                         payload_on=_TEXT,
                         payload_off=_TEXT,
+                        device_class={"enum": list(DEVICE_CLASSES)},
                     ),
                     _component("image", ["image_topic"], image_topic=_TOPIC, content_type=_TEXT),
                 ],
@@ -129,7 +133,7 @@ def test_payloads_are_as_documented() -> None:
         payload = json.loads(message.payload)
         jsonschema.Draft202012Validator(SCHEMA).validate(payload)
         unique += [each["unique_id"] for each in payload["components"].values()]
-    assert len(unique) == len(set(unique)) == 6 + 3 + 6
+    assert len(unique) == len(set(unique)) == 7 + 3 + 7
 
 
 def test_the_schema_here_refuses_what_is_wrong() -> None:
@@ -151,7 +155,9 @@ def test_what_a_payload_points_at_is_what_is_sent() -> None:
     sent += messages.all_retained()
     by_topic = {each.topic: each.payload for each in sent}
     door = json.loads(next(discovery(CONFIG, RULES)).payload)
-    assert door["availability"] == [{"topic": "edged/pi/status"}]
+    online = [{"topic": "edged/pi/status"}, {"topic": "edged/pi/door/status"}]
+    assert (door["availability"], door["availability_mode"]) == (online, "all")
+    assert all(by_topic.get(each["topic"], b"online") in (b"online", b"offline") for each in online)
     for key, component in door["components"].items():
         payload = by_topic[component.get("state_topic") or component["image_topic"]]
         if component["platform"] == "sensor":
@@ -159,14 +165,17 @@ def test_what_a_payload_points_at_is_what_is_sent() -> None:
             assert json.loads(payload)[key] is not None
         elif component["platform"] == "binary_sensor":
             states = {component["payload_on"], component["payload_off"]}
-            assert json.loads(payload)["state"] in states
+            state = (
+                json.loads(payload)["state"] if "value_template" in component else payload.decode()
+            )
+            assert state in states
         else:
             assert payload == b"picture"
 
 
 def test_no_device_and_camera_share_an_identifier_with_others() -> None:
     names = [("gate", "pi-door"), ("gate-pi", "door"), ("gate", "pi"), ("gate", "pi-event")]
-    rules = (("class", True), ("event-class", True))
+    rules = (Rule("class", True), Rule("event-class", True))
     identifiers, unique, topics = [], [], []
     for device, camera in names:
         for message in discovery(replace(CONFIG, device=device), {camera: rules}):
@@ -181,7 +190,7 @@ def test_no_device_and_camera_share_an_identifier_with_others() -> None:
 
 def test_a_component_that_is_gone_is_told_without_anything_once() -> None:
     before = next(discovery(CONFIG, RULES))
-    now = next(discovery(CONFIG, {"door": (("dog", False),)}))
+    now = next(discovery(CONFIG, {"door": (Rule("dog", False),)}))
     update, last = withdrawals(now, before.payload)
     components = json.loads(update.payload)["components"]
     assert components.pop("event-visitor") == {"platform": "binary_sensor"}
@@ -207,7 +216,7 @@ def test_an_event_that_is_gone_is_taken_back_and_its_camera_stays(tmp_path: Path
     with running_broker(tmp_path) as broker, Listener(broker.port, door) as listener:
         with started(config_for(broker), RULES):
             eventually(lambda: len(listener.of(door)) == 1)
-        with started(config_for(broker), {"door": (("dog", False),)}):
+        with started(config_for(broker), {"door": (Rule("dog", False),)}):
             eventually(lambda: len(listener.of(door)) == 4)
         said = [each["components"].get("event-visitor") for each in listener.json(door)]
         assert said[0]["unique_id"] == "edged.pi.door.event-visitor"

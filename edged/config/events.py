@@ -28,7 +28,8 @@ class EventConfig:
     """When classes count as present.
 
     classes: a group, whose scores add up. cameras: names. above, below: thresholds of the smoothed
-    score. smooth_seconds: time constant, 0 for none. where: file, line and key of the classes.
+    score. smooth_seconds: time constant, 0 for none. device_class: Home Assistant's, None for none.
+    where: file, line and key of the classes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class EventConfig:
     gone_seconds: float
     smooth_seconds: float
     snapshot: bool = False
+    device_class: str | None = None
     where: str = field(default="", compare=False)
 
 
@@ -66,6 +68,7 @@ def _event(
         gone_seconds=float(own["gone_seconds"]),
         smooth_seconds=float(own["smooth_seconds"]),
         snapshot=own["snapshot"],
+        device_class=own.get("device_class"),
         where=f"{document.path}:{line}: events.{name}.{key}",
     )
 

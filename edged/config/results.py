@@ -49,7 +49,8 @@ class TlsClient:
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
     """tls: None for a connection that is not encrypted. device: stands in every topic.
-    home_assistant: the prefix of its discovery topics, None for no discovery."""
+    state_seconds: from one state of a camera to the next. home_assistant: the prefix of its
+    discovery topics, None for no discovery."""
 
     host: str
     port: int
@@ -61,6 +62,7 @@ class MqttConfig:
     topic: str = "edged"
     qos: Literal[0, 1, 2] = 1
     results: bool = True
+    state_seconds: float = 1.0
     home_assistant: str | None = None
 
 
@@ -129,6 +131,7 @@ def _mqtt(data: Mapping[str, Any], base: Path) -> MqttConfig:
         topic=data["topic"],
         qos=data["qos"],
         results=data["results"],
+        state_seconds=float(data["state_seconds"]),
         home_assistant=None if data["home_assistant"] == "none" else data["home_assistant"],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -30,8 +31,22 @@ class Sink(Protocol):
     def dropped(self) -> Mapping[str, int]:
         """Results given up, per reason; every reason is present from the start."""
 
+    @property
+    def alive(self) -> bool:
+        """False when its thread has ended by itself, which must not happen."""
+
     def start(self) -> None:
         """The configuration is in force: a connection may be made. Again and again is once."""
+
+    def renew(self) -> None:
+        """The configuration was read again, and is the same: files that it names may be others.
+        Raises EdgedError for one that cannot be used."""
+
+    def take_over(self, before: object) -> None:
+        """Before `start`: go on with what waits in `before`, which ends; a sink of this name."""
+
+    def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
+        """Which cameras deliver pictures; told a few times a second. Never blocks."""
 
     def publish(self, result: Result) -> None:
         """Hand over a result. Never blocks and never raises: what does not fit is counted."""
@@ -117,9 +132,15 @@ def _jsonl(options: Mapping[str, Any]) -> Sink:
 
 
 def _mqtt(options: Mapping[str, Any]) -> Sink:
+    from edged.control.profile_store import state_directory
     from edged.sinks.mqtt import Mqtt
+    from edged.sinks.mqtt_messages import Rule
 
-    return Mqtt(options["config"], options["cameras"])
+    rules = {
+        camera: tuple(Rule(*each) for each in rules) for camera, rules in options["cameras"].items()
+    }
+    directory = state_directory(os.environ)
+    return Mqtt(options["config"], rules, None if directory is None else directory / "mqtt.json")
 
 
 def _webhook(options: Mapping[str, Any]) -> Sink:

@@ -9,6 +9,7 @@ the platforms sensor, binary_sensor and image there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +17,14 @@ from typing import Any
 
 from edged import __version__
 from edged.config.results import MqttConfig
-from edged.sinks.mqtt_messages import Message, Rules, root_of, status_topic
+from edged.sinks.mqtt_messages import (
+    Message,
+    Rule,
+    Rules,
+    camera_status_topic,
+    root_of,
+    status_topic,
+)
 
 _SENSORS: dict[str, dict[str, str]] = {
     "class": {"name": "Class", "icon": "mdi:eye"},
@@ -45,14 +53,29 @@ _SENSORS: dict[str, dict[str, str]] = {
 """By their key in a camera's state."""
 
 
-def discovery_topics(config: MqttConfig) -> str:
-    """The filter that finds what this device has introduced, now or before."""
-    return f"{config.home_assistant}/device/edged-{config.device}/+/config"
+def discovery_topics(config: MqttConfig) -> tuple[str, ...]:
+    """The filters that find what this device has introduced, now or before: also under another
+    prefix of one level."""
+    own = f"device/edged-{config.device}/+/config"
+    if config.home_assistant is None:
+        return (f"+/{own}",)
+    return f"{config.home_assistant}/{own}", f"+/{own}"
+
+
+def is_own_discovery(config: MqttConfig, topic: str, payload: bytes) -> bool:
+    """Whether this is an introduction by this device, or a withdrawn one."""
+    if not re.fullmatch(rf".+/device/edged-{re.escape(config.device)}/[^/]+/config", topic):
+        return False
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        return bool(json.loads(payload)["origin"]["name"] == "edged")
+    return False
 
 
 def discovery(config: MqttConfig, rules: Rules) -> Iterator[Message]:
+    if config.home_assistant is None:
+        return
     for camera, names in rules.items():
-        topic = discovery_topics(config).replace("+", camera)
+        topic = f"{config.home_assistant}/device/edged-{config.device}/{camera}/config"
         payload = json.dumps(_payload(config, camera, names), ensure_ascii=False)
         yield Message(topic, payload.encode(), retain=True)
 
@@ -75,9 +98,7 @@ def withdrawals(introduction: Message, found: bytes) -> list[Message]:
     return [replace(introduction, payload=update), introduction]
 
 
-def _payload(
-    config: MqttConfig, camera: str, rules: tuple[tuple[str, bool], ...]
-) -> dict[str, Any]:
+def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[str, Any]:
     # A point stands in no name: what "gate" has as "pi-door" is not what "gate-pi" has as "door".
     own, here = f"edged.{config.device}.{camera}", f"{root_of(config)}/{camera}"
     components: dict[str, dict[str, Any]] = {
@@ -90,7 +111,19 @@ def _payload(
         }
         for key, about in _SENSORS.items()
     }
-    for name, snapshot in rules:
+    device, delivers = status_topic(config), camera_status_topic(root_of(config), camera)
+    components["delivers"] = {
+        "platform": "binary_sensor",
+        "unique_id": f"{own}.delivers",
+        "name": "Camera",
+        "device_class": "connectivity",
+        "entity_category": "diagnostic",
+        "state_topic": delivers,
+        "payload_on": "online",
+        "payload_off": "offline",
+        "availability": [{"topic": device}],  # it has to tell of a camera that is gone
+    }
+    for name, snapshot, device_class in rules:
         topic, title = f"{here}/event/{name}", name.replace("_", " ").replace("-", " ")
         components[f"event-{name}"] = {
             "platform": "binary_sensor",
@@ -101,7 +134,7 @@ def _payload(
             "payload_on": "started",
             "payload_off": "ended",
             "json_attributes_topic": topic,
-        }
+        } | ({} if device_class is None else {"device_class": device_class})
         if snapshot:
             components[f"snapshot-{name}"] = {
                 "platform": "image",
@@ -119,7 +152,8 @@ def _payload(
             "sw_version": __version__,
         },
         "origin": {"name": "edged", "sw_version": __version__},
-        "availability": [{"topic": status_topic(config)}],
+        "availability": [{"topic": device}, {"topic": delivers}],
+        "availability_mode": "all",
         "components": components,
         "qos": config.qos,
     }

@@ -1,9 +1,10 @@
 """Results as JSON lines, on standard output or appended to a file.
 
 One thread turns results into text and writes each line at once, so that `tail -f` and pipes see
-it. A disk that is full or a reader that is gone costs results, which are counted, never the
-daemon. With `max_bytes` a file that is full becomes FILE.1, FILE.1 becomes FILE.2, and so on;
-lines stay whole. logrotate's `copytruncate` works, too, because lines are appended.
+it. While the disk is full, lines wait in a bounded backlog. With `max_bytes` a file that is full
+becomes FILE.1, FILE.1 becomes FILE.2, and so on; lines stay whole. Where FILE is a symbolic link,
+that happens to the file it points to. A file that logrotate has renamed is opened anew, and one
+that it has truncated (`copytruncate`) is appended to.
 """
 
 from __future__ import annotations
@@ -12,10 +13,8 @@ import contextlib
 import errno
 import logging
 import os
-import queue
 import stat
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -25,28 +24,35 @@ from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError
 from edged.frame import Event, Result
 from edged.sinks import to_json_line
+from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
 
-QUEUE_RESULTS = 256
-"""Some seconds of several cameras: what a slow disk may take for one write."""
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between two attempts to write to a full disk."""
+MISSING_SECONDS = 1.0
+"""How long logrotate may take from renaming the file to creating the next one."""
+MODE = 0o640
+"""Results may hold pictures."""
 
 log = logging.getLogger(__name__)
 
 
 class DropReason(str, Enum):
-    QUEUE_FULL = "queue_full"  # the reader or the disk is too slow
-    WRITE_ERROR = "write_error"  # the disk is full, the reader is gone
+    QUEUE_FULL = "queue_full"  # the disk is full, or it or the reader is too slow: the oldest
+    WRITE_ERROR = "write_error"  # no JSON, or nobody reads standard output any more
     CLOSED = "closed"  # the daemon ended before the queue was written
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where lines go. torn: what is there ends inside a line. name: for messages. path: of a
-    regular file, which can be rotated."""
+    regular file, which can be rotated, as configured. identity: of that file."""
 
     fd: int
     name: str
     torn: bool = False
     path: Path | None = None
+    identity: tuple[int, int] | None = None
 
 
 def open_lines(path: Path | None) -> Destination:
@@ -61,14 +67,20 @@ def open_lines(path: Path | None) -> Destination:
     # Without O_NONBLOCK, opening a named pipe would wait for its reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags, 0o644)
+        fd = os.open(path, flags, MODE)
     except OSError as error:
         raise EdgedError(
             "cannot append results", where=path, got=error.strerror, fix=_how_to_open(path, error)
         ) from None
     os.set_blocking(fd, True)
-    regular = stat.S_ISREG(os.fstat(fd).st_mode)
-    return Destination(fd, str(path), _ends_inside_line(path), path if regular else None)
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        return Destination(fd, str(path))
+    return Destination(fd, str(path), _ends_inside_line(path), path, _identity(found))
+
+
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino
 
 
 def _how_to_open(path: Path, error: OSError) -> str:
@@ -94,8 +106,8 @@ def _ends_inside_line(path: Path) -> bool:
         return False  # it may be written but not read
 
 
-class Lines:
-    """The sink. `publish` belongs to one thread, the pipeline's."""
+class Lines(Worker):
+    """The sink. Its thread runs from the beginning: whoever reads standard output waits for it."""
 
     def __init__(
         self,
@@ -105,15 +117,12 @@ class Lines:
         name: str = "jsonl",
         max_bytes: int | None = None,
         keep: int = 0,
-        queue_results: int = QUEUE_RESULTS,
+        most_results: int | None = None,
+        lasting_seconds: float = LASTING_SECONDS,
         clock: Clock = monotonic_ns,
+        wait: Wait | None = None,
     ) -> None:
-        self.name = name
-        self.observe_delivery: Callable[[float], None] = lambda seconds: None
-        self.delivered = 0
-        self._received = 0
-        self.dropped = {reason.value: 0 for reason in DropReason}
-        self._is_closed = False
+        super().__init__(name, DropReason, clock=clock, wait=wait, most_results=most_results)
         self.broken_pipe = False
         """Standard output has lost its reader (`| head`): nobody will see another result."""
         self._destination = destination
@@ -121,56 +130,80 @@ class Lines:
         self._keep = keep
         self._render = render
         self._torn = destination.torn
-        self._failing = False
-        self._lost = 0
-        self._clock = clock
-        self._queue: queue.SimpleQueue[tuple[int, Result | Event] | None] = queue.SimpleQueue()
-        self._queue_results = queue_results
-        self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
+        self._renew = False
+        self._missing_ns: int | None = None
+        """Since when there is no file of that name."""
+        self._send_until_ns = 0
+        self._lasting_seconds = lasting_seconds
+        self._outage = Outage(
+            log, f"{name}: {destination.name}", lambda: self.dropped, clock, lasting_seconds
+        )
         self._thread.start()
 
-    def start(self) -> None:
-        """It is open already."""
-
-    def publish(self, result: Result) -> None:
-        self._put(result)
-
-    def publish_event(self, event: Event) -> None:
-        self._put(event)
-
-    def _put(self, result: Result | Event) -> None:
-        self._received += 1
-        if self._queue.qsize() < self._queue_results:
-            self._queue.put((self._clock(), result))
-        else:
-            self.dropped[DropReason.QUEUE_FULL.value] += 1
+    def renew(self) -> None:
+        """Open the file by its name again, before the next line."""
+        self._renew = True
 
     def close(self, timeout_seconds: float) -> None:
         """Write what is queued. A reader that has stopped reading is left after the time-out."""
-        self._queue.put(None)
-        self._thread.join(timeout_seconds)
-        self._is_closed = True
-        settled = self.delivered + sum(self.dropped.values())
-        self.dropped[DropReason.CLOSED.value] += self._received - settled
+        super().close(timeout_seconds)
         # Inside a write, its descriptor must stay.
         if not self._thread.is_alive() and self._destination.fd != 1:
             os.close(self._destination.fd)
 
+    def _end(self, send_seconds: float = 0.0) -> None:
+        self._send_until_ns = self._clock() + int(send_seconds * 1e9)
+        self._closing.set()
+        self._woken.set()
+
     def _run(self) -> None:
-        while (entry := self._queue.get()) is not None and not self._is_closed:
-            published_ns, result = entry
-            try:
-                self._write(self._render(result).encode() + b"\n")
-            except (OSError, ValueError) as error:
-                self._failed(error)
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while not (self._closing.is_set() and self._clock() >= self._send_until_ns):
+            self._woken.clear()
+            waiting = self._backlog.take()
+            if waiting is None:
+                if self._closing.is_set():
+                    return
+                self._woken.wait(self._lasting_seconds if self._outage.is_ending else None)
+                if self._outage.is_ending:
+                    self._outage.worked()
+                continue
+            if self._put(*waiting):
+                pause_seconds = FIRST_PAUSE_SECONDS
+            elif self._closing.is_set():
+                return
             else:
-                self.delivered += 1
-                self.observe_delivery((self._clock() - published_ns) / 1e9)
-                self._worked()
+                self._wait(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _put(self, put_ns: int, entry: Result | Event) -> bool:
+        """Whether it is done with; else it waits again. Whatever happens, the thread goes on."""
+        try:
+            line = self._render(entry).encode() + b"\n"
+        except Exception:  # a score that is not a number
+            self._counts[DropReason.WRITE_ERROR.value] += 1
+            log.debug("%s: one result or event cannot be encoded as JSON", self.name)
+            return True
+        try:
+            self._write(line)
+        except Exception as error:
+            gone = isinstance(error, BrokenPipeError) and self._destination.fd == 1
+            if gone:
+                self.broken_pipe = True
+                self._counts[DropReason.WRITE_ERROR.value] += 1
+            else:
+                self._backlog.put_back(put_ns, entry)
+            reason = error.strerror if isinstance(error, OSError) else None
+            self._outage.failed(f"cannot be written: {reason or error}")
+            return gone
+        self._deliver(put_ns)
+        self._outage.worked()
+        return True
 
     def _write(self, line: bytes) -> None:
         """All of it, or an OSError and nothing where that can be; else a line left torn is ended
         before the next begins."""
+        self._follow_name()
         if self._max_bytes is not None:
             size = os.fstat(self._destination.fd).st_size
             if size > 0 and size + len(line) + 1 > self._max_bytes:
@@ -196,40 +229,49 @@ class Lines:
                 return True
         return False
 
+    def _follow_name(self) -> None:
+        """Go on in the file that has the name now: somebody else rotates, too."""
+        path = self._destination.path
+        if path is None:
+            return
+        renew, self._renew = self._renew, False
+        try:
+            if _identity(path.stat()) == self._destination.identity:
+                self._missing_ns = None
+                return
+        except FileNotFoundError:
+            now_ns = self._clock()
+            self._missing_ns = now_ns if self._missing_ns is None else self._missing_ns
+            if not renew and now_ns - self._missing_ns < MISSING_SECONDS * 1e9:
+                return
+        self._missing_ns = None
+        self._go_on_in(_opened(path))
+
     def _rotate(self) -> None:
         """Begin a new file. Where that fails, OSError: lines are lost rather than the bound."""
-        path = self._destination.path
-        assert path is not None
+        assert self._destination.path is not None
+        path = Path(os.path.realpath(self._destination.path))  # a symbolic link stays one
         begun = path.with_name(f"{path.name}.new")
+        fresh = _opened(begun)
         try:
-            fd = open_lines(begun).fd
-        except EdgedError as error:
-            raise OSError(str(error)) from None
-        try:
+            os.fchmod(fresh.fd, stat.S_IMODE(os.fstat(self._destination.fd).st_mode))
             for number in range(self._keep, 0, -1):
                 newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
                 with contextlib.suppress(FileNotFoundError):
                     newer.replace(path.with_name(f"{path.name}.{number}"))
             begun.replace(path)
         except OSError:
-            os.close(fd)
+            os.close(fresh.fd)
             raise
+        self._go_on_in(replace(fresh, name=self._destination.name, path=self._destination.path))
+
+    def _go_on_in(self, destination: Destination) -> None:
         os.close(self._destination.fd)
-        self._destination, self._torn = replace(self._destination, fd=fd), False
+        self._destination, self._torn = destination, destination.torn
 
-    def _failed(self, error: OSError | ValueError) -> None:
-        self.dropped[DropReason.WRITE_ERROR.value] += 1
-        self._lost += 1
-        if isinstance(error, BrokenPipeError) and self._destination.fd == 1:
-            self.broken_pipe = True
-        if not self._failing:
-            self._failing = True
-            log.warning("results are lost, %s cannot be written: %s", self._destination.name, error)
 
-    def _worked(self) -> None:
-        if self._failing:
-            self._failing = False
-            log.info(
-                "%s is written again, %d results were lost", self._destination.name, self._lost
-            )
-            self._lost = 0
+def _opened(path: Path) -> Destination:
+    try:
+        return open_lines(path)
+    except EdgedError as error:
+        raise OSError(str(error)) from None

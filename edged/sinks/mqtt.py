@@ -2,36 +2,49 @@
 
 One thread sends. What it cannot send waits in a bounded backlog; what the broker has not answered
 for when a connection is lost is sent again over the next one. Only the thread waits, for whatever.
+
+What the broker refuses is told once a topic, where MQTT says so: in version 5 with QoS 1 or 2.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
-import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
+from pathlib import Path
 
 from edged.clock import Clock, monotonic_ns
 from edged.config.results import MqttConfig
 from edged.frame import Event, Result
-from edged.sinks.backlog import MOST_RESULTS, Backlog
-from edged.sinks.home_assistant import discovery, discovery_topics, withdrawals
+from edged.sinks.home_assistant import (
+    discovery,
+    discovery_topics,
+    is_own_discovery,
+    withdrawals,
+)
 from edged.sinks.mqtt_connection import BrokerError, Connection
 from edged.sinks.mqtt_messages import Message, Messages, Rules, kept_topics, root_of, status_topic
+from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
+from edged.whole_file import read_file, write_whole
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 """Between two connections; a connection that lasted as long begins with the first pause again."""
-LASTING_SECONDS = 10.0
-"""A connection that lasts as long ends a trouble; and another trouble is told after as long."""
 MOST_LOSSES = 3
 """Connections that one message may be lost with: it may be what they are lost of."""
+SHORT_SECONDS = 60.0
+MOST_SHORT = 3
+"""So many connections in turn that were lost after less: another client may have the name."""
+MOST_REFUSALS_TOLD = 8
 _TURN_SECONDS = 1.0
 _LEAVE_SECONDS = 0.5
+_LARGEST_MEMORY_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
@@ -43,88 +56,114 @@ class DropReason(str, Enum):
     CLOSED = "closed"  # the daemon ended before it was sent
 
 
-class Mqtt:
-    """The sink. rules: camera → its event rules. Counts results and events, not messages."""
+class Mqtt(Worker):
+    """The sink. rules: camera → its event rules. Counts results and events, not messages.
+
+    memory: a file that keeps under which name this device was last at a broker, so that what is
+    retained of it can be cleared under another one.
+    """
 
     def __init__(
         self,
         config: MqttConfig,
         rules: Rules,
+        memory: Path | None = None,
         *,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
         lasting_seconds: float = LASTING_SECONDS,
         clock: Clock = monotonic_ns,
+        wait: Wait | None = None,
     ) -> None:
-        self.name = "mqtt"
-        self.observe_delivery: Callable[[float], None] = lambda seconds: None
-        self.delivered = 0
-        self._dropped = dict.fromkeys(DropReason, 0)
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        super().__init__("mqtt", DropReason, clock=clock, wait=wait, wake=self._wake)
         self._config = config
-        self._rules = rules
+        self._memory = memory
         self._messages = Messages(config, rules)
         self._status = Message(status_topic(config), b"online", retain=True)
-        self._introductions = list(discovery(config, rules)) if config.home_assistant else []
+        self._introductions = list(discovery(config, rules))
         self._first_pause_seconds = first_pause_seconds
         self._lasting_seconds = lasting_seconds
-        self._clock = clock
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._backlog = Backlog(lambda: os.eventfd_write(self._wake_fd, 1), clock=clock)
         self._outbox: deque[Message] = deque()
         """What goes next; refilled from the backlog only when it is empty."""
-        self._closing = threading.Event()
         self._send_until_ns = 0
-        self._in_states = 0
-        """Results that only states tell of: neither delivered nor dropped."""
-        self._told: str | None = ""
-        """The trouble that has been told and has not ended; empty before the first connection."""
-        self._told_ns = 0
-        self._told_dropped = 0
-        self._thread = threading.Thread(target=self._run, name="sink-mqtt", daemon=True)
+        self._streaming: Mapping[str, bool] = {}
+        self._stays = False
+        """Another one goes on under the same name: nobody is told that this one leaves."""
+        self._former: MqttConfig | None = None
+        """As what this device was last there, if that is not as what it is now."""
+        self._is_remembered = False
+        self._opened_ns: int | None = None
+        """When the last connection was made; None where it was not."""
+        self._short = 0
+        self._is_greeted = False
+        self._refusals_told: set[str] = set()
+        self._address = f"{config.host}:{config.port}"
+        self._outage = Outage(
+            log, f"mqtt: {self._address}", lambda: self.dropped, clock, lasting_seconds
+        )
 
-    @property
-    def dropped(self) -> dict[str, int]:
-        counts = {reason.value: count for reason, count in self._dropped.items()}
-        counts[DropReason.QUEUE_FULL.value] = self._backlog.dropped
-        return counts
+    def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
+        if streaming != self._streaming:
+            self._streaming = dict(streaming)
+            self._wake()
 
-    def start(self) -> None:
-        if self._thread.ident is None:
-            self._thread.start()
-
-    def publish(self, result: Result) -> None:
-        self._backlog.put(result)
-
-    def publish_event(self, event: Event) -> None:
-        self._backlog.put(event)
+    def take_over(self, before: object) -> None:
+        if isinstance(before, Mqtt):
+            one, other = before._config, self._config
+            before._stays = (one.host, one.port, root_of(one)) == (
+                *(other.host, other.port),
+                root_of(other),
+            )
+        super().take_over(before)
 
     def close(self, timeout_seconds: float) -> None:
         """Send what waits; the last of the time is for taking leave of the broker."""
-        send_seconds = max(0.0, timeout_seconds - _LEAVE_SECONDS)
-        self._send_until_ns = self._clock() + int(send_seconds * 1e9)
-        self._closing.set()
-        os.eventfd_write(self._wake_fd, 1)
-        if self._thread.ident is not None:
-            self._thread.join(timeout_seconds)
-        settled = self.delivered + self._in_states + sum(self.dropped.values())
-        self._dropped[DropReason.CLOSED] += self._backlog.received - settled
+        super().close(timeout_seconds)
         if not self._thread.is_alive():
             os.close(self._wake_fd)
+
+    def _end(self, send_seconds: float = 0.0) -> None:
+        send_ns = int(max(0.0, send_seconds - _LEAVE_SECONDS) * 1e9)
+        self._send_until_ns = self._clock() + send_ns
+        self._closing.set()
+        self._wake()
+
+    def _inherit(self, before: Worker) -> None:
+        if isinstance(before, Mqtt):
+            self._messages.take_over(before._messages)
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
 
     def _run(self) -> None:
         pause_seconds = self._first_pause_seconds
         while not self._closing.is_set():
-            begun_ns = self._clock()
+            begun_ns, self._opened_ns = self._clock(), None
             try:
                 self._session()
             except BrokerError as error:
-                self._tell_trouble(str(error))
+                self._outage.failed(self._lost_of(str(error)))
             except Exception as error:  # whatever a broker sends, the thread goes on
-                self._tell_trouble(f"what it sends is not understood ({type(error).__name__})")
+                self._outage.failed(f"what it sends is not understood ({type(error).__name__})")
             if self._clock() - begun_ns > LONGEST_PAUSE_SECONDS * 1e9:
                 pause_seconds = self._first_pause_seconds
             # Not all devices of a fleet at the same moment, when their broker comes back.
-            self._closing.wait(pause_seconds * random.uniform(0.5, 1))
+            self._wait(pause_seconds * random.uniform(0.5, 1))
             pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+        for message in reversed(self._outbox):
+            if message.entry is not None and message.put_ns is not None:
+                self._backlog.put_back(message.put_ns, message.entry)
+
+    def _lost_of(self, trouble: str) -> str:
+        """With what it may come from that connections are lost again and again."""
+        if self._opened_ns is None:
+            return trouble
+        is_short = self._clock() - self._opened_ns < SHORT_SECONDS * 1e9
+        self._short = self._short + 1 if is_short else 0
+        if self._short >= MOST_SHORT and "see device" not in trouble:
+            name = self._config.device
+            trouble += f"; if another client has the name {name} as well, give one another device"
+        return trouble
 
     def _session(self) -> None:
         """From a connection to the end of the sink, or to its loss, which is a BrokerError."""
@@ -132,15 +171,19 @@ class Mqtt:
         connection = Connection(self._config, offline)
         try:
             connection.open(self._wake_fd)
-            since_ns = self._clock()
+            since_ns = self._opened_ns = self._clock()
+            if not self._is_greeted:
+                self._is_greeted = True
+                log.info("mqtt: connected to %s", self._address)
             self._introduce(connection)
             while self._goes_on(connection):
-                self._tell_connected(since_ns)
+                self._outage.worked()
+                self._remember(since_ns)
                 self._feed(connection)
                 connection.turn(self._wake_fd, self._turn_seconds(connection))
                 self._settle(connection)
                 self._clear(connection)
-            if connection.has_room:
+            if connection.has_room and not self._stays:
                 connection.publish(offline)
             connection.close(self._wake_fd, _LEAVE_SECONDS)
         finally:
@@ -157,13 +200,43 @@ class Mqtt:
         return bool(left) and self._clock() < self._send_until_ns
 
     def _introduce(self, connection: Connection) -> None:
-        for topics in kept_topics(self._config):
-            connection.subscribe(topics)
-        if self._introductions:
-            connection.subscribe(discovery_topics(self._config))
+        self._former = self._remembered()
+        if self._former is not None:
+            connection.subscribe(status_topic(self._former))
+        for config in filter(None, (self._former, self._config)):
+            for topics in (*kept_topics(config), *discovery_topics(config)):
+                connection.subscribe(topics)
         # The present state comes last: what is sent again must not stay as the retained one.
         first, last = [self._status, *self._introductions], self._messages.all_retained()
         self._outbox = deque([*first, *self._outbox, *last])
+
+    def _remembered(self) -> MqttConfig | None:
+        """This device as it was last at this broker, if it had another name."""
+        if self._memory is None:
+            return None
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            kept = json.loads(read_file(self._memory, _LARGEST_MEMORY_BYTES))
+            if kept["broker"] == self._address:
+                topic, device = str(kept["topic"]), str(kept["device"])
+                former = replace(self._config, topic=topic, device=device)
+                return None if root_of(former) == root_of(self._config) else former
+        return None
+
+    def _remember(self, since_ns: int) -> None:
+        """Once a connection lasts: then what there was of the former name has been cleared."""
+        lasts = self._clock() - since_ns >= self._lasting_seconds * 1e9
+        if self._memory is None or self._is_remembered or not lasts:
+            return
+        self._is_remembered = True
+        config = self._config
+        now = {"broker": self._address, "topic": config.topic, "device": config.device}
+        content = json.dumps(now).encode()
+        with suppress(OSError):  # what is retained under this name stays then
+            if read_file(self._memory, _LARGEST_MEMORY_BYTES) == content:
+                return
+        with suppress(OSError):
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._memory, content)
 
     def _feed(self, connection: Connection) -> None:
         while connection.has_room:
@@ -172,6 +245,7 @@ class Mqtt:
                 if waiting is not None:
                     put_ns, entry = waiting
                     self._outbox.extend(self._messages_of(entry, put_ns))
+                self._outbox.extend(self._messages.statuses(self._streaming))
                 self._outbox.extend(self._messages.due(self._clock()))
                 if waiting is not None and not self._outbox:
                     continue
@@ -182,10 +256,10 @@ class Mqtt:
     def _messages_of(self, entry: Result | Event, put_ns: int) -> list[Message]:
         try:
             messages = self._messages.of(entry, put_ns)
-        except ValueError:  # a score is no number: JSON cannot tell it
-            self._dropped[DropReason.REFUSED] += 1
+        except ValueError:  # a score is not a number
+            self._counts[DropReason.REFUSED.value] += 1
             return []
-        self._in_states += not messages
+        self._set_aside += not messages
         return messages
 
     def _turn_seconds(self, connection: Connection) -> float:
@@ -199,11 +273,26 @@ class Mqtt:
     def _settle(self, connection: Connection) -> None:
         for message, refusal in connection.settled():
             if refusal is not None:
-                log.debug("mqtt: %s: %s", message.topic, refusal)
-                self._dropped[DropReason.REFUSED] += message.counts
+                self._counts[DropReason.REFUSED.value] += message.counts
+                self._tell_refused(f"writing {message.topic}", refusal)
             elif message.counts and message.put_ns is not None:
-                self.delivered += 1
-                self.observe_delivery((self._clock() - message.put_ns) / 1e9)
+                self._deliver(message.put_ns)
+        while connection.refused:
+            topics = connection.refused.pop()
+            if not topics.startswith("+/"):  # beyond what this device is known to need
+                self._tell_refused(f"reading {topics}", "what is retained cannot be cleared")
+
+    def _tell_refused(self, what: str, why: str) -> None:
+        """Once for each topic."""
+        if what in self._refusals_told or len(self._refusals_told) >= MOST_REFUSALS_TOLD:
+            return
+        self._refusals_told.add(what)
+        user = "a client without a name" if self._config.user is None else self._config.user
+        log.warning(
+            "mqtt: %s refuses %s: %s; it must let %s read and write %s/# and %s/#",
+            *(self._address, what, why.lower(), user, root_of(self._config)),
+            f"{self._config.home_assistant or 'homeassistant'}/device/edged-{self._config.device}",
+        )
 
     def _take_back(self, connection: Connection) -> None:
         """What was under way, and is not made anew for each connection."""
@@ -214,7 +303,7 @@ class Mqtt:
             if message.put_ns is None:
                 continue
             if self._config.qos == 0 or losses >= MOST_LOSSES:
-                self._dropped[DropReason.CONNECTION_LOST] += message.counts
+                self._counts[DropReason.CONNECTION_LOST.value] += message.counts
             else:
                 again.append(replace(message, losses=losses))
         waiting = [message for message in self._outbox if message.put_ns is not None]
@@ -224,30 +313,25 @@ class Mqtt:
         """Cameras, events and pictures that this device once had and has no longer."""
         introductions = {message.topic: message for message in self._introductions}
         while connection.found:
-            topic, payload = connection.found.pop()
+            topic, payload = connection.found.pop(0)
             if topic in introductions:
                 self._outbox.extend(withdrawals(introductions[topic], payload))
             elif topic.startswith(f"{root_of(self._config)}/"):
                 self._outbox.extend(self._messages.left_over(topic))
-            else:
+            elif is_own_discovery(self._config, topic, payload):
                 self._outbox.append(Message(topic, b"", retain=True))
+            elif self._former is not None:
+                self._outbox.extend(self._left_of(self._former, topic, payload))
 
-    def _tell_trouble(self, trouble: str) -> None:
-        """One line for each change of state that lasts."""
-        now_ns = self._clock()
-        lasts = not self._told or now_ns - self._told_ns >= self._lasting_seconds * 1e9
-        if trouble != self._told and lasts:
-            self._told, self._told_ns = trouble, now_ns
-            address = f"{self._config.host}:{self._config.port}"
-            log.warning("mqtt: %s: %s; up to %d results wait", address, trouble, MOST_RESULTS)
-
-    def _tell_connected(self, since_ns: int) -> None:
-        if self._told is None or (
-            self._told and self._clock() - since_ns < self._lasting_seconds * 1e9
-        ):
-            return
-        self._told = None
-        lost = sum(self.dropped.values()) - self._told_dropped
-        self._told_dropped += lost
-        address = f"{self._config.host}:{self._config.port}"
-        log.info("mqtt: connected to %s%s", address, f", {lost} results were lost" if lost else "")
+    def _left_of(self, former: MqttConfig, topic: str, payload: bytes) -> list[Message]:
+        """What is retained under this device's former name, unless another one has that now."""
+        if topic == status_topic(former) and payload == b"online":
+            log.info("mqtt: %s is another device now: what is retained of it stays", former.device)
+            self._former, self._is_remembered = None, True
+            return []
+        if topic.startswith(f"{root_of(former)}/"):
+            beside = [f"{topic}/snapshot"] if "/event/" in topic else []
+            return [Message(each, b"", retain=True) for each in (topic, *beside)]
+        if is_own_discovery(former, topic, payload):
+            return [Message(topic, b"", retain=True)]
+        return []

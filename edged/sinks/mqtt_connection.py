@@ -16,10 +16,13 @@ from typing import Any
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edged.config.results import MqttConfig
 from edged.errors import EdgedError
+from edged.sinks.lookup import LookupTimeoutError, addresses
 from edged.sinks.mqtt_messages import Message
 from edged.sinks.tls import tls_context, tls_trouble
 
@@ -30,10 +33,24 @@ CONNECT_SECONDS = 10
 """For TCP, for TLS and for the broker's answer, each."""
 MOST_FOUND = 500
 """Retained messages that are looked at: a broker may send what it likes."""
+MOST_PACKET_BYTES = 256 * 1024
+"""What a broker may send at once; discovery payloads take some kilobytes."""
+_HEADER_BYTES = 16
+"""Of a packet, beside topic and payload, at most."""
 
 
 class BrokerError(Exception):
     """Why there is no connection, or no longer."""
+
+
+class _Client(Client):
+    """Allocates no memory for more than it would take."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > MOST_PACKET_BYTES:
+            what = f"it sends {bufsize} bytes in a packet; at most {MOST_PACKET_BYTES} are taken"
+            raise BrokerError(what)
+        return super()._sock_recv(bufsize)
 
 
 class Connection:
@@ -47,12 +64,19 @@ class Connection:
         """Why."""
         self.found: list[tuple[str, bytes]] = []
         """Topics and payloads that the broker had retained when it was asked by `subscribe`."""
-        self._found_before = 0
+        self._seen: set[str] = set()
+        """Topics of all that was found; two filters may find the same."""
+        self.refused: list[str] = []
+        """Filters that the broker lets nobody like this read."""
+        self._filters: dict[int | None, str] = {}
+        """By paho's number of the request."""
+        self._most_bytes: int | None = None
+        """What the broker takes in a packet, where it says so."""
         self._config = config
         self._connected = False
         self._secure = config.tls is not None
         self._settled: list[tuple[Message, str | None]] = []
-        self._client = client = Client(
+        self._client = client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"edged-{config.device}",
             protocol=(
@@ -77,12 +101,17 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
 
     def open(self, stop_fd: int) -> None:
         """Until the broker has agreed; BrokerError where it does not. stop_fd: see `turn`."""
-        config = self._config
+        config, properties = self._config, None
+        if config.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = MOST_PACKET_BYTES
         try:
-            self._client.connect(config.host, config.port, KEEPALIVE_SECONDS)
+            addresses(config.host, config.port, CONNECT_SECONDS)  # what follows has no time-out
+            self._client.connect(config.host, config.port, KEEPALIVE_SECONDS, properties=properties)
         except (OSError, ValueError) as error:
             raise BrokerError(_why(error, self._secure)) from None
         deadline = time.monotonic() + CONNECT_SECONDS
@@ -106,6 +135,10 @@ class Connection:
 
     def publish(self, message: Message) -> None:
         """Only while there is room. What becomes of it, `settled` tells."""
+        size, most = len(message.topic.encode()) + len(message.payload), self._most_bytes
+        if most is not None and size + _HEADER_BYTES > most:
+            self._settled.append((message, f"{size} bytes, and the broker takes {most}"))
+            return
         info = self._client.publish(
             message.topic, message.payload, self._config.qos, message.retain
         )
@@ -125,7 +158,7 @@ class Connection:
             self.in_flight.clear()
 
     def subscribe(self, topics: str) -> None:
-        self._client.subscribe(topics)
+        self._filters[self._client.subscribe(topics)[1]] = topics
 
     def turn(self, stop_fd: int, timeout_seconds: float) -> None:
         """Wait for the network or for `stop_fd` (an eventfd, which is reset), and deal with it."""
@@ -168,6 +201,14 @@ class Connection:
             self.ended = f"the broker refuses: {_in_words(reason)}"
         else:
             self._connected = True
+            self._most_bytes = getattr(properties, "MaximumPacketSize", None)
+
+    def _on_subscribe(
+        self, client: Client, data: Any, mid: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        topics = self._filters.pop(mid, None)
+        if topics is not None and any(reason.is_failure for reason in reasons):
+            self.refused.append(topics)
 
     def _on_disconnect(
         self, client: Client, data: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Any
@@ -184,8 +225,10 @@ class Connection:
             self.ended = "the connection was lost"
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
-        if message.retain and self._found_before < MOST_FOUND:  # else an echo of what is sent
-            self._found_before += 1
+        if not message.retain or message.topic in self._seen:  # an echo of what is sent
+            return
+        if len(self._seen) < MOST_FOUND:
+            self._seen.add(message.topic)
             self.found.append((message.topic, bytes(message.payload)))
 
     def _on_publish(
@@ -206,6 +249,8 @@ def _in_words(reason: ReasonCode) -> str:
 
 
 def _why(error: OSError | ValueError, secure: bool) -> str:
+    if isinstance(error, LookupTimeoutError):
+        return str(error)
     if isinstance(error, ssl.SSLError):
         return tls_trouble(error, "mqtt://")
     if isinstance(error, ConnectionResetError) and secure:

@@ -95,6 +95,7 @@ class Subjects:
     failures: Callable[[], Mapping[Choice, int]] = dict
     events: Callable[[], Sequence[EventCount]] = lambda: ()
     events_dropped: Callable[[], int] = lambda: 0
+    snapshots_dropped: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,12 @@ def _of_events(subjects: Subjects) -> Iterator[Metric]:
         "edged_events_dropped", "Starts and ends that no sink was told of: too many came at once."
     )
     dropped.add_metric([], subjects.events_dropped())
-    yield dropped
+    pictures = _counter(
+        "edged_event_snapshots_dropped",
+        "Events without their picture: too many came at once, or it could not be compressed.",
+    )
+    pictures.add_metric([], subjects.snapshots_dropped())
+    yield from (dropped, pictures)
 
 
 def _of_sinks(scene: Scene) -> Iterator[Metric]:

@@ -6,6 +6,13 @@ from typing import Any
 
 from edged.config.schema.parts import key, section
 
+DEVICE_CLASSES = (
+    *("battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door"),
+    *("garage_door", "gas", "heat", "light", "lock", "moisture", "motion", "moving", "occupancy"),
+    *("opening", "plug", "power", "presence", "problem", "running", "safety", "smoke", "sound"),
+    *("tamper", "update", "vibration", "window"),
+)
+"""Of Home Assistant's binary sensors: https://www.home-assistant.io/integrations/binary_sensor/"""
 MOST_EVENTS = 16
 """Rules; each has two series of metrics a camera, which has no more than 200."""
 
@@ -77,6 +84,12 @@ EVENT = section(
         True,
         type="boolean",
         default=False,
+    ),
+    device_class=key(
+        "Device class",
+        "What Home Assistant shows the event as, such as occupancy. Without it as on or off.",
+        "occupancy",
+        enum=list(DEVICE_CLASSES),
     ),
 ) | {
     "title": "Event",

@@ -83,8 +83,8 @@ _MQTT = section(
     version=key("MQTT version", "Of the protocol.", 5, "3.1.1", enum=[5, "5", "3.1.1"], default=5),
     topic=key(
         "Topic",
-        "What all topics begin with: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/result, …/state, "
-        "…/event/NAME and …/event/NAME/snapshot.",
+        "What all topics begin with: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/status, …/result, "
+        "…/state, …/event/NAME and …/event/NAME/snapshot.",
         "edged",
         type="string",
         format="mqtt-topic",
@@ -93,7 +93,7 @@ _MQTT = section(
     device=key(
         "Device",
         "This device in topics and in Home Assistant; no two may share it. Without it the host "
-        "name.",
+        "name. What the broker has retained of an earlier name is cleared.",
         "gate-pi",
         pattern="^[A-Za-z0-9_-]{1,64}$",
         type="string",
@@ -108,15 +108,24 @@ _MQTT = section(
     ),
     results=key(
         "Results",
-        "Send every result. Without it there are events, and a camera's state once a second at "
-        "most.",
+        "Send every result. Without it there are events, and a camera's state.",
         True,
         type="boolean",
         default=True,
     ),
+    state_seconds=key(
+        "Seconds between states",
+        "The least time from one state of a camera to the next. Home Assistant stores each.",
+        10,
+        type="number",
+        minimum=0.1,
+        maximum=3600,
+        default=1,
+    ),
     home_assistant=key(
         "Home Assistant",
-        "What its discovery topics begin with, or none.",
+        "What its discovery topics begin with, or none; what was introduced before is taken back "
+        "then.",
         "homeassistant",
         "none",
         type="string",
@@ -140,8 +149,8 @@ _WEBHOOK = section(
     ["url"],
     url=key(
         "URL",
-        "Gets a POST with JSON for each event. It is never shown, as its path often is what lets "
-        "in.",
+        "Gets a POST with JSON for each event, until it is accepted or the backlog is full. "
+        "Redirects are not followed. It is never shown, as its path often is what lets in.",
         "https://hooks.example/${HOOK}",
         format="webhook-url",
         **_SECRET,
