@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import logging
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edged.announcer import MOST_PICTURES_WAITING, MOST_WAITING, Announcer
 from edged.capture.jpeg import decode_jpeg
+from edged.event_journal import FILE, EventJournal
 from edged.frame import Event
 
 BEGUN = Event("door", "visitor", 1, None, 0.9)
@@ -15,6 +20,8 @@ PICTURE = np.full((48, 64, 3), (200, 30, 10), np.uint8)
 
 class Heard:
     """A sink. held: it takes nothing while this is set to False."""
+
+    name = "heard"
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -28,8 +35,12 @@ class Heard:
         self.events.append(event)
 
 
-def announcer(*sinks: Heard, snapshots: tuple[str, ...] = ("visitor",)) -> Announcer:
-    return Announcer(sinks, snapshots)  # type: ignore[arg-type]
+def announcer(
+    *sinks: Heard, snapshots: tuple[str, ...] = ("visitor",), state: Path | None = None
+) -> Announcer:
+    each = Announcer(EventJournal(state))
+    each.follow(sinks, snapshots)  # type: ignore[arg-type]
+    return each
 
 
 def test_every_sink_hears_of_events_in_their_order() -> None:
@@ -70,6 +81,7 @@ def test_nobody_waits_for_a_sink_and_what_is_too_much_is_counted() -> None:
     for _ in range(MOST_WAITING + 7):
         each.announce(BEGUN, PICTURE)
     assert each.dropped == 7
+    assert each.snapshots_dropped == MOST_WAITING - MOST_PICTURES_WAITING
     sink.open.set()
     each.close(30)
     assert len(sink.events) == MOST_WAITING + 1
@@ -86,3 +98,139 @@ def test_a_sink_that_hangs_is_left_behind() -> None:
     each.close(0.01)
     assert sink.events == []
     sink.open.set()
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((48, 70_000, 3), np.uint8), np.zeros((0, 0, 3), np.uint8)]
+)
+def test_a_picture_that_cannot_be_compressed_costs_the_picture_alone(
+    pixels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Heard()
+    each = announcer(sink)
+    for _ in range(2):
+        each.announce(BEGUN, pixels)
+    each.announce(BEGUN, PICTURE)
+    each.close(30)
+    assert [event.snapshot is None for event in sink.events] == [True, True, False]
+    assert (each.dropped, each.snapshots_dropped) == (0, 2)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"door: visitor: the picture ({pixels.shape}) cannot be compressed")
+
+
+def test_a_sink_that_fails_costs_no_other_its_events(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Heard):
+        def publish_event(self, event: Event) -> None:
+            raise RuntimeError("no")
+
+    sink = Heard()
+    each = announcer(Failing(), sink)
+    for event in (BEGUN, ENDED):
+        each.announce(event)
+    assert each.alive
+    each.close(30)
+    assert sink.events == [BEGUN, ENDED]
+    assert each.dropped == 2
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_a_reload_changes_who_hears_and_not_the_order_nor_the_counts() -> None:
+    before, after = Heard(), Heard()
+    before.open.clear()
+    each = announcer(before, snapshots=())
+    each.announce(BEGUN)
+    assert before.taken.acquire(timeout=30)
+    each.announce(ENDED)
+    for _ in range(MOST_WAITING):
+        each.announce(BEGUN)
+    assert each.dropped == 1
+    reload = threading.Thread(target=each.follow, args=([after], ()))
+    reload.start()
+    before.open.set()
+    reload.join(30)
+    each.close(30)
+    assert [*before.events, *after.events][:3] == [BEGUN, ENDED, BEGUN]
+    assert len(before.events) + len(after.events) == MOST_WAITING + 1
+    assert each.dropped == 1
+
+
+# a crash
+
+
+def crashed(state: Path, *events: Event) -> None:
+    """What a daemon that is killed leaves behind."""
+    each = announcer(Heard(), state=state)
+    for event in events:
+        each.announce(event, PICTURE)
+    each.close(30)
+
+
+def test_what_ran_at_a_crash_is_told_as_ended_at_the_last_sign_of_life(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    other = Event("yard", "dog", 5, None, 0.6)
+    crashed(state, BEGUN, other, ENDED, Event("door", "dog", 7, None, 0.8))
+    os.utime(state / FILE, ns=(9 * 10**9, 9 * 10**9))
+    assert b"snapshot" not in (state / FILE).read_bytes()
+    for _ in range(2):  # the second start has nothing to tell
+        sink = Heard()
+        each = announcer(sink, state=state)
+        each.announce(Event("yard", "dog", 10**10, 10**10 + 1, 0.9))
+        each.close(30)
+        told = sink.events[:-1]
+        assert told in ([], [
+            Event("yard", "dog", 5, 9 * 10**9, 0.6),
+            Event("door", "dog", 7, 9 * 10**9, 0.8),
+        ])  # fmt: skip
+        assert not (state / FILE).exists()
+    assert told == []
+
+
+def test_a_clock_that_went_back_ends_no_event_before_its_start(tmp_path: Path) -> None:
+    begun = Event("door", "visitor", 10**18, None, 0.9)
+    crashed(tmp_path, begun)
+    os.utime(tmp_path / FILE, ns=(5, 5))
+    sink = Heard()
+    announcer(sink, state=tmp_path).close(30)
+    assert [event.ended_unix_ns for event in sink.events] == [10**18]
+
+
+def test_a_second_daemon_of_the_same_directory_ends_nothing(tmp_path: Path) -> None:
+    first, second = Heard(), Heard()
+    running = announcer(first, state=tmp_path)
+    running.announce(BEGUN)
+    while not (tmp_path / FILE).exists():
+        assert running.alive
+    other = announcer(second, state=tmp_path)
+    other.announce(Event("door", "dog", 1, None, 0.5))
+    other.close(30)
+    assert [event.name for event in second.events] == ["dog"]
+    running.announce(ENDED)
+    running.close(30)
+    assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"{}", b"[3]", b"\xff", b"[" * 100_000, b'[{"camera": "a/#"}]']
+)
+def test_a_damaged_journal_tells_nothing_and_is_replaced(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    sink = Heard()
+    each = announcer(sink, state=tmp_path)
+    each.announce(BEGUN)
+    each.close(30)
+    assert [event.name for event in sink.events] == ["visitor"]
+    assert b"visitor" in (tmp_path / FILE).read_bytes()
+
+
+def test_a_state_directory_that_cannot_be_written_costs_a_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("a file")
+    sink = Heard()
+    each = announcer(sink, state=tmp_path / "state")
+    for event in (BEGUN, ENDED, BEGUN, ENDED):
+        each.announce(event)
+    each.close(30)
+    assert len(sink.events) == 4
+    assert len(caplog.records) <= 2
+    assert "running-events.json cannot be written" in caplog.text

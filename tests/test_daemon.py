@@ -287,6 +287,7 @@ class Weather:
 
     name = "weather"
     delivered = 0
+    alive = True
 
     def __init__(self, zone: Path) -> None:
         zone.mkdir(parents=True)
@@ -300,6 +301,9 @@ class Weather:
         self.cool: list[Result] = []
 
     def start(self) -> None:
+        pass
+
+    def observe_cameras(self, streaming: dict[str, bool]) -> None:
         pass
 
     def publish_event(self, event: Event) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edged.capture.jpeg import jpeg_size
+from edged.event_journal import FILE
+from tests.broker import Listener, needs_mosquitto, running_broker
 from tests.e2e.daemon import RunningDaemon
+from tests.test_webhook import serving
 
 # All classes together have a score of 1: whatever the network sees, one of them is there.
 ANY = (
@@ -60,6 +66,54 @@ def test_events_go_the_way_of_results_and_through_a_reload(tmp_path: Path) -> No
         assert status == 0
     ended = [event["event"] for event in events(daemon) if event["state"] == "ended"]
     assert sorted(ended) == ["any", "gone", "more"]
+
+
+@pytest.mark.servers
+@needs_mosquitto
+def test_a_crash_and_a_reload_tell_the_truth_on_every_way_out(tmp_path: Path) -> None:
+    """Webhook, MQTT and lines: an event that goes on has not ended; one that ran at a crash has."""
+    with (
+        running_broker(tmp_path) as broker,
+        serving(200) as server,
+        Listener(broker.port) as listener,
+    ):
+        topic = "edged/pi/door/event/any"
+
+        def text(**keys: str) -> str:
+            mqtt = {"broker": f"'mqtt://127.0.0.1:{broker.port}'", "device": "pi"} | keys
+            inner = ", ".join(f"{key}: {value}" for key, value in mqtt.items())
+            url = f"http://127.0.0.1:{server.server_port}/"
+            out = f"results: {{mqtt: {{{inner}}}, webhook: {{url: '{url}'}}}}\n"
+            return config(f"any: {RULE.replace(', snapshot: true', '')}") + out
+
+        def posted() -> list[dict[str, Any]]:
+            return [json.loads(body) for _, _, body in server.got]
+
+        with RunningDaemon(tmp_path, text()) as daemon:
+            daemon.wait_for(lambda: listener.json(topic)[-1:] and len(posted()) == 1)
+            daemon.wait_for(lambda: listener.json(topic)[-1]["state"] == "started")
+            daemon.wait_for(lambda: listener.of("edged/pi/door/status")[-1:] == [b"online"])
+            daemon.reload(text(state_seconds="5"))
+            daemon.wait_for_results(len(daemon.results) + 3)
+            assert daemon.metric(METRIC.format(what="_active", event="any")) == 1
+            told = [each["state"] for each in listener.json(topic)]
+            assert told[0] == "ended" and set(told[1:]) == {"started"}  # of an earlier run
+            daemon.wait_for((tmp_path / "state" / FILE).exists)
+            daemon.process.kill()
+            daemon.process.wait(30)
+        listener.wait_for("edged/pi/status", b"offline")
+        first = posted()[0]
+        with RunningDaemon(tmp_path, text()) as daemon:
+            daemon.wait_for(lambda: len(posted()) == 3 and len(events(daemon)) == 2)
+            ended, again = posted()[1:]
+            assert (ended["state"], ended["started_at"]) == ("ended", first["started_at"])
+            assert first["started_at"] <= ended["ended_at"] <= again["started_at"]
+            assert again["state"] == "started"
+            daemon.wait_for(lambda: listener.json(topic)[-2:] == [ended, again])
+            assert events(daemon) == [ended, again]
+            assert daemon.stop()[0] == 0
+        daemon.wait_for(lambda: len(posted()) == 4)
+        assert not (tmp_path / "state" / FILE).exists()
 
 
 def test_an_unknown_class_is_an_error_at_the_start(tmp_path: Path) -> None:
