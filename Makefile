@@ -10,9 +10,10 @@ PARTS ?=
 RELEASE ?= bookworm
 ARCH ?= arm64
 SOAK_SECONDS ?= 3600
+OUTAGE_SECONDS ?= 300
 PHOTOS ?=
 
-.PHONY: demo test check lint format types fuzz deb bench-control bench-pipeline test-device test-device-arm64 test-jetson clean
+.PHONY: demo test check lint format types fuzz deb bench-control bench-pipeline test-outage test-device test-device-arm64 test-jetson clean
 
 demo: $(VENV)/.run
 	$(BIN)/edged demo --source "$(SOURCE)" $(if $(FRAMES),--frames $(FRAMES))
@@ -36,6 +37,10 @@ types: $(VENV)/.develop
 # More than 100,000 inputs for what reads pictures, configurations and the mailbox; some minutes.
 fuzz: $(VENV)/.develop
 	EDGED_FUZZ=26000 $(BIN)/python -m pytest -q tests/test_fuzz.py
+
+# Five minutes in which the webhook fails, the broker is down and the disk full; the disk needs root.
+test-outage: $(VENV)/.develop
+	EDGED_OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/python -m pytest -q tests/test_outage_live.py
 
 # The Debian package of one release (bookworm, trixie, jammy) and architecture (arm64, amd64).
 deb: $(VENV)/.package

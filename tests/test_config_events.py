@@ -57,12 +57,13 @@ events:
     gone_seconds: 10
     smooth_seconds: 0
     snapshot: true
+    device_class: motion
 """
     (event,) = load(CAMERAS + text).events
     assert (event.classes, event.cameras) == (("cat", "dog"), ("yard",))
     assert (event.above, event.below) == (0.9, 0.2)
     assert (event.for_seconds, event.gone_seconds, event.smooth_seconds) == (0, 10, 0)
-    assert event.snapshot
+    assert (event.snapshot, event.device_class) == (True, "motion")
 
 
 def test_below_follows_above(load: Load) -> None:
@@ -108,6 +109,7 @@ events:
         ("{clas: a}", "did you mean class?"),
         ("{class: a, above: 60}", "events.visitor.above: expected a number above 0, at most 1"),
         ("{classes: []}", "events.visitor.classes: expected a list"),
+        ("{class: a, device_class: person}", "events.visitor.device_class: expected one of"),
         ("{class: a, for_seconds: -1}", "events.visitor.for_seconds: expected a number from 0"),
     ],
 )

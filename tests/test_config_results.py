@@ -30,7 +30,8 @@ def test_everything_about_a_broker(tmp_path: Path) -> None:
         tmp_path,
         "  mqtt: {broker: 'mqtts://[::1]:8884', user: edged, password_file: secret,\n"
         "    ca_file: ca.pem, certificate_file: /pi.pem, key_file: /pi.key, version: 3.1.1,\n"
-        "    topic: a/b, device: p-1, qos: 0, results: false, home_assistant: none}\n"
+        "    topic: a/b, device: p-1, qos: 0, results: false, state_seconds: 10,\n"
+        "    home_assistant: none}\n"
         "  jsonl: {path: r.jsonl, max_bytes: 1e6}",
     )
     assert results.jsonl == JsonlConfig(tmp_path / "r.jsonl", 1_000_000, 3)
@@ -45,6 +46,7 @@ def test_everything_about_a_broker(tmp_path: Path) -> None:
         topic="a/b",
         qos=0,
         results=False,
+        state_seconds=10.0,
         home_assistant=None,
     )
     assert "pass word" not in repr(results)
@@ -80,6 +82,7 @@ def test_a_webhook(tmp_path: Path) -> None:
         ),
         ("mqtt: {broker: mqtt://h, topic: 'a/#'}", "expected an MQTT topic"),
         ("mqtt: {broker: mqtt://h, device: a/b}", "results.mqtt.device: expected"),
+        ("mqtt: {broker: mqtt://h, state_seconds: 0}", "results.mqtt.state_seconds: expected"),
         ("mqtt: {broker: mqtt://h, version: 4}", "expected one of 5, 5, 3.1.1"),
         ("mqtt: {broker: mqtt://h, key_file: a}", "results.mqtt.certificate_file: is missing"),
         ("webhook: {url: 'ftp://h/s3cret'}", "expected a URL of http:// or https://"),

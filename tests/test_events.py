@@ -253,6 +253,16 @@ def test_a_camera_that_is_added_to_a_rule_ends_nothing_at_the_others() -> None:
     ]
 
 
+def test_how_an_event_is_shown_does_not_end_it() -> None:
+    before = watch(replace(RULE, for_seconds=0))
+    see(before, 1, 0, 0, 1, 0)
+    after = watch(replace(RULE, for_seconds=0, snapshot=True, device_class="motion"))
+    assert not after.take_over(before)
+    assert [(count.active, after.presences[0].rule.snapshot) for count in after.counts()] == [
+        (True, True)
+    ]
+
+
 def test_another_family_with_other_places_of_the_classes_is_another_rule() -> None:
     before = watch(replace(RULE, for_seconds=0))
     see(before, 1, 0, 0, 1, 0)

@@ -173,6 +173,22 @@ def test_what_a_payload_points_at_is_what_is_sent() -> None:
             assert payload == b"picture"
 
 
+def test_an_event_has_the_device_class_that_was_asked_for() -> None:
+    rules: Rules = {"door": (Rule("visitor", True, "occupancy"), Rule("dog", False))}
+    payload = json.loads(next(discovery(CONFIG, rules)).payload)
+    jsonschema.Draft202012Validator(SCHEMA).validate(payload)
+    assert payload["components"]["event-visitor"]["device_class"] == "occupancy"
+    assert "device_class" not in payload["components"]["event-dog"]
+
+
+def test_a_camera_that_is_gone_is_told_by_an_entity_that_stays() -> None:
+    payload = json.loads(next(discovery(CONFIG, RULES)).payload)
+    delivers = payload["components"]["delivers"]
+    assert delivers["device_class"] == "connectivity"
+    assert delivers["state_topic"] == "edged/pi/door/status"
+    assert delivers["availability"] == [{"topic": "edged/pi/status"}]
+
+
 def test_no_device_and_camera_share_an_identifier_with_others() -> None:
     names = [("gate", "pi-door"), ("gate-pi", "door"), ("gate", "pi"), ("gate", "pi-event")]
     rules = (Rule("class", True), Rule("event-class", True))

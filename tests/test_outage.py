@@ -1,82 +1,194 @@
-"""A minute in which nobody takes what a real daemon publishes: the broker is dead, and whoever else
-listens stands still. No frame may notice.
+"""Five minutes in which a webhook answers 503, the broker is down and the disk is full.
+
+Here with a clock that is handed in; `make test-outage` has the real minutes and a real daemon.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-import socket
-import time
-from contextlib import ExitStack, closing
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edged.sinks.backlog import MOST_RESULTS
-from tests.broker import Listener, needs_mosquitto, running_broker
-from tests.e2e.daemon import RunningDaemon, pss_mb
+import pytest
 
-FPS = 30
-SECONDS = 60
-MOST_GROWTH_MB = 12
-"""1,000 results of 1 KB wait for the broker, as many for the webhook; 256 for the file, 64 KB in
-each socket and pipe. The rest is what a minute changes in a process of this size."""
+from edged.frame import Event
+from edged.sinks import event_to_json
+from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
+from edged.sinks.jsonl import Lines, open_lines
+from edged.sinks.mqtt import Mqtt
+from edged.sinks.webhook import Webhook
+from edged.sinks.worker import Worker
+from tests.broker import Broker, Listener, eventually, needs_mosquitto
+from tests.test_jsonl import make_result
+from tests.test_mqtt import EVENT, RESULT, RULES
+from tests.test_mqtt import config_for as mqtt_config
+from tests.test_webhook import config_for as webhook_config
+from tests.test_webhook import serving
 
-CONFIG = """
-variants: [mobilenet_v1_0.25_128]
-latency_budget_ms: 100
-cameras: {{door: {{source: synthetic, size: 320x240, fps: {fps}}}}}
-http: {{listen: 127.0.0.1:0}}
-results:
-  jsonl: pipe
-  mqtt: {{broker: 'mqtt://127.0.0.1:{broker}', device: gate}}
-  webhook: {{url: 'http://127.0.0.1:{webhook}/', send: [results, events], timeout_seconds: 5}}
-"""
-LOST = 'edged_sink_dropped_total{{reason="queue_full",sink="{}"}}'
-DELIVERED = 'edged_sink_delivered_total{{sink="{}"}}'
-RESULTS = 'edged_results_total{camera="door"}'
-MISSES = 'edged_deadline_misses_total{camera="door"}'
+SECONDS = 300
+EXCESS = 7
 
 
+class Minutes:
+    """The time, which only passes while somebody waits, once it has begun. over: called when the
+    outage is over."""
+
+    def __init__(self, over: Callable[[], object] = lambda: None) -> None:
+        self.now_ns = 0
+        self.waits: list[float] = []
+        self.is_over = False
+        self.begun = threading.Event()
+        self._over = over
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def wait(self, seconds: float) -> bool:
+        assert self.begun.wait(30)
+        self.waits.append(seconds)
+        self.now_ns += int(seconds * 1e9)
+        if not self.is_over and self.now_ns >= SECONDS * 1e9:
+            self.is_over = True
+            self._over()
+        return False
+
+
+EVENTS = [
+    Event("door", "visitor", 10**18 + 10**9 * number, ended, 0.7)
+    for number in range(MOST_EVENTS // 2 + EXCESS)
+    for ended in (None, 10**18 + 10**9 * number + 1)
+]
+
+
+def published(sink: Worker, minutes: Minutes, results: int, excess: int) -> list[Event]:
+    """Events that fill the backlog, and these too many; the ones that are to arrive."""
+    kept = MOST_EVENTS + excess
+    for number in range(results):
+        sink.publish(make_result(number))
+    for event in EVENTS[:kept]:
+        sink.publish_event(event)
+    minutes.begun.set()
+    return EVENTS[excess:kept]
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name.startswith("edged")]
+
+
+def check(
+    sink: Worker, minutes: Minutes, excess: int, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    """Nothing is lost for which there was room; what was is counted and told once."""
+    assert minutes.is_over
+    assert len(minutes.waits) < 120
+    assert max(minutes.waits) <= 30
+    assert sink.dropped["queue_full"] == sum(sink.dropped.values()) == excess
+    first, *told = [each for each in lines_of(caplog) if "connected" not in each]
+    assert trouble in first
+    if excess:
+        assert told.pop(0).endswith(": the backlog is full: the oldest are lost")
+    ends = f"works again, {excess} results and events were lost" if excess else "works again"
+    assert all(each.endswith(ends) for each in told)
+    assert len(told) <= 1  # if it has lasted
+
+
+@pytest.mark.parametrize("excess", [0, EXCESS])
+def test_a_webhook_that_answers_503(excess: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    minutes = Minutes()
+    with serving(judge=lambda body: 200 if minutes.is_over else 503) as server:
+        config = webhook_config(server.server_port)
+        sink = Webhook(config, clock=minutes.clock, wait=minutes.wait)
+        expected = published(sink, minutes, 0, excess)
+        sink.start()
+        eventually(lambda: sink.delivered == MOST_EVENTS)
+        sink.close(5)
+        assert [json.loads(body) for _, _, body in server.got[-MOST_EVENTS:]] == [
+            event_to_json(event) for event in expected
+        ]
+    check(sink, minutes, excess, caplog, "it answered with status 503")
+
+
+@pytest.mark.servers
 @needs_mosquitto
-def test_nobody_takes_anything_for_a_minute(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with ExitStack() as stack:
-        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)  # and never reads
-        stack.callback(os.close, reader)
-        webhook = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))  # nor this
-        broker = stack.enter_context(running_broker(tmp_path))
-        config = CONFIG.format(fps=FPS, broker=broker.port, webhook=webhook.getsockname()[1])
-        daemon = stack.enter_context(RunningDaemon(tmp_path, config))
-        stream = stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
-        stream.sendall(b"GET /api/v1/results HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")  # nor this
-        daemon.wait_for(lambda: daemon.metric(DELIVERED.format("mqtt")) > 5 * FPS)
+@pytest.mark.parametrize("excess", [0, EXCESS])
+def test_a_broker_that_is_down(
+    tmp_path: Path, excess: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broker = Broker(tmp_path)
+    listeners: list[Listener] = []
 
-        broker.stop()
-        before = {name: daemon.metric(name) for name in (RESULTS, MISSES)}
-        delivered = daemon.metric(DELIVERED.format("mqtt"))
-        begun, least_mb, most_mb = time.monotonic(), pss_mb(daemon.process.pid), 0.0
-        while time.monotonic() - begun < SECONDS:
-            time.sleep(2)
-            most_mb = max(most_mb, pss_mb(daemon.process.pid))
-        ran = daemon.metric(RESULTS) - before[RESULTS]
-        missed = daemon.metric(MISSES) - before[MISSES]
-        assert ran > 0.95 * FPS * SECONDS
-        assert missed < 0.02 * ran
-        assert most_mb - least_mb < MOST_GROWTH_MB
-        for sink in ("jsonl", "webhook"):
-            assert daemon.metric(LOST.format(sink)) > 0
-        assert daemon.metric(DELIVERED.format("webhook")) == 0
-
+    def up() -> None:
         broker.start()
-        with Listener(broker.port) as listener:
-            daemon.wait_for(
-                lambda: daemon.metric(DELIVERED.format("mqtt")) > delivered + MOST_RESULTS
-            )
-            lost = daemon.metric(LOST.format("mqtt"))
-            total = daemon.metric(RESULTS)
-            assert 0 <= total - lost - daemon.metric(DELIVERED.format("mqtt")) < FPS
-            assert abs(total - before[RESULTS] - MOST_RESULTS - lost) < 5 * FPS
-            arrived = [each["sequence"] for each in listener.json("edged/gate/door/result")]
-        assert daemon.stop()[0] == 0
-    assert arrived == sorted(set(arrived))
-    kept = arrived[-MOST_RESULTS // 2 :]  # before it may stand what was under way when it went
-    assert kept == list(range(kept[0], kept[0] + MOST_RESULTS // 2))
+        listeners.append(Listener(broker.port, "edged/#").__enter__())
+
+    minutes = Minutes(up)
+    sink = Mqtt(mqtt_config(broker), RULES, clock=minutes.clock, wait=minutes.wait)
+    try:
+        expected = published(sink, minutes, MOST_RESULTS, excess)
+        sink.start()
+        eventually(lambda: sink.delivered == MOST_RESULTS + MOST_EVENTS)
+        (listener,) = listeners
+        eventually(lambda: len(listener.of(RESULT)) == MOST_RESULTS)
+        arrived = listener.json(EVENT)
+        assert [each["sequence"] for each in listener.json(RESULT)] == list(range(MOST_RESULTS))
+    finally:
+        sink.close(5)
+        for each in listeners:
+            each.__exit__()
+        broker.stop()
+    assert arrived[-MOST_EVENTS:] == [event_to_json(event) for event in expected]
+    check(sink, minutes, excess, caplog, "connection refused")
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of 2 MB; only root can have one."""
+    if os.geteuid() != 0:
+        pytest.skip("mounts a small file system: run as root")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False, timeout=30).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
+
+
+def fill(disk: Path) -> Path:
+    """The file that takes all that is left."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return ballast
+
+
+@pytest.mark.parametrize("excess", [0, EXCESS])
+def test_a_disk_that_is_full(tmp_path: Path, excess: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk / "results.jsonl"
+        sink_file = open_lines(path)
+        ballast = fill(disk)
+        minutes = Minutes(ballast.unlink)
+        sink = Lines(sink_file, clock=minutes.clock, wait=minutes.wait)
+        expected = published(sink, minutes, MOST_RESULTS, excess)
+        eventually(lambda: sink.delivered == MOST_RESULTS + MOST_EVENTS)
+        sink.close(5)
+        written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [each for each in written if "event" in each] == [
+        event_to_json(event) for event in expected
+    ]
+    results = [each["sequence"] for each in written if "event" not in each]
+    assert results == list(range(MOST_RESULTS))
+    check(sink, minutes, excess, caplog, "cannot be written: No space left on device")

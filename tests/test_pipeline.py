@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -160,6 +161,8 @@ def test_scores_below_the_minimum_are_left_out() -> None:
     top = output.top(np.array([0.1, 0.5, 0.4], np.float32))
     assert [each.label for each in top] == ["b", "c"]
     assert output.top(np.array([0.34, 0.33, 0.33], np.float32))[0].label == "a"
+    for wrong in (math.nan, math.inf):
+        assert output.top(np.array([wrong, 0.5, 0.4], np.float32)) == ()
     assert len(Output(("a",), 5, 0.0).top(np.array([1.0], np.float32))) == 1
 
 

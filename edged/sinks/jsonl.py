@@ -274,4 +274,4 @@ def _opened(path: Path) -> Destination:
     try:
         return open_lines(path)
     except EdgedError as error:
-        raise OSError(str(error)) from None
+        raise OSError(f"{path.name} cannot be opened ({error.got}); {error.fix}") from None
