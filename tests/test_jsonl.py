@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from edged.errors import EdgedError
-from edged.frame import Result, Score, Stages
+from edged.frame import Event, Result, Score, Stages
+from edged.sinks import to_json_line
 from edged.sinks.jsonl import Destination, Lines, open_lines
 from edged.variants.variant import Variant
 
@@ -144,6 +145,38 @@ def test_on_a_full_disk_lines_wait_and_two_log_lines_say_so(
         "jsonl: /dev/full: cannot be written: No space left on device",
         "jsonl: /dev/full: the backlog is full: the oldest are lost",
     ]
+
+
+def test_another_path_takes_over_what_waits_for_a_full_disk(tmp_path: Path) -> None:
+    before = Lines(open_lines(Path("/dev/full")), lasting_seconds=0)
+    for sequence in range(5):
+        before.publish(make_result(sequence))
+    eventually(lambda: before._outage._told is not None)
+    after = Lines(open_lines(tmp_path / "results.jsonl"))
+    after.take_over(before)
+    after.start()
+    before.close(10)
+    eventually(lambda: after.delivered == 5)
+    after.close(10)
+    assert sequences((tmp_path / "results.jsonl").read_text()) == list(range(5))
+    assert not any((before.dropped | after.dropped).values())
+
+
+def test_whatever_a_line_fails_of_the_thread_goes_on(tmp_path: Path) -> None:
+    def render(entry: Result | Event) -> str:
+        if isinstance(entry, Result) and entry.sequence == 1:
+            raise RecursionError
+        return to_json_line(entry)
+
+    path = tmp_path / "results.jsonl"
+    sink = Lines(open_lines(path), render)
+    for sequence in range(3):
+        sink.publish(make_result(sequence))
+    eventually(lambda: sink.delivered == 2)
+    assert sink.alive
+    sink.close(10)
+    assert sequences(path.read_text()) == [0, 2]
+    assert sink.dropped["write_error"] == 1
 
 
 def test_goes_on_when_there_is_room_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
