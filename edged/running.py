@@ -169,6 +169,8 @@ class Running:
         )
         for name, each in self.cameras.items():
             if old.get(name) is not each:
+                if name in old:
+                    each.camera.take_over(old[name].camera)
                 each.camera.start()
 
     def run(self, before: Running | None = None) -> None:

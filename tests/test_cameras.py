@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from edged.cameras import Attached, attach
+from edged.capture import Failure
+from edged.capture.mailbox import MailboxWriter
 from edged.config import CameraConfig, camera_source
 from edged.variants.family import Family, Fit, InputContract
 from tests.families import RESOLUTIONS, make_family
@@ -68,3 +70,19 @@ def test_another_fit_or_larger_pictures_need_another_camera(family: Family, door
     )
     for each in (whole, larger):
         each.camera.stop()
+
+
+def test_counters_go_on_in_the_camera_that_takes_the_place(family: Family, door: Attached) -> None:
+    before = door.camera
+    before._restarts[Failure.STALLED] = 3
+    writer = MailboxWriter.attach(before.mailbox.memfd, before.mailbox.wake_fd)
+    writer.count(captured=9, overwritten=1, skipped=2, broken=3, quiet=4)
+    network = replace(family.networks[0], resolutions=(*RESOLUTIONS, 2 * RESOLUTIONS[-1]))
+    larger = attach(DOOR, replace(family, networks=(network,)), door).camera
+    larger.take_over(before)
+    mailbox = larger.mailbox
+    assert mailbox is not before.mailbox
+    assert larger.restarts == before.restarts
+    counts = (mailbox.captured, mailbox.overwritten, mailbox.skipped, mailbox.broken, mailbox.quiet)
+    assert counts == (9, 1, 2, 3, 4)
+    larger.stop()

@@ -177,6 +177,12 @@ class Camera:
         """How often the process had to be started anew, by reason."""
         return MappingProxyType(self._restarts)
 
+    def take_over(self, before: Camera) -> None:
+        """Before `start`: go on counting where `before`, which has stopped, did."""
+        self._restarts.update(before._restarts)
+        if self.mailbox is not before.mailbox:
+            self.mailbox.go_on_from(before.mailbox)
+
     def start(self) -> None:
         self._thread.start()
 

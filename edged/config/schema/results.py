@@ -7,7 +7,13 @@ from typing import Any
 from edged.config.schema.parts import FILE, key, section
 
 _ROTATION: dict[str, Any] = {
-    "path": key("File", "Appended to.", "results.jsonl", type="string", minLength=1),
+    "path": key(
+        "File",
+        "Appended to; a symbolic link stays one.",
+        "results.jsonl",
+        type="string",
+        minLength=1,
+    ),
     "max_bytes": key(
         "Bytes in a file",
         "A file that would grow beyond it becomes FILE.1, and that FILE.2.",
@@ -206,7 +212,7 @@ RESULTS = section(
     [],
     jsonl=key(
         "JSON lines",
-        'A file, "-" for standard output, or none.',
+        'A file, "-" for standard output, or none. After logrotate, the new file is used.',
         "-",
         "results.jsonl",
         "none",
