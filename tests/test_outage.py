@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +21,7 @@ from edged.sinks.mqtt import Mqtt
 from edged.sinks.webhook import Webhook
 from edged.sinks.worker import Worker
 from tests.broker import Broker, Listener, eventually, needs_mosquitto
+from tests.small_disk import fill, mounted
 from tests.test_jsonl import make_result
 from tests.test_mqtt import EVENT, RESULT, RULES
 from tests.test_mqtt import config_for as mqtt_config
@@ -147,36 +145,10 @@ def test_a_broker_that_is_down(
     check(sink, minutes, excess, caplog, "connection refused")
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 2 MB; only root can have one."""
-    if os.geteuid() != 0:
-        pytest.skip("mounts a small file system: run as root")
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False, timeout=30).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
-
-
-def fill(disk: Path) -> Path:
-    """The file that takes all that is left."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return ballast
-
-
 @pytest.mark.parametrize("excess", [0, EXCESS])
 def test_a_disk_that_is_full(tmp_path: Path, excess: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with small_disk(tmp_path / "disk") as disk:
+    with mounted(tmp_path / "disk", "size=2m") as disk:
         path = disk / "results.jsonl"
         sink_file = open_lines(path)
         ballast = fill(disk)

@@ -20,8 +20,8 @@ import pytest
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from tests.broker import Listener, needs_mosquitto, running_broker
 from tests.e2e.daemon import RunningDaemon, pss_mb
+from tests.small_disk import fill, mounted
 from tests.test_events_live import ANY
-from tests.test_outage import fill, small_disk
 from tests.test_webhook import serving
 
 SECONDS = int(os.environ.get("EDGED_OUTAGE_SECONDS", "0"))
@@ -62,7 +62,7 @@ def test_no_event_is_lost_while_there_is_room(tmp_path: Path) -> None:
     cycles = MOST_EVENTS // 2 - 4
     is_over = False
     with ExitStack() as stack:
-        disk = stack.enter_context(small_disk(tmp_path / "disk"))
+        disk = stack.enter_context(mounted(tmp_path / "disk", "size=2m"))
         server = stack.enter_context(serving(judge=lambda body: 200 if is_over else 503))
         broker = stack.enter_context(running_broker(tmp_path))
         lines = disk / "results.jsonl"
