@@ -91,12 +91,13 @@ class EventJournal:
             return
         path = self._directory / FILE
         try:
-            if not self._running:
-                path.unlink(missing_ok=True)
-                return
             self._directory.mkdir(parents=True, exist_ok=True)
-            if self._lock(self._directory):
+            if not self._lock(self._directory):
+                return
+            if self._running:
                 write_whole(path, json.dumps([_noted(e) for e in self._running.values()]).encode())
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             if not self._failed:
                 log.warning("%s cannot be written: %s", path, error.strerror)

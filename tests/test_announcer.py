@@ -201,9 +201,11 @@ def test_a_second_daemon_of_the_same_directory_ends_nothing(tmp_path: Path) -> N
     while not (tmp_path / FILE).exists():
         assert running.alive
     other = announcer(second, state=tmp_path)
-    other.announce(Event("door", "dog", 1, None, 0.5))
+    for ended in (None, 2):
+        other.announce(Event("door", "dog", 1, ended, 0.5))
     other.close(30)
-    assert [event.name for event in second.events] == ["dog"]
+    assert [event.name for event in second.events] == ["dog", "dog"]
+    assert b"visitor" in (tmp_path / FILE).read_bytes()
     running.announce(ENDED)
     running.close(30)
     assert not (tmp_path / FILE).exists()

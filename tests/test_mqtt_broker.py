@@ -112,6 +112,14 @@ def test_two_devices_of_one_name_are_told_so(
     assert any("device" in each for each in told(caplog) if said in each)
 
 
+def test_a_broker_that_dies_again_and_again_costs_nothing() -> None:
+    """It is none of the messages that it has died of, as it has answered none."""
+    with sending(b"\x20\x03\x00\x00\x00") as (port, connections), started(config_for(port)) as sink:
+        sink.publish_event(Event("door", "visitor", 10**18, None, 0.7))
+        eventually(lambda: len(connections) >= 6)
+        assert not any(sink.dropped.values())
+
+
 def test_a_broker_says_how_much_it_takes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = ("allow_anonymous true", "max_packet_size 8000")
     with (

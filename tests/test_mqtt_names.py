@@ -16,7 +16,7 @@ from edged.sinks.mqtt import Mqtt
 from edged.sinks.mqtt_messages import Rule, Rules
 from tests.broker import Broker, Listener, eventually, needs_mosquitto, running_broker
 from tests.test_jsonl import make_result
-from tests.test_mqtt import EVENT, RESULT, ROOT, RULES, STATUS, config_for
+from tests.test_mqtt import CAMERA_STATUS, EVENT, RESULT, ROOT, RULES, STATUS, config_for
 
 pytestmark = [pytest.mark.servers, needs_mosquitto]
 BEGUN = Event("door", "visitor", 10**18, None, 0.7, b"picture")
@@ -62,20 +62,32 @@ def test_an_event_goes_on_through_a_reload(broker: Broker, version: str) -> None
         before.start()
         before.publish_event(BEGUN)
         before.observe_cameras({"door": True})
-        eventually(lambda: before.delivered == 1)
+        eventually(lambda: before.delivered == 1 and b"online" in listener.of(CAMERA_STATUS))
         rules: Rules = {"door": (Rule("visitor", True, "occupancy"), Rule("dog", False))}
         after = sink_of(replace(config, state_seconds=5), rules)
         replaced(before, after)
-        after.observe_cameras({"door": True})
         eventually(lambda: listener.of(f"{ROOT}/door/event/dog"))
         after.publish_event(replace(BEGUN, ended_unix_ns=10**18 + 1, snapshot=None))
         eventually(lambda: listener.json(EVENT)[-1]["ended_at"])
         assert b"offline" not in listener.of(STATUS)  # the device was there all the time
+        assert listener.of(CAMERA_STATUS) == [b"offline", b"online", b"online"]
         after.close(5)
         listener.wait_for(STATUS, b"offline")
     states = [each["state"] for each in listener.json(EVENT)]
     assert states == ["ended", "started", "started", "ended"]  # again on the new connection
     assert not any((before.dropped | after.dropped).values())
+
+
+def test_one_that_connects_otherwise_does_not_count_on_being_let_in(broker: Broker) -> None:
+    with Listener(broker.port, f"{ROOT}/#") as listener:
+        before = sink_of(config_for(broker))
+        before.start()
+        listener.wait_for(STATUS, b"online")
+        after = sink_of(replace(config_for(broker), user="edged"))
+        replaced(before, after)
+        eventually(lambda: len(listener.of(STATUS)) == 3)
+        assert listener.of(STATUS) == [b"online", b"offline", b"online"]
+        after.close(5)
 
 
 def test_what_waits_is_taken_over_in_its_order(broker: Broker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -394,6 +395,22 @@ def test_thirty_reloads_leave_nothing_behind(tmp_path: Path) -> None:
         figures = ", ".join(f"{sizes_mb[turn]:.1f}" for turn in (0, 4, 9))
         print(f"PSS after 3, 15 and 30 reloads: {figures} MB")  # noqa: T201 - the figure is wanted
         assert daemon.stop()[0] == 0
+
+
+def test_a_reload_opens_results_by_their_name_again(tmp_path: Path) -> None:
+    """Though nothing has changed; as logrotate's postrotate asks for it."""
+    path = tmp_path / "results.jsonl"
+    text = config({"door": SLOW}, results="{jsonl: results.jsonl}")
+    with RunningDaemon(tmp_path, text) as daemon:
+        daemon.wait_for(lambda: path.exists() and path.stat().st_size)
+        path.rename(tmp_path / "results.jsonl.1")
+        assert daemon.reload() == "configuration reloaded: nothing has changed"
+        daemon.wait_for(path.exists)
+        daemon.wait_for(lambda: path.read_text().count("\n") >= 3)
+        assert daemon.stop()[0] == 0
+    lines = [(tmp_path / name).read_text() for name in ("results.jsonl.1", "results.jsonl")]
+    numbers = [json.loads(line)["sequence"] for text in lines for line in text.splitlines()]
+    assert without_a_gap(numbers)
 
 
 def test_what_waits_in_a_sink_that_is_replaced_goes_on_waiting(tmp_path: Path) -> None:

@@ -88,10 +88,12 @@ class Mqtt(Worker):
         self._send_until_ns = 0
         self._streaming: Mapping[str, bool] = {}
         self._stays = False
-        """Another one goes on under the same name: nobody is told that this one leaves."""
+        """Another one goes on with the same connection: nobody is told that this one leaves."""
         self._former: MqttConfig | None = None
         """As what this device was last there, if that is not as what it is now."""
         self._is_remembered = False
+        self._has_settled = False
+        """The present connection has brought something to the broker."""
         self._opened_ns: int | None = None
         """When the last connection was made; None where it was not."""
         self._short = 0
@@ -109,11 +111,10 @@ class Mqtt(Worker):
 
     def take_over(self, before: object) -> None:
         if isinstance(before, Mqtt):
-            one, other = before._config, self._config
-            before._stays = (one.host, one.port, root_of(one)) == (
-                *(other.host, other.port),
-                root_of(other),
-            )
+            own, keys = self._config, ("qos", "results", "state_seconds", "home_assistant")
+            same = {key: getattr(own, key) for key in keys}
+            before._stays = replace(before._config, **same) == own
+            self._streaming = before._streaming
         super().take_over(before)
 
     def close(self, timeout_seconds: float) -> None:
@@ -167,6 +168,7 @@ class Mqtt(Worker):
 
     def _session(self) -> None:
         """From a connection to the end of the sink, or to its loss, which is a BrokerError."""
+        self._has_settled = False
         offline = replace(self._status, payload=b"offline")
         connection = Connection(self._config, offline)
         try:
@@ -272,6 +274,7 @@ class Mqtt(Worker):
 
     def _settle(self, connection: Connection) -> None:
         for message, refusal in connection.settled():
+            self._has_settled = True
             if refusal is not None:
                 self._counts[DropReason.REFUSED.value] += message.counts
                 self._tell_refused(f"writing {message.topic}", refusal)
@@ -298,8 +301,9 @@ class Mqtt(Worker):
         """What was under way, and is not made anew for each connection."""
         again = []
         for index, message in enumerate(connection.in_flight.values()):
-            # A broker answers in turn: the first one without an answer may be why it has gone.
-            losses = message.losses + (index == 0)
+            # A broker answers in turn: the first one without an answer may be why it has gone, if
+            # it has not gone before any.
+            losses = message.losses + (index == 0 and self._has_settled)
             if message.put_ns is None:
                 continue
             if self._config.qos == 0 or losses >= MOST_LOSSES:
