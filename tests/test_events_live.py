@@ -14,7 +14,7 @@ from edged.capture.jpeg import jpeg_size
 from edged.event_journal import FILE
 from tests.broker import Listener, needs_mosquitto, running_broker
 from tests.e2e.daemon import RunningDaemon
-from tests.test_webhook import serving
+from tests.webhook_rig import serving
 
 # All classes together have a score of 1: whatever the network sees, one of them is there.
 ANY = (

@@ -25,8 +25,8 @@ from tests.small_disk import fill, mounted
 from tests.test_jsonl import make_result
 from tests.test_mqtt import EVENT, RESULT, RULES
 from tests.test_mqtt import config_for as mqtt_config
-from tests.test_webhook import config_for as webhook_config
-from tests.test_webhook import serving
+from tests.webhook_rig import config_for as webhook_config
+from tests.webhook_rig import serving
 
 SECONDS = 300
 EXCESS = 7

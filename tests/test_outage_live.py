@@ -22,7 +22,7 @@ from tests.broker import Listener, needs_mosquitto, running_broker
 from tests.e2e.daemon import RunningDaemon, pss_mb
 from tests.small_disk import fill, mounted
 from tests.test_events_live import ANY
-from tests.test_webhook import serving
+from tests.webhook_rig import serving
 
 SECONDS = int(os.environ.get("EDGED_OUTAGE_SECONDS", "0"))
 FPS = 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
 import socket
@@ -10,100 +9,20 @@ import socketserver
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edged.config.results import TlsClient, WebhookConfig
+from edged.config.results import TlsClient
 from edged.errors import EdgedError
-from edged.frame import Event
-from edged.secret import Secret, SourceUrl
-from edged.sinks import event_to_json
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.webhook import Webhook
 from tests.certificates import Authority
 from tests.test_jsonl import eventually, make_result
-
-EVENT = Event("door", "visitor", 10**18, None, 0.7, b"picture")
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """answers: status codes, the last one for ever. headers: of each answer. judge: the status for
-    a body, in place of answers."""
-
-    def __init__(
-        self,
-        *answers: int,
-        tls: ssl.SSLContext | None = None,
-        headers: Mapping[str, str] | None = None,
-        judge: Callable[[bytes], int] | None = None,
-    ) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.daemon_threads = True
-        self.answers = list(answers)
-        self.headers = headers or {}
-        self.judge = judge
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_side=True)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is what is tested."""
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two writes
-    server: Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, dict(self.headers), body))
-        answers, judge = self.server.answers, self.server.judge
-        if judge is not None:
-            answers = [judge(body)]
-        self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])
-        for name, value in self.server.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def serving(*answers: int, **keys: Any) -> Iterator[Server]:
-    with Server(*answers, **keys) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(30)
-
-
-def config_for(port: int, tls: TlsClient | None = None) -> WebhookConfig:
-    url = SourceUrl(f"http://127.0.0.1:{port}/hook/s3cret")
-    return WebhookConfig(
-        url, tls, "127.0.0.1", port, Secret("/hook/s3cret"), Secret("Bearer t0ken")
-    )
-
-
-@contextmanager
-def started(config: WebhookConfig, lasting_seconds: float = 600) -> Iterator[Webhook]:
-    sink = Webhook(config, first_pause_seconds=0.01, lasting_seconds=lasting_seconds)
-    sink.start()
-    try:
-        yield sink
-    finally:
-        sink.close(5)
+from tests.webhook_rig import EVENT, config_for, serving, started, told
 
 
 def test_each_event_is_a_post_over_one_connection() -> None:
@@ -156,128 +75,6 @@ def test_a_failure_is_tried_again_and_told_once(caplog: pytest.LogCaptureFixture
     assert len(told) <= 3
     assert "s3cret" not in caplog.text
     assert "t0ken" not in caplog.text
-
-
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [each.getMessage() for each in caplog.records if each.name.startswith("edged")]
-
-
-@pytest.mark.parametrize(("status", "in_order_from"), [(503, 0), (404, 0), (500, 2)])
-def test_a_failing_server_is_asked_until_it_accepts_and_the_order_stays(
-    status: int, in_order_from: int
-) -> None:
-    """After many answers 500, the second one may come first: they are tried in turn."""
-    with serving(*[status] * 30, 200) as server:
-        ended = threading.Event()
-        sink = Webhook(config_for(server.server_port), wait=lambda seconds: ended.wait(0.001))
-        sink.start()
-        events = [replace(EVENT, started_unix_ns=10**18 + number * 10**9) for number in range(5)]
-        for event in events:
-            sink.publish_event(event)
-        eventually(lambda: sink.delivered == 5)
-        sink.close(5)
-    accepted = [json.loads(body)["started_at"] for _, _, body in server.got[30:]]
-    assert sorted(accepted) == sorted({each["started_at"] for each in map(event_to_json, events)})
-    assert accepted[in_order_from:] == sorted(accepted)[in_order_from:]
-    assert not any(sink.dropped.values())
-
-
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_message_that_is_refused_is_lost_alone_and_at_once(
-    status: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    with serving(status, 200) as server, started(config_for(server.server_port)) as sink:
-        sink.publish_event(EVENT)
-        sink.publish_event(replace(EVENT, ended_unix_ns=10**18 + 1))
-        eventually(lambda: sink.delivered == 1)
-        assert len(server.got) == 2
-    assert sink.dropped["refused"] == sum(sink.dropped.values()) == 1
-    (line,) = told(caplog)
-    assert line.endswith(f"it answered with status {status}; it is not sent again")
-
-
-def test_a_message_that_alone_fails_again_and_again_is_given_up(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def judge(body: bytes) -> int:
-        return 500 if b"2001-09-09T01:46:40" in body else 200
-
-    with serving(judge=judge) as server, started(config_for(server.server_port)) as sink:
-        sink.publish_event(EVENT)
-        eventually(lambda: len(server.got) > 3)
-        for second in range(1, 4):
-            sink.publish_event(replace(EVENT, started_unix_ns=10**18 + second * 10**9))
-        eventually(lambda: sink.delivered == 3)
-        assert sink.dropped["given_up"] == sum(sink.dropped.values()) == 1
-    assert told(caplog)[-1] == (
-        "webhook: given up, as others are accepted: it answered with status 500"
-    )
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "said"),
-    [
-        (401, {}, "it answered with status 401; see authorization"),
-        (404, {}, "it answered with status 404; see the path of the url"),
-        (
-            302,
-            {"Location": "https://other.example:8443/hook/s3cret"},
-            "to https://other.example:8443; no redirect is followed: write the new address as url",
-        ),
-        (307, {"Location": "/hook/s3cret/"}, "it redirects with status 307; no redirect is"),
-        (302, {"Location": "https://[::/s3cret"}, "it redirects with status 302; no redirect is"),
-        (304, {}, "it answered with status 304"),
-    ],
-)
-def test_what_a_person_can_mend_waits_and_is_named(
-    status: int, headers: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with serving(status, headers=headers) as server:
-        before = Webhook(config_for(server.server_port), first_pause_seconds=0.01)
-        before.start()
-        before.publish_event(EVENT)
-        eventually(lambda: len(server.got) > 1)
-    with serving(200) as server:
-        after = Webhook(config_for(server.server_port))
-        after.take_over(before)  # as a reload does it
-        after.start()
-        before.close(5)
-        eventually(lambda: after.delivered == 1)
-        after.close(5)
-    assert not any((before.dropped | after.dropped).values())
-    (line,) = told(caplog)
-    assert said in line
-    assert "s3cret" not in line
-
-
-@pytest.mark.parametrize(
-    ("asked", "seconds"),
-    [
-        ("7", 7.0),
-        ("99999999999999999999", 300.0),
-        ("Thu, 01 Jan 2099 00:00:00 GMT", 300.0),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.01),
-        ("soon", 0.01),
-        ("-5", 0.01),
-    ],
-)
-def test_it_waits_as_long_as_the_server_asks_within_reason(asked: str, seconds: float) -> None:
-    waited: list[float] = []
-    ended = threading.Event()
-
-    def wait(pause_seconds: float) -> bool:
-        waited.append(pause_seconds)
-        return ended.wait(0.001)
-
-    with serving(503, 200, headers={"Retry-After": asked}) as server:
-        sink = Webhook(config_for(server.server_port), first_pause_seconds=0.01, wait=wait)
-        sink.start()
-        sink.publish_event(EVENT)
-        eventually(lambda: sink.delivered == 1)
-        sink.close(5)
-    assert len(waited) == 1
-    assert waited[0] <= seconds
-    assert waited[0] == seconds or seconds < 1
 
 
 def test_a_server_that_never_answers_blocks_nobody(caplog: pytest.LogCaptureFixture) -> None:
