@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -101,6 +102,28 @@ def test_what_the_broker_lets_nobody_write_is_told_once_with_its_topic(
     )
 
 
+@pytest.mark.parametrize(("version", "qos"), [("3.1.1", 1), ("5", 0), ("3.1.1", 2)])
+def test_a_broker_that_refuses_without_a_word_is_found_out(
+    tmp_path: Path, version: str, qos: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = tmp_path / "rights"
+    for allowed, lasting_seconds in (("homeassistant/#", 0.0), ("#", 0.2)):
+        rights.write_text(f"topic readwrite {allowed}\n")
+        rights.chmod(0o700)
+        caplog.clear()
+        settings = ("allow_anonymous true", f"acl_file {rights}")
+        with running_broker(tmp_path, *settings) as broker:
+            config = replace(config_for(broker), version=version, qos=qos)
+            with started(config, lasting_seconds=lasting_seconds):
+                if allowed == "#":
+                    time.sleep(0.4)  # longer than it takes to be found out
+                else:
+                    eventually(lambda: "refuses" in caplog.text)
+        refusals = [each for each in told(caplog) if "refuses" in each]
+        assert len(refusals) == (allowed != "#")
+        assert all(f"writing or reading {STATUS}: it does not" in each for each in refusals)
+
+
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_two_devices_of_one_name_are_told_so(
     broker: Broker, version: str, caplog: pytest.LogCaptureFixture
@@ -116,7 +139,7 @@ def test_a_broker_that_dies_again_and_again_costs_nothing() -> None:
     """It is none of the messages that it has died of, as it has answered none."""
     with sending(b"\x20\x03\x00\x00\x00") as (port, connections), started(config_for(port)) as sink:
         sink.publish_event(Event("door", "visitor", 10**18, None, 0.7))
-        eventually(lambda: len(connections) >= 6)
+        eventually(lambda: len(connections) >= 5)
         assert not any(sink.dropped.values())
 
 

@@ -3,7 +3,8 @@
 One thread sends. What it cannot send waits in a bounded backlog; what the broker has not answered
 for when a connection is lost is sent again over the next one. Only the thread waits, for whatever.
 
-What the broker refuses is told once a topic, where MQTT says so: in version 5 with QoS 1 or 2.
+What the broker refuses is told once a topic. Only version 5 with QoS 1 or 2 says so; otherwise the
+device's own status, which must come back from the broker, shows whether anything is let through.
 """
 
 from __future__ import annotations
@@ -178,9 +179,11 @@ class Mqtt(Worker):
                 self._is_greeted = True
                 log.info("mqtt: connected to %s", self._address)
             self._introduce(connection)
+            self._feed(connection)
+            connection.subscribe(self._status.topic)  # after it has been written
             while self._goes_on(connection):
                 self._outage.worked()
-                self._remember(since_ns)
+                self._once_it_lasts(connection, since_ns)
                 self._feed(connection)
                 connection.turn(self._wake_fd, self._turn_seconds(connection))
                 self._settle(connection)
@@ -224,21 +227,27 @@ class Mqtt(Worker):
                 return None if root_of(former) == root_of(self._config) else former
         return None
 
-    def _remember(self, since_ns: int) -> None:
-        """Once a connection lasts: then what there was of the former name has been cleared."""
-        lasts = self._clock() - since_ns >= self._lasting_seconds * 1e9
-        if self._memory is None or self._is_remembered or not lasts:
+    def _once_it_lasts(self, connection: Connection, since_ns: int) -> None:
+        if self._clock() - since_ns < self._lasting_seconds * 1e9:
             return
+        is_told = self._config.version == "5" and self._config.qos > 0
+        if not is_told and self._status.topic not in connection.seen:
+            self._tell_refused(f"writing or reading {self._status.topic}", "it does not come back")
+        if self._memory is not None and not self._is_remembered:
+            self._remember(self._memory)
+
+    def _remember(self, memory: Path) -> None:
+        """What there was of the former name has been cleared."""
         self._is_remembered = True
         config = self._config
         now = {"broker": self._address, "topic": config.topic, "device": config.device}
         content = json.dumps(now).encode()
         with suppress(OSError):  # what is retained under this name stays then
-            if read_file(self._memory, _LARGEST_MEMORY_BYTES) == content:
+            if read_file(memory, _LARGEST_MEMORY_BYTES) == content:
                 return
         with suppress(OSError):
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._memory, content)
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(memory, content)
 
     def _feed(self, connection: Connection) -> None:
         while connection.has_room:
@@ -318,6 +327,8 @@ class Mqtt(Worker):
         introductions = {message.topic: message for message in self._introductions}
         while connection.found:
             topic, payload = connection.found.pop(0)
+            if topic == self._status.topic:
+                continue
             if topic in introductions:
                 self._outbox.extend(withdrawals(introductions[topic], payload))
             elif topic.startswith(f"{root_of(self._config)}/"):

@@ -64,7 +64,7 @@ class Connection:
         """Why."""
         self.found: list[tuple[str, bytes]] = []
         """Topics and payloads that the broker had retained when it was asked by `subscribe`."""
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
         """Topics of all that was found; two filters may find the same."""
         self.refused: list[str] = []
         """Filters that the broker lets nobody like this read."""
@@ -225,10 +225,10 @@ class Connection:
             self.ended = "the connection was lost"
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
-        if not message.retain or message.topic in self._seen:  # an echo of what is sent
+        if not message.retain or message.topic in self.seen:  # an echo of what is sent
             return
-        if len(self._seen) < MOST_FOUND:
-            self._seen.add(message.topic)
+        if len(self.seen) < MOST_FOUND:
+            self.seen.add(message.topic)
             self.found.append((message.topic, bytes(message.payload)))
 
     def _on_publish(
