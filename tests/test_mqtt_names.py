@@ -85,8 +85,8 @@ def test_one_that_connects_otherwise_does_not_count_on_being_let_in(broker: Brok
         listener.wait_for(STATUS, b"online")
         after = sink_of(replace(config_for(broker), user="edged"))
         replaced(before, after)
-        eventually(lambda: len(listener.of(STATUS)) == 3)
-        assert listener.of(STATUS) == [b"online", b"offline", b"online"]
+        eventually(lambda: b"offline" in listener.of(STATUS))
+        listener.wait_for(STATUS, b"online")
         after.close(5)
 
 
@@ -173,10 +173,16 @@ def test_what_has_the_former_name_now_is_left_alone(broker: Broker, tmp_path: Pa
     assert json.loads(memory.read_bytes()) == kept
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", "3", '{"broker": 1}', "[" * 4000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[", "{}", "3", '{"broker": 1}', "[" * 4000),
+        '{"broker": "BROKER", "topic": "#", "device": "+"}',
+    ],
+)
 def test_a_damaged_memory_is_none(broker: Broker, tmp_path: Path, content: str) -> None:
     memory = tmp_path / "mqtt.json"
-    memory.write_text(content)
+    memory.write_text(content.replace("BROKER", f"127.0.0.1:{broker.port}"))
     sink = sink_of(config_for(broker), RULES, memory)
     sink.start()
     sink.publish(make_result(1))

@@ -48,6 +48,16 @@ def test_a_message_that_is_refused_is_lost_alone_and_at_once(
     assert line.endswith(f"it answered with status {status}; it is not sent again")
 
 
+def test_a_refusal_is_no_reason_to_leave_the_others_at_the_end() -> None:
+    with serving(413, 200) as server:
+        sink = Webhook(config_for(server.server_port))
+        for _ in range(5):
+            sink.publish_event(EVENT)
+        sink.start()
+        sink.close(10)
+    assert (sink.delivered, sink.dropped["refused"]) == (4, 1)
+
+
 def test_a_message_that_alone_fails_again_and_again_is_given_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

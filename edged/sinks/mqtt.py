@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import random
+import re
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -46,6 +47,8 @@ MOST_REFUSALS_TOLD = 8
 _TURN_SECONDS = 1.0
 _LEAVE_SECONDS = 0.5
 _LARGEST_MEMORY_BYTES = 4096
+_NAME = re.compile(r"[\w./-]+")
+"""Of a device, with its topic: no wildcards."""
 
 log = logging.getLogger(__name__)
 
@@ -221,8 +224,8 @@ class Mqtt(Worker):
             return None
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
             kept = json.loads(read_file(self._memory, _LARGEST_MEMORY_BYTES))
-            if kept["broker"] == self._address:
-                topic, device = str(kept["topic"]), str(kept["device"])
+            topic, device = kept["topic"], kept["device"]
+            if kept["broker"] == self._address and _NAME.fullmatch(f"{topic}/{device}"):
                 former = replace(self._config, topic=topic, device=device)
                 return None if root_of(former) == root_of(self._config) else former
         return None

@@ -192,7 +192,7 @@ class Webhook(Worker):
             self._deliver(put_ns)
             self._outage.worked()
             return None
-        self._failing = True
+        self._failing = not failure.final
         self._hang_up()
         if failure.final:
             self._counts[DropReason.REFUSED.value] += 1
