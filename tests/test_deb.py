@@ -105,14 +105,14 @@ def test_what_is_where_and_whose(dpkg_deb: str, package: Path) -> None:
     assert members["usr/bin/edged"].mode == 0o755
     assert members["usr/lib/edged/bin/python3"].linkname == "/usr/bin/python3.11"
     assert "usr/lib/edged/lib/python3.11/site-packages/edged/__init__.py" in members
-    for name in ("etc/edged/edged.yaml", "usr/lib/edged/jetson.conf"):
+    for name in ("usr/lib/edged/edged.yaml", "usr/lib/edged/jetson.conf"):
         assert members[name].mode == 0o644
     assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
     assert {member.uname for member in members.values()} <= {"root", ""}
 
 
-def test_only_the_configuration_is_the_administrators(dpkg_deb: str, package: Path) -> None:
-    assert control(dpkg_deb, package, "conffiles").split() == ["/etc/edged/edged.yaml"]
+def test_there_is_no_conffile_that_dpkg_would_ask_about(dpkg_deb: str, package: Path) -> None:
+    assert control(dpkg_deb, package, "conffiles") == ""
 
 
 def test_the_scripts_are_the_packages_and_a_shell_reads_them(dpkg_deb: str, package: Path) -> None:

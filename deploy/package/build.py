@@ -92,7 +92,8 @@ def lay_environment(tree: Path, release: Release) -> None:
     (home / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = true\nversion = 3.{release.python}\n"
     )
-    (home / "jetson.conf").write_text((ROOT / "systemd/edged.service.d/jetson.conf").read_text())
+    for name in ("edged.yaml", "edged.service.d/jetson.conf"):
+        shutil.copyfile(ROOT / "systemd" / name, home / Path(name).name)
     launcher = tree / "usr/bin/edged"
     launcher.parent.mkdir()
     launcher.write_text(

@@ -7,7 +7,7 @@ trap 'rm -rf "$folder"' EXIT
 dpkg-deb --raw-extract "$1" "$folder/tree"
 cd "$folder/tree"
 sed -i 's/^Version: .*/&.1/' DEBIAN/control
-echo '# the next version says more here' >> etc/edged/edged.yaml
-md5sum etc/edged/edged.yaml usr/bin/edged > DEBIAN/md5sums
+echo '# the next version says more here' >> usr/lib/edged/edged.yaml
+md5sum usr/lib/edged/edged.yaml usr/bin/edged > DEBIAN/md5sums
 cd "$OLDPWD"
 dpkg-deb --root-owner-group -Znone --build "$folder/tree" "$2" > /dev/null

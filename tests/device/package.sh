@@ -29,6 +29,7 @@ share=$(mktemp -d)
 trap 'rm -rf "$share"' EXIT
 cp "$package" "$share/old.deb"
 "$here/newer.sh" "$package" "$share/new.deb"
+"$here/older.sh" "$package" "$share/before.deb"
 cp "$here/package_checks.sh" "$share/run"
 cat > "$share/package.service" <<'U'
 [Unit]

@@ -33,7 +33,10 @@ refuses() { # WHAT IT SAYS, COMMAND…: it fails, with one message and no traceb
   ! "${@:2}" > /tmp/refused 2>&1 && ! grep -q Traceback /tmp/refused && grep -- "$1" /tmp/refused ||
     { cat /tmp/refused; false; }
 }
-dpkg_i() { DEBIAN_FRONTEND=noninteractive dpkg "$@"; }
+dpkg_i() { DEBIAN_FRONTEND=noninteractive dpkg "$@" < /dev/null; }
+apt_i() { # as Ansible or cloud-init do: nobody answers
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y --allow-downgrades install "$@" < /dev/null
+}
 state() { dpkg-query -W -f '${Status}\n' edged; }
 mb_free() { df --output=avail -BM /usr/lib/edged | tail -n 1; }
 as() { runuser -u "$1" -- env HOME=/tmp "${@:2}"; }
@@ -44,8 +47,30 @@ left() {
 }
 nothing_left() { left > /tmp/left; cat /tmp/left; [ ! -s /tmp/left ]; }
 
+echo '--- from a version whose configuration was a conffile'
+check 'installs' apt_i /share/before.deb
+check 'is upgraded without a terminal' apt_i /share/old.deb
+check '... the unedited configuration stays' grep 'version before' $config
+check 'purges, although it is of two versions' dpkg_i -P edged
+check '... and leaves nothing' nothing_left
+check 'installs' apt_i /share/before.deb
+printf 'cameras: {door: {source: synthetic}}\n' > $config && chmod 600 $config && chown edged: $config
+before=$(stat -c '%U:%G %a' $config; cat $config)
+check 'edited, it is upgraded without a terminal' apt_i /share/old.deb
+check '... the configuration stays as it was' test "$(stat -c '%U:%G %a' $config; cat $config)" = "$before"
+check '... and runs' within 120 results
+check 'upgrades, with another default' apt_i /share/new.deb
+check '... the configuration stays as it was' test "$(stat -c '%U:%G %a' $config; cat $config)" = "$before"
+check '... nothing is half configured' sh -c 'dpkg --audit; test -z "$(dpkg --audit)"'
+check 'goes back to the version before' apt_i -o Dpkg::Options::=--force-confold /share/before.deb
+check '... the configuration stays as it was' test "$(stat -c '%U:%G %a' $config; cat $config)" = "$before"
+check 'purges' dpkg_i -P edged
+check '... and leaves nothing' nothing_left
+
 echo '--- its life'
 check 'installs' dpkg_i -i /share/old.deb
+check '... with a first configuration, which may hold passwords' test "$(stat -c '%U:%G %a' $config)" = 'root:edged 640'
+check '... in a folder that everybody sees' test "$(stat -c '%U:%G %a' /etc/edged)" = 'root:root 755'
 check 'ready: its camera is known to be down' ready
 check 'enabled at boot' systemctl is-enabled edged
 check 'metrics' within 60 serves
@@ -61,10 +86,10 @@ check 'ready: a drawn camera has a result' ready
 check 'results' within 60 results
 check 'the state is written' within 120 sh -c 'ls /var/lib/edged/profile-*.json'
 check 'the list of GStreamer would lie in the cache' sh -c 'tr "\0" "\n" < "/proc/$(systemctl show edged --value -p MainPID)/environ" | grep -x GST_REGISTRY=/var/cache/edged/gstreamer.registry'
-check 'check, as whoever' as nobody edged check $config
+check 'check, as the service' as edged edged check $config
 
 pid=$(show MainPID) before=$(starts)
-check 'upgrades' dpkg_i --force-confold -i /share/new.deb
+check 'upgrades' dpkg_i -i /share/new.deb
 check '... restarted' within 60 no is MainPID "$pid"
 check '... ready again' ready
 check '... once' test "$(starts)" -eq $((before + 1))
@@ -75,14 +100,14 @@ kill -STOP "$(show MainPID)"
 check 'the watchdog ends one that is stopped' within 60 is NRestarts 1
 check '... ready again' ready
 touch /etc/nv_tegra_release
-check 'a Jetson gets its drop-in' dpkg_i --force-confold -i /share/new.deb
+check 'a Jetson gets its drop-in' dpkg_i -i /share/new.deb
 check '... and systemd reads it' sh -c 'systemctl show edged -p DeviceAllow | grep "char-\*"'
 rm /etc/nv_tegra_release
 check 'ready' ready
 check 'stops' systemctl stop edged
 check '... cleanly, with all its processes' sh -c 'systemctl show edged -p Result -p ExecMainStatus | tr "\n" " " | grep "ExecMainStatus=0.*Result=success\|Result=success.*ExecMainStatus=0" && ! pgrep -u edged'
 systemctl --quiet disable edged 2> /dev/null
-check 'an upgrade of a disabled one' dpkg_i --force-confold -i /share/new.deb
+check 'an upgrade of a disabled one' dpkg_i -i /share/new.deb
 check '... leaves it disabled' sh -c 'systemctl is-enabled edged | grep disabled'
 check '... and stopped' is ActiveState inactive
 systemctl --quiet enable --now edged 2> /dev/null
@@ -129,7 +154,7 @@ check 'removes' dpkg_i -r edged
 check '... stopped' is ActiveState inactive
 check '... the configuration, its secret and the state stay' ls $config /etc/edged/door /var/lib/edged
 check '... nothing of its files' no ls /usr/lib/edged /usr/bin/edged /etc/systemd/system/edged.service.d/jetson.conf
-check 'installs again' dpkg_i --force-confold -i /share/old.deb
+check 'installs again' dpkg_i -i /share/old.deb
 check '... ready' ready
 check 'purges' dpkg_i -P edged
 check '... and leaves nothing' nothing_left
@@ -151,7 +176,7 @@ check '... its bytecode' sh -c 'find /usr/lib/edged -name "*.pyc" | grep -c .'
 systemctl restart edged
 check '... it starts again' ready
 mount -o remount,size=2g /usr/lib/edged
-check '... with room it upgrades' dpkg_i --force-confold -i /share/new.deb
+check '... with room it upgrades' dpkg_i -i /share/new.deb
 check '... ready' ready
 dd if=/dev/zero of=/usr/lib/edged/filler bs=1M status=none 2> /dev/null
 rm -rf /usr/lib/edged/lib/python3*/site-packages/edged/__pycache__

@@ -43,7 +43,7 @@ def packages() -> list[Path]:
 
 def install(report: Report, package: Path, what: str) -> None:
     begun = time.monotonic()
-    status, said = dpkg("--force-confold", "--force-unsafe-io", "-i", str(package))
+    status, said = dpkg("--force-unsafe-io", "-i", str(package))
     seconds = time.monotonic() - begun
     size_mb = package.stat().st_size / 1e6
     report.check(what, status == 0, f"{package.name}, {size_mb:.1f} MB, in {seconds:.0f} s")
