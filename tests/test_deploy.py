@@ -68,7 +68,7 @@ def test_prometheus_takes_the_agents_configuration() -> None:
 def test_rules_do_what_their_tests_say() -> None:
     tests = sorted((PROMETHEUS / "tests").glob("*.yml"))
     said = checked("promtool", "test", "rules", *tests, package="prometheus")
-    assert said.count("SUCCESS") == len(tests) == 4
+    assert said.count("SUCCESS") == len(tests) > 0
 
 
 def test_each_alert_has_a_test_that_fires_and_one_that_does_not() -> None:
@@ -79,7 +79,7 @@ def test_each_alert_has_a_test_that_fires_and_one_that_does_not() -> None:
         for case in test.get("alert_rule_test", ())
     ]
     names = {rule["alert"] for rule in ALERTS}
-    assert len(names) == len(ALERTS) == 12
+    assert len(names) == len(ALERTS)
     assert {case["alertname"] for case in cases if case["exp_alerts"]} == names
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == names
 
