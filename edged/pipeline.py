@@ -111,8 +111,8 @@ class Pipeline:
     announce: Callable[[Event, NDArray[np.uint8] | None], None] = lambda event, pixels: None
     """Takes what the watch sees, and the picture that it began with, which is valid until it
     returns."""
-    show: Callable[[str, NDArray[np.uint8]], None] = lambda camera, pixels: None
-    """Takes the picture of every result, valid until it returns, for whoever may be looking."""
+    show: Callable[[Result, NDArray[np.uint8]], None] = lambda result, pixels: None
+    """Takes every result and its picture, valid until it returns, for whoever may be looking."""
 
     recorder: Recorder | None = None
     about: Mapping[str, str] = field(default_factory=dict)
@@ -322,7 +322,7 @@ class Pipeline:
             captured = frame.captured_ns, result.captured_unix_ns
             for event in self.watch.observe(lane.camera, scores, *captured):
                 self.announce(event, frame.pixels)
-            self.show(lane.camera, frame.pixels)
+            self.show(result, frame.pixels)
             del self._runs[lane.camera]  # its pixels may change from now on
             # Last: a sink's thread that woke before would only wait for this one.
             for sink in self.sinks:

@@ -329,6 +329,7 @@ class Running:
             sinks=[each.sink for each in self.sinks.values()],
             backend=self.model.backend.name,
             runtime=self.model.backend.describe(),
+            loading=lambda: self.pipeline is None,
             engines=lambda: self.model.backend.engines,
             family=self.model.family.name,
             max_temperature_c=self.config.max_temperature_c,

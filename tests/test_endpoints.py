@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from edged.frame import Score
 from edged.telemetry import CameraHealth, stuck_loops
 from edged.telemetry.answer import Answer, Request
 from edged.telemetry.endpoints import Endpoints
@@ -27,6 +29,8 @@ from tests.live_rig import (
     result,
     subjects_of,
 )
+
+SNAPSHOT = "/api/v1/cameras/door/snapshot.jpg"
 
 
 def get(endpoints: Endpoints, path: str, **request: object) -> Answer:
@@ -161,6 +165,23 @@ def test_a_camera_that_a_reload_removed_is_gone() -> None:
     assert get(endpoints, "/api/v1/cameras/yard/snapshot.jpg").status == 404
 
 
+def test_status_says_while_networks_are_loaded() -> None:
+    live, loading = live_of(ShownCamera("door")), [True]
+    live.follow(replace(subjects_of(ShownCamera("door")), loading=lambda: bool(loading)))
+    assert json.loads(get(endpoints_of(live=live), "/api/v1/status").body)["loading"] is True
+    loading.clear()
+    assert json.loads(get(endpoints_of(live=live), "/api/v1/status").body)["loading"] is False
+
+
+def test_history_tells_the_budget_of_a_second_in_which_every_frame_came_too_late() -> None:
+    time = FakeTime()
+    live = live_of(ShownCamera("door"), clock=time)
+    live.stale("door")
+    time.now_ns += 1_000_000_000
+    said = json.loads(get(endpoints_of(live=live), "/api/v1/history").body)
+    assert said["cameras"]["door"] == [[1, 0.0, 0.0, 0.0, 20.0, 1, None]]
+
+
 def test_history_has_its_columns() -> None:
     live = live_of(ShownCamera("door"))
     live.observe(result("door"))
@@ -175,29 +196,47 @@ def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
 
     def deliver() -> None:
         while not given.is_set():
-            live.view.offer("door", np.full((64, 48, 3), (250, 5, 5), np.uint8))
+            live.view.offer(result("door"), np.full((64, 48, 3), (250, 5, 5), np.uint8))
 
     pipeline = threading.Thread(target=deliver)
     pipeline.start()
-    answer = get(endpoints_of(live=live), "/api/v1/cameras/door/snapshot.jpg")
+    answer = get(endpoints_of(live=live), SNAPSHOT)
     given.set()
     pipeline.join()
     assert (answer.status, answer.content_type) == (200, "image/jpeg")
     assert answer.body.startswith(b"\xff\xd8")
 
 
+def test_a_snapshot_says_what_was_seen_in_it_whatever_came_later() -> None:
+    live = live_of(ShownCamera("door"), clock=FakeTime())
+    live.view.offer(result("door", sequence=7), np.zeros((64, 48, 3), np.uint8))
+    live.observe(result("door", sequence=8))
+    headers = dict(get(endpoints_of(live=live), SNAPSHOT).headers)
+    said = json.loads(headers["Picture-Result"])
+    assert (said["camera"], said["sequence"]) == ("door", 7)
+    assert said["top"] == [{"label": "golf ball", "score": 0.93}]
+
+
+def test_many_long_labels_fit_the_headers_that_a_proxy_takes() -> None:
+    live = live_of(ShownCamera("door"), clock=FakeTime())
+    top = tuple(Score(f"{number} ünïcödé\r\n" + 100 * "x", 0.5) for number in range(100))
+    live.view.offer(result("door")._replace(top=top), np.zeros((64, 48, 3), np.uint8))
+    line = dict(get(endpoints_of(live=live), SNAPSHOT).headers)["Picture-Result"]
+    assert line.isascii() and line.isprintable() and len(line) <= 2000
+    assert [each["label"] for each in json.loads(line)["top"]][:2] == [top[0].label, top[1].label]
+
+
 def test_a_camera_that_is_quiet_shows_its_last_picture_and_one_that_is_down_does_not() -> None:
     time, door = FakeTime(), ShownCamera("door")
     live = live_of(door, clock=time)
     endpoints = endpoints_of(live=live)
-    path = "/api/v1/cameras/door/snapshot.jpg"
-    live.view.offer("door", np.full((64, 48, 3), (250, 5, 5), np.uint8))
+    live.view.offer(result("door"), np.full((64, 48, 3), (250, 5, 5), np.uint8))
     time.now_ns += 40_000_000_000
-    answer = get(endpoints, path)
+    answer = get(endpoints, SNAPSHOT)
     assert answer.status == 200
     assert ("Picture-Age-Seconds", "40.0") in answer.headers
     door.state = State.BACKOFF
-    answer = get(endpoints, path)
+    answer = get(endpoints, SNAPSHOT)
     assert answer.status == 503
     assert b"no picture came" in answer.body
 

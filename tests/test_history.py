@@ -19,7 +19,7 @@ def test_a_second_is_told_when_it_is_over() -> None:
     history = History()
     for latency_ms in range(1, 102):
         history.observe(BEGIN_NS + latency_ms, float(latency_ms), 95.0, "small")
-    history.stale(BEGIN_NS + 500)
+    history.stale(BEGIN_NS + 500, 95.0)
     assert history.seconds(BEGIN_NS + 999_999_999) == []
     (second,) = history.seconds(BEGIN_NS + SECOND_NS)
     assert (second.p50_ms, second.p95_ms, second.most_ms) == (51, 96, 101)
@@ -32,8 +32,15 @@ def test_frames_that_came_too_late_count_as_not_on_time() -> None:
     history.observe(BEGIN_NS, 10, 20, "small")
     history.observe(BEGIN_NS, 30, 20, "small")
     for _ in range(2):
-        history.stale(BEGIN_NS)
+        history.stale(BEGIN_NS, 20)
     assert history.summary(BEGIN_NS + SECOND_NS).on_time == 0.25
+
+
+def test_a_second_of_frames_that_came_too_late_knows_their_budget() -> None:
+    history = History()
+    history.stale(BEGIN_NS, 20.0)
+    (second,) = history.seconds(BEGIN_NS + SECOND_NS)
+    assert (second.stale, second.budget_ms, second.variant) == (1, 20.0, None)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:

@@ -7,12 +7,17 @@ makes the two screenshots of the README again.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
+from PIL import Image
 
 from edged.password import PasswordHash, new_token, token_hash
 from tests.e2e.browser import CHROMIUM, Browser, save
@@ -67,6 +72,74 @@ def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Bro
 
         daemon.reload(config(variants="mobilenet_v1_0.5_160"))
         browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.5_160'")
+
+
+def test_what_is_seen_is_said_of_the_picture_that_is_shown(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """Black and white pictures in turn, which the network takes for two classes."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        Image.new("RGB", (64, 64), (255 * number,) * 3).save(pictures / f"{number}.png")
+    door = f"door: {{source: {pictures}, fps: 4, loop: true}}"
+    text = config(cameras=door).replace("{jsonl: none}", "{jsonl: none, min_score: 0, top_k: 1}")
+    with RunningDaemon(tmp_path, text) as daemon:
+        labels: dict[str, str] = {}
+
+        def has_learned() -> bool:
+            url = f"http://127.0.0.1:{daemon.port}/api/v1/cameras/door/snapshot.jpg"
+            with suppress(HTTPError), urllib.request.urlopen(url, timeout=5) as answer:
+                said = json.loads(answer.headers["Picture-Result"])["top"][0]["label"]
+                with Image.open(answer) as image:
+                    white = str(image.convert("L").getpixel((32, 32)) > 128).lower()
+                assert labels.setdefault(white, said) == said
+            return len(labels) == 2
+
+        daemon.wait_for(has_learned)
+        assert len(set(labels.values())) == 2
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{CARD} && !{CARD}.querySelector('img').hidden")
+        browser.value(
+            "window.right = window.wrong = 0;"
+            "const context = new OffscreenCanvas(1, 1).getContext('2d');"
+            f"const labels = {json.dumps(labels)};"
+            "setInterval(() => {"
+            f"context.drawImage({CARD}.querySelector('img'), 0, 0, 1, 1);"
+            "const white = context.getImageData(0, 0, 1, 1).data[0] > 128;"
+            f"if ({shown('.top span')} === labels[white]) right++; else wrong++; }}, 30); 0"
+        )
+        browser.wait_for("right + wrong > 150")
+        right, wrong = browser.value("[right, wrong]")
+        assert wrong < right / 10  # the two change within one turn, but not in one call
+        assert browser.trouble == []
+
+
+def test_a_second_of_late_frames_alone_breaks_no_chart(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{CARD}?.querySelector('.chart .budget')")
+        rows = [[9, 0.0, 0.0, 0.0, 0.0, 1, None]]
+        columns = ["ago", "p50_ms", "p95_ms", "most_ms", "budget_ms", "late", "variant"]
+        history = {"seconds": 300, "columns": columns, "cameras": {"door": rows}}
+        drawn = f"showHistory({json.dumps(history)}), {CARD}.querySelector('.chart').outerHTML"
+        chart = browser.value(drawn)
+        assert "NaN" not in chart
+        assert 'class="late"' in chart and "M0,58.0H582.0V58.0H600" in chart
+
+
+def test_a_camera_that_streams_before_networks_are_there(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        browser.value(
+            "window.ask = async (path) => { const answer = await fetch(new URL(path, HERE));"
+            "if (path !== 'api/v1/status') return answer; const said = await answer.json();"
+            "said.loading = true; said.cameras.door.last = null;"
+            "return { json: async () => said }; }; 0"
+        )
+        browser.wait_for(f"{shown('.state')} == 'loading'")
+        assert browser.value(shown(".why")) == "networks are being loaded"
 
 
 def test_a_camera_that_is_down_says_why(tmp_path: Path, browser: Browser) -> None:

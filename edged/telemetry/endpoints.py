@@ -17,7 +17,7 @@ from edged.telemetry import Health, stuck_loops
 from edged.telemetry.answer import HTML, JPEG, Answer, Request, Stream
 from edged.telemetry.live import Live
 from edged.telemetry.page import CONTENT_SECURITY_POLICY, HTML_PAGE
-from edged.telemetry.status import history, status
+from edged.telemetry.status import history, result_line, status
 
 STUCK_SECONDS = 5.0
 PICTURE_SECONDS = 2.0
@@ -128,7 +128,8 @@ class Endpoints:
             retry = ("Retry-After", "2")
             return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture came")
         age = ("Picture-Age-Seconds", f"{shown.age_seconds:.1f}")
-        return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age,))
+        result = ("Picture-Result", result_line(shown.result))
+        return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, result))
 
     def _streams(self, camera: str) -> bool:
         cameras = self._live.subjects.cameras

@@ -71,7 +71,8 @@ class Subjects:
 
     budgets_ms: camera → latency budget; on_time: → promised share. variants: all that the selector
     may choose; top1: their accuracy. runtime: what the backend says of itself. Cameras, sinks and
-    the functions are asked at every scrape: the backend's engines; what the sensors read last; how
+    the functions are asked at every scrape: whether networks are still loaded, so that no frame can
+    run; the backend's engines; what the sensors read last; how
     much longer a run takes than the profile says; what max_temperature_c leaves of the time; which
     variants are worth a run on this device; runs that failed; what was seen, and what the sinks
     were not told of it.
@@ -86,6 +87,7 @@ class Subjects:
     on_time: Mapping[str, float] = field(default_factory=dict)
     top1: Mapping[Variant, float] = field(default_factory=dict)
     runtime: Mapping[str, str] = field(default_factory=dict)
+    loading: Callable[[], bool] = lambda: False
     engines: Callable[[], Engines] = Engines
     max_temperature_c: float | None = None
     sensors: Callable[[], Sequence[Reading]] = lambda: ()

@@ -23,7 +23,8 @@ RATE_SECONDS = 10
 class Second:
     """number: on the monotonic clock. p50_ms, p95_ms, most_ms: of its results; 0 without any.
 
-    stale: frames that came too late to run. variant: the one that ran last; None without results.
+    budget_ms: of its last frame. stale: frames that came too late to run. variant: the one that
+    ran last; None without results.
     """
 
     number: int
@@ -91,9 +92,11 @@ class History:
         if len(current.latencies_ms) < MOST_RESULTS:
             current.latencies_ms.append(latency_ms)
 
-    def stale(self, now_ns: int) -> None:
+    def stale(self, now_ns: int, budget_ms: float) -> None:
         """A frame came too late to run."""
-        self._at(now_ns).stale += 1
+        current = self._at(now_ns)
+        current.stale += 1
+        current.budget_ms = budget_ms
 
     def seconds(self, now_ns: int) -> list[Second]:
         """Those of the last SECONDS that are over and in which something happened, oldest first."""

@@ -57,7 +57,7 @@ class Live:
 
     def stale(self, camera: str) -> None:
         self._metrics.stale(camera)
-        self.cameras[camera].history.stale(self.clock())
+        self.cameras[camera].history.stale(self.clock(), self.subjects.budgets_ms[camera])
 
     def shed(self, camera: str) -> None:
         self._metrics.shed(camera)

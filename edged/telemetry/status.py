@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from edged import __version__
@@ -9,9 +10,13 @@ from edged.clock import rfc3339
 from edged.frame import Result
 from edged.secret import redact
 from edged.sensors import temperature
+from edged.sinks import to_json
 from edged.telemetry.exposition import ObservedCamera
 from edged.telemetry.history import SECONDS, Second
 from edged.telemetry.live import CameraLive, Live
+
+LINE_BYTES = 2000
+"""A proxy takes 4 KB of headers for certain."""
 
 
 def status(live: Live) -> dict[str, Any]:
@@ -29,6 +34,7 @@ def status(live: Live) -> dict[str, Any]:
         "family": subjects.family,
         "backend": subjects.backend,
         "window_seconds": SECONDS,
+        "loading": subjects.loading(),
         "engines_building": engines.building,
         "temperature_c": round(max(hottest), 1) if hottest else None,
         "max_temperature_c": subjects.max_temperature_c,
@@ -77,6 +83,14 @@ def _last(result: Result, age_seconds: float) -> dict[str, Any]:
         "reason": result.reason,
         "top": [{"label": each.label, "score": round(each.score, 3)} for each in result.top],
     }
+
+
+def result_line(result: Result) -> str:
+    """One line of JSON in ASCII, for a header: of `top` as much as fits into LINE_BYTES."""
+    said = to_json(result)
+    while len(line := json.dumps(said)) > LINE_BYTES and said["top"]:
+        said["top"].pop()
+    return line
 
 
 def history(live: Live) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Pictures for whoever looks: the pipeline gives each that somebody waits for, else one a second.
+"""Pictures for whoever looks, each with its result: the pipeline gives those that somebody waits
+for, else one a second.
 
 That one is shown of a camera in front of which nothing moves: it may send no other for long. The
 pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels.
@@ -10,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edged.capture.jpeg import encode_jpeg
 from edged.clock import Clock, monotonic_ns
+from edged.frame import Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,28 +30,35 @@ JPEG_QUALITY = 80
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """age_seconds: since the pipeline had the picture."""
+    """result: of this very picture. age_seconds: since the pipeline had it."""
 
     jpeg: bytes
+    result: Result
     age_seconds: float
+
+
+class _Offered(NamedTuple):
+    """number: how many have come of this camera."""
+
+    number: int
+    taken_ns: int
+    pixels: NDArray[np.uint8]
+    result: Result
 
 
 @dataclass(slots=True)
 class _Shot:
     """What is known of one camera's picture.
 
-    wanted: somebody waits. number: how many pixels have come. jpeg: of those with `jpeg_number`.
-    Under `encoding` are these two, under `changed` the others.
+    wanted: somebody waits. last: what came last. encoded: what somebody asked for last, with its
+    JPEG. Under `encoding` is this one, under `changed` the others.
     """
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     encoding: threading.Lock = field(default_factory=threading.Lock)
     wanted: bool = False
-    pixels: NDArray[np.uint8] | None = None
-    taken_ns: int = 0
-    number: int = 0
-    jpeg: bytes = b""
-    jpeg_number: int = 0
+    last: _Offered | None = None
+    encoded: tuple[_Offered, bytes] | None = None
 
 
 class View:
@@ -64,18 +73,16 @@ class View:
     def wanted(self, camera: str) -> bool:
         """Whether the next picture would be taken."""
         shot = self._shots.get(camera)
-        return shot is not None and (
-            shot.wanted or shot.pixels is None or self._clock() - shot.taken_ns >= KEEP_NS
-        )
+        return shot is not None and (shot.wanted or self._is_older(shot, KEEP_NS - 1))
 
-    def offer(self, camera: str, pixels: NDArray[np.uint8]) -> None:
-        """Called for every frame; uint8 RGB (height, width, 3), valid during the call."""
-        if not self.wanted(camera):
+    def offer(self, result: Result, pixels: NDArray[np.uint8]) -> None:
+        """Called for every result; uint8 RGB (height, width, 3), valid during the call."""
+        if not self.wanted(result.camera):
             return
-        shot, copy = self._shots[camera], pixels.copy()
+        shot, copy = self._shots[result.camera], pixels.copy()
         with shot.changed:
-            shot.pixels, shot.taken_ns, shot.wanted = copy, self._clock(), False
-            shot.number += 1
+            number = 1 if shot.last is None else shot.last.number + 1
+            shot.last, shot.wanted = _Offered(number, self._clock(), copy, result), False
             shot.changed.notify_all()
 
     def jpeg(self, camera: str, wait_seconds: float) -> Shown | None:
@@ -86,13 +93,18 @@ class View:
         """
         shot = self._shots[camera]
         with shot.changed:
-            if shot.pixels is None or self._clock() - shot.taken_ns > FRESH_NS:
-                number, shot.wanted = shot.number, True
-                shot.changed.wait_for(lambda: shot.number != number, wait_seconds)
-            if shot.pixels is None:
-                return None
-            pixels, number, taken_ns = shot.pixels, shot.number, shot.taken_ns
+            before = shot.last
+            if self._is_older(shot, FRESH_NS):
+                shot.wanted = True
+                shot.changed.wait_for(lambda: shot.last is not before, wait_seconds)
+            last = shot.last
+        if last is None:
+            return None
         with shot.encoding:  # not the other lock: the pipeline may want that
-            if shot.jpeg_number < number:
-                shot.jpeg, shot.jpeg_number = encode_jpeg(pixels, JPEG_QUALITY), number
-            return Shown(shot.jpeg, (self._clock() - taken_ns) / 1e9)
+            if shot.encoded is None or shot.encoded[0].number < last.number:
+                shot.encoded = last, encode_jpeg(last.pixels, JPEG_QUALITY)
+            of, jpeg = shot.encoded
+        return Shown(jpeg, of.result, (self._clock() - of.taken_ns) / 1e9)
+
+    def _is_older(self, shot: _Shot, than_ns: int) -> bool:
+        return shot.last is None or self._clock() - shot.last.taken_ns > than_ns

@@ -55,7 +55,10 @@ function card(name) {
   article.setAttribute("aria-label", `camera ${name}`);
   put(article.querySelector(".name"), name);
   $("cameras").append(article);
-  const made = { article, gone: false, delivers: false, find: (selector) => article.querySelector(selector) };
+  const made = {
+    article, gone: false, delivers: false, pictured: false, old: false, budget: 0,
+    find: (selector) => article.querySelector(selector),
+  };
   cards.set(name, made);
   watch(name, made);
   return made;
@@ -95,13 +98,15 @@ function showTop(list, top, none) {
   }
 }
 
-function showCamera(name, camera) {
+function showCamera(name, camera, loading) {
   const made = card(name);
   const { find } = made;
   made.delivers = camera.state === "streaming" && camera.last !== null;
+  made.budget = camera.budget_ms;
+  const shown = loading && camera.state === "streaming" ? "loading" : camera.state;
   const state = find(".state");
-  state.className = `state ${camera.state}`;
-  put(state, camera.state);
+  state.className = `state ${shown}`;
+  put(state, shown);
   const error = find(".error");
   error.hidden = !camera.last_error || camera.state === "streaming";
   put(error, camera.last_error || "");
@@ -116,11 +121,13 @@ function showCamera(name, camera) {
   const last = camera.last;
   if (!last) {
     put(find(".variant"), "");
-    put(find(".why"), "no result yet");
+    put(find(".why"), loading ? "networks are being loaded" : "no result yet");
     return;
   }
   const old = last.age_seconds > 5;
-  showTop(find(".top"), old ? [] : last.top, old ? "nothing new" : "nothing sure");
+  made.old = old;
+  if (old) showTop(find(".top"), [], "nothing new");
+  else if (!made.pictured) showTop(find(".top"), last.top, "nothing sure");
   put(find(".variant"), last.variant);
   const threads = last.threads > 1 ? `on ${last.threads} threads: ` : "";
   put(find(".why"), old
@@ -129,7 +136,7 @@ function showCamera(name, camera) {
 }
 
 function showStatus(status) {
-  for (const [name, camera] of Object.entries(status.cameras)) showCamera(name, camera);
+  for (const [name, camera] of Object.entries(status.cameras)) showCamera(name, camera, status.loading);
   for (const [name, gone] of cards) {
     if (name in status.cameras) continue;
     gone.gone = true;
@@ -150,9 +157,8 @@ function shape(kind, attributes) {
   return element;
 }
 
-function draw(svg, rows, seconds) {
+function draw(svg, rows, seconds, budget) {
   if (!rows.length) return;
-  const budget = rows[rows.length - 1].budget_ms;
   const top = Math.max(1.5 * budget, ...rows.map((row) => Math.min(row.p95_ms * 1.1, 4 * budget)));
   const x = (row) => (600 * (1 - row.ago / seconds)).toFixed(1);
   const y = (value) => (158 - 150 * Math.min(1, value / top)).toFixed(1);
@@ -186,7 +192,8 @@ function showHistory(history) {
     if (!cards.has(name)) continue;
     const named = rows.map((row) =>
       Object.fromEntries(history.columns.map((column, at) => [column, row[at]])));
-    draw(card(name).find(".chart"), named, history.seconds);
+    const made = card(name);
+    draw(made.find(".chart"), named, history.seconds, made.budget);
   }
 }
 
@@ -224,6 +231,7 @@ async function watch(name, made) {
       if (!made.delivers) throw new Error("it would be waited for in vain");
       const answer = await ask(`api/v1/cameras/${name}/snapshot.jpg`);
       const age = Number(answer.headers.get("Picture-Age-Seconds"));
+      const result = JSON.parse(answer.headers.get("Picture-Result"));
       const picture = await answer.blob();
       const before = image.src;
       image.src = URL.createObjectURL(picture);
@@ -231,9 +239,12 @@ async function watch(name, made) {
       made.find("figure").style.aspectRatio = image.naturalWidth / image.naturalHeight;
       if (before) URL.revokeObjectURL(before);
       image.hidden = false;
+      made.pictured = true;  // from now on what it shows is said of this picture, not of a later one
+      if (!made.old) showTop(made.find(".top"), result.top, "nothing sure");
       put(caption, age > PICTURE_AGE_TOLD_SECONDS ? `${span(age)} ago` : "");
     } catch (error) {
       image.hidden = true;
+      made.pictured = false;
       put(caption, "no picture");
       pause = 1000;
     }
