@@ -26,7 +26,8 @@ from panels import (
 BURN_STEPS = ((None, GREEN), (1.05, YELLOW), (3, RED))
 TO_DEVICE = {
     "title": "Device page",
-    "url": "/d/edged-device?var-device=${__data.fields.Device}&${__url_time_range}",
+    "url": "/d/edged-device?var-datasource=${datasource}&var-device=${__data.fields.Device}"
+    "&${__url_time_range}",
 }
 
 

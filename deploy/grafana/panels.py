@@ -13,7 +13,8 @@ Json = dict[str, Any]
 
 SCHEMA_VERSION = 39
 """That of Grafana 11; later ones bring a dashboard up to their own when they load it."""
-DATASOURCE = {"type": "prometheus", "uid": "edged-prometheus"}
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+"""That of the variable, so that a dashboard can be imported by hand into any Grafana."""
 COLUMNS = 24
 GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
 
@@ -199,6 +200,20 @@ def variable(name: str, label: str, values: str, *, several: bool) -> Json:
     }
 
 
+def datasource() -> Json:
+    """Chosen by the reader; at first the default one, or the only one."""
+    return {
+        "name": "datasource",
+        "label": "Prometheus",
+        "type": "datasource",
+        "query": "prometheus",
+        "refresh": 1,
+        "multi": False,
+        "includeAll": False,
+        "current": {},
+    }
+
+
 def row(title: str) -> Json:
     return {
         "type": "row",
@@ -223,7 +238,7 @@ def dashboard(
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
         "annotations": {"list": []},
-        "templating": {"list": list(variables)},
+        "templating": {"list": [datasource(), *variables]},
         "links": list(links),
         "panels": placed(panels),
     }
