@@ -9,7 +9,7 @@ import pytest
 
 from edged.config.http import HttpConfig
 from edged.password import PasswordHash, new_token, token_hash
-from edged.telemetry.access import GUESS_SECONDS, GUESSES, Access
+from edged.telemetry.access import GUESS_SECONDS, GUESSES, Access, own_names
 from edged.telemetry.answer import Request
 from tests.camera_rig import FakeTime
 
@@ -135,7 +135,35 @@ def test_many_requests_at_once_compute_one_password() -> None:
 )
 def test_a_site_that_calls_itself_127_0_0_1(host: str, may: bool) -> None:
     request = Request("GET", "/api/v1/status", host=host)
-    for loopback in ("127.0.0.1", "::1", "localhost"):
-        refusal = Access(HttpConfig(loopback, 9640)).refusal(request)
+    for listen in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "192.0.2.7"):
+        refusal = Access(HttpConfig(listen, 9640)).refusal(request)
         assert (refusal is None) is may
-    assert Access(HttpConfig("0.0.0.0", 9640)).refusal(request) is None
+    open_to_all = HttpConfig("0.0.0.0", 9640, open=frozenset({"metrics"}))
+    assert (Access(open_to_all).refusal(request) is None) is may
+    scrape = Request("GET", "/metrics", host=host)
+    assert Access(open_to_all).refusal(scrape) is None
+    asked = Access(CLOSED).refusal(request)  # with a login no name matters
+    assert asked is not None
+    assert asked.status == 401
+
+
+@pytest.mark.parametrize(
+    ("listen", "host_name", "names"),
+    [
+        ("0.0.0.0", "Hall", {"hall", "hall.local"}),
+        ("cam.example", "hall.example", {"cam.example", "hall.example", "hall", "hall.local"}),
+        ("::", "", set()),
+    ],
+)
+def test_the_names_of_this_machine(listen: str, host_name: str, names: set[str]) -> None:
+    http = HttpConfig(listen, 9640)
+    assert own_names(http, host_name) == names
+    access = Access(http, names=own_names(http, host_name))
+    for name in names:
+        for host in (name, f"{name}:9640", f"{name.upper()}."):
+            assert access.refusal(Request("GET", "/", host=host)) is None
+    refusal = access.refusal(Request("GET", "/", host=f"{host_name or 'x'}.evil"))
+    assert refusal is not None
+    assert refusal.status == 421
+    for name in names:
+        assert name.encode() in refusal.body

@@ -33,7 +33,8 @@ class Tls:
 class HttpConfig:
     """host: a name or address, an IPv6 address without its brackets. port: 0 is any free one.
 
-    users: name → hash of the password. open: of OPEN. Without users and tokens all is open.
+    users: name → hash of the password. open: of OPEN. Without users and tokens all is open to who
+    asks by an address or a name of this machine.
     """
 
     host: str
@@ -102,7 +103,9 @@ def http_warnings(http: HttpConfig) -> Iterator[str]:
         yield (
             f"http.listen: {http.host} can be reached from other machines, and nothing asks "
             "for a password; add http.users or http.token_hashes with http.tls (edged "
-            "hash-password, edged new-token), or keep it to this one with 127.0.0.1"
+            "hash-password, edged new-token), or keep it to this one with 127.0.0.1. Until then "
+            "it answers only to an address, localhost and this machine's own name, to other "
+            "host names what http.open lists"
         )
     elif not http.is_loopback and http.tls is None:
         yield (

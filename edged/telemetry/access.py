@@ -13,6 +13,7 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -31,8 +32,13 @@ _MOST_ADDRESSES = 256
 
 
 class Access:
-    def __init__(self, http: HttpConfig, clock: Clock = monotonic_ns) -> None:
+    """names: host names, in small letters, by which this machine may be asked without a login."""
+
+    def __init__(
+        self, http: HttpConfig, clock: Clock = monotonic_ns, names: Collection[str] = ()
+    ) -> None:
         self._http = http
+        self._names = frozenset(names)
         self._open = frozenset(f"/{name}" for name in http.open)
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
@@ -43,10 +49,10 @@ class Access:
 
     def refusal(self, request: Request) -> Answer | None:
         """None for whoever may; else what is answered."""
-        if not self._http.asks:
-            return _wrong_host(request.host) if self._http.is_loopback else None
         if request.path in self._open:
             return None
+        if not self._http.asks:
+            return self._host_refusal(request.host)
         kind, _, value = request.authorization.partition(" ")
         if kind.lower() == "bearer" and self._http.token_hashes:
             if self._is_token(value.strip()):
@@ -56,6 +62,20 @@ class Access:
             if credentials is not None:
                 return self._password_refusal(request, *credentials)
         return self._ask()
+
+    def _host_refusal(self, host: str) -> Answer | None:
+        """A page of another site may give a name of its own this machine's address, and so read by
+        a browser what only this network may (DNS rebinding). Its name stands in the request; an
+        address or a name of this machine cannot be had so."""
+        name = (host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host).lower()
+        bare = name.strip("[]")
+        if bare.rstrip(".") in ("", "localhost", *self._names) or _is_address(bare):
+            return None
+        known = ", ".join(["an address", "localhost", *sorted(self._names)])
+        return Answer.text(
+            HTTPStatus.MISDIRECTED_REQUEST,
+            why=f"ask for {known}; other names need http.users or http.token_hashes, or http.open",
+        )
 
     def _ask(self) -> Answer:
         ways = (("Basic", self._http.users), ("Bearer", self._http.token_hashes))
@@ -134,16 +154,11 @@ def _decoded(value: str) -> tuple[str, str] | None:
     return (name, password) if colon else None
 
 
-def _wrong_host(host: str) -> Answer | None:
-    """A page of another site may call a name of its own 127.0.0.1, and so read what is only for
-    this machine (DNS rebinding). Its name stands in the request; an address cannot be had so."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if name.strip("[]").lower().rstrip(".") in ("", "localhost") or _is_address(name.strip("[]")):
-        return None
-    return Answer.text(
-        HTTPStatus.MISDIRECTED_REQUEST,
-        why="ask for localhost or an address; other names need http.users or http.token_hashes",
-    )
+def own_names(http: HttpConfig, host_name: str) -> set[str]:
+    """host_name: of this machine. Multicast DNS has another one, and so may http.listen."""
+    short = host_name.lower().partition(".")[0]
+    names = {host_name.lower(), short, f"{short}.local" if short else "", http.host.lower()}
+    return {name for name in names if name and not _is_address(name)}
 
 
 def _is_address(name: str) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 from edged.clock import monotonic_ns
 from edged.config.http import HttpConfig
 from edged.errors import EdgedError
-from edged.telemetry.access import Access
+from edged.telemetry.access import Access, own_names
 from edged.telemetry.connections import Connections
 from edged.telemetry.endpoints import Endpoints
 from edged.telemetry.http_request import Handler
@@ -61,12 +61,13 @@ class HttpServer:
         self._tls = http.tls
         self._certificate = b"" if http.tls is None else fingerprint(http.tls)
         context = None if http.tls is None else server_context(http.tls)
+        access = Access(http, names=own_names(http, socket.gethostname()))
         try:
             family, _, _, _, address = socket.getaddrinfo(
                 http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             self._server = _Server(
-                family, address, endpoints, Access(http), context, connections, connection_seconds
+                family, address, endpoints, access, context, connections, connection_seconds
             )
             self._server.listen(None if beside is None else beside._server)
         except (socket.gaierror, UnicodeError) as error:  # Unicode: an empty label, or a long one

@@ -65,7 +65,9 @@ HTTP = section(
     ),
     open=key(
         "Open paths",
-        "What needs neither password nor token although there are some.",
+        "What needs neither password nor token although there are some. Without any, what may "
+        "be asked under any host name: else only under an address, localhost and the names of "
+        "this machine, because a web page could read the rest (DNS rebinding).",
         ["metrics", "healthz"],
         type="array",
         items={"enum": list(OPEN)},
