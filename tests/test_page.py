@@ -62,7 +62,7 @@ def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Bro
         browser.wait_for(f"!{CARD}.querySelector('img').hidden")
         browser.value(
             "window.sum = () => { const canvas = new OffscreenCanvas(64, 64);"
-            "const context = canvas.getContext('2d');"
+            "const context = canvas.getContext('2d', {willReadFrequently: true});"
             f"context.drawImage({CARD}.querySelector('img'), 0, 0, 64, 64);"
             "return context.getImageData(0, 0, 64, 64).data.reduce((a, b) => a * 31 % 65521 + b) };"
             "window.before = sum(); 0"
@@ -102,7 +102,8 @@ def test_what_is_seen_is_said_of_the_picture_that_is_shown(
         browser.wait_for(f"{CARD} && !{CARD}.querySelector('img').hidden")
         browser.value(
             "window.right = window.wrong = 0;"
-            "const context = new OffscreenCanvas(1, 1).getContext('2d');"
+            "const context = new OffscreenCanvas(1, 1)"
+            ".getContext('2d', { willReadFrequently: true });"
             f"const labels = {json.dumps(labels)};"
             "setInterval(() => {"
             f"context.drawImage({CARD}.querySelector('img'), 0, 0, 1, 1);"
@@ -118,14 +119,14 @@ def test_what_is_seen_is_said_of_the_picture_that_is_shown(
 def test_a_second_of_late_frames_alone_breaks_no_chart(tmp_path: Path, browser: Browser) -> None:
     with RunningDaemon(tmp_path, config()) as daemon:
         browser.open(f"http://127.0.0.1:{daemon.port}/")
-        browser.wait_for(f"{CARD}?.querySelector('.chart .budget')")
+        browser.wait_for(f"!!{CARD}?.querySelector('.chart .budget')")
         rows = [[9, 0.0, 0.0, 0.0, 0.0, 1, None]]
         columns = ["ago", "p50_ms", "p95_ms", "most_ms", "budget_ms", "late", "variant"]
         history = {"seconds": 300, "columns": columns, "cameras": {"door": rows}}
         drawn = f"showHistory({json.dumps(history)}), {CARD}.querySelector('.chart').outerHTML"
         chart = browser.value(drawn)
         assert "NaN" not in chart
-        assert 'class="late"' in chart and "M0,58.0H582.0V58.0H600" in chart
+        assert 'class="late"' in chart and "M0,58.0H600" in chart  # its budget: 200 of 300 ms
 
 
 def test_a_camera_that_streams_before_networks_are_there(tmp_path: Path, browser: Browser) -> None:
