@@ -54,19 +54,20 @@ def _listen(host: str, port: int) -> None:
 
 
 def _taken(subject: Subject, where: str, http: HttpConfig) -> Finding:
-    if not _is_edged(http):
+    plain_or_tls = (http.tls is not None, http.tls is None)  # what runs may be older than the file
+    if not any(_is_edged(http, tls) for tls in plain_or_tls):
         fix = f"see which: sudo ss -ltnp 'sport = :{http.port}'; or set another http.listen"
         return error(f"another program listens on {where}", fix=fix)
-    if subject.service.get("ActiveState") == "active":
+    if subject.unit is None or subject.service.get("ActiveState") == "active":
         return ok(f"edged itself listens on {where}")
-    what = f"an edged listens on {where} already; a second one does not start"
+    what = f"an edged listens on {where} that is not the service, which therefore does not start"
     return warning(what, fix="end it, or set another http.listen")
 
 
-def _is_edged(http: HttpConfig) -> bool:
+def _is_edged(http: HttpConfig, tls: bool) -> bool:
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
     connection = HTTPConnection(address, http.port, timeout=_ANSWER_SECONDS)
-    if http.tls is not None:  # whoever it is: nothing is told to it
+    if tls:  # whoever it is: nothing is told to it
         context = ssl._create_unverified_context()
         connection = HTTPSConnection(address, http.port, timeout=_ANSWER_SECONDS, context=context)
     try:
