@@ -147,7 +147,8 @@ class Running:
 
     def _tell_address(self) -> None:
         if self.server is not None:
-            log.info("%s/metrics", self.server.url)
+            url = self.server.url
+            log.info("%s/ shows what happens; %s/metrics is for Prometheus", url, url)
 
     def load(self, before: Running | None, progress: Callable[[int, int], None]) -> None:
         """Load and check the networks, which may take a while; what `progress` raises ends it."""

@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
@@ -353,7 +354,18 @@ def test_a_name_that_no_address_has_says_so(host: str) -> None:
 def test_the_free_port_is_told() -> None:
     with serving() as server:
         assert server.port > 0
-        assert server.address == f"127.0.0.1:{server.port}"
+        assert server.url == f"http://127.0.0.1:{server.port}"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost"])
+def test_the_link_that_is_told_can_be_opened(host: str) -> None:
+    try:
+        with serving(host=host) as server:
+            assert "0.0.0.0" not in server.url and "[::]" not in server.url
+            with urllib.request.urlopen(f"{server.url}/", timeout=10) as answer:
+                assert answer.status == 200
+    except EdgedError:
+        pytest.skip("this machine has no IPv6")
 
 
 def test_ipv6() -> None:
@@ -362,7 +374,7 @@ def test_ipv6() -> None:
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
     with serving(host="::1") as server:
-        assert server.address == f"[::1]:{server.port}"
+        assert server.url == f"http://[::1]:{server.port}"
         assert request(server, "/healthz", host="::1")[0] == 200
 
 

@@ -88,10 +88,10 @@ class HttpServer:
                 fix="choose another address or port in the configuration, http: {listen: …}; "
                 "`ss -ltnp` as root shows who holds a port",
             ) from None
-        bound_host, self.port = self._server.server_address[:2]
-        self.address = _written(str(bound_host), int(self.port))
-        """Where it listens, as it is written in a URL: `127.0.0.1:9640`, `[::1]:9640`."""
-        self.url = f"{'http' if context is None else 'https'}://{self.address}"
+        self.port = int(self._server.server_address[1])
+        shown = _written(_reached(http.host), self.port)
+        self.url = f"{'http' if context is None else 'https'}://{shown}"
+        """What a person can open: never the address that stands for all of them."""
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(SWEEP_SECONDS,), name="http", daemon=True
         )
@@ -125,6 +125,18 @@ class HttpServer:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _reached(host: str) -> str:
+    """An address by which others reach this machine where `host` is every one of it; what has no
+    network has loopback. Nothing is sent: to connect a datagram socket chooses a route."""
+    if host.strip("0.:"):
+        return host
+    for family, anywhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.connect((anywhere, 9))
+            return str(asking.getsockname()[0])
+    return "127.0.0.1"
 
 
 def _written(host: str, port: int) -> str:
