@@ -9,6 +9,7 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,9 @@ PACKAGED_UNIT = "usr/lib/systemd/system/edged.service"
 CONFIG = Path("/etc/edged/edged.yaml")
 USER = "edged"
 _UNITS = "etc/systemd/system"
+_JETSON = f"{_UNITS}/edged.service.d/jetson.conf"
 _SYSUSERS = "etc/sysusers.d/edged.conf"
+_KEPT = ("etc/edged", "var/lib/edged", "var/cache/edged")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """What ProtectHome= and PrivateTmp= of the unit take out of its sight."""
 
@@ -80,9 +83,7 @@ def install(
     root: the folder that stands for `/`. user_id: who does it, if not this process's. code: folders
     that the interpreter reads. Raises InputError before anything is written, EdgedError after.
     """
-    if (os.geteuid() if user_id is None else user_id) != 0:
-        fix = f"run it as root: sudo {service.interpreter} -m edged service install"
-        raise InputError("a service is installed by root", fix=fix)
+    _check_root(user_id, service.interpreter, "install")
     if (root / PACKAGED_UNIT).exists():
         raise InputError(
             "a package has installed the service",
@@ -108,7 +109,7 @@ def install(
         _SYSUSERS: shipped("sysusers.d/edged.conf"),
     }
     if (root / "etc/nv_tegra_release").exists():  # JetPack
-        files[f"{_UNITS}/edged.service.d/jetson.conf"] = shipped("edged.service.d/jetson.conf")
+        files[_JETSON] = shipped("edged.service.d/jetson.conf")
     if not config.exists():
         files[str(CONFIG.relative_to("/"))] = shipped("edged.yaml")
     done = [_put(root / name, text, f"/{name}") for name, text in files.items()]
@@ -119,6 +120,48 @@ def install(
         run(["systemctl", "daemon-reload"])
         done.append("systemd has read the unit")
     return done
+
+
+def uninstall(
+    interpreter: Path,
+    *,
+    root: Path = Path("/"),
+    run: Run = run_command,
+    user_id: int | None = None,
+) -> list[str]:
+    """End the service and remove what `install` wrote but the configuration; returns what was done,
+    a line each. State, drop-ins of the administrator and the user stay. Raises as `install` does.
+    """
+    _check_root(user_id, interpreter, "uninstall")
+    if (root / PACKAGED_UNIT).exists():
+        fix = "remove it with: sudo apt remove edged"
+        raise InputError("a package has installed the service", where=f"/{PACKAGED_UNIT}", fix=fix)
+    unit = root / _UNITS / "edged.service"
+    if not unit.is_file() or unit.is_symlink():
+        raise InputError("edged is no service here", where=f"/{_UNITS}/edged.service")
+    runs = (root / "run/systemd/system").is_dir()
+    run(["systemctl", *(["--now"] if runs else [f"--root={root}"]), "disable", "edged.service"])
+    done = ["stopped, and not started at boot any more"]
+    for name in (f"{_UNITS}/edged.service", _JETSON, _SYSUSERS):
+        path = root / name
+        try:
+            if path.exists():
+                path.unlink()
+                done.append(f"removed: /{name}")
+        except OSError as error:
+            raise EdgedError("cannot be removed", where=f"/{name}", got=error.strerror) from error
+    with suppress(OSError):  # with drop-ins of others in it
+        (root / _JETSON).parent.rmdir()
+    if runs:
+        run(["systemctl", "daemon-reload"])
+    kept = " ".join(f"/{name}" for name in _KEPT if (root / name).exists())
+    return [*done, f"kept, with the user {USER}: {kept} (sudo rm -r {kept})"] if kept else done
+
+
+def _check_root(user_id: int | None, interpreter: Path, verb: str) -> None:
+    if (os.geteuid() if user_id is None else user_id) != 0:
+        fix = f"run it as root: sudo {interpreter} -m edged service {verb}"
+        raise InputError(f"a service is {verb}ed by root", fix=fix)
 
 
 def _command(service: Service) -> str:
@@ -153,8 +196,8 @@ def _check_visible(paths: Iterable[Path]) -> None:
                 raise InputError(
                     "the service could not see it: home folders and /tmp are hidden from it",
                     where=seen,
-                    fix="install edged elsewhere: /usr/bin/python3 -m venv /opt/edged && "
-                    "/opt/edged/bin/pip install edged"
+                    fix="install edged elsewhere: sudo /usr/bin/python3 -m venv /opt/edged && "
+                    "sudo /opt/edged/bin/pip install CHECKOUT (its folder, or a wheel made of it)"
                     if path.suffix not in (".yaml", ".yml")
                     else f"move it, for example to {CONFIG}",
                 )
@@ -166,7 +209,7 @@ def _check_executable(interpreter: Path) -> None:
         raise InputError(
             "a unit cannot start a program of this name",
             got=repr(str(interpreter)),
-            fix="install edged elsewhere: /usr/bin/python3 -m venv /opt/edged",
+            fix="install edged elsewhere: sudo /usr/bin/python3 -m venv /opt/edged",
         )
 
 

@@ -13,7 +13,15 @@ import pytest
 from edged.cli import main
 from edged.config import load_config, warnings
 from edged.errors import EdgedError, InputError
-from edged.service import PACKAGED_UNIT, Service, install, run_command, shipped, unit_text
+from edged.service import (
+    PACKAGED_UNIT,
+    Service,
+    install,
+    run_command,
+    shipped,
+    uninstall,
+    unit_text,
+)
 from edged.variants.family import load_family
 
 OPT = Service(interpreter=Path("/opt/edged/bin/python3"))
@@ -190,6 +198,61 @@ def test_only_root_installs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"by root; .*sudo /opt/edged/bin/python3 -m edged"):
         install(OPT, root=tmp_path, run=Commands(), user_id=1000, code=CODE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_installed_goes_and_what_the_administrator_made_stays(tmp_path: Path) -> None:
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nv_tegra_release").touch()
+    installed(tmp_path)
+    own = tmp_path / f"{UNIT}.d/door.conf"
+    own.write_text("[Service]\n")
+    (tmp_path / "var/lib/edged").mkdir(parents=True)
+    run = Commands()
+    done = uninstall(OPT.interpreter, root=tmp_path, run=run, user_id=0)
+    assert run.seen == [
+        ["systemctl", "--now", "disable", "edged.service"],
+        ["systemctl", "daemon-reload"],
+    ]
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"etc/edged/edged.yaml", "etc/nv_tegra_release", str(own.relative_to(tmp_path))}
+    assert [line for line in done if line.startswith("removed")] == [
+        f"removed: /{UNIT}",
+        f"removed: /{UNIT}.d/jetson.conf",
+        "removed: /etc/sysusers.d/edged.conf",
+    ]
+    assert done[-1] == (
+        "kept, with the user edged: /etc/edged /var/lib/edged "
+        "(sudo rm -r /etc/edged /var/lib/edged)"
+    )
+    with pytest.raises(InputError, match="edged is no service here"):
+        uninstall(OPT.interpreter, root=tmp_path, run=run, user_id=0)
+    assert [line[:8] for line in installed(tmp_path)[:3]] == ["written:"] * 3
+
+
+def test_an_image_is_freed_of_it_without_a_running_systemd(tmp_path: Path) -> None:
+    installed(tmp_path)
+    run = Commands()
+    uninstall(OPT.interpreter, root=tmp_path, run=run, user_id=0)
+    assert run.seen == [["systemctl", f"--root={tmp_path}", "disable", "edged.service"]]
+    assert not (tmp_path / UNIT).parent.joinpath("edged.service.d").exists()
+
+
+def test_what_uninstall_refuses(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"by root; .*sudo /opt/edged/bin/python3 -m edged service un"
+    ):
+        uninstall(OPT.interpreter, root=tmp_path, run=Commands(), user_id=1000)
+    unit, packaged = tmp_path / UNIT, tmp_path / PACKAGED_UNIT
+    unit.parent.mkdir(parents=True)
+    unit.symlink_to("/dev/null")
+    with pytest.raises(InputError, match="edged is no service here"):
+        uninstall(OPT.interpreter, root=tmp_path, run=Commands(), user_id=0)
+    packaged.parent.mkdir(parents=True)
+    packaged.touch()
+    with pytest.raises(InputError, match="sudo apt remove edged"):
+        uninstall(OPT.interpreter, root=tmp_path, run=Commands(), user_id=0)
+    assert unit.is_symlink() and packaged.exists()
 
 
 def test_a_disk_that_takes_nothing_is_one_message(tmp_path: Path) -> None:

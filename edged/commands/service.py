@@ -1,4 +1,4 @@
-"""`edged service install`."""
+"""`edged service install` and `uninstall`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     install.add_argument("--user", metavar="NAME", help="who it runs as (default: edged)")
     install.add_argument("--print", action="store_true", help="only show the unit")
+    add_command(
+        verbs,
+        "uninstall",
+        _uninstall,
+        "end the service and remove its unit; configuration and state stay",
+        "edged service uninstall",
+    )
 
 
 def _install(options: argparse.Namespace) -> int:
@@ -44,5 +51,13 @@ def _install(options: argparse.Namespace) -> int:
         return 0
     for line in install(service):
         print(line)
-    print("start it, now and at every boot: systemctl enable --now edged")
+    print("start it, now and at every boot: sudo systemctl enable --now edged")
+    return 0
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    from edged.service import uninstall
+
+    for line in uninstall(Path(sys.executable)):
+        print(line)
     return 0

@@ -17,7 +17,7 @@ _OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
 def unit(subject: Subject) -> Iterator[Finding]:
     found = subject.unit
     if found is None:
-        yield info("edged is no service here", fix="sudo edged service install")
+        yield info("edged is no service here", fix=_install(subject))
         return
     packaged = (subject.root / PACKAGED_UNIT).exists()
     by_package = found.path == f"/{PACKAGED_UNIT}"
@@ -35,7 +35,7 @@ def unit(subject: Subject) -> Iterator[Finding]:
         text, ours = _OURS.sub(r"\1=", text), _OURS.sub(r"\1=", ours)
     changes = _changes(ours, text)
     if changes:
-        mend = "sudo apt install --reinstall edged" if packaged else "sudo edged service install"
+        mend = "sudo apt install --reinstall edged" if packaged else _install(subject)
         what = f"{found.path} differs from the shipped one"
         fix = f"{mend}; changes of your own belong into: sudo systemctl edit edged"
         yield warning(what, ", ".join(changes), fix)
@@ -46,10 +46,13 @@ def unit(subject: Subject) -> Iterator[Finding]:
     if subject.is_jetson and not any(path.endswith("/jetson.conf") for path in found.drop_ins):
         yield warning(
             "the drop-in for a Jetson is not there: no GPU, no CSI camera",
-            fix="sudo edged service install"
-            if not packaged
-            else "sudo apt install --reinstall edged",
+            fix=_install(subject) if not packaged else "sudo apt install --reinstall edged",
         )
+
+
+def _install(subject: Subject) -> str:
+    """sudo does not look into virtual environments."""
+    return f"sudo {subject.python[0]} -m edged service install"
 
 
 def _changes(shipped_text: str, text: str) -> list[str]:
