@@ -21,6 +21,8 @@ SHIPPED = (_PACKAGE / "systemd", _PACKAGE.parent / "systemd")
 """Where systemd/ lies: inside an installed package, or beside it in a checkout."""
 
 PACKAGED_UNIT = "usr/lib/systemd/system/edged.service"
+REINSTALL = "sudo apt install --reinstall ./edged_*.deb (the package's file)"
+"""It is in no archive that apt could fetch it from."""
 CONFIG = Path("/etc/edged/edged.yaml")
 USER = "edged"
 _UNITS = "etc/systemd/system"

@@ -178,7 +178,7 @@ TRAPS = [
     Trap(
         "runtime.packages",
         ERROR,
-        "No module named 'av'); sudo apt install --reinstall edged",
+        "No module named 'av'); sudo apt install --reinstall ./edged_*.deb (",
         {PACKAGED: ""},
         cannot_import("av"),
     ),

@@ -10,7 +10,7 @@ from edged.doctor.child import Outcome
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import EdgedError
-from edged.service import PACKAGED_UNIT
+from edged.service import PACKAGED_UNIT, REINSTALL
 
 IMPORT_SECONDS = 60.0
 """A Raspberry Pi 3 reads OpenCV from a slow card for many seconds."""
@@ -93,7 +93,7 @@ def tensorrt(subject: Subject) -> Iterator[Finding]:
 
 def _anew(subject: Subject, distribution: str) -> str:
     if (subject.root / PACKAGED_UNIT).exists():
-        return "sudo apt install --reinstall edged"
+        return REINSTALL
     return f"{subject.python[0]} -m pip install --force-reinstall {distribution}"
 
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
-from edged.service import PACKAGED_UNIT, shipped
+from edged.service import PACKAGED_UNIT, REINSTALL, shipped
 
 _OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
 """What `edged service install` fills in."""
+
+_OWN = "changes of your own belong into: sudo systemctl edit edged"
 
 
 def unit(subject: Subject) -> Iterator[Finding]:
@@ -24,29 +26,27 @@ def unit(subject: Subject) -> Iterator[Finding]:
     if not found.text:
         yield warning(f"{found.path} is masked", fix="sudo systemctl unmask edged")
         return
-    if packaged and not by_package:
-        what = f"{found.path} hides the package's unit, and its updates"
-        fix = (
-            "keep your changes by systemctl edit edged, and remove it: sudo systemctl revert edged"
-        )
-        yield warning(what, fix=fix)
     text, ours = found.text, shipped("edged.service")
     if not by_package:
         text, ours = _OURS.sub(r"\1=", text), _OURS.sub(r"\1=", ours)
     changes = _changes(ours, text)
-    if changes:
-        mend = "sudo apt install --reinstall edged" if packaged else _install(subject)
+    if packaged and not by_package:  # systemctl revert would take every drop-in along
+        what = f"{found.path} hides the package's unit, and its updates"
+        fix = f"sudo rm {found.path} && sudo systemctl daemon-reload; {_OWN}"
+        yield warning(what, ", ".join(changes) or None, fix)
+    elif changes:
+        mend = REINSTALL if packaged else _install(subject)
         what = f"{found.path} differs from the shipped one"
-        fix = f"{mend}; changes of your own belong into: sudo systemctl edit edged"
+        fix = f"{mend}; {_OWN}"
         yield warning(what, ", ".join(changes), fix)
-    elif not packaged or by_package:
+    else:
         yield ok(f"{found.path} is the shipped one")
     for path in found.drop_ins:
         yield info(f"changed by {path}")
     if subject.is_jetson and not any(path.endswith("/jetson.conf") for path in found.drop_ins):
         yield warning(
             "the drop-in for a Jetson is not there: no GPU, no CSI camera",
-            fix=_install(subject) if not packaged else "sudo apt install --reinstall edged",
+            fix=REINSTALL if packaged else _install(subject),
         )
 
 
