@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import threading
+from pathlib import Path
 
 import pytest
 
-from edged.config.http import HttpConfig
+from edged.config.http import HttpConfig, Tls
 from edged.password import PasswordHash, new_token, token_hash
 from edged.telemetry.access import GUESS_SECONDS, GUESSES, Access, own_names
 from edged.telemetry.answer import Request
@@ -142,6 +143,8 @@ def test_a_site_that_calls_itself_127_0_0_1(host: str, may: bool) -> None:
     assert (Access(open_to_all).refusal(request) is None) is may
     scrape = Request("GET", "/metrics", host=host)
     assert Access(open_to_all).refusal(scrape) is None
+    pair = Tls(Path("a.pem"), Path("a.key"))
+    assert Access(HttpConfig("0.0.0.0", 9640, tls=pair)).refusal(request) is None
     asked = Access(CLOSED).refusal(request)  # with a login no name matters
     assert asked is not None
     assert asked.status == 401

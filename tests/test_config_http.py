@@ -75,7 +75,7 @@ def test_listen_address() -> None:
         (HttpConfig("localhost", 1), None),
         (HttpConfig("127.0.0.1", 1, {"anna": PASSWORD}), None),
         (HttpConfig("0.0.0.0", 1), "nothing asks for a password"),
-        (HttpConfig("door.local", 1), "nothing asks for a password"),
+        (HttpConfig("door.local", 1), "who asks for another host name gets what http.open lists"),
         (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}), "travel readably; add http.tls"),
         (HttpConfig("0.0.0.0", 1, token_hashes=(TOKEN,)), "travel readably; add http.tls"),
         (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}, tls=Tls(Path("/x"), Path("/x"))), None),

@@ -97,16 +97,20 @@ def listen_address(text: str) -> tuple[str, int] | None:
     )
 
 
+_NAMES = (
+    ". Until then it answers who asks for an address, localhost or this machine's own name; who "
+    "asks for another host name gets what http.open lists"
+)
+
+
 def http_warnings(http: HttpConfig) -> Iterator[str]:
     """One line each."""
     if not http.is_loopback and not http.asks:
         yield (
             f"http.listen: {http.host} can be reached from other machines, and nothing asks "
             "for a password; add http.users or http.token_hashes with http.tls (edged "
-            "hash-password, edged new-token), or keep it to this one with 127.0.0.1. Until then "
-            "it answers only to an address, localhost and this machine's own name, to other "
-            "host names what http.open lists"
-        )
+            "hash-password, edged new-token), or keep it to this one with 127.0.0.1"
+        ) + ("" if http.tls else _NAMES)
     elif not http.is_loopback and http.tls is None:
         yield (
             f"http.listen: {http.host} can be reached from other machines, and passwords and "

@@ -52,7 +52,7 @@ class Access:
         if request.path in self._open:
             return None
         if not self._http.asks:
-            return self._host_refusal(request.host)
+            return self._host_refusal(request.host) if self._http.tls is None else None
         kind, _, value = request.authorization.partition(" ")
         if kind.lower() == "bearer" and self._http.token_hashes:
             if self._is_token(value.strip()):
@@ -66,7 +66,8 @@ class Access:
     def _host_refusal(self, host: str) -> Answer | None:
         """A page of another site may give a name of its own this machine's address, and so read by
         a browser what only this network may (DNS rebinding). Its name stands in the request; an
-        address or a name of this machine cannot be had so."""
+        address or a name of this machine cannot be had so. With TLS its name would have to be in
+        the certificate."""
         name = (host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host).lower()
         bare = name.strip("[]")
         if bare.rstrip(".") in ("", "localhost", *self._names) or _is_address(bare):

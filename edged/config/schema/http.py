@@ -65,9 +65,10 @@ HTTP = section(
     ),
     open=key(
         "Open paths",
-        "What needs neither password nor token although there are some. Without any, what may "
-        "be asked under any host name: else only under an address, localhost and the names of "
-        "this machine, because a web page could read the rest (DNS rebinding).",
+        "What needs neither password nor token although there are some. Without any and "
+        "without TLS, what may be asked under any host name: else only under an address, "
+        "localhost and the names of this machine, because a web page could read the rest (DNS "
+        "rebinding).",
         ["metrics", "healthz"],
         type="array",
         items={"enum": list(OPEN)},
