@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from edged.config.schema import json_schema
+
 DEPLOY = Path(__file__).parents[1] / "deploy"
 PROMETHEUS, GRAFANA = DEPLOY / "prometheus", DEPLOY / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -29,7 +31,7 @@ def checked(program: str, *arguments: str | Path, package: str) -> str:
     if path is None:
         pytest.skip(f"{program} is not installed (apt-get install {package})")
     done = subprocess.run(
-        [path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
+        [path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -205,6 +207,12 @@ def test_containers_can_read_what_is_mounted_although_the_operators_umask_is_077
             assert path.stat().st_mode & 0o005 == (0o005 if path.is_dir() else 0o004), path
 
 
+def test_every_key_of_a_configuration_travels() -> None:
+    template = (DEPLOY / "ansible/edged.yaml.j2").read_text()
+    for key in json_schema()["properties"]:
+        assert re.search(rf"'{key}'|^{key}: ", template, re.MULTILINE), key
+
+
 @pytest.mark.servers
 def test_ansible_takes_the_playbook_and_edged_the_configuration_it_writes(tmp_path: Path) -> None:
     folder = DEPLOY / "ansible"
@@ -212,7 +220,14 @@ def test_ansible_takes_the_playbook_and_edged_the_configuration_it_writes(tmp_pa
     checked("ansible-playbook", *playbook, "--syntax-check", package="ansible-core")
     written = tmp_path / "edged.yaml"
     template = f"src={folder / 'edged.yaml.j2'} dest={written}"
-    variables = "listen=127.0.0.1:9640"
+    values = {
+        "listen": "127.0.0.1:9640",
+        "min_fps": "{{ 2 + 3 }}",
+        "keep_warm": False,
+        "threads": [1, 2],
+        "events": {"visitor": {"class": "golf ball", "above": 0.5, "snapshot": True}},
+    }
+    variables = json.dumps(values)
     arguments = ("hall", "-i", folder / "inventory.yml", "-c", "local", "-e", variables)
     more = ("-e", f"ansible_python_interpreter={sys.executable}")
     checked("ansible", *arguments, *more, "-m", "template", "-a", template, package="ansible-core")
@@ -221,6 +236,10 @@ def test_ansible_takes_the_playbook_and_edged_the_configuration_it_writes(tmp_pa
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    document = yaml.safe_load(written.read_text())
+    assert (document["min_fps"], document["keep_warm"], document["threads"]) == (5, False, [1, 2])
+    assert document["events"]["visitor"]["above"] == 0.5
+    assert " ".join(sorted(document)) == "cameras events http keep_warm min_fps results threads"
 
 
 def test_the_operators_way_is_short_and_names_what_is_there() -> None:

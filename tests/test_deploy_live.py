@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import grp
 import json
 import os
 import re
@@ -315,7 +316,8 @@ def test_every_expression_is_answered(tmp_path: Path) -> None:
 
 
 class Systemd:
-    """What the rollout needs of it, for one daemon: `systemctl` and `edged` in a folder for PATH.
+    """What the rollout needs of it, for one daemon: `systemctl`, `journalctl` and `edged` in a
+    folder for PATH.
 
     Credentials are copied at a start; the daemon gets to a reload after systemctl has returned.
     """
@@ -323,7 +325,7 @@ class Systemd:
     def __init__(self, folder: Path, device: str) -> None:
         self.etc, self.drop_in = folder / device, folder / "system/edged.service.d/secrets.conf"
         self.programs, self._credentials = folder / "bin", folder / "credentials"
-        self._state = folder / "state"
+        self._state, self.journal = folder / "state", folder / "journal"
         self.orders: list[str] = []
         self._daemon: subprocess.Popen[bytes] | None = None
         self._late: list[Timer] = []
@@ -354,16 +356,17 @@ class Systemd:
         ):
             (self._credentials / name).write_bytes(Path(path).read_bytes())
             (self._credentials / name).chmod(0o400)
-        self._daemon = subprocess.Popen(
-            [sys.executable, "-m", "edged", "run", "-c", self.etc / "edged.yaml"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={
-                **os.environ,
-                "STATE_DIRECTORY": str(self._state),
-                "CREDENTIALS_DIRECTORY": str(self._credentials),
-            },
-        )
+        with self.journal.open("a") as journal:
+            self._daemon = subprocess.Popen(
+                [sys.executable, "-m", "edged", "run", "-c", self.etc / "edged.yaml"],
+                stdout=subprocess.DEVNULL,
+                stderr=journal,
+                env={
+                    **os.environ,
+                    "STATE_DIRECTORY": str(self._state),
+                    "CREDENTIALS_DIRECTORY": str(self._credentials),
+                },
+            )
 
     def stop(self) -> None:
         for timer in self._late:
@@ -401,7 +404,8 @@ with urllib.request.urlopen(f"http://127.0.0.1:{port}/{{order}}", timeout=60) as
     print(answer.read().decode(), end="")
 """
         edged = f'#!/bin/sh\nexec {sys.executable} -m edged "$@"\n'
-        for name, text in (("systemctl", ask), ("edged", edged)):
+        journal = f"#!/bin/sh\nexec tail -n 5 {it.journal}\n"
+        for name, text in (("systemctl", ask), ("edged", edged), ("journalctl", journal)):
             (it.programs / name).write_text(text)
             (it.programs / name).chmod(0o755)
         try:
@@ -462,6 +466,7 @@ def rolled_out(
         "kept": f"{folder}/kept-{{{{ inventory_hostname }}}}",
         "folder": f"{folder}/{{{{ inventory_hostname }}}}",
         "drop_in": str(system.drop_in),
+        "group": grp.getgrgid(os.getgid()).gr_name,
     }
     return subprocess.run(
         [
@@ -528,6 +533,10 @@ def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
         done = run(listen=other, device_url=f"https://127.0.0.1:{port}")
         assert done.returncode != 0
         assert "Did not pass: Wait until the configuration has been taken " in done.stdout
+        assert (
+            f"goes on as before: {other}: cannot listen for HTTP (got Address already"
+            in done.stdout
+        )
         assert (configuration.read_text(), secret.read_text()) == (before, "synthetic:320x240")
         assert system.orders == ["daemon-reload", "reload", "daemon-reload", "reload"]
         assert token not in done.stdout + done.stderr
@@ -562,6 +571,10 @@ def test_a_rollout_stops_with_the_devices_among_which_one_does_not_pass(tmp_path
         done = rolled_out(tmp_path, system, devices)
     assert done.returncode != 0
     assert "Did not pass: Write the configuration, if edged finds no mistake in it " in done.stdout
+    assert (
+        "latency_budget_ms: expected a number above 0, at most 60000 (got 'nonsense')"
+        in done.stdout
+    )
     written = [name for name in names if (tmp_path / name / "edged.yaml").exists()]
     assert written == ["device1", "device2"], done.stdout
     assert [name for name in names if (tmp_path / name).exists()] == names[:3]
