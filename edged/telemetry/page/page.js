@@ -119,7 +119,8 @@ function showCamera(name, camera, loading) {
   figure(find(".fps"), camera.fps.toFixed(camera.fps < 10 ? 1 : 0), "a second");
   put(find(".chart-title"), `Latency against the budget of ${camera.budget_ms} ms`);
   const last = camera.last;
-  if (!last) {
+  if (!last) {  // nor may anything of a daemon before this one stay
+    find(".top").replaceChildren();
     put(find(".variant"), "");
     put(find(".why"), loading ? "networks are being loaded" : "no result yet");
     return;
@@ -158,6 +159,7 @@ function shape(kind, attributes) {
 }
 
 function draw(svg, rows, seconds, budget) {
+  svg.replaceChildren();
   if (!rows.length) return;
   const top = Math.max(1.5 * budget, ...rows.map((row) => Math.min(row.p95_ms * 1.1, 4 * budget)));
   const x = (row) => (600 * (1 - row.ago / seconds)).toFixed(1);
