@@ -30,6 +30,8 @@ trap 'rm -rf "$share"' EXIT
 cp "$package" "$share/old.deb"
 "$here/newer.sh" "$package" "$share/new.deb"
 "$here/older.sh" "$package" "$share/before.deb"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=edged -days 30 \
+  -keyout "$share/tls.key" -out "$share/tls.pem" 2> /dev/null
 cp "$here/package_checks.sh" "$share/run"
 cat > "$share/package.service" <<'U'
 [Unit]

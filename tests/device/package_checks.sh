@@ -45,6 +45,26 @@ left() {
     -not -path '/var/log/*' -not -path '/sys/*'
   find /run -path /run/systemd -prune -o -iname '*edged*' -print # the rest is systemd's own
 }
+command_in() { # WHAT: the first command for it in what is said; a message may speak of `it`
+  grep -oE '(sudo|chmod|chown|chgrp) [^;(]*' | sed "s, it *\$, $1," | grep -F -- "$1" | head -n 1
+}
+doctor_says() { # CHECK: what it advises
+  edged doctor --json | python3 -c '
+import json, sys
+print(*[each["fix"] for each in json.load(sys.stdin)["findings"]
+        if each["check"] == sys.argv[1] and each["fix"]], sep="\n")' "$1"
+}
+follow() { # WHAT ADVICE: done as it stands, a restart leaves a running service
+  check "$1: ${2:-nothing is advised}" bash -c 'sudo() { "$@"; }; [ -n "$1" ] && eval "$1"' - "$2"
+  systemctl restart edged 2> /dev/null
+  check '... and it runs' ready
+}
+advice() { # WHAT PATTERN FILE: what the log of a start says of the file, followed
+  systemctl restart edged 2> /dev/null
+  check "$1" within 60 says_now "$2"
+  follow '... it advises' "$(says_now "$2" | command_in "$3")"
+  check '... and says it no more' no says_now "$2"
+}
 nothing_left() { left > /tmp/left; cat /tmp/left; [ ! -s /tmp/left ]; }
 
 echo '--- from a version whose configuration was a conffile'
@@ -127,7 +147,7 @@ install -m 600 /tmp/kept.yaml $config
 systemctl restart edged 2> /dev/null
 check "root's configuration, that it may not read" within 60 is ActiveState failed
 check '... says why' says_now "$config: no permission to read it"
-check '... so does the doctor' refuses 'sudo chgrp edged' edged doctor
+check '... so does the doctor' refuses "service's user edged may not read" edged doctor
 chgrp edged $config && chmod 640 $config
 systemctl restart edged
 check '... mended as it says' ready
@@ -149,6 +169,51 @@ systemctl daemon-reload && systemctl restart edged
 check '... by LoadCredential= it may' within 60 results
 check '... and nobody is warned of' no says_now 'everybody'
 cat /tmp/kept.yaml > $config
+rm -r /etc/systemd/system/edged.service.d && systemctl daemon-reload
+
+echo '--- what it advises, done as it stands'
+chown root:root $config && chmod 600 $config
+advice "root's configuration" "$config: no permission to read it" $config
+chown root:root $config && chmod 600 $config
+follow 'the same, by the doctor' "$(doctor_says files.configuration | command_in $config)"
+chown root:root $config && chmod 666 $config
+advice 'a configuration that everybody can change' 'everybody can change' $config
+sed -i 's,source: synthetic,source: "http://me:word@127.0.0.1:9/",' $config
+chown root:root $config && chmod 644 $config
+advice 'a password that everybody can read' "everybody can read $config" $config
+sed -i 's,source: http.*,source_file: /etc/edged/door,; s,source: "http.*,source_file: /etc/edged/door,' $config
+chown root:root /etc/edged/door && chmod 644 /etc/edged/door
+advice 'a secret that everybody can read' 'everybody can read /etc/edged/door' /etc/edged/door
+chown root:root /etc/edged/door && chmod 600 /etc/edged/door
+follow 'a secret that it may not read' "$(doctor_says files.configuration | command_in /etc/edged/door)"
+cat /tmp/kept.yaml > $config
+cp /share/tls.pem /share/tls.key /etc/edged/
+sed -i 's,listen: .*,listen: 127.0.0.1:9640\n  tls: {certificate: tls.pem\, key: tls.key},' $config
+chown root:root /etc/edged/tls.key && chmod 644 /etc/edged/tls.key
+advice 'a TLS key that everybody can read' 'everybody can read /etc/edged/tls.key' /etc/edged/tls.key
+cat /tmp/kept.yaml > $config
+chmod 700 /etc/edged
+follow "root's folder" "$(doctor_says files.configuration | command_in /etc/edged)"
+systemctl --quiet mask edged
+follow 'a masked service' "$(doctor_says service.unit | command_in edged)"
+mkdir -p /etc/systemd/system/edged.service.d
+printf '[Service]\nEnvironment=MINE=1\n' > /etc/systemd/system/edged.service.d/mine.conf
+sed s/WatchdogSec=.*/WatchdogSec=60/ /usr/lib/systemd/system/edged.service > /etc/systemd/system/edged.service
+systemctl daemon-reload
+follow "a unit before the package's" "$(doctor_says service.unit | command_in edged)"
+check "... whose drop-in of one's own stays" sh -c 'systemctl show edged -p Environment | grep MINE=1'
+check "... and it is the package's" sh -c 'systemctl show edged --value -p WatchdogUSec | grep -x 10s'
+sed -i 's/^WatchdogSec=.*/WatchdogSec=60/' /usr/lib/systemd/system/edged.service
+cp /share/new.deb /tmp/edged_copy.deb
+cd /tmp || exit 1
+follow 'a unit that somebody has changed' "$(doctor_says service.unit | command_in edged_)"
+check '... and it is the shipped one' grep -x WatchdogSec=10 /usr/lib/systemd/system/edged.service
+cd /
+sed -i 's/^WatchdogSec=.*/WatchdogSec=60/' /usr/lib/systemd/system/edged.service
+follow 'a unit that systemd has not read' "$(doctor_says service.state | command_in daemon-reload)"
+sed -i 's/^WatchdogSec=.*/WatchdogSec=10/' /usr/lib/systemd/system/edged.service && systemctl daemon-reload
+rm -r /etc/systemd/system/edged.service.d && systemctl daemon-reload && systemctl restart edged
+check 'without what was tried' ready
 
 check 'removes' dpkg_i -r edged
 check '... stopped' is ActiveState inactive
@@ -159,6 +224,18 @@ check '... ready' ready
 check 'purges' dpkg_i -P edged
 check '... and leaves nothing' nothing_left
 check '... but the user' getent passwd edged
+
+echo '--- as pip installs it'
+dpkg-deb -x /share/old.deb /tmp/tree && mv /tmp/tree/usr/lib/edged /opt/edged
+check 'service install' /opt/edged/bin/python3 -I -m edged service install
+check '... starts as it says' systemctl --quiet enable --now edged
+check '... ready' ready
+check 'service uninstall' /opt/edged/bin/python3 -I -m edged service uninstall
+check '... stopped' is ActiveState inactive
+check '... systemd knows it no more' sh -c '! systemctl cat edged'
+check '... the configuration stays' ls $config
+check '... and goes as it says' bash -c 'rm -r /opt/edged $1 /var/lib/edged /var/cache/edged' - /etc/edged
+check '... which leaves nothing' nothing_left
 
 echo '--- a full disk'
 mkdir /usr/lib/edged && mount -t tmpfs -o size=60m tmpfs /usr/lib/edged
