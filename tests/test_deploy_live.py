@@ -69,7 +69,7 @@ http: {{listen: "127.0.0.1:{port}"}}
 """
 
 RESTLESS = """process_start_time_seconds {number}
-edged_frames_captured_total{{camera="door"}} {number}0
+edged_frames_captured_total{{camera="door"}} {number}
 edged_frames_dropped_total{{camera="door",reason="broken"}} {number}
 edged_sink_dropped_total{{sink="mqtt",reason="queue_full"}} {number}
 edged_events_dropped_total {number}
