@@ -39,6 +39,8 @@ def stream(daemon: RunningDaemon, path: str = "/api/v1/results") -> http.client.
 def test_results_pictures_and_status(tmp_path: Path) -> None:
     with RunningDaemon(tmp_path, config()) as daemon:
         daemon.wait_for_results(1)
+        links = [word for line in daemon.log for word in line.split() if word.startswith("http")]
+        assert links[0] == f"http://127.0.0.1:{daemon.port}/"  # the page
         with closing(stream(daemon, "/api/v1/results?camera=door")) as events:
             sequences: list[int] = []
             while len(sequences) < 5:
@@ -52,6 +54,8 @@ def test_results_pictures_and_status(tmp_path: Path) -> None:
             assert answer.status == 200
             picture = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
+        own = json.loads(answer.headers["Picture-Result"])
+        daemon.wait_for(lambda: own in daemon.results)
         status, text = daemon.get("/api/v1/status")
         assert status == 200
         last = json.loads(text)["cameras"]["door"]["last"]
