@@ -43,8 +43,8 @@ TimeoutStartSec=infinity
 U
 echo "$(basename "$package"): $(($(stat -c %s "$package") / 1000000)) MB," \
   "installed $(($(dpkg-deb -f "$package" Installed-Size) / 1024)) MiB, on $suite"
-timeout 900 systemd-nspawn --quiet --register=no --keep-unit --directory "$root" --volatile=no --ephemeral \
-  --bind "$share:/share" --bind-ro "$share/package.service:/etc/systemd/system/package.service" \
+timeout 1800 systemd-nspawn --quiet --register=no --keep-unit --directory "$root" --volatile=no \
+  --ephemeral --private-network --bind "$share:/share" --bind-ro "$share/package.service:/etc/systemd/system/package.service" \
   --setenv=SYSTEMD_LOG_LEVEL=warning --console=pipe \
   --boot systemd.wants=package.service < /dev/null > "$share/console" 2>&1 || true
 cat "$share/log"

@@ -161,7 +161,7 @@ systemctl restart edged
 check 'a secret that everybody can read' within 60 says_now 'everybody can read'
 chmod 600 /etc/edged/door
 systemctl restart edged 2> /dev/null
-check 'a secret that it may not read' within 60 says_now 'cannot be read: Permission denied (got /etc/edged/door)'
+check 'a secret that it may not read' within 60 says_now 'source_file: cannot be read: Permission denied'
 sed -i 's,source_file: .*,source_file: ${CREDENTIALS_DIRECTORY}/door,' $config
 mkdir -p /etc/systemd/system/edged.service.d
 printf '[Service]\nLoadCredential=door:/etc/edged/door\n' > /etc/systemd/system/edged.service.d/door.conf
