@@ -101,6 +101,7 @@ def test_a_profile_that_no_thread_can_store_is_said_and_costs_nothing_else(
         raise RuntimeError("can't start new thread")
 
     networks = load(config)
+    networks.measure_cheapest()
     measured(networks)
     monkeypatch.setattr("_thread.start_new_thread", no_thread)
     networks.store_profile(dict, 1.0)
