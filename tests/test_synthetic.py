@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from edged.capture import CaptureRequest, Failure, Granted, SourceError
-from edged.capture.synthetic import SyntheticSource, dimensions
+from edged.capture.drawn import dimensions
+from edged.capture.synthetic import SyntheticSource
 from tests.camera_rig import FakeTime, Notes
 
 MS = 1_000_000
@@ -31,14 +32,14 @@ def opened(request: CaptureRequest) -> tuple[SyntheticSource, FakeTime, Notes, G
 def test_size_and_rate(
     source: str, size: tuple[int, int] | None, fps: float | None, expected: object
 ) -> None:
-    assert dimensions(CaptureRequest(source, size=size, fps=fps)) == expected
+    assert dimensions(source, size, fps) == expected
 
 
 @pytest.mark.parametrize(
     "source",
     [
         *("synthetic:large", "synthetic:0x0", "synthetic:9999x1", "synthetic:64x64@0"),
-        *("synthetic:64x64?moving", "synthetic:64x64@30?stillest"),
+        *("synthetic:64x64?moving", "synthetic:64x64@30?stillest", "synthetic:", "synthetic:9x9"),
     ],
 )
 def test_a_scene_that_cannot_be_drawn(source: str) -> None:

@@ -6,19 +6,15 @@ With `?still` at the end (`synthetic:1280x720@30?still`) nothing moves, and draw
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.drawn import dimensions
 from edged.capture.intake import Intake
 from edged.capture.scene import Scene
 from edged.clock import Clock, monotonic_ns
-
-DEFAULT_SIZE = (640, 480)
-DEFAULT_FPS = 30.0
-_SPEC = re.compile(r"synthetic(?::(?:(\d+)x(\d+))?(?:@(\d+(?:\.\d+)?))?(\?still)?)?")
-_SIDES = range(16, 4097)
+from edged.errors import InputError
 
 
 class SyntheticSource:
@@ -37,7 +33,14 @@ class SyntheticSource:
         self._frame = 0
 
     def open(self) -> Granted:
-        (width, height), fps = dimensions(self._request)
+        request = self._request
+        try:
+            (width, height), fps = dimensions(request.source, request.size, request.fps)
+        except InputError as error:
+            where = request.source
+            raise SourceError(
+                Failure.OPEN_FAILED, error.what, where=where, got=error.got, fix=error.fix
+            ) from None
         self._scene = Scene(width, height)
         self._still = self._scene.draw(0) if self._request.source.endswith("?still") else None
         self._fps = fps
@@ -61,21 +64,3 @@ class SyntheticSource:
 
     def close(self) -> None:
         pass
-
-
-def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
-    """((width, height), fps); what the source string says goes before the other wishes."""
-    spec = _SPEC.fullmatch(request.source)
-    if spec is None:
-        raise _error("not a drawn scene", request.source)
-    width, height, fps, _ = spec.groups()
-    size = (int(width), int(height)) if width else request.size or DEFAULT_SIZE
-    rate = float(fps) if fps else request.fps or DEFAULT_FPS
-    if size[0] not in _SIDES or size[1] not in _SIDES or not 0 < rate <= 1000:
-        raise _error(f"sides of {_SIDES[0]} to {_SIDES[-1]} and up to 1000 fps", request.source)
-    return size, rate
-
-
-def _error(what: str, source: str) -> SourceError:
-    fix = "write synthetic:1280x720@30"
-    return SourceError(Failure.OPEN_FAILED, what, where=source, fix=fix)
