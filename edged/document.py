@@ -6,24 +6,26 @@ text. Keys are always the text that was written: `128:` is "128", `on:` is "on".
 of one's own are refused, size and depth are bounded, numbers are finite.
 
 It does not know what the file is about: schema, formats and variables come from the caller. It
-never shows what a variable held, nor user and password of a URL.
+never shows what a variable held; what else may be shown says edged/quoting.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from edged.errors import InputError, InputErrors, cannot_read
-from edged.schema_errors import KINDS, Formats, Keys, Problem, Schema, failures, problems, shown
-from edged.secret import redact
+from edged.quoting import Keys, Quoting, Schema, shown
+from edged.schema_errors import KINDS, Formats, Problem, failures, problems
 from edged.whole_file import read_file
-from edged.yaml_nodes import SCALARS, TAG, compose, plain_value
+from edged.yaml_nodes import MAX_TEXT, SCALARS, TAG, compose, plain_value
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -39,8 +41,11 @@ class Document:
     path: Path
     data: dict[str, Any] = field(repr=False)  # variables may have brought secrets into it
     _lines: Mapping[Keys, int]
-    _as_written: Mapping[Keys, str]
+    _as_written: Mapping[Keys, str] = field(repr=False)
     """The texts that hold variables, before these were replaced."""
+    _quoting: Quoting = field(repr=False)
+    problems: Sequence[tuple[int, Problem]] = ()
+    """All that is wrong with it, each with its line."""
 
     def line(self, *keys: str | int) -> int:
         """The line of a key or list item; of what would hold it, where it is not there."""
@@ -49,17 +54,51 @@ class Document:
             place = place[:-1]
         return self._lines[place]
 
+    def at(self, *keys: str) -> Any:
+        """What stands there; None where nothing does."""
+        found: Any = self.data
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
     def error(
         self, what: str, *keys: str | int, got: object = None, fix: str | None = None
     ) -> InputError:
         """An error about the value at `keys`, with file, line and key path.
 
-        `got` is redacted; of a value that holds a variable the text as written is shown.
+        `got` is left out where it may be a secret; of a value that holds a variable the text as
+        written is shown.
         """
+        place = self._place(keys)
         if got is not None:
-            got = self._as_written.get(self._place(keys), redact(str(got)))
+            got = self._quoting.text(place, self._as_written.get(place, str(got)))
         where = f"{self.path}:{self.line(*keys)}"
-        return InputError(_key_path(keys) + what, where=where, got=got, fix=fix)
+        return InputError(self._quoting.path(place) + what, where=where, got=got, fix=fix)
+
+    def sound(self) -> dict[str, Any]:
+        """A copy of `data` without what there is a problem with, and what needs it."""
+        data: dict[str, Any] = deepcopy(self.data)
+        wrong = {problem.keys for _, problem in self.problems}
+        while sum(_cut(data, keys) for keys in wrong):
+            found = failures(data, self._quoting.schema, {})
+            wrong = {each.keys for one in found for each in problems(one, self._quoting)}
+        return data
+
+    def finish(self, further: Iterable[InputError] = ()) -> None:
+        """Raises InputErrors with all problems and `further`, in the order of the lines."""
+        found = [(line, self._located(line, problem)) for line, problem in self.problems]
+        found += [(_line_in(error), error) for error in islice(further, MAX_ERRORS + 1)]
+        found.sort(key=lambda item: item[0])
+        errors = [error for _, error in found[:MAX_ERRORS]]
+        if len(found) > MAX_ERRORS:
+            what = f"{len(found) - MAX_ERRORS} more errors"
+            errors.append(InputError(what, where=self.path))
+        if errors:
+            raise InputErrors(errors)
+
+    def _located(self, line: int, problem: Problem) -> InputError:
+        what = self._quoting.path(problem.keys) + problem.what
+        return InputError(what, where=f"{self.path}:{line}", got=problem.got, fix=problem.fix)
 
     def _place(self, keys: Keys) -> Keys:
         """Keys of mappings are text here, whatever the caller counts in (`line("sizes", 128)`)."""
@@ -75,6 +114,30 @@ class Document:
         return place
 
 
+def _cut(data: Any, keys: Keys) -> bool:
+    """Remove what stands at `keys`; where there is nothing, what would hold it. Lists go whole.
+
+    Whether there was anything to remove.
+    """
+    holders = [data]
+    try:
+        for key in keys[:-1]:
+            holders.append(holders[-1][key])
+    except (KeyError, IndexError, TypeError):  # removed already
+        return False
+    for holder, key in zip(reversed(holders), reversed(keys), strict=True):
+        if isinstance(holder, dict) and key in holder:
+            del holder[key]
+            return True
+    return False
+
+
+def _line_in(error: InputError) -> int:
+    """Where in the file an error is that `Document.error` has located."""
+    found = re.search(r":(\d+)(?:: |$)", error.where or "")
+    return int(found[1]) if found else 0
+
+
 def read_document(
     path: Path,
     schema: Schema,
@@ -83,6 +146,24 @@ def read_document(
     formats: Formats | None = None,
 ) -> Document:
     """Read and check a file; arguments and errors as in `parse_document`."""
+    document = examine_file(path, schema, environ=environ, formats=formats)
+    document.finish()
+    return document
+
+
+def examine_file(
+    path: Path,
+    schema: Schema,
+    *,
+    environ: Mapping[str, str] | None = None,
+    formats: Formats | None = None,
+    forbidden: str = "see its owner and mode: ls -l",
+) -> Document:
+    """As `read_document`, but what is wrong with it is told by `Document.finish`.
+
+    forbidden: what to do where this process may not read it. Raises InputError where it cannot be
+    read on.
+    """
     try:
         content = read_file(path, MAX_BYTES + 1)
     except FileNotFoundError:
@@ -90,8 +171,7 @@ def read_document(
     except IsADirectoryError:
         raise InputError("expected a YAML file", where=path, got="a folder") from None
     except PermissionError:
-        fix = f"see its owner and mode: ls -l {path}"
-        raise InputError("no permission to read it", where=path, fix=fix) from None
+        raise InputError("no permission to read it", where=path, fix=forbidden) from None
     except OSError as error:
         raise cannot_read(path, error) from None
     except ValueError:  # a NUL
@@ -108,7 +188,7 @@ def read_document(
             got=f"the byte 0x{content[error.start]:02x}",
             fix="save the file as UTF-8",
         ) from None
-    return parse_document(text, path, schema, environ=environ, formats=formats)
+    return _examine(text, path, schema, environ, formats or {})
 
 
 def parse_document(
@@ -126,42 +206,30 @@ def parse_document(
     fix; not where) for a text that does not have it.
     Raises InputError where the text cannot be read on, InputErrors with all that is wrong with it.
     """
+    document = _examine(text, path, schema, environ, formats or {})
+    document.finish()
+    return document
+
+
+def _examine(
+    text: str, path: Path, schema: Schema, environ: Mapping[str, str] | None, formats: Formats
+) -> Document:
     root = compose(text, path)
     if root is None:
         required = ", ".join(schema.get("required", [])) or "lines of `key: value`"
         raise InputError(f"expected at least {required}", where=path, got="an empty file")
-    reading = _Reading(environ)
+    quoting = Quoting(schema)
+    reading = _Reading(environ, quoting)
     data = reading.value(root, ())
+    document = Document(path, {}, reading.lines, reading.as_written, quoting)
     if not isinstance(data, dict):
-        if reading.problems:
-            raise InputErrors([_located(path, *problem) for problem in reading.problems])
+        replace(document, problems=reading.problems).finish()
         where = f"{path}:{reading.lines[()]}"
-        raise InputError(f"expected {KINDS['object']}", where=where, got=shown(data))
-    document = Document(path, data, reading.lines, reading.as_written)
-    found = reading.problems + _schema_problems(document, schema, formats or {}, reading.unreadable)
-    if found:
-        found.sort(key=lambda item: item[0])
-        errors = [_located(path, line, problem) for line, problem in found[:MAX_ERRORS]]
-        if len(found) > MAX_ERRORS:
-            errors.append(InputError(f"{len(found) - MAX_ERRORS} more errors", where=path))
-        raise InputErrors(errors)
-    return document
-
-
-def _located(path: Path, line: int, problem: Problem) -> InputError:
-    what = _key_path(problem.keys) + problem.what
-    return InputError(what, where=f"{path}:{line}", got=problem.got, fix=problem.fix)
-
-
-def _key_path(keys: Keys) -> str:
-    """`cameras.door.rotate: `, `threads[1]: `, and nothing for the whole document."""
-    path = ""
-    for key in keys:
-        if isinstance(key, int):
-            path += f"[{key}]"
-        else:
-            path += "." + (key if re.fullmatch(r"[\w-]+", key) else shown(key))
-    return f"{path.removeprefix('.')}: " if path else ""
+        got = quoting.value((), data)
+        raise InputError(f"expected {KINDS['object']}", where=where, got=got)
+    document = replace(document, data=data)
+    found = reading.problems + _schema_problems(document, schema, formats, reading.unreadable)
+    return replace(document, problems=tuple(found))
 
 
 # The schema's view of it
@@ -173,21 +241,30 @@ def _schema_problems(
     found = failures(document.data, schema, formats)
     if _settle_variables(document, found):
         found = failures(document.data, schema, formats)
+    lists = {  # that have too many items or too few: what is wrong with each of them says less
+        tuple(failure.absolute_path)
+        for failure in found
+        if failure.validator in ("minItems", "maxItems")
+    }
     first: dict[Keys, Problem] = {}  # one for each place: the others say the same in other words
     for failure in found:
         keys = tuple(failure.absolute_path)
-        if not any(keys[:length] in unreadable for length in range(len(keys) + 1)):
-            for problem in problems(failure):
+        above = {keys[:length] for length in range(len(keys))}
+        if not unreadable & {*above, keys} and not lists & above:
+            for problem in problems(failure, document._quoting):
                 first.setdefault(problem.keys, problem)
     return [
-        (
-            document.line(*keys),
-            problem._replace(got=document._as_written[keys], fix=None)
-            if keys in document._as_written and problem.got is not None
-            else problem,
-        )
+        (document.line(*keys), _with_variables(problem, document))
         for keys, problem in first.items()
     ]
+
+
+def _with_variables(problem: Problem, document: Document) -> Problem:
+    """Of a value that holds a variable, as it is written."""
+    text = document._as_written.get(problem.keys)
+    if text is None or problem.got is None:
+        return problem
+    return problem._replace(got=document._quoting.text(problem.keys, text), fix=None)
 
 
 def _settle_variables(document: Document, found: list[ValidationError]) -> bool:
@@ -215,6 +292,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 @dataclass(slots=True)
 class _Reading:
     environ: Mapping[str, str] | None
+    quoting: Quoting
     lines: dict[Keys, int] = field(default_factory=dict)
     as_written: dict[Keys, str] = field(default_factory=dict)
     problems: list[tuple[int, Problem]] = field(default_factory=list)
@@ -229,21 +307,30 @@ class _Reading:
             return [self.value(item, (*keys, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in SCALARS:
             return self._scalar(node, keys)
-        tag = shown(str(node.tag).replace(TAG, "!!"))
-        return self._refuse(Problem(keys, "tags are refused", tag, "write the plain value"))
+        fix = "put a value that begins with ! in quotes"
+        return self._refuse(Problem(keys, "tags (`!name`) are refused", fix=fix))
 
     def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
         data: dict[str, Any] = {}
+        secret = False
         for key_node, value_node in node.value:
             line, key = key_node.start_mark.line + 1, key_node.value
-            place = (*keys, key)
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(
-                    (line, Problem(keys, "expected a key that is text", shown(key)))
-                )
-            elif not key.isprintable():
+                problem = Problem(keys, "expected a key that is text", shown(key))
+                self.problems.append((line, problem))
+                continue
+            place = (*keys, key)
+            self.quoting.judge_key(
+                place,
+                braces=bool(node.flow_style),
+                bare=value_node.start_mark.index == value_node.end_mark.index,
+                follows_secret=secret,
+            )
+            unquoted = isinstance(value_node, yaml.ScalarNode) and value_node.style is None
+            secret |= unquoted and not self.quoting.shows_values_at(place)
+            if not key.isprintable():
                 what = "expected a key without control characters and special blanks"
-                self.problems.append((line, Problem(keys, what, shown(key))))
+                self.problems.append((line, Problem(place, what)))
             elif key in data:
                 what = f"stands here a second time, first on line {self.lines[place]}"
                 self.problems.append((line, Problem(place, what, fix="keep one of the two")))
@@ -260,7 +347,10 @@ class _Reading:
             try:
                 return SCALARS[node.tag](text)
             except ValueError:
-                return self._refuse(Problem(keys, "not a number that can be used", shown(text)))
+                what, got = "not a number that can be used", self.quoting.value(keys, text)
+                return self._refuse(Problem(keys, what, got, "put it in quotes if it is a text"))
+        if len(text) > MAX_TEXT:
+            return self._refuse(Problem(keys, f"expected at most {MAX_TEXT} characters"))
         if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
             return self._refuse(Problem(keys, "expected text that UTF-8 can hold, without NUL"))
         return text
@@ -270,14 +360,14 @@ class _Reading:
         if found[0] == "$${":
             return "${"
         if name is None:
-            problem = Problem(keys, "expected ${NAME}", shown(text), "write $${ for a plain ${")
-            self._refuse(problem)
+            got, fix = self.quoting.value(keys, text), "write $${ for a plain ${"
+            self._refuse(Problem(keys, "expected ${NAME}", got, fix))
             return ""
         if self.environ is None or name not in self.environ:
             fix = "set it in the environment, or write $${ for a plain ${"
             self._refuse(Problem(keys, f"the variable {name} is not set", fix=fix))
             return ""
-        self.as_written[keys] = redact(text)
+        self.as_written[keys] = text
         return self.environ[name]
 
     def _refuse(self, problem: Problem) -> None:

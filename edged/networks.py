@@ -18,11 +18,12 @@ from edged.backends.auto import load_backend
 from edged.backends.loaded import LoadedFamily
 from edged.clock import monotonic_ns
 from edged.config import CameraConfig, Config
+from edged.config.family import variant_errors
 from edged.control.profile import Profile, dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
-from edged.errors import InputError
+from edged.errors import InputErrors
 from edged.memory import return_free_heap, return_free_memory
 from edged.variants.family import Family, load_family
 from edged.variants.mobilenet import Architecture, cost
@@ -217,14 +218,8 @@ class Networks:
 def _allowed(family: Family, config: Config) -> tuple[Variant, ...]:
     if config.variants is None:
         return family.variants()
-    for name in config.variants:
-        if Variant.parse(name) not in family.variants():
-            raise InputError(
-                f"the family {family.name} has no such variant",
-                where=f"{config.path}: variants",
-                got=name,
-                fix="it has " + ", ".join(variant.name for variant in family.variants()),
-            )
+    if errors := list(variant_errors(family, config)):
+        raise InputErrors(errors)
     return tuple(variant for variant in family.variants() if variant.name in config.variants)
 
 

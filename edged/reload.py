@@ -27,5 +27,5 @@ def changes(before: Config, after: Config, *, same_networks: bool) -> list[str]:
 
 
 def _differing(before: Config | CameraConfig, after: Config | CameraConfig) -> list[str]:
-    names = (field.name for field in fields(before))
+    names = (field.name for field in fields(before) if field.compare)
     return [name for name in names if getattr(before, name) != getattr(after, name)]

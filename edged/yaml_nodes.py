@@ -1,4 +1,4 @@
-"""YAML text to nodes: plain scalars as YAML 1.2 reads them, no aliases, bounded depth.
+"""YAML text to nodes: plain scalars as YAML 1.2 reads them, no aliases, bounded in every way.
 
 It does not know what the nodes mean, nor what is done with them.
 """
@@ -14,9 +14,13 @@ from typing import Any
 import yaml
 
 from edged.errors import InputError
-from edged.secret import redact
 
 MAX_DEPTH = 32
+MAX_NODES = 10_000
+"""Two hundred cameras with all their keys have fewer; each takes some hundredths of a millisecond
+on a computer, and several on a Raspberry Pi."""
+MAX_TEXT = 4096
+"""Characters of one key or value."""
 TAG = "tag:yaml.org,2002:"
 
 
@@ -76,16 +80,22 @@ _HINTS = (
     ("expected ':'", "is a `:` missing after a key?"),
     ("aliases", "write the value out again"),
     ("another document", "keep one of the parts that `---` separates"),
+    ("escape", "in double quotes a backslash begins an escape: use single quotes, or write \\\\"),
+    ("tag handle", "put a value that begins with ! in quotes"),
+    ("more than", "is this the right file?"),
 )
+_NAMED = re.compile(r"(tag handle|alias|anchor) .*", re.DOTALL)
+"""Where PyYAML shows more of the file than one sign."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; an alias or a depth beyond reason ends it."""
+    """Composes nodes; an alias, or a size or depth beyond reason, ends it."""
 
     yaml_implicit_resolvers: Any = {  # noqa: RUF012 - what PyYAML calls it, never changed
         None: [(TAG + name, regex) for name, regex, _ in _PLAIN]
     }
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -93,9 +103,15 @@ class _Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(None, None, "aliases (`*name`) are refused", mark)
         if self.depth >= MAX_DEPTH:
             raise yaml.MarkedYAMLError(None, None, f"more than {MAX_DEPTH} levels", mark)
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_NODES} keys and values", mark)
         self.depth += 1
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
+        if isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_TEXT:
+            what = f"a key or value of more than {MAX_TEXT} characters"
+            raise yaml.MarkedYAMLError(None, None, what, mark)
         return node
 
 
@@ -125,7 +141,7 @@ def compose(text: str, path: Path) -> yaml.Node | None:
 
 def _syntax_error(error: yaml.MarkedYAMLError, path: Path) -> InputError:
     mark, began = error.problem_mark, error.context_mark
-    problem = redact(error.problem or "it cannot be read")
+    problem = _NAMED.sub(r"\1", error.problem or "it cannot be read")
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
     if mark and began and began.line != mark.line:
         problem += f", in what begins on line {began.line + 1}"

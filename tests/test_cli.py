@@ -190,8 +190,9 @@ def test_check_opens_the_files_of_tls(
 ) -> None:
     config = tmp_path / "edged.yaml"
     config.write_text(f"cameras: {{door: {{source: synthetic}}}}\n{section}\n")
-    assert edged("check", str(config)) == 1
+    assert edged("check", str(config)) == 2
     said = capsys.readouterr().err
+    assert f"{config}:2: {section.split(':')[0]}." in said
     assert str(tmp_path / file) in said
     assert len(said.splitlines()) == 1
 

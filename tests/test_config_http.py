@@ -91,7 +91,7 @@ def test_a_key_that_everybody_can_read(tmp_path: Path) -> None:
     key = tmp_path / "tls.key"
     key.touch(0o644)
     http = HttpConfig("127.0.0.1", 1, tls=Tls(key, key))
-    assert list(http_warnings(http)) == [f"everybody can read {key}; chmod o= it"]
+    assert list(http_warnings(http)) == [f"everybody can read {key}; chmod o= {key}"]
     key.chmod(0o640)
     assert list(http_warnings(http)) == []
 

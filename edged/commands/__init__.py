@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from edged.errors import InputError
 
 Commands = argparse._SubParsersAction  # the type has no public name
 
@@ -29,6 +32,27 @@ def add_command(
     )
     parser.set_defaults(command=function)
     return parser
+
+
+def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """The configuration, as FILE or as -c FILE; `config_of` gives it."""
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help=purpose)
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="the same")
+
+
+def config_of(options: argparse.Namespace) -> Path | None:
+    """None where none was given."""
+    if options.file is not None and options.config is not None:
+        raise InputError("one configuration is expected", got=f"{options.file} and -c")
+    path: Path | None = options.config or options.file
+    return path
+
+
+def required_config_of(options: argparse.Namespace, example: str) -> Path:
+    path = config_of(options)
+    if path is None:
+        raise InputError("no configuration was named", fix=f"for example: {example}")
+    return path
 
 
 def positive_int(text: str) -> int:

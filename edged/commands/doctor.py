@@ -8,11 +8,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged import __version__
-from edged.commands import Commands, add_command
+from edged.commands import Commands, add_command, add_config, config_of
 
 if TYPE_CHECKING:
     from edged.doctor.finding import Finding
@@ -32,13 +31,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     doctor.epilog = (
         f"exit status: 0 all is well, 1 there are warnings, 2 there are errors\n\n{doctor.epilog}"
     )
-    doctor.add_argument(
-        "-c",
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="default: the service's, else /etc/edged/edged.yaml if it is there",
-    )
+    add_config(doctor, "default: the service's, else /etc/edged/edged.yaml if it is there")
     doctor.add_argument("--json", action="store_true")
 
 
@@ -46,7 +39,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from edged.doctor import examine
     from edged.doctor.subject import subject_of
 
-    subject = subject_of(options.config, os.environ)
+    subject = subject_of(config_of(options), os.environ)
     found = examine(subject)
     if options.json:
         print(json.dumps(report(subject, found), indent=2))

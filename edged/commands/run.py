@@ -10,19 +10,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command, port, positive_float, positive_int
+from edged.commands import (
+    Commands,
+    add_command,
+    add_config,
+    port,
+    positive_float,
+    positive_int,
+    required_config_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from edged.config import Config
+    from edged.errors import InputError
     from edged.orders import Orders
     from edged.running import MakeSink
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
     run = add_command(commands, "run", _run, "run the daemon", "edged run -c edged.yaml")
-    run.add_argument("-c", "--config", type=Path, required=True, metavar="FILE")
+    add_config(run, "the configuration")
     run.add_argument(
         "--trace",
         type=Path,
@@ -52,7 +61,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     check = add_command(
         commands, "check", _check, "check a configuration", "edged check edged.yaml"
     )
-    check.add_argument("file", type=Path, metavar="FILE")
+    add_config(check, "the configuration")
 
     add_command(
         commands,
@@ -74,10 +83,13 @@ def _run(options: argparse.Namespace) -> int:
     orders = Orders()
     with obeying_signals(orders):  # before anything that takes its time
         from edged.config import load_config
+        from edged.config.family import family_errors
         from edged.sinks import SINKS
 
+        path = required_config_of(options, "edged run -c edged.yaml")
+
         def read() -> Config:
-            return load_config(options.config, os.environ)
+            return load_config(path, os.environ, family_errors)
 
         return _run_daemon(read(), SINKS, orders, options, reread=read)
 
@@ -146,27 +158,22 @@ def _run_daemon(
 
 def _check(options: argparse.Namespace) -> int:
     from edged.config import load_config, warnings
-    from edged.events import Watch
-    from edged.sinks.tls import tls_context
-    from edged.telemetry.tls import server_context
+    from edged.config.family import family_errors
+    from edged.doctor.named_files import tls_errors, unreadable_errors
     from edged.variants.family import load_family
 
-    config = load_config(options.file, os.environ)
-    family = load_family(config.model, config.base)
-    for camera in config.cameras:
-        if camera.min_top1 > 0:
-            family.check_accuracy_known(f"{options.file}: min_top1 of camera {camera.name}")
-    away_seconds = dict.fromkeys((camera.name for camera in config.cameras), 0.0)
-    Watch.of(config.events, family.labels, away_seconds)  # are there such classes?
-    if config.http is not None and config.http.tls is not None:
-        server_context(config.http.tls)
-    for out in (config.results.mqtt, config.results.webhook):
-        if out is not None and out.tls is not None:
-            tls_context(out.tls)
+    def also(config: Config) -> Iterator[InputError]:
+        yield from family_errors(config)
+        yield from tls_errors(config)
+        yield from unreadable_errors(config)
+
+    path = required_config_of(options, "edged check edged.yaml")
+    config = load_config(path, os.environ, also)
     for warning in warnings(config):
-        print(f"edged: {options.file}: {warning}", file=sys.stderr)
+        print(f"edged: {path}: {warning}", file=sys.stderr)
     cameras = ", ".join(camera.name for camera in config.cameras)
-    print(f"{options.file}: valid; cameras {cameras}; family {family.name}")
+    family = load_family(config.model, config.base)
+    print(f"{path}: valid; cameras {cameras}; family {family.name}")
     return 0
 
 

@@ -74,13 +74,17 @@ def _event(
 
 
 def event_errors(
-    events: Iterable[EventConfig], cameras: Collection[str], document: Document
+    events: Iterable[EventConfig],
+    cameras: Collection[str],
+    sound: Collection[str],
+    document: Document,
 ) -> Iterator[InputError]:
+    """cameras: all names that stand in the file. sound: those of cameras without a mistake."""
     for event in events:
         keys = "events", event.name
         for index, camera in enumerate(event.cameras):
             if camera not in cameras:
-                fix = nearest(camera, cameras)
+                fix = nearest(camera, sound)
                 place = (*keys, "cameras", index)
                 yield document.error("no such camera", *place, got=camera, fix=fix)
         if event.below > event.above:

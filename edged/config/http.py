@@ -6,7 +6,6 @@ Knows nothing of sockets: who needs a port or a certificate finds out whether it
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -16,6 +15,7 @@ from typing import Any
 from edged.config.hosts import check_host
 from edged.errors import InputError
 from edged.password import PasswordHash
+from edged.private_file import readable_by_all
 
 OPEN = ("metrics", "healthz", "readyz")
 """What may be left open to everybody."""
@@ -117,9 +117,4 @@ def http_warnings(http: HttpConfig) -> Iterator[str]:
             "tokens travel readably; add http.tls"
         )
     if http.tls is not None:
-        try:
-            readable = http.tls.key.stat().st_mode & stat.S_IROTH
-        except OSError:
-            return
-        if readable:
-            yield f"everybody can read {http.tls.key}; chmod o= it"
+        yield from readable_by_all(http.tls.key)

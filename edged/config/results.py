@@ -180,7 +180,10 @@ def read_secret(file: Path, what: str) -> str:
     try:
         content = read_file(file, _LONGEST_SECRET_BYTES + 1)
     except OSError as error:
-        fix = f"write {what} into that file, and let the daemon's user read it"
+        fix = (
+            f"write {what} into that file, and let the daemon's user read it; a relative path "
+            "starts at the configuration's folder"
+        )
         if not isinstance(cannot_read(file, error), InputError):
             raise cannot_read(file, error, fix) from None
         raise InputError(f"cannot be read: {error.strerror}", got=file, fix=fix) from None
@@ -234,6 +237,12 @@ def _match_webhook(text: str) -> re.Match[str]:
     return match
 
 
+def file_path(text: str) -> None:
+    """Not shown: it may be a private key itself."""
+    if not text.isprintable() or "-----BEGIN" in text:
+        raise InputError("expected the path of a file, not what stands in it")
+
+
 def topic(text: str) -> str:
     """Levels that every broker takes; `+` and `#` would be wildcards."""
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):
@@ -262,6 +271,9 @@ def results_errors(results: ResultsConfig, document: Document) -> Iterator[Input
 def results_warnings(results: ResultsConfig) -> Iterator[str]:
     """What is not wrong, but will surprise. One line each."""
     mqtt, webhook = results.mqtt, results.webhook
+    path = None if results.jsonl is None else results.jsonl.path
+    if path is not None and not path.parent.is_dir():
+        yield f"results.jsonl: there is no folder {path.parent}; make it: mkdir -p {path.parent}"
     if mqtt and not mqtt.tls and mqtt.password and not _is_loopback(mqtt.host):
         yield (
             f"results.mqtt: everybody on the way to {mqtt.host} can read the password; mqtts:// "

@@ -5,10 +5,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from edged.private_file import for_the_service
 
 READ, WRITE, SEARCH = os.R_OK, os.W_OK, os.X_OK
 
@@ -18,6 +20,14 @@ class Account:
     name: str
     uid: int
     gids: frozenset[int]
+
+    @property
+    def group(self) -> str:
+        """The user's own one, by name."""
+        try:
+            return grp.getgrgid(pwd.getpwuid(self.uid).pw_gid).gr_name
+        except KeyError:
+            return self.name
 
     def may(self, path: Path, rights: int) -> bool:
         """rights: of READ, WRITE and SEARCH. For another user than this process's only the mode
@@ -59,3 +69,19 @@ def account_of(user: str, groups: Iterable[str]) -> Account | None:
         with suppress(KeyError):
             gids.add(grp.getgrnam(group).gr_gid)
     return Account(user, entry.pw_uid, frozenset(gids))
+
+
+def unreadable(account: Account, path: Path) -> Iterator[tuple[str, str, str]]:
+    """(what, got, fix) where the service's user may not read a file that is there."""
+    barred = account.barred(path, READ)
+    try:
+        status = None if barred is None else barred.stat()
+    except OSError:  # it is not there, or not to be looked at
+        return
+    if status is None or barred is None:
+        return
+    yield (
+        f"{path}: the service's user {account.name} may not read it",
+        f"{barred}: uid {status.st_uid}, gid {status.st_gid}, mode {status.st_mode & 0o777:o}",
+        for_the_service(path, account.group) if barred == path else f"sudo chmod 755 {barred}",
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from edged.backends.engine_cache import cache_directory
 from edged.control.profile_store import state_directory
 from edged.doctor import finding
-from edged.doctor.account import READ, SEARCH, WRITE
+from edged.doctor.account import SEARCH, WRITE, unreadable
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import EdgedError, InputErrors
@@ -46,24 +46,17 @@ def configuration(subject: Subject) -> Iterator[Finding]:
 
 
 def _ownership(subject: Subject, path: Path) -> Iterator[Finding]:
-    """The service must be able to read it, whoever asks here."""
+    """The service must be able to read it, and what it names, whoever asks here."""
     account = subject.account
     if subject.unit is None or account is None:
         return
-    barred = account.barred(path.absolute(), READ)
-    if barred is None:
-        return
-    try:
-        status = barred.stat()
-    except OSError:  # the reason is among the errors of reading it
-        return
-    yield error(
-        f"{path}: the service's user {account.name} may not read it",
-        f"{barred}: uid {status.st_uid}, gid {status.st_gid}, mode {status.st_mode & 0o777:o}",
-        f"sudo chmod 755 {barred}"
-        if barred != path.absolute()
-        else f"sudo chgrp {account.name} {path}; sudo chmod 640 {path}",
-    )
+    files = [path.absolute()]
+    if subject.config is not None:
+        from edged.doctor.named_files import named_files
+
+        files += [file for _, file in named_files(subject.config)]
+    for file in files:
+        yield from (error(*found) for found in unreadable(account, file))
 
 
 def family(subject: Subject) -> Iterator[Finding]:

@@ -48,6 +48,8 @@ class Unit:
             if option in words[:-1]:
                 path = Path(words[words.index(option) + 1])
                 return path if path.is_absolute() else None
+        if "run" in words[:-1] and words[words.index("run") + 1].startswith("/"):
+            return Path(words[words.index("run") + 1])
         return None
 
 

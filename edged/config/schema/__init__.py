@@ -15,6 +15,7 @@ from edged.config.schema.http import HTTP
 from edged.config.schema.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
 from edged.config.schema.results import RESULTS
 
+MOST_CAMERAS = 256
 MOST_THREADS = 64
 """Of one inference; `--threads` of the commands goes as far."""
 
@@ -24,12 +25,27 @@ def json_schema() -> dict[str, Any]:
     return deepcopy(_SCHEMA)
 
 
+_HINTS = {
+    **dict.fromkeys(("budget", "budget_ms", "latency", "latency_ms"), "latency_budget_ms"),
+    **dict.fromkeys(("family", "network", "models"), "model"),
+    **dict.fromkeys(("streams", "sources", "devices"), "cameras"),
+    **dict.fromkeys(("fps", "framerate", "size"), "it is a key of each camera, under its name"),
+    **dict.fromkeys(("mqtt", "webhook", "jsonl", "top_k", "min_score"), "it is a key of results:"),
+    **dict.fromkeys(("listen", "users", "tls", "token_hashes"), "it is a key of http:"),
+    **dict.fromkeys(("server", "web", "port", "metrics"), 'write http: {listen: "127.0.0.1:9640"}'),
+    **dict.fromkeys(("output", "outputs", "sinks"), "results"),
+    **dict.fromkeys(("rules", "alerts", "triggers"), "events"),
+    **dict.fromkeys(("runtime", "accelerator", "device"), "backend"),
+    **dict.fromkeys(("temperature", "max_temp"), "max_temperature_c"),
+}
+
 _SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "edged configuration",
     "description": "Camera frames become MobileNet results inside a latency budget.",
 } | section(
     ["cameras"],
+    _HINTS,
     model=key(
         "Model family",
         "A shipped family by its name, or the path of a family's folder, relative to this file.",
@@ -97,6 +113,7 @@ _SCHEMA: dict[str, Any] = {
         {"door": {"source": "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0"}},
         type="object",
         minProperties=1,
+        maxProperties=MOST_CAMERAS,
         propertyNames={
             "pattern": "^[a-z][a-z0-9_-]{0,31}$",
             "patternErrorMessage": "a lower-case letter, then lower-case letters, digits, _ or -, "
@@ -125,6 +142,13 @@ _SCHEMA: dict[str, Any] = {
         "auto",
         enum=["auto", *BACKENDS],
         default="auto",
+        **{
+            "x-hints": {
+                **dict.fromkeys(("gpu", "cuda", "jetson"), "auto takes the GPU where it can"),
+                **dict.fromkeys(("cpu", "onnx", "ort"), "did you mean onnxruntime?"),
+                "trt": "did you mean tensorrt?",
+            }
+        },
     ),
     threads=key(
         "Thread counts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edged.config.schema.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
+from edged.config.schema.parts import BUDGET_MS, FPS, ON_TIME, SECRET, TOP1, key, section
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 LARGEST_SIZE = (7680, 4320)
@@ -13,8 +13,46 @@ PIXEL_FORMATS = (
 )
 """Those of V4L2 that can be read, by its names."""
 
+_SIZE = "size: 1280x720, width and height in one"
+_LOGIN = "a login stands in the address: source: rtsp://user:password@host/path"
+_HINTS = {
+    **dict.fromkeys(
+        ("url", "uri", "src", "address", "device", "path", "input", "stream"), "source"
+    ),
+    **dict.fromkeys(
+        ("host", "ip", "rtsp", "rtsp_url", "stream_source", "still_image_url"), "source"
+    ),
+    **dict.fromkeys(("framerate", "frame_rate", "frames_per_second", "rate"), "fps"),
+    **dict.fromkeys(("resolution", "dimensions"), "size"),
+    **dict.fromkeys(("width", "height"), f"write {_SIZE}"),
+    **dict.fromkeys(("rotation", "angle", "rotate_image"), "rotate"),
+    **dict.fromkeys(("hflip", "mirror"), "write flip: horizontal"),
+    "vflip": "write flip: vertical",
+    **dict.fromkeys(
+        ("interval", "frame_interval"), "write max_fps, results a second: 1 / interval"
+    ),
+    **dict.fromkeys(("password", "username", "user", "login", "credentials"), _LOGIN),
+    "port": "a port stands in the address: source: rtsp://host:554/path",
+    **dict.fromkeys(
+        ("threshold", "confidence", "min_score"),
+        "scores are limited by results: min_score, and above: of events",
+    ),
+    **dict.fromkeys(("crop", "region", "zone", "zones"), "roi"),
+    **dict.fromkeys(("motion", "motion_detection"), "quiet"),
+    "repeat": "loop",
+    **dict.fromkeys(("latency", "budget", "budget_ms", "latency_ms"), "latency_budget_ms"),
+    **dict.fromkeys(
+        ("events", "class", "classes"), "events stand at the top of the file, each with its cameras"
+    ),
+    **dict.fromkeys(
+        ("enabled", "disabled"), "a camera that is not used is left out, or commented out with #"
+    ),
+    "ffmpeg": "edged has no such key: the address stands in source: rtsp://…",
+}
+
 CAMERA = section(
     [],
+    _HINTS,
     source=key(
         "Source",
         "Where the pictures come from: a device, a URL (of an RTSP or MJPEG stream, or of a single "
@@ -36,9 +74,8 @@ CAMERA = section(
         "photos/",
         "synthetic",
         "synthetic:640x480@30",
-        type="string",
-        minLength=1,
         format="camera-source",
+        **SECRET,
     ),
     source_file=key(
         "Source file",
@@ -46,9 +83,8 @@ CAMERA = section(
         "neither here nor in the environment.",
         "/etc/edged/door.source",
         "${CREDENTIALS_DIRECTORY}/door",
-        type="string",
-        minLength=1,
         format="source-file",
+        **SECRET,
     ),
     latency_budget_ms=key(
         "Latency budget of this camera (ms)",

@@ -19,8 +19,18 @@ MOST_EVENTS = 16
 _EVENT_SECONDS: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 3600}
 _SHARE: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
 
+_HINTS = {
+    **dict.fromkeys(("label", "object", "name"), "class"),
+    **dict.fromkeys(("labels", "objects", "names"), "classes"),
+    **dict.fromkeys(("threshold", "min_score", "score", "confidence"), "above"),
+    **dict.fromkeys(("camera",), "cameras"),
+    **dict.fromkeys(("duration", "after_seconds", "for"), "for_seconds"),
+    **dict.fromkeys(("picture", "image"), "snapshot"),
+}
+
 EVENT = section(
     [],
+    _HINTS,
     **{
         "class": key(
             "Class", "Its label in the family.", "person", "golf ball", type="string", minLength=1

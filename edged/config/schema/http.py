@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from edged.config.http import OPEN
-from edged.config.schema.parts import FILE, key, section
+from edged.config.schema.parts import FILE, SECRET, key, section
 
-_HASH: dict[str, Any] = {"type": "string", "writeOnly": True}
-"""By mistake it may be the password itself: writeOnly is what no message shows."""
 _HASH_EXAMPLE = (
     "scrypt:16384:8:1:oYPE7qv1E4GqhdIvL9pQ3A:2n0ZkkeW1uH9qT0Zc0m1yXb7u3sQm0d3v5kH1xVtR2w"
 )
 
+_LISTEN = 'write listen: "127.0.0.1:9640", address and port in one'
+_HINTS = {
+    **dict.fromkeys(("port", "host", "address", "bind"), _LISTEN),
+    **dict.fromkeys(
+        ("password", "user", "username", "auth"),
+        "write users: {NAME: HASH}; edged hash-password makes the hash",
+    ),
+    **dict.fromkeys(
+        ("token", "tokens", "api_key"), "write token_hashes: [HASH]; edged new-token makes both"
+    ),
+    **dict.fromkeys(("ssl", "https", "certificate", "cert"), "tls"),
+    "enabled": "write listen: none for no server",
+}
+
 HTTP = section(
     [],
+    _HINTS,
     listen=key(
         "Address",
         "address:port; an IPv6 address in brackets, and that in quotes. Port 0 takes a "
@@ -38,7 +49,7 @@ HTTP = section(
             "patternErrorMessage": "letters, digits, . _ or -, 64 at most",
         },
         additionalProperties=key(
-            "Hash", "Of the password.", _HASH_EXAMPLE, format="password-hash", **_HASH
+            "Hash", "Of the password.", _HASH_EXAMPLE, format="password-hash", **SECRET
         ),
         default={},
     ),
@@ -48,7 +59,7 @@ HTTP = section(
         "new-token prints both.",
         ["sha256:" + 64 * "0"],
         type="array",
-        items={"format": "token-hash", **_HASH},
+        items={"format": "token-hash", **SECRET},
         maxItems=32,
         default=[],
     ),

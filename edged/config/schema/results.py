@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edged.config.schema.parts import FILE, key, section
+from edged.config.schema.parts import FILE, SECRET, key, section
 
 _ROTATION: dict[str, Any] = {
     "path": key(
@@ -32,7 +32,6 @@ _ROTATION: dict[str, Any] = {
         default=3,
     ),
 }
-_SECRET: dict[str, Any] = {"type": "string", "minLength": 1, "writeOnly": True}
 _CA_FILE = key(
     "Trusted certificates",
     "PEM file of who may have signed the server's certificate. Without it whom the system trusts.",
@@ -52,36 +51,54 @@ _KEY_FILE = key(
     **FILE,
 )
 
+_TLS = "write mqtts:// in broker:, and ca_file: for a certificate of your own"
+_MQTT_HINTS = {
+    **dict.fromkeys(("host", "server", "address", "url"), "broker"),
+    "port": "a port stands in the address: broker: mqtt://host:1883",
+    **dict.fromkeys(("username", "login"), "user"),
+    **dict.fromkeys(("tls", "ssl"), _TLS),
+    **dict.fromkeys(("ca", "ca_cert", "cafile"), "ca_file"),
+    **dict.fromkeys(("topic_prefix", "prefix", "base_topic"), "topic"),
+    **dict.fromkeys(("client_id", "device_id"), "device"),
+    **dict.fromkeys(("discovery", "discovery_prefix"), "home_assistant"),
+}
+_WEBHOOK_HINTS = {
+    **dict.fromkeys(("uri", "address", "endpoint", "host"), "url"),
+    **dict.fromkeys(("token", "headers", "header", "auth", "bearer"), "authorization"),
+    "timeout": "timeout_seconds",
+    **dict.fromkeys(("user", "password"), 'write authorization: "Basic …" or "Bearer …"'),
+}
+
 _MQTT = section(
     ["broker"],
+    _MQTT_HINTS,
     broker=key(
         "Broker",
         "mqtt://host, or mqtts://host for TLS; :port where it is not 1883 or 8883.",
         "mqtts://broker.example",
         "mqtt://192.0.2.10:1883",
-        type="string",
         format="broker-url",
+        **SECRET,
     ),
     user=key(
         "User",
         "Whom the broker knows, and lets write and read TOPIC/DEVICE/# and the topics of Home "
         "Assistant. Without it a client without a name.",
         "edged",
-        type="string",
-        minLength=1,
+        **SECRET,
     ),
     password=key(
         "Password",
         "`${NAME}` becomes the variable of that name. Without it none is sent.",
         "${MQTT_PASSWORD}",
-        **_SECRET,
+        **SECRET,
     ),
     password_file=key(
         "Password file",
         "Instead of password: a file whose one line it is. Without it none is read.",
         "${CREDENTIALS_DIRECTORY}/mqtt",
         format="password-file",
-        **FILE,
+        **SECRET,
     ),
     ca_file=_CA_FILE,
     certificate_file=_CERTIFICATE_FILE,
@@ -102,6 +119,7 @@ _MQTT = section(
         "name. What the broker has retained of an earlier name is cleared.",
         "gate-pi",
         pattern="^[A-Za-z0-9_-]{1,64}$",
+        patternErrorMessage="letters, digits, _ and -, 64 at most",
         type="string",
     ),
     qos=key(
@@ -153,27 +171,28 @@ _MQTT = section(
 
 _WEBHOOK = section(
     ["url"],
+    _WEBHOOK_HINTS,
     url=key(
         "URL",
         "Gets a POST with JSON for each event, until it is accepted or the backlog is full. "
         "Redirects are not followed. It is never shown, as its path often is what lets in.",
         "https://hooks.example/${HOOK}",
         format="webhook-url",
-        **_SECRET,
+        **SECRET,
     ),
     authorization=key(
         "Authorization",
         "The value of that header. Without it none is sent.",
         "Bearer ${TOKEN}",
         format="header-value",
-        **_SECRET,
+        **SECRET,
     ),
     authorization_file=key(
         "Authorization file",
         "Instead of authorization: a file whose one line it is. Without it none is read.",
         "${CREDENTIALS_DIRECTORY}/webhook",
         format="authorization-file",
-        **FILE,
+        **SECRET,
     ),
     ca_file=_CA_FILE,
     certificate_file=_CERTIFICATE_FILE,
@@ -208,8 +227,16 @@ _WEBHOOK = section(
     "examples": [{"url": "https://hooks.example/edged"}],
 }
 
+_HINTS = {
+    **dict.fromkeys(("json", "file", "path", "log", "output"), "jsonl"),
+    **dict.fromkeys(("http", "hook", "webhooks"), "webhook"),
+    **dict.fromkeys(("threshold", "confidence"), "min_score"),
+    "top": "top_k",
+}
+
 RESULTS = section(
     [],
+    _HINTS,
     jsonl=key(
         "JSON lines",
         'A file, "-" for standard output, or none. After logrotate, the new file is used.',

@@ -1,0 +1,45 @@
+"""What the configuration says of its family: whether there is one, its variants, its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edged.config import Config
+from edged.errors import InputError, InputErrors
+from edged.events import Watch
+from edged.variants.family import Family, load_family
+from edged.variants.variant import Variant
+
+_WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
+
+
+def family_errors(config: Config) -> Iterator[InputError]:
+    """Each with the line that names what is not there."""
+    try:
+        family = load_family(config.model, config.base)
+    except InputErrors as wrong:
+        yield from wrong.errors
+        return
+    except InputError as wrong:
+        fix = wrong.fix
+        if Path(config.model).suffix in _WEIGHTS:
+            fix = "a file of weights becomes a family by: edged models import"
+        yield config.error(f"{wrong.where}: {wrong.what}", "model", got=wrong.got, fix=fix)
+        return
+    yield from variant_errors(family, config)
+    cameras = {camera: 0.0 for event in config.events for camera in event.cameras}
+    try:
+        Watch.of(config.events, family.labels, cameras)
+    except InputErrors as wrong:
+        yield from wrong.errors
+
+
+def variant_errors(family: Family, config: Config) -> Iterator[InputError]:
+    """For variants that the family does not have."""
+    known = family.variants()
+    for index, name in enumerate(config.variants or ()):
+        if Variant.parse(name) not in known:
+            what = f"the family {family.name} has no such variant"
+            fix = "it has " + ", ".join(variant.name for variant in known)
+            yield config.error(what, "variants", index, got=name, fix=fix)

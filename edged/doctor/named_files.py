@@ -1,0 +1,83 @@
+"""The files that a configuration names: whether they are of use, and whether the service may read
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from edged.config import Config
+from edged.config.source import path_from
+from edged.doctor.account import Account, account_of, unreadable
+from edged.doctor.unit import installed_unit
+from edged.errors import EdgedError, InputError
+from edged.private_file import SERVICE_FOLDER
+from edged.service import USER
+from edged.sinks.tls import tls_context
+from edged.telemetry.tls import server_context
+
+T = TypeVar("T")
+
+_KEYS = (
+    *(("results", "mqtt", key) for key in ("password_file", "ca_file", "certificate_file")),
+    ("results", "mqtt", "key_file"),
+    *(("results", "webhook", key) for key in ("authorization_file", "ca_file", "certificate_file")),
+    ("results", "webhook", "key_file"),
+    *(("http", "tls", key) for key in ("certificate", "key")),
+)
+
+
+def tls_errors(config: Config) -> Iterator[InputError]:
+    """For certificates and keys that cannot be used."""
+    http, mqtt, webhook = config.http, config.results.mqtt, config.results.webhook
+    if http is not None and http.tls is not None:
+        yield from _useless(config, server_context, http.tls, "http", "tls")
+    if mqtt is not None and mqtt.tls is not None:
+        yield from _useless(config, tls_context, mqtt.tls, "results", "mqtt")
+    if webhook is not None and webhook.tls is not None:
+        yield from _useless(config, tls_context, webhook.tls, "results", "webhook")
+
+
+def _useless(
+    config: Config, make: Callable[[T], object], tls: T, *keys: str
+) -> Iterator[InputError]:
+    try:
+        make(tls)
+    except EdgedError as wrong:
+        what = wrong.what if wrong.where is None else f"{wrong.where}: {wrong.what}"
+        yield config.error(what, *keys, got=wrong.got, fix=wrong.fix)
+
+
+def unreadable_errors(config: Config, root: Path = Path("/")) -> Iterator[InputError]:
+    """For what the service's user may not read, where the configuration is that of the service.
+
+    Root may read everything, and would find nothing wrong. root: the folder that stands for `/`.
+    """
+    account = service_account(config.path, root)
+    if account is not None:
+        for keys, path in (((), config.path.absolute()), *named_files(config)):
+            for what, _, fix in unreadable(account, path):
+                yield config.error(what, *keys, fix=fix)
+
+
+def service_account(path: Path, root: Path = Path("/")) -> Account | None:
+    """Of the service whose configuration that is; None where it is nobody's."""
+    unit = installed_unit(root)
+    named = unit is not None and unit.config is not None and root / unit.config.relative_to("/")
+    if path.absolute() != named and not path.absolute().is_relative_to(SERVICE_FOLDER):
+        return None
+    groups = "" if unit is None else " ".join(unit.values("SupplementaryGroups"))
+    return account_of((unit and unit.value("User")) or USER, groups.split())
+
+
+def named_files(config: Config) -> Iterator[tuple[tuple[str, ...], Path]]:
+    """With their keys."""
+    for camera in config.cameras:
+        if camera.source_file is not None:
+            yield ("cameras", camera.name, "source_file"), camera.source_file
+    for keys in _KEYS:
+        found = None if config.document is None else config.document.at(*keys)
+        if isinstance(found, str):
+            yield keys, path_from(found, config.base)
