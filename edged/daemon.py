@@ -17,7 +17,7 @@ from edged.control.recorder import Recorder
 from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
 from edged.orders import Orders
-from edged.reload import changes
+from edged.reload import changes, refusal
 from edged.running import STOP_SECONDS, MakeSink, Running, World
 from edged.sensors import Sensors
 from edged.sinks import SINKS
@@ -257,7 +257,7 @@ class Daemon:
             reasons = [f"{type(error).__name__}: {error}"]
         gc.collect()  # what is no longer needed refers to itself
         return_free_memory()
-        self._refused = f"configuration not reloaded: {reasons[0]}" if reasons else ""
+        self._refused = refusal(reasons, self._config.path)
         self._metrics.reloaded(not reasons, time.time())
         if not self._orders.stopped:  # systemd has been told of the end
             if ready:
@@ -265,7 +265,9 @@ class Daemon:
             self._tell_status(self._clock(), at_once=True)
         for reason in reasons:
             log.error("configuration not reloaded, everything goes on as before: %s", reason)
-        if not reasons:
+        if reasons:
+            log.error("mend it, check it with: edged check %s, and reload again", self._config.path)
+        else:
             log.info("configuration reloaded: %s", "; ".join(done) or "nothing has changed")
 
     def _change_to(self, config: Config) -> list[str]:

@@ -1,10 +1,21 @@
-"""What a reload changes, in words: names and keys, never values, which may be secret."""
+"""What a reload changes or why it is refused, in words: never values, which may be secret."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from edged.config import CameraConfig, Config
+
+
+def refusal(reasons: Sequence[str], path: Path) -> str:
+    """For one line of `systemctl status`, which is where who has typed `systemctl reload` looks:
+    that itself says nothing. Empty where nothing is wrong."""
+    if not reasons:
+        return ""
+    more = f", the first of {len(reasons)} mistakes" if len(reasons) > 1 else ""
+    return f"configuration not reloaded: {reasons[0]}{more}; check it with: edged check {path}"
 
 
 def changes(before: Config, after: Config, *, same_networks: bool) -> list[str]:

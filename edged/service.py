@@ -118,6 +118,8 @@ def install(
 
     run(["systemd-sysusers", f"--root={root}", Path(_SYSUSERS).name])
     done.append(f"users and groups of /{_SYSUSERS} are there")
+    if str(CONFIG.relative_to("/")) in files and _give_to_service(config, service.user, root):
+        done.append(f"{CONFIG}: root and the service may read it, for passwords in it")
     if (root / "run/systemd/system").is_dir():  # systemd runs: this is no image being built
         run(["systemctl", "daemon-reload"])
         done.append("systemd has read the unit")
@@ -177,6 +179,18 @@ def _quoted(path: Path) -> str:
     if not any(sign in text for sign in " \t\"'\\;"):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _give_to_service(config: Path, user: str, root: Path) -> bool:
+    """To the group of the user, by the device's own list, so that nobody else reads it."""
+    try:
+        entries = (line.split(":") for line in (root / "etc/passwd").read_text().splitlines())
+        group = next(int(entry[3]) for entry in entries if entry[0] == user)
+        os.chown(config, 0, group)
+        config.chmod(0o640)
+    except (OSError, StopIteration):  # an image that gets its users later
+        return False
+    return True
 
 
 def _check_user(name: str) -> None:

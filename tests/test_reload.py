@@ -266,12 +266,14 @@ def test_what_is_wrong_changes_nothing_and_is_said(tmp_path: Path, taken_port: i
             said = daemon.reload(text)
             assert said.startswith("configuration not reloaded, everything goes on as before: ")
             assert reason in said
+            daemon.wait_for(lambda: f"edged check {daemon.config}, and reload" in daemon.text)
             assert daemon.metric(SUCCESS) == 0
             told = [supervisor.next()]
             while not (told[-1].startswith("STATUS=") and reason in told[-1]):
                 told.append(supervisor.next())
             begin = next(i for i, line in enumerate(told) if line.startswith("RELOADING=1\n"))
             assert "READY=1" in told[begin:]
+            assert f"; check it with: edged check {daemon.config}" in told[-1]
         more_results(daemon, "door")
         assert daemon.capture_processes() == captures
         assert without_a_gap(sequence(daemon, "door"))

@@ -14,6 +14,7 @@ from edged.cli import main
 from edged.config import load_config, warnings
 from edged.errors import EdgedError, InputError
 from edged.service import (
+    CONFIG,
     PACKAGED_UNIT,
     Service,
     install,
@@ -183,6 +184,19 @@ def test_everybody_may_read_and_nobody_write_whatever_the_umask(tmp_path: Path, 
         os.umask(before)
     for path in tmp_path.rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_first_configuration_may_hold_passwords(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nedged:x:977:976::/:/bin/false\n")
+    config = tmp_path / "etc/edged/edged.yaml"
+    assert f"{CONFIG}: root and the service may read it, for passwords in it" in installed(tmp_path)
+    status = config.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 976, 0o640)
+    config.chmod(0o600)  # from here on it is the administrator's
+    installed(tmp_path)
+    assert config.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_packages_own_unit_is_left_alone(tmp_path: Path) -> None:
