@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +70,7 @@ class MqttConfig:
 class WebhookConfig:
     """authorization: the header's value. timeout_seconds: for the answer to one request."""
 
-    url: SourceUrl
+    url: SourceUrl = field(repr=False)  # its path may be what lets in
     tls: TlsClient | None
     host: str
     port: int
