@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCE ?= synthetic
 FRAMES ?=
+PORT ?=
 TESTS ?= tests
 PARTS ?=
 RELEASE ?= bookworm
@@ -15,8 +16,14 @@ PHOTOS ?=
 
 .PHONY: demo test check lint format types fuzz deb bench-control bench-pipeline test-outage test-device test-device-arm64 test-jetson clean
 
+# SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
+# meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
+demo: export DEMO_SOURCE = $(value SOURCE)
 demo: $(VENV)/.run
-	$(BIN)/edged demo --source "$(SOURCE)" $(if $(FRAMES),--frames $(FRAMES))
+	@trap 'stopped=1; kill $$edged 2>/dev/null || exit 0' INT TERM; \
+	  $(BIN)/edged demo --source "$$DEMO_SOURCE" $(if $(FRAMES),--frames $(FRAMES)) $(if $(PORT),--port $(PORT)) & \
+	  edged=$$!; { wait $$edged; status=$$?; while kill -0 $$edged; do wait $$edged; done; } 2>/dev/null; \
+	  [ -n "$$stopped" ] || exit $$status
 
 test: $(VENV)/.develop
 	$(BIN)/python -m pytest $(TESTS)

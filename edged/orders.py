@@ -79,12 +79,20 @@ def obeying_signals(orders: Orders) -> Iterator[None]:
 
 
 def _ignore_all() -> None:
-    tell = sys.unraisablehook
-    # One that came just before finds no handler: Python would tell of an OSError.
-    sys.unraisablehook = lambda said: None if said.exc_type is OSError else tell(said)
+    # One that came just before finds no handler, now or later: Python would tell of an OSError.
+    if sys.unraisablehook is not _tell:
+        global _tell_before
+        _tell_before, sys.unraisablehook = sys.unraisablehook, _tell
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    sys.unraisablehook = tell
+
+
+_tell_before = sys.unraisablehook
+
+
+def _tell(said: sys.UnraisableHookArgs) -> None:
+    if not (said.exc_type is OSError and "race condition" in str(said.exc_value)):
+        _tell_before(said)
 
 
 def _has_terminal() -> bool:

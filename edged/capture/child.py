@@ -42,6 +42,7 @@ def start_worker(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         bufsize=0,
         pass_fds=(memfd, wake_fd),
+        start_new_session=True,  # Ctrl-C in a terminal is for the daemon
         env={**os.environ, **_ENVIRONMENT},
     )
 

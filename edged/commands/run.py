@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +21,17 @@ from edged.commands import (
     positive_int,
     required_config_of,
 )
+from edged.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from edged.config import Config
-    from edged.errors import InputError
     from edged.orders import Orders
     from edged.running import MakeSink
+
+
+DEMO_PORT = 9640
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -55,7 +60,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     demo.set_defaults(trace=None)
     demo.add_argument("--model", default="imagenette", help="a shipped family or a folder")
     demo.add_argument("--budget", type=positive_float, default=33.0, metavar="MS")
-    demo.add_argument("--port", type=port, default=9640, help="of /metrics; 0: any free one")
+    demo.add_argument(
+        "--port",
+        type=port,
+        help=f"of /metrics (default: {DEMO_PORT}, or a free one); 0: a free one",
+    )
     _add_limits(demo)
 
     check = add_command(
@@ -106,9 +115,11 @@ def _demo(options: argparse.Namespace) -> int:
         from edged.sinks.jsonl import Lines, open_lines
 
         here = Path.cwd()
+        source = camera_source(options.source, here)
+        _check_there(Path(source.reveal()))
         camera = CameraConfig(
             name="demo",
-            source=camera_source(options.source, here),
+            source=source,
             latency_budget_ms=options.budget,
             on_time=0.95,
             loop=True,
@@ -121,12 +132,36 @@ def _demo(options: argparse.Namespace) -> int:
             backend="auto",
             threads=(1,),
             variants=None,
-            http=HttpConfig("127.0.0.1", options.port),
+            http=HttpConfig("127.0.0.1", _demo_port(options.port)),
             results=ResultsConfig(JsonlConfig(), top_k=3, min_score=0.1),
         )
         render = to_text if sys.stdout is not None and sys.stdout.isatty() else to_json_line
         sinks = {"jsonl": lambda options: Lines(open_lines(None), render)}
         return _run_daemon(config, sinks, orders, options)
+
+
+def _check_there(path: Path) -> None:
+    """A daemon waits for what is not there; who types a name wants to know."""
+    if path.is_absolute() and not path.exists():
+        names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, names, n=1)
+        fix = f"did you mean {path.parent / close[0]}?" if close else None
+        raise InputError("there is no such file, folder or device", where=path, fix=fix)
+
+
+def _demo_port(wanted: int | None) -> int:
+    """The usual one, unless something has it that is not in the way of a first look."""
+    if wanted is not None:
+        return wanted
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", DEMO_PORT))
+        except OSError:
+            log = logging.getLogger("edged")
+            log.info("port %d is in use, perhaps by another edged: a free one is taken", DEMO_PORT)
+            return 0
+    return DEMO_PORT
 
 
 def _run_daemon(
