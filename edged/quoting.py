@@ -51,7 +51,7 @@ class Quoting:
         """`cameras.door.rotate: `, `threads[1]: `, and nothing for the whole document."""
         path, described = "", self.schema
         for length, key in enumerate(keys, 1):
-            if keys[:length] in self.hidden:
+            if keys[:length] in self.hidden or not _may_hold(described, key):
                 path += f".{MASK}"
                 break
             if isinstance(key, int):
@@ -104,6 +104,8 @@ def hints(schema: Schema) -> Mapping[str, str]:
 
 def _inner(schema: Schema, key: str | int) -> Schema | None:
     """What the schema says of a key or item; None for a key that it does not know."""
+    if not _may_hold(schema, key):
+        return None
     if isinstance(key, int):
         items = schema.get("items", {})
         return items if isinstance(items, Mapping) else {}
@@ -114,6 +116,11 @@ def _inner(schema: Schema, key: str | int) -> Schema | None:
     if isinstance(others, Mapping):
         return others
     return {} if any(re.search(each, key) for each in schema.get("patternProperties", {})) else None
+
+
+def _may_hold(schema: Schema, key: str | int) -> bool:
+    """Whether what the schema describes can have keys, or items."""
+    return ("array" if isinstance(key, int) else "object") in schema.get("type", "array, object")
 
 
 def _is_address(text: str) -> bool:
