@@ -32,7 +32,7 @@ def opened(request: CaptureRequest) -> tuple[SyntheticSource, FakeTime, Notes, G
 def test_size_and_rate(
     source: str, size: tuple[int, int] | None, fps: float | None, expected: object
 ) -> None:
-    assert dimensions(source, size, fps) == expected
+    assert dimensions(CaptureRequest(source, size=size, fps=fps)) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from edged.capture import CaptureRequest
 from edged.errors import InputError
 
 DEFAULT_SIZE = (640, 480)
@@ -18,20 +19,18 @@ _SPEC = re.compile(
 )
 
 
-def dimensions(
-    source: str, size: tuple[int, int] | None = None, fps: float | None = None
-) -> tuple[tuple[int, int], float]:
-    """((width, height), fps); what the source says goes before `size` and `fps`, other wishes.
+def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
+    """((width, height), fps); what the source string says goes before the other wishes.
 
     Raises InputError for a scene that cannot be drawn.
     """
     fix = "write synthetic or synthetic:1280x720@30"
-    spec = _SPEC.fullmatch(source)
+    spec = _SPEC.fullmatch(request.source)
     if spec is None:
         raise InputError("not a drawn scene", fix=fix)
     width, height, rate, _ = spec.groups()
-    drawn = (int(width), int(height)) if width else size or DEFAULT_SIZE
-    drawn_fps = float(rate) if rate else fps or DEFAULT_FPS
+    drawn = (int(width), int(height)) if width else request.size or DEFAULT_SIZE
+    drawn_fps = float(rate) if rate else request.fps or DEFAULT_FPS
     if drawn[0] not in SIDES or drawn[1] not in SIDES:
         what = f"a drawn scene has sides of {SIDES[0]} to {SIDES[-1]} pixels"
         raise InputError(what, got=f"{drawn[0]}x{drawn[1]}", fix=fix)

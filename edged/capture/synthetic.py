@@ -33,13 +33,12 @@ class SyntheticSource:
         self._frame = 0
 
     def open(self) -> Granted:
-        request = self._request
         try:
-            (width, height), fps = dimensions(request.source, request.size, request.fps)
+            (width, height), fps = dimensions(self._request)
         except InputError as error:
-            where = request.source
+            where, got = self._request.source, error.got
             raise SourceError(
-                Failure.OPEN_FAILED, error.what, where=where, got=error.got, fix=error.fix
+                Failure.OPEN_FAILED, error.what, where=where, got=got, fix=error.fix
             ) from None
         self._scene = Scene(width, height)
         self._still = self._scene.draw(0) if self._request.source.endswith("?still") else None

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from edged.capture import Flip, Quiet, Roi
+from edged.capture import CaptureRequest, Flip, Quiet, Roi
 from edged.capture.drawn import dimensions
 from edged.capture.sources import SourceKind, kind_of
 from edged.config.events import EventConfig, event_errors, events_of, roi_errors
@@ -232,7 +232,7 @@ def _device_errors(cameras: Iterable[CameraConfig], document: Document) -> Itera
             yield document.error(what, "cameras", camera.name, "roi", fix=fix)
         if kind_of(source) is SourceKind.SYNTHETIC:
             try:
-                dimensions(source, camera.size, camera.fps)
+                dimensions(CaptureRequest(source, size=camera.size, fps=camera.fps))
             except InputError as wrong:
                 yield document.error(wrong.what, "cameras", camera.name, "size", got=wrong.got)
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
-from edged.capture import drawn
+from edged.capture import CaptureRequest
+from edged.capture.drawn import dimensions
 from edged.config.hosts import check_host
 from edged.config.results import read_secret
 from edged.config.schema.camera import URL_SCHEMES
@@ -23,8 +24,11 @@ NAMED_SOURCES = ("synthetic", "libcamera", "picamera2")
 _USB = "a USB camera is named by its device, such as /dev/v4l/by-id/…: edged cameras lists them"
 _RIBBON = "a camera on a ribbon cable is libcamera or picamera2, on a Jetson csi"
 _WORDS = (
-    (re.compile(r"(usb|web|pi)?[_-]?(cam|camera|kamera)\d*|usb\d*", re.IGNORECASE), _USB),
-    (re.compile(r"(imx|ov|arducam|raspicam|rpicam)[\w-]*", re.IGNORECASE), _RIBBON),
+    (re.compile(r"(usb|web)?[_-]?(cam|camera|kamera)\d*|usb\d*", re.IGNORECASE), _USB),
+    (
+        re.compile(r"(imx\d|ov\d|arducam|raspicam|rpicam|picam(?!era))[\w-]*", re.IGNORECASE),
+        _RIBBON,
+    ),
     (re.compile(r"v4l2?(:.*)?|video\d*|/dev/video", re.IGNORECASE), _USB),
 )
 """What is taken for the name of a camera, and of no file; where there is such a file it is one."""
@@ -62,7 +66,7 @@ def camera_source(text: str, base: Path) -> SourceUrl:
         _check_url(text)
         return source
     if text == "synthetic" or text.startswith("synthetic:"):
-        drawn.dimensions(text)
+        dimensions(CaptureRequest(text))
         return source
     if text.lower().startswith("gst:"):
         _check_pipeline(text[len("gst:") :])

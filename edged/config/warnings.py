@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edged.capture import CaptureRequest
 from edged.capture.attached import stable_link
 from edged.capture.drawn import dimensions
 from edged.capture.sources import SourceKind, kind_of
@@ -106,5 +107,5 @@ def _rate(camera: CameraConfig) -> float | None:
     """Pictures a second that it is asked for, where that is known."""
     source = camera.source.reveal()
     if kind_of(source) is SourceKind.SYNTHETIC:
-        return dimensions(source, camera.size, camera.fps)[1]
+        return dimensions(CaptureRequest(source, size=camera.size, fps=camera.fps))[1]
     return camera.fps
