@@ -18,14 +18,14 @@ from edged.backends.auto import load_backend
 from edged.backends.loaded import LoadedFamily
 from edged.clock import monotonic_ns
 from edged.config import CameraConfig, Config
-from edged.config.family import variant_errors
+from edged.config.family import family_of, variant_errors
 from edged.control.profile import Profile, dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
 from edged.errors import InputErrors
 from edged.memory import return_free_heap, return_free_memory
-from edged.variants.family import Family, load_family
+from edged.variants.family import Family
 from edged.variants.mobilenet import Architecture, cost
 from edged.variants.variant import Variant
 
@@ -54,7 +54,7 @@ class Model:
     def of(cls, config: Config) -> Model:
         """Reads the manifest. Raises InputError for what is not there, EdgedError for a runtime
         that is not usable."""
-        family = load_family(config.model, config.base)
+        family = family_of(config)
         variants = _allowed(family, config)
         for camera in config.cameras:
             if camera.min_top1 > 0:

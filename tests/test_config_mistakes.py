@@ -15,7 +15,10 @@ from edged.cli import _parser, main
 from edged.commands import config_of
 from edged.config import Config, load_config, warnings
 from edged.config.family import family_errors
+from edged.doctor.child import Outcome
+from edged.doctor.files import configuration
 from edged.doctor.named_files import unreadable_errors
+from edged.doctor.subject import subject_of
 from edged.errors import InputError, InputErrors
 from edged.private_file import keep_private
 from tests.camera_rig import Notes
@@ -377,6 +380,9 @@ def test_what_the_service_may_not_read_is_told_to_root(tmp_path: Path) -> None:
     )
     assert told[0].endswith(f" {path} && sudo chmod 640 {path}")
     assert told[1].startswith(f"{path}:3: cameras.door.source_file: {door}: the service's user")
+    subject = subject_of(path, {}, root=tmp_path, run=lambda command, seconds: Outcome(1))
+    by_doctor = [str(finding) for finding in configuration(subject)]
+    assert [each for each in by_doctor if each.startswith(f"{door}: the service's user nobody")]
     for each in (path, door):  # what was told
         os.chown(each, 0, int(group))
         each.chmod(0o640)

@@ -21,7 +21,7 @@ from edged.commands import (
     positive_int,
     required_config_of,
 )
-from edged.errors import InputError
+from edged.errors import InputError, InputErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edged.config import Config
     from edged.orders import Orders
     from edged.running import MakeSink
+    from edged.variants.family import Family
 
 
 DEMO_PORT = 9640
@@ -98,7 +99,10 @@ def _run(options: argparse.Namespace) -> int:
         path = required_config_of(options, "edged run -c edged.yaml")
 
         def read() -> Config:
-            return load_config(path, os.environ, family_errors)
+            try:
+                return load_config(path, os.environ)
+            except InputErrors:  # once more, with what is wrong about the family among the others
+                return load_config(path, os.environ, family_errors)
 
         return _run_daemon(read(), SINKS, orders, options, reread=read)
 
@@ -195,10 +199,11 @@ def _check(options: argparse.Namespace) -> int:
     from edged.config import load_config, warnings
     from edged.config.family import family_errors
     from edged.doctor.named_files import tls_errors, unreadable_errors
-    from edged.variants.family import load_family
+
+    families: list[Family] = []
 
     def also(config: Config) -> Iterator[InputError]:
-        yield from family_errors(config)
+        yield from family_errors(config, families.append)
         yield from tls_errors(config)
         yield from unreadable_errors(config)
 
@@ -207,8 +212,7 @@ def _check(options: argparse.Namespace) -> int:
     for warning in warnings(config):
         print(f"edged: {path}: {warning}", file=sys.stderr)
     cameras = ", ".join(camera.name for camera in config.cameras)
-    family = load_family(config.model, config.base)
-    print(f"{path}: valid; cameras {cameras}; family {family.name}")
+    print(f"{path}: valid; cameras {cameras}; family {families[0].name}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edged.config import Config
@@ -14,19 +14,33 @@ from edged.variants.variant import Variant
 _WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
 
 
-def family_errors(config: Config) -> Iterator[InputError]:
-    """Each with the line that names what is not there."""
+def family_of(config: Config) -> Family:
+    """Raises InputError with the line that names what is not there."""
     try:
-        family = load_family(config.model, config.base)
-    except InputErrors as wrong:
-        yield from wrong.errors
-        return
+        return load_family(config.model, config.base)
+    except InputErrors:  # of its manifest, which has lines of its own
+        raise
     except InputError as wrong:
         fix = wrong.fix
         if Path(config.model).suffix in _WEIGHTS:
             fix = "a file of weights becomes a family by: edged models import"
-        yield config.error(f"{wrong.where}: {wrong.what}", "model", got=wrong.got, fix=fix)
+        what = wrong.what if wrong.where is None else f"{wrong.where}: {wrong.what}"
+        raise config.error(what, "model", got=wrong.got, fix=fix) from None
+
+
+def family_errors(
+    config: Config, found: Callable[[Family], object] = lambda family: None
+) -> Iterator[InputError]:
+    """All that is wrong with it, its variants and classes. found: is given the family."""
+    try:
+        family = family_of(config)
+    except InputErrors as wrong:
+        yield from wrong.errors
         return
+    except InputError as wrong:
+        yield wrong
+        return
+    found(family)
     yield from variant_errors(family, config)
     cameras = {camera: 0.0 for event in config.events for camera in event.cameras}
     try:

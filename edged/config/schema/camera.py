@@ -47,7 +47,6 @@ _HINTS = {
     **dict.fromkeys(
         ("enabled", "disabled"), "a camera that is not used is left out, or commented out with #"
     ),
-    "ffmpeg": "edged has no such key: the address stands in source: rtsp://…",
 }
 
 CAMERA = section(
