@@ -88,6 +88,8 @@ class Daemon:
         """Why the configuration that was read last has not been taken over."""
         self._reload = threading.Thread(name="reload")
         """Takes a turn of its own, so that everything goes on while networks are loaded."""
+        self._reading = False
+        """Whether a reload is still at the file, which ends nothing and holds nothing."""
         self._changing = threading.Lock()
         """Held while `_running` is replaced, and when it ends."""
 
@@ -103,7 +105,7 @@ class Daemon:
             self._orders.stop()  # a reload under way gives up
             with self._changing:
                 self._close()
-            if self._reload.is_alive():
+            if self._reload.is_alive() and not self._reading:
                 self._reload.join(LOADING_SECONDS)
         if self._failure is not None:
             raise self._failure
@@ -247,7 +249,11 @@ class Daemon:
             self._notifier.reloading()
         done, reasons = [], []
         try:
-            done = self._change_to(reread())
+            self._reading = True
+            config = reread()
+            self._go_on()
+            self._reading = False
+            done = self._change_to(config)
         except Stopped:
             return
         except EdgedError as error:
@@ -255,6 +261,8 @@ class Daemon:
         except Exception as error:
             log.exception("a reload failed")
             reasons = [f"{type(error).__name__}: {error}"]
+        finally:
+            self._reading = False
         gc.collect()  # what is no longer needed refers to itself
         return_free_memory()
         self._refused = refusal(reasons, self._config.path)

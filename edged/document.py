@@ -23,7 +23,7 @@ import yaml
 
 from edged.errors import InputError, InputErrors, cannot_read
 from edged.quoting import Keys, Quoting, Schema, shown
-from edged.schema_errors import KINDS, Formats, Problem, failures, problems
+from edged.schema_errors import KINDS, MOST_FAILURES, Formats, Problem, failures, problems
 from edged.whole_file import read_file
 from edged.yaml_nodes import MAX_TEXT, SCALARS, TAG, compose, plain_value
 
@@ -87,11 +87,13 @@ class Document:
     def finish(self, further: Iterable[InputError] = ()) -> None:
         """Raises InputErrors with all problems and `further`, in the order of the lines."""
         found = [(line, self._located(line, problem)) for line, problem in self.problems]
-        found += [(_line_in(error), error) for error in islice(further, MAX_ERRORS + 1)]
+        others = list(islice(further, MAX_ERRORS + 1))
+        found += [(_line_in(error), error) for error in others]
         found.sort(key=lambda item: item[0])
         errors = [error for _, error in found[:MAX_ERRORS]]
         if len(found) > MAX_ERRORS:
-            what = f"{len(found) - MAX_ERRORS} more errors"
+            counted = len(others) <= MAX_ERRORS and len(self.problems) < MOST_FAILURES
+            what = f"{len(found) - MAX_ERRORS if counted else 'many'} more errors"
             errors.append(InputError(what, where=self.path))
         if errors:
             raise InputErrors(errors)

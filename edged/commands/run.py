@@ -21,7 +21,7 @@ from edged.commands import (
     positive_int,
     required_config_of,
 )
-from edged.errors import InputError, InputErrors
+from edged.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -99,10 +99,7 @@ def _run(options: argparse.Namespace) -> int:
         path = required_config_of(options, "edged run -c edged.yaml")
 
         def read() -> Config:
-            try:
-                return load_config(path, os.environ)
-            except InputErrors:  # once more, with what is wrong about the family among the others
-                return load_config(path, os.environ, family_errors)
+            return load_config(path, os.environ, family_errors, always=False)
 
         return _run_daemon(read(), SINKS, orders, options, reread=read)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +33,7 @@ from edged.config.schema import json_schema
 from edged.config.schema.camera import LARGEST_SIZE, SMALLEST_SIDE
 from edged.config.source import camera_source, path_from, source_from
 from edged.config.warnings import warnings
-from edged.document import Document, examine_file
+from edged.document import MAX_ERRORS, Document, examine_file
 from edged.errors import InputError
 from edged.password import PasswordHash, check_token_hash
 from edged.private_file import how_to_read
@@ -105,10 +105,13 @@ def load_config(
     path: Path,
     environ: Mapping[str, str],
     also: Callable[[Config], Iterable[InputError]] = lambda config: (),
+    *,
+    always: bool = True,
 ) -> Config:
     """Raises InputError (the file cannot be read) or InputErrors (all that is wrong in it).
 
-    also: what else is looked for in what is right so far; it comes with the other errors.
+    also: what else is looked for in what is right so far; it comes with the other errors. always:
+    False where the caller finds that out by itself, if nothing else is wrong.
     """
     base = path.absolute().parent
     document = examine_file(
@@ -158,14 +161,15 @@ def load_config(
         events=events,
         document=document,
     )
-    errors = chain(
-        _device_errors(cameras, document),
-        roi_errors({camera.name: camera.roi for camera in cameras}, document),
-        event_errors(events, names, data["cameras"], document),
-        results_errors(config.results, document),
-        also(config) if ("model" in sound) == ("model" in document.data) else (),
-    )
-    document.finish(errors)
+    errors = [
+        *_device_errors(cameras, document),
+        *roi_errors({camera.name: camera.roi for camera in cameras}, document),
+        *islice(event_errors(events, names, data["cameras"], document), MAX_ERRORS),
+        *results_errors(config.results, document),
+    ]
+    model_is_right = ("model" in sound) == ("model" in document.data)
+    more = also(config) if model_is_right and (always or errors or document.problems) else ()
+    document.finish(chain(errors, more))
     return config
 
 
