@@ -88,7 +88,9 @@ class Quoting:
             return
         if braces:
             misspelt = not bare and difflib.get_close_matches(key[:LONGEST_SHOWN], known, n=1)
-            hide = not misspelt and (bare or follows_secret or not _WORD.fullmatch(key))
+            named = holder is not None and isinstance(holder.get("additionalProperties"), Mapping)
+            odd = not _WORD.fullmatch(key) or (not named and _holds_secret(holder or {}))
+            hide = not misspelt and (bare or follows_secret or odd)
         else:
             hide = len(key) > LONGEST_SHOWN or _ADDRESS.search(key) is not None
         if hide:

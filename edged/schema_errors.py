@@ -204,9 +204,11 @@ def _nearest(key: str, schema: Schema, *, hidden: bool) -> str | None:
         return f"did you mean {hint}?" if hint in known else hint
     if close:
         return f"did you mean {close[0]}?"
+    keys = f"the keys here: {', '.join(known)}" if known else None
     if hidden:
-        return "put a value that has a comma or a colon in it in quotes"
-    return f"the keys here: {', '.join(known)}" if known else None
+        quotes = "put a value that has a comma or a colon in it in quotes"
+        return f"{quotes}; {keys}" if keys else quotes
+    return keys
 
 
 def _name_like(name: str, schema: Schema) -> str | None:
