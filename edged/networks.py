@@ -18,7 +18,7 @@ from edged.backends.auto import load_backend
 from edged.backends.loaded import LoadedFamily
 from edged.clock import monotonic_ns
 from edged.config import CameraConfig, Config
-from edged.config.family import family_of, variant_errors
+from edged.config.family import family_of, model_errors
 from edged.control.profile import Profile, dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
@@ -55,10 +55,10 @@ class Model:
         """Reads the manifest. Raises InputError for what is not there, EdgedError for a runtime
         that is not usable."""
         family = family_of(config)
-        variants = _allowed(family, config)
-        for camera in config.cameras:
-            if camera.min_top1 > 0:
-                family.check_accuracy_known(f"{config.path}: min_top1 of camera {camera.name}")
+        if errors := list(model_errors(family, config)):
+            raise InputErrors(errors)
+        names = config.variants
+        variants = tuple(each for each in family.variants() if names is None or each.name in names)
         backend, why = load_backend(config.backend, background=True)
         return cls(family, variants, config.threads, config.backend, backend, why)
 
@@ -213,14 +213,6 @@ class Networks:
                 "cheapest, %s, takes %.1f ms: it runs, and its misses are counted",
                 *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
             )
-
-
-def _allowed(family: Family, config: Config) -> tuple[Variant, ...]:
-    if config.variants is None:
-        return family.variants()
-    if errors := list(variant_errors(family, config)):
-        raise InputErrors(errors)
-    return tuple(variant for variant in family.variants() if variant.name in config.variants)
 
 
 def _multiply_adds(variant: Variant, classes: int) -> int:

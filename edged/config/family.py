@@ -41,7 +41,7 @@ def family_errors(
         yield wrong
         return
     found(family)
-    yield from variant_errors(family, config)
+    yield from model_errors(family, config)
     cameras = {camera: 0.0 for event in config.events for camera in event.cameras}
     try:
         Watch.of(config.events, family.labels, cameras)
@@ -49,11 +49,20 @@ def family_errors(
         yield from wrong.errors
 
 
-def variant_errors(family: Family, config: Config) -> Iterator[InputError]:
-    """For variants that the family does not have."""
+def model_errors(family: Family, config: Config) -> Iterator[InputError]:
+    """For variants that the family does not have, and for a wish for accuracy that it does not
+    state."""
     known = family.variants()
     for index, name in enumerate(config.variants or ()):
         if Variant.parse(name) not in known:
             what = f"the family {family.name} has no such variant"
             fix = "it has " + ", ".join(variant.name for variant in known)
             yield config.error(what, "variants", index, got=name, fix=fix)
+    wishes = [camera.name for camera in config.cameras if camera.min_top1 > 0]
+    if wishes and not family.states_accuracy:
+        what = f"the family {family.name} states no accuracy that this could be compared with"
+        fix = (
+            "leave the key out, or measure the family with labelled photos: edged models "
+            f"evaluate {family.directory} --photos PHOTOS --record NAME"
+        )
+        yield config.error(what, "cameras", wishes[0], "min_top1", fix=fix)

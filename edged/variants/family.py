@@ -117,15 +117,9 @@ class Family:
         known = self.accuracy(variant)
         return published_top1(variant) if known is None else known.top1
 
-    def check_accuracy_known(self, key: str) -> None:
-        """Raise InputError, naming the key that needs it, where the accuracy is unknown."""
-        if any(self.accuracy(variant) is None for variant in self.variants()):
-            raise InputError(
-                f"the family {self.name} states no accuracy that this could be compared with",
-                where=key,
-                fix="leave the key out, or measure the family with labelled photos: edged models "
-                f"evaluate {self.directory} --photos PHOTOS --record NAME",
-            )
+    @property
+    def states_accuracy(self) -> bool:
+        return all(self.accuracy(variant) is not None for variant in self.variants())
 
     @property
     def fingerprint(self) -> str:
