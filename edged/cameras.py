@@ -4,6 +4,8 @@ leaves alone. Knows nothing of what is done with their pictures.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,10 @@ class Attached:
     resolution: int
 
 
+LOADING = threading.Semaphore(len(os.sched_getaffinity(0)))
+"""So many capture processes load their libraries at once."""
+
+
 def attach(settings: CameraConfig, family: Family, before: Attached | None) -> Attached:
     """The camera as it is to be, not started; `before` itself, the one of that name, if it is so.
 
@@ -43,6 +49,7 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
         loop=settings.loop,
         square=family.input.fit is Fit.CROP,
         frozen_after_seconds=settings.frozen_after_seconds,
+        stalled_after_seconds=settings.stalled_after_seconds,
         format=settings.format,
         controls=settings.controls,
     )
@@ -56,7 +63,8 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
         mailbox = Mailbox.create(2 * largest)
         mailbox.want(largest)
     device = Path(request.source) if kind_of(request.source) is SourceKind.V4L2 else None
-    return Attached(Camera(settings.name, request, mailbox, device=device), request, largest)
+    camera = Camera(settings.name, request, mailbox, device=device, turns=LOADING)
+    return Attached(camera, request, largest)
 
 
 def stop_together(cameras: Iterable[Camera]) -> None:

@@ -48,6 +48,7 @@ def test_wishes_to_the_pipeline_are_no_reason_to_disturb_a_camera(
         {"max_fps": 5.0},
         {"rotate": 90},
         {"frozen_after_seconds": 10.0},
+        {"stalled_after_seconds": 60.0},
     ],
 )
 def test_one_with_other_wishes_to_its_driver_goes_on_with_the_mailbox(

@@ -666,6 +666,11 @@ def test_from_when_on_a_picture_is_frozen(load: Load, complaint: Callable[..., s
     assert strict.frozen_after_seconds == 10.0
     said = complaint(camera("{source: synthetic, frozen_after_seconds: 0}"))
     assert "cameras.door.frozen_after_seconds" in said
+    assert usual.stalled_after_seconds is None
+    (slow,) = load(camera("{source: synthetic, stalled_after_seconds: 90}")).cameras
+    assert slow.stalled_after_seconds == 90.0
+    said = complaint(camera("{source: synthetic, stalled_after_seconds: 0}"))
+    assert "cameras.door.stalled_after_seconds" in said
 
 
 # Anything at all

@@ -306,7 +306,7 @@ def test_half_pictures_are_counted_and_never_shown() -> None:
 
 
 def test_a_camera_that_opens_but_gives_nothing(log: pytest.LogCaptureFixture) -> None:
-    patience = Patience(open=1.0, pause=0.2, pause_longest=0.4)
+    patience = Patience(open=0.5, first_frame=0.5, pause=0.2, pause_longest=0.4)
     with (
         HttpCamera(lambda server, _: bool(server.end.wait(60)) and None) as server,
         running(CaptureRequest(server.url), patience=patience) as (camera, mailbox),

@@ -315,7 +315,7 @@ def test_urls_without_their_login() -> None:
 def test_the_whole_way_to_the_mailbox_and_back_after_the_camera_was_gone(
     camera: HttpCamera,
 ) -> None:
-    patience = Patience(pause=0.2, stall_unknown_rate=1.0)
+    patience = Patience(pause=0.2)
     request = CaptureRequest(camera.url("/stream"), flip="horizontal")
     with running(request, wanted=120, patience=patience) as (watched, mailbox):
         frame = next_frame(mailbox)
@@ -330,7 +330,7 @@ def test_the_whole_way_to_the_mailbox_and_back_after_the_camera_was_gone(
 
 
 def test_a_silent_camera_has_stalled(camera: HttpCamera) -> None:
-    patience = Patience(stall_unknown_rate=0.5, first_frame=5.0)
+    patience = Patience(first_frame=2.0)
     with running(CaptureRequest(camera.url("/silent")), patience=patience) as (watched, mailbox):
         next_frame(mailbox)
         assert wait_until(lambda: watched.restarts[Failure.STALLED] >= 1)

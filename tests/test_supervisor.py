@@ -20,9 +20,7 @@ from edged.capture.status import LONGEST_MESSAGE
 from edged.capture.supervisor import (
     Camera,
     CameraState,
-    Fault,
     Patience,
-    Vigil,
     fault_of_death,
 )
 from tests.camera_rig import next_frame, running, wait_until
@@ -126,7 +124,7 @@ def test_a_silent_camera_has_stalled_and_is_replaced(
 
 
 def test_a_camera_that_never_opens_has_stalled() -> None:
-    patience = Patience(tick=0.02, open=0.5, stop=0.2, pause=0.05)
+    patience = Patience(tick=0.02, open=0.3, first_frame=0.2, stop=0.2, pause=0.05)
     with running(REQUEST, patience=patience, starter=fake("time.sleep(60)")) as (camera, _):
         assert wait_until(lambda: faults(camera) == {"stalled": 1})
 
@@ -143,6 +141,70 @@ while True:
         assert wait_until(lambda: mailbox.skipped > 40)
         assert camera.state is CameraState.STREAMING
         assert faults(camera) == {}
+
+
+@pytest.mark.parametrize(
+    ("work", "state"),
+    [("sum(range(10**6))", CameraState.STREAMING), ("time.sleep(0.01)", CameraState.STALLED)],
+)
+def test_what_loads_for_long_is_not_taken_for_dead_but_what_sleeps_is(
+    work: str, state: CameraState
+) -> None:
+    """It takes far longer than `open` to begin; meanwhile it either computes or does not."""
+    script = f"""
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    {work}
+opened()
+while True:
+    frame()
+    time.sleep(0.02)
+"""
+    patience = Patience(tick=0.02, open=0.4, first_frame=0.3, stop=0.5, pause=20)
+    with running(REQUEST, patience=patience, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.state is not CameraState.STARTING)
+        assert camera.state is state
+
+
+def test_cameras_load_one_after_the_other_where_there_is_room_for_one() -> None:
+    script = """
+say(status="note", message="begun")
+time.sleep(60)
+"""
+    turns = threading.Semaphore(1)
+    begun: list[float] = []
+
+    def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+        begun.append(time.monotonic())
+        return fake("time.sleep(0.4)\n" + script)(memfd, wake_fd)
+
+    boxes = [Mailbox.create(16) for _ in range(3)]
+    cameras = [
+        Camera(f"porch{n}", REQUEST, box, patience=QUICK, starter=start, turns=turns)
+        for n, box in enumerate(boxes)
+    ]
+    for camera in cameras:
+        camera.start()
+    assert wait_until(lambda: len(begun) == 3)
+    assert begun[1] - begun[0] >= 0.4
+    assert begun[2] - begun[1] >= 0.4
+    for camera, box in zip(cameras, boxes, strict=True):
+        camera.stop()
+        box.close()
+    assert turns.acquire(blocking=False)  # all turns were given back
+
+
+def test_one_that_loads_for_ever_keeps_the_others_waiting_for_a_while_only() -> None:
+    turns = threading.Semaphore(0)
+    mailbox = Mailbox.create(16)
+    patience = Patience(tick=0.02, turn=0.3, stop=0.2, pause=0.05)
+    script = "opened()\nwhile True:\n    frame()\n    time.sleep(0.02)"
+    camera = Camera("porch", REQUEST, mailbox, patience=patience, starter=fake(script), turns=turns)
+    camera.start()
+    assert wait_until(lambda: camera.state is CameraState.STREAMING)
+    camera.stop()
+    mailbox.close()
+    assert not turns.acquire(blocking=False)  # none is given back that was not taken
 
 
 def test_an_end_is_final() -> None:
@@ -386,62 +448,6 @@ def test_with_the_return_of_a_device_its_failures_are_forgotten(
         time.sleep(1)  # it is there, and no other than when it failed
         assert camera.state is CameraState.BACKOFF
         assert faults(camera) == {"open_failed": 2}
-
-
-def test_a_frozen_picture_counts_as_good_frames_only_until_it_froze() -> None:
-    vigil = Vigil(Patience(good_frames=100), captured=0, delivered=0, now_ns=0)
-    assert vigil.look(99, 99, SECOND) is None
-    assert not vigil.good_for(0, SECOND)
-    assert vigil.look(100, 100, 2 * SECOND) is None
-    assert not vigil.good_for(10, 12 * SECOND)
-    assert vigil.good_for(10, 12 * SECOND + 1)
-    assert vigil.good_for(0, 3 * SECOND)
-
-
-class TestPatience:
-    patience = Patience()
-
-    def test_a_stall_follows_the_granted_rate(self) -> None:
-        assert self.patience.for_next_frame(30.0) == 2.0
-        assert self.patience.for_next_frame(1.0) == 10.0
-        assert self.patience.for_next_frame(0.01) == 1000.0
-        assert self.patience.for_next_frame(None) == 10.0
-
-    def test_pauses_double_up_to_a_limit_and_are_jittered(self) -> None:
-        pauses = [
-            self.patience.before_restart(Failure.STALLED, failures, 0.0)
-            for failures in (1, 2, 3, 7, 8, 10_000)
-        ]
-        assert pauses == [0.5, 1.0, 2.0, 30.0, 30.0, 30.0]
-        assert self.patience.before_restart(Failure.KILLED, 2, 0.999) == pytest.approx(0.5, 0.01)
-
-    def test_a_wrong_password_is_not_hammered(self) -> None:
-        assert self.patience.before_restart(Failure.UNAUTHORIZED, 1, 0.999) > 100
-
-
-class TestVigil:
-    patience = Patience()
-
-    def test_first_the_opening_then_the_first_frame_then_every_frame(self) -> None:
-        vigil = Vigil(self.patience, captured=100, delivered=50, now_ns=0)
-        assert vigil.look(100, 50, 14 * SECOND) is None
-        assert vigil.look(100, 50, 16 * SECOND) == Fault(Failure.STALLED, "no frame for 15.0 s")
-        vigil.opened(30.0, 16 * SECOND)
-        assert vigil.look(100, 50, 25 * SECOND) is None
-        assert vigil.look(101, 50, 25 * SECOND) is None
-        assert not vigil.streaming
-        assert vigil.look(102, 51, 26 * SECOND) is None
-        assert vigil.streaming
-        assert vigil.frames == 2
-        assert vigil.look(102, 51, 28 * SECOND) is None
-        assert vigil.look(102, 51, 29 * SECOND) == Fault(Failure.STALLED, "no frame for 2.0 s")
-
-    def test_a_slow_source_is_given_its_time(self) -> None:
-        vigil = Vigil(self.patience, captured=0, delivered=0, now_ns=0)
-        vigil.opened(0.1, 0)
-        vigil.look(1, 1, 0)
-        assert vigil.look(1, 1, 99 * SECOND) is None
-        assert vigil.look(1, 1, 101 * SECOND) is not None
 
 
 def test_a_picture_after_a_restart_is_in_the_same_mailbox() -> None:

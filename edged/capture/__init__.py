@@ -23,6 +23,10 @@ Roi: TypeAlias = "tuple[float, float, float, float]"
 """Left, top, width and height of a part of the upright picture, as shares of it."""
 
 
+SILENT_SECONDS = 30.0
+"""A camera whose pace is not known may be silent for so long."""
+
+
 class Failure(str, Enum):
     """Why a capture process had to be started anew."""
 
@@ -76,7 +80,8 @@ class CaptureRequest:
     after that.
     loop: begin again at the end of a file or folder. square: deliver the whole centre square;
     False delivers the whole picture. frozen_after_seconds: pictures without a new one among them
-    are a failure after that time; None for never. format and controls are for V4L2: the pixel
+    are a failure after that time; None for never. stalled_after_seconds: so is silence; None to
+    judge by how pictures come. format and controls are for V4L2: the pixel
     format that is asked for instead of the best one, and values by the names of v4l2-ctl. roi: the
     part of the upright picture that counts; None for all of it. quiet: None for every picture.
     """
@@ -90,10 +95,17 @@ class CaptureRequest:
     loop: bool = False
     square: bool = True
     frozen_after_seconds: float | None = None
+    stalled_after_seconds: float | None = None
     format: str | None = None
     controls: Mapping[str, int | str] = field(default_factory=dict)
     roi: Roi | None = None
     quiet: Quiet | None = None
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long a source itself waits for what comes next. The supervisor, who knows how
+        pictures come, may be less patient."""
+        return self.stalled_after_seconds or SILENT_SECONDS
 
     def to_json(self) -> str:
         """One line."""

@@ -15,6 +15,11 @@ LONGEST_MESSAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """The libraries are in memory; what comes next is the camera."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     granted: Granted
 
@@ -37,9 +42,10 @@ class Ended:
     """The source came to its end: a file or a folder that is not repeated."""
 
 
-Status = Opened | Note | Failed | Ended
+Status = Loaded | Opened | Note | Failed | Ended
 
 _KINDS: dict[str, type[Status]] = {
+    "loaded": Loaded,
     "opened": Opened,
     "note": Note,
     "failed": Failed,
@@ -80,6 +86,8 @@ def from_line(line: str) -> Status | None:
             )
         if kind is Failed:
             return Failed(Failure(values["reason"]), shown(str(values["message"])))
-        return Ended() if kind is Ended else Note(shown(str(values["message"])))
+        if kind is Note:
+            return Note(shown(str(values["message"])))
+        return Loaded() if kind is Loaded else Ended()
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

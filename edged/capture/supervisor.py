@@ -19,17 +19,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from edged.capture import CaptureRequest, Failure, Granted
+from edged.capture import SILENT_SECONDS, CaptureRequest, Failure, Granted
 from edged.capture.child import Child, Noise, Starter, start_worker
 from edged.capture.presence import LOOK_SECONDS, Node, node_of
-from edged.capture.status import Ended, Failed, Opened, from_line, shown
+from edged.capture.sources import SourceKind, kind_of
+from edged.capture.status import Ended, Failed, Loaded, Opened, from_line, shown
 from edged.clock import Clock, monotonic_ns
+from edged.effort import Effort, Silence
 from edged.secret import redact
 
 if TYPE_CHECKING:
     from edged.capture.mailbox import Mailbox
 
 logger = logging.getLogger("edged.capture")
+
+PACE_ARRIVALS = 3
+"""After so many it is known how frames come."""
+PAUSE_HALF_LIFE_SECONDS = 60.0
+"""In this time the longest pause counts for half of what it was."""
 
 
 class CameraState(str, Enum):
@@ -47,12 +54,17 @@ class Patience:
     tick: float = 0.25
     """How often the frame counter is looked at; a child's words and end are noticed at once."""
     open: float = 15.0
-    """From the start to `opened`. Sources give up earlier by themselves, and say why."""
-    first_frame: float = 10.0
+    """From the start to `opened`, of which a camera in the network may take `first_frame` more to
+    answer. Sources give up earlier by themselves, and say why."""
+    first_frame: float = SILENT_SECONDS
+    """For each frame until it is known how they come."""
     stall: float = 2.0
     stall_frames: int = 10
-    """Stalled = no frame for this many intervals of the granted rate, and at least `stall`."""
-    stall_unknown_rate: float = 10.0
+    stall_pauses: int = 3
+    """Stalled = no frame for `stall_frames` times their usual distance and for `stall_pauses` times
+    the longest one of late, and at least `stall`."""
+    turn: float = 10.0
+    """For other cameras' processes to be loaded first, on a device that is busy with them."""
     stop: float = 1.0
     end_of_daemon: float = 0.2
     pause: float = 0.5
@@ -63,10 +75,9 @@ class Patience:
     good_frames: int = 300
     """After this many frames the failures before are forgotten."""
 
-    def for_next_frame(self, fps: float | None) -> float:
-        if fps is None:
-            return self.stall_unknown_rate
-        return max(self.stall, self.stall_frames / fps)
+    def for_first_frames(self, fps: float | None) -> float:
+        """fps: as announced; a slow rate is believed, a fast one is not."""
+        return max(self.first_frame, self.stall_frames / fps if fps else 0)
 
     def before_restart(self, reason: Failure, failures: int, chance: float) -> float:
         """failures: 1 for the first in a row. chance: uniform in [0, 1); it takes off up to half,
@@ -85,42 +96,86 @@ class Fault:
     message: str
 
 
+class Pace:
+    """How a camera's frames come: in time with each other, in bursts, faster by day than by night.
+    Pure. What it announces is another matter."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self._arrivals = 0
+        self._came_ns = 0
+        self._usual = 0.0
+        self._longest = 0.0
+
+    def came(self, frames: int, now_ns: int) -> None:
+        """So many frames since the last time."""
+        seconds, self._came_ns = (now_ns - self._came_ns) / 1e9, now_ns
+        if self._arrivals:
+            self._usual += (seconds / frames - self._usual) / min(self._arrivals, PACE_ARRIVALS)
+            fading = 0.5 ** (seconds / PAUSE_HALF_LIFE_SECONDS)
+            self._longest = max(seconds, self._longest * fading)
+        self._arrivals += 1
+        self.known = self._arrivals > PACE_ARRIVALS
+
+    def seconds(self, patience: Patience) -> float:
+        """How long the next frame may be waited for."""
+        usual, longest = patience.stall_frames * self._usual, patience.stall_pauses * self._longest
+        return max(patience.stall, usual, longest)
+
+
 class Vigil:
     """Judges by the frame counter whether one life of a capture process goes on. No clock, no I/O.
 
     captured: frames that the driver handed over; delivered: pictures made of them. Both count
-    from earlier lives on.
+    from earlier lives on. stalled_after_seconds: instead of what the pace says. remote: the camera
+    is asked over a network.
     """
 
-    def __init__(self, patience: Patience, captured: int, delivered: int, now_ns: int) -> None:
+    def __init__(
+        self,
+        patience: Patience,
+        captured: int,
+        delivered: int,
+        now_ns: int,
+        *,
+        stalled_after_seconds: float | None = None,
+        remote: bool = False,
+    ) -> None:
         self.streaming = False
         self.frames = 0
         self._patience = patience
         self._captured_at_start = captured
         self._delivered_at_start = delivered
-        self._moved_ns = now_ns
-        self._limit_seconds = patience.open
-        self._frame_seconds = patience.stall_unknown_rate
+        self._own_seconds = stalled_after_seconds
+        self._first_seconds = stalled_after_seconds or patience.first_frame
+        self._limit_seconds = patience.open + (self._first_seconds if remote else 0)
+        self._silence = Silence(now_ns)
+        self._pace = Pace()
         self._good_ns: int | None = None
 
     def opened(self, fps: float | None, now_ns: int) -> None:
-        self._moved_ns = now_ns
-        self._frame_seconds = self._patience.for_next_frame(fps)
-        self._limit_seconds = max(self._frame_seconds, self._patience.first_frame)
+        self._silence.end(now_ns)
+        if self._own_seconds is None:
+            self._first_seconds = self._patience.for_first_frames(fps)
+        self._limit_seconds = self._first_seconds
 
-    def look(self, captured: int, delivered: int, now_ns: int) -> Fault | None:
-        """The fault, once the next frame is overdue."""
+    def look(
+        self, captured: int, delivered: int, now_ns: int, effort: Effort | None = None
+    ) -> Fault | None:
+        """The fault, once the next frame is overdue. Call it a few times a second. effort: what the
+        process has done."""
         frames = captured - self._captured_at_start
         if frames != self.frames:
+            self._pace.came(frames - self.frames, now_ns)
             self.frames = frames
-            self._moved_ns = now_ns
+            self._silence.end(now_ns)
         if self._good_ns is None and frames >= self._patience.good_frames:
             self._good_ns = now_ns
         if delivered != self._delivered_at_start:
             self.streaming = True
-            self._limit_seconds = self._frame_seconds
-        silent_seconds = (now_ns - self._moved_ns) / 1e9
-        if silent_seconds <= self._limit_seconds:
+            if self._own_seconds is None and self._pace.known:
+                self._limit_seconds = self._pace.seconds(self._patience)
+        if self._silence.look(now_ns, effort) <= self._limit_seconds:
             return None
         return Fault(Failure.STALLED, f"no frame for {self._limit_seconds:.1f} s")
 
@@ -133,6 +188,7 @@ class Camera:
     """One camera under supervision. The attributes may be read from any thread.
 
     device: the path of the source where it is a local device; its return ends a pause at once.
+    turns: for as many processes as may load their libraries at once; each camera's own if None.
     """
 
     def __init__(
@@ -146,6 +202,7 @@ class Camera:
         clock: Clock = monotonic_ns,
         chance: Callable[[], float] = random.random,
         starter: Starter = start_worker,
+        turns: threading.Semaphore | None = None,
     ) -> None:
         self.name = name
         self.state = CameraState.STARTING
@@ -163,6 +220,8 @@ class Camera:
         self._clock = clock
         self._chance = chance
         self._starter = starter
+        self._turns = threading.Semaphore() if turns is None else turns
+        self._has_turn = False
         self._restarts = dict.fromkeys(Failure, 0)
         self._failures = 0
         self._logged_error: str | None = None
@@ -208,7 +267,11 @@ class Camera:
             self.granted = None
             self._enter(CameraState.STARTING, logging.DEBUG if self._failures else logging.INFO)
             node = node_of(self._device)
-            fault = self._run_child()
+            self._take_turn()
+            try:
+                fault = self._run_child()
+            finally:
+                self._give_turn()
             # A signal to the whole group ends the child first, and the daemon a moment later.
             if self._stopping.wait(self._patience.end_of_daemon if fault else 0):
                 return
@@ -236,10 +299,30 @@ class Camera:
                 child.terminate(self._patience.stop)
         return fault
 
+    def _take_turn(self) -> None:
+        """Processes that all load their libraries at once would hold each other up. One that takes
+        its time there does not keep the others from it for long."""
+        end_ns = self._clock() + int(self._patience.turn * 1e9)
+        while not (self._stopping.is_set() or self._has_turn or self._clock() >= end_ns):
+            self._has_turn = self._turns.acquire(timeout=self._patience.tick)
+            self.progress_ns = self._clock()
+
+    def _give_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._turns.release()
+
     def _watch(self, child: Child) -> Fault | None:
         mailbox = self.mailbox
         decoded = mailbox.sequence + mailbox.quiet
-        vigil = Vigil(self._patience, mailbox.captured, decoded, self._clock())
+        vigil = Vigil(
+            self._patience,
+            mailbox.captured,
+            decoded,
+            self._clock(),
+            stalled_after_seconds=self._request.stalled_after_seconds,
+            remote=kind_of(self._request.source) in (SourceKind.STREAM, SourceKind.HTTP),
+        )
         last_words = ""
         child.send(self._request)
         while not self._stopping.is_set():
@@ -249,6 +332,7 @@ class Camera:
                 self._noise.line(last_words, now_ns)
             for line in status_lines:
                 status = from_line(line)
+                self._give_turn()  # whatever it says, it is past loading
                 if isinstance(status, Opened):
                     self.granted = status.granted
                     vigil.opened(status.granted.fps, now_ns)
@@ -256,11 +340,11 @@ class Camera:
                     return Fault(status.reason, status.message)
                 elif isinstance(status, Ended):
                     return None
-                else:
+                elif not isinstance(status, Loaded):
                     self._noise.line(line if status is None else status.message, now_ns)
 
             decoded = mailbox.sequence + mailbox.quiet
-            fault = vigil.look(mailbox.captured, decoded, now_ns)
+            fault = vigil.look(mailbox.captured, decoded, now_ns, child.effort)
             if vigil.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))

@@ -24,7 +24,7 @@ from edged.capture.mailbox import MailboxWriter
 from edged.capture.quiet import Motion
 from edged.capture.shape import region, shaped, whole_side
 from edged.capture.sources import make_source
-from edged.capture.status import Ended, Failed, Note, Opened, Status, to_line
+from edged.capture.status import Ended, Failed, Loaded, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 from edged.secret import SourceUrl
@@ -130,7 +130,9 @@ def main(arguments: list[str]) -> int:
         os.write(status_fd, to_line(status))
 
     intake = Intake(writer, request.max_fps, lambda message: report(Note(message)))
-    capture(request, make_source(request, intake), writer, report)
+    source = make_source(request, intake)
+    report(Loaded())
+    capture(request, source, writer, report)
     return 0
 
 

@@ -51,6 +51,7 @@ class CameraConfig:
     source_file: where the source was read from, if it does not stand in the configuration.
     format and controls: for V4L2 devices only.
     min_fps: None for none. min_top1: a share. frozen_after_seconds: None for never.
+    stalled_after_seconds: None to follow how pictures come.
     """
 
     name: str
@@ -68,6 +69,7 @@ class CameraConfig:
     quiet: Quiet | None = None
     loop: bool = False
     frozen_after_seconds: float | None = None
+    stalled_after_seconds: float | None = None
     format: str | None = None
     controls: Mapping[str, int | str] = field(default_factory=dict)
     source_file: Path | None = None
@@ -216,6 +218,7 @@ def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Pat
         quiet=_quiet(own["quiet"]) if "quiet" in own else None,
         loop=own["loop"],
         frozen_after_seconds=_number(own.get("frozen_after_seconds")),
+        stalled_after_seconds=_number(own.get("stalled_after_seconds")),
         format=own.get("format"),
         controls=own.get("controls", {}),
         source_file=file,

@@ -222,6 +222,17 @@ CAMERA = section(
         minimum=1,
         maximum=86_400,
     ),
+    stalled_after_seconds=key(
+        "Stalled after (seconds)",
+        "How long a camera may send nothing before its process is started anew. Without it this "
+        "follows how its pictures come: ten times their usual distance and three times the longest "
+        "one of late, at least 2 seconds; 30 seconds until that is known. For a camera with longer "
+        "pauses than that, or one that takes longer to answer.",
+        60,
+        type="number",
+        minimum=1,
+        maximum=86_400,
+    ),
     format=key(
         "Pixel format",
         "What a V4L2 camera (/dev/…) is asked for, by its four letters. Without it MJPG for large "

@@ -1,0 +1,91 @@
+"""Real processes: one computes, one sleeps, one is stopped, one has to share its core."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edged.effort import Effort, Silence, effort_of
+
+SECOND = 1_000_000_000
+BUSY, ASLEEP = "while True: pass", "import time; time.sleep(60)"
+
+
+@contextmanager
+def process(script: str, core: int | None = None) -> Iterator[Path]:
+    started = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        if core is not None:
+            os.sched_setaffinity(started.pid, {core})
+        time.sleep(0.3)  # its start is work
+        yield Path(f"/proc/{started.pid}")
+    finally:
+        started.kill()
+        started.wait()
+
+
+def silent_share(folder: Path, seconds: float = 1.0) -> float:
+    """What part of the time counts as silence."""
+    begun_ns = time.monotonic_ns()
+    silence = Silence(begun_ns)
+    silence.look(begun_ns, effort_of(folder))
+    while (now_ns := time.monotonic_ns()) < begun_ns + seconds * SECOND:
+        silence.look(now_ns, effort_of(folder))
+        time.sleep(0.05)
+    return silence.seconds / ((now_ns - begun_ns) / SECOND)
+
+
+def test_who_computes_is_not_silent_and_who_sleeps_or_is_stopped_is() -> None:
+    with process(BUSY) as busy, process(ASLEEP) as asleep:
+        assert silent_share(busy) < 0.4
+        assert silent_share(asleep) > 0.9
+        os.kill(int(busy.name), signal.SIGSTOP)
+        time.sleep(0.1)
+        assert silent_share(busy) > 0.9
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="needs CONFIG_SCHED_INFO")
+def test_who_waits_for_a_core_is_not_silent() -> None:
+    core = min(os.sched_getaffinity(0))
+    with process(BUSY, core), process(BUSY, core), process(BUSY, core) as third:
+        before = effort_of(third)
+        assert silent_share(third) < 0.4
+        after = effort_of(third)
+    assert before is not None
+    assert after is not None
+    assert after.waited - before.waited > 0.2
+
+
+def test_a_process_that_is_gone_tells_nothing() -> None:
+    assert effort_of(Path("/proc/0")) is None
+
+
+def test_a_kernel_that_does_not_tell_of_waiting(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("7 (a) b) c) R 1 1 1 0 -1 0 9 9 42 9 150 50 0 0")
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert effort_of(tmp_path) == Effort(200 / ticks, 0.0, 42)
+    (tmp_path / "schedstat").write_text("1 3000000000 7\n")
+    assert effort_of(tmp_path) == Effort(200 / ticks, 3.0, 42)
+
+
+def test_reading_code_from_a_slow_disk_is_progress() -> None:
+    silence = Silence(0)
+    silence.look(0, Effort(0, 0, 0))
+    for second in range(1, 10):
+        assert silence.look(second * SECOND, Effort(0, 0, second)) == 0
+    assert silence.look(10 * SECOND, Effort(0, 0, 9)) == 1
+
+
+def test_work_is_not_saved_up_for_a_silence_that_comes_later() -> None:
+    silence = Silence(0)
+    silence.look(0, Effort(0, 0, 0))
+    assert silence.look(SECOND, Effort(100, 100, 0)) == 0
+    assert silence.look(2 * SECOND, Effort(100, 100, 0)) == 1
