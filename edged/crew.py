@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from edged.clock import Clock
+from edged.effort import Turn
 
 IDLE_SECONDS = 0.5
 """Without anything to do a look is taken this often, so that progress can be seen."""
@@ -53,8 +54,8 @@ class Crew(Generic[Job]):
         clock: Clock,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        self.looked_ns = clock()
-        """When somebody last looked for a job."""
+        self.looked = Turn(clock(), threading.get_native_id())
+        """When somebody last looked for a job, and who."""
         self._jobs = jobs
         self._by_wake_fd = {mailbox.wake_fd: mailbox for mailbox in mailboxes}
         self._threads = threads
@@ -67,6 +68,10 @@ class Crew(Generic[Job]):
         self._over = False
         self._failure: BaseException | None = None
 
+    def turned(self) -> None:
+        """The calling thread goes on; also told by what takes long before the first job."""
+        self.looked = Turn(self._clock(), threading.get_native_id())
+
     def stop(self) -> None:
         self._stopping.set()
         os.eventfd_write(self._ended_fd, 1)
@@ -77,7 +82,7 @@ class Crew(Generic[Job]):
 
     def run(self, before: Callable[[], None]) -> None:
         """Until the jobs are over or `stop`; raises what a job raised. before: done first."""
-        self.looked_ns = self._clock()
+        self.turned()
         self._over = False
         before()
         with select.epoll() as events:
@@ -110,7 +115,7 @@ class Crew(Generic[Job]):
     def _next(self, events: select.epoll) -> Job | None:
         with self._turn:
             while not (self._over or self._stopping.is_set()):
-                self.looked_ns = self._clock()
+                self.turned()
                 over = self._jobs.over()  # asked first: the last job comes before the end
                 job = self._jobs.begin()
                 if job is not None:

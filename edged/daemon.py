@@ -8,12 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from edged import __version__
 from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config import Config, warnings
 from edged.control.recorder import Recorder
+from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
 from edged.orders import Orders
@@ -31,8 +33,8 @@ from edged.telemetry.systemd import Notifier
 log = logging.getLogger("edged")
 
 TICK_SECONDS = 0.25
-NETWORK_SECONDS = 60
-"""What systemd is asked for while a network is loaded from a slow memory card, and checked."""
+START_SECONDS = 60
+"""What systemd is asked for again and again while a start makes progress, however slowly."""
 LOADING_SECONDS = 5.0
 """How long a reload that is no longer wanted may take to notice: it looks between two networks."""
 
@@ -154,8 +156,12 @@ class Daemon:
 
         thread = threading.Thread(target=load, name="loading", daemon=True)
         thread.start()
+        silence = Silence(self._clock())
+        effort = partial(effort_of_thread, thread.native_id or 0)
         while not outcome:
             self._orders.wait(TICK_SECONDS)
+            if silence.look(self._clock(), effort) < STUCK_SECONDS:
+                self._notifier.starting(START_SECONDS)
             if self._orders.stopped:
                 thread.join(STOP_SECONDS)
                 raise Stopped
@@ -197,6 +203,8 @@ class Daemon:
             )
         if not stuck_loops(running.loops(), now_ns, STUCK_SECONDS):
             self._notifier.watchdog()
+            if not self._ready:
+                self._notifier.starting(START_SECONDS)
         if not self._ready and any(camera.settled for camera in running.health()):
             self._ready = True
             self._notifier.ready()
@@ -214,7 +222,7 @@ class Daemon:
     def _loading(self, number: int, of: int) -> None:
         """Building engines needs no such time: networks run on the CPU until then."""
         self._go_on()
-        self._notifier.progress(f"loading network {number} of {of}", NETWORK_SECONDS)
+        self._notifier.status(f"loading network {number} of {of}", at_once=True)
 
     def _go_on(self) -> None:
         if self._orders.stopped:

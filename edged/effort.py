@@ -7,6 +7,9 @@ long that takes; one that does none of it only waits. `Silence` is pure, `effort
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -43,6 +46,11 @@ def effort_of(folder: Path) -> Effort | None:
     return Effort((user + system) / _TICKS, waited_ns / 1e9, loaded)
 
 
+def effort_of_thread(thread: int) -> Effort | None:
+    """Of a thread of this process, by its native id."""
+    return effort_of(Path(f"/proc/self/task/{thread}"))
+
+
 class Silence:
     """How long something has given no sign, less what it worked and waited for meanwhile."""
 
@@ -55,16 +63,49 @@ class Silence:
         self._looked_ns = now_ns
         self._effort: Effort | None = None
 
-    def look(self, now_ns: int, effort: Effort | None) -> float:
+    def look(self, now_ns: int, effort: Callable[[], Effort | None]) -> float:
         """`seconds`, brought up to date. effort: None where it is not known, and all time counts.
         The first look after a sign has nothing to compare the effort with."""
         passed = min((now_ns - self._looked_ns) / 1e9, LONGEST_LOOK_SECONDS)
+        if passed <= 0:
+            return self.seconds
         self._looked_ns = now_ns
-        before, self._effort = self._effort, effort
-        if before is not None and effort is not None:
-            if effort.loaded > before.loaded:
+        before, self._effort = self._effort, effort()
+        if before is not None and self._effort is not None:
+            if self._effort.loaded > before.loaded:
                 passed = 0.0
-            passed -= (1 - WORK_SHARE) * (effort.worked - before.worked)
-            passed -= effort.waited - before.waited
+            passed -= (1 - WORK_SHARE) * (self._effort.worked - before.worked)
+            passed -= self._effort.waited - before.waited
         self.seconds = max(0.0, self.seconds + passed)
         return self.seconds
+
+
+class Turn(NamedTuple):
+    """A loop's latest. thread: native id of the one that is busy since then."""
+
+    at_ns: int
+    thread: int
+
+
+class Turns:
+    """Tells of loops when they last turned; while their threads work, time hardly passes for them.
+    Any thread may ask, and somebody should a few times a second."""
+
+    def __init__(self) -> None:
+        self._silences: dict[str, tuple[Turn, Silence]] = {}
+        self._asking = threading.Lock()
+
+    def moments(self, turns: Mapping[str, Turn], now_ns: int) -> dict[str, int]:
+        """By name: now, less how long the loop has been silent."""
+        with self._asking:
+            known, self._silences = self._silences, {}
+            for name, turn in turns.items():
+                before, silence = known.get(name, (None, None))
+                if silence is None or before != turn:
+                    silence = Silence(min(turn.at_ns, now_ns))
+                silence.look(now_ns, partial(effort_of_thread, turn.thread))
+                self._silences[name] = turn, silence
+            return {
+                name: now_ns - round(silence.seconds * 1e9)
+                for name, (_, silence) in self._silences.items()
+            }

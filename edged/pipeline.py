@@ -25,6 +25,7 @@ from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
 from edged.crew import IDLE_SECONDS, Crew
 from edged.device import KEEP_WARM_SECONDS
+from edged.effort import Turn
 from edged.events import Watch
 from edged.frame import Event, Frame, Result, Score, Stages
 from edged.gap import Gap
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from edged.control.profiler import Profiler
     from edged.control.recorder import Recorder
     from edged.sinks import Sink
+    from edged.variants.variant import Variant
 
 log = logging.getLogger("edged")
 
@@ -85,6 +87,7 @@ class Run(NamedTuple):
     ladder: Sequence[Candidate]
     decision: Decision
     event: int
+    thread: int
 
 
 @dataclass(slots=True)
@@ -155,9 +158,10 @@ class Pipeline:
         return sum(lane.results for lane in self.lanes)
 
     @property
-    def progress_ns(self) -> int:
+    def turn(self) -> Turn:
         """When the thread that has been busy for longest began."""
-        return min([self._crew.looked_ns, *(run.taken_ns for run in tuple(self._runs.values()))])
+        runs = tuple(self._runs.values())
+        return min([self._crew.looked, *(Turn(run.taken_ns, run.thread) for run in runs)])
 
     def take_over(self, before: Pipeline) -> None:
         """Go on from what `before`, which has ended, knew of cameras, networks, events and the
@@ -247,7 +251,8 @@ class Pipeline:
         if limits == NO_LIMITS:
             limits = NO_LIMITS
         decision = self.controller.decide(lane.camera, ladder, slack_ms, limits)
-        return Run(lane, frame, taken_ns, slack_ms, limits, ladder, decision, self._events)
+        thread = threading.get_native_id()  # who looks for a frame also runs it
+        return Run(lane, frame, taken_ns, slack_ms, limits, ladder, decision, self._events, thread)
 
     def _threads(
         self, waiting: Sequence[Lane], slack_ms: float, free: int, ladder: Sequence[Candidate]
@@ -338,10 +343,14 @@ class Pipeline:
 
     def _measure_cheapest(self) -> None:
         try:
-            self.profiler.measure_cheapest(self._gap.measure)
+            self.profiler.measure_cheapest(self._measure)
         except RunError as error:
             self._set_aside(error)
             self._measure_cheapest()
+
+    def _measure(self, variant: Variant, threads: int) -> tuple[float, float]:
+        self._crew.turned()
+        return self._gap.measure(variant, threads)
 
     def _want(self, run: Run) -> None:
         """Have the next picture decoded for what would run on it: a frame ahead of the choice."""

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from edged.announcer import Announcer
@@ -24,6 +25,7 @@ from edged.config.http import HttpConfig
 from edged.control.decode_times import DecodeTimes
 from edged.control.profile_store import Decoding, state_directory
 from edged.control.recorder import Recorder
+from edged.effort import Silence, Turns, effort_of_thread
 from edged.errors import EdgedError
 from edged.event_journal import EventJournal
 from edged.events import AWAY_SECONDS, Watch
@@ -47,7 +49,8 @@ log = logging.getLogger("edged")
 STOP_SECONDS = 1.0
 """What the pipeline and each sink get to finish what they have in hand."""
 HANGING_SECONDS = 10.0
-"""What takes longer on one frame will never end."""
+"""What takes longer on one frame, and does not even compute, will never end."""
+WAIT_SECONDS = 0.25
 
 MakeSink = Callable[[Mapping[str, Any]], Sink]
 
@@ -97,6 +100,7 @@ class Running:
             self._thermostat = before._thermostat
         self._world = world
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
+        self._turns = Turns()
         self._replaced = False
         """What ends now ends because something else takes its place."""
         self._stopped = False
@@ -178,7 +182,7 @@ class Running:
         """Begin with frames, when those of `before` that are under way have ended."""
         assert self.networks is not None
         world, results = self._world, self.config.results
-        if before is not None and not before.stop_pipeline(HANGING_SECONDS):
+        if before is not None and not before.await_pipeline(HANGING_SECONDS):
             raise EdgedError(f"a network has not answered for {HANGING_SECONDS:.0f} s")
         sinks = [each.sink for each in self.sinks.values()]
         for kind, each in {} if before is None else before.sinks.items():
@@ -237,6 +241,16 @@ class Running:
             for camera in self.config.cameras:
                 self.networks.report_hopeless(camera)
 
+    def await_pipeline(self, seconds: float) -> bool:
+        """Stop it; whether the frames under way have ended before they hung for so long."""
+        silence = Silence(self._world.clock())
+        while not self.stop_pipeline(WAIT_SECONDS):
+            assert self.pipeline is not None
+            effort = partial(effort_of_thread, self.pipeline.turn.thread)
+            if silence.look(self._world.clock(), effort) > seconds:
+                return False
+        return True
+
     def stop_pipeline(self, seconds: float = STOP_SECONDS) -> bool:
         """After the frames under way, which have so long to end; whether they did."""
         if self.pipeline is None or self._stopped or self._thread.ident is None:
@@ -279,17 +293,18 @@ class Running:
         return {} if self.pipeline is None else {lane.camera: lane for lane in self.pipeline.lanes}
 
     def loops(self) -> dict[str, int]:
-        """Every loop that must turn. A camera whose source has ended has none."""
+        """When every loop that must turn last did, or was seen at work. A camera whose source has
+        ended has none."""
         loops = {
-            f"camera {name}": each.camera.progress_ns
+            f"camera {name}": each.camera.turn
             for name, each in self.cameras.items()
             if each.camera.state is not CameraState.ENDED
         }
         if self.pipeline is not None and not self._stopped:
-            loops["pipeline"] = self.pipeline.progress_ns
+            loops["pipeline"] = self.pipeline.turn
         if self.server is not None:
-            loops["http"] = self.server.progress_ns
-        return loops
+            loops["http"] = self.server.turn
+        return self._turns.moments(loops, self._world.clock())
 
     def health(self) -> list[CameraHealth]:
         lanes = self.lanes

@@ -659,7 +659,9 @@ def test_checking_imports_nothing_heavy(tmp_path: Path) -> None:
     assert loaded & heavy == set()
 
 
-def test_from_when_on_a_camera_is_frozen_or_stalled(load: Load, complaint: Callable[..., str]) -> None:
+def test_from_when_on_a_camera_is_frozen_or_stalled(
+    load: Load, complaint: Callable[..., str]
+) -> None:
     (usual,) = load(camera("source: synthetic")).cameras
     assert usual.frozen_after_seconds is None
     (strict,) = load(camera("{source: synthetic, frozen_after_seconds: 10}")).cameras

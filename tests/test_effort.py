@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,8 @@ def silent_share(folder: Path, seconds: float = 1.0) -> float:
     """What part of the time counts as silence."""
     begun_ns = time.monotonic_ns()
     silence = Silence(begun_ns)
-    silence.look(begun_ns, effort_of(folder))
     while (now_ns := time.monotonic_ns()) < begun_ns + seconds * SECOND:
-        silence.look(now_ns, effort_of(folder))
+        silence.look(now_ns, partial(effort_of, folder))
         time.sleep(0.05)
     return silence.seconds / ((now_ns - begun_ns) / SECOND)
 
@@ -78,14 +78,13 @@ def test_a_kernel_that_does_not_tell_of_waiting(tmp_path: Path) -> None:
 
 def test_reading_code_from_a_slow_disk_is_progress() -> None:
     silence = Silence(0)
-    silence.look(0, Effort(0, 0, 0))
     for second in range(1, 10):
-        assert silence.look(second * SECOND, Effort(0, 0, second)) == 0
-    assert silence.look(10 * SECOND, Effort(0, 0, 9)) == 1
+        assert silence.look(second * SECOND, partial(Effort, 0, 0, second)) == 1  # not known yet
+    assert silence.look(10 * SECOND, partial(Effort, 0, 0, 9)) == 2
 
 
 def test_work_is_not_saved_up_for_a_silence_that_comes_later() -> None:
     silence = Silence(0)
-    silence.look(0, Effort(0, 0, 0))
-    assert silence.look(SECOND, Effort(100, 100, 0)) == 0
-    assert silence.look(2 * SECOND, Effort(100, 100, 0)) == 1
+    assert silence.look(SECOND, partial(Effort, 0, 0, 0)) == 1
+    assert silence.look(2 * SECOND, partial(Effort, 100, 100, 0)) == 0
+    assert silence.look(3 * SECOND, partial(Effort, 100, 100, 0)) == 1

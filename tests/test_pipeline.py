@@ -330,7 +330,7 @@ def test_frames_of_several_cameras_run_side_by_side() -> None:
             feeds[1].send()
             wait_for(lambda count=2 * pair: len(recorder.results) == count)
     assert {result.camera for result in recorder.results} == {"a", "b"}
-    assert pipeline.progress_ns > 0
+    assert pipeline.turn.at_ns > 0
 
 
 def test_one_camera_never_runs_beside_itself() -> None:

@@ -97,18 +97,23 @@ def test_what_must_be_seen_is_not_left_out(supervisor: Supervisor, path: str) ->
     assert supervisor.waiting() == ["STATUS=fine", "STATUS=not reloaded"]
 
 
-def test_a_reload_is_told_with_its_time_and_progress_asks_for_more(
-    supervisor: Supervisor, path: str
-) -> None:
+def test_a_reload_is_told_with_its_time(supervisor: Supervisor, path: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": path}, clock=ManualClock())
     notifier.reloading()
-    notifier.progress("loading network 3 of 8", 60)
     notifier.ready()
-    assert supervisor.waiting() == [
-        "RELOADING=1\nMONOTONIC_USEC=5000000",
-        "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=loading network 3 of 8",
-        "READY=1",
-    ]
+    assert supervisor.waiting() == ["RELOADING=1\nMONOTONIC_USEC=5000000", "READY=1"]
+
+
+def test_a_start_asks_for_more_time_again_and_again(supervisor: Supervisor, path: str) -> None:
+    clock = ManualClock()
+    notifier = Notifier({"NOTIFY_SOCKET": path}, clock=clock)
+    asked_at_s = []
+    for tick in range(100):  # twenty-five seconds
+        notifier.starting(60)
+        if supervisor.waiting() == ["EXTEND_TIMEOUT_USEC=60000000"]:
+            asked_at_s.append(tick / 4)
+        clock.advance(0.25)
+    assert asked_at_s == [0, 10, 20]
 
 
 def test_abstract_socket() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 
@@ -34,7 +35,8 @@ def stalls_at(
         now = tick / 4
         came = sum(moment <= now for moment in moments)
         effort = Effort(worked * now, waited * now, 0)
-        if vigil.look(100 + came, 50 + came, int(now * SECOND), effort) is not None:
+        moment_ns = int(now * SECOND)
+        if vigil.look(100 + came, 50 + came, moment_ns, partial(Effort, *effort)) is not None:
             return now
     return None
 

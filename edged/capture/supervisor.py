@@ -25,7 +25,7 @@ from edged.capture.presence import LOOK_SECONDS, Node, node_of
 from edged.capture.sources import SourceKind, kind_of
 from edged.capture.status import Ended, Failed, Loaded, Opened, from_line, shown
 from edged.clock import Clock, monotonic_ns
-from edged.effort import Effort, Silence
+from edged.effort import Effort, Silence, Turn
 from edged.secret import redact
 
 if TYPE_CHECKING:
@@ -160,7 +160,11 @@ class Vigil:
         self._limit_seconds = self._first_seconds
 
     def look(
-        self, captured: int, delivered: int, now_ns: int, effort: Effort | None = None
+        self,
+        captured: int,
+        delivered: int,
+        now_ns: int,
+        effort: Callable[[], Effort | None] = lambda: None,
     ) -> Fault | None:
         """The fault, once the next frame is overdue. Call it a few times a second. effort: what the
         process has done."""
@@ -230,6 +234,10 @@ class Camera:
         self._stopped = False
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._supervise, name=f"camera-{name}", daemon=True)
+
+    @property
+    def turn(self) -> Turn:
+        return Turn(self.progress_ns, self._thread.native_id or 0)
 
     @property
     def restarts(self) -> Mapping[Failure, int]:
@@ -344,7 +352,7 @@ class Camera:
                     self._noise.line(line if status is None else status.message, now_ns)
 
             decoded = mailbox.sequence + mailbox.quiet
-            fault = vigil.look(mailbox.captured, decoded, now_ns, child.effort)
+            fault = vigil.look(mailbox.captured, decoded, now_ns, lambda: child.effort)
             if vigil.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))

@@ -21,6 +21,7 @@ from typing import Any
 
 from edged.clock import monotonic_ns
 from edged.config.http import HttpConfig
+from edged.effort import Turn
 from edged.errors import EdgedError
 from edged.telemetry.access import Access, own_names
 from edged.telemetry.connections import Connections
@@ -101,9 +102,9 @@ class HttpServer:
         self._thread.start()
 
     @property
-    def progress_ns(self) -> int:
-        """When the loop that accepts connections last turned."""
-        return self._server.progress_ns
+    def turn(self) -> Turn:
+        """Of the loop that accepts connections."""
+        return Turn(self._server.progress_ns, self._thread.native_id or 0)
 
     def renew(self) -> None:
         """Show the certificate that the files hold now. Raises EdgedError and keeps the old one."""

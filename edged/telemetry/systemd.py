@@ -37,6 +37,7 @@ class Notifier:
         self._clock = clock
         self._last_ping_ns: int | None = None
         self._last_status_ns: int | None = None
+        self._last_start_ns: int | None = None
         self._failing = False
         self.watchdog_interval_ns = (
             _watchdog_interval_ns(environ, os.getpid() if pid is None else pid)
@@ -53,10 +54,13 @@ class Notifier:
         """The configuration is read again; `ready` says that this is over, well or not."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={self._clock() // 1000}")
 
-    def progress(self, status: str, seconds: int) -> None:
-        """Of a start or reload, which may now take so long before it says that again or is over,
-        whatever the unit's time-out."""
-        self._send(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}\nSTATUS={_one_line(status)}")
+    def starting(self, seconds: int) -> None:
+        """The start makes progress: it may now take so long before it says that again or is over,
+        whatever the unit's time-out. Call it as often as you like."""
+        now_ns = self._clock()
+        if _is_due(self._last_start_ns, now_ns, seconds * 1e9 / 6):
+            self._last_start_ns = now_ns
+            self._send(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}")
 
     def status(self, status: str, *, at_once: bool = False) -> None:
         """One line that `systemctl status` shows. Call it as often as you like: one that comes
