@@ -25,7 +25,8 @@ PARTS = {
 """Modules of `checks` by architecture. The faults are the kernel's and the daemon's, not the
 processor's; the wheels and their arithmetic are the processor's."""
 WITH_PACKAGES = {"package", "first_install"}
-SECONDS = 2400
+SECONDS = 1800
+"""How long it may say nothing before it is switched off."""
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
     )
     parser.add_argument("--cpu", help="as QEMU names it: cortex-a76 is a Raspberry Pi 5's")
     parser.add_argument("--accel", default="tcg", help="kvm where it works, for the same processor")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="then it is switched off")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of silence, then it is off")
     options = parser.parse_args()
     architecture = ARCHITECTURES[options.architecture]
     parts = options.parts or PARTS[options.architecture]

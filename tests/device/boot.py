@@ -56,17 +56,18 @@ def boot(
         ],
         stdin=subprocess.DEVNULL,
     )
-    end = time.monotonic() + seconds
+    heard = time.monotonic()
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     try:
         shown = 0
         while True:
-            ended = qemu.poll() is not None or time.monotonic() > end
+            ended = qemu.poll() is not None or time.monotonic() - heard > seconds
             if output.exists():
                 with output.open("rb") as stream:
                     stream.seek(shown)
                     fresh = stream.read()
                 shown += len(fresh)
+                heard = time.monotonic() if fresh else heard
                 sys.stdout.write(decode(fresh))
                 sys.stdout.flush()
             if ended:

@@ -72,7 +72,7 @@ class RunningDaemon:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -158,7 +158,7 @@ class RunningDaemon:
         """Exit status and seconds that it took."""
         begun = time.monotonic()
         self.process.send_signal(number)
-        status = self.process.wait(20)
+        status = self.process.wait(60)
         return status, time.monotonic() - begun
 
     def _read_results(self) -> None:

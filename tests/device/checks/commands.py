@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.device.checks import vivid
-from tests.device.checks.daemon import CONFIG, SLOW, cameras
+from tests.device.checks.daemon import CONFIG, SLOW, PatientDaemon, cameras
 from tests.device.checks.report import Report
-from tests.e2e.daemon import RunningDaemon
 
 NOBODY = 65534
 
@@ -56,7 +55,7 @@ def held(report: Report) -> None:
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            RunningDaemon(Path(folder), CONFIG + cameras({"door": vivid.BY_PATH})) as daemon,
+            PatientDaemon(Path(folder), CONFIG + cameras({"door": vivid.BY_PATH})) as daemon,
         ):
             daemon.wait_for(lambda: "backoff" in daemon.text, SLOW)
             line = next(line for line in daemon.log if "backoff" in line)
@@ -85,7 +84,6 @@ def edged(*arguments: str, home_of_nobody: str | None = None) -> tuple[int, str]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=SLOW,
         check=False,
         **as_nobody,
     )

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.device.checks.patience import wait_for
 from tests.e2e.daemon import RunningDaemon
 
 SLOW = 120.0
-"""Seconds for what takes one or two on a real processor."""
+"""Seconds of an idle machine for what takes one or two on a real processor."""
 CONFIG = """
 variants: [mobilenet_v1_0.25_128]
 latency_budget_ms: 5000
 http: {listen: "127.0.0.1:0"}
 """
+
+
+class PatientDaemon(RunningDaemon):
+    """Waits as long as the machine is busy."""
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = SLOW) -> float:
+        ended = self.process.poll
+        held, waited = wait_for(lambda: condition() or ended() is not None, seconds)
+        assert held and condition(), f"waited {waited:.1f} s; exit {ended()}; log:\n{self.text}"
+        return waited
 
 
 def cameras(sources: dict[str, str]) -> str:

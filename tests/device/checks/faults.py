@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.device.checks import vivid
-from tests.device.checks.daemon import CONFIG, SLOW, cameras, descriptors, processes, pss_mb
+from tests.device.checks.daemon import (
+    CONFIG,
+    SLOW,
+    PatientDaemon,
+    cameras,
+    descriptors,
+    processes,
+    pss_mb,
+)
+from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
-from tests.e2e.daemon import RunningDaemon
 
 ROUNDS = 20
 RETURN_SECONDS = 10.0
+"""Of an idle machine: the daemon's own pauses are in it, not how fast a process starts."""
 GROWTH_MB = 2.0
 LONG_AWAY_SECONDS = 40.0
 """By then the pauses between tries have grown."""
@@ -24,7 +34,7 @@ def run(report: Report) -> None:
     vivid.load()
     with (
         tempfile.TemporaryDirectory() as folder,
-        RunningDaemon(Path(folder), CONFIG + cameras({"door": vivid.BY_PATH})) as daemon,
+        PatientDaemon(Path(folder), CONFIG + cameras({"door": vivid.BY_PATH})) as daemon,
     ):
         first = daemon.wait_for_results(1, SLOW)
         report.note(f"first result {first:.1f} s after the start")
@@ -38,7 +48,7 @@ def run(report: Report) -> None:
         seconds = until_results(daemon, vivid.plug)
         report.check(
             f"results resume after {LONG_AWAY_SECONDS:.0f} s away",
-            seconds <= RETURN_SECONDS,
+            seconds < math.inf,
             f"{seconds:.1f} s after its return",
         )
         report.check("the daemon is healthy", daemon.get("/healthz")[0] == 200, "/healthz")
@@ -49,7 +59,7 @@ def run(report: Report) -> None:
         daemon.stop()
 
 
-def rounds(report: Report, daemon: RunningDaemon) -> None:
+def rounds(report: Report, daemon: PatientDaemon) -> None:
     """unplug, fatal streaming error and disconnect by turns."""
     faults = {"unplug": unplug, "fatal streaming error": fatal_error, "disconnect": disconnect}
     seconds: dict[str, list[float]] = {name: [] for name in faults}
@@ -59,26 +69,26 @@ def rounds(report: Report, daemon: RunningDaemon) -> None:
     for name, each in seconds.items():
         report.check(
             f"results resume after {name}",
-            max(each) <= RETURN_SECONDS,
+            max(each) < math.inf,
             f"{len(each)} times, {min(each):.1f} to {max(each):.1f} s after its return",
         )
     restarts = restarted(daemon)
     report.check("each fault is counted", restarts >= ROUNDS, f"{restarts:.0f} restarts")
 
 
-def unplug(daemon: RunningDaemon) -> float:
+def unplug(daemon: PatientDaemon) -> float:
     """With the device open; back as soon as the daemon has noticed. Seconds until results."""
     noticed(daemon, vivid.unplug)
     return until_results(daemon, vivid.plug)
 
 
-def disconnect(daemon: RunningDaemon) -> float:
+def disconnect(daemon: PatientDaemon) -> float:
     noticed(daemon, vivid.disconnect)
     vivid.unplug()
     return until_results(daemon, vivid.plug)
 
 
-def fatal_error(daemon: RunningDaemon) -> float:
+def fatal_error(daemon: PatientDaemon) -> float:
     """The device is never away."""
     begun = time.monotonic()
     noticed(daemon, vivid.fail_streaming)
@@ -86,25 +96,27 @@ def fatal_error(daemon: RunningDaemon) -> float:
     return time.monotonic() - begun
 
 
-def noticed(daemon: RunningDaemon, fault: Callable[[], None]) -> None:
+def noticed(daemon: PatientDaemon, fault: Callable[[], None]) -> None:
     told = len(daemon.log)
     fault()
     daemon.wait_for(lambda: any("backoff" in line for line in daemon.log[told:]), SLOW)
 
 
-def until_results(daemon: RunningDaemon, mend: Callable[[], None]) -> float:
+def until_results(daemon: PatientDaemon, mend: Callable[[], None]) -> float:
+    """Infinite when they do not come in RETURN_SECONDS."""
     mend()
     count = len(daemon.results)
-    return daemon.wait_for_results(count + 1, SLOW)
+    held, seconds = wait_for(lambda: len(daemon.results) > count, RETURN_SECONDS)
+    return seconds if held else math.inf
 
 
-def restarted(daemon: RunningDaemon) -> float:
+def restarted(daemon: PatientDaemon) -> float:
     _, text = daemon.get("/metrics")
     lines = [line for line in text.splitlines() if line.startswith("edged_source_restarts_total{")]
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
-def settled(daemon: RunningDaemon) -> tuple[float, list[int], int]:
+def settled(daemon: PatientDaemon) -> tuple[float, list[int], int]:
     """(PSS of all processes in MB, descriptors of each, number of processes) after a while."""
     daemon.wait_for_results(len(daemon.results) + SETTLED_RESULTS, SLOW)
     pids = processes(daemon)

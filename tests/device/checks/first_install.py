@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.device.checks import vivid
+from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
 from tests.device.checks.systemctl import (
     UNIT,
@@ -17,12 +18,11 @@ from tests.device.checks.systemctl import (
     seconds_to_ready,
     show,
     systemctl,
-    wait_for,
 )
 
 SHARE = Path("/host")
-FIRST_SECONDS = 600.0
-"""All variants are checked and measured at the first start; a slow machine emulates a slow one."""
+FIRST_SECONDS = 300.0
+"""Of an idle machine. All variants are checked and measured at the first start."""
 SHIPPED_CAMERA = 'edged_results_total{camera="camera"}'
 
 

@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 
 from tests.device.checks import vivid
-from tests.device.checks.daemon import SLOW, cameras, processes, pss_mb, results_of
+from tests.device.checks.daemon import SLOW, PatientDaemon, cameras, processes, pss_mb, results_of
 from tests.device.checks.report import Report
-from tests.e2e.daemon import RunningDaemon
 
 RESULTS = 10
 CONFIG = """
@@ -23,7 +22,7 @@ def run(report: Report) -> None:
     sources = {"camera": vivid.BY_PATH, "drawn": "synthetic"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        RunningDaemon(Path(folder), CONFIG + cameras(sources)) as daemon,
+        PatientDaemon(Path(folder), CONFIG + cameras(sources)) as daemon,
     ):
         for name in sources:
             results = results_of(daemon, name, RESULTS, 2 * SLOW)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.device.checks import vivid
 from tests.device.checks.daemon import SLOW
 from tests.device.checks.first_install import as_shipped, dpkg, install, packages
+from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
 from tests.device.checks.service import (
     BUDGET_MS,
@@ -24,7 +25,7 @@ from tests.device.checks.service import (
     watchdog,
     write_config,
 )
-from tests.device.checks.systemctl import UNIT, journal, show, starts, systemctl, wait_for
+from tests.device.checks.systemctl import UNIT, journal, show, starts, systemctl
 
 PLACES = ("/etc", "/opt", "/run", "/usr", "/var")
 OURS = ("/opt/edged", "/opt/site", "/var/log")

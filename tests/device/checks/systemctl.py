@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 
 UNIT = "edged.service"
 ADDRESS = "http://127.0.0.1:9640"
@@ -54,13 +52,3 @@ def metric(sample: str) -> float:
         return float("nan")
     values = [line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{sample} ")]
     return float(values[0]) if values else float("nan")
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> tuple[bool, float]:
-    """(whether it came true, after how many seconds)."""
-    begun = time.monotonic()
-    while not condition():
-        if time.monotonic() - begun > seconds:
-            return False, time.monotonic() - begun
-        time.sleep(0.2)
-    return True, time.monotonic() - begun
