@@ -56,7 +56,24 @@ def test_time_stamps_that_start_anew_or_make_no_sense_are_believed_anew() -> Non
 def test_a_frame_without_a_stamp_was_captured_on_arrival() -> None:
     clock = ArrivalClock()
     assert clock.captured_ns(None, 5) == 5
-    assert clock.lag_ns(None, 5) == clock.lag_ns(3, 5) == 0
+
+
+def test_time_stamps_that_count_frames_which_do_not_come_are_not_believed() -> None:
+    """25 a second are announced and counted, one comes in 3 s, or half of them."""
+    for seconds in (3.0, 0.08):
+        frames = [(n * FRAME, int(n * seconds * SECOND)) for n in range(1, 200)]
+        seen = delays_ms(frames)
+        assert max(seen[3:]) == 0
+
+
+def test_a_time_line_that_is_broken_begins_anew() -> None:
+    clock = ArrivalClock()
+    for n in range(50):
+        clock.captured_ns(n * FRAME, n * FRAME)
+    clock.begin_anew()  # 0.9 s back
+    stamps = [n * FRAME - 900 * MS for n in range(50, 100)]
+    arrivals = [n * FRAME for n in range(50, 100)]
+    assert [clock.captured_ns(*each) for each in zip(stamps, arrivals, strict=True)] == arrivals
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**60), st.integers(0, 10 * SECOND)), max_size=50))
@@ -84,9 +101,3 @@ def test_far_behind_nothing_is_decoded_until_a_key_frame_in_time() -> None:
     assert not backlog.decodes(0, key_frame=False)
     assert backlog.decodes(0, key_frame=True)
     assert backlog.decodes(0, key_frame=False)
-
-
-def test_a_stream_that_is_joined_waits_for_its_first_key_frame() -> None:
-    backlog = Backlog(awaits_key_frame=True)
-    assert not backlog.decodes(0, key_frame=False)
-    assert backlog.decodes(0, key_frame=True)

@@ -41,18 +41,23 @@ class RateLimit:
         """Between the source's frames, smoothed."""
 
     def admits(self, captured_ns: int) -> bool:
+        return self.wait_ns(captured_ns) == 0
+
+    def wait_ns(self, captured_ns: int) -> int:
+        """0 where the frame is admitted, else by how much it is too early."""
         if self._interval_ns == 0:
-            return True
+            return 0
         gap_ns = captured_ns - self._previous_ns
         self._previous_ns = captured_ns
         if self._due_ns is None or abs(captured_ns - self._due_ns) > 2 * self._interval_ns:
             self._due_ns = captured_ns  # the first frame, or the first after a gap
         else:
             self._gap_ns += (gap_ns - self._gap_ns) / (8 if self._gap_ns else 1)
-        if captured_ns < self._due_ns - min(self._gap_ns, self._interval_ns) / 2:
-            return False
+        early_ns = self._due_ns - round(min(self._gap_ns, self._interval_ns) / 2) - captured_ns
+        if early_ns > 0:
+            return early_ns
         self._due_ns += self._interval_ns
-        return True
+        return 0
 
 
 class Intake:
@@ -66,9 +71,9 @@ class Intake:
         self._tally = tally
         self._limit = RateLimit(max_fps)
 
-    def captured(self) -> None:
+    def captured(self, frames: int = 1) -> None:
         """The driver handed a frame over."""
-        self._tally.count(captured=1)
+        self._tally.count(captured=frames)
 
     def admits(self, captured_ns: int) -> bool:
         """Whether max_fps leaves room for this frame; if not it is counted as skipped."""
@@ -76,6 +81,17 @@ class Intake:
         if not admitted:
             self._tally.count(skipped=1)
         return admitted
+
+    def wait_seconds(self, captured_ns: int) -> float:
+        """0 where max_fps leaves room for this frame, else when it will. Nothing is counted: if no
+        newer one comes until then, it may be shown after all (`admits` with that time), for a
+        camera that sends in bursts would else never show its newest; if one does, it is `skipped`.
+        """
+        return self._limit.wait_ns(captured_ns) / 1e9
+
+    def skipped(self) -> None:
+        """max_fps left no room for the frame."""
+        self._tally.count(skipped=1)
 
     def overwritten(self, frames: int = 1) -> None:
         """A newer frame is there already, so this one is not decoded to the end."""

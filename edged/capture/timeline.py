@@ -17,6 +17,11 @@ DISORDER_NS: Final = 1_000_000_000
 """Time stamps that go back further than frames can be reordered have started anew."""
 BELIEVABLE_NS: Final = 10_000_000_000
 """A delay beyond this says that the time stamps mean nothing any more."""
+SLOW_SHARE: Final = 0.6
+SLOW_FRAMES: Final = 3
+"""Time stamps that go on by less than this share of the time, so many frames in a row, are not the
+sensor's: a camera that sends fewer frames than it announces may count them as if it did. Frames
+that were held up on the way come the faster afterwards."""
 
 LATE_NS: Final = 250_000_000
 CAUGHT_UP_NS: Final = 50_000_000
@@ -31,6 +36,12 @@ class ArrivalClock:
         self._prompt_offset_ns = 0
         self._prompt_ns = 0
         self._stamp_ns = 0
+        self._arrived_ns = 0
+        self._slow_frames = 0
+
+    def begin_anew(self) -> None:
+        """The stream's time line has been broken: the next frame is taken to have had no delay."""
+        self._offset_ns = None
 
     def captured_ns(self, stamp_ns: int | None, arrived_ns: int) -> int:
         """Never later than arrived_ns. A frame without a stamp counts as captured on arrival."""
@@ -39,18 +50,19 @@ class ArrivalClock:
         offset_ns = arrived_ns - stamp_ns
         seconds = (arrived_ns - self._prompt_ns) / 1e9
         allowed_ns = self._prompt_offset_ns + int(DRIFT * seconds * seconds * 1e9)
-        started_anew = self._offset_ns is None or stamp_ns < self._stamp_ns - DISORDER_NS
+        passed_ns, self._arrived_ns = arrived_ns - self._arrived_ns, arrived_ns
+        slow = stamp_ns - self._stamp_ns < SLOW_SHARE * passed_ns
+        self._slow_frames = self._slow_frames + 1 if slow else 0
+        started_anew = (
+            self._offset_ns is None
+            or stamp_ns < self._stamp_ns - DISORDER_NS
+            or self._slow_frames >= SLOW_FRAMES
+        )
         if started_anew or not 0 < offset_ns - allowed_ns < BELIEVABLE_NS:
             self._prompt_offset_ns = allowed_ns = offset_ns
             self._prompt_ns = arrived_ns
         self._offset_ns, self._stamp_ns = allowed_ns, stamp_ns
         return stamp_ns + allowed_ns
-
-    def lag_ns(self, stamp_ns: int | None, arrived_ns: int) -> int:
-        """The delay of a frame that is not decoded yet."""
-        if stamp_ns is None or self._offset_ns is None:
-            return 0
-        return arrived_ns - stamp_ns - self._offset_ns
 
 
 class Backlog:
@@ -60,8 +72,8 @@ class Backlog:
     until a key frame that is in time. lag_ns: how far the frame at hand is behind the present.
     """
 
-    def __init__(self, *, awaits_key_frame: bool = False) -> None:
-        self._lost = awaits_key_frame
+    def __init__(self) -> None:
+        self._lost = False
         self._late = False
 
     def decodes(self, lag_ns: int, key_frame: bool) -> bool:

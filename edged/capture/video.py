@@ -30,13 +30,29 @@ OPTIONS = {"max_pixels": str(MOST_PIXELS)}
 """For `av.open`: FFmpeg then allocates no larger picture, not even to find out what is in there."""
 
 
+def why_not_decodable(container: Any) -> str | None:
+    """What to say of an opened container that VideoTrack cannot be made of."""
+    if _stream_of(container) is not None:
+        return None
+    if not container.streams.video:
+        return "there is no video in it"
+    return "its video is in a format that FFmpeg does not decode"
+
+
+def _stream_of(container: Any) -> Any:
+    """The first video track that can be decoded, and is no still picture beside the sound."""
+    still = av.stream.Disposition.attached_pic
+    tracks = [track for track in container.streams.video if track.codec_context is not None]
+    return next((track for track in tracks if not track.disposition & still), None)
+
+
 class VideoTrack:
-    """The first video track of a container opened with OPTIONS. SourceError with `where` when its
-    pictures are too large."""
+    """The video track that can be decoded of a container opened with OPTIONS. SourceError with
+    `where` when its pictures are too large."""
 
     def __init__(self, container: Any, *, where: str, low_delay: bool = False) -> None:
         self._container = container
-        self._stream = container.streams.video[0]
+        self._stream = _stream_of(container)
         self._codec = self._stream.codec_context
         if self._codec.width * self._codec.height > MOST_PIXELS:
             what = str(too_large(self._codec.width, self._codec.height))
@@ -57,6 +73,11 @@ class VideoTrack:
         """Packets are whole JPEG pictures, decoded here."""
         self._jpeg_orientation = UPRIGHT
         """As the container says, for pictures of MJPEG that do not say it themselves."""
+
+    @property
+    def size_known(self) -> bool:
+        """Of some tracks only after a frame was decoded."""
+        return bool(self._codec.width and self._codec.height)
 
     @property
     def granted(self) -> Granted:

@@ -69,7 +69,7 @@ def upgrade(report: Report, package: Path) -> None:
     before, text, count = show("MainPID"), CONFIG.read_text(), starts()
     install(report, package, "upgrades")
     held, seconds = wait_for(
-        lambda: show("ActiveState") == "active" and show("MainPID") not in (before, "0"), SLOW
+        lambda: show("MainPID") not in (before, "0") and show("ActiveState") == "active", SLOW
     )
     report.check("it is ready again", held, f"after {seconds:.1f} s")
     report.check("it was started once", starts() == count + 1, f"{starts() - count} starts")

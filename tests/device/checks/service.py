@@ -105,7 +105,7 @@ def watchdog(report: Report) -> None:
     before = show("MainPID")
     os.kill(int(before), signal.SIGSTOP)
     held, seconds = wait_for(
-        lambda: show("ActiveState") == "active" and show("MainPID") != before, SLOW
+        lambda: show("MainPID") not in (before, "0") and show("ActiveState") == "active", SLOW
     )
     report.check(
         "the watchdog starts a stopped daemon anew",
