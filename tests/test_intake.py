@@ -46,6 +46,17 @@ def test_never_more_than_the_limit(gaps_ns: list[int], max_fps: float) -> None:
     assert len(admitted(max_fps, stamps)) <= seconds * max_fps * 1.001 + 2
 
 
+def test_what_comes_too_early_can_be_shown_when_it_is_due() -> None:
+    notes = Notes(max_fps=10)
+    assert notes.intake.wait_seconds(0) == 0
+    wait_seconds = notes.intake.wait_seconds(40 * MS)
+    assert 0 < wait_seconds <= 0.06
+    assert notes.counts.skipped == 0  # a newer one would have it so
+    notes.intake.admit_late(40 * MS + round(wait_seconds * 1e9))
+    assert notes.intake.wait_seconds(120 * MS) > 0
+    assert notes.intake.wait_seconds(200 * MS) == 0
+
+
 def test_each_fate_is_counted() -> None:
     notes = Notes(max_fps=10)
     for stamp_ns in (0, 33 * MS, 66 * MS, 100 * MS):

@@ -59,6 +59,10 @@ class RateLimit:
         self._due_ns += self._interval_ns
         return 0
 
+    def admit_late(self, due_ns: int) -> None:
+        """One that was too early, at the time until which it had to wait."""
+        self._due_ns = due_ns + self._interval_ns
+
 
 class Intake:
     """Given to each source: counts its frames and says which of them to decode."""
@@ -83,11 +87,15 @@ class Intake:
         return admitted
 
     def wait_seconds(self, captured_ns: int) -> float:
-        """0 where max_fps leaves room for this frame, else when it will. Nothing is counted: if no
-        newer one comes until then, it may be shown after all (`admits` with that time), for a
-        camera that sends in bursts would else never show its newest; if one does, it is `skipped`.
-        """
+        """0 where max_fps leaves room for this frame, else after how long it will. Nothing is
+        counted: if no newer one comes until then, the frame is shown after all (`admit_late`), for
+        a camera that sends in bursts would else never show its newest; if one does, it is
+        `skipped`."""
         return self._limit.wait_ns(captured_ns) / 1e9
+
+    def admit_late(self, due_ns: int) -> None:
+        """due_ns: when the frame was captured, and what it had to wait."""
+        self._limit.admit_late(due_ns)
 
     def skipped(self) -> None:
         """max_fps left no room for the frame."""

@@ -100,9 +100,10 @@ class StreamSource:
                 assert self._surplus is not None
                 frame, captured_ns, arrived_ns, due_ns = self._surplus
                 self._surplus = None
-                pixels = self._track.rgb(frame, wanted)
-                if self._intake.admits(captured_ns + due_ns - arrived_ns) and pixels is not None:
+                self._intake.admit_late(captured_ns + due_ns - arrived_ns)
+                if (pixels := self._track.rgb(frame, wanted)) is not None:
                     return Picture(pixels, captured_ns, arrived_ns)
+                self._intake.broken()
                 continue
             frames = self._decode(arrival)
             if not frames:

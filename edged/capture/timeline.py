@@ -18,7 +18,7 @@ DISORDER_NS: Final = 1_000_000_000
 BELIEVABLE_NS: Final = 10_000_000_000
 """A delay beyond this says that the time stamps mean nothing any more."""
 SLOW_SHARE: Final = 0.6
-SLOW_FRAMES: Final = 3
+SLOW_FRAMES: Final = 2
 """Time stamps that go on by less than this share of the time, so many frames in a row, are not the
 sensor's: a camera that sends fewer frames than it announces may count them as if it did. Frames
 that were held up on the way come the faster afterwards."""
