@@ -46,6 +46,19 @@ def effort_of(folder: Path) -> Effort | None:
     return Effort((user + system) / _TICKS, waited_ns / 1e9, loaded)
 
 
+def effort_of_process(pid: int) -> Effort | None:
+    """With what it has started and still runs, where the kernel tells (CONFIG_PROC_CHILDREN)."""
+    own = effort_of(Path(f"/proc/{pid}"))
+    if own is None:
+        return None
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return own
+    theirs = (effort_of(Path(f"/proc/{child}")) for child in children)
+    return Effort(*map(sum, zip(own, *filter(None, theirs), strict=True)))
+
+
 def effort_of_thread(thread: int) -> Effort | None:
     """Of a thread of this process, by its native id."""
     return effort_of(Path(f"/proc/self/task/{thread}"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.effort import Effort, Silence, effort_of
+from edged.effort import Effort, Silence, effort_of, effort_of_process
 
 SECOND = 1_000_000_000
 BUSY, ASLEEP = "while True: pass", "import time; time.sleep(60)"
@@ -66,6 +66,20 @@ def test_who_waits_for_a_core_is_not_silent() -> None:
 
 def test_a_process_that_is_gone_tells_nothing() -> None:
     assert effort_of(Path("/proc/0")) is None
+    assert effort_of_process(0) is None
+
+
+def test_what_a_process_has_started_works_for_it() -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    if not children.exists():
+        pytest.skip("this kernel does not tell of children: it needs CONFIG_PROC_CHILDREN")
+    with process(BUSY):
+        before = effort_of_process(os.getpid())
+        time.sleep(0.5)
+        after = effort_of_process(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert after.worked - before.worked > 0.2
 
 
 def test_a_kernel_that_does_not_tell_of_waiting(tmp_path: Path) -> None:

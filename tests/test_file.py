@@ -118,6 +118,38 @@ def test_a_delay_shows_as_age_and_then_frames_are_left_out(tmp_path: Path) -> No
     player.source.close()
 
 
+@pytest.mark.parametrize("jump_seconds", [1000, -1000, 2, -0.5])
+def test_time_stamps_that_jump_are_played_as_if_they_did_not(
+    tmp_path: Path, jump_seconds: float
+) -> None:
+    """Twice: after a third of the clip there, after another back."""
+    clip = write_clip(tmp_path / "whole.ts", frames=60, codec="h264", key_frame_every=10)
+    with av.open(str(clip)) as whole:
+        template = whole.streams.video[0]
+        packets = [packet for packet in whole.demux(template) if packet.dts is not None]
+        jumping = tmp_path / "jumping.ts"
+        with jumping.open("wb") as joined:  # MPEG-TS is made to be cut and joined
+            for third in range(3):
+                part = tmp_path / f"{third}.ts"
+                seconds = 1200 + (jump_seconds if third == 1 else 0)
+                with av.open(str(part), "w") as container:
+                    stream = container.add_stream_from_template(template)
+                    for packet in packets[third * 20 : third * 20 + 20]:
+                        ticks = round(seconds / packet.time_base)
+                        packet.dts, packet.pts = packet.dts + ticks, packet.pts + ticks
+                        packet.stream = stream
+                        container.mux(packet)
+                joined.write(part.read_bytes())
+    player = Player(jumping)
+    begun_ns = player.time.now_ns
+    pictures = player.pictures()
+    assert len(pictures) >= 40
+    assert max(gaps_ms(pictures)) <= 700  # half a second more may well be true
+    assert (player.time.now_ns - begun_ns) / MS < 60 * 40 + 500
+    limited = Player(jumping, max_fps=5)
+    assert len(limited.pictures()) >= 8
+
+
 def test_a_clip_that_lies_on_its_side_is_put_upright(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=3, colour=(0, 200, 0))
     turn_clip(clip)
@@ -141,7 +173,7 @@ def test_what_is_no_clip(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "absent.mp4", "no such file, folder or kind of source"),
         (text, "cannot be opened as a video"),
-        (sound, "no video in this file"),
+        (sound, "there is no video in it"),
         (Path("udp://127.0.0.1:5000"), "no such file, folder or kind of source"),
     ):
         with pytest.raises(SourceError, match=reason) as caught:

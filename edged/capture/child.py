@@ -8,12 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import IO
 
 from edged.capture import CaptureRequest
 from edged.capture.status import shown
-from edged.effort import Effort, effort_of
+from edged.effort import Effort, effort_of_process
 
 Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
 """(memfd, wake_fd) of the mailbox -> a process with pipes for stdin, stdout and stderr."""
@@ -101,7 +100,7 @@ class Child:
 
     @property
     def effort(self) -> Effort | None:
-        return effort_of(Path(f"/proc/{self._process.pid}"))
+        return effort_of_process(self._process.pid)
 
     def send(self, request: CaptureRequest) -> None:
         with suppress(BrokenPipeError):  # it is dead already: `closed` will say so

@@ -2,7 +2,8 @@
 
 A frame counts as captured at the moment it is due, and its packet is decoded only then: the time
 that decoding takes, and any delay, shows as the frame's age. A file that cannot be decoded in time
-loses frames; it does not slow down.
+loses frames, up to the next key frame; it does not slow down. Where its time stamps jump, the next
+frame follows as if they did not.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import av
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.intake import Intake
 from edged.capture.timeline import Backlog
-from edged.capture.video import OPTIONS, VideoTrack
+from edged.capture.video import OPTIONS, VideoTrack, why_not_decodable
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 
 _FPS_UNKNOWN = 25.0
+_LONGEST_STEP_NS = 1_500_000_000
+"""Between two frames, of a file that shows more than one in this time: longer ones are jumps."""
 
 
 class FileSource:
@@ -47,6 +50,10 @@ class FileSource:
         self._backlog = Backlog()
         self._origin_ns: int | None = None
         """The moment of time stamp 0; None until the first packet."""
+        self._dts: int | None = None
+        """Of the packet before, in the track's ticks, without jumps."""
+        self._shift = 0
+        """What takes the jumps out of time stamps."""
         self._begin: int | None = None
         """The dts of the first packet; None before it, and of a stream without time stamps."""
         self._first_stamp_ns: int | None = None
@@ -59,14 +66,22 @@ class FileSource:
         if not Path(self._path).is_file():
             raise self._error("no such file, folder or kind of source")
         try:
-            self._container = av.open(f"file:{self._path}", options=OPTIONS)
+            self._container = av.open(
+                f"file:{self._path}", options=OPTIONS, metadata_errors="replace"
+            )
         except av.error.FFmpegError as error:
             raise self._error(f"cannot be opened as a video: {error.strerror}") from None
-        if not self._container.streams.video:
-            raise self._error("no video in this file")
+        if (what := why_not_decodable(self._container)) is not None:
+            raise self._error(what)
         self._track = VideoTrack(self._container, where=self._path)
         self._packets = self._track.packets()
         self._interval_ns = round(1e9 / (self._track.fps or _FPS_UNKNOWN))
+        self._dts, self._shift = None, 0
+        while not self._track.size_known:
+            packet = self._next_packet()
+            if packet is None:
+                raise self._error("not one picture could be decoded")
+            self._decode(packet)
         return self._track.granted
 
     def read(self, wanted: int) -> Picture | None:
@@ -89,10 +104,28 @@ class FileSource:
     def _next_packet(self) -> Any:
         """None at the end; damage in the container counts as its end."""
         try:
-            return next(self._packets, None)
+            packet = next(self._packets, None)
         except av.error.FFmpegError as error:
             self._intake.note(f"{self._path}: reading ended early: {error.strerror}")
             return None
+        if packet is not None and packet.dts is not None:
+            self._take_out_jump(packet)
+        return packet
+
+    def _take_out_jump(self, packet: Any) -> None:
+        step, longest = (
+            self._track.ticks(ns)
+            for ns in (self._interval_ns, max(_LONGEST_STEP_NS, 3 * self._interval_ns))
+        )
+        dts = packet.dts + self._shift
+        if self._dts is not None and not 0 <= dts - self._dts <= longest:
+            self._shift += self._dts + step - dts
+            dts = self._dts + step
+        self._dts = dts
+        if self._shift:
+            packet.dts = dts
+            if packet.pts is not None:
+                packet.pts += self._shift
 
     def _decode(self, packet: Any) -> None:
         """At the packet's time, which is that of its frame unless frames are reordered."""
@@ -121,10 +154,10 @@ class FileSource:
         self._due_ns = self._due(self._track.stamp_ns(frame.pts))
         self._wait_until(self._due_ns)
         self._intake.captured()
-        if not self._intake.admits(self._due_ns):
-            return None
         if not self._backlog.converts(self._clock() - self._due_ns):
             self._intake.overwritten()
+            return None
+        if not self._intake.admits(self._due_ns):  # after that: what is let go takes no turn
             return None
         received_ns = max(self._due_ns, self._begun_ns)
         pixels = self._track.rgb(frame, wanted)
@@ -153,6 +186,7 @@ class FileSource:
             self.close()
             self.open()
             return_free_memory()
+        self._dts, self._shift = None, 0
         self._frames_of_pass = 0
         if self._first_stamp_ns is not None:
             self._origin_ns = self._due_ns + self._interval_ns - self._first_stamp_ns

@@ -128,6 +128,9 @@ class VideoTrack:
             return None
         return ticks * self._tick_ns.numerator // self._tick_ns.denominator
 
+    def ticks(self, duration_ns: int) -> int:
+        return round(duration_ns / self._tick_ns)
+
     def rgb(self, frame: Any, wanted: int) -> NDArray[np.uint8] | None:
         """uint8 (height, width, 3), upright, its short side `wanted` unless it is smaller; of
         MJPEG larger, and None when the picture is damaged."""
