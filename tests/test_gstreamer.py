@@ -317,7 +317,7 @@ def test_the_whole_way_and_back_after_the_pipeline_was_killed() -> None:
 def test_a_hanging_pipeline_has_stalled_and_is_replaced() -> None:
     patience = Patience(stall=1.0, pause=0.2)
     with running(CaptureRequest(LIVE), patience=patience) as (camera, mailbox):
-        next_frame(mailbox)
+        assert wait_until(lambda: mailbox.captured > 40)  # how its pictures come is known
         hanging = only_grandchild(only_worker())
         os.kill(hanging, signal.SIGSTOP)
         assert wait_until(lambda: camera.restarts[Failure.STALLED] == 1)
