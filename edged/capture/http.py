@@ -44,7 +44,7 @@ class HttpSource:
         self._source: Source | None = None
 
     def open(self) -> Granted:
-        camera = self._camera = HttpCamera(self._request.source)
+        camera = self._camera = HttpCamera(self._request.source, self._request.silent_seconds)
         response = camera.get()
         content_type = response.headers.get("Content-Type", "")
         stream, begin = is_multipart(content_type), b""

@@ -12,13 +12,12 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
 
-from edged.capture import Failure, SourceError
+from edged.capture import SILENT_SECONDS, Failure, SourceError
 from edged.capture.http_login import Login, parsed
 from edged.printable import printable
 from edged.secret import MASK, redact
 
 CONNECT_SECONDS = 10.0
-SILENT_SECONDS = 30.0
 _MOST_REDIRECTS = 5
 _MOST_COOKIES = 32
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))

@@ -172,7 +172,7 @@ class StreamSource:
             self._decoded_ns = arrived_ns
         elif arrived_ns - self._decoded_ns > UNDECODABLE_NS:
             what = f"frames arrive, but none could be decoded for {UNDECODABLE_NS / 1e9:g} s"
-            raise self._error(what, Failure.READ_FAILED)
+            raise self._error(what, Failure.NO_PICTURES)
         return frames
 
     def _next(self, until_ns: int | None = None) -> Arrival | None:
