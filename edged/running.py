@@ -25,7 +25,7 @@ from edged.config.http import HttpConfig
 from edged.control.decode_times import DecodeTimes
 from edged.control.profile_store import Decoding, state_directory
 from edged.control.recorder import Recorder
-from edged.effort import Silence, Turns, effort_of_thread
+from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
 from edged.event_journal import EventJournal
 from edged.events import AWAY_SECONDS, Watch
@@ -294,7 +294,8 @@ class Running:
 
     def loops(self) -> dict[str, int]:
         """When every loop that must turn last did, or was seen at work. A camera whose source has
-        ended has none."""
+        ended has none. Sinks and the announcer wait for as long as nothing comes: theirs are there
+        only when their thread has ended by itself."""
         loops = {
             f"camera {name}": each.camera.turn
             for name, each in self.cameras.items()
@@ -304,6 +305,9 @@ class Running:
             loops["pipeline"] = self.pipeline.turn
         if self.server is not None:
             loops["http"] = self.server.turn
+        waiting = {f"sink {kind}": each.sink.alive for kind, each in self.sinks.items()}
+        waiting["events"] = self._announcer.alive
+        loops |= {name: Turn(0, 0) for name, alive in waiting.items() if not alive}
         return self._turns.moments(loops, self._world.clock())
 
     def health(self) -> list[CameraHealth]:

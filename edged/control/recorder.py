@@ -107,9 +107,10 @@ class Recorder:
         try:
             self._write_entries()
             self._file.close()
-        except OSError as error:
+        except Exception as error:  # whatever it is, frames go on without a trace
             self._failed = True
-            log.warning("the trace ends, %s cannot be written: %s", self._path, error.strerror)
+            reason = getattr(error, "strerror", None) or repr(error)
+            log.warning("the trace ends, %s cannot be written: %s", self._path, reason)
             with contextlib.suppress(OSError):
                 self._file.close()
 
