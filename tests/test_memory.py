@@ -59,3 +59,65 @@ def test_what_was_written_stays_though_it_can_no_longer_be(tmp_path: Path) -> No
         """,
         str(file),
     ) == ["axyza", "aa"]
+
+
+A_LIBRARY = """
+        import mmap, os, shutil, sys, threading, time
+        import _ctypes
+        import _ctypes
+        from pathlib import Path
+        from edged.memory import return_free_memory
+
+        def copy(name):
+            return str(shutil.copy(_ctypes.__file__, Path(sys.argv[1], name)))
+"""
+
+
+def test_what_it_has_looked_at_can_no_longer_be_unloaded(tmp_path: Path) -> None:
+    assert run(
+        A_LIBRARY
+        + """
+        library = copy("other.so")
+        handle = _ctypes.dlopen(library, 2)
+        return_free_memory()
+        _ctypes.dlclose(handle)
+        print(library in Path("/proc/self/maps").read_text())
+        """,
+        str(tmp_path),
+    ) == ["True"]
+
+
+def test_memory_stays_whole_beside_a_thread_that_loads_and_unloads(tmp_path: Path) -> None:
+    """Pages of the kernel's choice take the addresses that a library had a moment before."""
+    assert run(
+        A_LIBRARY
+        + """
+        libraries = [copy(f"other{number}.so") for number in range(50)]
+        size, damaged, over = 1 << 14, [], threading.Event()
+        data = os.urandom(size)
+
+        def churn():
+            while not over.is_set():
+                for library in libraries:
+                    handle = _ctypes.dlopen(library, 2)
+                    time.sleep(0.0005)
+                    _ctypes.dlclose(handle)
+                    several = [mmap.mmap(-1, size, mmap.MAP_PRIVATE) for _ in range(20)]
+                    for memory in several:
+                        memory[:] = data
+                    time.sleep(0.0002)
+                    for memory in several:
+                        damaged.extend([1] if memory[:] != data else [])
+                        memory.close()
+
+        thread = threading.Thread(target=churn)
+        thread.start()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            return_free_memory()
+        over.set()
+        thread.join()
+        print(len(damaged))
+        """,
+        str(tmp_path),
+    ) == ["0"]
