@@ -52,6 +52,7 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
         stalled_after_seconds=settings.stalled_after_seconds,
         format=settings.format,
         controls=settings.controls,
+        confine=settings.confine,
     )
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
     largest = max(variant.resolution for variant in family.variants())

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edged.capture import CaptureRequest
-from edged.capture.child import Starter, start_worker
+from edged.capture.child import Starter
 from edged.capture.intake import Intake
 from edged.capture.mailbox import Mailbox
 from edged.capture.supervisor import Camera, Patience
@@ -106,7 +106,7 @@ def running(
     longest_side: int = 640,
     device: Path | None = None,
     patience: Patience | None = None,
-    starter: Starter = start_worker,
+    starter: Starter | None = None,
 ) -> Iterator[tuple[Camera, Mailbox]]:
     """A supervised camera; it is stopped at the end."""
     mailbox = Mailbox.create(longest_side)

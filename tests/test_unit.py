@@ -97,6 +97,13 @@ def test_what_hides_a_camera_stays_off() -> None:
     assert directives(JETSON)["DeviceAllow"] == ["char-* rw"]
 
 
+def test_capture_processes_may_confine_themselves() -> None:
+    allowed = " ".join(directives()["SystemCallFilter"]).split()
+    assert {f"landlock_{call}" for call in ("create_ruleset", "add_rule", "restrict_self")} <= {
+        *allowed
+    }
+
+
 def test_every_group_is_made() -> None:
     """systemd starts nothing whose groups are not there."""
     lines = [line.split()[:2] for line in SYSUSERS.read_text().splitlines()]

@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from edged.backends.tensorrt_import import import_tensorrt
 from edged.errors import EdgedError, InputError
+from edged.process import refuse_new_privileges
 from edged.variants.engine_form import EnginePrecision
 from edged.variants.network import INPUT_NAME
 
@@ -221,6 +222,7 @@ def child(load: Callable[[], Any]) -> None:
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _step_back()
+    refuse_new_privileges()
     main(load(), sys.stdin.buffer, target)
 
 

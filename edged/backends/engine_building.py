@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from edged.backends.engine_builder import Order, Progress
 from edged.errors import EdgedError, InputError
+from edged.process import child_environment
 
 Starter = Callable[[], "subprocess.Popen[bytes]"]
 """Starts a child, with pipes for its standard streams."""
@@ -43,6 +44,7 @@ def start_builder() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=child_environment(os.environ),
         start_new_session=True,  # Ctrl-C is the parent's; it ends with the parent anyway
     )
 

@@ -84,6 +84,7 @@ class CaptureRequest:
     judge by how pictures come. format and controls are for V4L2: the pixel
     format that is asked for instead of the best one, and values by the names of v4l2-ctl. roi: the
     part of the upright picture that counts; None for all of it. quiet: None for every picture.
+    confine: the child reaches nothing but what its source needs.
     """
 
     source: str = field(repr=False)
@@ -100,6 +101,7 @@ class CaptureRequest:
     controls: Mapping[str, int | str] = field(default_factory=dict)
     roi: Roi | None = None
     quiet: Quiet | None = None
+    confine: bool = True
 
     @property
     def silent_seconds(self) -> float:

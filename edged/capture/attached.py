@@ -21,6 +21,7 @@ from edged.errors import EdgedError
 from edged.printable import printable
 from edged.secret import redact
 
+IN_USE = "cannot be opened for capture; another program may be using it"
 _LONGEST_COMMAND = 60
 _PROCESSORS = frozenset(("bcm2835-isp", "pispbe"))
 """Drivers of image processors, whose nodes give pictures only to who feeds them."""

@@ -6,13 +6,14 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO
 
 from edged.capture import CaptureRequest
 from edged.capture.status import shown
 from edged.effort import Effort, effort_of_process
+from edged.process import child_environment
 
 Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
 """(memfd, wake_fd) of the mailbox -> a process with pipes for stdin, stdout and stderr."""
@@ -32,19 +33,26 @@ _ENVIRONMENT = {
 }
 
 
-def start_worker(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+def start_worker(
+    memfd: int,
+    wake_fd: int,
+    *,
+    whole_environment: bool = False,
+    program: Sequence[str] = ("-m", "edged.capture.worker"),
+) -> subprocess.Popen[bytes]:
     """The real one."""
+    environment = os.environ if whole_environment else child_environment(os.environ)
     # Where this process reads no code from the folder it was started in, the child does not either.
     isolated = ["-I"] if sys.flags.isolated else []
     return subprocess.Popen(
-        [sys.executable, *isolated, "-m", "edged.capture.worker", str(memfd), str(wake_fd)],
+        [sys.executable, *isolated, *program, str(memfd), str(wake_fd)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
         pass_fds=(memfd, wake_fd),
         start_new_session=True,  # Ctrl-C in a terminal is for the daemon
-        env={**os.environ, **_ENVIRONMENT},
+        env={**environment, **_ENVIRONMENT},
     )
 
 

@@ -9,7 +9,9 @@ this process was late to read; what had been waiting longer is let go. A pipelin
 a live one is a failure.
 
 The child cannot outlive this process: the kernel kills it (PDEATHSIG, by setpriv of util-linux),
-and without setpriv the first write to a pipe that nobody reads does.
+and without setpriv the first write to a pipe that nobody reads ends it. A confined process may send
+no signals: it closes the pipe, upon which the pipeline ends in order with its next frame, and where
+none comes it ends the thread that started the child, which to PDEATHSIG is the parent.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ import selectors
 import shutil
 import signal
 import subprocess
+import threading
 from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,10 +171,24 @@ class Launched:
         """The latest lines of its standard error."""
         self._warnings: deque[str] = deque(maxlen=_LINES)
         self._pipe, write_fd = os.pipe()
+        self._over = threading.Event()
+        started: Future[subprocess.Popen[bytes]] = Future()
+
+        def parent() -> None:
+            try:
+                started.set_result(
+                    _start(program, arguments(request, write_fd, live=live), write_fd)
+                )
+            except BaseException as error:
+                started.set_exception(error)
+            self._over.wait()
+
+        threading.Thread(target=parent, name="gstreamer-parent", daemon=True).start()
         try:
-            self._process = _start(program, arguments(request, write_fd, live=live), write_fd)
+            self._process = started.result()
         except BaseException:
             os.close(self._pipe)
+            self._over.set()
             raise
         finally:
             os.close(write_fd)
@@ -236,14 +255,18 @@ class Launched:
 
     def end(self) -> None:
         """Ask it to give the hardware back; kill it if it does not."""
-        self._process.send_signal(signal.SIGINT)
+        with suppress(PermissionError):
+            self._process.send_signal(signal.SIGINT)
         os.close(self._pipe)  # it may sit in a write
-        if self._process.returncode is None:
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(PermissionError):
                 self._process.kill()
-                self._process.wait()
+            self._over.set()
+            with suppress(subprocess.TimeoutExpired):  # without setpriv it lives until it writes
+                self._process.wait(_END_SECONDS)
+        self._over.set()
         self._selector.close()
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None
@@ -275,5 +298,6 @@ def _start(program: str, arguments: list[str], write_fd: int) -> subprocess.Pope
         bufsize=0,
         pass_fds=(write_fd,),
         start_new_session=True,  # Ctrl-C in a terminal is for the daemon
+        restore_signals=False,  # SIGPIPE stays ignored: a closed pipe is an error that it reports
         env={"LIBCAMERA_LOG_LEVELS": "*:WARN", **os.environ, "LC_ALL": "C"},
     )

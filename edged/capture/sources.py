@@ -1,4 +1,4 @@
-"""The table of sources: what a source string means, and which class reads it.
+"""The table of sources: what a source string means, which class reads it, and what it needs.
 
 A class is imported only when it is used: each brings its own heavy library.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from edged.capture import CaptureRequest, Source
+from edged.capture import CaptureRequest, Source, needs
 from edged.capture.intake import Intake
 from edged.capture.pictures import SUFFIXES
 
@@ -26,15 +26,23 @@ class SourceKind(str, Enum):
     FILE = "file"
 
 
-CLASSES = {
-    SourceKind.V4L2: ("edged.capture.v4l2", "V4l2Source"),
-    SourceKind.STREAM: ("edged.capture.stream", "StreamSource"),
-    SourceKind.HTTP: ("edged.capture.http", "HttpSource"),
-    SourceKind.GSTREAMER: ("edged.capture.gstreamer", "GstreamerSource"),
-    SourceKind.PICAMERA2: ("edged.capture.picamera", "PicameraSource"),
-    SourceKind.SYNTHETIC: ("edged.capture.synthetic", "SyntheticSource"),
-    SourceKind.FOLDER: ("edged.capture.folder", "FolderSource"),
-    SourceKind.FILE: ("edged.capture.file", "FileSource"),
+class Kind(NamedTuple):
+    """Module and name of the class; needs: what its child may reach, all else is kept from it."""
+
+    module: str
+    name: str
+    needs: needs.Row
+
+
+KINDS = {
+    SourceKind.V4L2: Kind("edged.capture.v4l2", "V4l2Source", needs.device),
+    SourceKind.STREAM: Kind("edged.capture.stream", "StreamSource", needs.address),
+    SourceKind.HTTP: Kind("edged.capture.http", "HttpSource", needs.address),
+    SourceKind.GSTREAMER: Kind("edged.capture.gstreamer", "GstreamerSource", needs.gstreamer),
+    SourceKind.PICAMERA2: Kind("edged.capture.picamera", "PicameraSource", needs.picamera2),
+    SourceKind.SYNTHETIC: Kind("edged.capture.synthetic", "SyntheticSource", needs.nothing),
+    SourceKind.FOLDER: Kind("edged.capture.folder", "FolderSource", needs.folder),
+    SourceKind.FILE: Kind("edged.capture.file", "FileSource", needs.file),
 }
 
 _PREFIXES = {
@@ -68,7 +76,7 @@ def kind_of(source: str) -> SourceKind:
 
 
 def make_source(request: CaptureRequest, intake: Intake) -> Source:
-    module, name = CLASSES[kind_of(request.source)]
-    source_class: Any = getattr(import_module(module), name)
+    kind = KINDS[kind_of(request.source)]
+    source_class: Any = getattr(import_module(kind.module), kind.name)
     source: Source = source_class(request, intake)
     return source

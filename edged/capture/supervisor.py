@@ -15,14 +15,17 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from edged.capture import SILENT_SECONDS, CaptureRequest, Failure, Granted
+from edged.capture.attached import IN_USE, holders
 from edged.capture.child import Child, Noise, Starter, start_worker
+from edged.capture.needs import CONFINED
 from edged.capture.presence import LOOK_SECONDS, Node, node_of
-from edged.capture.sources import SourceKind, kind_of
+from edged.capture.sources import KINDS, SourceKind, kind_of
 from edged.capture.status import Ended, Failed, Loaded, Opened, from_line, shown
 from edged.clock import Clock, monotonic_ns
 from edged.effort import Effort, Silence, Turn
@@ -205,7 +208,7 @@ class Camera:
         patience: Patience | None = None,
         clock: Clock = monotonic_ns,
         chance: Callable[[], float] = random.random,
-        starter: Starter = start_worker,
+        starter: Starter | None = None,
         turns: threading.Semaphore | None = None,
     ) -> None:
         self.name = name
@@ -223,7 +226,7 @@ class Camera:
         self._patience = Patience() if patience is None else patience
         self._clock = clock
         self._chance = chance
-        self._starter = starter
+        self._starter = starter or partial(start_worker, whole_environment=not request.confine)
         self._turns = threading.Semaphore() if turns is None else turns
         self._has_turn = False
         self._restarts = dict.fromkeys(Failure, 0)
@@ -345,7 +348,7 @@ class Camera:
                     self.granted = status.granted
                     vigil.opened(status.granted.fps, now_ns)
                 elif isinstance(status, Failed):
-                    return Fault(status.reason, status.message)
+                    return Fault(status.reason, self._with_holders(status.message))
                 elif isinstance(status, Ended):
                     return None
                 elif not isinstance(status, Loaded):
@@ -360,9 +363,10 @@ class Camera:
             if vigil.good_for(self._request.frozen_after_seconds or 0, now_ns):
                 self._failures = 0
             if child.closed:
-                return fault_of_death(child.wait(self._patience.stop), last_words)
+                confined = self._request.confine and not vigil.streaming
+                return fault_of_death(child.wait(self._patience.stop), last_words, confined)
             if fault is not None:
-                return fault
+                return Fault(fault.reason, fault.message + self._perhaps_confined())
         return None
 
     def _back_off(self, fault: Fault, node: Node | None) -> None:
@@ -381,6 +385,24 @@ class Camera:
                 return
             self._stopping.wait(min(left_ns / 1e9, LOOK_SECONDS if self._device else 1.0))
 
+    def _perhaps_confined(self) -> str:
+        """Of one that was never opened, by libraries that may need more than is known here."""
+        source = self._request.source
+        if self.granted is not None or not self._request.confine:
+            return ""
+        return "" if KINDS[kind_of(source)].needs(source).certain else CONFINED
+
+    def _with_holders(self, message: str) -> str:
+        """The child may not look at other processes."""
+        if self._device is None or IN_USE not in message:
+            return message
+        found = holders(os.path.realpath(self._device))
+        others = [f"{each.command} (pid {each.pid})" for each in found]
+        if not others:
+            return message
+        begin, _, _ = message.partition(IN_USE)
+        return f"{begin}another program is using the camera: {', '.join(others)}"
+
     def _warning(self, message: str) -> int:
         """The same failure again and again, without a picture in between, is logged once."""
         return logging.DEBUG if message == self._logged_error else logging.WARNING
@@ -391,17 +413,18 @@ class Camera:
         logger.log(level, "camera %s: %s%s%s", self.name, state.value, colon, redact(message))
 
 
-def fault_of_death(returncode: int | None, last_words: str) -> Fault:
-    """Why a process that reported nothing is gone."""
+def fault_of_death(returncode: int | None, last_words: str, confined: bool = False) -> Fault:
+    """Why a process that reported nothing is gone. confined: and gave no picture."""
+    perhaps = CONFINED if confined else ""
     if returncode is not None and returncode < 0:
         name = signal.strsignal(-returncode)
         hint = {
             int(signal.SIGKILL): "; if nobody killed it, memory ran out: see the kernel's log",
             int(signal.SIGILL): "; a library was built for another processor",
-        }.get(-returncode, "")
+        }.get(-returncode, perhaps)
         return Fault(
             Failure.KILLED, f"signal {-returncode} ({name}) ended the capture process{hint}"
         )
     status = "its pipes closed" if returncode is None else f"status {returncode}"
     said = f", saying: {shown(last_words)}" if last_words else ""
-    return Fault(Failure.EXITED, f"the capture process ended with {status}{said}")
+    return Fault(Failure.EXITED, f"the capture process ended with {status}{said}{perhaps}")

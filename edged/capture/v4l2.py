@@ -8,7 +8,6 @@ time is the driver's own buffer stamp.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
-from edged.capture.attached import OpenDevice, Opener, holders
+from edged.capture.attached import IN_USE, OpenDevice, Opener
 from edged.capture.intake import Decoding, Intake
 from edged.capture.jpeg import decode_jpeg
 from edged.capture.raw_formats import LAYOUTS, raw_to_rgb
@@ -155,14 +154,7 @@ class V4l2Source:
                 f"its formats are those of a bare sensor: {', '.join(names)}",
                 fix="take it as source: picamera2 (Raspberry Pi) or csi (Jetson)",
             )
-        held_by = holders(os.path.realpath(self._path))
-        others = [f"{each.command} (pid {each.pid})" for each in held_by]
-        if others:
-            return self._error(f"another program is using the camera: {', '.join(others)}")
-        return self._error(
-            "cannot be opened for capture; another program may be using it",
-            fix="see which: sudo edged cameras",
-        )
+        return self._error(IN_USE, fix="see which: sudo edged cameras")
 
     def _negotiate(self, capture: Any, offered: Sequence[PixelFormat]) -> Granted:
         """In this order: each of the others begins anew and forgets the rate."""

@@ -8,7 +8,6 @@ a line; what libraries print goes to stderr. A driver that crashes takes only th
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -18,15 +17,18 @@ from dataclasses import replace
 from types import FrameType
 
 from edged.capture import CaptureRequest, Failure, Granted, Picture, Source, SourceError
+from edged.capture.confine import confine, explanation
 from edged.capture.frozen import Stillness
 from edged.capture.intake import Intake
+from edged.capture.landlock import KNOWN_ABI
 from edged.capture.mailbox import MailboxWriter
 from edged.capture.quiet import Motion
 from edged.capture.shape import region, shaped, whole_side
-from edged.capture.sources import make_source
+from edged.capture.sources import KINDS, kind_of, make_source
 from edged.capture.status import Ended, Failed, Loaded, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
+from edged.process import prctl, refuse_inspection
 from edged.secret import SourceUrl
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -39,6 +41,7 @@ def capture(
     report: Callable[[Status], None],
     *,
     clock: Clock = monotonic_ns,
+    explain: Callable[[BaseException], str] = str,
 ) -> None:
     """From open to the end of the source; a SourceError is reported, not raised."""
     ahead_reported = False
@@ -83,7 +86,9 @@ def capture(
             else:
                 writer.count(quiet=1)
     except SourceError as error:
-        report(Failed(error.reason, str(error)))
+        report(Failed(error.reason, explain(error)))
+    except PermissionError as error:
+        report(Failed(Failure.EXITED, explain(error)))
     except MemoryError:
         report(Failed(Failure.EXITED, "the capture process got no more memory"))
     finally:
@@ -115,24 +120,36 @@ def clamped(picture: Picture, now_ns: int) -> tuple[int, int, int]:
     return captured_ns, received_ns, ahead_ns
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
+    """abi: of Landlock, at most."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the daemon decides
     signal.signal(signal.SIGTERM, _exit_orderly)
     memfd, wake_fd = (int(argument) for argument in arguments)
     status_fd = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter among the status
+    refuse_inspection()
     request = CaptureRequest.from_json(_read_line(sys.stdin.fileno()))
-    _exit_when_closed(sys.stdin.fileno())
-
-    writer = MailboxWriter.attach(memfd, wake_fd)
+    needs = KINDS[kind_of(request.source)].needs(request.source)
 
     def report(status: Status) -> None:
         os.write(status_fd, to_line(status))
 
-    intake = Intake(writer, request.max_fps, lambda message: report(Note(message)))
-    source = make_source(request, intake)
+    def explain(error: BaseException) -> str:
+        return explanation(error, needs) if request.confine else str(error)
+
+    def note(message: str) -> None:
+        report(Note(explain(Exception(message))))
+
+    try:
+        confine(request, needs, abi=abi)  # while there is one thread
+        _exit_when_closed(sys.stdin.fileno())
+        writer = MailboxWriter.attach(memfd, wake_fd)
+        source = make_source(request, Intake(writer, request.max_fps, note))
+    except (SourceError, PermissionError, ImportError) as error:
+        report(Failed(getattr(error, "reason", Failure.EXITED), explain(error)))
+        return 0
     report(Loaded())
-    capture(request, source, writer, report)
+    capture(request, source, writer, report, explain=explain)
     return 0
 
 
@@ -149,9 +166,7 @@ def _read_line(fd: int) -> bytes:
 def _exit_when_closed(fd: int) -> None:
     # For a process that is stopped, or whose driver holds the interpreter. The signal comes with
     # the end of the thread that started this process: its supervisor, which outlives it.
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         while os.read(fd, 4096):

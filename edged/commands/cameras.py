@@ -78,7 +78,7 @@ def listing(
         yield NOTHING
         return
     if not all_seen:
-        yield "# which programs of other users hold a camera, is told with sudo"
+        yield "# which programs of other users hold a camera, or edged itself, is told with sudo"
     yield "# for the configuration"
     yield "cameras:"
     for name, keys in named(found).items():

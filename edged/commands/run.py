@@ -91,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     from edged.orders import Orders, obeying_signals
 
     orders = Orders()
+    _close_up()  # before a password is read
     with obeying_signals(orders):  # before anything that takes its time
         from edged.config import load_config
         from edged.config.family import family_errors
@@ -108,6 +109,7 @@ def _demo(options: argparse.Namespace) -> int:
     from edged.orders import Orders, obeying_signals
 
     orders = Orders()
+    _close_up()
     with obeying_signals(orders):
         from edged.config import CameraConfig, Config, camera_source
         from edged.config.http import HttpConfig
@@ -165,6 +167,14 @@ def _demo_port(wanted: int | None) -> int:
     return DEMO_PORT
 
 
+def _close_up() -> None:
+    """Against its own capture processes, which meet strangers and have its user."""
+    from edged.process import refuse_inspection, refuse_new_privileges
+
+    refuse_inspection()
+    refuse_new_privileges()
+
+
 def _run_daemon(
     config: Config,
     sinks: Mapping[str, MakeSink],
@@ -176,10 +186,17 @@ def _run_daemon(
 
     # NumPy multiplies nothing large here: its threads would only cost memory and wake-ups.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from edged.capture.confine import missing
     from edged.daemon import Daemon
 
+    log = logging.getLogger("edged")
     for warning in warnings(config):
-        logging.getLogger("edged").warning("%s", warning)
+        log.warning("%s", warning)
+    if lacking := missing():
+        log.warning(
+            "capture processes are less confined than they could be: no %s",
+            " and no ".join(lacking),
+        )
     Daemon(
         config,
         sinks,

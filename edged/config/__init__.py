@@ -73,6 +73,7 @@ class CameraConfig:
     format: str | None = None
     controls: Mapping[str, int | str] = field(default_factory=dict)
     source_file: Path | None = None
+    confine: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,7 @@ def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Pat
         format=own.get("format"),
         controls=own.get("controls", {}),
         source_file=file,
+        confine=own["confine"],
     )
 
 

@@ -15,12 +15,14 @@ Linux, drivers/thermal, and device trees of Jetson. Tested with trees of files, 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
+from edged.process import child_environment
 from edged.sensors.reading import Gauge, read_number, read_text
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,12 @@ def run_command(command: Sequence[str]) -> str | None:
     """What it prints; None when it cannot be run, fails, or hangs."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=VCGENCMD_SECONDS, check=True
+            command,
+            capture_output=True,
+            text=True,
+            timeout=VCGENCMD_SECONDS,
+            check=True,
+            env=child_environment(os.environ),
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -211,6 +211,16 @@ CAMERA = section(
         type="boolean",
         default=False,
     ),
+    confine=key(
+        "Confinement",
+        "The camera's process can reach nothing but its source (with Landlock and a filter of "
+        "system calls, where the kernel has them): no other file, process or password, whatever a "
+        "hostile stream makes of it. false lifts this, where a driver or a GStreamer element needs "
+        "more; the camera's error then names the path that it was kept from.",
+        False,
+        type="boolean",
+        default=True,
+    ),
     frozen_after_seconds=key(
         "Frozen after (seconds)",
         "A camera that hangs may go on sending the same picture. After this time without a new one "
