@@ -20,7 +20,7 @@ from edged.doctor.child import Outcome, run
 from edged.doctor.finding import Finding, Severity, error, info, ok, warning
 from edged.doctor.runtime import diagnosis, imported
 from edged.doctor.subject import Subject, subject_of
-from edged.doctor.system import bits, clock, clock_error_us
+from edged.doctor.system import bits, clock, clock_error_us, confinement
 from edged.service import Service, shipped, unit_text
 from edged.variants.family import SHIPPED
 from tests.families import make_family
@@ -443,7 +443,7 @@ TRAPS = [
         {"sys/fs/cgroup/cgroup.controllers": "cpu io pids\n"},
     ),
 ]
-ELSEWHERE = {"system.bits", "system.clock"}
+ELSEWHERE = {"system.bits", "system.clock", "system.confinement"}
 """Provoked below, by what a device cannot be given as a file."""
 
 
@@ -534,6 +534,19 @@ def test_the_clock(tmp_path: Path) -> None:
         assert finding.severity is severity
     real = clock_error_us()
     assert real is None or real >= 0
+
+
+def test_what_is_not_confined(tmp_path: Path) -> None:
+    text = "cameras: {a: {source: synthetic}, b: {source: synthetic, confine: false}}\n"
+    subject = device(tmp_path, config(text))
+    (free, good) = confinement(subject, missing=list)
+    assert (free.severity, good.severity) == (WARNING, Severity.OK)
+    assert "camera b is not confined" in free.what
+    off = ["Landlock (it is switched off at boot)", "filters of system calls"]
+    (landlock, seccomp, free) = confinement(subject, missing=lambda: off)
+    assert landlock.severity is seccomp.severity is free.severity is WARNING
+    assert landlock.got == "the kernel has no Landlock (it is switched off at boot)"
+    assert "lsm=" in str(landlock.fix)
 
 
 def listener() -> socket.socket:

@@ -22,6 +22,7 @@ CHECKS: Mapping[str, Check] = {
     "system.dot_product": system.dot_product,
     "system.memory": system.memory,
     "system.clock": system.clock,
+    "system.confinement": system.confinement,
     "power.throttling": power.throttling,
     "power.governor": power.governor,
     "power.mode": power.power_mode,

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from edged.process import child_environment
+
 _REAP_SECONDS = 1.0
 _ENVIRONMENT = {
     "LC_ALL": "C",
@@ -62,7 +64,7 @@ def run(command: Sequence[str], seconds: float) -> Outcome:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, **_ENVIRONMENT},
+            env={**child_environment(os.environ), **_ENVIRONMENT},
         )
     except OSError as error:
         return Outcome(None, problem=f"{command[0]}: {error.strerror}")

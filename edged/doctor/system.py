@@ -1,4 +1,4 @@
-"""The system: its width, its processor, its memory, its clock."""
+"""The system: its width, its processor, its memory, its clock, what it confines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
+from edged.capture.confine import missing
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.reading import read_text
@@ -15,6 +16,10 @@ from edged.sensors.reading import read_text
 NEEDED_MB = 256
 """A daemon with one camera takes 150 to 200 MB."""
 LEAST_SWAP_FREE = 0.1
+_LANDLOCK_FIX = (
+    "a kernel of 5.13 or later with CONFIG_SECURITY_LANDLOCK; where it has that, add landlock to "
+    "lsm= of its command line (cat /sys/kernel/security/lsm lists what is there)"
+)
 _SYNCHRONISED_US = 16_000_000
 """The kernel's estimated error is below that once something sets the clock; systemd's timedatectl
 judges by the same number, because the flag STA_UNSYNC has other uses."""
@@ -68,6 +73,27 @@ def memory(subject: Subject) -> Iterator[Finding]:
         yield warning("swap is nearly full", got, fix)
     else:
         yield ok(f"available memory: {got}")
+
+
+def confinement(
+    subject: Subject, *, missing: Callable[[], list[str]] = missing
+) -> Iterator[Finding]:
+    """Of capture processes; and the cameras that go without."""
+    lacking = missing()
+    for each in lacking:
+        yield warning(
+            "a capture process that a hostile stream takes over can do more than it needs",
+            f"the kernel has no {each}",
+            _LANDLOCK_FIX if each.startswith("Landlock") else "a kernel with CONFIG_SECCOMP_FILTER",
+        )
+    cameras = () if subject.config is None else subject.config.cameras
+    free = [each.name for each in cameras if not each.confine]
+    for name in free:
+        what = f"camera {name} is not confined: its process can read what the user of edged can"
+        fix = "leave confine: false out, and see whether it works: errors name what it needs"
+        yield warning(what, "confine: false", fix)
+    if not lacking and len(free) < max(1, len(cameras)):
+        yield ok("capture processes are confined by Landlock and a filter of system calls")
 
 
 def clock_error_us() -> int | None:
