@@ -33,6 +33,7 @@ cp "$package" "$share/old.deb"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=edged -days 30 \
   -keyout "$share/tls.key" -out "$share/tls.pem" 2> /dev/null
 cp "$here/package_checks.sh" "$share/run"
+cp "$here/../hostile.py" "$share"
 cat > "$share/package.service" <<'U'
 [Unit]
 After=multi-user.target
@@ -46,6 +47,7 @@ echo "$(basename "$package"): $(($(stat -c %s "$package") / 1000000)) MB," \
 timeout 1800 systemd-nspawn --quiet --register=no --keep-unit --directory "$root" --volatile=no \
   --ephemeral --private-network --bind "$share:/share" --bind-ro "$share/package.service:/etc/systemd/system/package.service" \
   --setenv=SYSTEMD_LOG_LEVEL=warning --console=pipe \
+  --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
   --boot systemd.wants=package.service < /dev/null > "$share/console" 2>&1 || true
 cat "$share/log"
 [[ -e $share/status ]] || { tail -30 "$share/console"; exit 1; }

@@ -168,6 +168,23 @@ printf '[Service]\nLoadCredential=door:/etc/edged/door\n' > /etc/systemd/system/
 systemctl daemon-reload && systemctl restart edged
 check '... by LoadCredential= it may' within 60 results
 check '... and nobody is warned of' no says_now 'everybody'
+
+# What draws a scene becomes arbitrary code, in the service as it is.
+drawn=$(find /usr/lib/edged -path '*/edged/capture/synthetic.py')
+cp -p "$drawn" /tmp/drawn.py
+cat /share/hostile.py > "$drawn"
+printf '[Service]\nEnvironment=DOOR_PASSWORD=hunter2-of-the-door\n' > /etc/systemd/system/edged.service.d/password.conf
+systemctl daemon-reload && systemctl restart edged
+check 'arbitrary code in a capture process' within 60 says_now 'attacks, reached: nothing'
+printf '    confine: false\n' > /tmp/free
+sed -i '/^    source_file:/r /tmp/free' $config
+systemctl restart edged
+check '... not confined' within 60 says_now 'attacks, reached: .*a signal to the daemon'
+check '... cannot read the daemon either' no says_now 'environ of the daemon\|mem of the daemon'
+check '... the doctor warns of it' sh -c 'edged doctor | grep "camera camera is not confined"'
+cat /tmp/drawn.py > "$drawn"
+rm /etc/systemd/system/edged.service.d/password.conf
+systemctl daemon-reload
 cat /tmp/kept.yaml > $config
 rm -r /etc/systemd/system/edged.service.d && systemctl daemon-reload
 
