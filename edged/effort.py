@@ -34,34 +34,73 @@ def effort_of(folder: Path) -> Effort | None:
 
     Of a process: the processor time of all its threads, the waiting of the first one.
     """
-    try:
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        loaded, user, system = int(fields[9]), int(fields[11]), int(fields[12])
-    except (OSError, ValueError, IndexError):
-        return None
-    try:
-        waited_ns = int((folder / "schedstat").read_text().split()[1])
-    except (OSError, ValueError, IndexError):  # a kernel without CONFIG_SCHED_INFO
-        waited_ns = 0
-    return Effort((user + system) / _TICKS, waited_ns / 1e9, loaded)
-
-
-def effort_of_process(pid: int) -> Effort | None:
-    """With what it has started and still runs, where the kernel tells (CONFIG_PROC_CHILDREN)."""
-    own = effort_of(Path(f"/proc/{pid}"))
-    if own is None:
-        return None
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return own
-    theirs = (effort_of(Path(f"/proc/{child}")) for child in children)
-    return Effort(*map(sum, zip(own, *filter(None, theirs), strict=True)))
+    with Observed(folder) as observed:
+        return observed.effort()
 
 
 def effort_of_thread(thread: int) -> Effort | None:
     """Of a thread of this process, by its native id."""
     return effort_of(Path(f"/proc/self/task/{thread}"))
+
+
+class Observed:
+    """A process or thread by its folder in /proc, as `effort_of`, whose files stay open: where
+    /proc shows a user's own processes only (ProtectProc=), one that refuses inspection is hidden
+    from then on. Close it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._children = folder / "task" / folder.name / "children"
+        self._fds = [_opened(folder / name) for name in ("stat", "schedstat")]
+
+    def __enter__(self) -> Observed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def effort(self) -> Effort | None:
+        stat, schedstat = map(_content, self._fds)
+        try:
+            fields = stat.rpartition(b")")[2].split()
+            loaded, user, system = int(fields[9]), int(fields[11]), int(fields[12])
+        except (ValueError, IndexError):
+            return None
+        words = schedstat.split()  # none without CONFIG_SCHED_INFO
+        waited_ns = int(words[1]) if len(words) > 1 else 0
+        return Effort((user + system) / _TICKS, waited_ns / 1e9, loaded)
+
+    def effort_of_all(self) -> Effort | None:
+        """With that of what it has started and still runs, where the kernel tells of it
+        (CONFIG_PROC_CHILDREN)."""
+        own = self.effort()
+        if own is None:
+            return None
+        try:
+            children = self._children.read_text().split()
+        except OSError:
+            return own
+        theirs = (effort_of(Path(f"/proc/{child}")) for child in children)
+        return Effort(*map(sum, zip(own, *filter(None, theirs), strict=True)))
+
+    def close(self) -> None:
+        for fd in self._fds:
+            if fd is not None:
+                os.close(fd)
+        self._fds = [None, None]
+
+
+def _opened(file: Path) -> int | None:
+    try:
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _content(fd: int | None) -> bytes:
+    try:
+        return b"" if fd is None else os.pread(fd, 4096, 0)
+    except OSError:  # it has ended
+        return b""
 
 
 class Silence:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.effort import Effort, Silence, effort_of, effort_of_process
+from edged.effort import Effort, Observed, Silence, effort_of
 
 SECOND = 1_000_000_000
 BUSY, ASLEEP = "while True: pass", "import time; time.sleep(60)"
@@ -66,7 +66,7 @@ def test_who_waits_for_a_core_is_not_silent() -> None:
 
 def test_a_process_that_is_gone_tells_nothing() -> None:
     assert effort_of(Path("/proc/0")) is None
-    assert effort_of_process(0) is None
+    assert Observed(Path("/proc/0")).effort_of_all() is None
 
 
 def test_what_a_process_has_started_works_for_it() -> None:
@@ -74,9 +74,9 @@ def test_what_a_process_has_started_works_for_it() -> None:
     if not children.exists():
         pytest.skip("this kernel does not tell of children: it needs CONFIG_PROC_CHILDREN")
     with process(BUSY):
-        before = effort_of_process(os.getpid())
+        before = Observed(Path(f"/proc/{os.getpid()}")).effort_of_all()
         time.sleep(0.5)
-        after = effort_of_process(os.getpid())
+        after = Observed(Path(f"/proc/{os.getpid()}")).effort_of_all()
     assert before is not None
     assert after is not None
     assert after.worked - before.worked > 0.2
@@ -102,3 +102,36 @@ def test_work_is_not_saved_up_for_a_silence_that_comes_later() -> None:
     assert silence.look(SECOND, partial(Effort, 0, 0, 0)) == 1
     assert silence.look(2 * SECOND, partial(Effort, 100, 100, 0)) == 0
     assert silence.look(3 * SECOND, partial(Effort, 100, 100, 0)) == 1
+
+
+HIDDEN = """
+import ctypes, os, subprocess, sys, time
+from pathlib import Path
+from edged.effort import Observed, effort_of
+
+os.setgid(65534)
+os.setuid(65534)
+program = "import ctypes, sys; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print(1, flush=True)"
+program += "\\nwhile True: pass"
+process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+folder = Path(f"/proc/{process.pid}")
+observed = Observed(folder)
+process.stdout.readline()
+time.sleep(0.5)
+print(effort_of(folder), observed.effort().worked > 0.1)
+process.kill()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount another /proc")
+def test_who_refuses_inspection_is_still_seen_at_work() -> None:
+    """As in the service, with ProtectProc=invisible and a user of its own."""
+    mount = 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", mount, "sh", "/usr/bin/python3", "-c", HIDDEN]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )  # fmt: skip
+    if done.returncode != 0 and "mount" in done.stderr:
+        pytest.skip(f"cannot mount another /proc here: {done.stderr.strip()}")
+    assert done.stdout == "None True\n", done.stderr

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO
 
 from edged.capture import CaptureRequest
 from edged.capture.status import shown
-from edged.effort import Effort, effort_of_process
+from edged.effort import Effort, Observed
 from edged.process import child_environment
 
 Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
@@ -87,6 +88,7 @@ class Child:
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
+        self._observed = Observed(Path(f"/proc/{process.pid}"))  # it refuses inspection soon
         self._stdin = process.stdin
         self._status = LineReader(process.stdout)
         self._chatter = LineReader(process.stderr)
@@ -100,6 +102,7 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self._selector.close()
+        self._observed.close()
         self._process.kill()
         self.wait(_KILL_SECONDS)
         for pipe in (self._stdin, self._process.stdout, self._process.stderr):
@@ -108,7 +111,7 @@ class Child:
 
     @property
     def effort(self) -> Effort | None:
-        return effort_of_process(self._process.pid)
+        return self._observed.effort_of_all()
 
     def send(self, request: CaptureRequest) -> None:
         with suppress(BrokenPipeError):  # it is dead already: `closed` will say so
