@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 
 import cv2
@@ -184,6 +185,64 @@ def test_cmyk_becomes_rgb() -> None:
         assert pixels is not None
         assert pixels.shape[2] == 3
         assert abs(pixels.astype(int) - [255, 0, 0]).max() < 12
+
+
+ARITHMETIC = {
+    "sequential": "/9j/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlNS"
+    "Mj5aYVpQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09P"
+    "T09PT09PT09PT09PT0//yQARCAAQABADAREAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwD/ACHiUuia5EbfJ9"
+    "oBdn5wO1y9AmfA/9k=",
+    "progressive": "/9j/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlN"
+    "SMj5aYVpQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09P"
+    "T09PT09PT09PT09PT0//ygARCAAQABADAREAAhEBAxEB/8wABgAQARD/2gAMAwEAAhADEAAAAf5LvlXJbu+1y1cBMk1RxjyxM"
+    "Mj/zAAEEAX/2gAIAQEAAQUCwP/MAAQRBf/aAAgBAwEBPwHA/8wABBEF/9oACAECAQE/AcD/zAAEEAX/2gAIAQEABj8CwP/M"
+    "AAQQBf/aAAgBAQABPyHA/9oADAMBAAIAAwAAABASIP/MAAQRBf/aAAgBAwEBPxDA/8wABBEF/9oACAECAQE/EMD/zAAEEAX"
+    "/2gAIAQEAAT8QwP/Z",
+}
+"""16x16 in quarters of red, green, blue and white, as `cjpeg -arithmetic` writes it."""
+
+
+@pytest.mark.parametrize("kind", ARITHMETIC)
+def test_arithmetic_coding(kind: str) -> None:
+    jpeg = base64.b64decode(ARITHMETIC[kind])
+    assert jpeg_size(jpeg) == (16, 16)
+    for wanted, side in ((0, 16), (8, 8)):
+        pixels = decode_jpeg(jpeg, wanted)
+        assert pixels is not None
+        assert pixels.shape == (side, side, 3)
+        corners = pixels[:: side - 1, :: side - 1].reshape(4, 3).astype(int)
+        expected = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]
+        assert abs(corners - expected).max() < 8
+    assert decode_jpeg(jpeg[:-2], 0) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (7, 9)])
+def test_the_smallest_and_the_thinnest(size: tuple[int, int]) -> None:
+    width, height = size
+    for jpeg in (encoded(height, width), progressive(height, width)):
+        assert jpeg_size(jpeg) == size
+        for wanted in (0, 224):
+            pixels = decode_jpeg(jpeg, wanted)
+            assert pixels is not None
+            assert pixels.shape == (height, width, 3)
+            assert abs(pixels.astype(int) - [255, 0, 0]).max() < 4
+
+
+def progressive(height: int, width: int) -> bytes:
+    picture = np.full((height, width, 3), (0, 0, 255), np.uint8)
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+
+
+def test_a_hundred_megapixels_are_decoded_at_half_their_size() -> None:
+    jpeg = cv2.imencode(".jpg", np.full((9000, 12000), 90, np.uint8))[1].tobytes()
+    assert jpeg_size(jpeg) == (12000, 9000)
+    pixels = decode_jpeg(jpeg, 0)
+    assert pixels is not None
+    assert pixels.shape == (4500, 6000, 3)
+    pixels = decode_jpeg(jpeg, 224)
+    assert pixels is not None
+    assert pixels.shape == (1125, 1500, 3)
+    assert pixels[-1, -1].tolist() == [90, 90, 90]
 
 
 def test_8k() -> None:
