@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import logging
+import resource
 import socket
 import threading
 import time
@@ -182,6 +183,27 @@ def test_two_hundred_silent_clients_do_not_keep_anybody_out() -> None:
             hanging.enter_context(connect(server)).sendall(b"GET /metrics HTTP/1.1\r\nX:")
         for _ in range(5):
             assert request(server, "/healthz")[0] == 200
+
+
+def test_without_descriptors_it_waits_for_some() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with serving() as server, socket.socket() as client:
+        assert request(server, "/healthz")[0] == 200
+        client.settimeout(10)
+        (loop,) = [thread for thread in threading.enumerate() if thread.name == "http"]
+        assert loop.ident is not None
+        cpu = time.pthread_getcpuclockid(loop.ident)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            before_ns, progress_ns = time.clock_gettime_ns(cpu), server.progress_ns
+            time.sleep(1)
+            assert time.clock_gettime_ns(cpu) - before_ns < 50_000_000
+            assert server.progress_ns > progress_ns  # it has not stopped
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert read_all(client).startswith(b"HTTP/1.1 200 ")
 
 
 def test_who_makes_room() -> None:

@@ -38,6 +38,8 @@ SWEEP_SECONDS = 0.25
 """How often hanging connections and the wish to stop are looked for."""
 CROWDED_SECONDS = 0.005
 """What a connection that displaces another one waits: a flood of them must not take a core."""
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""For these, a connection cannot be accepted and goes on waiting: its socket stays readable."""
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +183,12 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Nothing is read here: the thread that accepts must not hang on a client."""
-        connection, address = super().get_request()
+        try:
+            connection, address = super().get_request()
+        except OSError as error:
+            if error.errno in _SHORTAGES:  # tried again and again, it would take a core
+                time.sleep(SWEEP_SECONDS)
+            raise
         connection.settimeout(self.connection_seconds)
         if self.tls is None:
             return connection, address
