@@ -22,12 +22,15 @@ def write_clip(
     size: tuple[int, int] = (320, 240),
     codec: str = "mpeg4",
     key_frame_every: int = 12,
+    pixels: str = "yuv420p",
+    options: dict[str, str] | None = None,
 ) -> Path:
     """A clip of one colour, with a grey level in its upper left corner that counts the frames."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pixels
+        stream.options = options or {}
         stream.codec_context.gop_size = key_frame_every
         stream.codec_context.thread_count = 1
         for number in range(frames):
