@@ -1,0 +1,36 @@
+"""What bad cards and bad lines make of files: pieces cut off, zeroed, written over, repeated."""
+
+from __future__ import annotations
+
+import os
+import random
+
+MANY = int(os.environ.get("EDGED_FUZZ", "0"))
+"""`make fuzz` asks for many; otherwise 0."""
+
+
+def damaged(whole: bytes, dice: random.Random, spare: int = 0) -> bytes:
+    """Damaged in one to four places behind the first `spare` bytes."""
+    data = bytearray(whole)
+    for _ in range(dice.randint(1, 4)):
+        begin = dice.randrange(min(spare, len(data) - 1), len(data))
+        if dice.random() < 0.5:  # where most is decided
+            begin = min(begin, spare + dice.randrange(2000), len(data) - 1)
+        length = dice.choice((1, 1, 4, 16, 64, 512, 2048))
+        piece = data[begin : begin + length]
+        kind = dice.choice(("flip", "flip", "write", "write", "zero", "delete", "repeat", "cut"))
+        if kind == "flip":
+            data[begin] ^= 1 << dice.randrange(8)
+        elif kind == "write":
+            data[begin : begin + length] = dice.randbytes(len(piece))
+        elif kind == "zero":
+            data[begin : begin + length] = bytes(len(piece))
+        elif kind == "delete":
+            del data[begin : begin + length]
+        elif kind == "repeat":
+            data[begin:begin] = piece
+        elif dice.random() < 0.3:
+            del data[begin:]
+        if len(data) < 2:
+            return bytes(data)
+    return bytes(data)
