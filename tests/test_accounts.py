@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ def compare(told: dict[str, float], camera: str, lines: list[dict[str, Any]]) ->
     assert value("edged_deadline_misses_total") == len(late) + stale
     for variant, count in Counter(line["variant"] for line in lines).items():
         assert value("edged_variant_results_total", variant=variant) == count
+    choices = [(line["variant"], line["threads"]) for line in lines]
+    switches = sum(now != before for before, now in pairwise(choices))
+    switched = f'edged_variant_switches_total{{camera="{camera}"'
+    counted = sum(each for name, each in told.items() if name.startswith(switched))
+    assert counted == switches
     for stage in lines[0]["stages_ms"] if lines else ():
         times = [line["stages_ms"][stage] for line in lines]
         where = {"stage": stage}

@@ -9,7 +9,7 @@ import pytest
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.folder import FolderSource
 from edged.capture.supervisor import CameraState
-from tests.camera_rig import FakeTime, Notes, next_frame, running, wait_until
+from tests.camera_rig import FakeTime, Notes, next_frame, only_worker, running, wait_until
 from tests.test_jpeg import encoded, with_exif_orientation
 
 SECOND = 1_000_000_000
@@ -108,6 +108,24 @@ def test_max_fps_holds_before_decoding(tmp_path: Path) -> None:
     source, _, notes, _ = opened(tmp_path, fps=4.0, max_fps=2.0)
     assert len(read_all(source)) == 4
     assert (notes.counts.captured, notes.counts.skipped) == (8, 4)
+
+
+def test_a_folder_of_twenty_thousand(tmp_path: Path) -> None:
+    """Links to two pictures, of which the second comes last."""
+    write_png(tmp_path / "00000.png", 10)
+    write_png(tmp_path / "19999.png", 20)
+    for number in range(1, 19_999):
+        (tmp_path / f"{number:05}.png").hardlink_to(tmp_path / "00000.png")
+    source, _, notes, granted = opened(tmp_path, loop=True)
+    assert granted.format == "20000 pictures"
+    reds = [int(picture.pixels[0, 0, 0]) for picture in read_all(source, 20_001)]
+    assert reds == [*[10] * 19_999, 20, 10]
+    assert notes.counts.broken == 0
+    source.close()
+    with running(CaptureRequest(str(tmp_path), fps=20.0, loop=True)) as (_, mailbox):
+        assert next_frame(mailbox).pixels[0, 0].tolist() == [10, 0, 0]
+        status = Path(f"/proc/{only_worker()}/status").read_text()
+        assert int(status.partition("VmRSS:")[2].split()[0]) < 150_000
 
 
 def test_folders_without_a_picture(tmp_path: Path) -> None:
