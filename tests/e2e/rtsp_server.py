@@ -22,6 +22,8 @@ ENCODERS = {
     # as those of a camera that may change its size: before each slice, so that there must be one.
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast pass=quant threads=1 key-int-max={gop}"
     " ! rtph264pay config-interval=-1",
+    "h264-bframes": "x264enc bframes=3 b-adapt=false speed-preset=ultrafast pass=quant threads=1"
+    " key-int-max={gop} rc-lookahead=0 ! rtph264pay config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay",
 }
 
@@ -35,19 +37,22 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=25)
     parser.add_argument("--gop", type=int, default=25, help="frames between key frames")
     parser.add_argument("--clip", help="a bare H.264 or H.265 stream, as it is, instead")
+    parser.add_argument("--audio", action="store_true", help="a stream of sound before the video")
     parser.add_argument("--password", help="of the user `viewer`; asks for no login without it")
     options = parser.parse_args()
 
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
+    sound = "audiotestsrc is-live=true ! audio/x-raw,rate=8000 ! alawenc ! rtppcmapay name=pay0 "
+    before, payloader = (sound, "pay1") if options.audio else ("", "pay0")
     factory.set_launch(
-        f"( multifilesrc location={options.clip} loop=true"
+        f"( {before} multifilesrc location={options.clip} loop=true"
         f" caps=video/x-{options.codec},stream-format=byte-stream,framerate={options.fps}/1"
-        f" ! {options.codec}parse ! rtp{options.codec}pay config-interval=-1 name=pay0 )"
+        f" ! {options.codec}parse ! rtp{options.codec}pay config-interval=-1 name={payloader} )"
         if options.clip is not None
-        else f"( videotestsrc name=scene is-live=true pattern={options.pattern}"
+        else f"( {before} videotestsrc name=scene is-live=true pattern={options.pattern}"
         f" ! capsfilter name=size caps={caps(options.size, options.fps)}"
-        f" ! {ENCODERS[options.codec].format(gop=options.gop)} name=pay0 )"
+        f" ! {ENCODERS[options.codec].format(gop=options.gop)} name={payloader} )"
     )
     factory.set_shared(True)
     server = GstRtspServer.RTSPServer()
