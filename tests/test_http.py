@@ -301,6 +301,8 @@ def test_long_heads_are_refused() -> None:
     [
         (b"GET / HTTP/1.0\r\n\r\n", b"200"),
         (b"GET / HTTP/1.1\n\n", b"200"),
+        (b"GET /metrics HTTP/0.9\r\n\r\n", b"200"),
+        (b"GET /nothing\r\n\r\n", b"404"),
         (b"GET / HTTP/x\r\n\r\n", b"400"),
         (b"GET / HTTP/3.0\r\n\r\n", b"505"),
         (b"one two three four\r\n\r\n", b"400"),

@@ -150,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(part)
 
     def _send_head(self, status: int, content_type: str, *headers: tuple[str, str]) -> None:
+        self.request_version = self.protocol_version  # HTTP/0.9 would get a body without a head
         self.send_response_only(status)
         common = {
             "Content-Type": content_type,
