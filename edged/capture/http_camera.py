@@ -76,7 +76,8 @@ class HttpCamera:
             what = f"cannot be reached: {self._shown(error)}"
             raise self.error(what, reason, fix=_ESCAPES if misread else None) from None
         except http.client.HTTPException as error:
-            raise self.error("its answer is not HTTP", reason, got=str(error)) from None
+            got = str(error).removeprefix("got ")
+            raise self.error("its answer is not HTTP", reason, got=got) from None
         if response.status in (200, 304):
             return response
         self.close()

@@ -140,6 +140,8 @@ class MultipartSplitter:
         if part.strip(_BLANK):
             kind = _TYPE.search(part)
             found.append(NoPicture(described(kind[1].decode("latin-1") if kind else "")))
+        else:
+            self._dropped += end
         looked = max(0, self._looked - end)
         self._drop(end)
         self._looked = looked
