@@ -40,10 +40,6 @@ KINDS = {
         OK + b"Content-Type: multipart/x-mixed-replace; boundary=a\r\n\r\n",
         b"--a\r\n\r\n" + b" " * 2000,
     ),
-    "boundaries without end": (
-        OK + b"Content-Type: multipart/x-mixed-replace; boundary=a\r\n\r\n",
-        b"--",
-    ),
 }
 
 

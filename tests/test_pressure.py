@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
+from tests.damage import MANY
 from tests.e2e.daemon import RunningDaemon, pss_mb
 from tests.test_reload import config, more_results
 
@@ -53,7 +56,7 @@ def test_without_descriptors_the_cameras_that_run_go_on_and_the_others_come_back
             assert other != killed
             counts = {camera: len(daemon.results_of(camera)) for camera in CAMERAS}
             daemon.wait_for(
-                lambda: any(len(daemon.results_of(c)) >= n + 10 for c, n in counts.items())
+                lambda: any(len(daemon.results_of(c)) >= n + 3 for c, n in counts.items())
             )
         for camera in CAMERAS:
             more_results(daemon, camera)
@@ -76,6 +79,7 @@ BEGINNINGS = (
 )
 
 
+@pytest.mark.skipif(not MANY, reason="`make fuzz` runs it; tests/test_http.py has 200 clients")
 def test_a_thousand_clients_that_hang_keep_nobody_out(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 2 * CLIENTS:
