@@ -41,7 +41,7 @@ format: $(VENV)/.develop
 types: $(VENV)/.develop
 	$(BIN)/mypy
 
-# More than 100,000 inputs for what reads pictures, configurations, requests and the mailbox, hundreds
+# More than 100,000 inputs for what reads pictures, configurations, requests and the mailbox, thousands
 # of damaged clips and model files, 500 reloads, 1,000 clients that hang; some minutes.
 fuzz: $(VENV)/.develop
 	EDGED_FUZZ=26000 $(BIN)/python -m pytest -q tests/test_fuzz.py tests/test_damaged_files.py \
