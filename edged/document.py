@@ -119,8 +119,10 @@ class Document:
 def _cut(data: Any, keys: Keys) -> bool:
     """Remove what stands at `keys`; where there is nothing, what would hold it. Lists go whole.
 
-    Whether there was anything to remove.
+    Whether there was anything to remove; never the whole document.
     """
+    if not keys:
+        return False
     holders = [data]
     try:
         for key in keys[:-1]:

@@ -404,6 +404,13 @@ def test_no_camera_is_an_error(complaint: Callable[..., str]) -> None:
     assert "with 1 to 256 entries (got nothing)" in complaint("cameras:")
 
 
+def test_keys_that_are_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "edged.yaml"
+    path.write_text("? cameras: {door: {source: synthetic}}\n")
+    with pytest.raises(InputError, match=r"edged\.yaml:1: expected a key that is text"):
+        load_config(path, {})
+
+
 def test_every_error_at_once(load: Load) -> None:
     with pytest.raises(InputErrors) as caught:
         load(

@@ -83,7 +83,7 @@ class MultipartSplitter:
                 break
             if end is None or end > self._longest:
                 found.append(NoPicture(f"a picture of more than {self._longest} bytes", begun=True))
-                end = end or len(self._buffer)
+                end = end or self._longest  # whole ones may follow in the same chunk
             elif not self._buffer.endswith(_END, 0, end):
                 found.append(NoPicture("a picture that was cut short", begun=True))
             else:
