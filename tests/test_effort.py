@@ -116,10 +116,12 @@ program += "\\nwhile True: pass"
 process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
 folder = Path(f"/proc/{process.pid}")
 observed = Observed(folder)
-process.stdout.readline()
-time.sleep(0.5)
-print(effort_of(folder), observed.effort().worked > 0.1)
-process.kill()
+try:
+    process.stdout.readline()
+    time.sleep(0.5)
+    print(effort_of(folder), observed.effort().worked > 0.1)
+finally:
+    process.kill()
 """
 
 
