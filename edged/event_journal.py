@@ -23,6 +23,8 @@ from edged.whole_file import read_file, write_whole
 FILE = "running-events.json"
 LARGEST_BYTES = 1_000_000
 _NAME = re.compile(r"[\w-]{1,100}", re.ASCII)
+_LATEST_UNIX_NS = 2**63 - 1
+"""In 2262; a time stamp that no message can tell is none."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,9 @@ class EventJournal:
 
     def still_alive(self) -> None:
         """Call it now and then while there is something running."""
-        if self._lock_fd is not None:
+        if self._failed:  # what is there may have ended long ago
+            self._write()
+        elif self._lock_fd is not None:
             with suppress(OSError):
                 os.utime(FILE, dir_fd=self._lock_fd)
 
@@ -134,5 +138,8 @@ def _noted(event: Event) -> dict[str, Any]:
 def _events(noted: Any) -> Iterator[Event]:
     for each in noted:
         camera, name = each["camera"], each["event"]
+        started_unix_ns, peak = int(each["started_unix_ns"]), float(each["peak"])
+        if not (0 < started_unix_ns <= _LATEST_UNIX_NS and 0 <= peak <= 1):
+            raise ValueError(each)
         if _NAME.fullmatch(camera) and _NAME.fullmatch(name):
-            yield Event(camera, name, int(each["started_unix_ns"]), None, float(each["peak"]))
+            yield Event(camera, name, started_unix_ns, None, peak)

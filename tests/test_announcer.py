@@ -3,11 +3,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edged import event_journal
 from edged.announcer import MOST_PICTURES_WAITING, MOST_WAITING, Announcer
 from edged.capture.jpeg import decode_jpeg
 from edged.event_journal import FILE, EventJournal
@@ -211,8 +213,18 @@ def test_a_second_daemon_of_the_same_directory_ends_nothing(tmp_path: Path) -> N
     assert not (tmp_path / FILE).exists()
 
 
+def noted(started_unix_ns: str, peak: str) -> bytes:
+    at = f'"started_unix_ns": {started_unix_ns}, "peak": {peak}'
+    return f'[{{"camera": "door", "event": "visitor", {at}}}]'.encode()
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"[", b"{}", b"[3]", b"\xff", b"[" * 100_000, b'[{"camera": "a/#"}]']
+    "content",
+    [
+        *(b"", b"[", b"{}", b"[3]", b"\xff", b"[" * 100_000, b'[{"camera": "a/#"}]'),
+        *(noted("1e30", "0.5"), noted("-1", "0.5"), noted("1e999", "0.5")),
+        *(noted("1", "NaN"), noted("1", "1e999")),
+    ],
 )
 def test_a_damaged_journal_tells_nothing_and_is_replaced(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
@@ -222,6 +234,29 @@ def test_a_damaged_journal_tells_nothing_and_is_replaced(tmp_path: Path, content
     each.close(30)
     assert [event.name for event in sink.events] == ["visitor"]
     assert b"visitor" in (tmp_path / FILE).read_bytes()
+
+
+def test_what_a_full_disk_left_in_the_journal_is_replaced_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a crash would tell the end of what has long ended, and not of what runs."""
+    journal = EventJournal(tmp_path)
+    journal.note(BEGUN)
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(event_journal, "write_whole", full)
+        journal.note(replace(BEGUN, camera="yard"))
+        journal.note(ENDED)
+        journal.still_alive()
+    assert b"yard" not in (tmp_path / FILE).read_bytes()
+    journal.still_alive()
+    journal.close()
+    after = EventJournal(tmp_path)
+    assert [(event.camera, event.name) for event in after.left()] == [("yard", "visitor")]
+    after.close()
 
 
 def test_a_state_directory_that_cannot_be_written_costs_a_log_line(

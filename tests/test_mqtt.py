@@ -354,12 +354,15 @@ def test_after_the_end_all_is_accounted_for(is_started: bool, results: bool) -> 
             sink._thread.join(30)
 
 
-def test_a_result_that_is_no_json_is_lost_alone(broker: Broker) -> None:
+def test_what_is_no_json_is_lost_alone(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     with started(config_for(broker)) as sink:
         for score in (0.5, float("nan"), 0.5):
             sink.publish(make_result(1, score))
-        eventually(lambda: sink.delivered == 2)
-    assert sink.dropped["refused"] == sum(sink.dropped.values()) == 1
+        for started_unix_ns, peak in ((10**30, 0.5), (1, float("nan"))):
+            sink.publish_event(Event("door", "visitor", started_unix_ns, None, peak))
+        eventually(lambda: sink.delivered == 2 and sink.dropped["refused"] == 3)
+    assert sum(sink.dropped.values()) == 3
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

@@ -230,8 +230,10 @@ def test_whatever_an_attempt_fails_of_the_thread_goes_on(caplog: pytest.LogCaptu
         with started(config) as sink:
             for score in (float("nan"), 0.5):
                 sink.publish(make_result(1, score))
-            eventually(lambda: sink.delivered == 1)
-    assert sink.dropped["refused"] == 1
+            sink.publish_event(replace(EVENT, started_unix_ns=10**30))
+            sink.publish_event(EVENT)
+            eventually(lambda: sink.delivered == 2)
+    assert sink.dropped["refused"] == 2
 
 
 @pytest.mark.parametrize("is_started", [True, False])

@@ -270,7 +270,7 @@ class Mqtt(Worker):
     def _messages_of(self, entry: Result | Event, put_ns: int) -> list[Message]:
         try:
             messages = self._messages.of(entry, put_ns)
-        except ValueError:  # a score is not a number
+        except Exception:  # a score that is not a number, a time that no calendar has
             self._counts[DropReason.REFUSED.value] += 1
             return []
         self._set_aside += not messages

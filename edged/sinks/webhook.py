@@ -202,9 +202,8 @@ class Webhook(Worker):
     def _post(self, entry: Result | Event) -> None:
         try:
             body = to_json_line(entry).encode()
-        except ValueError:
-            what = "a score is not a number and cannot be encoded as JSON"
-            raise _FailedError(what, final=True) from None
+        except Exception:  # a score that is not a number, a time that no calendar has
+            raise _FailedError("it cannot be encoded as JSON", final=True) from None
         until_ns = monotonic_ns() + int(self._config.timeout_seconds * 1e9)
         kept = self._connection is not None
         try:
