@@ -6,14 +6,17 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from edged import __version__
 from edged.commands import access, bench, cameras, doctor, models, replay, run, service
 from edged.errors import EdgedError
+from edged.secret import redact
 from edged.telemetry.journal import JournalHandler, writes_to_journal
 
 _ENDING = ("loading", "pipeline")
@@ -43,7 +46,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
     except EdgedError as error:
         for line in str(error).splitlines():
-            report(line)
+            report(redact(line))  # an address may stand where a file was expected
         return error.exit_status
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,8 +95,23 @@ def _log_to(journal: bool) -> Callable[[str], None]:
     return lambda line: print(f"edged: {line}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows no password that was written in the wrong place, such as `edged hash-password WORD`."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            unknown = [each.partition("=")[0] for each in rest if each.startswith("-")]
+            known_form = [each for each in unknown if re.fullmatch(r"-[a-z]|--[a-z-]+", each)]
+            self.error(f"unknown arguments: {' '.join(known_form) or 'more than are expected'}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        super().error(redact(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edged",
         description="Camera frames become MobileNet results inside a latency budget.",
         epilog="A first look, without a camera or a configuration: edged demo",

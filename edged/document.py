@@ -24,6 +24,7 @@ import yaml
 from edged.errors import InputError, InputErrors, cannot_read
 from edged.quoting import Keys, Quoting, Schema, shown
 from edged.schema_errors import KINDS, MOST_FAILURES, Formats, Problem, failures, problems
+from edged.secret import MASK
 from edged.whole_file import read_file
 from edged.yaml_nodes import MAX_TEXT, SCALARS, TAG, compose, plain_value
 
@@ -369,7 +370,9 @@ class _Reading:
             return ""
         if self.environ is None or name not in self.environ:
             fix = "set it in the environment, or write $${ for a plain ${"
-            self._refuse(Problem(keys, f"the variable {name} is not set", fix=fix))
+            # In the middle of a password, ${…} may be a part of it.
+            shown = name if name.isupper() or self.quoting.shows_values_at(keys) else MASK
+            self._refuse(Problem(keys, f"the variable {shown} is not set", fix=fix))
             return ""
         self.as_written[keys] = text
         return self.environ[name]

@@ -159,6 +159,48 @@ def test_nor_by_the_commands(
     assert leaks(secret, said) == []
 
 
+ADDRESS = "rtsp://admin:QZXJkvzq@192.0.2.7/x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        *(([*command], ADDRESS) for command in (["demo"], ["demo", "--sorce"], ["schema"], [])),
+        *(([*command], ADDRESS) for command in (["replay"], ["models", "verify"], ["cameras"])),
+        *((["check"], each) for each in (ADDRESS, "admin:QZXJkvzq@cam")),
+        *((["run"], ADDRESS), (["run", "-c"], ADDRESS), (["doctor"], ADDRESS)),
+    ],
+)
+def test_nor_by_a_command_that_was_given_an_address(
+    arguments: list[str], address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status: object = main([*arguments, address])
+    except SystemExit as ended:
+        status = ended.code
+    shown = capsys.readouterr()
+    assert status == 2
+    assert leaks("QZXJkvzq", shown.out + shown.err) == []
+
+
+@pytest.mark.parametrize("command", ["hash-password", "new-token"])
+@pytest.mark.parametrize("word", ["QZXJkvzq", "-QZXJkvzq", "--QZXJ=kvzq"])
+def test_nor_by_one_that_takes_no_argument(
+    command: str, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, word])
+    assert ended.value.code == 2
+    assert leaks("QZXJkvzq", capsys.readouterr().err) == []
+
+
+def test_a_variable_is_named_where_its_name_is_no_part_of_a_password(tmp_path: Path) -> None:
+    path = tmp_path / "edged.yaml"
+    for password, named in (("${DOOR_PASSWORD}", "DOOR_PASSWORD"), ("a${QZXJkvzq}", "***")):
+        path.write_text(f"cameras: {{door: {{source: 'rtsp://admin:{password}@192.0.2.7/x'}}}}\n")
+        assert f"cameras.door.source: the variable {named} is not set" in said_of(path)
+
+
 def running(yard: str = "") -> str:
     return (
         "variants: [mobilenet_v1_0.25_128]\nlatency_budget_ms: 5000\n"

@@ -36,8 +36,17 @@ def add_command(
 
 def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
     """The configuration, as FILE or as -c FILE; `config_of` gives it."""
-    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help=purpose)
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="the same")
+    parser.add_argument("file", type=_config_file, nargs="?", metavar="FILE", help=purpose)
+    parser.add_argument("-c", "--config", type=_config_file, metavar="FILE", help="the same")
+
+
+def _config_file(text: str) -> Path:
+    if "://" in text or (":" in text and "@" in text and not Path(text).exists()):
+        raise argparse.ArgumentTypeError(
+            "expected a file, and this is an address: it is the source of a camera in that file, "
+            "and edged demo --source shows it without one"
+        )
+    return Path(text)
 
 
 def config_of(options: argparse.Namespace) -> Path | None:

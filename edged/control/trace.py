@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edged.errors import InputError
+from edged.errors import InputError, cannot_read
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,8 @@ def read_lines(path: Path) -> Iterator[Line]:
                     return
                 yield parsed
     except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise cannot_read(path, error) from None
         raise InputError(f"cannot read the trace: {error}", where=path) from None
 
 

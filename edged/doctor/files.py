@@ -17,7 +17,7 @@ from edged.errors import EdgedError, InputErrors
 
 VERIFY_SECONDS = 300.0
 LEAST_FREE_MB = 50
-_UNSET = re.compile(r"the variable \w+ is not set")
+_UNSET = re.compile(r"the variable (\w+|\*+) is not set")
 _FORBIDDEN = "no permission to read it"
 
 
