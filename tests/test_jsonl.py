@@ -361,6 +361,18 @@ def test_a_full_file_makes_room_in_whole_lines(tmp_path: Path) -> None:
     assert all(file.stat().st_size <= 20_000 for file in files)
 
 
+def test_a_link_in_the_place_of_the_next_file_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("theirs")
+    other.chmod(0o600)
+    (tmp_path / "results.jsonl.new").symlink_to(other)
+    sink = Lines(open_lines(tmp_path / "results.jsonl"), max_bytes=1000, keep=2)
+    for sequence in range(20):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert (other.read_text(), other.stat().st_mode & 0o777) == ("theirs", 0o600)
+
+
 def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     sink = Lines(open_lines(path), max_bytes=1000, keep=0)
@@ -368,8 +380,7 @@ def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
         sink.publish(make_result(sequence))
     sink.close(10)
     assert list(tmp_path.iterdir()) == [path]
-    assert sequences(path.read_text())[-1] == 99
-    assert path.stat().st_size <= 1000
+    assert sequences(path.read_text())[-1] == 99 and path.stat().st_size <= 1000
 
 
 def test_where_no_file_can_be_begun_lines_are_lost_rather_than_the_bound(

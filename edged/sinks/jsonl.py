@@ -55,10 +55,10 @@ class Destination:
     identity: tuple[int, int] | None = None
 
 
-def open_lines(path: Path | None) -> Destination:
+def open_lines(path: Path | None, also: int = 0) -> Destination:
     """Standard output for None, else the file, made if it is missing; its folder must be there.
 
-    Raises EdgedError when it cannot be opened for appending.
+    also: further flags. Raises EdgedError when it cannot be opened for appending.
     """
     if path is None:
         if sys.__stdout__ is None:
@@ -67,7 +67,7 @@ def open_lines(path: Path | None) -> Destination:
     # Without O_NONBLOCK, opening a named pipe would wait for its reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags, MODE)
+        fd = os.open(path, flags | also, MODE)
     except OSError as error:
         raise EdgedError(
             "cannot append results", where=path, got=error.strerror, fix=_how_to_open(path, error)
@@ -252,7 +252,9 @@ class Lines(Worker):
         assert self._destination.path is not None
         path = Path(os.path.realpath(self._destination.path))  # a symbolic link stays one
         begun = path.with_name(f"{path.name}.new")
-        fresh = _opened(begun)
+        with contextlib.suppress(OSError):  # of a crash, or a link that somebody else has made
+            begun.unlink()
+        fresh = _opened(begun, os.O_EXCL)
         try:
             os.fchmod(fresh.fd, stat.S_IMODE(os.fstat(self._destination.fd).st_mode))
             for number in range(self._keep, 0, -1):
@@ -270,8 +272,8 @@ class Lines(Worker):
         self._destination, self._torn = destination, destination.torn
 
 
-def _opened(path: Path) -> Destination:
+def _opened(path: Path, also: int = 0) -> Destination:
     try:
-        return open_lines(path)
+        return open_lines(path, also)
     except EdgedError as error:
         raise OSError(f"{path.name} cannot be opened ({error.got}); {error.fix}") from None
