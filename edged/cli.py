@@ -46,7 +46,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             sys.stdout.flush()
     except EdgedError as error:
         for line in str(error).splitlines():
-            report(redact(line))  # an address may stand where a file was expected
+            report(line)
         return error.exit_status
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

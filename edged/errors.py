@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from edged.secret import redact
+
 _MENDED_BY_A_PERSON = frozenset(
     (
         *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
@@ -18,7 +20,7 @@ I/O error of a memory card, may be gone at the next try."""
 class EdgedError(Exception):
     """A failure that is reported in one message, without a traceback.
 
-    what: what went wrong.  where: file, `file:line`, camera, URL (redacted) or address.
+    what: what went wrong.  where: file, `file:line`, camera, URL or address; logins are masked.
     got: what was found instead.  fix: what the reader can do about it.
     """
 
@@ -33,7 +35,8 @@ class EdgedError(Exception):
         fix: str | None = None,
     ) -> None:
         self.what = what
-        self.where = None if where is None else str(where)
+        # An address may have been given where a file was expected.
+        self.where = None if where is None else redact(str(where))
         self.got = got
         self.fix = fix
         super().__init__(str(self))

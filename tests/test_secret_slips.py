@@ -183,6 +183,14 @@ def test_nor_by_a_command_that_was_given_an_address(
     assert leaks("QZXJkvzq", shown.out + shown.err) == []
 
 
+def test_but_an_example_keeps_its_place_for_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written_in(tmp_path, ("source", "{}"), "192.0.2.7", 0, "block")
+    assert main(["check", str(path)]) == 2
+    assert "write rtsp://user:password@host:554/path" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["hash-password", "new-token"])
 @pytest.mark.parametrize("word", ["QZXJkvzq", "-QZXJkvzq", "--QZXJ=kvzq"])
 def test_nor_by_one_that_takes_no_argument(
