@@ -103,7 +103,8 @@ class _Parser(argparse.ArgumentParser):
         if rest:
             unknown = [each.partition("=")[0] for each in rest if each.startswith("-")]
             known_form = [each for each in unknown if re.fullmatch(r"-[a-z]|--[a-z-]+", each)]
-            self.error(f"unknown arguments: {' '.join(known_form) or 'more than are expected'}")
+            named = f"unknown arguments: {' '.join(known_form)}"
+            self.error(named if known_form else "more arguments than this command takes")
         return options
 
     def error(self, message: str) -> NoReturn:

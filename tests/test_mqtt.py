@@ -278,6 +278,21 @@ def test_what_is_lost_again_and_again_is_given_up(tmp_path: Path) -> None:
             assert listener.of(f"{EVENT}/snapshot") == []
 
 
+def test_what_is_too_large_for_a_broker_that_says_so_is_no_matter_of_permission(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ("allow_anonymous true", "max_packet_size 5000")
+    with running_broker(tmp_path, *settings) as broker, Listener(broker.port) as listener:
+        config = replace(config_for(broker), home_assistant=None)
+        with started(config) as sink:
+            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
+            eventually(lambda: sink.delivered == 1 and caplog.records != [])
+            assert listener.of(f"{EVENT}/snapshot") == []
+    (told,) = [each.getMessage() for each in caplog.records]
+    what = f"writing {EVENT}/snapshot: 9036 bytes, and the broker takes 5000 in a packet"
+    assert told == f"mqtt: 127.0.0.1:{broker.port} refuses {what}"
+
+
 def test_no_broker_is_a_state(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level(logging.INFO)
     broker = Broker(tmp_path)  # never started

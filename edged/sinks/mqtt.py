@@ -289,7 +289,8 @@ class Mqtt(Worker):
             self._has_settled = True
             if refusal is not None:
                 self._counts[DropReason.REFUSED.value] += message.counts
-                self._tell_refused(f"writing {message.topic}", refusal)
+                too_large = connection.is_too_large(message)
+                self._tell_refused(f"writing {message.topic}", refusal, too_large=too_large)
             elif message.counts and message.put_ns is not None:
                 self._deliver(message.put_ns)
         while connection.refused:
@@ -297,11 +298,14 @@ class Mqtt(Worker):
             if not topics.startswith("+/"):  # beyond what this device is known to need
                 self._tell_refused(f"reading {topics}", "what is retained cannot be cleared")
 
-    def _tell_refused(self, what: str, why: str) -> None:
+    def _tell_refused(self, what: str, why: str, *, too_large: bool = False) -> None:
         """Once for each topic."""
         if what in self._refusals_told or len(self._refusals_told) >= MOST_REFUSALS_TOLD:
             return
         self._refusals_told.add(what)
+        if too_large:
+            log.warning("mqtt: %s refuses %s: %s", self._address, what, why)
+            return
         user = "a client without a name" if self._config.user is None else self._config.user
         log.warning(
             "mqtt: %s refuses %s: %s; it must let %s read and write %s/# and %s/#",

@@ -133,11 +133,16 @@ class Connection:
     def has_settled(self) -> bool:
         return bool(self._settled)
 
+    def is_too_large(self, message: Message) -> bool:
+        """For the broker, as far as it has said so."""
+        most = self._most_bytes
+        return most is not None and _size(message) + _HEADER_BYTES > most
+
     def publish(self, message: Message) -> None:
         """Only while there is room. What becomes of it, `settled` tells."""
-        size, most = len(message.topic.encode()) + len(message.payload), self._most_bytes
-        if most is not None and size + _HEADER_BYTES > most:
-            self._settled.append((message, f"{size} bytes, and the broker takes {most}"))
+        if self.is_too_large(message):
+            what = f"{_size(message)} bytes, and the broker takes {self._most_bytes} in a packet"
+            self._settled.append((message, what))
             return
         info = self._client.publish(
             message.topic, message.payload, self._config.qos, message.retain
@@ -237,6 +242,10 @@ class Connection:
         message = self.in_flight.pop(mid, None)  # None when it was written as it was published
         if message is not None:
             self._settled.append((message, str(reason) if reason.is_failure else None))
+
+
+def _size(message: Message) -> int:
+    return len(message.topic.encode()) + len(message.payload)
 
 
 def _in_words(reason: ReasonCode) -> str:
