@@ -293,6 +293,26 @@ def test_what_is_too_large_for_a_broker_that_says_so_is_no_matter_of_permission(
     assert told == f"mqtt: 127.0.0.1:{broker.port} refuses {what}"
 
 
+def test_a_broker_that_ends_the_connection_for_a_large_picture_gets_all_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of version 3.1.1 cannot say what it takes, nor which message it means."""
+    settings = ("allow_anonymous true", "max_packet_size 5000")
+    with (
+        running_broker(tmp_path, *settings) as broker,
+        Listener(broker.port) as listener,
+        started(replace(config_for(broker), version="3.1.1")) as sink,
+    ):
+        for number in range(1, 5):
+            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
+            sink.publish(make_result(number))
+        eventually(lambda: sink.delivered == 8)
+        assert listener.of(f"{EVENT}/snapshot") == []
+    assert sum(sink.dropped.values()) == 0
+    why = "it ends the connection; pictures of 9000 bytes are not sent again"
+    assert f"refuses writing {EVENT}/snapshot: {why}" in caplog.text
+
+
 def test_no_broker_is_a_state(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level(logging.INFO)
     broker = Broker(tmp_path)  # never started

@@ -30,7 +30,7 @@ from edged.sinks.home_assistant import (
     is_own_discovery,
     withdrawals,
 )
-from edged.sinks.mqtt_connection import BrokerError, Connection
+from edged.sinks.mqtt_connection import IN_FLIGHT, BrokerError, Connection
 from edged.sinks.mqtt_messages import Message, Messages, Rules, kept_topics, root_of, status_topic
 from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
 from edged.whole_file import read_file, write_whole
@@ -101,6 +101,10 @@ class Mqtt(Worker):
         self._opened_ns: int | None = None
         """When the last connection was made; None where it was not."""
         self._short = 0
+        self._suspects = 0
+        """So many messages go one at a time: with one of them the last connection was lost."""
+        self._too_large: int | None = None
+        """Bytes of the smallest picture that connections were lost with."""
         self._is_greeted = False
         self._refusals_told: set[str] = set()
         self._address = f"{config.host}:{config.port}"
@@ -216,6 +220,7 @@ class Mqtt(Worker):
                 connection.subscribe(topics)
         # The present state comes last: what is sent again must not stay as the retained one.
         first, last = [self._status, *self._introductions], self._messages.all_retained()
+        self._suspects += len(first) if self._suspects else 0
         self._outbox = deque([*first, *self._outbox, *last])
 
     def _remembered(self) -> MqttConfig | None:
@@ -253,6 +258,7 @@ class Mqtt(Worker):
             write_whole(memory, content)
 
     def _feed(self, connection: Connection) -> None:
+        connection.most_in_flight = 1 if self._suspects else IN_FLIGHT
         while connection.has_room:
             if not self._outbox:
                 waiting = self._backlog.take()
@@ -265,7 +271,11 @@ class Mqtt(Worker):
                     continue
             if not self._outbox:
                 return
-            connection.publish(self._outbox.popleft())
+            message = self._outbox.popleft()
+            if self._too_large and message.is_picture and len(message.payload) >= self._too_large:
+                self._tell_lost_with(message)
+            else:
+                connection.publish(message)
 
     def _messages_of(self, entry: Result | Event, put_ns: int) -> list[Message]:
         try:
@@ -287,6 +297,7 @@ class Mqtt(Worker):
     def _settle(self, connection: Connection) -> None:
         for message, refusal in connection.settled():
             self._has_settled = True
+            self._suspects = max(0, self._suspects - 1)
             if refusal is not None:
                 self._counts[DropReason.REFUSED.value] += message.counts
                 too_large = connection.is_too_large(message)
@@ -313,6 +324,11 @@ class Mqtt(Worker):
             f"{self._config.home_assistant or 'homeassistant'}/device/edged-{self._config.device}",
         )
 
+    def _tell_lost_with(self, message: Message) -> None:
+        what, size = f"writing {message.topic}", len(message.payload)
+        why = f"it ends the connection; pictures of {size} bytes are not sent again"
+        self._tell_refused(what, why, too_large=True)
+
     def _take_back(self, connection: Connection) -> None:
         """What was under way, and is not made anew for each connection."""
         again = []
@@ -324,8 +340,13 @@ class Mqtt(Worker):
                 continue
             if self._config.qos == 0 or losses >= MOST_LOSSES:
                 self._counts[DropReason.CONNECTION_LOST.value] += message.counts
+                if self._config.qos and message.is_picture:  # the next ones would go the same way
+                    self._too_large = len(message.payload)
+                    self._tell_lost_with(message)
             else:
                 again.append(replace(message, losses=losses))
+        if connection.in_flight:
+            self._suspects = len(again)
         waiting = [message for message in self._outbox if message.put_ns is not None]
         self._outbox = deque([*again, *waiting])
 

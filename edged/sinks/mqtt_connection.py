@@ -66,6 +66,7 @@ class Connection:
         """Topics and payloads that the broker had retained when it was asked by `subscribe`."""
         self.seen: set[str] = set()
         """Topics of all that was found; two filters may find the same."""
+        self.most_in_flight = IN_FLIGHT
         self.refused: list[str] = []
         """Filters that the broker lets nobody like this read."""
         self._filters: dict[int | None, str] = {}
@@ -127,7 +128,7 @@ class Connection:
     def has_room(self) -> bool:
         if self.ended is not None or self._client.want_write():
             return False
-        return len(self.in_flight) + len(self._settled) < IN_FLIGHT
+        return len(self.in_flight) + len(self._settled) < self.most_in_flight
 
     @property
     def has_settled(self) -> bool:

@@ -57,6 +57,11 @@ class Message:
     def counts(self) -> bool:
         return self.entry is not None
 
+    @property
+    def is_picture(self) -> bool:
+        """Beside the event that is counted."""
+        return self.entry is None and self.put_ns is not None
+
 
 @dataclass(slots=True)
 class _CameraState:
