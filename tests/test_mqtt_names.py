@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -97,11 +98,19 @@ def test_what_waits_is_taken_over_in_its_order(broker: Broker) -> None:
     for number in range(100):
         before.publish(make_result(number))
     before.publish_event(BEGUN)
-    after = sink_of(replace(config_for(broker), device="gate"))
+    waits, listening = threading.Event(), threading.Event()
+
+    def wait(seconds: float) -> bool:
+        waits.set()
+        return listening.wait(30)
+
+    after = Mqtt(replace(config_for(broker), device="gate"), RULES, wait=wait)
     replaced(before, after)
     before.publish(make_result(100))  # by whoever has not heard of it
+    assert waits.wait(30)
     broker.start()
     with Listener(broker.port, "edged/gate/#") as listener:
+        listening.set()
         eventually(lambda: after.delivered == 102)
         arrived = [each["sequence"] for each in listener.json("edged/gate/door/result")]
         assert arrived == list(range(101))

@@ -79,8 +79,8 @@ def written(place: str, text: str, *, braces: bool) -> str:
     return rest + "\n".join([*lines, f"{'  ' * len(sections)}{key}: {text}"]) + "\n"
 
 
-def leaks(secret: str, said: str) -> list[str]:
-    runs = {secret[start : start + 4] for start in range(len(secret) - 3)}
+def leaks(secret: str, said: str, length: int = 4) -> list[str]:
+    runs = {secret[start : start + length] for start in range(len(secret) - length + 1)}
     return sorted(run for run in runs if run in said)
 
 
@@ -244,4 +244,5 @@ def test_nor_does_a_running_daemon_show_any(tmp_path: Path) -> None:
         said = "\n".join([daemon.text, *pages, *statuses])
     assert "STATUS=configuration not reloaded: " in said
     for secret in (*slips, "XKQZ,vqjz"):
-        assert leaks(secret, said) == []
+        # Times, ports and metrics have any four digits.
+        assert leaks(secret, said, 12 if secret.isdecimal() else 4) == []
