@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
-from edged.capture.presence import node_of
+import pytest
+
+from edged.capture import CaptureRequest
+from edged.capture.presence import is_folder, is_there, node_of
+from edged.capture.sources import SourceKind, kind_of
+from edged.capture.supervisor import CameraState
+from tests.camera_rig import running, wait_until
 
 
 def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
@@ -50,3 +57,29 @@ def test_links_are_followed(tmp_path: Path) -> None:
     link.unlink()
     link.symlink_to("../../video2")
     assert node_of(link) == node_of(tmp_path / "video2") != before
+
+
+def test_what_may_not_be_looked_at_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below a folder of another user, or a service's ProtectHome=, pathlib raises instead."""
+
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", refused)
+    path = Path("/home/somebody/clip.mp4")
+    assert not is_there(path)
+    assert not is_folder(path)
+    assert node_of(path) is None
+    assert kind_of(str(path)) is SourceKind.FILE
+    assert kind_of(str(path.with_suffix(".jpg"))) is SourceKind.FOLDER
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "picture.jpg", "folder"])
+def test_a_source_that_is_closed_to_us_is_a_state_of_the_camera(tmp_path: Path, name: str) -> None:
+    """Root may look everywhere, so that a name that is too long stands for one in such a folder:
+    pathlib raises of both."""
+    source = tmp_path / ("x" * 300) / name
+    with running(CaptureRequest(str(source))) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        assert camera.last_error is not None
+        assert camera.last_error.endswith(": File name too long")

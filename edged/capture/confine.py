@@ -21,6 +21,7 @@ import edged
 from edged.capture import CaptureRequest, Failure, SourceError, landlock, syscall_filter
 from edged.capture.landlock import EXECUTE, IOCTL_DEV, READ_DIR, READ_FILE, WRITE_FILE
 from edged.capture.needs import CONFINED, Needs
+from edged.capture.presence import is_folder, is_there
 from edged.capture.status import LONGEST_MESSAGE
 from edged.printable import printable
 from edged.process import refuse_inspection, refuse_new_privileges
@@ -104,7 +105,7 @@ def explanation(error: BaseException, needs: Needs) -> str:
             return (
                 f"{text}; its confinement keeps it from {path}: set confine: false for this camera"
             )
-    by_mode = any(Path(path).exists() and not os.access(path, os.R_OK) for path in paths)
+    by_mode = any(not os.access(path, os.R_OK) for path in paths if not _missing(path))
     unopened = isinstance(error, SourceError) and error.reason is Failure.OPEN_FAILED
     unclear = unopened and getattr(error, "fix", None) is None and not needs.certain
     if (refused and not by_mode) or unclear:
@@ -129,13 +130,24 @@ def _paths_of(error: BaseException | None) -> Iterator[str]:
 
 def _kept_from_reading(path: Path) -> bool:
     """Though its owner and mode allow it, which is all that access(2) looks at."""
-    return path.exists() and os.access(path, os.R_OK) and _refused(path, os.O_RDONLY)
+    return os.access(path, os.R_OK) and _refused(path, os.O_RDONLY)  # False if there is none
 
 
 def _kept_from_writing(path: Path) -> bool:
-    if not path.exists():  # to be made?
-        return path.parent.is_dir() and os.access(path.parent, os.W_OK)
-    return path.is_file() and os.access(path, os.W_OK) and _refused(path, os.O_WRONLY)
+    if _missing(path):  # to be made?
+        return is_folder(path.parent) and os.access(path.parent, os.W_OK)
+    return os.access(path, os.W_OK) and path.is_file() and _refused(path, os.O_WRONLY)
+
+
+def _missing(path: Path | str) -> bool:
+    """That is certain only where all folders above it may be looked into."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _refused(path: Path, flags: int) -> bool:
@@ -179,7 +191,12 @@ def _allowed(needs: Needs, environ: Mapping[str, str]) -> dict[str, int]:
 
 def _matches(pattern: str) -> list[str]:
     path = Path(pattern)
-    return [pattern] if path.exists() else [str(each) for each in path.parent.glob(path.name)]
+    if is_there(path):
+        return [pattern]
+    try:
+        return [str(each) for each in path.parent.glob(path.name)]
+    except (OSError, ValueError):  # closed to us, or no name
+        return []
 
 
 def _python_folders() -> Iterator[str]:

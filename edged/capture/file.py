@@ -63,7 +63,11 @@ class FileSource:
         self._frames_of_pass = 0
 
     def open(self) -> Granted:
-        if not Path(self._path).is_file():
+        try:
+            known = Path(self._path).is_file()
+        except OSError as error:  # such as a folder above it that is closed to us
+            raise self._error(f"cannot be opened: {error.strerror}") from None
+        if not known:
             raise self._error("no such file, folder or kind of source")
         try:
             self._container = av.open(

@@ -13,6 +13,7 @@ from pathlib import Path
 from edged.capture import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.intake import Intake
 from edged.capture.pictures import SUFFIXES, BrokenPictureError
+from edged.capture.presence import is_folder
 from edged.capture.still import decode_picture, picture_size, read_picture
 from edged.clock import Clock, monotonic_ns
 from edged.printable import printable
@@ -100,7 +101,7 @@ class FolderSource:
         return True
 
     def _listed(self) -> list[Path]:
-        if self._folder.suffix.lower() in SUFFIXES and not self._folder.is_dir():
+        if self._folder.suffix.lower() in SUFFIXES and not is_folder(self._folder):
             return [self._folder]
         try:
             paths = [path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES]

@@ -28,3 +28,19 @@ def node_of(device: Path | None) -> Node | None:
         return None
     file = (status.st_dev, status.st_ino, status.st_rdev)
     return (*file, status.st_mode, status.st_uid, status.st_gid, status.st_ctime_ns)
+
+
+def is_there(path: Path) -> bool:
+    """False, too, where a folder above it is closed to us; pathlib itself raises then."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """As `is_there`."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

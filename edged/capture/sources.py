@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from edged.capture import CaptureRequest, Source, needs
 from edged.capture.intake import Intake
 from edged.capture.pictures import SUFFIXES
+from edged.capture.presence import is_folder
 
 
 class SourceKind(str, Enum):
@@ -71,7 +72,7 @@ def kind_of(source: str) -> SourceKind:
         if source.lower().startswith(prefix):
             return kind
     path = Path(source)
-    pictures = path.suffix.lower() in SUFFIXES or path.is_dir()
+    pictures = path.suffix.lower() in SUFFIXES or is_folder(path)
     return SourceKind.FOLDER if pictures else SourceKind.FILE
 
 
