@@ -19,6 +19,7 @@ Header, 64-bit words in native order:
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -101,9 +102,7 @@ class Mailbox:
         """
         if self._words[_NEWEST] == self._seen:
             return None
-        if not self._lock():
-            with suppress(BlockingIOError):  # as full as it gets, and so readable
-                os.eventfd_write(self.wake_fd, 1)  # come back for it
+        if not self._lock():  # by a writer that will wake us again, or is stopped
             return None
         try:
             newest = self._words[_NEWEST]
@@ -129,7 +128,7 @@ class Mailbox:
     def clear_wake(self) -> None:
         """Make wake_fd unreadable; call it before `take`, so that nothing is missed."""
         with suppress(BlockingIOError):  # nothing had happened
-            os.eventfd_read(self.wake_fd)
+            _read_at_once(self.wake_fd)
 
     def go_on_from(self, before: Mailbox) -> None:
         """Before anything writes here: count on from there."""
@@ -199,6 +198,18 @@ class Mailbox:
         pixels = _slot_pixels(self._memory, self._slot_bytes, slot, height, width)
         pixels.flags.writeable = False
         return Frame(pixels, newest >> 8, captured_ns, received_ns, ready_ns, wanted)
+
+
+def _read_at_once(fd: int) -> None:
+    """Or BlockingIOError: O_NONBLOCK belongs to both ends, and a broken child may take it away."""
+    try:
+        os.preadv(fd, [bytearray(8)], -1, os.RWF_NOWAIT)
+    except (AttributeError, NotImplementedError):
+        os.eventfd_read(fd)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:  # Linux before 5.8
+            raise
+        os.eventfd_read(fd)
 
 
 class MailboxWriter:
