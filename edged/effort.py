@@ -126,7 +126,9 @@ class Silence:
         if before is not None and self._effort is not None:
             if self._effort.loaded > before.loaded:
                 passed = 0.0
-            passed -= (1 - WORK_SHARE) * (self._effort.worked - before.worked)
+            # Several threads work more than the time that passes.
+            worked = min(self._effort.worked - before.worked, passed)
+            passed -= (1 - WORK_SHARE) * worked
             passed -= self._effort.waited - before.waited
         self.seconds = max(0.0, self.seconds + passed)
         return self.seconds
