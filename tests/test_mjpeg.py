@@ -57,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
             "/broken": self.broken,
             "/only-broken": self.only_broken,
             "/burst": self.burst,
+            "/bursts": self.bursts,
             "/short": lambda: self.stream(3),
             "/silent": self.silent,
             "/page": lambda: self.answer(200, "text/html"),
@@ -96,6 +97,19 @@ class Handler(BaseHTTPRequestHandler):
         while not self.server.gone.wait(0.02):
             part = self.part(JPEG)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+
+    def bursts(self) -> None:
+        """Of ten, in 0.1 s. Of the next picture a camera may send the head in advance."""
+        self.answer(200, "multipart/x-mixed-replace; boundary=frame")
+        head = b"--frame\r\nContent-Length: %d\r\n\r\n"
+        pictures = [encoded(48, 32 + 2 * number) for number in range(10)]
+        self.wfile.write(head % len(pictures[0]))
+        while not self.server.gone.is_set():
+            for number, picture in enumerate(pictures):
+                following = pictures[(number + 1) % 10]
+                self.wfile.write(picture + b"\r\n" + head % len(following))
+                time.sleep(0.01)
+            self.server.gone.wait(0.9)
 
     def broken(self) -> None:
         self.answer(200, "multipart/x-mixed-replace; boundary=frame")
@@ -220,6 +234,15 @@ def test_of_pictures_that_queue_only_the_newest_is_taken(camera: HttpCamera) -> 
         assert picture.pixels[5, 5, 2] > 250
         assert opened.counts.captured == 11
         assert opened.counts.overwritten == 9
+
+
+def test_the_last_picture_of_each_burst_comes_also_with_max_fps(camera: HttpCamera) -> None:
+    with Opened(camera.url("/bursts"), max_fps=3) as opened:
+        pictures = [opened.source.read(0) for _ in range(8)]
+        widths = [picture.pixels.shape[1] for picture in pictures if picture is not None]
+        assert widths.count(50) >= 3, widths
+        counts = opened.counts
+        assert counts.captured - counts.skipped - counts.overwritten == 8
 
 
 def test_half_a_picture_is_counted_broken(camera: HttpCamera) -> None:

@@ -84,8 +84,13 @@ class GstreamerSource:
                     return None
                 raise self._end_of(launched, Failure.READ_FAILED)
             captured_ns, received_ns = arrival
-            if self._intake.admits(captured_ns):
-                return Picture(self._pixels(), captured_ns, received_ns, cropped=True)
+            if wait_seconds := self._intake.wait_seconds(captured_ns):
+                due_ns = received_ns + round(wait_seconds * 1e9)
+                if self._more_comes(launched, due_ns):
+                    self._intake.skipped()
+                    continue
+                self._intake.admit_late(captured_ns + due_ns - received_ns)
+            return Picture(self._pixels(), captured_ns, received_ns, cropped=True)
 
     def close(self) -> None:
         if self._launched is not None:
@@ -126,6 +131,13 @@ class GstreamerSource:
                 break
             self._intake.overwritten()
         return captured_ns, self._clock()
+
+    def _more_comes(self, launched: Launched, until_ns: int) -> bool:
+        """Or the end, before the given time."""
+        while (left_ns := until_ns - self._clock()) > 0:
+            if launched.listen(left_ns / 1e9):
+                return True
+        return False
 
     def _wait(self, launched: Launched) -> None:
         """Until there is something in the pipe, or its end; the supervisor has the patience."""

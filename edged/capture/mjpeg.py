@@ -46,6 +46,7 @@ class MjpegSource:
     def open(self) -> Granted:
         while True:
             self._first = self._newest_part()
+            assert self._first is not None
             size = jpeg_size(self._first[0].body)
             if size is not None:
                 self._opened = True
@@ -54,10 +55,9 @@ class MjpegSource:
 
     def read(self, wanted: int) -> Picture | None:
         while True:
-            part, received_ns = self._first or self._newest_part()
-            self._first = None
-            if not self._intake.admits(part.begun_ns):
-                continue
+            arrival, self._first = self._first or self._newest_part(), None
+            assert arrival is not None
+            part, received_ns = self._in_time(*arrival)
             pixels = decode_jpeg(part.body, wanted)
             if pixels is not None:
                 self._decoding.whole(received_ns)
@@ -67,11 +67,32 @@ class MjpegSource:
     def close(self) -> None:
         self._camera.close()
 
-    def _newest_part(self) -> tuple[Part, int]:
-        """(part, when it was complete). Pictures that queue behind each other are overwritten."""
+    def _in_time(self, part: Part, received_ns: int) -> tuple[Part, int]:
+        """The first that max_fps leaves room for. One that comes too early has to wait, and is let
+        go when a newer one comes meanwhile: of a burst the last is shown."""
+        while wait_seconds := self._intake.wait_seconds(part.begun_ns):
+            due_ns = received_ns + round(wait_seconds * 1e9)
+            try:
+                newer = self._newest_part(due_ns)
+            except SourceError:  # first the picture that came before the end
+                newer = None
+            if newer is None:
+                self._intake.admit_late(part.begun_ns + due_ns - received_ns)
+                break
+            self._intake.skipped()
+            part, received_ns = newer
+        return part, received_ns
+
+    def _newest_part(self, until_ns: int | None = None) -> tuple[Part, int] | None:
+        """(part, when it was complete). Pictures that queue behind each other are overwritten. None
+        when there is none until the given time."""
         newest: Part | None = None
         drained = 0
         while newest is None or (drained < _DRAIN_CHUNKS and self._more_is_waiting()):
+            if newest is None and until_ns is not None:
+                seconds = (until_ns - self._clock()) / 1e9
+                if seconds <= 0 or not self._more_is_waiting(seconds):
+                    return None
             try:
                 chunk = self._chunk()
             except SourceError:
@@ -110,6 +131,6 @@ class MjpegSource:
             raise self._camera.error("the server ended the stream", Failure.READ_FAILED)
         return chunk
 
-    def _more_is_waiting(self) -> bool:
-        readable, _, _ = select.select([self._response], [], [], 0)
+    def _more_is_waiting(self, seconds: float = 0) -> bool:
+        readable, _, _ = select.select([self._response], [], [], seconds)
         return bool(readable)
