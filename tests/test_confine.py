@@ -139,6 +139,17 @@ print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), ctypes.CDLL(None).prctl(39, 0, 0, 
     assert said.stdout.split() == [b"0", b"1"]
 
 
+@KEPT
+def test_a_child_has_one_thread_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """NumPy's library would start the others before it could be confined."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    with running(CaptureRequest("synthetic:64x64")) as (camera, mailbox):
+        assert next_frame(mailbox) is not None, camera.last_error
+
+
 def test_children_get_the_environment_that_they_need() -> None:
     environ = {
         "PATH": "/usr/bin",

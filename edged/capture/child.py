@@ -28,6 +28,7 @@ _ENVIRONMENT = {
     # One heap and one thread: it should be small, and leave the cores to inference.
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
     # At each try it would warn of a camera that is away; the sources say so in better words.
     "OPENCV_LOG_LEVEL": "ERROR",
