@@ -74,17 +74,16 @@ def test_what_a_process_has_started_works_for_it() -> None:
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     if not children.exists():
         pytest.skip("this kernel does not tell of children: it needs CONFIG_PROC_CHILDREN")
-    with process(BUSY):
-        with Observed(Path(f"/proc/{os.getpid()}")) as observed:
+    with process(BUSY), Observed(Path(f"/proc/{os.getpid()}")) as observed:
 
-            def ahead() -> float:
-                own, all_of_them = observed.effort(), observed.effort_of_all()
-                assert own is not None
-                assert all_of_them is not None
-                return all_of_them.worked - own.worked
+        def ahead() -> float:
+            own, all_of_them = observed.effort(), observed.effort_of_all()
+            assert own is not None
+            assert all_of_them is not None
+            return all_of_them.worked - own.worked
 
-            before = ahead()
-            assert wait_until(lambda: ahead() - before > 0.2)
+        before = ahead()
+        assert wait_until(lambda: ahead() - before > 0.2)
 
 
 def test_a_kernel_that_does_not_tell_of_waiting(tmp_path: Path) -> None:
@@ -123,8 +122,8 @@ from edged.effort import Observed, effort_of
 
 os.setgid(65534)
 os.setuid(65534)
-program = "import ctypes, time; input(); ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print(1, flush=True)"
-program += "\\nwhile time.process_time() < 30: pass"
+program = "import ctypes, time; input(); ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)"
+program += "\\nprint(1, flush=True)\\nwhile time.process_time() < 30: pass"
 process = subprocess.Popen(
     [sys.executable, "-c", program],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
