@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ WORK_SHARE: Final = 0.1
 """Of the time that was worked, so much counts as silence: what computes for ever is noticed too."""
 LONGEST_LOOK_SECONDS: Final = 1.0
 """More than that between two looks says that whoever looks was held up."""
+_TRIES: Final = 20
+_TRY_SECONDS: Final = 0.002
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -51,6 +54,18 @@ class Observed:
     def __init__(self, folder: Path) -> None:
         self._children = folder / "task" / folder.name / "children"
         self._fds = [_opened(folder / name) for name in ("stat", "schedstat")]
+
+    @classmethod
+    def of_new(cls, folder: Path) -> Observed:
+        """Of a process that has just been started: for a moment it is as hidden as who started
+        it."""
+        for left in reversed(range(_TRIES)):
+            observed = cls(folder)
+            if left == 0 or observed.effort() is not None:
+                break
+            observed.close()
+            time.sleep(_TRY_SECONDS)
+        return observed
 
     def __enter__(self) -> Observed:
         return self

@@ -129,7 +129,7 @@ process = subprocess.Popen(
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
 )
 folder = Path(f"/proc/{process.pid}")
-observed = Observed(folder)
+observed = Observed.of_new(folder)
 process.stdin.write(b"go\\n")
 process.stdin.flush()
 process.stdout.readline()

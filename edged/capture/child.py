@@ -89,7 +89,7 @@ class Child:
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
-        self._observed = Observed(Path(f"/proc/{process.pid}"))  # it refuses inspection soon
+        self._observed = Observed.of_new(Path(f"/proc/{process.pid}"))  # it refuses inspection soon
         self._stdin = process.stdin
         self._status = LineReader(process.stdout)
         self._chatter = LineReader(process.stderr)
