@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -235,15 +236,21 @@ def test_what_a_row_states(tmp_path: Path) -> None:
     assert not address("http://camera.local.example/x").unix_sockets
     assert file("/x/clip.mp4").reads == ("/x/clip.mp4",)
     assert file("/x/list.m3u8").reads == ("/x",)
-    (tmp_path / "link").symlink_to("/elsewhere")
     (tmp_path / "picture.png").touch()
-    assert folder(str(tmp_path)).reads == (str(tmp_path), str(tmp_path / "link"))
+    for name, target in (("link.png", "picture.png"), ("all.png", "/"), ("passwd", "/etc/passwd")):
+        (tmp_path / name).symlink_to(target)
+    assert folder(str(tmp_path)).reads == (str(tmp_path), str(tmp_path / "link.png"))
     named = gstreamer(
         "gst:v4l2src device=/dev/video7 ! x location='/a b/c' ! y uri=file:///d%20e/f"
     )
     assert "/dev/video7" in named.devices
     assert {"/a b/c", "/d e/f"} <= set(named.reads)
     assert not named.unix_sockets
+    assert "clip.mp4" in gstreamer("gst:filesrc location=clip.mp4 ! decodebin").reads
+    assert "/dev/shm/shmpipe.*" in gstreamer("gst:shmsrc socket-path=/run/x").reads
+    assert "/dev/shm/shmpipe.*" not in named.reads
+    for disk in ("/dev/nvme0", "/dev/nvme0n1p2", "/dev/nvram"):
+        assert not any(fnmatch(disk, pattern) for pattern in named.devices)
     assert gstreamer("csi:1").unix_sockets
     assert gstreamer("gst:nvarguscamerasrc ! nvvidconv").unix_sockets
     assert not gstreamer("libcamera").network

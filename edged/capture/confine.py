@@ -221,8 +221,10 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _plugin_lists(environ: Mapping[str, str]) -> Iterator[str]:
-    """The folder of GStreamer's list of plug-ins: a new list replaces the file."""
+    """GStreamer's plug-ins of this user, and the folder of its list: a new list replaces the
+    file."""
     home = environ.get("HOME", "/")
+    yield str(Path(environ.get("XDG_DATA_HOME") or f"{home}/.local/share", "gstreamer-1.0"))
     yield str(Path(environ.get("XDG_CACHE_HOME") or f"{home}/.cache", "gstreamer-1.0"))
     folder = Path(environ.get("GST_REGISTRY", "/")).parent
     if str(folder) not in ("/", ".", home) and not _is_common(folder):

@@ -13,10 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from edged.capture.pictures import SUFFIXES
+
 CONFINED = "; if its confinement is the reason, it works with confine: false"
 """Ends what is said of a failure that may have come of needing more."""
 _CAMERA_NODES = ("/dev/video*", "/dev/media*", "/dev/v4l-subdev*", "/dev/dma_heap/*")
-_GPU_NODES = ("/dev/dri/*", "/dev/udmabuf", "/dev/nv*", "/dev/host1x*")
+_GPU_NODES = (
+    *("/dev/dri/*", "/dev/udmabuf", "/dev/host1x*"),
+    *("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/nvgpu", "/dev/nvsci*", "/dev/v4l2-nv*"),
+)
+"""Not /dev/nv*: of those are disks, too."""
 _JETSON_FILES = ("/etc/nv*", "/var/nvidia", "/opt/nvidia")
 _PLAYLISTS = (".m3u8", ".m3u", ".ffconcat", ".mpd")
 _BY_SOCKET = re.compile(r"\b(nvarguscamerasrc|shmsrc|unixfdsrc|pipewiresrc|pulsesrc)\b")
@@ -69,9 +75,14 @@ def file(source: str) -> Needs:
 
 
 def folder(source: str) -> Needs:
-    """With what its links point to."""
+    """With the pictures that its links point to; a link may be anybody's who writes there."""
     try:
-        links = [entry.path for entry in os.scandir(source) if entry.is_symlink()]
+        with os.scandir(source) as entries:
+            links = [
+                entry.path
+                for entry in entries
+                if entry.is_symlink() and Path(entry).suffix.lower() in SUFFIXES and entry.is_file()
+            ]
     except OSError:
         links = []
     return Needs(reads=(source, *links))
@@ -92,6 +103,8 @@ def gstreamer(source: str) -> Needs:
     """The files and devices that a description names, and what its elements look for."""
     kind, _, rest = source.partition(":")
     reads, devices = _named(rest) if kind.lower() == "gst" else ((), ())
+    if "shmsrc" in rest:
+        reads = (*reads, "/dev/shm/shmpipe.*")
     return Needs(
         reads=("/run/udev", "/etc/fonts", "/var/cache/fontconfig", *_JETSON_FILES, *reads),
         lists=("/dev",),  # GStreamer reads all its plug-ins anew when the devices seem changed
@@ -111,9 +124,13 @@ def _named(description: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         words = shlex.split(description)
     except ValueError:  # the source says so
         words = []
-    values = [word.partition("=")[2] for word in words]
-    paths = [unquote(value[7:]) if value.startswith("file://") else value for value in values]
-    paths = [path for path in paths if "/" in path.strip("/") and "://" not in path]
+    properties = [word.partition("=") for word in words]
+    paths = [
+        unquote(value[7:]) if value.startswith("file://") else value
+        for name, _, value in properties
+        if "/" in value.strip("/") or name == "location"
+    ]
+    paths = [path for path in paths if path and "://" not in path]
     devices = tuple(path for path in paths if path.startswith("/dev/"))
     files = (_folder_of(path) if re.search(r"[%*]", path) else path for path in paths)
     return tuple(each for path in files for each in _file(path)), devices
