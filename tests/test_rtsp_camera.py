@@ -59,6 +59,13 @@ def test_each_refusal_has_its_words(method: str, status: str, words: str, reason
     assert error.reason is Failure(reason)
 
 
+def test_a_scheme_in_capitals_is_the_same() -> None:
+    with RtspCamera(answers={"DESCRIBE": always("404 Not Found")}) as camera:
+        url = camera.url().replace("rtsp://", "RTSP://")
+        with pytest.raises(SourceError, match="the camera has no such stream"):
+            StreamSource(CaptureRequest(url), Notes().intake).open()
+
+
 MD5 = 'WWW-Authenticate: Digest realm="cam", nonce="1"'
 SHA = 'WWW-Authenticate: Digest realm="cam", nonce="1", algorithm=SHA-256'
 BASIC = 'WWW-Authenticate: Basic realm="cam"'

@@ -52,7 +52,8 @@ class StreamSource:
     def __init__(
         self, request: CaptureRequest, intake: Intake, *, clock: Clock = monotonic_ns
     ) -> None:
-        self._url = request.source
+        scheme, _, rest = request.source.partition("://")
+        self._url = f"{scheme.lower()}://{rest}"  # FFmpeg knows no RTSP://
         self._where = redact(request.source)
         self._silent_seconds = request.silent_seconds
         self._intake = intake
