@@ -230,6 +230,22 @@ def test_links_in_a_folder_are_followed(tmp_path: Path) -> None:
         next_frame(mailbox)
 
 
+def test_a_picture_that_is_replaced_again_and_again_is_read(tmp_path: Path) -> None:
+    """As by a program that writes the latest picture: by another file of the same name."""
+    photo = Path(__file__).parent / "e2e" / "screenshots" / "page-phone.png"
+    latest, new = tmp_path / "pictures" / "latest.png", tmp_path / "new.png"
+    latest.parent.mkdir()
+    shutil.copy(photo, latest)
+    with running(CaptureRequest(str(latest), fps=20, loop=True)) as (camera, mailbox):
+        for _ in range(3):
+            next_frame(mailbox)
+            shutil.copy(photo, new)
+            new.replace(latest)
+        next_frame(mailbox)
+        assert camera.last_error is None
+        assert mailbox.broken == 0
+
+
 def test_what_a_row_states(tmp_path: Path) -> None:
     assert address("rtsp://192.0.2.7/live") == Needs(network=True)
     assert address("http://me:secret@camera.local:8080/x").unix_sockets
@@ -240,6 +256,12 @@ def test_what_a_row_states(tmp_path: Path) -> None:
     for name, target in (("link.png", "picture.png"), ("all.png", "/"), ("passwd", "/etc/passwd")):
         (tmp_path / name).symlink_to(target)
     assert folder(str(tmp_path)).reads == (str(tmp_path), str(tmp_path / "link.png"))
+    picture = tmp_path / "link.png"
+    assert folder(str(picture)).reads == (str(picture),)  # there is more beside it
+    (tmp_path / "own").mkdir()
+    latest = tmp_path / "own" / "latest.png"
+    latest.touch()
+    assert folder(str(latest)).reads == (str(latest), str(latest.parent))
     named = gstreamer(
         "gst:v4l2src device=/dev/video7 ! x location='/a b/c' ! y uri=file:///d%20e/f"
     )

@@ -91,6 +91,18 @@ def test_a_broken_picture_is_counted_and_named_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_picture_that_is_broken_later_is_named_then(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", 1)
+    source, _, notes, _ = opened(tmp_path, loop=True)
+    assert len(read_all(source, 3)) == 3
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    assert len(read_all(source, 3)) == 3
+    assert [note.partition("b.png: ")[2] for note in notes] == [
+        "not a picture, or of a format that is not read here; skipped"
+    ]
+    assert notes.counts.broken > 1
+
+
 def test_jpeg_is_turned_upright_and_decoded_at_the_scale_wanted(tmp_path: Path) -> None:
     jpeg = with_exif_orientation(encoded(240, 480), 6)
     (tmp_path / "a.jpg").write_bytes(jpeg)

@@ -1,7 +1,7 @@
 """The pictures of a folder, sorted by name, at a steady rate (1 a second unless asked otherwise).
 
 The folder is listed anew at each repetition. A picture that cannot be decoded is counted, and named
-once with the reason. A single picture file is a folder of one.
+with the reason once, as long as it stays so. A single picture file is a folder of one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class FolderSource:
         self._sleep = sleep
         self._paths: list[Path] = []
         self._next = 0
-        self._first_pass = True
+        self._broken: set[Path] = set()
+        """In this pass."""
+        self._named: set[Path] = set()
+        """Those that were broken in the pass before."""
         self._sound = 0
         self._due_ns = 0
 
@@ -64,7 +67,8 @@ class FolderSource:
                 pixels = decode_picture(read_picture(path), wanted)
             except BrokenPictureError as error:
                 self._intake.broken()
-                if self._first_pass:
+                self._broken.add(path)
+                if path not in self._named:
                     self._intake.note(f"{printable(str(path))}: {error}; skipped")
                 continue
             self._sound += 1
@@ -97,7 +101,7 @@ class FolderSource:
             raise self._error(Failure.READ_FAILED, "none of its pictures can be decoded any more")
         self._paths = self._listed()
         self._next = self._sound = 0
-        self._first_pass = False
+        self._named, self._broken = self._broken, set()
         return True
 
     def _listed(self) -> list[Path]:

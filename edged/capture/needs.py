@@ -83,9 +83,24 @@ def folder(source: str) -> Needs:
                 for entry in entries
                 if entry.is_symlink() and Path(entry).suffix.lower() in SUFFIXES and entry.is_file()
             ]
+    except NotADirectoryError:
+        around = (_folder_of(source),) if _holds_pictures_only(source) else ()
+        return Needs(reads=(source, *around))
     except OSError:
         links = []
     return Needs(reads=(source, *links))
+
+
+def _holds_pictures_only(picture: str) -> bool:
+    """The folder of a picture, which others may replace: the new one is another file."""
+    try:
+        with os.scandir(_folder_of(picture)) as entries:
+            return all(
+                Path(entry).suffix.lower() in SUFFIXES and not entry.is_dir(follow_symlinks=False)
+                for entry in entries
+            )
+    except OSError:
+        return False
 
 
 def picamera2(_: str) -> Needs:
