@@ -275,6 +275,7 @@ def test_what_a_row_states(tmp_path: Path) -> None:
         assert not any(fnmatch(disk, pattern) for pattern in named.devices)
     assert gstreamer("csi:1").unix_sockets
     assert gstreamer("gst:nvarguscamerasrc ! nvvidconv").unix_sockets
+    assert gstreamer("gst:rtspsrc location=rtsp://door.local:8554/x ! decodebin").unix_sockets
     assert not gstreamer("libcamera").network
 
 

@@ -12,7 +12,7 @@ import socket
 
 import pytest
 
-from edged.capture.syscall_filter import ARCHITECTURES, NUMBERS, Instruction, program
+from edged.capture.syscall_filter import ARCHITECTURES, NUMBERS, Instruction, available, program
 
 OWN, OTHER = 4711, 4712
 ALLOWED = 0
@@ -136,3 +136,10 @@ def test_other_numberings_and_later_calls_do_not_exist(machine: str) -> None:
     assert verdict(code, ARCHITECTURES[machine], 0x40000000 | kill, OWN) == errno.ENOSYS  # x32
     assert verdict(code, ARCHITECTURES[machine], 463) == errno.ENOSYS
     assert verdict(code, ARCHITECTURES[machine], 462) == ALLOWED
+
+
+def test_a_32_bit_process_on_a_64_bit_kernel_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with Raspberry Pi OS of 32 bits: every one of its calls would be unknown to the filter."""
+    monkeypatch.setattr("sys.maxsize", 2**31 - 1)
+    assert not available("aarch64")
+    assert not available("x86_64")

@@ -25,8 +25,8 @@ _GPU_NODES = (
 """Not /dev/nv*: of those are disks, too."""
 _JETSON_FILES = ("/etc/nv*", "/var/nvidia", "/opt/nvidia")
 _PLAYLISTS = (".m3u8", ".m3u", ".ffconcat", ".mpd")
-_BY_SOCKET = re.compile(r"\b(nvarguscamerasrc|shmsrc|unixfdsrc|pipewiresrc|pulsesrc)\b")
-"""Elements that talk to another program of this device."""
+_BY_SOCKET = re.compile(r"\b(nvarguscamerasrc|shmsrc|unixfdsrc|pipewiresrc|pulsesrc)\b|\.local\b")
+"""Elements that talk to another program of this device, and names that are asked of Avahi."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import errno
 import os
 import platform
 import struct
+import sys
 from collections.abc import Iterable, Sequence
 
 from edged.process import prctl
@@ -87,7 +88,7 @@ _NETLINK_ROUTE, _NETLINK_UEVENT = 0, 15
 
 def available(machine: str = platform.machine()) -> bool:
     """Whether this kernel takes a filter, and there is one for the processor."""
-    if machine not in ARCHITECTURES:
+    if machine not in ARCHITECTURES or sys.maxsize < 2**32:  # a 32-bit process has other calls
         return False
     try:
         prctl(_PR_SET_SECCOMP, _MODE_FILTER, 0)
