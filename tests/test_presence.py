@@ -9,6 +9,9 @@ from edged.capture import CaptureRequest
 from edged.capture.presence import is_folder, is_there, node_of
 from edged.capture.sources import SourceKind, kind_of
 from edged.capture.supervisor import CameraState
+from edged.config import load_config, warnings
+from edged.errors import EdgedError
+from edged.variants.family import load_family
 from tests.camera_rig import running, wait_until
 
 
@@ -83,3 +86,14 @@ def test_a_source_that_is_closed_to_us_is_a_state_of_the_camera(tmp_path: Path, 
         assert wait_until(lambda: camera.state is CameraState.BACKOFF)
         assert camera.last_error is not None
         assert camera.last_error.endswith(": File name too long")
+
+
+def test_what_a_configuration_names_may_be_closed_to_us(tmp_path: Path) -> None:
+    path = tmp_path / "edged.yaml"
+    closed = tmp_path / ("x" * 300) / "folder"
+    results = f"results: {{jsonl: {{path: {closed}/r.jsonl, max_bytes: 1e6}}}}"
+    path.write_text(f"cameras: {{a: {{source: synthetic}}}}\n{results}\n")
+    told = [line for line in warnings(load_config(path, {})) if line.startswith("results")]
+    assert told == [f"results.jsonl: {closed}/r.jsonl: File name too long"]
+    with pytest.raises(EdgedError, match="the family cannot be read: File name too long"):
+        load_family(str(closed), tmp_path)

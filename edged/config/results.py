@@ -272,8 +272,12 @@ def results_warnings(results: ResultsConfig) -> Iterator[str]:
     """What is not wrong, but will surprise. One line each."""
     mqtt, webhook = results.mqtt, results.webhook
     path = None if results.jsonl is None else results.jsonl.path
-    if path is not None and not path.parent.is_dir():
-        yield f"results.jsonl: there is no folder {path.parent}; make it: mkdir -p {path.parent}"
+    try:
+        if path is not None and not path.parent.is_dir():
+            folder = path.parent
+            yield f"results.jsonl: there is no folder {folder}; make it: mkdir -p {folder}"
+    except OSError as error:  # a folder above it is closed to us
+        yield f"results.jsonl: {path}: {error.strerror}"
     if mqtt and not mqtt.tls and mqtt.password and not _is_loopback(mqtt.host):
         yield (
             f"results.mqtt: everybody on the way to {mqtt.host} can read the password; mqtts:// "

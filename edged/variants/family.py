@@ -172,7 +172,12 @@ def _find_family(reference: str, relative_to: Path, shipped_in: Sequence[Path]) 
     directory = relative_to / reference
     if directory.name == MANIFEST:
         directory = directory.parent
-    if not (directory / MANIFEST).is_file():
+    try:
+        found = (directory / MANIFEST).is_file()
+    except OSError as error:  # a folder above it is closed to us
+        what = f"the family cannot be read: {error.strerror}"
+        raise InputError(what, where=directory) from None
+    if not found:
         shipped = ", ".join(shipped_families(shipped_in)) or "none"
         raise InputError(
             f"there is no family: no {MANIFEST}",
