@@ -362,3 +362,37 @@ def test_a_broken_description_is_reported_once(caplog: pytest.LogCaptureFixture)
     warned = [record for record in caplog.records if "no element absent" in record.getMessage()]
     assert len([record for record in warned if record.levelname == "WARNING"]) == 1
     assert "hunter2" not in caplog.text
+
+
+class Bursts:
+    """A live pipeline that gives ten pictures in 0.1 s, each a little lighter, and then rests."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._taken = 0
+
+    def listen(self, seconds: float | None) -> bool:
+        bursts, number = divmod(self._taken, 10)
+        left = self._begun + bursts + 0.01 * number - time.monotonic()
+        comes = seconds is None or left <= seconds
+        time.sleep(max(0.0, left if comes or seconds is None else seconds))
+        return comes
+
+    def read_into(self, view: memoryview) -> int:
+        view[:] = bytes([self._taken % 10]) * len(view)
+        self._taken += 1
+        return len(view)
+
+    def take_warnings(self) -> list[str]:
+        return []
+
+
+def test_the_last_picture_of_each_burst_comes_also_with_max_fps() -> None:
+    notes = Notes(max_fps=3)
+    source = GstreamerSource(CaptureRequest(LIVE), notes.intake)
+    source._launched = Bursts()  # type: ignore[assignment]
+    seen = [int(picture.pixels[0, 0, 0]) for picture in pictures(source, 8)]
+    assert seen.count(9) >= 3, seen
+    assert notes.counts.captured - notes.counts.skipped - notes.counts.overwritten == 8

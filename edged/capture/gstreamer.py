@@ -77,8 +77,9 @@ class GstreamerSource:
     def read(self, wanted: int) -> Picture | None:
         launched = self._launched
         assert launched is not None
+        waited = False
         while True:
-            arrival, self._first = self._first or self._newest(launched), None
+            arrival, self._first = self._first or self._newest(launched, waited=waited), None
             if arrival is None:
                 if launched.status() == 0 and not launched.live:
                     return None
@@ -86,7 +87,8 @@ class GstreamerSource:
             captured_ns, received_ns = arrival
             if wait_seconds := self._intake.wait_seconds(captured_ns):
                 due_ns = received_ns + round(wait_seconds * 1e9)
-                if self._more_comes(launched, due_ns):
+                waited = self._more_comes(launched, due_ns)
+                if waited:
                     self._intake.skipped()
                     continue
                 self._intake.admit_late(captured_ns + due_ns - received_ns)
@@ -114,15 +116,16 @@ class GstreamerSource:
             launched.listen(None)
         return launched
 
-    def _newest(self, launched: Launched) -> tuple[int, int] | None:
+    def _newest(self, launched: Launched, *, waited: bool = False) -> tuple[int, int] | None:
         """(arrival of the first byte, of the last) of the picture that is in the buffer now; None
-        when no more come.
+        when no more come. waited: what is in the pipe has just come.
         """
         most_waiting = _MOST_WAITING if launched.live else 0
         for left in reversed(range(most_waiting + 1)):
-            had_to_wait = not launched.listen(0)
-            if had_to_wait:
+            had_to_wait = waited or not launched.listen(0)
+            if not waited and had_to_wait:
                 self._wait(launched)
+            waited = False
             captured_ns = self._clock()
             if not self._fill(launched):
                 return None
