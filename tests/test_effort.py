@@ -129,15 +129,17 @@ process = subprocess.Popen(
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
 )
 folder = Path(f"/proc/{process.pid}")
-observed = Observed.of_new(folder)
-process.stdin.write(b"go\\n")
-process.stdin.flush()
-process.stdout.readline()
-before = observed.effort().worked
-while (worked := observed.effort().worked - before) <= 0.1:
-    time.sleep(0.1)
-print(effort_of(folder), worked > 0.1)
-process.kill()
+try:
+    observed = Observed.of_new(folder)
+    process.stdin.write(b"go\\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    before = observed.effort().worked
+    while (worked := observed.effort().worked - before) <= 0.1:
+        time.sleep(0.1)
+    print(effort_of(folder), worked > 0.1)
+finally:
+    process.kill()
 """
 
 
