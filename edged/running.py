@@ -352,6 +352,7 @@ class Running:
             loading=lambda: self.pipeline is None,
             engines=lambda: self.model.backend.engines,
             family=self.model.family.name,
+            labels=self.model.family.labels,
             max_temperature_c=self.config.max_temperature_c,
             sensors=lambda: self._world.sensors.gauges,
             slowdown=self._slowdown,

@@ -54,6 +54,7 @@ def subjects_of(*cameras: ShownCamera, budget_ms: float = 20.0) -> Subjects:
         sinks=(),
         backend="onnxruntime",
         family="imagenette",
+        labels=tuple(f"class {number}" for number in range(21)),
         engines=lambda: Engines(building=1, of=2),
     )
 

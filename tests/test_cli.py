@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,26 @@ def test_cost_of_one_architecture(capsys: Capture) -> None:
 
 def test_the_shipped_family_is_listed_and_whole(capsys: Capture) -> None:
     assert edged("models", "list") == 0
-    assert "imagenette" in capsys.readouterr().out.split()
+    knows = (
+        "imagenette knows 10 classes: tench, English springer, cassette player, chain saw, church, "
+        "French horn, garbage truck, gas pump, golf ball, parachute\n"
+        "ImageNet's 1000 classes: edged models pull mobilenet-v1-imagenet --into imagenet\n"
+        "classes of your own: edged models import; models/README.md trains a network for them\n"
+    )
+    assert capsys.readouterr().out == knows
     assert edged("models", "list", "imagenette") == 0
-    assert "mobilenet_v1_0.25_128" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "mobilenet_v1_0.25_128" in listed
+    assert listed.endswith(knows)
     assert edged("models", "verify", "imagenette") == 0
+
+
+def test_what_a_family_of_many_classes_knows_is_cut_and_harmless(tmp_path: Path) -> None:
+    family = make_family(tmp_path / "animals")
+    many = replace(family, labels=("cat\x1b[2J", *(f"class {number}" for number in range(20))))
+    assert not many.is_shipped
+    assert many.classes.startswith("21 classes: cat\\x1b[2J, class 0, ")
+    assert many.classes.endswith(", class 18, …")
 
 
 def test_bench_names_every_variant_and_the_frontier(tmp_path: Path, capsys: Capture) -> None:

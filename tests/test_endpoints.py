@@ -138,7 +138,11 @@ def test_status_before_and_after_a_result() -> None:
     live = live_of(ShownCamera("door"), ShownCamera("yard", State.BACKOFF, password))
     endpoints = endpoints_of(live=live)
     said = json.loads(get(endpoints, "/api/v1/status").body)
-    assert said["family"] == "imagenette"
+    assert said["family"] == {
+        "name": "imagenette",
+        "classes": [f"class {number}" for number in range(20)],  # enough to tell what kind it is
+        "count": 21,
+    }
     assert said["engines_building"] == 1
     assert said["temperature_c"] is None
     assert said["cameras"]["door"]["last"] is None

@@ -69,6 +69,10 @@ def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Bro
         )
         browser.wait_for("sum() !== before")
         assert browser.trouble == []
+        family = "document.querySelector('#family')"
+        assert browser.value(f"{family}.innerText").startswith("knows 10 classes: tench, English s")
+        ways = browser.value(f"{family}.querySelector('p').textContent")
+        assert "edged models pull mobilenet-v1-imagenet" in ways and "edged models import" in ways
 
         daemon.reload(config(variants="mobilenet_v1_0.5_160"))
         browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.5_160'")

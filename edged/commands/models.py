@@ -166,11 +166,12 @@ def _models_import(options: argparse.Namespace) -> int:
 
 
 def _models_list(options: argparse.Namespace) -> int:
-    from edged.variants.family import load_family, shipped_families
+    from edged.variants.family import OTHER_CLASSES, load_family, shipped_families
 
     if options.family is None:
         for name in shipped_families():
-            print(name)
+            print(f"{name} knows {load_family(name, Path.cwd()).classes}")
+        print(*OTHER_CLASSES, sep="\n")
         return 0
     family = load_family(options.family, Path.cwd())
     rows = []
@@ -190,6 +191,9 @@ def _models_list(options: argparse.Namespace) -> int:
             }
         )
     print_table(rows, ("variant", "top-1", "measured on", "file"))
+    print(f"{family.name} knows {family.classes}")
+    if family.is_shipped:
+        print(*OTHER_CLASSES, sep="\n")
     if any(row["top1"] == "unknown" for row in rows):
         print(f"measure it with: edged models evaluate {options.family} --photos … --record NAME")
     return 0

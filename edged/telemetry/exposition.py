@@ -69,10 +69,10 @@ class ObservedCamera(Protocol):
 class Subjects:
     """What the numbers are about, until a reload makes it something else.
 
-    budgets_ms: camera → latency budget; on_time: → promised share. variants: all that the selector
-    may choose; top1: their accuracy. runtime: what the backend says of itself. Cameras, sinks and
-    the functions are asked at every scrape: whether networks are still loaded, so that no frame can
-    run; the backend's engines; what the sensors read last; how
+    budgets_ms: camera → latency budget; on_time: → promised share. labels: what the family knows.
+    variants: all that the selector may choose; top1: their accuracy. runtime: what the backend says
+    of itself. Cameras, sinks and the functions are asked at every scrape: whether networks are
+    still loaded, so that no frame can run; the backend's engines; what the sensors read last; how
     much longer a run takes than the profile says; what max_temperature_c leaves of the time; which
     variants are worth a run on this device; runs that failed; what was seen, and what the sinks
     were not told of it.
@@ -84,6 +84,7 @@ class Subjects:
     sinks: Sequence[ObservedSink]
     backend: str
     family: str
+    labels: Sequence[str] = ()
     on_time: Mapping[str, float] = field(default_factory=dict)
     top1: Mapping[Variant, float] = field(default_factory=dict)
     runtime: Mapping[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from edged.sinks import to_json
 from edged.telemetry.exposition import ObservedCamera
 from edged.telemetry.history import SECONDS, Second
 from edged.telemetry.live import CameraLive, Live
+from edged.variants.family import MOST_NAMED
 
 LINE_BYTES = 2000
 """A proxy takes 4 KB of headers for certain."""
@@ -31,7 +32,11 @@ def status(live: Live) -> dict[str, Any]:
     ]
     return {
         "version": __version__,
-        "family": subjects.family,
+        "family": {
+            "name": subjects.family,
+            "classes": list(subjects.labels[:MOST_NAMED]),
+            "count": len(subjects.labels),
+        },
         "backend": subjects.backend,
         "window_seconds": SECONDS,
         "loading": subjects.loading(),

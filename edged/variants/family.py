@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from edged.document import read_document
 from edged.errors import EdgedError, InputError, InputErrors
+from edged.printable import printable
 from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files, read_networks
 from edged.variants.network_file import MEND, Accuracy, Network, read_checked
 from edged.variants.published import SOURCE, published_top1
@@ -44,6 +45,12 @@ _IMAGENET_CLASSES = 1000
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = (_PACKAGE / "families", _PACKAGE.parent / "models")
 """Where the shipped families lie: inside an installed package, or beside it in a checkout."""
+OTHER_CLASSES = (
+    "ImageNet's 1000 classes: edged models pull mobilenet-v1-imagenet --into imagenet",
+    "classes of your own: edged models import; models/README.md trains a network for them",
+)
+"""For whoever wants others than a family knows."""
+MOST_NAMED = 20
 
 
 class Fit(str, Enum):
@@ -116,6 +123,17 @@ class Family:
         variant is better is likely the same for other classes, how good it is is not."""
         known = self.accuracy(variant)
         return published_top1(variant) if known is None else known.top1
+
+    @property
+    def classes(self) -> str:
+        """What it knows, in words; of many classes the first."""
+        named = ", ".join(printable(label, 80) for label in self.labels[:MOST_NAMED])
+        more = ", …" if len(self.labels) > MOST_NAMED else ""
+        return f"{len(self.labels)} classes: {named}{more}"
+
+    @property
+    def is_shipped(self) -> bool:
+        return self.directory.parent in SHIPPED
 
     @property
     def states_accuracy(self) -> bool:

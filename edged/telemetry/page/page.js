@@ -144,7 +144,11 @@ function showStatus(status) {
     gone.article.remove();
     cards.delete(name);
   }
-  const parts = [status.backend, status.family];
+  const { name, classes, count } = status.family;
+  const more = count > classes.length ? ", …" : "";
+  put($("family").firstElementChild, `knows ${count} classes: ${classes.join(", ")}${more}`);
+  $("family").hidden = false;
+  const parts = [status.backend, name];
   if (status.temperature_c !== null) parts.push(`${status.temperature_c.toFixed(0)} °C`);
   if (status.slowdown >= 1.05) parts.push(`${status.slowdown.toFixed(2)} × slower than measured`);
   if (status.engines_building) parts.push(`${status.engines_building} engines to build`);
