@@ -168,6 +168,24 @@ def test_a_file_without_or_with_two_classifiers_is_refused(path: Path) -> None:
         read_keras(path)
 
 
+def test_sixteen_bit_brain_floats_are_numbers(path: Path) -> None:
+    expected = keras_file(path, TINY, layout="model")
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file["model_weights"].visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        for name in names:
+            values = np.asarray(file["model_weights"][name][()], np.float32)
+            del file["model_weights"][name]
+            upper = (values.view(np.uint32) >> 16).astype("<u2")
+            file["model_weights"][name] = upper.view(np.dtype("V2"))
+    imported = read_keras(path)
+    for name, values in expected.items():
+        limit = 0.05 * np.abs(values).max()
+        np.testing.assert_allclose(imported.weights[name], values, atol=limit)
+
+
 def test_other_hdf5_files_are_refused(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["block_1_expand/kernel:0"] = np.ones((1, 1, 3, 3), np.float32)

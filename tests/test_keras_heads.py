@@ -144,8 +144,11 @@ def operation(name: str, function: str) -> KerasLayer:
 RESCALE = KerasLayer("Rescaling", "rescaling", {"scale": 1 / 255, "offset": 0.0})
 AUGMENT = tuple(
     KerasLayer(kind, kind.lower())
-    for kind in ("RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast", "GaussianNoise")
-)
+    for kind in (
+        "RandomFlip", "RandomRotation", "RandomZoom", "RandomContrast", "GaussianNoise", "Identity",
+        "RandAugment", "AugMix", "MixUp", "CutMix",
+    )
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -227,6 +230,8 @@ def test_an_older_models_own_arithmetic_is_read(path: Path) -> None:
     ("layer", "message"),
     [
         (KerasLayer("Lambda", "own"), r"layer own: .*Lambda layer.*; put a Rescaling layer"),
+        # It stretches the contrast of every picture, not just in training.
+        (KerasLayer("AutoContrast", "more"), r"layer more: .*no layer of that kind"),
         (KerasLayer("Permute", "turn"), r"layer turn: .*no layer of that kind \(got Permute\)"),
     ],
 )
@@ -234,6 +239,12 @@ def test_what_cannot_be_read_is_named(path: Path, layer: KerasLayer, message: st
     keras_file(path, TINY, layout="model", before=(layer,))
     with pytest.raises(InputError, match=message):
         read_keras(path)
+
+
+def test_a_random_crop_states_the_resolution(path: Path) -> None:
+    crop = KerasLayer("RandomCrop", "crop", {"height": 64, "width": 64})
+    keras_file(path, TINY, layout="model", before=(crop,))
+    assert read_keras(path).resolution == 64
 
 
 def test_channels_first_are_named(path: Path) -> None:

@@ -16,6 +16,7 @@ from edged.variants.mobilenet import Architecture, Body, Layer
 from edged.variants.network import (
     Activation,
     ImportedWeights,
+    InputRange,
     Storage,
     build_network,
     check_weights,
@@ -25,6 +26,7 @@ from tests.weight_files import (
     FLOAT16,
     FLOAT32,
     INT8,
+    INT16X8,
     TINY,
     UINT8,
     Coding,
@@ -53,8 +55,11 @@ STEPS = {"float32": 0.0, "float16": 2**-11, "uint8": 1 / 255, "int8": 1 / 254}
 
 @pytest.mark.parametrize(
     ("name", "coding"),
-    [("float32", FLOAT32), ("float16", FLOAT16), ("uint8", UINT8), ("int8", INT8)],
-)
+    [
+        ("float32", FLOAT32), ("float16", FLOAT16), ("uint8", UINT8), ("int8", INT8),
+        ("int8", INT16X8),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("written_padding", [False, True])
 def test_weights_come_back_as_they_were_stored(
@@ -89,6 +94,21 @@ def test_the_input_contract_is_the_files_own(
     assert imported.scale == pytest.approx(scale, rel=1e-6)
     assert imported.offset == pytest.approx(black, rel=1e-6)
     assert 255 * imported.scale + imported.offset == pytest.approx(white, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero_point", "assumed"),
+    [
+        (0.00392, -128, InputRange.UNIT),
+        (0.0078, 0, InputRange.SYMMETRIC),  # 250 of the 255 steps
+        (0.98, -128, InputRange.PIXELS),
+    ],
+)
+def test_what_a_float_picture_is_quantised_to_tells_its_range(
+    path: Path, scale: float, zero_point: int, assumed: InputRange
+) -> None:
+    content = tflite_file(TINY, WEIGHTS, quantised_first=(scale, zero_point))
+    assert read(path, content).assumed is assumed
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,14 @@ Array = NDArray[Any]
 TINY = Architecture(0.03, 5)
 """8 to 30 channels a layer."""
 
-_TYPES = {"f4": "FLOAT32", "f2": "FLOAT16", "i4": "INT32", "u1": "UINT8", "i1": "INT8"}
+_TYPES = {
+    "f4": "FLOAT32",
+    "f2": "FLOAT16",
+    "i8": "INT64",
+    "i4": "INT32",
+    "u1": "UINT8",
+    "i1": "INT8",
+}
 
 
 def lively_weights(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
@@ -259,6 +266,10 @@ def _int32_bias(writer: TfliteWriter, bias: Array) -> int:
     return writer.constant(np.round(bias / 1e-4).astype("<i4"), np.array([1e-4]))
 
 
+def _int64_bias(writer: TfliteWriter, bias: Array) -> int:
+    return writer.constant(np.round(bias / 1e-4).astype("<i8"), np.array([1e-4]))
+
+
 def _float_bias(writer: TfliteWriter, bias: Array) -> int:
     return writer.constant(bias.astype("<f4"))
 
@@ -266,6 +277,8 @@ def _float_bias(writer: TfliteWriter, bias: Array) -> int:
 FLOAT32 = Coding("FLOAT32", _float32, _float_bias)
 FLOAT16 = Coding("FLOAT32", _float16, _float_bias)
 UINT8 = Coding("UINT8", _uint8, _int32_bias, (1 / 128, 128), (6 / 255, 0))
+INT16X8 = Coding("FLOAT32", _int8_per_channel, _int64_bias)
+"""As TensorFlow's 16x8 quantisation leaves it: float pictures, INT8 weights, wide biases."""
 INT8 = Coding("INT8", _int8_per_channel, _int32_bias, (1 / 127.5, -1), (6 / 255, -128))
 
 
@@ -279,10 +292,12 @@ def tflite_file(
     activation: int = 3,
     dense: bool = False,
     written_padding: bool = False,
+    quantised_first: tuple[float, int] | None = None,
     changed: Callable[[TfliteWriter, str, int], int] = lambda writer, layer, value: value,
 ) -> bytes:
     """part: whole, extractor or head. activation: 3 is ReLU6, 1 ReLU. dense: FULLY_CONNECTED and
-    MEAN in place of a 1x1 convolution and AVERAGE_POOL_2D. changed: may put something behind each
+    MEAN in place of a 1x1 convolution and AVERAGE_POOL_2D. quantised_first: scale and zero point of
+    what the first step makes of the picture. changed: may put something behind each
     layer."""
     writer = TfliteWriter()
     scale, zero_point = coding.activations or (None, 0)
@@ -296,6 +311,9 @@ def tflite_file(
     if part == "head":
         image = value(1, 1, 1, architecture.features)
     current = image
+    if quantised_first is not None:
+        integers = writer.value((1, side, side, 3), "INT8", *quantised_first)
+        current = writer.operator("QUANTIZE", [image], integers)
     for layer in architecture.layers() if part != "head" else ():
         depthwise = layer.kind is Kind.DEPTHWISE
         weight = weights[f"{layer.name}.weight"].transpose(

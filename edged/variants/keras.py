@@ -41,17 +41,19 @@ _MOST_NUMBERS = 48_000_000  # in all; MobileNet v1 at alpha 1 has 4.2 million
 _MOST_BYTES = 256 << 20  # of a file, or of a member of an archive
 _DEPTHWISE = re.compile(r"conv_dw_\d+")
 _WITHOUT_EFFECT = {
-    "ActivityRegularization", "AlphaDropout", "AutoContrast", "Dropout", "GaussianDropout",
-    "GaussianNoise", "InputLayer", "RandomBrightness", "RandomColorDegeneration",
-    "RandomColorJitter", "RandomContrast", "RandomElasticTransform", "RandomErasing",
-    "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue", "RandomInvert",
-    "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation",
-    "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom", "SpatialDropout2D",
+    "ActivityRegularization", "AlphaDropout", "AugMix", "CutMix", "Dropout", "GaussianDropout",
+    "GaussianNoise", "Identity", "InputLayer", "MixUp", "RandAugment", "RandomBrightness",
+    "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomElasticTransform",
+    "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
+    "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
+    "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
+    "SpatialDropout2D",
 }  # fmt: skip
 """Layers that only training knows: at inference they hand on what they get."""
 _DIVIDE, _MULTIPLY = {"truediv", "TrueDivide", "divide", "Divide"}, {"multiply", "Multiply"}
 _ADD, _SUBTRACT = {"add", "Add"}, {"subtract", "Subtract"}
 _ARITHMETIC = _DIVIDE | _MULTIPLY | _ADD | _SUBTRACT
+_BFLOAT16 = np.dtype("V2")  # what h5py makes of it
 _SMALLEST_DEVIATION = 1e-7  # what Keras's Normalization divides by at least
 
 _Array = NDArray[np.float32]
@@ -336,7 +338,7 @@ def _take(chain: Chain, stored: _Stored, step: _Step) -> None:
         chain.affine(where, config["scale"], config["offset"])
     elif kind == "Normalization":
         _take_normalization(chain, where, config, _arrays(stored, step, ("mean", "variance")))
-    elif kind == "Resizing":
+    elif kind in ("RandomCrop", "Resizing"):  # at inference the first is the second
         if config["height"] == config["width"]:
             chain.resized(config["height"])
     elif kind == "Lambda":
@@ -532,7 +534,7 @@ def _archive(h5py: Any, path: Path) -> tuple[_Stored, str]:
         for dataset in _datasets(h5py, path, root):
             way, _, number = dataset.name.removeprefix("/").rpartition("/vars/")
             if number.isdecimal():
-                by_way.setdefault(way, {})[int(number)] = dataset[()].astype(np.float32)
+                by_way.setdefault(way, {})[int(number)] = _numbers(dataset)
     return _Stored(by_way=by_way), members[DESCRIPTION].decode()
 
 
@@ -553,7 +555,7 @@ def _contents(h5py: Any, path: Path, file: Any) -> tuple[_Stored, str | None]:
         name = parts[-1].partition(":")[0]
         if name in layer:
             raise InputError("two layers of one name", where=f"{path}, layer {parts[-2]}")
-        layer[name] = dataset[()].astype(np.float32)
+        layer[name] = _numbers(dataset)
     description = file.attrs.get("model_config")
     text = description.decode() if isinstance(description, bytes) else description
     return _Stored(by_layer=arrays), text
@@ -572,7 +574,7 @@ def _datasets(h5py: Any, path: Path, root: Any) -> list[Any]:
         if not isinstance(item, h5py.Dataset):
             return
         count += 1
-        if item.dtype.kind != "f":
+        if item.dtype.kind != "f" and item.dtype != _BFLOAT16:
             return
         numbers += item.size
         if count > _MOST_DATASETS or numbers > _MOST_NUMBERS:
@@ -587,6 +589,14 @@ def _datasets(h5py: Any, path: Path, root: Any) -> list[Any]:
 
     root.visititems(take)
     return datasets
+
+
+def _numbers(dataset: Any) -> _Array:
+    values = np.asarray(dataset[()])
+    if values.dtype == _BFLOAT16:  # the upper half of a float32
+        upper = np.frombuffer(values.tobytes(), "<u2").astype(np.uint32) << 16
+        return upper.view(np.float32).reshape(values.shape)
+    return values.astype(np.float32)
 
 
 def _too_much(path: Path) -> InputError:

@@ -20,7 +20,10 @@ from edged.variants.mobilenet import Kind
 from edged.variants.network import ImportedWeights, InputRange
 from edged.variants.tflite_file import Graph, Operator, Tensor, read_graph
 
-_TYPES = {"FLOAT32": "<f4", "FLOAT16": "<f2", "INT32": "<i4", "UINT8": "u1", "INT8": "i1"}
+_TYPES = {
+    "FLOAT32": "<f4", "FLOAT16": "<f2", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2",
+    "INT8": "i1", "UINT8": "u1",
+}  # fmt: skip
 
 _SAME = 0
 _NO_ACTIVATION = 0
@@ -51,7 +54,7 @@ def read_tflite(path: Path, head: Path | None = None) -> ImportedWeights:
             _take(chain, graph, operator)
     quantised = "float" if image.type.startswith("FLOAT") else f"de-quantised {image.type.lower()}"
     source = " + ".join(graph.path.name for graph in graphs) + f" ({quantised} TensorFlow Lite)"
-    return chain.finish(source, _normalisation(image), InputRange.SYMMETRIC)
+    return chain.finish(source, _normalisation(image), _usual_range(graphs[0]))
 
 
 def _side(graph: Graph, image: Tensor) -> int | None:
@@ -274,6 +277,22 @@ def _normalisation(image: Tensor) -> tuple[float, float] | None:
     scale = float(image.scales[0])
     zero_point = int(image.zero_points[0]) + (128 if image.type == "INT8" else 0)
     return scale, -scale * zero_point
+
+
+def _usual_range(graph: Graph) -> InputRange:
+    """What to assume of an input that states no range. Where the first step quantises it, its
+    integers reach as far as the pictures that the file was calibrated with did."""
+    first = next((each for each in graph.operators if graph.input in each.inputs), None)
+    if first is None or first.kind != "QUANTIZE":
+        return InputRange.SYMMETRIC
+    stated = _normalisation(graph.tensors[first.outputs[0]])
+    if stated is None or stated[0] <= 0:
+        return InputRange.SYMMETRIC
+    scale = stated[0]
+    return min(
+        InputRange,
+        key=lambda each: abs(np.log(scale / each.scale)),
+    )
 
 
 def _check_joint(extractor: Graph, head: Graph) -> None:
