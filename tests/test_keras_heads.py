@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -213,13 +217,19 @@ def test_an_older_models_own_arithmetic_is_read(path: Path) -> None:
             number = {"divide": 127.5, "shift": 1.0}.get(name)
             if number is not None:
                 layer["inbound_nodes"] = [[previous, 0, 0, {"y": number, "name": None}]]
+            elif name == "cast":
+                layer["inbound_nodes"] = [[previous, 0, 0, {"dtype": "float32"}]]
             else:
                 layer["inbound_nodes"] = [[[previous, 0, 0, {}]]] if previous else []
             previous = name
         config["input_layers"] = [["input_1", 0, 0]]
         config["output_layers"] = [[previous, 0, 0]]
 
-    before = (operation("divide", "truediv"), operation("shift", "subtract"))
+    before = (
+        operation("cast", "cast"),
+        operation("divide", "truediv"),
+        operation("shift", "subtract"),
+    )
     keras_file(path, TINY, layout="model", before=before, changed=chained)
     imported = read_keras(path)
     assert (imported.scale, imported.offset) == (pytest.approx(1 / 127.5), pytest.approx(-1))
@@ -264,6 +274,69 @@ def test_a_relative_is_called_by_its_name(path: Path) -> None:
     with pytest.raises(
         InputError, match=r"this is MobileNet v2; edged runs MobileNet v1 .*train MobileNet v1"
     ):
+        read_keras(path)
+
+
+def test_what_weighs_its_channels_is_no_mobilenet_v2(path: Path) -> None:
+    def join(model: dict[str, Any]) -> None:
+        for kind, name in (("Multiply", "mul"), ("Add", "block_add")):
+            model["config"]["layers"].append({"class_name": kind, "config": {"name": name}})
+
+    keras_file(path, TINY, layout="model", changed=join)
+    with pytest.raises(InputError, match="this is MobileNet v3 or EfficientNet"):
+        read_keras(path)
+
+
+def test_a_model_whose_output_has_a_name_is_read(path: Path) -> None:
+    def name(model: dict[str, Any]) -> None:
+        previous = None
+        for layer in model["config"]["layers"]:
+            layer["name"] = layer["config"]["name"]
+            layer["inbound_nodes"] = [[[previous, 0, 0, {}]]] if previous else []
+            previous = layer["name"]
+        model["config"]["output_layers"] = {"scores": [previous, 0, 0]}
+
+    expected = keras_file(path, TINY, layout="model", changed=name)
+    np.testing.assert_allclose(
+        read_keras(path).weights["classifier.weight"], expected["classifier.weight"], rtol=1e-6
+    )
+
+
+def test_what_keras_quantised_is_refused_as_that(path: Path) -> None:
+    def quantise(model: dict[str, Any]) -> None:
+        policy = {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}
+        model["config"]["layers"][-1]["config"]["dtype"] = policy
+
+    keras_file(path, TINY, layout="model", head=(POOL, DIRECTLY), changed=quantise)
+    with pytest.raises(InputError, match=r"layer scores: .*was quantised by Keras.*; save it"):
+        read_keras(path)
+
+
+def test_a_softmax_over_one_class_says_nothing(path: Path) -> None:
+    kernel, bias = DIRECT[0][:, :1], DIRECT[1][:1]
+    keras_file(path, TINY, layout="model", head=(POOL, dense_layer("p", kernel, bias, "softmax")))
+    with pytest.raises(InputError, match=r"its score is 1 for every picture; train it with sigm"):
+        read_keras(path)
+
+
+def test_a_model_of_an_own_class_is_called_that(path: Path) -> None:
+    def opaque(model: dict[str, Any]) -> None:
+        model.update(class_name="Mine", config={"trainable": True})
+
+    keras_file(path, TINY, layout="model", changed=opaque)
+    with pytest.raises(InputError, match=r"Mine is a Python class of its author's.*; build it wi"):
+        read_keras(path)
+
+
+def test_an_archive_of_an_own_class_is_not_called_damaged(path: Path) -> None:
+    """Keras then names the weights by the attributes of the class."""
+    weights = io.BytesIO()
+    with h5py.File(weights, "w") as file:
+        file["dense/vars/0"] = np.zeros((4, 3), np.float32)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Mine", "config": {}}))
+        archive.writestr("model.weights.h5", weights.getvalue())
+    with pytest.raises(InputError, match="Mine is a Python class of its author's"):
         read_keras(path)
 
 

@@ -276,7 +276,11 @@ class Chain:
             matrix, bias = dense[-1]
             dense[-1] = (np.vstack([0 * matrix, matrix]), np.append(0.0, bias))
             if not self._sigmoid:
-                raise self.refuse(self._dense[-1][0], "has a softmax over a single class")
+                raise self.refuse(
+                    self._dense[-1][0],
+                    "has a softmax over a single class: its score is 1 for every picture",
+                    fix="train it with sigmoid, or with softmax over two classes",
+                )
             self._sigmoid = False
             self._notes.append(
                 "its single score is that of the second label; the first gets what is left to 1"

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.errors import InputError, MissingPackageError, cannot_read
+from edged.printable import printable
 from edged.variants.chain import TEACH, Chain
 from edged.variants.mobilenet import Architecture, Kind
 from edged.variants.network import ImportedWeights, InputRange
@@ -193,6 +194,8 @@ def _check_kin(path: Path, layers: list[tuple[str, str]]) -> None:
     if {"Add", "DepthwiseConv2D"} <= kinds and any(
         kind == "Add" and name.endswith("_add") for kind, name in layers
     ):
+        if "Multiply" in kinds:  # squeeze and excitation
+            raise _other(path, "MobileNet v3 or EfficientNet", "its blocks weigh their channels")
         raise _other(path, "MobileNet v2", "its blocks are joined by additions")
 
 
@@ -210,7 +213,12 @@ def _steps(chain: Chain, model: Any, outer: str = "", way: str = "") -> Iterator
     """The layers from the picture to the scores, those of nested models in their place."""
     layers = _layers_of(model)
     if layers is None:
-        raise ValueError("no layers")
+        kind = printable(str(model["class_name"]), 80)
+        raise InputError(
+            f"{kind} is a Python class of its author's: the file does not say what it does",
+            where=chain.path,
+            fix="build it with keras.Sequential or keras.Model(inputs, outputs) of the same layers",
+        )
     places = _places(layers)
     for layer, operands in _in_order(chain, model, layers):
         config = layer["config"]
@@ -241,6 +249,8 @@ def _in_order(chain: Chain, model: Any, layers: list[Any]) -> list[tuple[Any, tu
         return [(layer, ()) for layer in layers]
     by_name = {layer.get("name") or layer["config"]["name"]: layer for layer in layers}
     outputs = model["config"]["output_layers"]
+    if isinstance(outputs, dict):  # by names of its author's
+        outputs = list(outputs.values())
     outputs = [outputs] if outputs and isinstance(outputs[0], str) else outputs
     if len(outputs) != 1:
         raise InputError(
@@ -306,6 +316,12 @@ def _take(chain: Chain, stored: _Stored, step: _Step) -> None:
         )
     if kind in _WITHOUT_EFFECT:
         return
+    if "Quantized" in str(config.get("dtype")):
+        raise chain.refuse(
+            where,
+            "was quantised by Keras, whose integers are not read",
+            fix="save it before model.quantize(); edged models quantize makes INT8 of it",
+        )
     if kind in ("Conv2D", "DepthwiseConv2D"):
         arrays = _arrays(stored, step, ("depthwise_kernel" if "Dep" in kind else "kernel", "bias"))
         if config.get("groups", 1) != 1:
@@ -368,6 +384,8 @@ def _take_operation(chain: Chain, where: str, step: _Step) -> None:
     name = step.kind
     if name == "TFOpLambda":
         name = str(step.config.get("function", "")).rpartition(".")[2]
+    if name in ("Cast", "cast"):
+        return
     numbers = [each for each in step.operands if isinstance(each, (int, float, list))]
     if name not in _ARITHMETIC or len(numbers) != 1 or None not in step.operands:
         raise chain.refuse(where, "has no layer of that kind", step.kind, TEACH)
@@ -530,7 +548,7 @@ def _archive(h5py: Any, path: Path) -> tuple[_Stored, str]:
             members[name] = archive.read(name)
     by_way: dict[str, dict[int, _Array]] = {}
     with h5py.File(io.BytesIO(members[WEIGHTS]), "r") as file:
-        root = file["layers"]  # beside it lies what only training needs
+        root = file.get("layers", file)  # beside it lies what only training needs
         for dataset in _datasets(h5py, path, root):
             way, _, number = dataset.name.removeprefix("/").rpartition("/vars/")
             if number.isdecimal():

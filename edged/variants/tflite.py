@@ -141,7 +141,7 @@ def _take(chain: Chain, graph: Graph, operator: Operator) -> None:
             raise chain.refuse(where, "has a softmax whose beta is not 1", operator.options["Beta"])
     elif kind in _RESHAPES:
         chain.flatten(where)
-    elif kind not in ("QUANTIZE", "DEQUANTIZE"):  # those: another scale for the same real values
+    elif kind not in ("CAST", "QUANTIZE", "DEQUANTIZE"):  # those: the same values in other numbers
         raise chain.refuse(where, "has no operator of that kind", kind, TEACH)
     activation = int(operator.options.get("FusedActivationFunction", _NO_ACTIVATION))
     chain.function(where, _ACTIVATIONS.get(activation, f"activation {activation}"))
