@@ -191,6 +191,19 @@ def test_a_range_that_cannot_be_right_is_warned_of(
     assert fits is None or warned[0].endswith(f"--input-range {fits} fits")
 
 
+def test_a_rescaling_that_a_converter_folded_is_seen(
+    tmp_path: Path, labels: Path, into: Path
+) -> None:
+    values = lively_weights(TINY)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tflite_file(TINY, {**values, "conv.weight": values["conv.weight"] / 127.5}))
+    notes: list[str] = []
+    import_weights(path, None, labels=labels, into=into, note=notes.append)
+    assert "the weights of its first layer do not fit -1 … 1 as input" in notes
+    assert any("it states no input range: 0 … 255 is assumed; if" in note for note in notes)
+    assert not any(note.startswith("warning") for note in notes)
+
+
 def test_alpha_and_resolution_come_from_the_file(weights: Path, labels: Path, into: Path) -> None:
     notes: list[str] = []
     network = import_weights(weights, None, labels=labels, into=into, note=notes.append)

@@ -24,7 +24,7 @@ from edged.variants.keras import read_keras
 from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture, Body
 from edged.variants.network import ImportedWeights, InputRange, build_network, check_weights
-from edged.variants.range_check import range_warning
+from edged.variants.range_check import range_warning, with_fitting_range
 from edged.variants.tflite import read_tflite
 from edged.variants.variant import Precision, Variant
 from edged.whole_file import read_file
@@ -70,8 +70,9 @@ def import_weights(
     family = begin_family(into, fit)
     imported = read_weights(weights, head)
     _check_alpha(imported, alpha, weights)
-    if input_range is not None:
-        imported = imported.with_range(input_range)
+    imported = (
+        with_fitting_range(imported) if input_range is None else imported.with_range(input_range)
+    )
     sides = _resolutions(imported, resolutions, weights)
     for sentence in (*imported.notes, *_assumptions(imported, sides)):
         note(sentence)

@@ -10,6 +10,8 @@ known classes do (`edged models evaluate`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -20,19 +22,34 @@ _LEAST, _MOST = 0.05, 20.0
 _SIDE = 96
 
 
+def with_fitting_range(imported: ImportedWeights) -> ImportedWeights:
+    """Another range assumed, where the one that was cannot be right and only one other can: so it
+    is with files into whose first layer a converter folded a Rescaling(1/255)."""
+    if imported.assumed is None or _LEAST <= _spread(imported) <= _MOST:
+        return imported
+    fitting = _fitting(imported)
+    if len(fitting) != 1:
+        return imported
+    note = f"the weights of its first layer do not fit {imported.assumed.words} as input"
+    changed = imported.with_range(fitting[0])
+    return replace(changed, assumed=fitting[0], notes=(*imported.notes, note))
+
+
 def range_warning(imported: ImportedWeights) -> str | None:
     """A sentence where these weights cannot have been trained on their input range."""
     spread = _spread(imported)
     if _LEAST <= spread <= _MOST:
         return None
-    fitting = [
-        each.value for each in InputRange if _LEAST <= _spread(imported.with_range(each)) <= _MOST
-    ]
+    fitting = [each.value for each in _fitting(imported)]
     fix = f"; --input-range {' or '.join(fitting)} fits" if fitting else ""
     return (
         f"warning: with this input range the scores say nothing: the first layer's values spread "
         f"over {spread:.2g}, and over about 1 in trained networks{fix}"
     )
+
+
+def _fitting(imported: ImportedWeights) -> list[InputRange]:
+    return [each for each in InputRange if _LEAST <= _spread(imported.with_range(each)) <= _MOST]
 
 
 def _spread(imported: ImportedWeights) -> float:
