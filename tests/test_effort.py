@@ -25,6 +25,8 @@ BUSY, ASLEEP = "while True: pass", "import time; time.sleep(60)"
 def process(script: str, core: int | None = None) -> Iterator[Path]:
     started = subprocess.Popen([sys.executable, "-c", script])
     try:
+        # Under a real-time policy, which it would inherit, it would leave no time to the test.
+        os.sched_setscheduler(started.pid, os.SCHED_OTHER, os.sched_param(0))
         if core is not None:
             os.sched_setaffinity(started.pid, {core})
         time.sleep(0.3)  # its start is work
