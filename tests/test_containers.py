@@ -12,7 +12,7 @@ from tests.test_file import Player, gaps_ms
 
 FRAMES = 12
 KINDS = {
-    "mp4": ["mpeg4", "h264", "hevc", "mjpeg yuvj420p", "libvpx-vp9", "libsvtav1"],
+    "mp4": ["mpeg4", "h264", "hevc", "mjpeg yuvj420p", "libvpx-vp9"],
     "mkv": ["h264", "hevc", "libvpx", "ffv1", "mpeg2video"],
     "avi": ["mpeg4", "mjpeg yuvj422p", "h264", "huffyuv yuv422p", "msmpeg4v2", "rawvideo"],
     "mov": ["h264", "mpeg4", "mjpeg yuvj420p", "prores_ks yuv422p10le", "qtrle rgb24", "png rgb24"],
