@@ -18,8 +18,8 @@ from tests.e2e.daemon import RunningDaemon, pss_mb
 from tests.test_reload import config, more_results
 
 CAMERAS = {
-    "door": "{source: synthetic, size: 320x240, fps: 10}",
-    "yard": "{source: synthetic, size: 160x120, fps: 10}",
+    "door": "{source: synthetic, size: 320x240, fps: 10, stalled_after_seconds: 60}",
+    "yard": "{source: synthetic, size: 160x120, fps: 10, stalled_after_seconds: 60}",
 }
 CLIENTS = 1000
 
