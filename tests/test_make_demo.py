@@ -46,6 +46,8 @@ def interrupted(command: list[str], state: Path, seconds: float) -> str:
     if pid == 0:
         os.environ["STATE_DIRECTORY"] = str(state)
         os.execvp(command[0], command)
+    while Path(f"/proc/{pid}/comm").read_text().strip() != command[0]:
+        time.sleep(0.001)  # until then it is a copy of the test
     shown, begun, typed = b"", time.monotonic(), False
     while time.monotonic() - begun < 60:
         if select.select([terminal], [], [], 0.02)[0]:
