@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from edged.capture import CaptureRequest
 from edged.capture.http import HttpSource
@@ -113,7 +114,24 @@ def part(body: bytes, content_type: str = "image/jpeg") -> bytes:
     return header.encode("latin-1") + body + b"\r\n"
 
 
-class Opened:
+class Opening:
+    """`source` is opened by `with`, and closed at its end or when that fails."""
+
+    source: HttpSource
+
+    def __enter__(self) -> Any:
+        try:
+            self.granted = self.source.open()
+        except BaseException:
+            self.source.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.close()
+
+
+class Opened(Opening):
     """A source that is closed at the end; its sleeps take no time."""
 
     def __init__(self, url: str, **request: float) -> None:
@@ -131,17 +149,6 @@ class Opened:
     def _clock(self) -> int:
         self.time.now_ns += 1000
         return self.time.now_ns
-
-    def __enter__(self) -> Opened:
-        try:
-            self.granted = self.source.open()
-        except BaseException:
-            self.source.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.source.close()
 
     def colours(self, pictures: int) -> str:
         """A letter for each: r, g or b."""

@@ -29,7 +29,8 @@ from edged.variants.golden import golden_picture, with_golden
 from edged.variants.photos import Photo, Photos
 from edged.variants.variant import Variant
 from tests.families import LABELS, RESOLUTIONS, make_family, model
-from tests.test_photos import TURNS, photographed
+from tests.geometry import UPRIGHT
+from tests.test_photos import photographed
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_a_photo_from_a_turned_camera_gets_the_upright_ones_answer(
     preprocess = Preprocessor(family.input, variant.resolution)
     upright = golden_picture(5)
     # Of the eight turns only the quarter ones, 6 and 8, do not undo themselves.
-    stored = TURNS[{6: 8, 8: 6}.get(orientation, orientation)](upright)
+    stored = UPRIGHT[{6: 8, 8: 6}.get(orientation, orientation)](upright)
     path = tmp_path / "photos" / "ant" / "a.jpg"
     path.parent.mkdir(parents=True)
     path.write_bytes(photographed(stored, orientation))

@@ -17,6 +17,7 @@ from edged.capture.http import HttpSource
 from edged.capture.http_camera import without_login
 from edged.capture.supervisor import CameraState, Patience
 from tests.camera_rig import Notes, next_frame, running, wait_until
+from tests.http_rig import Opening
 from tests.test_jpeg import encoded
 
 JPEG = encoded(240, 320)
@@ -184,24 +185,13 @@ def camera() -> Iterator[HttpCamera]:
         thread.join()
 
 
-class Opened:
+class Opened(Opening):
     """A source that is closed at the end."""
 
     def __init__(self, url: str, max_fps: float | None = None) -> None:
         self.notes = Notes(max_fps)
         self.counts = self.notes.counts
         self.source = HttpSource(CaptureRequest(url), self.notes.intake)
-
-    def __enter__(self) -> Opened:
-        try:
-            self.granted = self.source.open()
-        except BaseException:
-            self.source.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.source.close()
 
 
 @pytest.mark.parametrize("path", ["/stream", "/bare", "/chunked", "/moved"])

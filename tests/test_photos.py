@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edged.errors import InputError
 from edged.variants.family import Family, InputContract
 from edged.variants.photos import Photos, decode, picture_names
+from tests.geometry import UPRIGHT
 
 Picture = NDArray[np.uint8]
 
@@ -323,19 +324,6 @@ def test_transparency_is_ignored() -> None:
     assert (picture == halves()).all()
 
 
-TURNS = {
-    1: lambda p: p,
-    2: lambda p: p[:, ::-1],
-    3: lambda p: p[::-1, ::-1],
-    4: lambda p: p[::-1],
-    5: lambda p: p.transpose(1, 0, 2),
-    6: lambda p: np.rot90(p, -1),
-    7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda p: np.rot90(p),
-}
-"""What EXIF's orientation asks a viewer to do (Exif 2.3, tag 0x0112)."""
-
-
 def photographed(stored: Picture, orientation: int) -> bytes:
     """A JPEG as a camera that was held in some way writes it."""
     content = cv2.imencode(".jpg", stored[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
@@ -345,11 +333,11 @@ def photographed(stored: Picture, orientation: int) -> bytes:
     return content[:2] + exif + content[2:]
 
 
-@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("orientation", UPRIGHT)
 def test_a_turned_photo_is_turned_back(orientation: int) -> None:
     stored = halves(40, 64)
     picture = decode(photographed(stored, orientation), "x")
-    expected = TURNS[orientation](stored)
+    expected = UPRIGHT[orientation](stored)
     assert picture.shape == expected.shape
     assert np.abs(picture.astype(int) - expected).mean() < 8
 

@@ -17,6 +17,7 @@ from edged.capture.http import HttpSource
 from edged.capture.http_login import Login
 from edged.capture.supervisor import CameraState, Patience
 from tests.camera_rig import FakeTime, Notes, next_frame, running, wait_until
+from tests.http_rig import Opening
 from tests.test_jpeg import encoded
 from tests.test_mjpeg import hashed
 
@@ -180,7 +181,7 @@ def camera() -> Iterator[SnapshotCamera]:
         thread.join()
 
 
-class Opened:
+class Opened(Opening):
     """A source on a clock that only moves when it sleeps; it is closed at the end."""
 
     def __init__(self, url: str, **request: float) -> None:
@@ -193,17 +194,6 @@ class Opened:
             clock=self.time.clock,
             sleep=self.time.sleep,
         )
-
-    def __enter__(self) -> Opened:
-        try:
-            self.granted = self.source.open()
-        except BaseException:
-            self.source.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.source.close()
 
     def read(self, pictures: int) -> list[tuple[str, int]]:
         """(colour, when it was captured) of each."""
