@@ -114,7 +114,7 @@ def test_the_next_version_differs_in_number_and_default_configuration(tmp_path: 
     for name, text in {
         "DEBIAN/control": "Package: edged\nVersion: 1+deb12\nArchitecture: all\n"
         "Maintainer: us\nDescription: x\n",
-        "etc/edged/edged.yaml": "cameras: {}\n",
+        "usr/lib/edged/edged.yaml": "cameras: {}\n",
         "usr/bin/edged": "",
     }.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -130,5 +130,5 @@ def test_the_next_version_differs_in_number_and_default_configuration(tmp_path: 
     ]
     subprocess.run(["dpkg", "--compare-versions", versions[0], "lt", versions[1]], check=True)
     subprocess.run(["dpkg-deb", "--extract", new, tmp_path / "out"], check=True)
-    text = (tmp_path / "out/etc/edged/edged.yaml").read_text()
+    text = (tmp_path / "out/usr/lib/edged/edged.yaml").read_text()
     assert text.startswith("cameras: {}\n#")
