@@ -45,11 +45,11 @@ types: $(VENV)/.develop
 # of damaged clips and model files, 500 reloads, 1,000 clients that hang; some minutes.
 fuzz: $(VENV)/.develop
 	EDGED_FUZZ=26000 $(BIN)/python -m pytest -q tests/test_fuzz.py tests/test_damaged_files.py \
-	  tests/test_pressure.py tests/test_reload.py::test_thirty_reloads_leave_nothing_behind
+	  tests/daemon/test_pressure.py tests/daemon/test_changes.py::test_thirty_reloads_leave_nothing_behind
 
 # Five minutes in which the webhook fails, the broker is down and the disk full; the disk needs root.
 test-outage: $(VENV)/.develop
-	EDGED_OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/python -m pytest -q tests/test_outage_live.py
+	EDGED_OUTAGE_SECONDS=$(OUTAGE_SECONDS) $(BIN)/python -m pytest -q tests/sinks/test_outage_live.py
 
 # The Debian package of one release (bookworm, trixie, jammy) and architecture (arm64, amd64).
 deb: $(VENV)/.package

@@ -17,7 +17,7 @@ from edged import __version__
 from edged.commands import access, bench, cameras, doctor, models, replay, run, service
 from edged.errors import EdgedError
 from edged.secret import redact
-from edged.telemetry.journal import JournalHandler, writes_to_journal
+from edged.service.journal import JournalHandler, writes_to_journal
 
 _ENDING = ("loading", "pipeline")
 """Names of threads that have ended when a command has, unless a network never answers."""

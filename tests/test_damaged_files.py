@@ -13,16 +13,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged.backends.ort import OrtBackend
-from edged.capture import SourceError
+from edged.backends.onnxruntime import OrtBackend
+from edged.capture.source import SourceError
 from edged.errors import EdgedError, InputError
 from edged.variants.family import Network
-from edged.variants.importing import read_weights
-from tests.clips import write_clip
-from tests.damage import MANY, damaged
-from tests.families import model
-from tests.test_file import Player
-from tests.weight_files import FLOAT32, INT8, TINY, UINT8, keras_file, lively_weights, tflite_file
+from edged.variants.weights.importing import read_weights
+from tests.capture.sources.test_file import Player
+from tests.rig.clips import write_clip
+from tests.rig.damage import MANY, damaged
+from tests.rig.families import model
+from tests.rig.weight_files import (
+    FLOAT32,
+    INT8,
+    TINY,
+    UINT8,
+    keras_file,
+    lively_weights,
+    tflite_file,
+)
 
 CLIPS = max(12, MANY // 20)
 MODELS = max(40, MANY // 10)

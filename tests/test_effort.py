@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edged.effort import WORK_SHARE, Effort, Observed, Silence, effort_of
-from tests.camera_rig import wait_until
+from tests.rig.camera import wait_until
 
 SECOND = 1_000_000_000
 BUSY, ASLEEP = "while True: pass", "import time; time.sleep(60)"

@@ -21,17 +21,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edged.capture.jpeg import decode_jpeg, jpeg_size
+from edged.capture.decode.jpeg import decode_jpeg, jpeg_size
 from edged.capture.mailbox import HEADER_BYTES, SLOTS, Mailbox
-from edged.capture.multipart import MultipartSplitter, Part
+from edged.capture.sources.http.multipart import MultipartSplitter, Part
 from edged.clock import monotonic_ns
-from edged.config import load_config, warnings
-from edged.config.http import HttpConfig
+from edged.config.config import load_config
+from edged.config.warnings import warnings
 from edged.errors import InputError
-from edged.telemetry.http import HttpServer
-from tests.damage import MANY
-from tests.live_rig import ShownCamera, endpoints_of, live_of
-from tests.test_config import EXAMPLE
+from edged.web.options import HttpConfig
+from edged.web.server import HttpServer
+from tests.config.test_config import EXAMPLE
+from tests.rig.damage import MANY
+from tests.rig.live import ShownCamera, endpoints_of, live_of
 
 pytestmark = pytest.mark.timeout(3600 if MANY else 120)
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from edged.backends import Backend
 from edged.errors import EdgedError, InputError
+from edged.variants.runtime import Backend
 
 
 def _onnxruntime(background: bool) -> Backend:
-    from edged.backends.ort import OrtBackend
+    from edged.backends.onnxruntime import OrtBackend
 
     return OrtBackend()
 
 
 def _tensorrt(background: bool) -> Backend:
-    from edged.backends.tensorrt import TensorRtBackend
+    from edged.backends.tensorrt.tensorrt import TensorRtBackend
 
     return TensorRtBackend(background=background)
 
 
 def _tensorrt_fp32(background: bool) -> Backend:
-    from edged.backends.tensorrt import TensorRtBackend
-    from edged.variants.engine_form import EnginePrecision
+    from edged.backends.tensorrt.onnx_forms import EnginePrecision
+    from edged.backends.tensorrt.tensorrt import TensorRtBackend
 
     return TensorRtBackend(EnginePrecision.FP32, background=background)
 

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import TYPE_CHECKING
 
-from edged.backends import Backend, RunError, Runner
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError, InputError
-from edged.preprocess import Preprocessor
 from edged.variants.golden import check_golden
+from edged.variants.preprocess import Preprocessor
+from edged.variants.runtime import Backend, RunError, Runner
 from edged.variants.variant import Variant
 
 if TYPE_CHECKING:

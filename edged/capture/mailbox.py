@@ -31,8 +31,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.capture.frame import Frame
 from edged.clock import Clock, monotonic_ns
-from edged.frame import Frame
 
 MAGIC: Final = int.from_bytes(b"edgedbox", "little")
 VERSION: Final = 1

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from edged.capture import SILENT_SECONDS, CaptureRequest, Failure, Granted
-from edged.capture.attached import IN_USE, holders
-from edged.capture.child import Child, Noise, Starter, start_worker
-from edged.capture.needs import CONFINED
-from edged.capture.presence import LOOK_SECONDS, Node, node_of
+from edged.capture.confinement.needs import CONFINED
+from edged.capture.device_watch import LOOK_SECONDS, Node, node_of
+from edged.capture.messages import Ended, Failed, Loaded, Opened, from_line, shown
+from edged.capture.process import Child, Noise, Starter, start_worker
+from edged.capture.source import SILENT_SECONDS, CaptureRequest, Failure, Granted
 from edged.capture.sources import KINDS, SourceKind, kind_of
-from edged.capture.status import Ended, Failed, Loaded, Opened, from_line, shown
+from edged.capture.sources.v4l2.discovery import IN_USE, holders
 from edged.clock import Clock, monotonic_ns
 from edged.effort import Effort, Silence, Turn
 from edged.secret import redact

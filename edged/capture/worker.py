@@ -16,16 +16,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 
-from edged.capture import CaptureRequest, Failure, Granted, Picture, Source, SourceError
-from edged.capture.confine import confine, explanation
+from edged.capture.admission import Intake
+from edged.capture.confinement.confine import confine, explanation
+from edged.capture.confinement.landlock import KNOWN_ABI
+from edged.capture.decode.crop import region, shaped, whole_side
 from edged.capture.frozen import Stillness
-from edged.capture.intake import Intake
-from edged.capture.landlock import KNOWN_ABI
 from edged.capture.mailbox import MailboxWriter
-from edged.capture.quiet import Motion
-from edged.capture.shape import region, shaped, whole_side
+from edged.capture.messages import Ended, Failed, Loaded, Note, Opened, Status, to_line
+from edged.capture.motion import Motion
+from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Source, SourceError
 from edged.capture.sources import KINDS, kind_of, make_source
-from edged.capture.status import Ended, Failed, Loaded, Note, Opened, Status, to_line
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 from edged.process import prctl, refuse_inspection

@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 
-from edged.commands import Commands, add_command
+from edged.commands.parts import Commands, add_command
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -27,7 +27,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _hash_password(options: argparse.Namespace) -> int:
-    from edged.password import PasswordHash
+    from edged.web.password import PasswordHash
 
     print(PasswordHash.of(_password()))
     return 0
@@ -36,7 +36,7 @@ def _hash_password(options: argparse.Namespace) -> int:
 def _password() -> str:
     """Without echo, twice, where there is a terminal; else the first line of standard input."""
     from edged.errors import InputError
-    from edged.password import LONGEST_PASSWORD_BYTES
+    from edged.web.password import LONGEST_PASSWORD_BYTES
 
     if sys.stdin is not None and sys.stdin.isatty():
         try:
@@ -60,7 +60,7 @@ def _password() -> str:
 
 
 def _new_token(options: argparse.Namespace) -> int:
-    from edged.password import new_token, token_hash
+    from edged.web.password import new_token, token_hash
 
     token = new_token()
     print(f"token, for the program; it is not shown again:  {token}")

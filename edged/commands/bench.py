@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command, positive_int, print_table, thread_count
-from edged.sensors import Heat, Sensors, power_mode
+from edged.commands.parts import Commands, add_command, positive_int, print_table, thread_count
+from edged.sensors import power_mode
 from edged.sensors.reading import Gauge
+from edged.sensors.sensors import Heat, Sensors
 
 if TYPE_CHECKING:
     from edged.control.bench import Ramp

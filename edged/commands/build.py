@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command
+from edged.commands.parts import Commands, add_command
 from edged.errors import EdgedError
 
 if TYPE_CHECKING:
-    from edged.backends.tensorrt import TensorRtBackend
+    from edged.backends.tensorrt.tensorrt import TensorRtBackend
     from edged.variants.family import Family
 
 
@@ -36,9 +36,9 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
 def _build(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from edged.backends.engine_cache import EngineCache, engines_directory
-    from edged.backends.tensorrt import TensorRtBackend
-    from edged.variants.engine_form import EnginePrecision
+    from edged.backends.tensorrt.cache import EngineCache, engines_directory
+    from edged.backends.tensorrt.onnx_forms import EnginePrecision
+    from edged.backends.tensorrt.tensorrt import TensorRtBackend
     from edged.variants.family import load_family
 
     family = load_family(options.family, Path.cwd())

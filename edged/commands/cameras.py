@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command
+from edged.commands.parts import Commands, add_command
 
 if TYPE_CHECKING:
-    from edged.capture.attached import AttachedCamera
-    from edged.capture.v4l2_device import FrameSize
+    from edged.capture.sources.v4l2.device import FrameSize
+    from edged.capture.sources.v4l2.discovery import AttachedCamera
 
 NOTHING = """\
 no camera is attached that V4L2 knows: there is no /dev/video* that gives pictures
@@ -40,7 +40,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _cameras(options: argparse.Namespace) -> int:
-    from edged.capture.attached import attached
+    from edged.capture.sources.v4l2.discovery import attached
 
     found, left_out = attached()
     entries = named(found)

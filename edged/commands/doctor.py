@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edged import __version__
-from edged.commands import Commands, add_command, add_config, config_of
+from edged.commands.parts import Commands, add_command, add_config, config_of
 
 if TYPE_CHECKING:
     from edged.doctor.finding import Finding
@@ -36,7 +36,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from edged.doctor import examine
+    from edged.doctor.doctor import examine
     from edged.doctor.subject import subject_of
 
     subject = subject_of(config_of(options), os.environ)

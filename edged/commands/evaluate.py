@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command, print_table, thread_count
+from edged.commands.parts import Commands, add_command, print_table, thread_count
 
 if TYPE_CHECKING:
-    from edged.backends import Backend
     from edged.control.profile import Candidate
-    from edged.variants.evaluate import Evaluation
+    from edged.variants.evaluation.evaluate import Evaluation
+    from edged.variants.evaluation.photos import Photos
     from edged.variants.family import Family
-    from edged.variants.photos import Photos
+    from edged.variants.runtime import Backend
     from edged.variants.variant import Variant
 
 TIMED_RUNS = 100
@@ -53,13 +53,13 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from edged.backends.auto import load_backend
-    from edged.variants.evaluate import record_accuracy
+    from edged.variants.evaluation.evaluate import record_accuracy
+    from edged.variants.evaluation.photos import Photos
     from edged.variants.family import load_family
-    from edged.variants.photos import Photos
     from edged.variants.variant import Variant
 
     if options.plot is not None:
-        from edged.commands.plot import check_plot
+        from edged.commands.plots.plot import check_plot
 
         check_plot(options.plot)
     family = load_family(options.family, Path.cwd())
@@ -88,7 +88,7 @@ def _measured(
 ) -> list[Evaluation]:
     from tqdm import tqdm
 
-    from edged.variants.evaluate import evaluate
+    from edged.variants.evaluation.evaluate import evaluate
 
     with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
 
@@ -152,8 +152,8 @@ def _plot(
     backend: Backend,
     path: Path,
 ) -> None:
-    from edged.commands.accuracy_plot import draw_accuracy
-    from edged.commands.plot import write_figure
+    from edged.commands.plots.accuracy import draw_accuracy
+    from edged.commands.plots.plot import write_figure
     from edged.device import device_name
 
     threads = "1 thread" if timed[0].threads == 1 else f"{timed[0].threads} threads"

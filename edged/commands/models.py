@@ -7,16 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from edged.commands import (
-    Commands,
-    add_command,
-    build,
-    evaluate,
-    positive_int,
-    print_table,
-    pull,
-    quantize,
-)
+from edged.commands import build, evaluate, pull, quantize
+from edged.commands.parts import Commands, add_command, positive_int, print_table
 from edged.errors import InputError
 
 
@@ -145,8 +137,8 @@ def _models_cost(options: argparse.Namespace) -> int:
 
 def _models_import(options: argparse.Namespace) -> int:
     from edged.variants.family import Fit
-    from edged.variants.importing import import_weights
-    from edged.variants.network import InputRange
+    from edged.variants.weights.importing import import_weights
+    from edged.variants.weights.onnx_builder import InputRange
 
     network = import_weights(
         options.weights,
@@ -201,7 +193,7 @@ def _models_list(options: argparse.Namespace) -> int:
 
 def _models_verify(options: argparse.Namespace) -> int:
     from edged.backends.auto import load_backend
-    from edged.variants.evaluate import verify
+    from edged.variants.evaluation.evaluate import verify
     from edged.variants.family import load_family
 
     family = load_family(options.family, Path.cwd())

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from edged.commands import Commands, add_command
+from edged.commands.parts import Commands, add_command
 
 
 def add(verbs: Commands[argparse.ArgumentParser]) -> None:
@@ -49,7 +49,7 @@ def _models_pull(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from edged.variants.official import ALPHAS, OFFICIAL, RESOLUTIONS, Weights
-    from edged.variants.pull import Watch, pull
+    from edged.variants.weights.pull import Watch, pull
 
     kind = Weights.QUANT if options.quant else Weights.KERAS if options.keras else Weights.FLOAT
     cells = [

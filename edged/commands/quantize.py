@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command, positive_int, print_table, thread_count
+from edged.commands.parts import Commands, add_command, positive_int, print_table, thread_count
 from edged.errors import EdgedError, InputError
 
 if TYPE_CHECKING:
+    from edged.variants.evaluation.photos import Photos
     from edged.variants.family import Family
-    from edged.variants.photos import Photos
-    from edged.variants.quantize import Comparison
+    from edged.variants.int8.quantize import Comparison
 
 CALIBRATION = 200
 
@@ -80,9 +80,15 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
 def _quantize(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from edged.backends.ort import OrtBackend
+    from edged.backends.onnxruntime import OrtBackend
     from edged.variants.family import load_family
-    from edged.variants.quantize import add_twins, compare, float_networks, make_twins, source_of
+    from edged.variants.int8.quantize import (
+        add_twins,
+        compare,
+        float_networks,
+        make_twins,
+        source_of,
+    )
 
     family = load_family(options.family, Path.cwd())
     networks = float_networks(family, options.alpha)
@@ -136,8 +142,8 @@ def _check_target(directory: Path, family: Family) -> None:
 
 def _parts(options: argparse.Namespace, family: Family) -> tuple[Photos, Photos]:
     """What calibrates and what measures."""
-    from edged.variants.photos import Photos
-    from edged.variants.quantize import split
+    from edged.variants.evaluation.photos import Photos
+    from edged.variants.int8.quantize import split
 
     if options.measure is None:
         photos = Photos(options.photos, family, options.labels)
@@ -157,7 +163,7 @@ def _parts(options: argparse.Namespace, family: Family) -> tuple[Photos, Photos]
 
 def _unlabelled(path: Path, family: Family) -> Photos:
     """Whatever the folders are called: they are the labels."""
-    from edged.variants.photos import Photos, picture_names
+    from edged.variants.evaluation.photos import Photos, picture_names
 
     folders = dict.fromkeys(PurePosixPath(name).parent.name for name in picture_names(path))
     return Photos(path, replace(family, labels=tuple(folders), photo_folders={}))
@@ -169,8 +175,8 @@ def _print_notes(photos: Photos) -> None:
 
 
 def _print_measured(measured: Sequence[Comparison], force: bool) -> None:
-    from edged.variants.evaluate import standard_error
-    from edged.variants.quantize import MOST_LOSS_POINTS
+    from edged.variants.evaluation.evaluate import standard_error
+    from edged.variants.int8.quantize import MOST_LOSS_POINTS
 
     rows = []
     for each in measured:

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import Commands, add_command, positive_float, print_table
+from edged.commands.parts import Commands, add_command, positive_float, print_table
 
 if TYPE_CHECKING:
-    from edged.commands.latency_plot import Timeline
-    from edged.control.recording import RecordedTrace
-    from edged.control.trace import FullTrace
+    from edged.commands.plots.latency import Timeline
+    from edged.tracing.recording import RecordedTrace
+    from edged.tracing.trace import FullTrace
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -53,11 +53,11 @@ def _share(text: str) -> float:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from edged.control.recording import RecordedTrace, read_trace
-    from edged.control.replay import outcome
+    from edged.tracing.recording import RecordedTrace, read_trace
+    from edged.tracing.replay import outcome
 
     if options.plot is not None:
-        from edged.commands.plot import check_plot
+        from edged.commands.plots.plot import check_plot
 
         check_plot(options.plot)
     trace = read_trace(options.trace)
@@ -68,8 +68,8 @@ def _replay(options: argparse.Namespace) -> int:
     for about, timeline in timelines:
         _print(about | asdict(outcome(timeline.variants, timeline.steps)), options.json)
     if options.plot is not None:
-        from edged.commands.latency_plot import draw_timelines
-        from edged.commands.plot import write_figure
+        from edged.commands.plots.latency import draw_timelines
+        from edged.commands.plots.plot import write_figure
 
         write_figure(draw_timelines([timeline for _, timeline in timelines]), options.plot)
     if isinstance(trace, RecordedTrace) and _is_as_recorded(options):
@@ -83,8 +83,8 @@ def _is_as_recorded(options: argparse.Namespace) -> bool:
 
 def _of_cameras(trace: RecordedTrace, options: argparse.Namespace) -> dict[str, Timeline]:
     """Of the camera that was asked for, or of all that have frames."""
-    from edged.commands.latency_plot import Timeline
-    from edged.control.reproduce import as_full, recorded_steps
+    from edged.commands.plots.latency import Timeline
+    from edged.tracing.reproduce import as_full, recorded_steps
 
     cameras = {frame.camera for segment in trace.segments for frame in segment.frames}
     timelines = {}
@@ -118,8 +118,8 @@ def _of_full(trace: FullTrace, options: argparse.Namespace) -> Timeline:
 def _decided(
     trace: FullTrace, name: str, policy: str, budget_ms: float, on_time: float
 ) -> Timeline:
-    from edged.commands.latency_plot import Timeline
-    from edged.control.replay import make_policy, run
+    from edged.commands.plots.latency import Timeline
+    from edged.tracing.replay import make_policy, run
 
     steps = run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
     return Timeline(f"{name}, {policy} at {budget_ms:g} ms", trace.variants, steps)
@@ -127,7 +127,7 @@ def _decided(
 
 def _reproduce(trace: RecordedTrace, options: argparse.Namespace) -> int:
     """Whether the recorded decisions come out again."""
-    from edged.control.reproduce import reproduce
+    from edged.tracing.reproduce import reproduce
 
     found = reproduce(trace)
     if not options.json:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands import (
+from edged.commands.parts import (
     Commands,
     add_command,
     add_config,
@@ -26,9 +26,9 @@ from edged.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from edged.config import Config
-    from edged.orders import Orders
-    from edged.running import MakeSink
+    from edged.config.config import Config
+    from edged.daemon.run import MakeSink
+    from edged.daemon.signals import Orders
     from edged.variants.family import Family
 
 
@@ -88,14 +88,14 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edged.orders import Orders, obeying_signals
+    from edged.daemon.signals import Orders, obeying_signals
 
     orders = Orders()
     _close_up()  # before a password is read
     with obeying_signals(orders):  # before anything that takes its time
-        from edged.config import load_config
+        from edged.config.config import load_config
         from edged.config.family import family_errors
-        from edged.sinks import SINKS
+        from edged.sinks.sink import SINKS
 
         path = required_config_of(options, "edged run -c edged.yaml")
 
@@ -106,16 +106,16 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edged.orders import Orders, obeying_signals
+    from edged.daemon.signals import Orders, obeying_signals
 
     orders = Orders()
     _close_up()
     with obeying_signals(orders):
-        from edged.config import CameraConfig, Config, camera_source
-        from edged.config.http import HttpConfig
+        from edged.config.config import CameraConfig, Config, camera_source
         from edged.config.results import JsonlConfig, ResultsConfig
-        from edged.sinks import to_json_line, to_text
-        from edged.sinks.jsonl import Lines, open_lines
+        from edged.sinks.jsonl.jsonl import Lines, open_lines
+        from edged.sinks.sink import to_json_line, to_text
+        from edged.web.options import HttpConfig
 
         here = Path.cwd()
         source = camera_source(options.source, here)
@@ -182,12 +182,12 @@ def _run_daemon(
     options: argparse.Namespace,
     reread: Callable[[], Config] | None = None,
 ) -> int:
-    from edged.config import warnings
+    from edged.config.warnings import warnings
 
     # NumPy multiplies nothing large here: its threads would only cost memory and wake-ups.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from edged.capture.confine import missing
-    from edged.daemon import Daemon
+    from edged.capture.confinement.confine import missing
+    from edged.daemon.daemon import Daemon
 
     log = logging.getLogger("edged")
     for warning in warnings(config):
@@ -210,8 +210,9 @@ def _run_daemon(
 
 
 def _check(options: argparse.Namespace) -> int:
-    from edged.config import load_config, warnings
+    from edged.config.config import load_config
     from edged.config.family import family_errors
+    from edged.config.warnings import warnings
     from edged.doctor.named_files import tls_errors, unreadable_errors
 
     families: list[Family] = []
@@ -231,7 +232,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from edged.config.schema import json_schema
+    from edged.config.schema.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from edged.commands import Commands, add_command
+from edged.commands.parts import Commands, add_command
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -39,7 +39,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _install(options: argparse.Namespace) -> int:
-    from edged.service import CONFIG, USER, Service, install, unit_text
+    from edged.service.install import CONFIG, USER, Service, install, unit_text
 
     service = Service(
         interpreter=Path(sys.executable),
@@ -56,7 +56,7 @@ def _install(options: argparse.Namespace) -> int:
 
 
 def _uninstall(options: argparse.Namespace) -> int:
-    from edged.service import uninstall
+    from edged.service.install import uninstall
 
     for line in uninstall(Path(sys.executable)):
         print(line)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edged.config import Config
+from edged.config.config import Config
 from edged.errors import InputError, InputErrors
-from edged.events import Watch
+from edged.events.events import Watch
 from edged.variants.family import Family, load_family
 from edged.variants.variant import Variant
 

@@ -14,11 +14,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from edged.config.hosts import check_host
-from edged.document import Document
+from edged.atomic_file import read_file
+from edged.document.document import Document
+from edged.document.hosts import check_host
 from edged.errors import InputError, cannot_read
 from edged.secret import Secret, SourceUrl
-from edged.whole_file import read_file
 
 _LONGEST_SECRET_BYTES = 4096
 _AUTHORITY = r"(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?"

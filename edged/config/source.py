@@ -12,11 +12,11 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
-from edged.capture import CaptureRequest
-from edged.capture.drawn import dimensions
-from edged.config.hosts import check_host
+from edged.capture.source import CaptureRequest
+from edged.capture.sources.synthetic.options import dimensions
 from edged.config.results import read_secret
 from edged.config.schema.camera import URL_SCHEMES
+from edged.document.hosts import check_host
 from edged.errors import InputError
 from edged.secret import SourceUrl
 

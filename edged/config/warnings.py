@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.capture import CaptureRequest
-from edged.capture.attached import stable_link
-from edged.capture.drawn import dimensions
+from edged.capture.source import CaptureRequest
 from edged.capture.sources import SourceKind, kind_of
-from edged.config.http import http_warnings
+from edged.capture.sources.synthetic.options import dimensions
+from edged.capture.sources.v4l2.discovery import stable_link
 from edged.config.results import results_warnings
 from edged.private_file import keep_private, readable_by_all
 from edged.secret import redact
+from edged.web.options import http_warnings
 
 if TYPE_CHECKING:
-    from edged.config import CameraConfig, Config
+    from edged.config.config import CameraConfig, Config
 
 _LEAST_BUDGET_MS = 1.0
 """Below it seconds were meant."""

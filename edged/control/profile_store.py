@@ -21,12 +21,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edged.atomic_file import open_to_write, partial_of, read_file, write_whole
 from edged.clock import rfc3339
 from edged.control.profile import Choice, Profile, Spread, Timing
-from edged.control.trace import Line, parse_line
 from edged.errors import InputError
+from edged.tracing.trace import Line, parse_line
 from edged.variants.variant import Variant
-from edged.whole_file import open_to_write, partial_of, read_file, write_whole
 
 FORMAT = 1
 """The value of `edged_profile`, and part of the key: another version keeps files of its own."""

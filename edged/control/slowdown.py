@@ -22,14 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.control.loads import (
-    LOADS,
-    POINTS,
-    SHORTEST_MS,
-    STEP,
-    duration_table,
-    grid_position,
-)
+from edged.control.loads import LOADS, POINTS, SHORTEST_MS, STEP, duration_table, grid_position
 from edged.control.profile import Candidate
 from edged.errors import InputError
 

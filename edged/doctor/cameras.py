@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edged.capture.attached import holders
+from edged.capture.sources.v4l2.discovery import holders
 from edged.doctor.account import READ, WRITE
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.runtime import diagnosis, imported, unseen

@@ -17,7 +17,7 @@ from edged.process import child_environment
 _REAP_SECONDS = 1.0
 _ENVIRONMENT = {
     "LC_ALL": "C",
-    # ONNX Runtime calls home from its import on (edged/backends/ort.py).
+    # ONNX Runtime calls home from its import on (edged/backends/onnxruntime.py).
     "ORT_TELEMETRY_DISABLED": "1",
     "TF_BUILD": "true",
     "LIBCAMERA_LOG_LEVELS": "*:ERROR",

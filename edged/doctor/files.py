@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from edged.backends.engine_cache import cache_directory
+from edged.backends.tensorrt.cache import cache_directory
 from edged.control.profile_store import state_directory
 from edged.doctor import finding
 from edged.doctor.account import SEARCH, WRITE, unreadable
@@ -38,7 +38,7 @@ def configuration(subject: Subject) -> Iterator[Finding]:
             yield each
     if subject.config is None:
         return
-    from edged.config import warnings
+    from edged.config.warnings import warnings
 
     yield ok(f"{path}: valid; cameras {', '.join(each.name for each in subject.config.cameras)}")
     for text in warnings(subject.config, subject.root / "dev"):

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from edged.config import Config
+from edged.config.config import Config
 from edged.config.source import path_from
 from edged.doctor.account import Account, account_of, unreadable
 from edged.doctor.unit import installed_unit
 from edged.errors import EdgedError, InputError
 from edged.private_file import SERVICE_FOLDER
-from edged.service import USER
+from edged.service.install import USER
 from edged.sinks.tls import tls_context
-from edged.telemetry.tls import server_context
+from edged.web.tls import server_context
 
 T = TypeVar("T")
 

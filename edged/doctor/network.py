@@ -14,7 +14,7 @@ from edged.doctor.subject import Subject
 from edged.sensors.reading import read_number
 
 if TYPE_CHECKING:
-    from edged.config.http import HttpConfig
+    from edged.web.options import HttpConfig
 
 _ANSWER_SECONDS = 2.0
 _METRICS_BYTES = 1_000_000

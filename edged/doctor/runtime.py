@@ -10,7 +10,7 @@ from edged.doctor.child import Outcome
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import EdgedError
-from edged.service import PACKAGED_UNIT, REINSTALL
+from edged.service.install import PACKAGED_UNIT, REINSTALL
 
 IMPORT_SECONDS = 60.0
 """A Raspberry Pi 3 reads OpenCV from a slow card for many seconds."""
@@ -49,7 +49,7 @@ def packages(subject: Subject) -> Iterator[Finding]:
 
 def onnxruntime(subject: Subject) -> Iterator[Finding]:
     """A version known to die is not imported: it would only leave a core file."""
-    from edged.backends.ort import check_version
+    from edged.backends.onnxruntime import check_version
 
     try:
         check_version(subject.version("onnxruntime") or "")

@@ -17,10 +17,10 @@ from edged.doctor.child import Run, run
 from edged.doctor.finding import Finding
 from edged.doctor.unit import Unit, installed_unit
 from edged.errors import EdgedError, InputErrors
-from edged.service import CONFIG
+from edged.service.install import CONFIG
 
 if TYPE_CHECKING:
-    from edged.config import Config
+    from edged.config.config import Config
 
 _SYSTEMCTL_SECONDS = 10.0
 _PROPERTIES = "ActiveState,SubState,Result,NRestarts,MainPID,NeedDaemonReload"
@@ -59,7 +59,7 @@ class Subject:
         return next((each.version for each in found), None)
 
     def uses(self, *kinds: str) -> list[str]:
-        """The cameras, by name, with a source of one of these kinds (edged/capture/sources.py)."""
+        """The cameras, by name, with a source of one of these kinds."""
         from edged.capture.sources import kind_of
 
         cameras = () if self.config is None else self.config.cameras
@@ -127,7 +127,7 @@ def _environ_of(process: Path) -> dict[str, str]:
 
 def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, tuple[Finding, ...]]:
     try:
-        from edged.config import load_config
+        from edged.config.config import load_config
 
         return load_config(path, environ), ()
     except InputErrors as failure:

@@ -8,7 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
-from edged.capture.confine import missing
+from edged.capture.confinement.confine import missing
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.reading import read_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from edged.atomic_file import read_file
 from edged.config.results import TlsClient
 from edged.errors import EdgedError
-from edged.whole_file import read_file
 
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 """OpenSSL's codes for a certificate that is signed by itself, or by somebody unknown."""

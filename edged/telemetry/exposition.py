@@ -18,13 +18,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric
 
-from edged.backends import Engines
-from edged.capture import Failure
+from edged.capture.frame import Stages
+from edged.capture.source import Failure
 from edged.control.profile import Candidate, Choice
-from edged.events import EventCount
-from edged.frame import Stages
+from edged.events.events import EventCount
 from edged.sensors.reading import Gauge as Reading
 from edged.telemetry.counts import CameraCounts, ObservedSink, SinkCounts, edge_seconds
+from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 
 

@@ -4,7 +4,7 @@ Every label value comes from the configuration or from an enum, and every series
 from the start, so that rates work from the first scrape. What happens per result is counted here;
 what others count already (mailboxes, sources, sinks, the slow-down estimate, sensors) is read at
 the scrape. Of the device's sensors only those are there that it has. Knows nothing of HTTP
-(edged/telemetry/http.py).
+(edged/web/server.py).
 
 A reload goes on counting for the cameras that stay, and those that are gone have no series any
 more. A changed budget becomes an edge of the histograms, and from then on `le="<budget>"` counts
@@ -33,7 +33,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from edged.frame import Result
+from edged.capture.frame import Result
 from edged.telemetry.counts import CameraCounts, SinkCounts
 from edged.telemetry.exposition import Scene, Subjects, families
 

@@ -17,14 +17,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edged.document import read_document
+from edged.atomic_file import partial_of, write_synced
+from edged.document.document import read_document
 from edged.errors import EdgedError, InputError, InputErrors
 from edged.printable import printable
 from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files, read_networks
-from edged.variants.network_file import MEND, Accuracy, Network, read_checked
+from edged.variants.network import MEND, Accuracy, Network, read_checked
 from edged.variants.published import SOURCE, published_top1
 from edged.variants.variant import Variant
-from edged.whole_file import partial_of, write_synced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,8 +150,8 @@ class Family:
 
     def golden_picture(self) -> NDArray[np.uint8]:
         """The golden picture, (height, width, 3) RGB; InputError when the file is damaged."""
-        from edged.capture.pictures import BrokenPictureError
-        from edged.capture.still import decode_picture
+        from edged.capture.decode.pictures import BrokenPictureError
+        from edged.capture.decode.still import decode_picture
 
         try:
             return decode_picture(self.golden_file(), 0)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from edged.backends import Backend, Runner
 from edged.errors import EdgedError, InputError
-from edged.preprocess import Preprocessor
-from edged.variants.network_file import Network
+from edged.variants.network import Network
+from edged.variants.preprocess import Preprocessor
+from edged.variants.runtime import Backend, Runner
 from edged.variants.variant import Precision, Variant
 
 if TYPE_CHECKING:

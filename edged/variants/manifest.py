@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from edged.document import Document
+from edged.document.document import Document
 from edged.errors import InputError
-from edged.variants.network_file import MEND, Accuracy, Network
+from edged.variants.network import MEND, Accuracy, Network
 from edged.variants.variant import Precision, Variant
 
 MANIFEST = "family.yaml"

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from edged.variants.golden import golden_picture
-from edged.variants.network import ImportedWeights, InputRange
+from edged.variants.weights.onnx_builder import ImportedWeights, InputRange
 
 _LEAST, _MOST = 0.05, 20.0
 _SIDE = 96

@@ -22,15 +22,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from train import AVERAGE_DECAY, JITTER, Run
 
-from edged.backends.ort import OrtBackend
+from edged.atomic_file import write_whole
+from edged.backends.onnxruntime import OrtBackend
 from edged.errors import InputError
-from edged.variants.evaluate import Evaluation, evaluate, record_accuracy
+from edged.variants.evaluation.evaluate import Evaluation, evaluate, record_accuracy
+from edged.variants.evaluation.photos import Photos as PhotoFiles
 from edged.variants.family import Family, InputContract, Network, load_family, write_family
 from edged.variants.golden import with_golden
 from edged.variants.manifest import MANIFEST
-from edged.variants.network import build_network
-from edged.variants.photos import Photos as PhotoFiles
-from edged.whole_file import write_whole
+from edged.variants.weights.onnx_builder import build_network
 
 CHANCE = 0.01
 SCALE, OFFSET = 1 / 127.5, -1.0

@@ -2,7 +2,7 @@
 
 Its layers are those of `edged.variants.mobilenet`. What they are made of is TensorFlow's choice
 (ReLU6, batch-norm epsilon 1e-3, SAME padding, which at stride 2 pads the bottom and the right
-first), so that the trained weights fit the graph that `edged.variants.network` builds.
+first), so that the trained weights fit the graph that `edged.variants.weights.onnx_builder` builds.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class MobileNet(nn.Module):  # type: ignore[misc]  # torch is optional: Any to t
 
 
 def folded_weights(network: MobileNet) -> dict[str, NDArray[np.float32]]:
-    """The weights without batch norm, named as `edged.variants.network.Weights` names them."""
+    """The weights without batch norm, named as onnx_builder's `Weights` names them."""
     tensors: dict[str, Tensor] = {}
     for layer, module in zip(network.architecture.layers(), network.body, strict=True):
         assert isinstance(module, ConvNorm)

@@ -1,6 +1,6 @@
 """Pictures for training: read once into memory, and cut anew for every batch.
 
-How a picture is found and decoded is `edged.variants.photos`. Knows nothing of networks.
+How a picture is found and decoded is `edged.variants.evaluation.photos`. Knows nothing of networks.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edged.errors import InputError
-from edged.preprocess import square
+from edged.variants.evaluation.photos import Photos as PhotoFiles
+from edged.variants.evaluation.photos import picture_names
 from edged.variants.family import Family, InputContract
-from edged.variants.photos import Photos as PhotoFiles
-from edged.variants.photos import picture_names
+from edged.variants.preprocess import square
 
 CROP_AREA = (0.35, 1.0)
 """A training crop covers this share of the square. Inception's crops go down to 0.08, which is

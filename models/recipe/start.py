@@ -12,7 +12,7 @@ from train import Run, normalised
 
 from edged.errors import InputError
 from edged.variants.family import Family, Network, load_family
-from edged.variants.float_network import read_float_network
+from edged.variants.int8.float_network import read_float_network
 from edged.variants.variant import Precision
 
 PICTURES = 256

@@ -24,9 +24,9 @@ from pictures import Photos, augmented, whole
 from torch import Tensor
 from tqdm import tqdm
 
+from edged.atomic_file import write_whole
 from edged.errors import EdgedError, InputError
 from edged.variants.mobilenet import Architecture
-from edged.whole_file import write_whole
 
 EPOCH_STEPS = 64
 """The fewest steps of an epoch: some hundred pictures make two batches, and thirty epochs of those

@@ -26,11 +26,11 @@ from typing import Any
 
 from control_collect import CONDITIONS, Neighbours
 
-from edged.commands.plot import new_figure, write_figure
+from edged.atomic_file import write_whole
+from edged.commands.plots.plot import new_figure, write_figure
 from edged.variants.family import Family, load_family
 from edged.variants.variant import Variant
-from edged.whole_file import write_whole
-from tests.e2e.daemon import RunningDaemon
+from tests.rig.daemon import RunningDaemon
 
 HERE = Path(__file__).parent
 BUDGETS_MS = (5.0, 10.0, 20.0, 33.0)

@@ -16,9 +16,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from edged.atomic_file import write_whole
 from edged.variants.family import load_family
-from edged.whole_file import write_whole
-from tests.e2e.daemon import RunningDaemon
+from tests.rig.daemon import RunningDaemon
 
 HERE = Path(__file__).parent
 BUDGETS_MS = (10, 20, 33, 50)

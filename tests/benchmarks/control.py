@@ -20,9 +20,9 @@ from control_collect import Rotation, collect_all
 from control_plot import draw
 from control_traces import measured, synthetic
 
-from edged.control.policies import Alert, Edged, Policy
-from edged.control.replay import Outcome, PolicyName, make_policy, outcome, run
-from edged.control.trace import FullTrace
+from edged.tracing.policies import Alert, Edged, Policy
+from edged.tracing.replay import Outcome, PolicyName, make_policy, outcome, run
+from edged.tracing.trace import FullTrace
 
 HERE = Path(__file__).parent
 TARGET = 0.95

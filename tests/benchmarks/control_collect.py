@@ -28,9 +28,9 @@ import cv2
 import numpy as np
 
 from edged.backends.loaded import LoadedFamily
-from edged.backends.ort import OrtBackend
+from edged.backends.onnxruntime import OrtBackend
 from edged.control.profile import ladder, timed
-from edged.control.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
 

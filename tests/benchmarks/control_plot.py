@@ -7,10 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edged.commands.latency_plot import Timeline, draw_timeline
-from edged.commands.plot import new_figure, write_figure
-from edged.control.replay import make_policy, run
-from edged.control.trace import FullTrace
+from edged.commands.plots.latency import Timeline, draw_timeline
+from edged.commands.plots.plot import new_figure, write_figure
+from edged.tracing.replay import make_policy, run
+from edged.tracing.trace import FullTrace
 
 if TYPE_CHECKING:
     from control import Cell

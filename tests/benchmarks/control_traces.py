@@ -14,8 +14,8 @@ import numpy as np
 from control_collect import INTERVAL_MS
 from numpy.typing import NDArray
 
-from edged.control.recording import read_trace
-from edged.control.trace import FullTrace, TracedFrame, TracedVariant
+from edged.tracing.recording import read_trace
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from edged.variants.published import published_top1
 from edged.variants.variant import Variant
 

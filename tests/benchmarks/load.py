@@ -25,12 +25,12 @@ import cv2
 import onnxruntime
 
 from edged.backends.loaded import LoadedFamily
-from edged.backends.ort import OrtBackend
+from edged.backends.onnxruntime import OrtBackend
 from edged.variants.family import Family, InputContract, Network, load_family, write_family
 from edged.variants.golden import check_golden, golden_picture, golden_scores
 from edged.variants.mobilenet import Architecture
-from edged.variants.network import build_network, random_weights
 from edged.variants.variant import Precision
+from edged.variants.weights.onnx_builder import build_network, random_weights
 
 ALPHAS, RESOLUTIONS = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
 LABELS = tuple(f"class {number}" for number in range(10))

@@ -23,7 +23,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from tests.e2e.daemon import RunningDaemon
+from tests.rig.daemon import RunningDaemon
 
 CONFIG = """
 latency_budget_ms: 20

@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from edged.variants.family import load_family
-from tests.e2e.daemon import RunningDaemon, pss_mb
+from tests.rig.daemon import RunningDaemon, pss_mb
 
 FPS = 30
 FIRST_RESULTS, SETTLED_RESULTS = 60, 300

@@ -34,8 +34,8 @@ from pipeline_report import CONTENDERS, Figures, Rows, report
 from pipeline_run import Measured, learn_profile, run_edged, run_script
 
 from edged.variants.family import load_family
-from edged.variants.importing import import_weights
 from edged.variants.variant import Variant
+from edged.variants.weights.importing import import_weights
 
 HERE = Path(__file__).resolve().parent
 SOURCE = "video/bottle-detection.mp4"

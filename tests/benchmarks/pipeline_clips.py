@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.clips import write_jpegs
+from tests.rig.clips import write_jpegs
 
 FPS = 30
 FRAMES = 150

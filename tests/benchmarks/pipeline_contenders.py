@@ -106,7 +106,7 @@ def floor(clip: str, model: str) -> None:
 
     from edged.backends.auto import load_backend
     from edged.backends.loaded import LoadedFamily
-    from edged.capture.video import VideoTrack
+    from edged.capture.decode.video import VideoTrack
     from edged.memory import keep_memory_small
     from edged.variants.family import load_family
     from edged.variants.variant import Variant

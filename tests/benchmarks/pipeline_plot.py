@@ -9,7 +9,7 @@ from typing import Any
 from pipeline_report import CONTENDERS, Figures, over_rounds
 from pipeline_run import Measured
 
-from edged.commands.plot import new_figure, write_figure
+from edged.commands.plots.plot import new_figure, write_figure
 
 COLOURS = {
     "obvious": "#1f6fb4",

@@ -21,7 +21,7 @@ from pipeline_clips import FPS, FRAMES
 
 from edged.control.profile import quantile
 from edged.variants.variant import Variant
-from tests.e2e.daemon import RunningDaemon, pss_mb
+from tests.rig.daemon import RunningDaemon, pss_mb
 
 SETTLING_SECONDS = 7.0
 """Then the start is over, and the measuring that belongs to it: this is what a day costs."""

@@ -30,16 +30,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedFamily
-from edged.backends.ort import OrtBackend
-from edged.capture import CaptureRequest, Quiet
-from edged.capture.quiet import Motion
-from edged.capture.shape import shaped
-from edged.capture.video import VideoTrack
-from edged.config.events import EventConfig
-from edged.events import AWAY_SECONDS, Watch
+from edged.backends.onnxruntime import OrtBackend
+from edged.capture.decode.crop import shaped
+from edged.capture.decode.video import VideoTrack
+from edged.capture.motion import Motion
+from edged.capture.source import CaptureRequest, Quiet
+from edged.events.events import AWAY_SECONDS, Watch
+from edged.events.options import EventConfig
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
-from tests.test_person_detection import import_person
+from tests.variants.test_person_detection import import_person
 
 PERSON = Variant(0.25, 96)
 OTHERS = (Variant(0.25, 128), Variant(0.5, 160), Variant(1.0, 224))

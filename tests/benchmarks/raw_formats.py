@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture import CaptureRequest
-from edged.capture.raw_formats import LAYOUTS, raw_to_rgb
-from edged.capture.shape import shaped
+from edged.capture.decode.crop import shaped
+from edged.capture.decode.raw_formats import LAYOUTS, raw_to_rgb
+from edged.capture.source import CaptureRequest
 
 SIZE = (1280, 720)
 RUNS = 200

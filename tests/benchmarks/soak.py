@@ -2,7 +2,7 @@
 
     python tests/benchmarks/soak.py --minutes 30
 
-The cameras are an H.264 stream from a real RTSP server (see tests/e2e/rtsp_server.py for what it
+The cameras are an H.264 stream from a real RTSP server (see tests/rig/rtsp_server.py for what it
 needs), MJPEG over HTTP served by this program, and a drawn scene; the whole shipped family runs.
 Every 10 s PSS and open descriptors of the daemon and of its capture processes are taken. Writes
 tests/benchmarks/soak.md and soak.png. PSS counts a shared page once among its users.
@@ -24,9 +24,9 @@ from statistics import median
 import cv2
 import numpy as np
 
-from edged.commands.plot import new_figure, write_figure
-from tests.e2e.daemon import RunningDaemon
-from tests.test_rtsp import free_port, serving
+from edged.commands.plots.plot import new_figure, write_figure
+from tests.capture.sources.test_rtsp import free_port, serving
+from tests.rig.daemon import RunningDaemon
 
 FPS = 5
 SAMPLE_SECONDS = 10

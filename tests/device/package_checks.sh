@@ -170,7 +170,7 @@ check '... by LoadCredential= it may' within 60 results
 check '... and nobody is warned of' no says_now 'everybody'
 
 # What draws a scene becomes arbitrary code, in the service as it is.
-drawn=$(find /usr/lib/edged -path '*/edged/capture/synthetic.py')
+drawn=$(find /usr/lib/edged -path '*/edged/capture/sources/synthetic/synthetic.py')
 cp -p "$drawn" /tmp/drawn.py
 cat /share/hostile.py > "$drawn"
 printf '[Service]\nEnvironment=DOOR_PASSWORD=hunter2-of-the-door\n' > /etc/systemd/system/edged.service.d/password.conf

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import edged
-from edged.backends.tensorrt import TensorRtBackend
+from edged.backends.tensorrt.onnx_forms import EnginePrecision
+from edged.backends.tensorrt.tensorrt import TensorRtBackend
 from edged.device import device_facts
 from edged.errors import EdgedError
-from edged.variants.engine_form import EnginePrecision
 from edged.variants.family import load_family
 from tests.jetson.checks import Row, accuracy, drawn_pictures, labelled, latency, soak
 

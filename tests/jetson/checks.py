@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from edged.backends import Backend
 from edged.backends.loaded import LoadedFamily
-from edged.backends.ort import OrtBackend
-from edged.backends.tensorrt import TensorRtBackend
-from edged.variants.evaluate import rank
+from edged.backends.onnxruntime import OrtBackend
+from edged.backends.tensorrt.tensorrt import TensorRtBackend
+from edged.variants.evaluation.evaluate import rank
 from edged.variants.family import Family
 from edged.variants.golden import golden_picture
+from edged.variants.runtime import Backend
 from edged.variants.variant import Precision, Variant
 
 DRAWN = 200
@@ -171,7 +171,7 @@ def _said(command: Sequence[str]) -> str:
 
 def labelled(photos: Path, family: Family) -> Iterable[Shown]:
     """A folder or tar with a folder for each class."""
-    from edged.variants.photos import Photos
+    from edged.variants.evaluation.photos import Photos
 
     for photo in Photos(photos, family):
         yield photo.picture, photo.class_index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edged.config.schema.parts import BUDGET_MS, FPS, ON_TIME, SECRET, TOP1, key, section
+from edged.document.parts import BUDGET_MS, FPS, ON_TIME, SECRET, TOP1, key, section
 
 URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
 LARGEST_SIZE = (7680, 4320)

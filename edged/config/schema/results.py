@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edged.config.schema.parts import FILE, SECRET, key, section
+from edged.document.parts import FILE, SECRET, key, section
 
 _ROTATION: dict[str, Any] = {
     "path": key(

@@ -6,14 +6,15 @@ import os
 import platform
 from pathlib import Path
 
-from edged.capture import CaptureRequest, landlock, syscall_filter
+from edged.capture.confinement import landlock, syscall_filter
+from edged.capture.source import CaptureRequest
 from edged.capture.supervisor import Patience
-from tests.break_out import broken_into
-from tests.camera_rig import next_frame, running
 from tests.device.checks import vivid
 from tests.device.checks.daemon import SLOW
 from tests.device.checks.report import Report
-from tests.hostile import SECRET
+from tests.rig.break_out import broken_into
+from tests.rig.camera import next_frame, running
+from tests.rig.hostile import SECRET
 
 
 def run(report: Report) -> None:

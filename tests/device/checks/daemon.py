@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.device.checks.patience import wait_for
-from tests.e2e.daemon import RunningDaemon
+from tests.rig.daemon import RunningDaemon
 
 SLOW = 120.0
 """Seconds of an idle machine for what takes one or two on a real processor."""

@@ -11,14 +11,7 @@ from pathlib import Path
 from tests.device.checks import vivid
 from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
-from tests.device.checks.systemctl import (
-    UNIT,
-    journal,
-    metric,
-    seconds_to_ready,
-    show,
-    systemctl,
-)
+from tests.device.checks.systemctl import UNIT, journal, metric, seconds_to_ready, show, systemctl
 
 SHARE = Path("/host")
 FIRST_SECONDS = 300.0

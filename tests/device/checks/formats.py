@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from edged.capture import CaptureRequest
+from edged.capture.frame import Frame
 from edged.capture.mailbox import Mailbox
-from edged.frame import Frame
-from tests.camera_rig import next_frame, running
+from edged.capture.source import CaptureRequest
 from tests.device.checks import bars, loopback, vivid
 from tests.device.checks.daemon import CONFIG, SLOW, PatientDaemon, cameras, results_of
 from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
+from tests.rig.camera import next_frame, running
 
 FRAMES = 5
 TOLERANCE = 24

@@ -14,14 +14,7 @@ from tests.device.checks import vivid
 from tests.device.checks.daemon import SLOW
 from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
-from tests.device.checks.systemctl import (
-    UNIT,
-    journal,
-    metric,
-    seconds_to_ready,
-    show,
-    systemctl,
-)
+from tests.device.checks.systemctl import UNIT, journal, metric, seconds_to_ready, show, systemctl
 
 CONFIG = Path("/etc/edged/edged.yaml")
 STATE = (Path("/var/lib/edged"), Path("/var/cache/edged"), Path("/run/edged"))

@@ -1,0 +1,189 @@
+"""ONNX Runtime on the processor's cores.
+
+Knows nothing of how fast it is, nor whether the scores are right.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.variants.runtime import Engines, Runner
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edged.variants.family import Network
+
+INPUT_NAME, OUTPUT_NAME = "image", "scores"
+"""Fixed by edged/variants/weights/onnx_builder.py."""
+
+
+class OrtBackend:
+    """Raises MissingPackageError without ONNX Runtime, EdgedError with a version known to crash."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        self._runtime = _import_onnxruntime()
+        self.version: str = self._runtime.__version__
+        self.engines = Engines()
+
+    def load(self, network: Network, model: bytes, threads: int) -> Runner:
+        """See Backend."""
+        try:
+            session = self._runtime.InferenceSession(
+                model, self._options(threads), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime's exceptions share no base class but this
+            if _is_of_memory(error):
+                raise EdgedError(
+                    "not enough memory to load the network",
+                    where=network.path,
+                    got=_first_line(error),
+                ) from error
+            raise InputError(
+                "ONNX Runtime cannot load the network",
+                where=network.path,
+                got=_first_line(error),
+                fix="make it again with edged models import or quantize",
+            ) from error
+        return _Runner(session, network, _check_contract(network, session))
+
+    def describe(self) -> Mapping[str, str]:
+        return {
+            "backend": self.name,
+            "version": self.version,
+            "provider": "CPUExecutionProvider",
+            "machine": platform.machine(),
+        }
+
+    def _options(self, threads: int) -> Any:
+        options = self._runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = self._runtime.ExecutionMode.ORT_SEQUENTIAL
+        # Threads that spin between frames take the core from decoding and heat a small board.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False  # less memory, and measured as fast
+        # x86 without VNNI saturates 16-bit sums otherwise; with VNNI the scores are the same.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.log_severity_level = 3  # errors
+        return options
+
+
+class _Runner:
+    def __init__(self, session: Any, network: Network, classes: int) -> None:
+        self._session = session
+        self._network = network
+        self._shape = (1, classes)
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Runner."""
+        try:
+            answer: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0]
+        except Exception as error:
+            raise EdgedError(
+                "the network does not run on a picture of shape "
+                f"{image.shape}: {_first_line(error)}",
+                where=self._network.path,
+            ) from error
+        if answer.shape != self._shape:  # a file may declare one shape and answer in another
+            raise InputError(
+                f"the network answers with scores of shape {answer.shape}, not {self._shape}",
+                where=self._network.path,
+            )
+        scores: NDArray[np.float32] = answer[0]
+        return scores
+
+
+def check_version(found: str) -> None:
+    """Raise EdgedError for a version of ONNX Runtime that must not even be imported."""
+    if found.split("+")[0] == "1.21.0":
+        raise EdgedError(
+            "this version of ONNX Runtime dies with an illegal instruction on a Raspberry Pi 4",
+            where="onnxruntime",
+            got=found,
+            fix="install another one: pip install 'onnxruntime!=1.21.0'",
+        )
+
+
+def _import_onnxruntime() -> Any:
+    with suppress(PackageNotFoundError):  # built for the board, under another name
+        check_version(version("onnxruntime"))
+    # Version 1.32 makes a device id and calls home from the import on, before it can be told not
+    # to, unless it believes to run in a CI; later ones obey the first of these.
+    os.environ["ORT_TELEMETRY_DISABLED"] = "1"
+    os.environ.setdefault("TF_BUILD", "true")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError(
+            f"ONNX Runtime is not there: {_first_line(error)}", "pip install onnxruntime"
+        ) from error
+    check_version(onnxruntime.__version__)
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def _check_contract(network: Network, session: Any) -> int:
+    """How many classes it declares."""
+    inputs = [(value.name, value.type, value.shape) for value in session.get_inputs()]
+    outputs = [(value.name, value.type, value.shape) for value in session.get_outputs()]
+    good_input = (
+        len(inputs) == 1
+        and inputs[0][:2] == (INPUT_NAME, "tensor(uint8)")
+        and len(inputs[0][2]) == 4
+        and all(
+            _serves(inputs[0][2], (1, resolution, resolution, 3))
+            for resolution in network.resolutions
+        )
+    )
+    if not good_input:
+        raise InputError(
+            f"the network's input is not {INPUT_NAME}: uint8 (1, height, width, 3)",
+            where=network.path,
+            got=_described(inputs),
+        )
+    good_output = (
+        len(outputs) == 1
+        and outputs[0][:2] == (OUTPUT_NAME, "tensor(float)")
+        and len(outputs[0][2]) == 2
+        and isinstance(outputs[0][2][1], int)
+    )
+    if not good_output:
+        raise InputError(
+            f"the network's output is not {OUTPUT_NAME}: float (1, classes)",
+            where=network.path,
+            got=_described(outputs),
+        )
+    classes: int = outputs[0][2][1]
+    return classes
+
+
+def _serves(declared: list[int | str | None], wanted: tuple[int, ...]) -> bool:
+    """Whether each declared dimension is open (a name or nothing) or the wanted number."""
+    return all(
+        not isinstance(dimension, int) or dimension == number
+        for dimension, number in zip(declared, wanted, strict=True)
+    )
+
+
+def _described(values: list[tuple[str, str, list[int | str | None]]]) -> str:
+    return ", ".join(f"{name}: {kind} {shape}" for name, kind, shape in values) or "none"
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Whether the runtime failed to allocate: its words are std::bad_alloc's or its arena's."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "failed to allocate" in text
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""TensorRT: bindings, CUDA, engines, and the child process that builds them."""

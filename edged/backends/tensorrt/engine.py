@@ -1,0 +1,148 @@
+"""A TensorRT engine on the GPU: one plan, and for each resolution what runs it.
+
+Developed without a GPU: every name is checked against the bindings of TensorRT 8.6 to 11, and the
+way of a picture runs in the tests over a stand-in for the device; on a device it has not run yet.
+Knows no files, and nothing of what happens when the GPU fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edged.backends.tensorrt.cuda import Buffer, Cuda, GpuError
+from edged.variants.weights.onnx_builder import INPUT_NAME, OUTPUT_NAME
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger("edged")
+
+
+class PlanError(GpuError):
+    """Not a plan for this network, device and version: it is to be built again."""
+
+
+class Engine:
+    """plan: as it was built, with one optimisation profile for each of `sides`, in their order.
+
+    Raises PlanError for a plan of something else, GpuError when there is no memory left.
+    """
+
+    def __init__(
+        self,
+        trt: Any,
+        cuda: Cuda,
+        logger: Any,
+        plan: bytes,
+        sides: tuple[int, ...],
+    ) -> None:
+        runtime = trt.Runtime(logger)
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise PlanError("TensorRT does not take the engine", got=logger.said())
+        self._kept = (runtime, engine)  # the contexts live on them
+        _check(trt, engine, sides)
+        self._cells = {
+            side: _Cell(cuda, engine, logger, profile, side) for profile, side in enumerate(sides)
+        }
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Scores (classes,) of a picture (1, side, side, 3). Several threads may call it; those
+        with the same side wait for each other. Raises GpuError."""
+        return self._cells[image.shape[1]].run(image)
+
+
+class _Cell:
+    """A resolution: its execution context, stream and buffers, and the recorded graph of a run."""
+
+    def __init__(self, cuda: Cuda, engine: Any, logger: Any, profile: int, side: int) -> None:
+        self._cuda = cuda
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._graph: Any = None
+        self._settled = False
+        """Whether it is known if runs can be recorded."""
+        self._context = context = engine.create_execution_context()
+        if context is None:
+            raise GpuError("TensorRT makes no execution context", got=logger.said())
+        self._stream = stream = self._owned(cuda.stream(), cuda.give_back_stream)
+        handle = int(stream)
+        self._expect(context.set_optimization_profile_async(profile, handle), "the profile")
+        cuda.synchronise(stream)
+        shape = (1, side, side, 3)
+        self._expect(context.set_input_shape(INPUT_NAME, shape), "the picture's shape")
+        scores = tuple(context.get_tensor_shape(OUTPUT_NAME))
+        if len(scores) != 2 or min(scores) < 1:
+            raise GpuError("the engine does not tell how many scores it makes", got=scores)
+        self._input: Buffer = self._owned(cuda.buffer(shape, np.uint8), cuda.free)
+        self._output: Buffer = self._owned(cuda.buffer(scores, np.float32), cuda.free)
+        for name, buffer in ((INPUT_NAME, self._input), (OUTPUT_NAME, self._output)):
+            self._expect(context.set_tensor_address(name, buffer.address), "an address")
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with self._lock:
+            np.copyto(self._input.host, image)
+            if self._graph is not None:
+                self._cuda.launch(self._graph, self._stream)
+            else:
+                self._enqueue()
+            self._cuda.synchronise(self._stream)
+            scores: NDArray[np.float32] = self._output.host[0].copy()
+            if not self._settled:
+                self._settled = True
+                self._record()
+        return scores
+
+    def _owned(self, part: Any, give_back: Callable[[Any], None]) -> Any:
+        """It goes when this does; not at the end of the process, which frees everything anyway."""
+        weakref.finalize(self, give_back, part).atexit = False
+        return part
+
+    def _enqueue(self) -> None:
+        self._cuda.to_device(self._input, self._stream)
+        self._expect(self._context.execute_async_v3(int(self._stream)), "a run")
+        self._cuda.to_host(self._output, self._stream)
+
+    def _record(self) -> None:
+        """Small networks are bound by the launching of their many kernels, which a graph does in
+        one. After the first run, which TensorRT wants to make itself; not every network can."""
+        try:
+            self._cuda.begin_capture(self._stream)
+            try:
+                self._enqueue()
+                graph = self._cuda.end_capture(self._stream)
+                self._graph = self._owned(graph, self._cuda.give_back_graph)
+            except GpuError:
+                self._cuda.give_up_capture(self._stream)
+                raise
+        except GpuError as error:
+            log.info("an engine runs without a CUDA graph: %s", error)
+
+    def _expect(self, accepted: bool, what: str) -> None:
+        if not accepted:
+            raise GpuError(f"TensorRT refused {what}", got=self._logger.said())
+
+
+def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> None:
+    """That it is an engine of a network of edged's, with these profiles."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    wanted = {
+        INPUT_NAME: (trt.TensorIOMode.INPUT, trt.DataType.UINT8),
+        OUTPUT_NAME: (trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT),
+    }
+    found = {name: (engine.get_tensor_mode(name), engine.get_tensor_dtype(name)) for name in names}
+    if found != wanted:
+        raise PlanError("not the engine of a network of edged's", got=", ".join(names))
+    if engine.num_optimization_profiles != len(sides):
+        what = f"the engine was not built for {len(sides)} resolutions"
+        raise PlanError(what, got=engine.num_optimization_profiles)
+    for profile, side in enumerate(sides):
+        shapes = engine.get_tensor_profile_shape(INPUT_NAME, profile)
+        if any(tuple(shape) != (1, side, side, 3) for shape in shapes):
+            raise PlanError(f"the engine was not built for {side} x {side}", got=list(shapes))

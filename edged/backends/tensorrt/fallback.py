@@ -1,0 +1,86 @@
+"""A network that runs on its engine where that works, and on the CPU where it does not.
+
+Knows nothing of how engines come about, nor of TensorRT.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edged.backends.tensorrt.cuda import GpuError
+from edged.backends.tensorrt.engine import Engine
+from edged.clock import Clock
+from edged.variants.runtime import Runner
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RETRY_SECONDS = 10.0
+"""After a failure of the GPU; twice as long after each further one, up to ..."""
+LONGEST_RETRY_SECONDS = 600.0
+
+log = logging.getLogger("edged")
+
+
+class Switch:
+    """The engine of one network, once there is one; and whether it is to be used now.
+
+    failed: told each run that the GPU did not do.
+    """
+
+    def __init__(self, failed: Callable[[], None], clock: Clock) -> None:
+        self.engine: Engine | None = None
+        self._failed = failed
+        self._clock = clock
+        self._pause_seconds = 0.0
+        self._until_ns = 0
+
+    def usable(self) -> Engine | None:
+        if self._pause_seconds and self._clock() < self._until_ns:
+            return None
+        return self.engine
+
+    def succeeded(self) -> None:
+        if self._pause_seconds:
+            self._pause_seconds = 0.0
+            log.info("the GPU works again")
+
+    def failed(self, error: GpuError) -> None:
+        self._failed()
+        if not self._pause_seconds:
+            log.error("the CPU takes over, the GPU is tried again later: %s", error)
+        pause_seconds = 2 * self._pause_seconds or RETRY_SECONDS
+        self._pause_seconds = min(pause_seconds, LONGEST_RETRY_SECONDS)
+        self._until_ns = self._clock() + int(self._pause_seconds * 1e9)
+
+
+class SwitchingRunner:
+    """On the engine where that works, else on the CPU, whose session is there only then."""
+
+    def __init__(self, switch: Switch, load_on_cpu: Callable[[], Runner]) -> None:
+        self._switch = switch
+        self._load_on_cpu = load_on_cpu
+        self._on_cpu: Runner | None = None
+        self._lock = threading.Lock()
+
+    def prepare(self, on_cpu: Runner) -> None:
+        self._on_cpu = on_cpu
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        engine = self._switch.usable()
+        if engine is not None:
+            try:
+                scores = engine.run(image)
+            except GpuError as error:
+                self._switch.failed(error)
+            else:
+                self._switch.succeeded()
+                self._on_cpu = None
+                return scores
+        with self._lock:
+            on_cpu = self._on_cpu = self._on_cpu or self._load_on_cpu()
+        return on_cpu.run(image)

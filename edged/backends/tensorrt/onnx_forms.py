@@ -1,0 +1,144 @@
+"""A network in the forms that TensorRT's parser is given: FP32, FP16 and INT8.
+
+TensorRT takes 8-bit unsigned pixels only into a cast, so in all of them the cast comes before the
+planes are turned. Up to version 10 the FP32 form serves for FP16 as well, and the builder narrows
+it; from 11 on the types in the file are what is computed with ("strongly typed"), and FP16 needs a
+file of its own. INT8 is written out in both: `tensorrt_form` in qdq.py.
+Knows neither files nor TensorRT: bytes in, bytes out. All raise InputError when the model is not a
+network of edged's, MissingPackageError without the onnx package.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.errors import InputError
+from edged.variants.int8.float_network import Calibration, FloatNetwork, read_float_network
+from edged.variants.int8.qdq import tensorrt_form
+from edged.variants.weights.onnx_builder import import_onnx
+
+_HEAD = "head."
+
+
+class EnginePrecision(str, Enum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+def fp32_form(model: bytes) -> bytes:
+    """Of a float network: weights are float32 in the file as well."""
+    network = read_float_network(model)
+    return _written(network, np.dtype(np.float32))
+
+
+def fp16_form(model: bytes) -> bytes:
+    """Of a float network: from the normalised pixels to the classifier everything is float16.
+
+    Normalisation stays float32, where a grey level is exact, and so does all behind the first dense
+    layer. Weights that
+    float16 cannot hold raise InputError.
+    """
+    network = read_float_network(model)
+    return _written(network, np.dtype(np.float16))
+
+
+def int8_form(model: bytes, calibration: Calibration, twin: bytes) -> bytes:
+    """Of a float network, and what its INT8 twin of the same family was quantised with."""
+    quantised = tensorrt_form(model, calibration, twin)
+    onnx = import_onnx("making an engine")
+    read = onnx.load_model_from_string(quantised)
+    before = list(read.graph.node)
+    del read.graph.node[:]
+    read.graph.node.extend([*_cast_first(onnx, before[:2]), *before[2:]])
+    return bytes(read.SerializeToString(deterministic=True))
+
+
+def _cast_first(onnx: Any, nodes: list[Any]) -> list[Any]:
+    """The same two nodes, Transpose and Cast, the other way round."""
+    transpose, cast = nodes
+    wide = f"{transpose.input[0]}.wide"
+    turned = type(cast)(), type(transpose)()
+    for copy, node in zip(turned, (cast, transpose), strict=True):
+        copy.CopyFrom(node)
+    turned[0].input[:], turned[0].output[:] = transpose.input, [wide]
+    turned[1].input[:], turned[1].output[:] = [wide], cast.output
+    return list(turned)
+
+
+def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
+    onnx = network.onnx
+    constants: dict[str, NDArray[Any]] = {}
+    for layer in (*network.convolutions, network.classifier):
+        constants[f"{layer.name}.weight"] = _narrow(layer.weight, kind, f"{layer.name}.weight")
+        constants[f"{layer.name}.bias"] = _narrow(layer.bias, kind, f"{layer.name}.bias")
+    for name, limit in network.limits.items():
+        constants[name] = limit.astype(kind)
+    constants["scale"] = np.array(network.scale, np.float32)
+    constants["offset"] = network.offset_values
+    nodes = _cast_first(onnx, network.before[:2]) + [_copy(each) for each in network.before[2:]]
+    nodes[2].input[1], nodes[3].input[1] = "scale", "offset"
+    value = nodes[-1].output[0]
+    if kind == np.float16:
+        value = _cast(onnx, nodes, value, onnx.TensorProto.FLOAT16)
+    pairs = zip(network.convolutions, network.activations, strict=True)
+    for layer, activation in pairs:
+        weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
+        nodes += [_copy(layer.node, value, weight, bias), _copy(activation)]
+        value = activation.output[0]
+    classifier = network.classifier
+    features = network.flatten.output[0]
+    inputs = (features, f"{classifier.name}.weight", f"{classifier.name}.bias")
+    nodes += [_copy(network.average), _copy(network.flatten), _copy(classifier.node, *inputs)]
+    value = classifier.node.output[0]
+    if kind == np.float16:
+        value = _cast(onnx, nodes, value, onnx.TensorProto.FLOAT)
+    nodes.append(_copy(network.head[0], value, *_own(network.head[0])))
+    nodes += [_copy(node, node.input[0], *_own(node)) for node in network.head[1:]]
+    for name, values in network.head_constants.items():
+        constants[_HEAD + name] = values
+    graph = network.model.graph
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(values, name) for name, values in constants.items()
+    )
+    return bytes(network.model.SerializeToString(deterministic=True))
+
+
+def _own(node: Any) -> list[str]:
+    """The constants of a node of the head: float32, also where the body's limits are not."""
+    return [_HEAD + name for name in node.input[1:]]
+
+
+def _copy(node: Any, *inputs: str) -> Any:
+    """With other inputs, where there are some."""
+    copy = type(node)()
+    copy.CopyFrom(node)
+    if inputs:
+        copy.input[:] = inputs
+    return copy
+
+
+def _cast(onnx: Any, nodes: list[Any], value: str, to: int) -> str:
+    """Adds a cast of the value; the name of what it makes."""
+    made = f"{value}.cast"
+    nodes.append(onnx.helper.make_node("Cast", [value], [made], name=made, to=to))
+    return made
+
+
+def _narrow(values: NDArray[np.float32], kind: np.dtype[Any], name: str) -> NDArray[Any]:
+    with np.errstate(over="ignore"):  # refused just below, with the layer's name
+        narrow: NDArray[Any] = values.astype(kind)
+    if not np.isfinite(narrow).all():
+        raise InputError(
+            "weights too large for float16",
+            where=name,
+            got=float(np.abs(values).max()),
+            fix="use backend: tensorrt-fp32",
+        )
+    return narrow

@@ -1,0 +1,1 @@
+"""From encoded bytes to upright pixels: JPEG, raw formats, video, orientation, crop."""

@@ -1,0 +1,93 @@
+"""What a capture process tells its supervisor: one JSON object a line, without credentials."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edged.capture.source import Failure, Granted
+from edged.printable import printable
+from edged.secret import redact
+
+LONGEST_MESSAGE = 1000
+"""Characters. A line of status with so many fits into what the supervisor reads of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The libraries are in memory; what comes next is the camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    granted: Granted
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Worth a line in the log; the source goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    reason: Failure
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The source came to its end: a file or a folder that is not repeated."""
+
+
+Status = Loaded | Opened | Note | Failed | Ended
+
+_KINDS: dict[str, type[Status]] = {
+    "loaded": Loaded,
+    "opened": Opened,
+    "note": Note,
+    "failed": Failed,
+    "ended": Ended,
+}
+
+
+def shown(text: str) -> str:
+    """What a camera or a library says, fit for a line of the log: without credentials and control
+    characters, and capped.
+    """
+    return printable(redact(text), LONGEST_MESSAGE)
+
+
+def to_line(status: Status) -> bytes:
+    kind = next(name for name, cls in _KINDS.items() if type(status) is cls)
+    values = asdict(status)
+    if "message" in values:
+        values["message"] = shown(values["message"])
+    return json.dumps({"status": kind, **values}).encode() + b"\n"
+
+
+def from_line(line: str) -> Status | None:
+    """None when the line is no status: a child may say anything."""
+    try:
+        values: dict[str, Any] = json.loads(line)
+        kind = _KINDS[values["status"]]
+        if kind is Opened:
+            granted = values["granted"]
+            fps = granted["fps"]
+            return Opened(
+                Granted(
+                    width=int(granted["width"]),
+                    height=int(granted["height"]),
+                    fps=float(fps) if fps and float(fps) > 0 else None,
+                    format=shown(str(granted["format"])),
+                )
+            )
+        if kind is Failed:
+            return Failed(Failure(values["reason"]), shown(str(values["message"])))
+        if kind is Note:
+            return Note(shown(str(values["message"])))
+        return Loaded() if kind is Loaded else Ended()
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None

@@ -1,0 +1,99 @@
+"""Tells whether anything has moved since the last picture that was delivered.
+
+A picture becomes CELLS x CELLS means of its green channel, which hide most of a sensor's noise.
+What is left of that is learnt from neighbouring pictures, so that a dark, noisy scene is no
+motion; what all cells have in common (exposure, a cloud) is none either. Compared is with the last
+picture delivered, not with the one before: slow things add up until they count.
+
+Knows no clock, and nothing of what is done with the pictures. A motion smaller than a cell and
+fainter than the threshold stays unseen until the next picture that is delivered anyway.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.capture.source import Quiet
+
+CELLS: Final = 24
+NOISE_FACTOR: Final = 8
+"""Of the noise's median: more than five standard deviations, if it is Gaussian, so that not even
+the noisiest of all cells reaches it."""
+NOISE_GAIN: Final = 0.1
+"""Weight of the newest picture in the noise."""
+
+
+class Motion:
+    def __init__(self, settings: Quiet) -> None:
+        self._threshold = settings.threshold
+        self._hold_ns = settings.hold_seconds * 1e9
+        self._longest_ns = settings.at_least_every_seconds * 1e9
+        self._before: NDArray[np.float32] | None = None
+        self._delivered: NDArray[np.float32] | None = None
+        self._delivered_ns = 0
+        self._moved_ns = 0
+        self._noise = 0.0
+        self._shape: tuple[int, ...] = ()
+
+    def delivers(self, pixels: NDArray[np.uint8], captured_ns: int) -> bool:
+        """Whether this picture, uint8 (height, width, 3), is to be delivered."""
+        cells = cells_of(pixels)
+        if self._delivered is None or self._before is None:
+            self._moved_ns = captured_ns
+        elif pixels.shape == self._shape:
+            self._learn_noise(cells - self._before)
+            change = _own(cells - self._delivered)
+            if change.max() > max(self._threshold, NOISE_FACTOR * self._noise):
+                self._moved_ns = captured_ns
+        else:  # another scale has other edges: it is a new beginning
+            self._delivered = cells
+        self._before, self._shape = cells, pixels.shape
+        if (
+            captured_ns - self._moved_ns > self._hold_ns
+            and captured_ns - self._delivered_ns < self._longest_ns
+        ):
+            return False
+        self._delivered, self._delivered_ns = cells, captured_ns
+        return True
+
+    def _learn_noise(self, difference: NDArray[np.float32]) -> None:
+        """A motion hardly raises the median: it seldom fills half of the picture."""
+        noise = float(_median(_own(difference)))
+        self._noise += NOISE_GAIN * (noise - self._noise)
+
+
+def _own(difference: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Without what all cells have in common."""
+    own: NDArray[np.float32] = np.abs(difference - _median(difference))
+    return own
+
+
+def _median(values: NDArray[np.float32]) -> np.float32:
+    """Near enough, and a quarter of np.median's time."""
+    middle = values.size // 2
+    found: np.float32 = np.partition(values, middle, axis=None)[middle]
+    return found
+
+
+def cells_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """float32 (CELLS, CELLS), or fewer where there are fewer pixels: means of the green channel."""
+    rows, heights = _parts(pixels.shape[0])
+    columns, widths = _parts(pixels.shape[1])
+    sums = np.add.reduceat(pixels[:, :, 1], rows, axis=0, dtype=np.uint32)
+    sums = np.add.reduceat(sums, columns, axis=1)
+    means: NDArray[np.float32] = (sums / np.outer(heights, widths)).astype(np.float32)
+    return means
+
+
+@lru_cache(maxsize=16)
+def _parts(side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(first pixel, number of pixels) of each part of a side."""
+    count = min(CELLS, side)
+    first = np.arange(count) * side // count
+    return first, np.diff(first, append=side)

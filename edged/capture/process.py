@@ -1,0 +1,176 @@
+"""One capture process: start it, listen to it without being flooded, end it."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from edged.capture.messages import shown
+from edged.capture.source import CaptureRequest
+from edged.effort import Effort, Observed
+from edged.process import child_environment
+
+Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
+"""(memfd, wake_fd) of the mailbox -> a process with pipes for stdin, stdout and stderr."""
+
+LINE_BYTES = 16384
+"""More than a status with its longest message takes as JSON."""
+NOISE_BURST = 5
+NOISE_EVERY_NS = 10_000_000_000
+_KILL_SECONDS = 1.0
+_ENVIRONMENT = {
+    # One heap and one thread: it should be small, and leave the cores to inference.
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    # At each try it would warn of a camera that is away; the sources say so in better words.
+    "OPENCV_LOG_LEVEL": "ERROR",
+}
+
+
+def start_worker(
+    memfd: int,
+    wake_fd: int,
+    *,
+    whole_environment: bool = False,
+    program: Sequence[str] = ("-m", "edged.capture.worker"),
+) -> subprocess.Popen[bytes]:
+    """The real one."""
+    environment = os.environ if whole_environment else child_environment(os.environ)
+    # Where this process reads no code from the folder it was started in, the child does not either.
+    isolated = ["-I"] if sys.flags.isolated else []
+    return subprocess.Popen(
+        [sys.executable, *isolated, *program, str(memfd), str(wake_fd)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        pass_fds=(memfd, wake_fd),
+        start_new_session=True,  # Ctrl-C in a terminal is for the daemon
+        env={**environment, **_ENVIRONMENT},
+    )
+
+
+class LineReader:
+    """Whole lines from a pipe, without blocking; of a long line only LINE_BYTES are kept."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self.fd = pipe.fileno()
+        self.closed = False
+        self._rest = b""
+        os.set_blocking(self.fd, False)
+
+    def read(self) -> list[str]:
+        """The lines that are complete now; at the pipe's end also the incomplete one."""
+        try:
+            chunk = os.read(self.fd, 65536)
+        except BlockingIOError:
+            return []
+        self.closed = not chunk
+        *lines, rest = (self._rest + chunk).split(b"\n")
+        if self.closed:
+            lines.append(rest)
+        self._rest = rest[:LINE_BYTES]
+        return [line[:LINE_BYTES].decode(errors="replace") for line in lines if line]
+
+
+class Child:
+    """A running capture process. Leaving its context kills it, reaps it and closes the pipes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stop_fd: int) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._observed = Observed.of_new(Path(f"/proc/{process.pid}"))  # it refuses inspection soon
+        self._stdin = process.stdin
+        self._status = LineReader(process.stdout)
+        self._chatter = LineReader(process.stderr)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(stop_fd, selectors.EVENT_READ)
+        for reader in (self._status, self._chatter):
+            self._selector.register(reader.fd, selectors.EVENT_READ, reader)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        self._observed.close()
+        self._process.kill()
+        self.wait(_KILL_SECONDS)
+        for pipe in (self._stdin, self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    @property
+    def effort(self) -> Effort | None:
+        return self._observed.effort_of_all()
+
+    def send(self, request: CaptureRequest) -> None:
+        with suppress(BrokenPipeError):  # it is dead already: `closed` will say so
+            self._stdin.write(request.to_json().encode() + b"\n")
+
+    def listen(self, seconds: float) -> tuple[list[str], list[str]]:
+        """(status lines, chatter lines); returns at once when there are some, or on `stop_fd`."""
+        status: list[str] = []
+        chatter: list[str] = []
+        for key, _ in self._selector.select(seconds):
+            if isinstance(key.data, LineReader):
+                lines = status if key.data is self._status else chatter
+                lines += key.data.read()
+                if key.data.closed:
+                    self._selector.unregister(key.data.fd)
+        return status, chatter
+
+    @property
+    def closed(self) -> bool:
+        """It can say no more: it has ended or is about to."""
+        return self._status.closed and self._chatter.closed
+
+    def terminate(self, seconds: float) -> None:
+        """Ask it to give the hardware back and end; wait so long at most."""
+        self._process.terminate()
+        self.wait(seconds)
+
+    def wait(self, seconds: float) -> int | None:
+        """The return code as of `subprocess`, or None when it has not ended in time."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+class Noise:
+    """Lets a few lines of a library's chatter through, as `shown` does, and counts the rest.
+
+    A line that only repeats the one before is among the rest, however long after it comes.
+    """
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._allowance = NOISE_BURST
+        self._refilled_ns = 0
+        self._suppressed = 0
+        self._latest = ""
+
+    def line(self, text: str, now_ns: int) -> None:
+        earned = (now_ns - self._refilled_ns) // NOISE_EVERY_NS
+        if earned > 0:
+            self._allowance = min(NOISE_BURST, self._allowance + earned)
+            self._refilled_ns = now_ns
+        if self._allowance == 0 or text == self._latest:
+            self._suppressed += 1
+            return
+        self._allowance -= 1
+        self._latest = text
+        suppressed, self._suppressed = self._suppressed, 0
+        hidden = f" (and {suppressed} lines before it)" if suppressed else ""
+        self._log(shown(text) + hidden)

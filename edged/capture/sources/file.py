@@ -1,0 +1,218 @@
+"""Video files, paced by their own time stamps as a camera would be.
+
+A frame counts as captured at the moment it is due, and its packet is decoded only then: the time
+that decoding takes, and any delay, shows as the frame's age. A file that cannot be decoded in time
+loses frames, up to the next key frame; it does not slow down. Where its time stamps jump, the next
+frame follows as if they did not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av
+
+from edged.capture.admission import Intake
+from edged.capture.decode.timeline import Backlog
+from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
+from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.clock import Clock, monotonic_ns
+from edged.memory import return_free_memory
+
+_FPS_UNKNOWN = 25.0
+_LONGEST_STEP_NS = 1_500_000_000
+"""Between two frames, of a file that shows more than one in this time: longer ones are jumps."""
+
+
+class FileSource:
+    def __init__(
+        self,
+        request: CaptureRequest,
+        intake: Intake,
+        *,
+        clock: Clock = monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = request.source
+        self._loop = request.loop
+        self._intake = intake
+        self._clock = clock
+        self._sleep = sleep
+        self._container: Any = None
+        self._packets: Iterator[Any] = iter(())
+        self._decoded: deque[Any] = deque()
+        self._backlog = Backlog()
+        self._origin_ns: int | None = None
+        """The moment of time stamp 0; None until the first packet."""
+        self._dts: int | None = None
+        """Of the packet before, in the track's ticks, without jumps."""
+        self._shift = 0
+        """What takes the jumps out of time stamps."""
+        self._begin: int | None = None
+        """The dts of the first packet; None before it, and of a stream without time stamps."""
+        self._first_stamp_ns: int | None = None
+        """Of the first frame of the clip: where a repetition begins."""
+        self._due_ns = 0
+        self._begun_ns = 0
+        self._frames_of_pass = 0
+
+    def open(self) -> Granted:
+        try:
+            known = Path(self._path).is_file()
+        except OSError as error:  # such as a folder above it that is closed to us
+            raise self._error(f"cannot be opened: {error.strerror}") from None
+        if not known:
+            raise self._error("no such file, folder or kind of source")
+        try:
+            self._container = av.open(
+                f"file:{self._path}", options=OPTIONS, metadata_errors="replace"
+            )
+        except av.error.FFmpegError as error:
+            raise self._error(f"cannot be opened as a video: {error.strerror}") from None
+        if (what := why_not_decodable(self._container)) is not None:
+            raise self._error(what)
+        self._track = VideoTrack(self._container, where=self._path)
+        self._packets = self._track.packets()
+        self._interval_ns = round(1e9 / (self._track.fps or _FPS_UNKNOWN))
+        self._dts, self._shift = None, 0
+        while not self._track.size_known:
+            packet = self._next_packet()
+            if packet is None:
+                raise self._error("not one picture could be decoded")
+            self._decode(packet)
+        return self._track.granted
+
+    def read(self, wanted: int) -> Picture | None:
+        os.sched_yield()  # to the reader of the last picture: a camera would not compute now
+        while True:
+            if self._decoded:
+                picture = self._present(self._decoded.popleft(), wanted)
+                if picture is not None:
+                    return picture
+            elif (packet := self._next_packet()) is not None:
+                self._decode(packet)
+            elif not self._rewind():
+                return None
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def _next_packet(self) -> Any:
+        """None at the end; damage in the container counts as its end."""
+        try:
+            packet = next(self._packets, None)
+        except av.error.FFmpegError as error:
+            self._intake.note(f"{self._path}: reading ended early: {error.strerror}")
+            return None
+        if packet is not None and packet.dts is not None:
+            self._take_out_jump(packet)
+        return packet
+
+    def _take_out_jump(self, packet: Any) -> None:
+        step, longest = (
+            self._track.ticks(ns)
+            for ns in (self._interval_ns, max(_LONGEST_STEP_NS, 3 * self._interval_ns))
+        )
+        dts = packet.dts + self._shift
+        if self._dts is not None and not 0 <= dts - self._dts <= longest:
+            self._shift += self._dts + step - dts
+            dts = self._dts + step
+        self._dts = dts
+        if self._shift:
+            packet.dts = dts
+            if packet.pts is not None:
+                packet.pts += self._shift
+
+    def _decode(self, packet: Any) -> None:
+        """At the packet's time, which is that of its frame unless frames are reordered."""
+        ticks = packet.pts if packet.dts is None else packet.dts
+        stamp_ns = self._track.stamp_ns(ticks)
+        if stamp_ns is not None:
+            if self._origin_ns is None:
+                self._origin_ns = self._clock() - stamp_ns
+                self._begin = packet.dts
+            due_ns = self._origin_ns + stamp_ns
+            self._wait_until(due_ns)
+            if not self._backlog.decodes(self._clock() - due_ns, packet.is_keyframe):
+                self._intake.captured()
+                self._intake.overwritten()
+                return
+        self._begun_ns = self._clock()
+        frames, damaged = self._track.decode(packet)
+        self._decoded.extend(frames)
+        for _ in range(damaged):
+            self._intake.captured()
+            self._intake.broken()
+
+    def _present(self, frame: Any, wanted: int) -> Picture | None:
+        """None when the frame is not to be seen by anybody."""
+        self._frames_of_pass += 1
+        self._due_ns = self._due(self._track.stamp_ns(frame.pts))
+        self._wait_until(self._due_ns)
+        self._intake.captured()
+        if not self._backlog.converts(self._clock() - self._due_ns):
+            self._intake.overwritten()
+            return None
+        if not self._intake.admits(self._due_ns):  # after that: what is let go takes no turn
+            return None
+        received_ns = max(self._due_ns, self._begun_ns)
+        pixels = self._track.rgb(frame, wanted)
+        if pixels is None:
+            self._frames_of_pass -= 1
+            self._intake.broken()
+            return None
+        return Picture(pixels, self._due_ns, received_ns)
+
+    def _due(self, stamp_ns: int | None) -> int:
+        if stamp_ns is None or self._origin_ns is None:  # a bare stream without time stamps
+            return self._due_ns + self._interval_ns if self._due_ns else self._clock()
+        if self._first_stamp_ns is None:
+            self._first_stamp_ns = stamp_ns
+        return self._origin_ns + stamp_ns
+
+    def _rewind(self) -> bool:
+        """Begin again where the last frame's time ends; False when the clip is not repeated."""
+        if self._frames_of_pass == 0:
+            raise SourceError(
+                Failure.READ_FAILED, "not one picture could be decoded", where=self._path
+            )
+        if not self._loop:
+            return False
+        if not self._seek_begin():
+            self.close()
+            self.open()
+            return_free_memory()
+        self._dts, self._shift = None, 0
+        self._frames_of_pass = 0
+        if self._first_stamp_ns is not None:
+            self._origin_ns = self._due_ns + self._interval_ns - self._first_stamp_ns
+        return True
+
+    def _seek_begin(self) -> bool:
+        """To open the clip anew would cost time and memory; but raw streams cannot be searched, and
+        others may end up elsewhere."""
+        if self._begin is None:
+            return False
+        try:
+            packets = self._track.packets_from(self._begin)
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return False
+        self._packets = chain((packet,), packets)
+        return packet is not None and packet.dts == self._begin
+
+    def _wait_until(self, due_ns: int) -> None:
+        seconds = (due_ns - self._clock()) / 1e9
+        if seconds > 0:
+            self._sleep(seconds)
+
+    def _error(self, what: str) -> SourceError:
+        return SourceError(Failure.OPEN_FAILED, what, where=self._path)

@@ -1,0 +1,1 @@
+"""Sources read through gst-launch: `gst:`, `csi` and `libcamera`."""

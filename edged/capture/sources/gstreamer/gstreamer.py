@@ -1,0 +1,325 @@
+"""Any GStreamer pipeline: a `gst-launch-1.0` child writes raw pictures to a pipe.
+
+Source strings: `gst:` and a description, `csi` or `csi:1`, `libcamera` or `libcamera:NAME`.
+
+A pipe carries no time stamps: a frame counts as captured when its first byte arrives. What lies
+between the sensor and that stays unseen, and so does up to one frame interval in the pipeline when
+this process was late to read; what had been waiting longer is let go. A pipeline that is not live
+(a file) is paced by its time stamps and loses nothing; its end is the end of the source. The end of
+a live one is a failure.
+
+The child cannot outlive this process: the kernel kills it (PDEATHSIG, by setpriv of util-linux),
+and without setpriv the first write to a pipe that nobody reads ends it. A confined process may send
+no signals: it closes the pipe, upon which the pipeline ends in order with its next frame, and where
+none comes it ends the thread that started the child, which to PDEATHSIG is the parent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import selectors
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.capture.admission import Intake
+from edged.capture.process import LineReader
+from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.sources.gstreamer.launch import (
+    SIDE,
+    Caps,
+    arguments,
+    caps_of,
+    complaint,
+    liveness_of,
+)
+from edged.clock import Clock, monotonic_ns
+
+_STOP_SECONDS = 0.5
+_END_SECONDS = 1.0
+_CAPS_SECONDS = 0.2
+_MOST_WAITING = 3
+"""Frames in a row that may be let go because they had been waiting."""
+_LINES = 40
+
+
+class GstreamerSource:
+    """launcher: the program, found on PATH."""
+
+    def __init__(
+        self,
+        request: CaptureRequest,
+        intake: Intake,
+        *,
+        clock: Clock = monotonic_ns,
+        launcher: str = "gst-launch-1.0",
+    ) -> None:
+        self._request = request
+        self._intake = intake
+        self._clock = clock
+        self._launcher = launcher
+        self._launched: Launched | None = None
+        self._buffer = bytearray(SIDE * SIDE * 3)
+        self._first: tuple[int, int] | None = None
+
+    def open(self) -> Granted:
+        launched = self._launch(live=True)
+        if not launched.live:
+            self.close()
+            launched = self._launch(live=False)
+        self._first = self._newest(launched)
+        if self._first is None:
+            raise self._end_of(launched, Failure.OPEN_FAILED)
+        given = launched.given_caps() or Caps(SIDE, SIDE, "raw video", None)
+        return Granted(given.width, given.height, given.fps, f"{given.format} from GStreamer")
+
+    def read(self, wanted: int) -> Picture | None:
+        launched = self._launched
+        assert launched is not None
+        waited = False
+        while True:
+            arrival, self._first = self._first or self._newest(launched, waited=waited), None
+            if arrival is None:
+                if launched.status() == 0 and not launched.live:
+                    return None
+                raise self._end_of(launched, Failure.READ_FAILED)
+            captured_ns, received_ns = arrival
+            if wait_seconds := self._intake.wait_seconds(captured_ns):
+                due_ns = received_ns + round(wait_seconds * 1e9)
+                waited = self._more_comes(launched, due_ns)
+                if waited:
+                    self._intake.skipped()
+                    continue
+                self._intake.admit_late(captured_ns + due_ns - received_ns)
+            return Picture(self._pixels(), captured_ns, received_ns, cropped=True)
+
+    def close(self) -> None:
+        if self._launched is not None:
+            self._launched.end()
+            self._launched = None
+
+    def _launch(self, *, live: bool) -> Launched:
+        """Until it says whether it is live."""
+        program = shutil.which(self._launcher)
+        if program is None:
+            raise SourceError(
+                Failure.OPEN_FAILED,
+                f"{self._launcher} is not installed",
+                fix="sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-base "
+                "gstreamer1.0-plugins-good",
+            )
+        launched = self._launched = Launched(program, self._request, live=live)
+        while launched.live is None:
+            if launched.silent:
+                raise self._end_of(launched, Failure.OPEN_FAILED)
+            launched.listen(None)
+        return launched
+
+    def _newest(self, launched: Launched, *, waited: bool = False) -> tuple[int, int] | None:
+        """(arrival of the first byte, of the last) of the picture that is in the buffer now; None
+        when no more come. waited: what is in the pipe has just come.
+        """
+        most_waiting = _MOST_WAITING if launched.live else 0
+        for left in reversed(range(most_waiting + 1)):
+            had_to_wait = waited or not launched.listen(0)
+            if not waited and had_to_wait:
+                self._wait(launched)
+            waited = False
+            captured_ns = self._clock()
+            if not self._fill(launched):
+                return None
+            self._intake.captured()
+            if left == 0 or had_to_wait:
+                break
+            self._intake.overwritten()
+        return captured_ns, self._clock()
+
+    def _more_comes(self, launched: Launched, until_ns: int) -> bool:
+        """Or the end, before the given time."""
+        while (left_ns := until_ns - self._clock()) > 0:
+            if launched.listen(left_ns / 1e9):
+                return True
+        return False
+
+    def _wait(self, launched: Launched) -> None:
+        """Until there is something in the pipe, or its end; the supervisor has the patience."""
+        while not launched.listen(None):
+            pass
+        for line in launched.take_warnings():
+            self._intake.note(line)
+
+    def _fill(self, launched: Launched) -> bool:
+        """One whole picture into the buffer; False at the end, what came of another is dropped."""
+        view = memoryview(self._buffer)
+        while view:
+            count = launched.read_into(view)
+            if count == 0:
+                return False
+            if count is None:
+                self._wait(launched)
+            else:
+                view = view[count:]
+        return True
+
+    def _end_of(self, launched: Launched, reason: Failure) -> SourceError:
+        status = launched.status()
+        otherwise = {
+            None: "the pipeline closed its output",
+            0: "the pipeline came to its end",
+        }.get(status, f"the pipeline ended with status {status}")
+        return complaint(reason, [*launched.errors], otherwise)
+
+    def _pixels(self) -> NDArray[np.uint8]:
+        """uint8 (SIDE, SIDE, 3), RGB: a view of the buffer."""
+        return np.frombuffer(self._buffer, np.uint8).reshape(SIDE, SIDE, 3)
+
+
+class Launched:
+    """A running gst-launch-1.0: its pictures, its words, its end."""
+
+    def __init__(self, program: str, request: CaptureRequest, *, live: bool) -> None:
+        self.live: bool | None = None
+        """Whether its source is a live one; None until it has said."""
+        self._given: Caps | None = None
+        self.errors: deque[str] = deque(maxlen=_LINES)
+        """The latest lines of its standard error."""
+        self._warnings: deque[str] = deque(maxlen=_LINES)
+        self._pipe, write_fd = os.pipe()
+        self._over = threading.Event()
+        started: Future[subprocess.Popen[bytes]] = Future()
+
+        def parent() -> None:
+            try:
+                started.set_result(
+                    _start(program, arguments(request, write_fd, live=live), write_fd)
+                )
+            except BaseException as error:
+                started.set_exception(error)
+            self._over.wait()
+
+        threading.Thread(target=parent, name="gstreamer-parent", daemon=True).start()
+        try:
+            self._process = started.result()
+        except BaseException:
+            os.close(self._pipe)
+            self._over.set()
+            raise
+        finally:
+            os.close(write_fd)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        os.set_blocking(self._pipe, False)
+        self._out = LineReader(self._process.stdout)
+        self._err = LineReader(self._process.stderr)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        for reader in (self._out, self._err):
+            self._selector.register(reader.fd, selectors.EVENT_READ, reader)
+
+    @property
+    def silent(self) -> bool:
+        """It can say no more: it has ended or is about to."""
+        return self._out.closed and self._err.closed
+
+    def listen(self, seconds: float | None) -> bool:
+        """Hear what it says; whether something is in the pipe, or its end."""
+        waiting = False
+        for key, _ in self._selector.select(seconds):
+            if key.data is None:
+                waiting = True
+            else:
+                self._hear(key.data)
+                if key.data.closed:
+                    self._selector.unregister(key.fd)
+        return waiting
+
+    def given_caps(self) -> Caps | None:
+        """What the source gives. It may be said a moment after the first picture came, and on a
+        busy machine now and then it is not said at all.
+        """
+        readable = [self._out.fd]
+        while self._given is None and not self._out.closed and readable:
+            readable, _, _ = select.select([self._out.fd], [], [], _CAPS_SECONDS)
+            self._hear(self._out)
+        return self._given
+
+    def take_warnings(self) -> list[str]:
+        """Those since the last call."""
+        lines = list(self._warnings)
+        self._warnings.clear()
+        return lines
+
+    def read_into(self, view: memoryview) -> int | None:
+        """How many bytes there were; 0 at the pipe's end, None when none are there yet."""
+        try:
+            return os.readv(self._pipe, [view])
+        except BlockingIOError:
+            return None
+
+    def status(self) -> int | None:
+        """Of its end, when all it said was heard; None when it does not end."""
+        try:
+            status = self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
+        for reader in (self._out, self._err):
+            while not reader.closed and self._hear(reader):
+                pass
+        return status
+
+    def end(self) -> None:
+        """Ask it to give the hardware back; kill it if it does not."""
+        with suppress(PermissionError):
+            self._process.send_signal(signal.SIGINT)
+        os.close(self._pipe)  # it may sit in a write
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(PermissionError):
+                self._process.kill()
+            self._over.set()
+            with suppress(subprocess.TimeoutExpired):  # without setpriv it lives until it writes
+                self._process.wait(_END_SECONDS)
+        self._over.set()
+        self._selector.close()
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+    def _hear(self, reader: LineReader) -> int:
+        """How many lines it read."""
+        lines = reader.read()
+        for line in lines:
+            if reader is self._err:
+                self.errors.append(line)
+                if line.startswith("WARNING"):  # an error is the end, which says it
+                    self._warnings.append(line)
+                continue
+            if self.live is None:
+                self.live = liveness_of(line)
+            self._given = caps_of(line) or self._given
+        return len(lines)
+
+
+def _start(program: str, arguments: list[str], write_fd: int) -> subprocess.Popen[bytes]:
+    setpriv = shutil.which("setpriv")
+    mortal = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+    return subprocess.Popen(
+        [*mortal, program, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        pass_fds=(write_fd,),
+        start_new_session=True,  # Ctrl-C in a terminal is for the daemon
+        restore_signals=False,  # SIGPIPE stays ignored: a closed pipe is an error that it reports
+        env={"LIBCAMERA_LOG_LEVELS": "*:WARN", **os.environ, "LC_ALL": "C"},
+    )

@@ -1,0 +1,1 @@
+"""Cameras read by HTTP: MJPEG streams and snapshots."""

@@ -1,0 +1,249 @@
+"""A camera's HTTP address: asking it for something, with its login, and what its refusals mean.
+
+User and password come from the URL and are sent, to that host only, when the camera asks for them
+(Basic, Digest). The connection is kept where the camera keeps it, and so are its cookies. Proxies
+are not used: a camera is reached directly. What the answers hold is not known here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
+
+from edged.capture.source import SILENT_SECONDS, Failure, SourceError
+from edged.capture.sources.http.auth import Login, parsed
+from edged.printable import printable
+from edged.secret import MASK, redact
+
+CONNECT_SECONDS = 10.0
+_MOST_REDIRECTS = 5
+_MOST_COOKIES = 32
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_HEADERS = {"User-Agent": "edged"}
+_PLAIN = "%/:=&?~+!$,;'@()*"
+"""Characters of a path and query that are sent as they stand."""
+_PORTS = {"http": 80, "https": 443}
+_CHUNK_BYTES = 256 * 1024
+_ESCAPES = "in the user and password write / ? # as %2F %3F %23"
+
+
+class HttpCamera:
+    """url: may hold user and password. silent_seconds: how long the camera may say nothing, whether
+    before its answer or within it. Errors are SourceErrors of the reason that is asked for.
+    """
+
+    def __init__(self, url: str, silent_seconds: float = SILENT_SECONDS) -> None:
+        self.where = redact(url)
+        self._connection: http.client.HTTPConnection | None = None
+        self._connected_to = ("", "")
+        self._response: http.client.HTTPResponse | None = None
+        self._silent_seconds = silent_seconds
+        self._waits_seconds = CONNECT_SECONDS
+        self._authorization: str | None = None
+        """What the latest question was sent with."""
+        self._cookies: dict[str, str] = {}
+        self._login: Login | None = None
+        self._secrets: list[str] = []
+        """What no message may show, in the order in which it is to be masked."""
+        try:
+            self._url, user, password = without_login(url)
+        except ValueError:
+            raise self.error("not an address", Failure.OPEN_FAILED, fix=_ESCAPES) from None
+        if user is not None:
+            self._login = Login(user, password)
+            self._secrets += self._login.secrets
+        self._secrets += _credentials(self._url)
+
+    def get(
+        self, headers: Mapping[str, str] | None = None, *, reason: Failure = Failure.OPEN_FAILED
+    ) -> http.client.HTTPResponse:
+        """The answer, its body unread: status 200, or 304 where `headers` allow that. It is to be
+        read to its end before the next one is asked for, or `close` comes first.
+        """
+        try:
+            response, url = self._follow(dict(headers or {}))
+        except TimeoutError:
+            raise self.error(f"no answer within {self._waits_seconds:g} s", reason) from None
+        except ssl.SSLCertVerificationError as error:
+            fix = "add it to the system's certificates, or use http:// inside your own network"
+            what = "its certificate is not trusted"
+            raise self.error(what, reason, got=error.verify_message, fix=fix) from None
+        except (OSError, ValueError) as error:
+            # `http://user:12/34@host` and `12#34` are addresses as well: of the host `user`.
+            misread = self._login is None and "@" in self._url
+            what = f"cannot be reached: {self._shown(error)}"
+            raise self.error(what, reason, fix=_ESCAPES if misread else None) from None
+        except http.client.HTTPException as error:
+            got = str(error).removeprefix("got ")
+            raise self.error("its answer is not HTTP", reason, got=got) from None
+        if response.status in (200, 304):
+            return response
+        self.close()
+        raise self._refusal(response, url, reason)
+
+    def read(self, response: http.client.HTTPResponse, reason: Failure) -> bytes:
+        """Some more of the answer's body, as soon as there is some; nothing at its end."""
+        try:
+            return response.read1(_CHUNK_BYTES)
+        except TimeoutError:
+            raise self.error(f"nothing came for {self._waits_seconds:g} s", reason) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self.error(f"the answer broke off: {self._shown(error)}", reason) from None
+
+    def close(self) -> None:
+        """Answer and connection; the next question opens another one."""
+        for each in (self._response, self._connection):
+            if each is not None:
+                each.close()
+        self._response = self._connection = None
+
+    def error(
+        self, what: str, reason: Failure, *, got: str | None = None, fix: str | None = None
+    ) -> SourceError:
+        """got: in the camera's words, which may hold what it was told: the login."""
+        shown = None if got is None else self._shown(got)
+        return SourceError(reason, what, where=self.where, got=shown, fix=fix)
+
+    def no_pictures(self, got: str) -> SourceError:
+        """It answers, but what came instead of a picture was `got`."""
+        fix = "check the path of the URL, and that the login still holds"
+        return self.error("it sends no pictures", Failure.NO_PICTURES, got=got, fix=fix)
+
+    def _shown(self, text: str | Exception) -> str:
+        """Of the camera, or of a library that quotes it."""
+        if isinstance(text, Exception):
+            text = getattr(text, "strerror", None) or str(text) or type(text).__name__
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, MASK).replace(quote(secret, ""), MASK)
+        return printable(text)
+
+    def _refusal(
+        self, response: http.client.HTTPResponse, url: str, reason: Failure
+    ) -> SourceError:
+        got = f"HTTP status {response.status}"
+        if response.status not in (401, 403):
+            return self.error("the camera refuses", reason, got=got)
+        if response.status == 403 and self._authorization is None:
+            fix = None if self._login else "it may want a user and password in the URL"
+            return self.error("the camera refuses", Failure.UNAUTHORIZED, got=got, fix=fix)
+        reason = Failure.UNAUTHORIZED
+        if self._authorization is not None:
+            fix = "check the user and password in the URL"
+            return self.error("the camera refuses the login", reason, got=got, fix=fix)
+        if not self._is_own(url):
+            host = urlsplit(url).hostname
+            what = f"it redirects to {self._shown(str(host))}, which asks for a login"
+            fix = "write the address there as the source, with its user and password"
+            return self.error(what, reason, got=got, fix=fix)
+        if self._login is None:
+            fix = "write user:password@ before the host of the URL"
+            return self.error("the camera asks for a login", reason, got=got, fix=fix)
+        asked = response.headers.get_all("WWW-Authenticate", [])
+        schemes = ", ".join(
+            " ".join(filter(None, (scheme, parameters.get("algorithm"))))
+            for scheme, parameters in parsed(asked)
+        )
+        what = "the camera wants a login of a kind that edged does not have"
+        fix = "switch it to Basic, or to Digest with MD5 or SHA-256"
+        return self.error(what, reason, got=schemes or got, fix=fix)
+
+    def _is_own(self, url: str) -> bool:
+        """The camera's own host, which gets the login; also once it insists on https."""
+        (scheme, host, port), own = _origin(url), _origin(self._url)
+        upgraded = scheme == "https" and own[0] == "http" and host == own[1]
+        return (scheme, host, port) == own or upgraded
+
+    def _follow(self, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, str]:
+        """(the answer, whose), past redirections."""
+        url = self._url
+        for _ in range(_MOST_REDIRECTS):
+            own = self._is_own(url)
+            login = self._login if own else None
+            response = self._ask(url, login, headers, own=own)
+            # One answer to each question: cameras lock accounts after a few wrong passwords.
+            if response.status == 401 and login is not None:
+                challenges = response.headers.get_all("WWW-Authenticate", [])
+                if login.understands(challenges) and not login.repeats(self._authorization):
+                    self.close()
+                    response = self._ask(url, login, headers, own=own)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return response, url
+            self.close()
+            url, _, _ = without_login(urljoin(url, location))
+            if urlsplit(url).scheme not in _PORTS:
+                raise ValueError("it redirects to something else")
+        raise ValueError("it redirects in a circle")
+
+    def _ask(
+        self, url: str, login: Login | None, headers: dict[str, str], *, own: bool
+    ) -> http.client.HTTPResponse:
+        """Once more, when a kept connection turns out to be closed, or to hold what was left of the
+        answer before.
+        """
+        parts = urlsplit(url)
+        target = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), _PLAIN)
+        if self._connected_to != parts[:2]:
+            self.close()
+        while True:
+            kept = self._connection is not None
+            connection = self._connection or self._connect(parts.scheme, parts.netloc)
+            answer = self._authorization = None if login is None else login.authorization(target)
+            sent = {**_HEADERS, **headers}
+            if answer is not None:
+                sent["Authorization"] = answer
+            if own and self._cookies:
+                sent["Cookie"] = "; ".join(f"{key}={each}" for key, each in self._cookies.items())
+            try:
+                connection.request(
+                    "GET", target, headers={key: each.encode() for key, each in sent.items()}
+                )
+                self._waits_seconds = self._silent_seconds
+                connection.sock.settimeout(self._waits_seconds)
+                response = self._response = connection.getresponse()
+            except (ConnectionError, http.client.HTTPException):
+                self.close()
+                if not kept:
+                    raise
+            else:
+                if own:
+                    self._remember_cookies(response.headers.get_all("Set-Cookie", []))
+                return response
+
+    def _remember_cookies(self, headers: list[str]) -> None:
+        for header in headers:
+            name, equals, content = header.partition(";")[0].strip().partition("=")
+            known = name in self._cookies or len(self._cookies) < _MOST_COOKIES
+            if equals and known and (name + content).isascii():
+                self._cookies[name] = content
+
+    def _connect(self, scheme: str, address: str) -> http.client.HTTPConnection:
+        secure = scheme == "https"
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._waits_seconds = CONNECT_SECONDS
+        self._connection = kind(address, timeout=self._waits_seconds)
+        self._connected_to = (scheme, address)
+        return self._connection
+
+
+def without_login(url: str) -> tuple[str, str | None, str]:
+    """(the URL without user and password, user, password). ValueError when it has no host."""
+    parts = urlsplit(url)
+    if not parts.hostname or (parts.port or 1) < 1:
+        raise ValueError("not an address")
+    _, _, host = parts.netloc.rpartition("@")
+    user = None if parts.username is None else unquote(parts.username)
+    return urlunsplit(parts._replace(netloc=host)), user, unquote(parts.password or "")
+
+
+def _credentials(url: str) -> list[str]:
+    """Those in the query, where some cameras want them."""
+    pairs = parse_qsl(urlsplit(url).query)
+    return [value for key, value in pairs if MASK in redact(f"{key}={value}")]
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)

@@ -1,0 +1,168 @@
+"""Single JPEG pictures at an HTTP address, asked for again and again.
+
+Twice a second unless asked otherwise. A picture counts as captured when the camera's answer begins;
+what lies between the sensor and that stays unseen. One that has not changed since (status 304, or
+the same bytes) is not delivered again: it counts as captured and overwritten, and what hung for
+`frozen_after_seconds` has failed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from edged.capture.admission import UNDECODABLE, Decoding, Intake
+from edged.capture.decode.jpeg import decode_jpeg, jpeg_size
+from edged.capture.source import CaptureRequest, Failure, Granted, Picture
+from edged.capture.sources.http.client import HttpCamera
+from edged.capture.sources.http.multipart import LONGEST_PART, MultipartSplitter, Part, described
+from edged.clock import Clock
+
+DEFAULT_FPS = 2.0
+_BEGIN = b"\xff\xd8"
+
+
+class _Arrival(NamedTuple):
+    """received_ns: when the answer had come to its end. validators: headers that ask for the
+    picture only if it is not this one.
+    """
+
+    picture: bytes
+    captured_ns: int
+    received_ns: int
+    validators: dict[str, str]
+
+
+class SnapshotSource:
+    """response: the camera's first answer; begin: what of it has been read already."""
+
+    def __init__(
+        self,
+        camera: HttpCamera,
+        response: http.client.HTTPResponse,
+        begin: bytes,
+        request: CaptureRequest,
+        intake: Intake,
+        clock: Clock,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._camera = camera
+        self._response: http.client.HTTPResponse | None = response
+        self._begin = begin
+        self._intake = intake
+        self._clock = clock
+        self._sleep = sleep
+        fps = request.fps or DEFAULT_FPS
+        self._fps = fps if request.max_fps is None else min(fps, request.max_fps)
+        self._due_ns = clock()
+        self._latest: _Arrival | None = None
+        """The last one that could be decoded."""
+        self._frozen_after_seconds = request.frozen_after_seconds
+        self._first: _Arrival | None = None
+        self._decoding = Decoding(intake, camera.no_pictures, clock())
+        self._got = ""
+        """What came instead of a picture, the last time."""
+
+    def open(self) -> Granted:
+        first = self._first = self._next()
+        size = None if first is None else jpeg_size(first.picture)
+        if size is None:
+            raise self._camera.no_pictures(self._got or UNDECODABLE)
+        return Granted(*size, self._fps, "JPEG pictures")
+
+    def read(self, wanted: int) -> Picture | None:
+        while True:
+            arrival, self._first = self._first or self._next(), None
+            if arrival is None or not self._intake.admits(arrival.captured_ns):
+                continue
+            pixels = decode_jpeg(arrival.picture, wanted)
+            if pixels is not None:
+                self._decoding.whole(arrival.received_ns)
+                self._latest = arrival
+                return Picture(pixels, arrival.captured_ns, arrival.received_ns)
+            self._decoding.broken(arrival.received_ns)
+
+    def close(self) -> None:
+        self._camera.close()
+
+    def _next(self) -> _Arrival | None:
+        """None when there is no new picture."""
+        response = self._response or self._ask()
+        self._response = None
+        captured_ns = self._clock()
+        self._intake.captured()
+        if response.status == 304:
+            response.read()
+            self._unchanged(captured_ns)
+            return None
+        body = self._body(response)
+        received_ns = self._clock()
+        picture = picture_in(body)
+        if picture is None:
+            self._got = _described(response, body)
+            self._decoding.broken(received_ns, self._got)
+            return None
+        if self._latest is not None and picture == self._latest.picture:
+            self._unchanged(captured_ns)
+            return None
+        return _Arrival(picture, captured_ns, received_ns, self._validators_of(response))
+
+    def _unchanged(self, now_ns: int) -> None:
+        self._decoding.whole(now_ns)
+        self._intake.overwritten()
+        patience_seconds = self._frozen_after_seconds
+        if patience_seconds is None or self._latest is None:
+            return
+        if now_ns - self._latest.captured_ns >= patience_seconds * 1e9:
+            what = f"nothing new in the picture for {patience_seconds:g} s"
+            fix = "if the scene is that still, leave frozen_after_seconds out"
+            raise self._camera.error(what, Failure.FROZEN, fix=fix)
+
+    def _ask(self) -> http.client.HTTPResponse:
+        """When it is time; what was missed meanwhile is not made up for."""
+        self._due_ns += round(1e9 / self._fps)
+        seconds = (self._due_ns - self._clock()) / 1e9
+        if seconds > 0:
+            self._sleep(seconds)
+        else:
+            self._due_ns = self._clock()
+        validators = {} if self._latest is None else self._latest.validators
+        return self._camera.get(validators, reason=Failure.READ_FAILED)
+
+    def _body(self, response: http.client.HTTPResponse) -> bytes:
+        """Empty when it is cut short or too long."""
+        body, self._begin = self._begin, b""
+        try:
+            while len(body) <= LONGEST_PART and (chunk := response.read(LONGEST_PART)):
+                body += chunk
+        except (OSError, http.client.HTTPException, ValueError):
+            body = b""
+        if len(body) <= LONGEST_PART and not response.length:
+            return body
+        self._camera.close()  # what is left of it would be taken for the next answer
+        return b""
+
+    def _validators_of(self, response: http.client.HTTPResponse) -> dict[str, str]:
+        if etag := response.headers.get("ETag"):
+            return {"If-None-Match": etag}
+        modified = response.headers.get("Last-Modified")
+        # It counts in seconds: of two pictures in one of them the second would not be seen.
+        return {"If-Modified-Since": modified} if modified and self._fps <= 1 else {}
+
+
+def picture_in(body: bytes) -> bytes | None:
+    """The first one: the body itself, or what it wraps."""
+    if body.startswith(_BEGIN):
+        return body
+    found = MultipartSplitter(None).feed(body, 0)
+    return next((each.body for each in found if isinstance(each, Part)), None)
+
+
+def _described(response: http.client.HTTPResponse, body: bytes) -> str:
+    """An answer that holds no picture."""
+    kind = response.headers.get("Content-Type", "")
+    if not kind.strip().lower().startswith("image/"):
+        return described(kind)
+    return f"{described(kind)} without JPEG data" if body else "half a picture, or nothing"

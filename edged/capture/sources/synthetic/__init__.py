@@ -1,0 +1,1 @@
+"""A drawn scene with known contents, for demonstrations and tests."""

@@ -1,0 +1,1 @@
+"""Local cameras: driver, controls and discovery."""

@@ -1,0 +1,223 @@
+"""What a V4L2 device says about itself: the ioctls of linux/videodev2.h, without a heavy library.
+
+Sizes and numbers are those of 64-bit Linux, the same on x86-64 and aarch64. How pictures are taken
+is not known here (v4l2.py), nor which devices there are (attached.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import grp
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edged.capture.source import Failure, SourceError
+
+Ioctl = Callable[[int, bytes], bytes]
+"""(request, the struct) -> the struct as the driver left it; OSError."""
+
+QUERYCAP, ENUM_FMT, G_FMT = 0x80685600, 0xC0405602, 0xC0D05604
+ENUM_FRAMESIZES, ENUM_FRAMEINTERVALS = 0xC02C564A, 0xC034564B
+_CAPABILITY = struct.Struct("=16s32s32sIII12x")
+_FORMAT_DESCRIPTION = struct.Struct("=III32s4s16x")
+_FRAME_SIZE = struct.Struct("=III6I8x")
+_FRAME_INTERVAL = struct.Struct("=IIIII6I8x")
+_FORMAT_BYTES = 208
+_AT_PIXELS, _AT_PLANES = 8 + 16, 8 + 24
+"""Where bytesperline stands in v4l2_format: of v4l2_pix_format, of the first plane's."""
+_CAPTURE, _CAPTURE_PLANES = 1, 9  # enum v4l2_buf_type
+_DISCRETE = 1  # the same number for sizes and for intervals
+_CAN_CAPTURE = 0x1 | 0x1000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE
+_MULTI_PLANAR = 0x1000
+_HAS_DEVICE_CAPS = 0x80000000
+_MOST_LISTED = 256
+"""A driver whose lists never end must not hang us."""
+
+
+class Device:
+    """An open node; a second one beside that of the capture, which may go on streaming."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def ioctl(self, request: int, argument: bytes) -> bytes:
+        return fcntl.ioctl(self._fd, request, argument)
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a driver says about a device node. buffer_type: what its formats are asked with."""
+
+    driver: str
+    card: str
+    captures: bool
+    buffer_type: int = _CAPTURE
+
+    @classmethod
+    def parse(cls, answer: bytes) -> Capability:
+        """Of VIDIOC_QUERYCAP: a camera has further nodes, for metadata, that give no pictures."""
+        driver, card, _, _, whole, node = _CAPABILITY.unpack(answer)
+        flags = node if whole & _HAS_DEVICE_CAPS else whole
+        buffer_type = _CAPTURE_PLANES if flags & _MULTI_PLANAR else _CAPTURE
+        return cls(text(driver), text(card), bool(flags & _CAN_CAPTURE), buffer_type)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSize:
+    """A size of pictures, or all sizes between two. Rates are those at the largest.
+
+    fps: fastest first; in_range: these are the two ends, and all between them is to be had.
+    """
+
+    smallest: tuple[int, int]
+    largest: tuple[int, int]
+    fps: tuple[float, ...]
+    in_range: bool = False
+
+    def holds(self, size: tuple[int, int]) -> bool:
+        return all(
+            low <= side <= high
+            for low, side, high in zip(self.smallest, size, self.largest, strict=True)
+        )
+
+    @property
+    def rates(self) -> str:
+        """`30, 15 fps`, `60 to 1 fps`; empty where the driver does not list them."""
+        numbers = (" to " if self.in_range else ", ").join(f"{fps:.3g}" for fps in self.fps)
+        return numbers and f"{numbers} fps"
+
+    def __str__(self) -> str:
+        """`640x480`, `48x32 to 3840x2160`."""
+        sizes = (f"{width}x{height}" for width, height in (self.smallest, self.largest))
+        return " to ".join(dict.fromkeys(sizes))
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """sizes is empty where the driver does not list them."""
+
+    name: str
+    sizes: tuple[FrameSize, ...]
+
+    def at(self, size: tuple[int, int]) -> FrameSize | None:
+        return next((each for each in self.sizes if each.holds(size)), None)
+
+
+def capability(ioctl: Ioctl) -> Capability:
+    """OSError when it is no V4L2 device."""
+    return Capability.parse(ioctl(QUERYCAP, bytes(_CAPABILITY.size)))
+
+
+def formats(ioctl: Ioctl, buffer_type: int = _CAPTURE) -> tuple[PixelFormat, ...]:
+    """All that the device offers, in the driver's order, one entry a name."""
+    found: dict[str, PixelFormat] = {}
+    for index in range(_MOST_LISTED):
+        answer = _ask(ioctl, ENUM_FMT, _FORMAT_DESCRIPTION.pack(index, buffer_type, 0, b"", b""))
+        if answer is None:
+            break
+        code = _FORMAT_DESCRIPTION.unpack(answer)[-1]
+        name = fourcc_name(int.from_bytes(code, "little"))
+        if name not in found:
+            found[name] = PixelFormat(name, tuple(_frame_sizes(ioctl, code)))
+    return tuple(found.values())
+
+
+def _frame_sizes(ioctl: Ioctl, code: bytes) -> Iterator[FrameSize]:
+    number = int.from_bytes(code, "little")
+    for index in range(_MOST_LISTED):
+        answer = _ask(ioctl, ENUM_FRAMESIZES, _FRAME_SIZE.pack(index, number, *[0] * 7))
+        if answer is None:
+            return
+        _, _, kind, *sides = _FRAME_SIZE.unpack(answer)
+        if kind == _DISCRETE:
+            smallest = largest = (sides[0], sides[1])
+        else:  # two times least, most, step
+            smallest, largest = (sides[0], sides[3]), (sides[1], sides[4])
+        yield FrameSize(smallest, largest, *_rates(ioctl, number, largest))
+        if kind != _DISCRETE:
+            return
+
+
+def _rates(ioctl: Ioctl, number: int, size: tuple[int, int]) -> tuple[tuple[float, ...], bool]:
+    """(frames per second, fastest first; whether these are the ends of a range)."""
+    fps: set[float] = set()
+    for index in range(_MOST_LISTED):
+        question = _FRAME_INTERVAL.pack(index, number, *size, 0, *[0] * 6)
+        answer = _ask(ioctl, ENUM_FRAMEINTERVALS, question)
+        if answer is None:
+            break
+        _, _, _, _, kind, *parts = _FRAME_INTERVAL.unpack(answer)
+        seconds = list(zip(parts[::2], parts[1::2], strict=True))  # as fractions
+        shown = seconds[:1] if kind == _DISCRETE else seconds[:2]
+        fps.update(below / above for above, below in shown if above and below)
+        if kind != _DISCRETE:
+            return tuple(sorted(fps, reverse=True)), len(fps) > 1
+    return tuple(sorted(fps, reverse=True)), False
+
+
+def bytes_per_line(ioctl: Ioctl, buffer_type: int = _CAPTURE) -> int:
+    """Of the present format's first plane, padding included; 0 where the driver does not say."""
+    answer = _ask(ioctl, G_FMT, buffer_type.to_bytes(4, "little") + bytes(_FORMAT_BYTES - 4))
+    if answer is None:
+        return 0
+    at = _AT_PLANES if buffer_type == _CAPTURE_PLANES else _AT_PIXELS
+    return int.from_bytes(answer[at : at + 4], "little")
+
+
+def _ask(ioctl: Ioctl, request: int, question: bytes) -> bytes | None:
+    """None at the end of a list (EINVAL), and where the driver knows no such question (ENOTTY)."""
+    try:
+        return ioctl(request, question)
+    except OSError:
+        return None
+
+
+def open_error(error: OSError, path: str) -> SourceError:
+    """Why a device node cannot be opened, and what to do about it."""
+    group = _group(path)
+    join = f"add the user to the group {group}: sudo usermod -aG {group} $USER"
+    what, fix = {
+        errno.ENOENT: ("no such device: is the camera plugged in?", "see edged cameras"),
+        errno.EACCES: (
+            "no permission to use the camera",
+            f"{join} (for a service: SupplementaryGroups={group})",
+        ),
+        errno.EPERM: (
+            "the system forbids to use the camera",
+            f"let the service or container have it: DeviceAllow={path} or --device {path}",
+        ),
+        errno.EBUSY: ("another program is using the camera", "see which: edged cameras"),
+        errno.ENODEV: ("the camera is gone: unplugged?", None),
+        errno.ENXIO: ("the camera is gone: unplugged?", None),
+    }.get(error.errno or 0, (f"cannot be opened: {error.strerror}", None))
+    return SourceError(Failure.OPEN_FAILED, what, where=path, fix=fix)
+
+
+def _group(path: str) -> str:
+    """That owns the device: `video` on every distribution in use."""
+    try:
+        return grp.getgrgid(Path(path).stat().st_gid).gr_name
+    except (OSError, KeyError):
+        return "video"
+
+
+def fourcc_name(code: int) -> str:
+    """`MJPG` of the number; a big-endian variant of a format has its highest bit set."""
+    name = text((code & 0x7FFFFFFF).to_bytes(4, "little")).strip()
+    return f"{name}-BE" if code & 0x80000000 else name
+
+
+def text(field: bytes) -> str:
+    """A C text of fixed width; characters that would disturb a terminal are left out."""
+    words = field.split(b"\0", 1)[0].decode("utf-8", "replace")
+    return "".join(char for char in words if char.isprintable())

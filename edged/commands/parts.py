@@ -1,0 +1,111 @@
+"""The commands, a file each: its arguments, the call, and what is printed.
+
+Heavy libraries are imported inside the functions that need them, so that `--help` and `check`
+answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from edged.errors import InputError
+
+Commands = argparse._SubParsersAction  # the type has no public name
+
+
+def add_command(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    function: Callable[[argparse.Namespace], int],
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    """`function` gets the parsed options and returns the exit status."""
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose[0].upper() + purpose[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """The configuration, as FILE or as -c FILE; `config_of` gives it."""
+    parser.add_argument("file", type=_config_file, nargs="?", metavar="FILE", help=purpose)
+    parser.add_argument("-c", "--config", type=_config_file, metavar="FILE", help="the same")
+
+
+def _config_file(text: str) -> Path:
+    if "://" in text or (":" in text and "@" in text and not Path(text).exists()):
+        raise argparse.ArgumentTypeError(
+            "expected a file, and this is an address: it is the source of a camera in that file, "
+            "and edged demo --source shows it without one"
+        )
+    return Path(text)
+
+
+def config_of(options: argparse.Namespace) -> Path | None:
+    """None where none was given."""
+    if options.file is not None and options.config is not None:
+        raise InputError("one configuration is expected", got=f"{options.file} and -c")
+    path: Path | None = options.config or options.file
+    return path
+
+
+def required_config_of(options: argparse.Namespace, example: str) -> Path:
+    path = config_of(options)
+    if path is None:
+        raise InputError("no configuration was named", fix=f"for example: {example}")
+    return path
+
+
+def positive_int(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return number
+
+
+def thread_count(text: str) -> int:
+    """As the configuration's `threads`."""
+    from edged.config.schema.schema import MOST_THREADS
+
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_THREADS}, got {text}")
+    return number
+
+
+def port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, got {text}")
+    return number
+
+
+def positive_float(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return number
+
+
+def print_table(rows: Sequence[Mapping[str, object]], heads: Sequence[str]) -> None:
+    """Columns as wide as they need to be; numbers to the right."""
+    lines = [heads, *([_cell(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    right = [isinstance(value, (int, float)) for value in rows[0].values()] if rows else []
+    for line in lines:
+        cells = zip(line, widths, right, strict=True)
+        print("  ".join(t.rjust(w) if r else t.ljust(w) for t, w, r in cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)

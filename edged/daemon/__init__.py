@@ -1,0 +1,1 @@
+"""The daemon: start, run, reload, stop."""

@@ -1,0 +1,219 @@
+"""What runs on frames: the family that a configuration names, loaded and checked, and its profile.
+
+Knows no cameras, and nothing of when which variant runs.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edged import __version__
+from edged.backends.auto import load_backend
+from edged.backends.loaded import LoadedFamily
+from edged.clock import monotonic_ns
+from edged.config.config import CameraConfig, Config
+from edged.config.family import family_of, model_errors
+from edged.control.profile import Profile, dominated
+from edged.control.profile_store import Decoding, ProfileStore, state_directory
+from edged.control.profiler import Profiler
+from edged.device import device_facts
+from edged.errors import InputErrors
+from edged.memory import return_free_heap, return_free_memory
+from edged.variants.family import Family
+from edged.variants.mobilenet import Architecture, cost
+from edged.variants.runtime import Backend
+from edged.variants.variant import Variant
+
+log = logging.getLogger("edged")
+
+STORE_SECONDS = 600
+"""A profile that has changed is written after each round of measuring, then this often at most; and
+this often the heap's free pages are given back, which variants leave that run in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a configuration wants to be loaded. Equal ones are the same, down to the files' hashes.
+
+    variants: those of the family that may run. backend_name: as configured.
+    """
+
+    family: Family
+    variants: tuple[Variant, ...]
+    threads: tuple[int, ...]
+    backend_name: str
+    backend: Backend = field(compare=False)
+    why: str = field(compare=False)
+
+    @classmethod
+    def of(cls, config: Config) -> Model:
+        """Reads the manifest. Raises InputError for what is not there, EdgedError for a runtime
+        that is not usable."""
+        family = family_of(config)
+        if errors := list(model_errors(family, config)):
+            raise InputErrors(errors)
+        names = config.variants
+        variants = tuple(each for each in family.variants() if names is None or each.name in names)
+        backend, why = load_backend(config.backend, background=True)
+        return cls(family, variants, config.threads, config.backend, backend, why)
+
+    def top1(self) -> dict[Variant, float]:
+        return {variant: self.family.top1(variant) for variant in self.variants}
+
+    def known_top1(self) -> dict[Variant, float]:
+        """Of the variants whose accuracy is known."""
+        found = {variant: self.family.accuracy(variant) for variant in self.variants}
+        return {variant: each.top1 for variant, each in found.items() if each is not None}
+
+    def report_hopeless(self, camera: CameraConfig) -> None:
+        """Say it if the camera asks for more accuracy than the family has."""
+        best = max(self.variants, key=self.family.top1)
+        if self.family.top1(best) < camera.min_top1:
+            log.warning(
+                "camera %s: no variant reaches min_top1 %g; the most accurate, %s with %.3f, runs",
+                *(camera.name, camera.min_top1, best, self.family.top1(best)),
+            )
+
+
+class Networks:
+    """progress: told before each network which one of how many it is; what it raises ends it all.
+    before: what ran until now; what is known of the same networks on this device is taken over.
+
+    Raises InputError for a network that is damaged, foreign or answers wrongly.
+    """
+
+    def __init__(
+        self, model: Model, before: Networks | None, progress: Callable[[int, int], None]
+    ) -> None:
+        family = model.family
+        top1 = model.top1()
+        key = {**device_facts(), **model.backend.describe(), "family": family.fingerprint}
+        store: ProfileStore | None = None
+        found: Profile = {}
+        if before is not None and before.key == key:
+            store, found = before.store, before.profiler.profile
+        self.key: Mapping[str, str] = key
+        self.store: ProfileStore = store or ProfileStore(
+            state_directory(os.environ), key, family.variants()
+        )
+        known = {**self.store.load(), **found}
+        left_out = dominated(known, top1) | {
+            (variant, count)
+            for variant in set(family.variants()) - set(model.variants)
+            for count in model.threads
+        }
+        self.loaded = LoadedFamily(
+            family, model.backend, model.threads, left_out=left_out, progress=progress
+        )
+        self.profiler: Profiler = Profiler(
+            top1,
+            {variant: _multiply_adds(variant, len(family.labels)) for variant in model.variants},
+            model.threads,
+            known=known,
+            left_out=[
+                (variant, count)
+                for variant in model.variants
+                for count in model.threads
+                if (variant, count) not in self.loaded.choices
+            ],
+        )
+        self.about: Mapping[str, str] = {**key, "family": family.name, "hash": family.fingerprint}
+        """For the header of a trace."""
+        self._stored = self.profiler.profile
+        """What its file has been given."""
+        self._stored_ns = 0
+        self._rounds = self.profiler.rounds
+        self._waiting = len(self.profiler.waiting)
+        self._takeovers = model.backend.engines.takeovers
+        self._reported = False
+        return_free_memory()
+        log.info(
+            "edged %s: family %s, %d variants, %s %s (%s)",
+            *(__version__, family.name, len(model.variants)),
+            *(model.backend.name, model.backend.version, model.why),
+        )
+
+    def measure_cheapest(self) -> None:
+        """If no variant's time is known, so that there is one to run on the first frame."""
+        picture = self.loaded.family.golden_picture()
+
+        def measure(variant: Variant, threads: int) -> tuple[float, float]:
+            begun_ns = monotonic_ns()
+            _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, picture)
+            return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
+
+        self.profiler.measure_cheapest(measure)
+
+    def tick(self, now_ns: int, decoding: Callable[[], Decoding]) -> None:
+        """Keep the profile on disk up to date. Call it a few times a second."""
+        engines = self.loaded.backend.engines
+        if engines.takeovers != self._takeovers:
+            self._takeovers = engines.takeovers
+            self.profiler.measure_again()
+        if self._waiting != len(self.profiler.waiting):
+            self._waiting = len(self.profiler.waiting)
+            return_free_heap()  # what a variant needed that may not run again for long
+        self._stored_ns = self._stored_ns or now_ns
+        due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
+        if due:
+            return_free_heap()
+        if due or self._rounds != self.profiler.rounds:
+            self._rounds, self._stored_ns = self.profiler.rounds, now_ns
+            self.store_profile(decoding)
+
+    def store_profile(self, decoding: Callable[[], Decoding], wait_seconds: float = 0.0) -> None:
+        """If it has changed. In a thread, because a worn memory card may take its time.
+
+        Figures of the CPU are not kept for engines that are about to take over.
+        """
+        engines = self.loaded.backend.engines
+        changing = engines.building or (engines.takeovers and not self.profiler.complete)
+        if changing or self.profiler.profile is self._stored:
+            return
+        self._stored = self.profiler.profile
+        times, done = decoding(), threading.Event()
+
+        def save() -> None:
+            self.store.save(self._stored, times)
+            done.set()
+
+        try:
+            # Not Thread.start: that waits for ever for a thread that memory does not suffice for.
+            _thread.start_new_thread(save, ())
+        except RuntimeError as error:
+            log.warning("what was measured is not stored: %s", error)
+        else:
+            done.wait(wait_seconds)
+
+    def report_profile(self) -> None:
+        """Say once what the measuring has found. Call it when that is finished."""
+        if self._reported:
+            return
+        self._reported = True
+        return_free_memory()
+        log.info(
+            "measured, most accurate first: %s",
+            ", ".join(
+                f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms"
+                for each in self.profiler.ladder
+            ),
+        )
+
+    def report_hopeless(self, camera: CameraConfig) -> None:
+        """Say it if even the cheapest variant breaks the camera's budget."""
+        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
+        if cheapest.p50_ms > camera.latency_budget_ms:
+            log.warning(
+                "camera %s: no variant reaches latency_budget_ms %g on this device; the "
+                "cheapest, %s, takes %.1f ms: it runs, and its misses are counted",
+                *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
+            )
+
+
+def _multiply_adds(variant: Variant, classes: int) -> int:
+    return cost(Architecture(variant.alpha, classes), variant.resolution).multiply_adds

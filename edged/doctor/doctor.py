@@ -1,0 +1,69 @@
+"""`edged doctor`: the field's traps, each found by a check that says what to do.
+
+Works where half of edged does not: nothing heavy is imported here, what may crash or hang runs in a
+child. Nothing is changed, and no secret is shown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from edged.doctor import cameras, files, network, power, runtime, service, system
+from edged.doctor.finding import Finding, error
+from edged.doctor.subject import Subject
+from edged.secret import redact
+
+Check = Callable[[Subject], Iterable[Finding]]
+
+CHECKS: Mapping[str, Check] = {
+    "system.bits": system.bits,
+    "system.dot_product": system.dot_product,
+    "system.memory": system.memory,
+    "system.clock": system.clock,
+    "system.confinement": system.confinement,
+    "power.throttling": power.throttling,
+    "power.governor": power.governor,
+    "power.mode": power.power_mode,
+    "runtime.packages": runtime.packages,
+    "runtime.onnxruntime": runtime.onnxruntime,
+    "runtime.opencv_wheels": runtime.opencv_wheels,
+    "runtime.tensorrt": runtime.tensorrt,
+    "cameras.devices": cameras.devices,
+    "cameras.gstreamer": cameras.gstreamer,
+    "cameras.picamera2": cameras.picamera2,
+    "files.configuration": files.configuration,
+    "files.family": files.family,
+    "files.state": files.state_folder,
+    "files.cache": files.cache_folder,
+    "network.port": network.port,
+    "service.unit": service.unit,
+    "service.account": service.account,
+    "service.state": service.state,
+    "service.memory_limit": service.memory_limit,
+}
+"""A check whose subject is not there (no Jetson, no service) finds nothing."""
+
+
+def examine(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> list[tuple[str, Finding]]:
+    """What each check finds, with its name, in the order of the table."""
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # they mostly wait for children
+        found = pool.map(lambda check: _findings(check, subject), checks.values())
+        return [
+            (name, each) for name, several in zip(checks, found, strict=True) for each in several
+        ]
+
+
+def _findings(check: Check, subject: Subject) -> list[Finding]:
+    """A check that fails is itself a finding: the others are wanted all the same."""
+    try:
+        return [_redacted(each) for each in check(subject)]
+    except Exception as failure:
+        what = f"the check itself failed: {type(failure).__name__}: {failure}"
+        return [error(redact(what), fix="please report it")]
+
+
+def _redacted(each: Finding) -> Finding:
+    got, fix = (None if text is None else redact(text) for text in (each.got, each.fix))
+    return Finding(each.severity, redact(each.what), got, fix)

@@ -1,0 +1,1 @@
+"""YAML to nodes to checked values, and errors that name line, key and value."""

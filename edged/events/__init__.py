@@ -1,0 +1,1 @@
+"""Events: when one begins and ends, and how sinks are told."""

@@ -1,0 +1,144 @@
+"""Events on their way to the sinks: a thread that makes their snapshots and hands them on.
+
+The pipeline only copies a picture; to compress it takes a millisecond or more. One announcer lasts
+as long as the daemon, so that every sink is told of events in their order, whatever a reload does.
+Knows nothing of when an event begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edged.capture.decode.jpeg import encode_jpeg
+from edged.capture.frame import Event
+from edged.events.journal import EventJournal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.sinks.sink import Sink
+
+MOST_WAITING = 256
+MOST_PICTURES_WAITING = 16
+"""Where more events wait, the next ones have no snapshot: a picture takes up to 600 kB."""
+SIGN_OF_LIFE_SECONDS = 5.0
+_QUALITY = 85
+
+log = logging.getLogger("edged.announcer")
+
+
+class Announcer:
+    """Call `follow` before anything else. journal: what ran when the last run ended without a word
+    is told as ended then."""
+
+    def __init__(self, journal: EventJournal) -> None:
+        self._crowded_out = self._pictures_crowded_out = 0
+        """Counted by whoever announces; what the thread here counts is apart."""
+        self._failed = self._pictures_failed = 0
+        self._journal = journal
+        self._sinks: Sequence[Sink] = ()
+        self._snapshots: Collection[str] = ()
+        self._handing = threading.Lock()
+        """Held while one event goes to the sinks, and while these are replaced."""
+        self._closing = False
+        self._queue: queue.SimpleQueue[tuple[Event, NDArray[np.uint8] | None] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+
+    @property
+    def dropped(self) -> int:
+        """Events that a sink was never given: too many came at once, or it failed."""
+        return self._crowded_out + self._failed
+
+    @property
+    def snapshots_dropped(self) -> int:
+        """Events that came without their picture."""
+        return self._pictures_crowded_out + self._pictures_failed
+
+    @property
+    def alive(self) -> bool:
+        """False only when the thread has ended without being told to."""
+        return self._thread.ident is None or self._thread.is_alive() or self._closing
+
+    def follow(self, sinks: Sequence[Sink], snapshots: Collection[str]) -> None:
+        """From now on, `publish_event` of each of these is called, from one thread. snapshots:
+        names of the events that have one."""
+        with self._handing:
+            self._sinks, self._snapshots = sinks, snapshots
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def announce(self, event: Event, pixels: NDArray[np.uint8] | None = None) -> None:
+        """Never blocks. pixels: uint8 (height, width, 3), RGB, that may change afterwards."""
+        waiting = self._queue.qsize()
+        if waiting >= MOST_WAITING:
+            self._crowded_out += 1
+            return
+        wanted = event.ended_unix_ns is None and event.name in self._snapshots
+        if pixels is None or not wanted:
+            self._queue.put((event, None))
+        elif waiting < MOST_PICTURES_WAITING:
+            self._queue.put((event, pixels.copy()))
+        else:
+            self._pictures_crowded_out += 1
+            self._queue.put((event, None))
+
+    def close(self, timeout_seconds: float) -> None:
+        """Hand over what waits; what is not through by then is given up."""
+        self._closing = True
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_seconds)
+        if not self._thread.is_alive():
+            self._journal.close()
+
+    def _run(self) -> None:
+        for event in self._journal.left():
+            self._hand_over(event)
+        while True:
+            try:
+                waits = SIGN_OF_LIFE_SECONDS if self._journal.has_running else None
+                waiting = self._queue.get(timeout=waits)
+            except queue.Empty:
+                self._journal.still_alive()
+                continue
+            if waiting is None:
+                return
+            event, pixels = waiting
+            if pixels is not None:
+                event = replace(event, snapshot=self._compressed(event, pixels))
+            self._hand_over(event)
+
+    def _compressed(self, event: Event, pixels: NDArray[np.uint8]) -> bytes | None:
+        try:
+            return encode_jpeg(pixels, _QUALITY)
+        except Exception as error:  # an event without a picture is better than none
+            self._pictures_failed += 1
+            if self._pictures_failed == 1:
+                what = "%s: %s: the picture (%s) cannot be compressed: %s"
+                log.warning(what, event.camera, event.name, pixels.shape, type(error).__name__)
+            return None
+
+    def _hand_over(self, event: Event) -> None:
+        with self._handing:
+            for sink in self._sinks:
+                self._give(sink, event)
+        with suppress(Exception):
+            self._journal.note(event)
+
+    def _give(self, sink: Sink, event: Event) -> None:
+        try:
+            sink.publish_event(event)
+        except Exception:  # it has promised not to
+            self._failed += 1
+            if self._failed == 1:
+                log.exception("%s: an event was not taken", sink.name)

@@ -1,0 +1,216 @@
+"""Events: when classes become present before a camera, and when they have gone.
+
+A class, or a group of them, counts as present when its smoothed score has stayed at `above` or
+higher for a time, and as gone when it has stayed below `below` for another. The scores of a frame
+are a softmax: classes exclude each other and all scores add up to 1. So the score of a group is
+the sum of its classes', the probability that it is any of them: where a network wavers between two
+breeds, "dog" is certain nevertheless.
+
+Smoothing is exponential in time, not in frames: rate, gaps and variants do not change what it
+means. Time is that of the capture, on the monotonic clock; wall time is told once, at an event's
+start, and its end is that plus what has passed, so that a clock that steps changes no duration.
+
+Pure, but for a lock. Knows nothing of pictures and sinks.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from edged.capture.frame import Event
+from edged.errors import InputError, InputErrors
+from edged.events.options import EventConfig, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AWAY_SECONDS = 10.0
+"""A camera without a result for so long sees nothing: its events have ended when it last did."""
+
+
+@dataclass(slots=True)
+class Presence:
+    """What a rule asks for, before one camera. classes: positions among the scores."""
+
+    camera: str
+    rule: EventConfig
+    classes: tuple[int, ...]
+    away_seconds: float = AWAY_SECONDS
+    active: bool = False
+    begun: int = 0
+    """Events until now."""
+    _smoothed: float = 0.0
+    _peak: float = 0.0
+    _scored_ns: int | None = None
+    """Capture of the last frame; None where nothing is known."""
+    _since_ns: int | None = None
+    """Of the first frame that spoke for a change, all since then having done so."""
+    _started_ns: int = 0
+    _started_unix_ns: int = 0
+    _present_ns: int = 0
+    """Of the last frame that spoke for its presence."""
+
+    def asks_the_same(self, other: Presence) -> bool:
+        """Before its own camera; at which others the rule counts, and how it is shown, is of no
+        matter."""
+        shown = {key: getattr(other.rule, key) for key in ("cameras", "snapshot", "device_class")}
+        rule = replace(self.rule, **shown)
+        return (rule, self.classes) == (other.rule, other.classes)
+
+    def observe(self, score: float, captured_ns: int, captured_unix_ns: int) -> Iterator[Event]:
+        """What comes of the next frame: an end, a start, or nothing.
+
+        A score that is not a number tells nothing: the frame counts as one that never came.
+        """
+        yield from self.tick(captured_ns)
+        if not math.isfinite(score):
+            return
+        self._smooth(score, captured_ns)
+        if self.active:
+            yield from self._still_there(captured_ns)
+        elif self._smoothed < self.rule.above:
+            self._since_ns = None
+        else:
+            if self._since_ns is None:
+                self._since_ns, self._peak = captured_ns, 0.0
+            self._peak = max(self._peak, self._smoothed)
+            if captured_ns - self._since_ns >= self.rule.for_seconds * 1e9:
+                yield self._start(self._since_ns, captured_ns, captured_unix_ns)
+
+    def tick(self, now_ns: int) -> Iterator[Event]:
+        """The end, if the camera has been away for too long."""
+        if self._scored_ns is not None and now_ns - self._scored_ns > self.away_seconds * 1e9:
+            yield from self.end()
+
+    def end(self) -> Iterator[Event]:
+        """Nothing more is known; an event has ended when its class was last seen."""
+        if self.active:
+            yield self._stop()
+        self._scored_ns = self._since_ns = None
+
+    def _smooth(self, score: float, captured_ns: int) -> None:
+        weight = 1.0
+        if self._scored_ns is not None and self.rule.smooth_seconds:
+            seconds = max(0, captured_ns - self._scored_ns) / 1e9
+            weight = 1 - math.exp(-seconds / self.rule.smooth_seconds)
+        self._smoothed += weight * (score - self._smoothed)
+        self._scored_ns = captured_ns
+
+    def _still_there(self, captured_ns: int) -> Iterator[Event]:
+        self._peak = max(self._peak, self._smoothed)
+        if self._smoothed >= self.rule.below:
+            self._present_ns, self._since_ns = captured_ns, None
+            return
+        if self._since_ns is None:
+            self._since_ns = captured_ns
+        if captured_ns - self._since_ns >= self.rule.gone_seconds * 1e9:
+            yield self._stop()
+
+    def _start(self, since_ns: int, captured_ns: int, captured_unix_ns: int) -> Event:
+        self.active = True
+        self.begun += 1
+        self._started_ns, self._present_ns, self._since_ns = since_ns, captured_ns, None
+        self._started_unix_ns = captured_unix_ns - (captured_ns - since_ns)
+        return self._event(None)
+
+    def _stop(self) -> Event:
+        self.active, self._since_ns = False, None
+        return self._event(self._started_unix_ns + self._present_ns - self._started_ns)
+
+    def _event(self, ended_unix_ns: int | None) -> Event:
+        started_unix_ns = self._started_unix_ns
+        return Event(self.camera, self.rule.name, started_unix_ns, ended_unix_ns, self._peak)
+
+
+class EventCount(NamedTuple):
+    """Of one rule at one camera. begun: events since the start."""
+
+    camera: str
+    event: str
+    begun: int
+    active: bool
+
+
+@dataclass(slots=True)
+class Watch:
+    """All rules at all their cameras. Any thread may call anything."""
+
+    presences: Sequence[Presence]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(
+        cls, rules: Iterable[EventConfig], labels: Sequence[str], away_seconds: Mapping[str, float]
+    ) -> Watch:
+        """labels: of the scores. away_seconds: by camera. InputErrors for unknown classes."""
+        errors: list[InputError] = []
+        presences = []
+        for rule in rules:
+            errors += _unknown(rule, labels)
+            classes = tuple(place for place, each in enumerate(labels) if each in rule.classes)
+            presences += [
+                Presence(camera, rule, classes, away_seconds[camera]) for camera in rule.cameras
+            ]
+        if errors:
+            raise InputErrors(errors)
+        return cls(presences)
+
+    def observe(
+        self, camera: str, scores: NDArray[np.float32], captured_ns: int, captured_unix_ns: int
+    ) -> list[Event]:
+        """scores: of all classes."""
+        events: list[Event] = []
+        with self._lock:
+            for each in self.presences:
+                if each.camera == camera:
+                    # Scores that are each a sigmoid's may add up to more.
+                    score = min(float(sum(scores[place] for place in each.classes)), 1.0)
+                    events += each.observe(score, captured_ns, captured_unix_ns)
+        return events
+
+    def tick(self, now_ns: int) -> list[Event]:
+        """Ends of events whose camera is away."""
+        with self._lock:
+            return [event for each in self.presences for event in each.tick(now_ns)]
+
+    def end(self) -> list[Event]:
+        """Ends of all events."""
+        with self._lock:
+            return [event for each in self.presences for event in each.end()]
+
+    def take_over(self, before: Watch) -> list[Event]:
+        """Go on with what `before` knew, where the rule and its classes are the same, at whatever
+        other cameras; the ends of the other events. `before` is left with nothing."""
+        with before._lock:
+            old = {(each.camera, each.rule.name): each for each in before.presences}
+            before.presences = ()
+        presences = []
+        for each in self.presences:
+            known = old.get((each.camera, each.rule.name))
+            if known is not None and known.asks_the_same(each):
+                del old[each.camera, each.rule.name]
+                known.rule, known.away_seconds = each.rule, each.away_seconds
+                each = known
+            elif known is not None:
+                each.begun = known.begun
+            presences.append(each)
+        self.presences = presences
+        return [event for each in old.values() for event in each.end()]
+
+    def counts(self) -> list[EventCount]:
+        return [
+            EventCount(each.camera, each.rule.name, each.begun, each.active)
+            for each in self.presences
+        ]
+
+
+def _unknown(rule: EventConfig, labels: Sequence[str]) -> Iterator[InputError]:
+    for name in rule.classes:
+        if name not in labels:
+            what = "the family has no such class"
+            yield InputError(what, where=rule.where, got=name, fix=nearest(name, labels))

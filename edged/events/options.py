@@ -1,0 +1,119 @@
+"""What the configuration says of events, and of the part of a picture that counts.
+
+Knows the names of cameras; which classes there are is known only to who loads the family
+(edged/events/events.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edged.capture.source import Roi
+from edged.document.document import Document
+from edged.errors import InputError
+
+SMALLEST_SHARE = 0.05
+"""Of the picture's width and height: less of it is no picture any more."""
+BELOW_SHARE = 2 / 3
+"""Of `above`, where `below` is not stated."""
+_ROUNDED = 1e-6
+"""What numbers written by hand may exceed the picture by."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventConfig:
+    """When classes count as present.
+
+    classes: a group, whose scores add up. cameras: names. above, below: thresholds of the smoothed
+    score. smooth_seconds: time constant, 0 for none. device_class: Home Assistant's, None for none.
+    where: file, line and key of the classes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    cameras: tuple[str, ...]
+    above: float
+    below: float
+    for_seconds: float
+    gone_seconds: float
+    smooth_seconds: float
+    snapshot: bool = False
+    device_class: str | None = None
+    where: str = field(default="", compare=False)
+
+
+def events_of(
+    data: Mapping[str, Any], cameras: Collection[str], document: Document
+) -> tuple[EventConfig, ...]:
+    """data: what stands under `events`."""
+    return tuple(_event(name, own, cameras, document) for name, own in data.items())
+
+
+def _event(
+    name: str, own: Mapping[str, Any], cameras: Collection[str], document: Document
+) -> EventConfig:
+    key = "class" if "class" in own else "classes"
+    above = float(own["above"])
+    line = document.line("events", name, key)
+    return EventConfig(
+        name=name,
+        classes=(own["class"],) if key == "class" else tuple(own["classes"]),
+        cameras=tuple(own.get("cameras", cameras)),
+        above=above,
+        below=float(own.get("below", above * BELOW_SHARE)),
+        for_seconds=float(own["for_seconds"]),
+        gone_seconds=float(own["gone_seconds"]),
+        smooth_seconds=float(own["smooth_seconds"]),
+        snapshot=own["snapshot"],
+        device_class=own.get("device_class"),
+        where=f"{document.path}:{line}: events.{name}.{key}",
+    )
+
+
+def event_errors(
+    events: Iterable[EventConfig],
+    cameras: Collection[str],
+    sound: Collection[str],
+    document: Document,
+) -> Iterator[InputError]:
+    """cameras: all names that stand in the file. sound: those of cameras without a mistake."""
+    for event in events:
+        keys = "events", event.name
+        for index, camera in enumerate(event.cameras):
+            if camera not in cameras:
+                fix = nearest(camera, sound)
+                place = (*keys, "cameras", index)
+                yield document.error("no such camera", *place, got=camera, fix=fix)
+        if event.below > event.above:
+            what = f"expected at most {event.above:g}, which is `above`"
+            yield document.error(what, *keys, "below", got=f"{event.below:g}")
+
+
+def roi_errors(rois: Mapping[str, Roi | None], document: Document) -> Iterator[InputError]:
+    """For parts that reach beyond the picture, or are hardly there. rois: by camera."""
+    for camera, roi in rois.items():
+        if roi is None:
+            continue
+        left, top, width, height = roi
+        if min(width, height) < SMALLEST_SHARE:
+            what = f"expected a width and a height of at least {SMALLEST_SHARE:g}"
+        elif left + width > 1 + _ROUNDED:
+            what = "reaches beyond the right edge of the picture: left + width is above 1"
+        elif top + height > 1 + _ROUNDED:
+            what = "reaches beyond the lower edge of the picture: top + height is above 1"
+        else:
+            continue
+        got = "[" + ", ".join(f"{share:g}" for share in roi) + "]"
+        fix = "left, top, width, height are shares of the picture, such as [0.5, 0, 0.5, 1]"
+        yield document.error(what, "cameras", camera, "roi", got=got, fix=fix)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    few = list(known)[:10]
+    return f"there are {', '.join(few)}" + (" …" if len(known) > len(few) else "")

@@ -1,0 +1,1 @@
+"""The way of a frame: mailbox, queue, decision, inference, result."""

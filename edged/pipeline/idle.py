@@ -1,0 +1,94 @@
+"""What is done while no frame waits: the profile is measured, and the device is kept warm.
+
+Knows nothing of decisions and results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edged.device import KEEP_WARM_SECONDS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.backends.loaded import LoadedFamily
+    from edged.clock import Clock
+    from edged.control.profiler import Profiler
+    from edged.pipeline.queue import Lane
+    from edged.variants.variant import Variant
+
+NO_FRAME_SOON_MS = 1000.0
+"""The gap to count on when no camera is delivering."""
+
+
+@dataclass(slots=True)
+class Gap:
+    """Belongs to the thread that looks for the next frame."""
+
+    lanes: Sequence[Lane]
+    loaded: LoadedFamily
+    profiler: Profiler
+    keep_warm: bool
+    """While no frame comes, the cheapest network runs now and then, and its scores are nobody's."""
+    clock: Clock
+    profiled: bool = False
+    """The profile is complete, and sessions that it made needless are gone."""
+    ran_ns: int = 0
+    """When a network has run last, for whatever reason."""
+
+    def use(self, slowdown: float, *, cool: bool) -> bool:
+        """Spend the time until the next frame; True to look for one before going on.
+
+        slowdown: how much longer a run takes than on the undisturbed device. cool: nothing needs to
+        be left out for the sake of the temperature.
+        """
+        if self.profiler.complete and not self.profiled:
+            on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
+            self.loaded.keep([*on_ladder, *self.profiler.waiting])
+            self.profiled = True
+        if not (self.profiler.waiting or self.keep_warm):
+            return False
+        gap_ms = self._gap_ms()
+        if self.profiler.waiting:
+            cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
+            spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
+            tolerable_ms = gap_ms + max(0.0, spare_ms)
+            if self.profiler.use_gap(gap_ms, tolerable_ms, self.measure, slowdown):
+                return True
+        if self.keep_warm and cool:
+            self._warm(gap_ms)
+        return False
+
+    def _gap_ms(self) -> float:
+        """Until the next frame is due; negative while it is late."""
+        now_ns = self.clock()
+        due_ns = [due for lane in self.lanes if (due := lane.due_ns()) is not None]
+        gap_ms = min(((due - now_ns) / 1e6 for due in due_ns), default=NO_FRAME_SOON_MS)
+        # Later than that, the cameras that delivered are silent.
+        return NO_FRAME_SOON_MS if gap_ms < -NO_FRAME_SOON_MS else gap_ms
+
+    def _warm(self, gap_ms: float) -> None:
+        """Run the cheapest network, if none has run for a while and no frame would find it."""
+        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
+        rested = self.clock() - self.ran_ns >= KEEP_WARM_SECONDS * 1e9
+        if rested and not 0 <= gap_ms < cheapest.p95_ms:
+            self.measure(cheapest.variant, cheapest.threads)
+
+    def measure(self, variant: Variant, threads: int) -> tuple[float, float]:
+        """Milliseconds of preprocessing and of inference, on the newest picture there is."""
+        pixels = self._latest_pixels()
+        begun_ns = self.clock()
+        _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, pixels)
+        self.ran_ns = inferred_ns
+        return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
+
+    def _latest_pixels(self) -> NDArray[np.uint8]:
+        for lane in self.lanes:
+            if lane.mailbox.latest is not None:
+                return lane.mailbox.latest.pixels
+        return np.zeros((480, 480, 3), np.uint8)

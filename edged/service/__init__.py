@@ -1,0 +1,1 @@
+"""edged as a systemd service: installation, readiness, journal, status line."""

@@ -1,0 +1,62 @@
+"""The line that `systemctl status` shows: what is built, and what each camera does now.
+
+Knows no systemd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edged.variants.runtime import Engines
+
+WINDOW_SECONDS = 60
+"""A share over months would hide what is wrong now: it is that of the last one to two windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraNow:
+    """trouble: why it is down; None while it works. variant: the one in use, "" before the first.
+
+    frames: results, and frames that came too late to run. on_time: results. Both since the start.
+    """
+
+    name: str
+    trouble: str | None
+    variant: str
+    frames: int
+    on_time: int
+
+
+def building(engines: Engines) -> str:
+    """`building engine 2 of 4`; empty when none is built."""
+    left, of = engines.building, engines.of
+    return f"building engine {of - left + 1} of {of}" if left else ""
+
+
+class StatusLine:
+    def __init__(self) -> None:
+        self._begun_ns: int | None = None
+        self._since: Mapping[str, tuple[int, int]] = {}
+        self._later: Mapping[str, tuple[int, int]] = {}
+
+    def text(self, cameras: Iterable[CameraNow], now_ns: int) -> str:
+        """`door: mobilenet_v1_0.5_160, 99.2 % on time; yard: backoff, no such device`."""
+        cameras = tuple(cameras)
+        if self._begun_ns is None or now_ns - self._begun_ns >= WINDOW_SECONDS * 1e9:
+            self._begun_ns, self._since = now_ns, self._later
+            self._later = {camera.name: (camera.frames, camera.on_time) for camera in cameras}
+        return "; ".join(f"{camera.name}: {self._of(camera)}" for camera in cameras)
+
+    def _of(self, camera: CameraNow) -> str:
+        if camera.trouble is not None:
+            return camera.trouble
+        frames, on_time = self._since.get(camera.name, (0, 0))
+        if frames > camera.frames:  # another one, of the same name
+            frames = on_time = 0
+        if camera.frames == frames:
+            return "nothing lately" if frames else "no results yet"
+        share = 100 * (camera.on_time - on_time) / (camera.frames - frames)
+        return f"{camera.variant or 'every frame too late'}, {share:.1f} % on time"

@@ -1,0 +1,1 @@
+"""JSON lines, in a file or on standard output."""

@@ -1,0 +1,279 @@
+"""Results as JSON lines, on standard output or appended to a file.
+
+One thread turns results into text and writes each line at once, so that `tail -f` and pipes see
+it. While the disk is full, lines wait in a bounded backlog. With `max_bytes` a file that is full
+becomes FILE.1, FILE.1 becomes FILE.2, and so on; lines stay whole. Where FILE is a symbolic link,
+that happens to the file it points to. A file that logrotate has renamed is opened anew, and one
+that it has truncated (`copytruncate`) is appended to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from edged.capture.frame import Event, Result
+from edged.clock import Clock, monotonic_ns
+from edged.errors import EdgedError
+from edged.sinks.sink import to_json_line
+from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+"""Between two attempts to write to a full disk."""
+MISSING_SECONDS = 1.0
+"""How long logrotate may take from renaming the file to creating the next one."""
+MODE = 0o640
+"""Results may hold pictures."""
+
+log = logging.getLogger("edged.sinks.jsonl")
+
+
+class DropReason(str, Enum):
+    QUEUE_FULL = "queue_full"  # the disk is full, or it or the reader is too slow: the oldest
+    WRITE_ERROR = "write_error"  # no JSON, or nobody reads standard output any more
+    CLOSED = "closed"  # the daemon ended before the queue was written
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where lines go. torn: what is there ends inside a line. name: for messages. path: of a
+    regular file, which can be rotated, as configured. identity: of that file."""
+
+    fd: int
+    name: str
+    torn: bool = False
+    path: Path | None = None
+    identity: tuple[int, int] | None = None
+
+
+def open_lines(path: Path | None, also: int = 0) -> Destination:
+    """Standard output for None, else the file, made if it is missing; its folder must be there.
+
+    also: further flags. Raises EdgedError when it cannot be opened for appending.
+    """
+    if path is None:
+        if sys.__stdout__ is None:
+            raise EdgedError("standard output is closed", fix="give the sink a path, or a reader")
+        return Destination(1, "standard output")
+    # Without O_NONBLOCK, opening a named pipe would wait for its reader.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    try:
+        fd = os.open(path, flags | also, MODE)
+    except OSError as error:
+        raise EdgedError(
+            "cannot append results", where=path, got=error.strerror, fix=_how_to_open(path, error)
+        ) from None
+    os.set_blocking(fd, True)
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        return Destination(fd, str(path))
+    return Destination(fd, str(path), _ends_inside_line(path), path, _identity(found))
+
+
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino
+
+
+def _how_to_open(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return f"make the folder: mkdir -p {path.parent}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "let the user edged runs as write there; as a service it may write in /var/lib/edged"
+    if error.errno == errno.ENXIO:
+        return "this is a pipe or socket without a reader: start the reader first"
+    return "name a file in a folder that exists"
+
+
+def _ends_inside_line(path: Path) -> bool:
+    """True when the last run was cut off while it wrote."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            return end > 0 and file.read(1) != b"\n"
+    except OSError:
+        return False  # it may be written but not read
+
+
+class Lines(Worker):
+    """The sink. Its thread runs from the beginning: whoever reads standard output waits for it."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        render: Callable[[Result | Event], str] = to_json_line,
+        *,
+        name: str = "jsonl",
+        max_bytes: int | None = None,
+        keep: int = 0,
+        most_results: int | None = None,
+        lasting_seconds: float = LASTING_SECONDS,
+        clock: Clock = monotonic_ns,
+        wait: Wait | None = None,
+    ) -> None:
+        super().__init__(name, DropReason, clock=clock, wait=wait, most_results=most_results)
+        self.broken_pipe = False
+        """Standard output has lost its reader (`| head`): nobody will see another result."""
+        self._destination = destination
+        self._max_bytes = max_bytes if destination.path is not None else None
+        self._keep = keep
+        self._render = render
+        self._torn = destination.torn
+        self._renew = False
+        self._missing_ns: int | None = None
+        """Since when there is no file of that name."""
+        self._send_until_ns = 0
+        self._lasting_seconds = lasting_seconds
+        self._outage = Outage(
+            log, f"{name}: {destination.name}", lambda: self.dropped, clock, lasting_seconds
+        )
+        self._thread.start()
+
+    def renew(self) -> None:
+        """Open the file by its name again, before the next line."""
+        self._renew = True
+
+    def close(self, timeout_seconds: float) -> None:
+        """Write what is queued. A reader that has stopped reading is left after the time-out."""
+        super().close(timeout_seconds)
+        # Inside a write, its descriptor must stay.
+        if not self._thread.is_alive() and self._destination.fd != 1:
+            os.close(self._destination.fd)
+
+    def _end(self, send_seconds: float = 0.0) -> None:
+        self._send_until_ns = self._clock() + int(send_seconds * 1e9)
+        self._closing.set()
+        self._woken.set()
+
+    def _run(self) -> None:
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while not (self._closing.is_set() and self._clock() >= self._send_until_ns):
+            self._woken.clear()
+            waiting = self._backlog.take()
+            if waiting is None:
+                if self._closing.is_set():
+                    return
+                self._woken.wait(self._lasting_seconds if self._outage.is_ending else None)
+                if self._outage.is_ending:
+                    self._outage.worked()
+                continue
+            if self._put(*waiting):
+                pause_seconds = FIRST_PAUSE_SECONDS
+            elif self._closing.is_set():
+                return
+            else:
+                self._wait(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+
+    def _put(self, put_ns: int, entry: Result | Event) -> bool:
+        """Whether it is done with; else it waits again. Whatever happens, the thread goes on."""
+        try:
+            line = self._render(entry).encode() + b"\n"
+        except Exception:  # a score that is not a number
+            self._counts[DropReason.WRITE_ERROR.value] += 1
+            log.debug("%s: one result or event cannot be encoded as JSON", self.name)
+            return True
+        try:
+            self._write(line)
+        except Exception as error:
+            gone = isinstance(error, BrokenPipeError) and self._destination.fd == 1
+            if gone:
+                self.broken_pipe = True
+                self._counts[DropReason.WRITE_ERROR.value] += 1
+            else:
+                self._backlog.put_back(put_ns, entry)
+            reason = error.strerror if isinstance(error, OSError) else None
+            self._outage.failed(f"cannot be written: {reason or error}")
+            return gone
+        self._deliver(put_ns)
+        self._outage.worked()
+        return True
+
+    def _write(self, line: bytes) -> None:
+        """All of it, or an OSError and nothing where that can be; else a line left torn is ended
+        before the next begins."""
+        self._follow_name()
+        if self._max_bytes is not None:
+            size = os.fstat(self._destination.fd).st_size
+            if size > 0 and size + len(line) + 1 > self._max_bytes:
+                self._rotate()
+        rest = b"\n" + line if self._torn else line
+        was_torn, added = self._torn, 0
+        try:
+            while added < len(rest):
+                added += os.write(self._destination.fd, rest[added:])
+                self._torn = added < len(rest)
+        except OSError:
+            if added and self._take_back(added):
+                self._torn = was_torn
+            raise
+
+    def _take_back(self, added: int) -> bool:
+        """What has been written of a line; not where the file has another end meanwhile."""
+        fd = self._destination.fd
+        with contextlib.suppress(OSError):  # a pipe
+            end = os.lseek(fd, 0, os.SEEK_CUR)  # after what was appended
+            if self._destination.path is not None and os.fstat(fd).st_size == end >= added:
+                os.ftruncate(fd, end - added)
+                return True
+        return False
+
+    def _follow_name(self) -> None:
+        """Go on in the file that has the name now: somebody else rotates, too."""
+        path = self._destination.path
+        if path is None:
+            return
+        renew, self._renew = self._renew, False
+        try:
+            if _identity(path.stat()) == self._destination.identity:
+                self._missing_ns = None
+                return
+        except FileNotFoundError:
+            now_ns = self._clock()
+            self._missing_ns = now_ns if self._missing_ns is None else self._missing_ns
+            if not renew and now_ns - self._missing_ns < MISSING_SECONDS * 1e9:
+                return
+        self._missing_ns = None
+        self._go_on_in(_opened(path))
+
+    def _rotate(self) -> None:
+        """Begin a new file. Where that fails, OSError: lines are lost rather than the bound."""
+        assert self._destination.path is not None
+        path = Path(os.path.realpath(self._destination.path))  # a symbolic link stays one
+        begun = path.with_name(f"{path.name}.new")
+        with contextlib.suppress(OSError):  # of a crash, or a link that somebody else has made
+            begun.unlink()
+        fresh = _opened(begun, os.O_EXCL)
+        try:
+            os.fchmod(fresh.fd, stat.S_IMODE(os.fstat(self._destination.fd).st_mode))
+            for number in range(self._keep, 0, -1):
+                newer = path.with_name(f"{path.name}.{number - 1}") if number > 1 else path
+                with contextlib.suppress(FileNotFoundError):
+                    newer.replace(path.with_name(f"{path.name}.{number}"))
+            begun.replace(path)
+        except OSError:
+            os.close(fresh.fd)
+            raise
+        self._go_on_in(replace(fresh, name=self._destination.name, path=self._destination.path))
+
+    def _go_on_in(self, destination: Destination) -> None:
+        os.close(self._destination.fd)
+        self._destination, self._torn = destination, destination.torn
+
+
+def _opened(path: Path, also: int = 0) -> Destination:
+    try:
+        return open_lines(path, also)
+    except EdgedError as error:
+        raise OSError(f"{path.name} cannot be opened ({error.got}); {error.fix}") from None

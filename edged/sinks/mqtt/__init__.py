@@ -1,0 +1,1 @@
+"""MQTT, with Home Assistant discovery."""

@@ -1,0 +1,270 @@
+"""One connection to an MQTT broker, from its opening to its loss; a next try is a new one.
+
+The only file that knows paho-mqtt, whose own queues stay almost empty: at most IN_FLIGHT messages
+wait for the broker's word, and nothing is added while bytes wait to be written. Belongs to one
+thread. Knows nothing of results.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edged.config.results import MqttConfig
+from edged.errors import EdgedError
+from edged.sinks.lookup import LookupTimeoutError, addresses
+from edged.sinks.mqtt.messages import Message
+from edged.sinks.tls import tls_context, tls_trouble
+
+IN_FLIGHT = 20
+KEEPALIVE_SECONDS = 20
+"""A broker that is silent for twice as long is gone."""
+CONNECT_SECONDS = 10
+"""For TCP, for TLS and for the broker's answer, each."""
+MOST_FOUND = 500
+"""Retained messages that are looked at: a broker may send what it likes."""
+MOST_PACKET_BYTES = 256 * 1024
+"""What a broker may send at once; discovery payloads take some kilobytes."""
+_HEADER_BYTES = 16
+"""Of a packet, beside topic and payload, at most."""
+
+
+class BrokerError(Exception):
+    """Why there is no connection, or no longer."""
+
+
+class _Client(Client):
+    """Allocates no memory for more than it would take."""
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if bufsize > MOST_PACKET_BYTES:
+            what = f"it sends {bufsize} bytes in a packet; at most {MOST_PACKET_BYTES} are taken"
+            raise BrokerError(what)
+        return super()._sock_recv(bufsize)
+
+
+class Connection:
+    """will: what the broker publishes when this client is gone without a word."""
+
+    def __init__(self, config: MqttConfig, will: Message) -> None:
+        """Raises BrokerError where files of the configuration cannot be used."""
+        self.in_flight: dict[int, Message] = {}
+        """By paho's number; the broker has not yet answered for these."""
+        self.ended: str | None = None
+        """Why."""
+        self.found: list[tuple[str, bytes]] = []
+        """Topics and payloads that the broker had retained when it was asked by `subscribe`."""
+        self.seen: set[str] = set()
+        """Topics of all that was found; two filters may find the same."""
+        self.most_in_flight = IN_FLIGHT
+        self.refused: list[str] = []
+        """Filters that the broker lets nobody like this read."""
+        self._filters: dict[int | None, str] = {}
+        """By paho's number of the request."""
+        self._most_bytes: int | None = None
+        """What the broker takes in a packet, where it says so."""
+        self._config = config
+        self._connected = False
+        self._secure = config.tls is not None
+        self._settled: list[tuple[Message, str | None]] = []
+        self._client = client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"edged-{config.device}",
+            protocol=(
+                MQTTProtocolVersion.MQTTv5
+                if config.version == "5"
+                else MQTTProtocolVersion.MQTTv311
+            ),
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_SECONDS
+        client.max_inflight_messages = IN_FLIGHT
+        client.will_set(will.topic, will.payload, config.qos, retain=True)
+        if config.user is not None:
+            password = config.password
+            client.username_pw_set(config.user, None if password is None else password.reveal())
+        if config.tls is not None:
+            try:
+                client.tls_set_context(tls_context(config.tls))
+            except EdgedError as error:
+                raise BrokerError(str(error)) from None
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+
+    def open(self, stop_fd: int) -> None:
+        """Until the broker has agreed; BrokerError where it does not. stop_fd: see `turn`."""
+        config, properties = self._config, None
+        if config.version == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = MOST_PACKET_BYTES
+        try:
+            addresses(config.host, config.port, CONNECT_SECONDS)  # what follows has no time-out
+            self._client.connect(config.host, config.port, KEEPALIVE_SECONDS, properties=properties)
+        except (OSError, ValueError) as error:
+            raise BrokerError(_why(error, self._secure)) from None
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while not self._connected:
+            if self.ended is not None:
+                raise BrokerError(self.ended)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise BrokerError("no answer")
+            self.turn(stop_fd, min(remaining, 1.0))
+
+    @property
+    def has_room(self) -> bool:
+        if self.ended is not None or self._client.want_write():
+            return False
+        return len(self.in_flight) + len(self._settled) < self.most_in_flight
+
+    @property
+    def has_settled(self) -> bool:
+        return bool(self._settled)
+
+    def is_too_large(self, message: Message) -> bool:
+        """For the broker, as far as it has said so."""
+        most = self._most_bytes
+        return most is not None and _size(message) + _HEADER_BYTES > most
+
+    def publish(self, message: Message) -> None:
+        """Only while there is room. What becomes of it, `settled` tells."""
+        if self.is_too_large(message):
+            what = f"{_size(message)} bytes, and the broker takes {self._most_bytes} in a packet"
+            self._settled.append((message, what))
+            return
+        info = self._client.publish(
+            message.topic, message.payload, self._config.qos, message.retain
+        )
+        self.in_flight[info.mid] = message
+        self._settle_written()
+
+    def settled(self) -> Iterator[tuple[Message, str | None]]:
+        """Messages that the broker has, or that it refused, with its reason; each once."""
+        self._settle_written()
+        while self._settled:
+            yield self._settled.pop(0)
+
+    def _settle_written(self) -> None:
+        """With QoS 0 that is all there is to wait for."""
+        if self._config.qos == 0 and self.ended is None and not self._client.want_write():
+            self._settled += [(message, None) for message in self.in_flight.values()]
+            self.in_flight.clear()
+
+    def subscribe(self, topics: str) -> None:
+        self._filters[self._client.subscribe(topics)[1]] = topics
+
+    def turn(self, stop_fd: int, timeout_seconds: float) -> None:
+        """Wait for the network or for `stop_fd` (an eventfd, which is reset), and deal with it."""
+        socket = self._client.socket()
+        if socket is None:
+            self.ended = self.ended or "the connection was lost"
+            return
+        if isinstance(socket, ssl.SSLSocket) and socket.pending():
+            timeout_seconds = 0
+        writing = [socket] if self._client.want_write() else []
+        readable, writable, _ = select.select([socket, stop_fd], writing, [], timeout_seconds)
+        if stop_fd in readable:
+            os.eventfd_read(stop_fd)
+        if socket in readable or timeout_seconds == 0:
+            self._client.loop_read()
+        if writable:
+            self._client.loop_write()
+        self._client.loop_misc()
+
+    def close(self, stop_fd: int, timeout_seconds: float) -> None:
+        """Take leave of the broker; its will is void then."""
+        if self.ended is None and self._connected:
+            self._client.disconnect()
+            deadline = time.monotonic() + timeout_seconds
+            while self._client.socket() is not None and time.monotonic() < deadline:
+                self.turn(stop_fd, 0.1)
+        self.drop()
+
+    def drop(self) -> None:
+        """Without a word."""
+        self._client.on_disconnect = None
+        socket = self._client.socket()
+        if socket is not None:
+            socket.close()
+
+    def _on_connect(
+        self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self.ended = f"the broker refuses: {_in_words(reason)}"
+        else:
+            self._connected = True
+            self._most_bytes = getattr(properties, "MaximumPacketSize", None)
+
+    def _on_subscribe(
+        self, client: Client, data: Any, mid: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        topics = self._filters.pop(mid, None)
+        if topics is not None and any(reason.is_failure for reason in reasons):
+            self.refused.append(topics)
+
+    def _on_disconnect(
+        self, client: Client, data: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Any
+    ) -> None:
+        if self.ended is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self.ended = f"the broker ended the connection: {_in_words(reason)}"
+        elif not self._connected:
+            self.ended = "the broker closed the connection without an answer; its log says why"
+            if not self._secure:
+                self.ended += ", or that port speaks TLS: mqtts://"
+        else:
+            self.ended = "the connection was lost"
+
+    def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
+        if not message.retain or message.topic in self.seen:  # an echo of what is sent
+            return
+        if len(self.seen) < MOST_FOUND:
+            self.seen.add(message.topic)
+            self.found.append((message.topic, bytes(message.payload)))
+
+    def _on_publish(
+        self, client: Client, data: Any, mid: int, reason: ReasonCode, properties: Any
+    ) -> None:
+        message = self.in_flight.pop(mid, None)  # None when it was written as it was published
+        if message is not None:
+            self._settled.append((message, str(reason) if reason.is_failure else None))
+
+
+def _size(message: Message) -> int:
+    return len(message.topic.encode()) + len(message.payload)
+
+
+def _in_words(reason: ReasonCode) -> str:
+    known = str(reason).lower()
+    if known in ("bad user name or password", "not authorized"):
+        known += "; see user and password, and what the broker lets that user do"
+    if known == "session taken over":
+        known += "; another client has the same name, see device"
+    return known
+
+
+def _why(error: OSError | ValueError, secure: bool) -> str:
+    if isinstance(error, LookupTimeoutError):
+        return str(error)
+    if isinstance(error, ssl.SSLError):
+        return tls_trouble(error, "mqtt://")
+    if isinstance(error, ConnectionResetError) and secure:
+        return "connection reset by peer; if that port speaks no TLS, write mqtt://"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,159 @@
+"""How a device's cameras introduce themselves to Home Assistant: its MQTT discovery.
+
+Pure: it makes retained messages, one device for each camera. Home Assistant takes them from
+2024.11 on (device discovery).
+Source: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the pages of
+the platforms sensor, binary_sensor and image there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from edged import __version__
+from edged.config.results import MqttConfig
+from edged.sinks.mqtt.messages import (
+    Message,
+    Rule,
+    Rules,
+    camera_status_topic,
+    root_of,
+    status_topic,
+)
+
+_SENSORS: dict[str, dict[str, str]] = {
+    "class": {"name": "Class", "icon": "mdi:eye"},
+    "score": {"name": "Score", "state_class": "measurement", "icon": "mdi:percent"},
+    "variant": {"name": "Variant", "icon": "mdi:layers", "entity_category": "diagnostic"},
+    "latency_ms": {
+        "name": "Latency",
+        "device_class": "duration",
+        "unit_of_measurement": "ms",
+        "state_class": "measurement",
+        "entity_category": "diagnostic",
+    },
+    "budget_ms": {
+        "name": "Latency budget",
+        "device_class": "duration",
+        "unit_of_measurement": "ms",
+        "entity_category": "diagnostic",
+    },
+    "on_time_percent": {
+        "name": "On time",
+        "unit_of_measurement": "%",
+        "state_class": "measurement",
+        "icon": "mdi:timer-check-outline",
+    },
+}
+"""By their key in a camera's state."""
+
+
+def discovery_topics(config: MqttConfig) -> tuple[str, ...]:
+    """The filters that find what this device has introduced, now or before: also under another
+    prefix of one level."""
+    own = f"device/edged-{config.device}/+/config"
+    if config.home_assistant is None:
+        return (f"+/{own}",)
+    return f"{config.home_assistant}/{own}", f"+/{own}"
+
+
+def is_own_discovery(config: MqttConfig, topic: str, payload: bytes) -> bool:
+    """Whether this is an introduction by this device, or a withdrawn one."""
+    if not re.fullmatch(rf".+/device/edged-{re.escape(config.device)}/[^/]+/config", topic):
+        return False
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        return bool(json.loads(payload)["origin"]["name"] == "edged")
+    return False
+
+
+def discovery(config: MqttConfig, rules: Rules) -> Iterator[Message]:
+    if config.home_assistant is None:
+        return
+    for camera, names in rules.items():
+        topic = f"{config.home_assistant}/device/edged-{config.device}/{camera}/config"
+        payload = json.dumps(_payload(config, camera, names), ensure_ascii=False)
+        yield Message(topic, payload.encode(), retain=True)
+
+
+def withdrawals(introduction: Message, found: bytes) -> list[Message]:
+    """To take back components of an earlier introduction that this one has no longer: each is told
+    without anything but its platform, once. found: what the broker has kept."""
+    payload = json.loads(introduction.payload)
+    gone: dict[str, Any] = {}
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # not ours
+        gone = {
+            key: {"platform": before["platform"]}
+            for key, before in json.loads(found)["components"].items()
+            if key not in payload["components"]
+        }
+    if not gone:
+        return []
+    payload["components"] |= gone
+    update = json.dumps(payload, ensure_ascii=False).encode()
+    return [replace(introduction, payload=update), introduction]
+
+
+def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[str, Any]:
+    # A point stands in no name: what "gate" has as "pi-door" is not what "gate-pi" has as "door".
+    own, here = f"edged.{config.device}.{camera}", f"{root_of(config)}/{camera}"
+    components: dict[str, dict[str, Any]] = {
+        key: {
+            "platform": "sensor",
+            "unique_id": f"{own}.{key}",
+            "state_topic": f"{here}/state",
+            "value_template": f"{{{{ value_json['{key}'] }}}}",
+            **about,
+        }
+        for key, about in _SENSORS.items()
+    }
+    device, delivers = status_topic(config), camera_status_topic(root_of(config), camera)
+    components["delivers"] = {
+        "platform": "binary_sensor",
+        "unique_id": f"{own}.delivers",
+        "name": "Camera",
+        "device_class": "connectivity",
+        "entity_category": "diagnostic",
+        "state_topic": delivers,
+        "payload_on": "online",
+        "payload_off": "offline",
+        "availability": [{"topic": device}],  # it has to tell of a camera that is gone
+    }
+    for name, snapshot, device_class in rules:
+        topic, title = f"{here}/event/{name}", name.replace("_", " ").replace("-", " ")
+        components[f"event-{name}"] = {
+            "platform": "binary_sensor",
+            "unique_id": f"{own}.event-{name}",
+            "name": title.capitalize(),
+            "state_topic": topic,
+            "value_template": "{{ value_json.state }}",
+            "payload_on": "started",
+            "payload_off": "ended",
+            "json_attributes_topic": topic,
+        } | ({} if device_class is None else {"device_class": device_class})
+        if snapshot:
+            components[f"snapshot-{name}"] = {
+                "platform": "image",
+                "unique_id": f"{own}.snapshot-{name}",
+                "name": f"{title.capitalize()} snapshot",
+                "image_topic": f"{topic}/snapshot",
+                "content_type": "image/jpeg",
+            }
+    return {
+        "device": {
+            "identifiers": [own],
+            "name": f"{config.device} {camera}",
+            "manufacturer": "edged",
+            "model": "Camera",
+            "sw_version": __version__,
+        },
+        "origin": {"name": "edged", "sw_version": __version__},
+        "availability": [{"topic": device}, {"topic": delivers}],
+        "availability_mode": "all",
+        "components": components,
+        "qos": config.qos,
+    }

@@ -1,0 +1,233 @@
+"""Results and events as MQTT messages: topics, payloads, and what is retained.
+
+Pure: it knows no broker. Times are monotonic nanoseconds.
+
+    TOPIC/DEVICE/status                       online, offline (retained)
+    TOPIC/DEVICE/CAMERA/status                online while it delivers pictures, offline (retained)
+    TOPIC/DEVICE/CAMERA/result                every result
+    TOPIC/DEVICE/CAMERA/state                 every state_seconds at most (retained)
+    TOPIC/DEVICE/CAMERA/event/NAME            start and end (retained)
+    TOPIC/DEVICE/CAMERA/event/NAME/snapshot   JPEG of the start (retained)
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from edged.capture.frame import Event, Result
+from edged.clock import rfc3339
+from edged.config.results import MqttConfig
+from edged.sinks.sink import event_to_json, to_json_line
+
+_SHARE_SECONDS = 60
+"""The share on time is that of a minute's results, or of the last state if that is older."""
+
+
+class Rule(NamedTuple):
+    """Of events. device_class: Home Assistant's, None for none."""
+
+    name: str
+    snapshot: bool
+    device_class: str | None = None
+
+
+Rules = Mapping[str, tuple[Rule, ...]]
+"""Camera → its event rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """put_ns: when what it tells was handed over; None where every connection makes it anew.
+
+    entry: the result or event that is delivered with it. losses: connections it was lost with.
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    put_ns: int | None = None
+    entry: Result | Event | None = None
+    losses: int = 0
+
+    @property
+    def counts(self) -> bool:
+        return self.entry is not None
+
+    @property
+    def is_picture(self) -> bool:
+        """Beside the event that is counted."""
+        return self.entry is None and self.put_ns is not None
+
+
+@dataclass(slots=True)
+class _CameraState:
+    """counts: results and late ones between states, the present one last."""
+
+    latest: Result | None = None
+    sent_ns: int | None = None
+    is_new: bool = False
+    counts: deque[list[int]] = field(default_factory=lambda: deque([[0, 0]]))
+
+
+class Messages:
+    """What is to be sent. Belongs to the sink's thread."""
+
+    def __init__(self, config: MqttConfig, rules: Rules) -> None:
+        self._root = root_of(config)
+        self._send_results = config.results
+        self._state_ns = int(config.state_seconds * 1e9)
+        self._most_counts = max(1, round(_SHARE_SECONDS / config.state_seconds))
+        self._kept = {
+            f"{self._root}/{camera}/{what}" for camera in rules for what in _kept(rules[camera])
+        }
+        self._cameras = {camera: _CameraState() for camera in rules}
+        # An event that the last run left open has ended with it.
+        self._events = {
+            (camera, rule.name): Event(camera, rule.name, 0, 0, 0.0)
+            for camera, rules_of in rules.items()
+            for rule in rules_of
+        }
+        self._online = dict.fromkeys(rules, False)
+
+    def take_over(self, before: Messages) -> None:
+        """Go on with what was told last of the same cameras and events."""
+        self._events |= {key: before._events[key] for key in self._events if key in before._events}
+        for camera in self._cameras.keys() & before._cameras.keys():
+            self._cameras[camera] = before._cameras[camera]
+            self._online[camera] = before._online[camera]
+
+    def of(self, entry: Result | Event, put_ns: int) -> list[Message]:
+        return (
+            self._of_event(entry, put_ns) if isinstance(entry, Event) else self._of(entry, put_ns)
+        )
+
+    def _of(self, result: Result, put_ns: int) -> list[Message]:
+        payload = to_json_line(result).encode()  # ValueError where it cannot be told
+        state = self._cameras.get(result.camera)
+        if state is not None:
+            state.latest, state.is_new = result, True
+            state.counts[-1][0] += 1
+            state.counts[-1][1] += not result.on_time
+        if not self._send_results:
+            return []
+        topic = f"{self._root}/{result.camera}/result"
+        return [Message(topic, payload, put_ns=put_ns, entry=result)]
+
+    def _of_event(self, event: Event, put_ns: int) -> list[Message]:
+        """The picture comes first: whoever acts on the event finds it there."""
+        message = self._event_message(event)
+        if message.retain:
+            self._events[event.camera, event.name] = replace(event, snapshot=None)
+        messages = [replace(message, put_ns=put_ns, entry=event)]
+        if event.snapshot is not None:
+            picture = f"{message.topic}/snapshot"
+            retain = picture in self._kept
+            messages.insert(0, Message(picture, event.snapshot, retain=retain, put_ns=put_ns))
+        return messages
+
+    def _event_message(self, event: Event) -> Message:
+        payload = event_to_json(replace(event, snapshot=None))
+        if not event.started_unix_ns:
+            payload |= {"started_at": None, "ended_at": None}
+        topic = f"{self._root}/{event.camera}/event/{event.name}"
+        return Message(topic, _encode(payload), retain=topic in self._kept)
+
+    def due(self, now_ns: int) -> Iterator[Message]:
+        """States that are new, and of cameras whose last one is old enough."""
+        for camera, state in self._cameras.items():
+            if state.is_new and self._due_ns(state) <= now_ns:
+                yield self._state_message(camera, state)
+                state.sent_ns, state.is_new = now_ns, False
+                state.counts.append([0, 0])
+                if len(state.counts) > self._most_counts:
+                    state.counts.popleft()
+
+    def statuses(self, streaming: Mapping[str, bool]) -> Iterator[Message]:
+        """Of the cameras that have come or gone since the last call."""
+        for camera, online in self._online.items():
+            if streaming.get(camera, False) != online:
+                self._online[camera] = not online
+                yield self._status_message(camera)
+
+    def next_due_ns(self) -> int | None:
+        """When `due` will have something, if nothing happens until then."""
+        return min(
+            (self._due_ns(state) for state in self._cameras.values() if state.is_new), default=None
+        )
+
+    def _due_ns(self, state: _CameraState) -> int:
+        return 0 if state.sent_ns is None else state.sent_ns + self._state_ns
+
+    def all_retained(self) -> list[Message]:
+        """What a broker that has forgotten everything must be told."""
+        states = [
+            self._state_message(camera, state)
+            for camera, state in self._cameras.items()
+            if state.latest is not None
+        ]
+        events = [self._event_message(event) for event in self._events.values()]
+        return [*map(self._status_message, self._online), *events, *states]
+
+    def left_over(self, topic: str) -> list[Message]:
+        """To clear what the broker has kept of this topic, one of `kept_topics`, and beside it, as
+        far as it is of no camera and no event that there is now."""
+        beside = [f"{topic}/snapshot"] if "/event/" in topic.removeprefix(self._root) else []
+        return [
+            Message(each, b"", retain=True) for each in (topic, *beside) if each not in self._kept
+        ]
+
+    def _status_message(self, camera: str) -> Message:
+        payload = b"online" if self._online[camera] else b"offline"
+        return Message(camera_status_topic(self._root, camera), payload, retain=True)
+
+    def _state_message(self, camera: str, state: _CameraState) -> Message:
+        result = state.latest
+        assert result is not None
+        results, late = (sum(column) for column in zip(*state.counts, strict=True))
+        top = result.top[0] if result.top else None
+        payload = {
+            "captured_at": rfc3339(result.captured_unix_ns),
+            "class": None if top is None else top.label,
+            "score": None if top is None else round(top.score, 3),
+            "variant": result.variant.name,
+            "reason": result.reason,
+            "latency_ms": round(result.latency_ms, 1),
+            "budget_ms": round(result.budget_ms, 3),
+            "on_time_percent": round(100 * (results - late) / results, 1) if results else None,
+        }
+        return Message(f"{self._root}/{camera}/state", _encode(payload), retain=True)
+
+
+def _kept(rules: tuple[Rule, ...]) -> Iterator[str]:
+    yield from ("state", "status")
+    for rule in rules:
+        yield f"event/{rule.name}"
+        if rule.snapshot:
+            yield f"event/{rule.name}/snapshot"
+
+
+def kept_topics(config: MqttConfig) -> tuple[str, ...]:
+    """The filters that find what of this device's cameras is retained, now or before. Pictures are
+    not asked for, because they are large: each lies beside its event."""
+    return tuple(f"{root_of(config)}/+/{each}" for each in ("status", "state", "event/+"))
+
+
+def camera_status_topic(root: str, camera: str) -> str:
+    return f"{root}/{camera}/status"
+
+
+def root_of(config: MqttConfig) -> str:
+    return f"{config.topic}/{config.device}"
+
+
+def status_topic(config: MqttConfig) -> str:
+    return f"{root_of(config)}/status"
+
+
+def _encode(payload: Mapping[str, Any]) -> bytes:
+    """ValueError where a number is none."""
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

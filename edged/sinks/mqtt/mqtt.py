@@ -1,0 +1,380 @@
+"""Results, states and events to an MQTT broker; a broker that is away is waited for.
+
+One thread sends. What it cannot send waits in a bounded backlog; what the broker has not answered
+for when a connection is lost is sent again over the next one. Only the thread waits, for whatever.
+
+What the broker refuses is told once a topic. Only version 5 with QoS 1 or 2 says so; otherwise the
+device's own status, which must come back from the broker, shows whether anything is let through.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import re
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+
+from edged.atomic_file import read_file, write_whole
+from edged.capture.frame import Event, Result
+from edged.clock import Clock, monotonic_ns
+from edged.config.results import MqttConfig
+from edged.sinks.mqtt.connection import IN_FLIGHT, BrokerError, Connection
+from edged.sinks.mqtt.home_assistant import (
+    discovery,
+    discovery_topics,
+    is_own_discovery,
+    withdrawals,
+)
+from edged.sinks.mqtt.messages import Message, Messages, Rules, kept_topics, root_of, status_topic
+from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""Between two connections; a connection that lasted as long begins with the first pause again."""
+MOST_LOSSES = 3
+"""Connections that one message may be lost with: it may be what they are lost of."""
+SHORT_SECONDS = 60.0
+MOST_SHORT = 3
+"""So many connections in turn that were lost after less: another client may have the name."""
+MOST_REFUSALS_TOLD = 8
+_TURN_SECONDS = 1.0
+_LEAVE_SECONDS = 0.5
+_LARGEST_MEMORY_BYTES = 4096
+_NAME = re.compile(r"[\w./-]+")
+"""Of a device, with its topic: no wildcards."""
+
+log = logging.getLogger("edged.sinks.mqtt")
+
+
+class DropReason(str, Enum):
+    QUEUE_FULL = "queue_full"  # the broker is away or too slow: the oldest gave way
+    CONNECTION_LOST = "connection_lost"  # on the way, with QoS 0 or for the third time
+    REFUSED = "refused"  # by the broker, or it is no JSON
+    CLOSED = "closed"  # the daemon ended before it was sent
+
+
+class Mqtt(Worker):
+    """The sink. rules: camera → its event rules. Counts results and events, not messages.
+
+    memory: a file that keeps under which name this device was last at a broker, so that what is
+    retained of it can be cleared under another one.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        rules: Rules,
+        memory: Path | None = None,
+        *,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        lasting_seconds: float = LASTING_SECONDS,
+        clock: Clock = monotonic_ns,
+        wait: Wait | None = None,
+    ) -> None:
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        super().__init__("mqtt", DropReason, clock=clock, wait=wait, wake=self._wake)
+        self._config = config
+        self._memory = memory
+        self._messages = Messages(config, rules)
+        self._status = Message(status_topic(config), b"online", retain=True)
+        self._introductions = list(discovery(config, rules))
+        self._first_pause_seconds = first_pause_seconds
+        self._lasting_seconds = lasting_seconds
+        self._outbox: deque[Message] = deque()
+        """What goes next; refilled from the backlog only when it is empty."""
+        self._send_until_ns = 0
+        self._streaming: Mapping[str, bool] = {}
+        self._stays = False
+        """Another one goes on with the same connection: nobody is told that this one leaves."""
+        self._former: MqttConfig | None = None
+        """As what this device was last there, if that is not as what it is now."""
+        self._is_remembered = False
+        self._has_settled = False
+        """The present connection has brought something to the broker."""
+        self._opened_ns: int | None = None
+        """When the last connection was made; None where it was not."""
+        self._short = 0
+        self._suspects = 0
+        """So many messages go one at a time: with one of them the last connection was lost."""
+        self._too_large: int | None = None
+        """Bytes of the smallest picture that connections were lost with."""
+        self._is_greeted = False
+        self._refusals_told: set[str] = set()
+        self._address = f"{config.host}:{config.port}"
+        self._outage = Outage(
+            log, f"mqtt: {self._address}", lambda: self.dropped, clock, lasting_seconds
+        )
+
+    def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
+        if streaming != self._streaming:
+            self._streaming = dict(streaming)
+            self._wake()
+
+    def take_over(self, before: object) -> None:
+        if isinstance(before, Mqtt):
+            own, keys = self._config, ("qos", "results", "state_seconds", "home_assistant")
+            same = {key: getattr(own, key) for key in keys}
+            before._stays = replace(before._config, **same) == own
+            self._streaming = before._streaming
+        super().take_over(before)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Send what waits; the last of the time is for taking leave of the broker."""
+        super().close(timeout_seconds)
+        if not self._thread.is_alive():
+            os.close(self._wake_fd)
+
+    def _end(self, send_seconds: float = 0.0) -> None:
+        send_ns = int(max(0.0, send_seconds - _LEAVE_SECONDS) * 1e9)
+        self._send_until_ns = self._clock() + send_ns
+        self._closing.set()
+        self._wake()
+
+    def _inherit(self, before: Worker) -> None:
+        if isinstance(before, Mqtt):
+            self._messages.take_over(before._messages)
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _run(self) -> None:
+        pause_seconds = self._first_pause_seconds
+        while not self._closing.is_set():
+            begun_ns, self._opened_ns = self._clock(), None
+            try:
+                self._session()
+            except BrokerError as error:
+                self._outage.failed(self._lost_of(str(error)))
+            except Exception as error:  # whatever a broker sends, the thread goes on
+                self._outage.failed(f"what it sends is not understood ({type(error).__name__})")
+            if self._clock() - begun_ns > LONGEST_PAUSE_SECONDS * 1e9:
+                pause_seconds = self._first_pause_seconds
+            # Not all devices of a fleet at the same moment, when their broker comes back.
+            self._wait(pause_seconds * random.uniform(0.5, 1))
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+        for message in reversed(self._outbox):
+            if message.entry is not None and message.put_ns is not None:
+                self._backlog.put_back(message.put_ns, message.entry)
+
+    def _lost_of(self, trouble: str) -> str:
+        """With what it may come from that connections are lost again and again."""
+        if self._opened_ns is None:
+            return trouble
+        is_short = self._clock() - self._opened_ns < SHORT_SECONDS * 1e9
+        self._short = self._short + 1 if is_short else 0
+        if self._short >= MOST_SHORT and "see device" not in trouble:
+            name = self._config.device
+            trouble += f"; if another client has the name {name} as well, give one another device"
+        return trouble
+
+    def _session(self) -> None:
+        """From a connection to the end of the sink, or to its loss, which is a BrokerError."""
+        self._has_settled = False
+        offline = replace(self._status, payload=b"offline")
+        connection = Connection(self._config, offline)
+        try:
+            connection.open(self._wake_fd)
+            since_ns = self._opened_ns = self._clock()
+            if not self._is_greeted:
+                self._is_greeted = True
+                log.info("mqtt: connected to %s", self._address)
+            self._introduce(connection)
+            self._feed(connection)
+            connection.subscribe(self._status.topic)  # after it has been written
+            while self._goes_on(connection):
+                self._outage.worked()
+                self._once_it_lasts(connection, since_ns)
+                self._feed(connection)
+                connection.turn(self._wake_fd, self._turn_seconds(connection))
+                self._settle(connection)
+                self._clear(connection)
+            if connection.has_room and not self._stays:
+                connection.publish(offline)
+            connection.close(self._wake_fd, _LEAVE_SECONDS)
+        finally:
+            self._settle(connection)
+            self._take_back(connection)
+            connection.drop()
+
+    def _goes_on(self, connection: Connection) -> bool:
+        if connection.ended is not None:
+            raise BrokerError(connection.ended)
+        if not self._closing.is_set():
+            return True
+        left = self._outbox or connection.in_flight or len(self._backlog)
+        return bool(left) and self._clock() < self._send_until_ns
+
+    def _introduce(self, connection: Connection) -> None:
+        self._former = self._remembered()
+        if self._former is not None:
+            connection.subscribe(status_topic(self._former))
+        for config in filter(None, (self._former, self._config)):
+            for topics in (*kept_topics(config), *discovery_topics(config)):
+                connection.subscribe(topics)
+        # The present state comes last: what is sent again must not stay as the retained one.
+        first, last = [self._status, *self._introductions], self._messages.all_retained()
+        self._suspects += len(first) if self._suspects else 0
+        self._outbox = deque([*first, *self._outbox, *last])
+
+    def _remembered(self) -> MqttConfig | None:
+        """This device as it was last at this broker, if it had another name."""
+        if self._memory is None:
+            return None
+        with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            kept = json.loads(read_file(self._memory, _LARGEST_MEMORY_BYTES))
+            topic, device = kept["topic"], kept["device"]
+            if kept["broker"] == self._address and _NAME.fullmatch(f"{topic}/{device}"):
+                former = replace(self._config, topic=topic, device=device)
+                return None if root_of(former) == root_of(self._config) else former
+        return None
+
+    def _once_it_lasts(self, connection: Connection, since_ns: int) -> None:
+        if self._clock() - since_ns < self._lasting_seconds * 1e9:
+            return
+        is_told = self._config.version == "5" and self._config.qos > 0
+        if not is_told and self._status.topic not in connection.seen:
+            self._tell_refused(f"writing or reading {self._status.topic}", "it does not come back")
+        if self._memory is not None and not self._is_remembered:
+            self._remember(self._memory)
+
+    def _remember(self, memory: Path) -> None:
+        """What there was of the former name has been cleared."""
+        self._is_remembered = True
+        config = self._config
+        now = {"broker": self._address, "topic": config.topic, "device": config.device}
+        content = json.dumps(now).encode()
+        with suppress(OSError):  # what is retained under this name stays then
+            if read_file(memory, _LARGEST_MEMORY_BYTES) == content:
+                return
+        with suppress(OSError):
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(memory, content)
+
+    def _feed(self, connection: Connection) -> None:
+        connection.most_in_flight = 1 if self._suspects else IN_FLIGHT
+        while connection.has_room:
+            if not self._outbox:
+                waiting = self._backlog.take()
+                if waiting is not None:
+                    put_ns, entry = waiting
+                    self._outbox.extend(self._messages_of(entry, put_ns))
+                self._outbox.extend(self._messages.statuses(self._streaming))
+                self._outbox.extend(self._messages.due(self._clock()))
+                if waiting is not None and not self._outbox:
+                    continue
+            if not self._outbox:
+                return
+            message = self._outbox.popleft()
+            if self._too_large and message.is_picture and len(message.payload) >= self._too_large:
+                self._tell_lost_with(message)
+            else:
+                connection.publish(message)
+
+    def _messages_of(self, entry: Result | Event, put_ns: int) -> list[Message]:
+        try:
+            messages = self._messages.of(entry, put_ns)
+        except Exception:  # a score that is not a number, a time that no calendar has
+            self._counts[DropReason.REFUSED.value] += 1
+            return []
+        self._set_aside += not messages
+        return messages
+
+    def _turn_seconds(self, connection: Connection) -> float:
+        if connection.has_settled:
+            return 0
+        due_ns = self._messages.next_due_ns()
+        if due_ns is None or not connection.has_room:
+            return _TURN_SECONDS
+        return min(_TURN_SECONDS, max(0.0, (due_ns - self._clock()) / 1e9) + 0.001)
+
+    def _settle(self, connection: Connection) -> None:
+        for message, refusal in connection.settled():
+            self._has_settled = True
+            self._suspects = max(0, self._suspects - 1)
+            if refusal is not None:
+                self._counts[DropReason.REFUSED.value] += message.counts
+                too_large = connection.is_too_large(message)
+                self._tell_refused(f"writing {message.topic}", refusal, too_large=too_large)
+            elif message.counts and message.put_ns is not None:
+                self._deliver(message.put_ns)
+        while connection.refused:
+            topics = connection.refused.pop()
+            if not topics.startswith("+/"):  # beyond what this device is known to need
+                self._tell_refused(f"reading {topics}", "what is retained cannot be cleared")
+
+    def _tell_refused(self, what: str, why: str, *, too_large: bool = False) -> None:
+        """Once for each topic."""
+        if what in self._refusals_told or len(self._refusals_told) >= MOST_REFUSALS_TOLD:
+            return
+        self._refusals_told.add(what)
+        if too_large:
+            log.warning("mqtt: %s refuses %s: %s", self._address, what, why)
+            return
+        user = "a client without a name" if self._config.user is None else self._config.user
+        log.warning(
+            "mqtt: %s refuses %s: %s; it must let %s read and write %s/# and %s/#",
+            *(self._address, what, why.lower(), user, root_of(self._config)),
+            f"{self._config.home_assistant or 'homeassistant'}/device/edged-{self._config.device}",
+        )
+
+    def _tell_lost_with(self, message: Message) -> None:
+        what, size = f"writing {message.topic}", len(message.payload)
+        why = f"it ends the connection; pictures of {size} bytes are not sent again"
+        self._tell_refused(what, why, too_large=True)
+
+    def _take_back(self, connection: Connection) -> None:
+        """What was under way, and is not made anew for each connection."""
+        again = []
+        for index, message in enumerate(connection.in_flight.values()):
+            # A broker answers in turn: the first one without an answer may be why it has gone, if
+            # it has not gone before any.
+            losses = message.losses + (index == 0 and self._has_settled)
+            if message.put_ns is None:
+                continue
+            if self._config.qos == 0 or losses >= MOST_LOSSES:
+                self._counts[DropReason.CONNECTION_LOST.value] += message.counts
+                if self._config.qos and message.is_picture:  # the next ones would go the same way
+                    self._too_large = len(message.payload)
+                    self._tell_lost_with(message)
+            else:
+                again.append(replace(message, losses=losses))
+        if connection.in_flight:
+            self._suspects = len(again)
+        waiting = [message for message in self._outbox if message.put_ns is not None]
+        self._outbox = deque([*again, *waiting])
+
+    def _clear(self, connection: Connection) -> None:
+        """Cameras, events and pictures that this device once had and has no longer."""
+        introductions = {message.topic: message for message in self._introductions}
+        while connection.found:
+            topic, payload = connection.found.pop(0)
+            if topic == self._status.topic:
+                continue
+            if topic in introductions:
+                self._outbox.extend(withdrawals(introductions[topic], payload))
+            elif topic.startswith(f"{root_of(self._config)}/"):
+                self._outbox.extend(self._messages.left_over(topic))
+            elif is_own_discovery(self._config, topic, payload):
+                self._outbox.append(Message(topic, b"", retain=True))
+            elif self._former is not None:
+                self._outbox.extend(self._left_of(self._former, topic, payload))
+
+    def _left_of(self, former: MqttConfig, topic: str, payload: bytes) -> list[Message]:
+        """What is retained under this device's former name, unless another one has that now."""
+        if topic == status_topic(former) and payload == b"online":
+            log.info("mqtt: %s is another device now: what is retained of it stays", former.device)
+            self._former, self._is_remembered = None, True
+            return []
+        if topic.startswith(f"{root_of(former)}/"):
+            beside = [f"{topic}/snapshot"] if "/event/" in topic else []
+            return [Message(each, b"", retain=True) for each in (topic, *beside)]
+        if is_own_discovery(former, topic, payload):
+            return [Message(topic, b"", retain=True)]
+        return []

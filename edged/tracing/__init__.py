@@ -1,0 +1,1 @@
+"""Traces of decisions: recorded by the daemon, replayed by `edged replay`."""

@@ -1,0 +1,175 @@
+"""What a policy would have made of a trace, frame by frame, as the pipeline would have run it.
+
+When the backend becomes free it takes the newest frame that is ready, which has aged meanwhile;
+frames that were overtaken are skipped, as in the mailbox. A frame whose budget is spent by then is
+dropped and counts as a miss.
+
+Knows nothing of recorded traces (reproduce.py turns one into a full trace).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+
+from edged.errors import InputError
+from edged.tracing.policies import Alert, ApproxDet, Clairvoyant, Edged, Fixed, Ladder, Policy
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
+
+WINDOW_FRAMES = 100
+"""Stretch of the window reference: about what a perfect controller could tell a regime by."""
+
+
+class PolicyName(str, Enum):
+    """What `edged replay --policy` takes beside the name of a variant, which means it alone."""
+
+    EDGED = "edged"
+    ALERT = "alert"
+    LADDER = "ladder"
+    APPROXDET = "approxdet"
+    STATIC = "static"
+    WINDOW = "window"
+    CLAIRVOYANT = "clairvoyant"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of one frame. variant: position in the trace, None for one that was dropped.
+
+    latency_ms: of a dropped frame the age at which it was.
+    """
+
+    captured_ms: float
+    budget_ms: float
+    latency_ms: float
+    variant: int | None
+    on_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """frames: that were run or dropped, not those that were skipped.
+
+    on_time: share of the frames. accuracy: mean top-1 over all of them, a late or dropped one
+    counting 0, in the unit of the trace; accuracy_on_time: over those on time. share: of the runs,
+    by variant, those that ran.
+    """
+
+    frames: int
+    on_time: float
+    accuracy: float
+    accuracy_on_time: float
+    switches: int
+    share: dict[str, float]
+
+
+def replay(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> Outcome:
+    """The outcome under a policy by name; InputError when there is neither policy nor variant."""
+    steps = run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
+    return outcome(trace.variants, steps)
+
+
+def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> Policy:
+    names = [variant.name for variant in trace.variants]
+    if policy in names:
+        return Fixed([names.index(policy)], len(trace.frames))
+    try:
+        name = PolicyName(policy)
+    except ValueError:
+        known = ", ".join([member.value for member in PolicyName] + names)
+        raise InputError(
+            "no such policy or variant", got=policy, fix=f"it is one of {known}"
+        ) from None
+    if name is PolicyName.STATIC:
+        return Fixed([_best_fixed(trace, budget_ms, on_time)], len(trace.frames))
+    if name is PolicyName.WINDOW:
+        return _window(trace, budget_ms, on_time)
+    if name is PolicyName.CLAIRVOYANT:
+        return Clairvoyant(trace)
+    causal: dict[PolicyName, Callable[[FullTrace, float, float], Policy]] = {
+        PolicyName.EDGED: Edged,
+        PolicyName.ALERT: Alert,
+        PolicyName.LADDER: Ladder,
+        PolicyName.APPROXDET: ApproxDet,
+    }
+    return causal[name](trace, budget_ms, on_time)
+
+
+def run(trace: FullTrace, policy: Policy, budget_ms: float) -> list[Step]:
+    """Run the policy over the trace."""
+    frames, steps = trace.frames, list[Step]()
+    free_ms, index = 0.0, 0
+    while index < len(frames):
+        now_ms = max(free_ms, _ready_ms(frames[index]))
+        while index + 1 < len(frames) and _ready_ms(frames[index + 1]) <= now_ms:
+            index += 1
+        frame = frames[index]
+        age_ms = now_ms - frame.captured_ms
+        slack_ms = budget_ms - age_ms
+        if slack_ms <= 0:
+            policy.dropped()
+            steps.append(Step(frame.captured_ms, budget_ms, age_ms, None, False))
+        else:
+            chosen = policy.choose(index, slack_ms)
+            service_ms = frame.service_ms[chosen]
+            on_time = service_ms <= slack_ms
+            policy.observe(chosen, service_ms, on_time)
+            latency_ms = age_ms + service_ms
+            steps.append(Step(frame.captured_ms, budget_ms, latency_ms, chosen, on_time))
+            free_ms = now_ms + service_ms
+        index += 1
+    return steps
+
+
+def outcome(variants: Sequence[TracedVariant], steps: Sequence[Step]) -> Outcome:
+    """The sum of it. There must be a step."""
+    runs = [step.variant for step in steps if step.variant is not None]
+    in_time = [step.variant for step in steps if step.variant is not None and step.on_time]
+    correct = sum(variants[variant].top1 for variant in in_time)
+    share = {
+        variant.name: runs.count(position) / len(runs)
+        for position, variant in enumerate(variants)
+        if position in runs
+    }
+    return Outcome(
+        frames=len(steps),
+        on_time=len(in_time) / len(steps),
+        accuracy=correct / len(steps),
+        accuracy_on_time=correct / max(len(in_time), 1),
+        switches=sum(variant != previous for previous, variant in pairwise(runs)),
+        share=share,
+    )
+
+
+def _ready_ms(frame: TracedFrame) -> float:
+    return frame.captured_ms + frame.wait_ms
+
+
+def _best_fixed(trace: FullTrace, budget_ms: float, target: float) -> int:
+    """The most accurate single variant that keeps the target; the most punctual where none does."""
+    best, best_merit = 0, (False, 0.0, 0.0)
+    for index in range(len(trace.variants)):
+        found = outcome(trace.variants, run(trace, Fixed([index], len(trace.frames)), budget_ms))
+        kept = found.on_time >= target
+        merit = (kept, found.accuracy if kept else found.on_time, found.accuracy)
+        if merit > best_merit:
+            best, best_merit = index, merit
+    return best
+
+
+def _window(trace: FullTrace, budget_ms: float, target: float) -> Fixed:
+    stretches = [
+        trace.frames[first : first + WINDOW_FRAMES]
+        for first in range(0, len(trace.frames), WINDOW_FRAMES)
+    ]
+    chosen = []
+    for frames in stretches:
+        begun_ms = frames[0].captured_ms
+        moved = tuple(
+            TracedFrame(frame.captured_ms - begun_ms, frame.wait_ms, frame.service_ms)
+            for frame in frames
+        )
+        chosen.append(_best_fixed(FullTrace(trace.variants, moved), budget_ms, target))
+    return Fixed(chosen, WINDOW_FRAMES)

@@ -1,0 +1,198 @@
+"""Full traces: what every variant would have taken on every frame, because a bench timed them all.
+
+JSON lines, optionally gzipped. First `{"variants": [{"name", "top1", "p50_ms"}…], "interval_ms":
+…}`, then per frame `{"wait_ms": …, "service_ms": [one per variant]}`. top1 is a share or a
+percentage. What a daemon records is another format (recording.py), read with the same checks.
+
+Knows nothing of what a policy would make of the frames (replay.py).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edged.errors import InputError, cannot_read
+
+log = logging.getLogger("edged.control.trace")
+
+
+@dataclass(frozen=True, slots=True)
+class TracedVariant:
+    """p50_ms: on an undisturbed device."""
+
+    name: str
+    top1: float
+    p50_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class TracedFrame:
+    """wait_ms: age at which the frame is ready to run. service_ms: one time per variant.
+
+    limit_ms: what frame rate and temperature allowed a run to take, where that was recorded.
+    """
+
+    captured_ms: float
+    wait_ms: float
+    service_ms: tuple[float, ...]
+    limit_ms: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class FullTrace:
+    variants: tuple[TracedVariant, ...]
+    frames: tuple[TracedFrame, ...]
+
+
+def write_full_trace(path: Path, trace: FullTrace) -> None:
+    """Frames must come at a constant interval, which is all that the format can say."""
+    interval_ms = trace.frames[1].captured_ms if len(trace.frames) > 1 else 1.0
+    variants = [
+        {"name": variant.name, "top1": variant.top1, "p50_ms": variant.p50_ms}
+        for variant in trace.variants
+    ]
+    with io.StringIO() as text:
+        text.write(json.dumps({"variants": variants, "interval_ms": interval_ms}) + "\n")
+        for frame in trace.frames:
+            values = {"wait_ms": frame.wait_ms, "service_ms": frame.service_ms}
+            text.write(json.dumps(values, separators=(",", ":")) + "\n")
+        content = text.getvalue().encode()
+    if path.suffix == ".gz":
+        content = gzip.compress(content, mtime=0)
+    path.write_bytes(content)
+
+
+LARGEST = 10**20
+"""Of any number in a trace or profile: sums and products of such numbers stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One JSON object of a file and the ways to take a checked value out of it."""
+
+    where: str
+    number: int
+    values: dict[str, Any]
+
+    def error(self, what: str, got: object = None) -> InputError:
+        return InputError(what, where=self.where, got=got)
+
+    def take(self, key: str) -> Any:
+        if key not in self.values:
+            raise self.error(f"`{key}` is missing")
+        return self.values[key]
+
+    def number_at(self, key: str, lowest: float = 0.0, *, above: bool = False) -> float:
+        return self.check(key, self.take(key), lowest, above=above)
+
+    def check(self, key: str, value: object, lowest: float = 0.0, *, above: bool = False) -> float:
+        """A finite number that is at least, or is above, `lowest`."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise self.error(f"`{key}` must be a number", repr(value))
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(f"`{key}` must be finite", value)
+        if abs(value) > LARGEST:
+            raise self.error(f"`{key}` must be at most {LARGEST:g}")
+        if value < lowest or (above and value == lowest):
+            raise self.error(
+                f"`{key}` must be {'above' if above else 'at least'} {lowest:g}", value
+            )
+        return float(value)
+
+    def text_at(self, key: str) -> str:
+        value = self.take(key)
+        if not isinstance(value, str) or not value:
+            raise self.error(f"`{key}` must be a name", repr(value))
+        return value
+
+    def object_at(self, key: str) -> dict[str, Any]:
+        value = self.take(key)
+        if not isinstance(value, dict):
+            raise self.error(f"`{key}` must be an object", repr(value))
+        return value
+
+    def list_at(self, key: str) -> list[Any]:
+        value = self.take(key)
+        if not isinstance(value, list) or not value:
+            raise self.error(f"`{key}` must be a list that is not empty", repr(value))
+        return value
+
+    def inside(self, key: str, value: object) -> Line:
+        """The object `value`, which stands under `key`, to be checked in turn."""
+        if not isinstance(value, dict):
+            raise self.error(f"`{key}` must be an object", repr(value))
+        return Line(f"{self.where}: {key}", self.number, value)
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                where = f"{path}:{number}"
+                try:
+                    parsed = parse_line(line, where, number)
+                except InputError:
+                    if line.endswith(b"\n") or number == 1:
+                        raise
+                    log.warning("%s: cut off, as when the recording is killed: left out", where)
+                    return
+                yield parsed
+    except (OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise cannot_read(path, error) from None
+        raise InputError(f"cannot read the trace: {error}", where=path) from None
+
+
+def parse_line(line: bytes, where: str, number: int) -> Line:
+    try:
+        values = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}", where=where) from None
+    if not isinstance(values, dict):
+        raise InputError("a line must be an object", where=where, got=type(values).__name__)
+    return Line(where, number, values)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def full_trace(first: Line, lines: Iterator[Line]) -> FullTrace:
+    interval_ms = first.number_at("interval_ms", above=True)
+    variants = []
+    for index, entry in enumerate(first.list_at("variants")):
+        variant = first.inside(f"variants[{index}]", entry)
+        variants.append(
+            TracedVariant(
+                variant.text_at("name"),
+                variant.number_at("top1"),
+                variant.number_at("p50_ms", above=True),
+            )
+        )
+    names = [variant.name for variant in variants]
+    for name in names:
+        if names.count(name) > 1:
+            raise first.error("a variant is listed twice", name)
+    frames = []
+    for index, line in enumerate(lines):
+        service_ms = line.list_at("service_ms")
+        if len(service_ms) != len(variants):
+            raise line.error(
+                f"`service_ms` must have {len(variants)} times, one per variant", len(service_ms)
+            )
+        times = tuple(line.check("service_ms", value) for value in service_ms)
+        frames.append(TracedFrame(index * interval_ms, line.number_at("wait_ms"), times))
+    if not frames:
+        raise first.error("a trace without frames")
+    return FullTrace(tuple(variants), tuple(frames))

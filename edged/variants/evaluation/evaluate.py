@@ -1,0 +1,159 @@
+"""How good a family is, on labelled photos; and whether it is as it was made.
+
+Knows nothing of time: how fast a variant is, the profile says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edged.errors import InputError, InputErrors
+from edged.variants.family import Accuracy, Family, write_family
+from edged.variants.golden import check_golden
+from edged.variants.manifest import checksum_problem
+from edged.variants.preprocess import Preprocessor
+from edged.variants.variant import Variant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.variants.evaluation.photos import Photos
+    from edged.variants.family import Network
+    from edged.variants.runtime import Backend
+
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Shares of the photos whose class came first, or among the first five, with the standard
+    error of each. top5 is None where there are no more than five classes to begin with."""
+
+    variant: Variant
+    top1: float
+    top5: float | None
+    photos: int
+    top1_standard_error: float
+    top5_standard_error: float | None
+
+
+def evaluate(
+    family: Family,
+    photos: Photos,
+    variants: Sequence[Variant],
+    backend: Backend,
+    threads: int = 1,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Evaluation]:
+    """Run every variant on every photo, each decoded once.
+
+    progress: called with the number of photos done. What could not be decoded is in
+    `photos.broken` afterwards and counts nowhere; InputError when nothing else is left.
+    """
+    picture = family.golden_picture()
+    variants = tuple(dict.fromkeys(variants))
+    runners = {}
+    for network in dict.fromkeys(family.network(variant) for variant in variants):
+        runners[network] = backend.load(network, network.read(), threads)
+        check_golden(runners[network], family, network, picture)
+    preprocess = {
+        resolution: Preprocessor(family.input, resolution)
+        for resolution in sorted({variant.resolution for variant in variants})
+    }
+    first = dict.fromkeys(variants, 0)
+    among = dict.fromkeys(variants, 0)
+    done = 0
+    for photo in photos:
+        images = {side: make.photo(photo.picture) for side, make in preprocess.items()}
+        for variant in variants:
+            scores = runners[family.network(variant)].run(images[variant.resolution])
+            place = rank(scores, photo.class_index)
+            first[variant] += place == 0
+            among[variant] += place < TOP
+        done += 1
+        progress(done)
+    if not done:
+        raise photos.broken[0] if len(photos.broken) == 1 else InputErrors(photos.broken)
+    return [_evaluation(family, v, first[v], among[v], done) for v in variants]
+
+
+def rank(scores: NDArray[np.float32], class_index: int) -> int:
+    """How many classes come before this one; of equals the lower index comes first.
+
+    A class whose score is not a number comes last.
+    """
+    score = scores[class_index]
+    if np.isnan(score):
+        return len(scores)
+    ahead = np.count_nonzero(scores > score) + np.count_nonzero(scores[:class_index] == score)
+    return int(ahead)
+
+
+def standard_error(share: float, photos: int) -> float:
+    """Of a share of independent photos: sqrt(p (1 - p) / n)."""
+    return math.sqrt(share * (1 - share) / photos)
+
+
+def _evaluation(
+    family: Family, variant: Variant, first: int, among: int, photos: int
+) -> Evaluation:
+    top1, top5 = first / photos, among / photos
+    telling = len(family.labels) > TOP
+    return Evaluation(
+        variant,
+        top1,
+        top5 if telling else None,
+        photos,
+        standard_error(top1, photos),
+        standard_error(top5, photos) if telling else None,
+    )
+
+
+def record_accuracy(family: Family, evaluations: Sequence[Evaluation], source: str) -> Family:
+    """Write what was measured into the manifest, as measured on `source`; returns the family."""
+    found = {evaluation.variant: evaluation for evaluation in evaluations}
+    networks = []
+    for network in family.networks:
+        accuracy = dict(network.accuracy)
+        for variant in network.variants():
+            if (measured := found.get(variant)) is not None:
+                top5 = None if measured.top5 is None else round(measured.top5, 4)
+                accuracy[variant.resolution] = Accuracy(
+                    round(measured.top1, 4), top5, measured.photos, source
+                )
+        networks.append(replace(network, accuracy=accuracy))
+    return write_family(replace(family, networks=tuple(networks)), {})
+
+
+def verify(family: Family, backend: Backend) -> list[InputError]:
+    """Everything that is wrong with a family that loads; nothing when it is as it was made.
+
+    The manifest against its own checksum, the golden picture and each network against the
+    manifest, each network in the runtime, and the golden picture through each of them. (That the
+    labels are as the manifest says, `load_family` has found already.)
+    """
+    problems = [problem for problem in [checksum_problem(family.directory)] if problem is not None]
+    picture = None
+    try:
+        picture = family.golden_picture()
+    except InputError as error:
+        problems.append(error)
+    checked = (_problem(family, network, backend, picture) for network in family.networks)
+    return problems + [problem for problem in checked if problem is not None]
+
+
+def _problem(
+    family: Family, network: Network, backend: Backend, picture: NDArray[np.uint8] | None
+) -> InputError | None:
+    try:
+        runner = backend.load(network, network.read(), 1)
+        if picture is not None:
+            check_golden(runner, family, network, picture)
+    except InputError as error:
+        return error
+    return None

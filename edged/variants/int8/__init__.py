@@ -1,0 +1,1 @@
+"""INT8 counterparts of float networks."""

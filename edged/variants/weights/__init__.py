@@ -1,0 +1,1 @@
+"""Weights from elsewhere: downloads, TensorFlow Lite and Keras files, conversion to ONNX."""

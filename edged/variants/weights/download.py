@@ -1,0 +1,437 @@
+"""One file over HTTP: fetched whole or not at all, continued where it broke off.
+
+What has arrived lies in `NAME.part`, and `NAME.mark` says of which content it is a part: the
+server's ETag or its date of change. A server that gives neither, or takes no ranges, is asked from
+the start. Proxies come from the environment, certificates are checked, a redirect never leads from
+https to http. Nothing that is shown holds the user and password of a URL.
+Knows nothing of what the file is about. One process at a time: the caller sees to that.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import http.client
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import (
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    Request,
+    build_opener,
+)
+
+from edged import __version__
+from edged.atomic_file import open_to_write
+from edged.errors import EdgedError, InputError
+from edged.secret import redact
+
+_BLOCK_BYTES = 1 << 16
+_PROGRESS_BYTES = 1 << 20
+"""An attempt that brought so much was no failure: a bad line may break often in a large file."""
+_TRANSIENT_STATUS = {408, 429}  # and 5xx
+_NO_HEAD = {403, 405, 501}  # answers of servers that give a file but no HEAD of it
+
+_BROKEN_CONNECTION = (
+    ConnectionResetError,  # and a server that goes away without an answer
+    ConnectionAbortedError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    http.client.IncompleteRead,
+)
+
+T = TypeVar("T")
+
+
+def _silent(message: str) -> None:
+    pass
+
+
+def _unseen(received_bytes: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """timeout_seconds: for connecting, for the answer to begin, and for each read. In so many
+    seconds `least_bytes` must come: a server that sends a byte now and then sends no file. Pauses
+    double from `pause_seconds`."""
+
+    timeout_seconds: float = 30.0
+    least_bytes: int = 4096
+    retries: int = 4
+    pause_seconds: float = 1.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+USUAL = Patience()
+
+
+class _BrokenOff(http.client.HTTPException):
+    """An answer that another attempt may complete."""
+
+
+def check_url(url: str) -> None:
+    """Raise InputError for what is no http or https URL with a host."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port  # raises ValueError where it is no number
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise InputError(
+            "not an http or https address",
+            got=redact(url),
+            fix="write it as https://host/folder",
+        )
+
+
+def size_of(
+    url: str, patience: Patience = USUAL, note: Callable[[str], None] = _silent
+) -> int | None:
+    """The file's size in bytes; None where the server does not say. Raises EdgedError."""
+
+    def ask() -> int | None:
+        try:
+            with _open(_request(url, "HEAD"), patience) as response:
+                return _number(response.headers.get("Content-Length"))
+        except HTTPError as error:
+            if error.code not in _NO_HEAD:
+                raise
+            error.close()
+            return None
+
+    return _persist(url, ask, patience, note, lambda: 0)
+
+
+def download(
+    url: str,
+    target: Path,
+    most_bytes: int,
+    patience: Patience = USUAL,
+    progress: Callable[[int], None] = _unseen,
+    note: Callable[[str], None] = _silent,
+) -> None:
+    """Fetch the file; afterwards `target` is whole and on the disk.
+
+    progress: called with the bytes that are there. note: called with a line for each further
+    attempt. Raises EdgedError: what has arrived then stays for the next call.
+    """
+    part = _Part(target)
+    try:
+        _persist(
+            url,
+            lambda: _receive(url, part, most_bytes, patience, progress),
+            patience,
+            note,
+            part.size,
+        )
+        with _disk(target):
+            part.path.replace(target)
+            part.mark.unlink()
+    finally:
+        part.drop_if_empty()
+
+
+class _Part:
+    """What has arrived of a file, and what it is a part of."""
+
+    def __init__(self, target: Path) -> None:
+        self.path = target.with_name(f"{target.name}.part")
+        self.mark = target.with_name(f"{target.name}.mark")
+
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def validator(self, url: str) -> str:
+        """What the server called the content, empty where it is not known to be that of `url`."""
+        if not self.size() or not self.mark.exists():
+            return ""
+        source, _, validator = self.mark.read_text(encoding="latin-1").partition("\n")
+        return validator if source == _fingerprint(url) else ""
+
+    def begin(self, url: str, validator: str) -> IO[bytes]:
+        """From the start: first empty, then what it is going to be a part of, then content."""
+        file = open_to_write(self.path, "wb")
+        with open_to_write(self.mark, "wb") as mark:
+            mark.write(f"{_fingerprint(url)}\n{validator}".encode("latin-1"))
+        return file
+
+    def drop(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.mark.unlink(missing_ok=True)
+
+    def drop_if_empty(self) -> None:
+        if not self.size():
+            self.drop()
+
+
+def _receive(
+    url: str, part: _Part, most_bytes: int, patience: Patience, progress: Callable[[int], None]
+) -> None:
+    """One attempt. Raises EdgedError for what no further attempt mends, OSError and HTTPException
+    for the rest."""
+    request = _request(url, "GET")
+    with _disk(part.path):
+        validator, received = part.validator(url), part.size()
+    if validator:
+        request.add_header("Range", f"bytes={received}-")
+        request.add_header("If-Range", validator)
+    with _answer(request, part, patience) as response:
+        file: IO[bytes]
+        total = _number(response.headers.get("Content-Length"))
+        if response.status == 206 and validator:
+            start, total = _content_range(response.headers.get("Content-Range"))
+            if start != received:
+                with _disk(part.path):
+                    part.drop()
+                raise _BrokenOff("it sent another range than was asked for")
+            with _disk(part.path):
+                file = open_to_write(part.path, "ab")
+        elif response.status == 200:
+            received = 0
+            with _disk(part.path):
+                file = part.begin(url, _validator(response.headers))
+        else:
+            raise EdgedError("no file came", where=redact(url), got=f"HTTP {response.status}")
+        with file:
+            if total is not None and total > most_bytes:
+                raise _too_large(url, most_bytes)
+            with _floor(response.socket, patience, lambda: received):
+                while block := response.read1(_BLOCK_BYTES):
+                    received += len(block)
+                    if received > most_bytes:
+                        part.drop()  # it has no end that another attempt would come to
+                        raise _too_large(url, most_bytes)
+                    with _disk(part.path):
+                        file.write(block)
+                    progress(received)
+            if total is not None and received != total:
+                raise _BrokenOff(f"it broke off after {received} of {total} bytes")
+            with _disk(part.path):
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _answer(request: Request, part: _Part, patience: Patience) -> Any:
+    try:
+        return _open(request, patience)
+    except HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        error.close()
+        with _disk(part.path):
+            part.drop()
+        raise _BrokenOff("it has no such range") from None
+
+
+def _too_large(url: str, most_bytes: int) -> EdgedError:
+    return EdgedError(
+        "the file is larger than any official one",
+        where=redact(url),
+        got=f"over {most_bytes} bytes",
+    )
+
+
+# ---------------------------------------------------------------------------------------- attempts
+
+
+def _persist(
+    url: str,
+    attempt: Callable[[], T],
+    patience: Patience,
+    note: Callable[[str], None],
+    received: Callable[[], int],
+) -> T:
+    failures, reached = 0, received()
+    while True:
+        try:
+            return attempt()
+        except (OSError, http.client.HTTPException) as error:
+            reason, transient = _judged(error, patience)
+        if received() >= reached + _PROGRESS_BYTES:
+            failures, reached = 0, received()
+        failures += 1
+        if not transient or failures > patience.retries:
+            tries = f" ({failures} attempts)" if failures > 1 else ""
+            raise EdgedError(f"cannot be downloaded: {reason}{tries}", where=redact(url))
+        pause_seconds = patience.pause_seconds * 2 ** (failures - 1)
+        note(f"{redact(url)}: {reason}; again in {pause_seconds:g} s")
+        patience.sleep(pause_seconds)
+
+
+def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> tuple[str, bool]:
+    """What went wrong, in words, and whether another attempt may go better."""
+    if isinstance(error, HTTPError):
+        error.close()
+        if error.code < 400:
+            return "it redirects in a circle or to nowhere", False
+        transient = error.code >= 500 or error.code in _TRANSIENT_STATUS
+        return f"HTTP {error.code} {http.client.responses.get(error.code, '')}".strip(), transient
+    if isinstance(error, URLError) and isinstance(error.reason, OSError):
+        error = error.reason
+    if isinstance(error, TimeoutError):
+        return f"nothing came for {patience.timeout_seconds:g} s", True
+    if isinstance(error, socket.gaierror):
+        return f"the host is not found ({error.strerror})", error.errno == socket.EAI_AGAIN
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})", False
+    if isinstance(error, _BrokenOff):
+        return str(error), True
+    if isinstance(error, _BROKEN_CONNECTION):
+        return "the connection broke", True
+    if isinstance(error, http.client.HTTPException):
+        return "what it answers is not HTTP", False
+    return redact(error.strerror or str(error)), False
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """What goes wrong in here is the disk's fault, not the network's."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise EdgedError(
+            "cannot be written",
+            where=error.filename or path,
+            got=error.strerror,
+            fix="free some space; the same command continues" if full else None,
+        ) from None
+
+
+# -------------------------------------------------------------------------------------------- HTTP
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects, but not out of an encrypted connection nor to another protocol."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        fp.close()  # what a redirect says beside the address is not read
+        scheme = urlsplit(newurl).scheme
+        if scheme != "https" and scheme != req.type:
+            raise EdgedError(
+                "it redirects to where nothing is encrypted, or to another protocol",
+                where=redact(req.full_url),
+                got=redact(newurl),
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@contextmanager
+def _floor(connection: Any, patience: Patience, received: Callable[[], int]) -> Iterator[None]:
+    """End the connection, and raise _BrokenOff, when less than `least_bytes` came in
+    `timeout_seconds`. The socket's own timeout begins anew with every byte."""
+    done, late = threading.Event(), threading.Event()
+    came = 0
+
+    def watch() -> None:
+        nonlocal came
+        had = received()
+        while not done.wait(patience.timeout_seconds):
+            came = received() - had
+            if came < patience.least_bytes:
+                late.set()
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return
+            had = received()
+
+    thread = threading.Thread(target=watch, name="download floor", daemon=True)
+    thread.start()
+    try:
+        yield
+    except (OSError, ValueError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        done.set()
+        thread.join()
+    if late.is_set():
+        what = f"less than {patience.least_bytes} bytes came in" if came else "nothing came for"
+        raise _BrokenOff(f"{what} {patience.timeout_seconds:g} s")
+
+
+class _PunctualHTTP(http.client.HTTPConnection):
+    """Its answer must begin, with all of its headers, in the time that one read may take."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        connection = self.sock
+        seconds = USUAL.timeout_seconds if self.timeout is None else self.timeout
+        with _floor(connection, Patience(seconds), lambda: 0):
+            response = super().getresponse()
+        response.socket = connection  # type: ignore[attr-defined]
+        return response
+
+
+class _PunctualHTTPS(_PunctualHTTP, http.client.HTTPSConnection):
+    pass
+
+
+class _Handler(HTTPHandler):
+    def http_open(self, req: Request) -> http.client.HTTPResponse:
+        return self.do_open(_PunctualHTTP, req)
+
+
+class _SecureHandler(HTTPSHandler):
+    def https_open(self, req: Request) -> http.client.HTTPResponse:
+        return self.do_open(_PunctualHTTPS, req)
+
+
+def _open(request: Request, patience: Patience) -> Any:
+    opener = build_opener(_Redirects, _Handler, _SecureHandler)
+    return opener.open(request, timeout=patience.timeout_seconds)
+
+
+def _request(url: str, method: str) -> Request:
+    """User and password of the URL go into a header that no redirect carries elsewhere."""
+    parts = urlsplit(url)
+    credentials, at, host = parts.netloc.rpartition("@")
+    request = Request(
+        parts._replace(netloc=host, fragment="").geturl(),
+        headers={"User-Agent": f"edged/{__version__}", "Accept-Encoding": "identity"},
+        method=method,
+    )
+    if at:
+        coded = base64.b64encode(unquote(credentials).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {coded}")
+    return request
+
+
+def _validator(headers: Any) -> str:
+    """For If-Range: a strong ETag, or the date of change (RFC 9110, 13.1.5)."""
+    etag = str(headers.get("ETag", "")).strip()
+    if etag and not etag.startswith("W/"):
+        return etag
+    return str(headers.get("Last-Modified", "")).strip()
+
+
+def _content_range(text: str | None) -> tuple[int | None, int | None]:
+    """First byte and size of the whole file."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", text or "")
+    return (int(match[1]), _number(match[2])) if match else (None, None)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
+
+
+def _fingerprint(url: str) -> str:
+    """The URL itself may hold a password and is therefore not written down."""
+    return hashlib.sha256(url.encode()).hexdigest()

@@ -1,0 +1,284 @@
+"""Weights become an ONNX network: pixels in, scores out, any height and width.
+
+Knows nothing of where the weights come from, nor of files: it returns bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.errors import InputError, MissingPackageError
+from edged.variants.mobilenet import Architecture
+
+Weights = Mapping[str, NDArray[np.float32]]
+"""`<layer>.weight` (output, input / groups, rows, columns) and `<layer>.bias` (output,) of every
+layer of the architecture, batch norm folded in; `classifier.weight` (classes, features) and
+`classifier.bias` (classes,), before them the same of each hidden layer."""
+Offset = float | tuple[float, float, float]
+"""What is added to scaled pixels: to all, or to red, green and blue."""
+
+INPUT_NAME = "image"
+OUTPUT_NAME = "scores"
+
+_OPSET = 17
+_IR_VERSION = 8  # what ONNX Runtime 1.13 and TensorRT 8.6 already read
+
+
+class Storage(str, Enum):
+    """How weights lie in the file; the runtime computes in float32 either way.
+
+    FLOAT16 halves the file: the runtime widens the weights once, when it loads them.
+    """
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+class Activation(str, Enum):
+    """What follows each convolution: ReLU6 in MobileNet v1, ReLU in some networks made after it."""
+
+    RELU6 = "relu6"
+    RELU = "relu"
+
+
+class InputRange(str, Enum):
+    """What a network's input holds for pixels from 0 to 255."""
+
+    SYMMETRIC = "symmetric"  # -1 … 1
+    UNIT = "unit"  # 0 … 1
+    PIXELS = "pixels"  # 0 … 255
+
+    @property
+    def scale(self) -> float:
+        return {"symmetric": 1 / 127.5, "unit": 1 / 255, "pixels": 1.0}[self.value]
+
+    @property
+    def offset(self) -> float:
+        return -1.0 if self is InputRange.SYMMETRIC else 0.0
+
+    @property
+    def words(self) -> str:
+        return {"symmetric": "-1 … 1", "unit": "0 … 1", "pixels": "0 … 255"}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedWeights:
+    """What a file of another framework holds, as its reader hands it out.
+
+    The network sees pixel * scale + offset. resolution: the side in pixels of the pictures that
+    the file was made for, None where it does not say. source: the file and its kind, in words.
+    hidden_activation: behind each hidden dense layer. independent: each class has a score of its
+    own (sigmoid). inner: gain and shift of the file's own layers before its first convolution,
+    which its input goes through. assumed: the range of its input, where the file states none.
+    even_sizes: it pads as our networks do only at multiples of 32 pixels. notes: what else a
+    person should know, in sentences.
+    """
+
+    architecture: Architecture
+    weights: Weights
+    scale: float
+    offset: Offset
+    activation: Activation
+    resolution: int | None
+    source: str
+    hidden_activation: Activation = Activation.RELU
+    independent: bool = False
+    inner: tuple[float, Offset] = (1.0, 0.0)
+    assumed: InputRange | None = None
+    even_sizes: bool = False
+    notes: tuple[str, ...] = ()
+
+    def with_range(self, given: InputRange) -> ImportedWeights:
+        """The same weights, with a file input of that range."""
+        scale, offset = composed(self.inner, given.scale, given.offset)
+        return replace(self, scale=scale, offset=offset, assumed=None)
+
+
+def composed(inner: tuple[float, Offset], scale: float, offset: float) -> tuple[float, Offset]:
+    """Scale and offset of pixels that are first scaled, then go through `inner`."""
+    gain, shift = inner
+    if isinstance(shift, tuple):
+        red, green, blue = (gain * offset + each for each in shift)
+        return gain * scale, (red, green, blue)
+    return gain * scale, gain * offset + shift
+
+
+def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The shape of every array in the architecture's Weights, in the network's order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in architecture.layers():
+        shapes[f"{layer.name}.weight"] = layer.weight_shape
+        shapes[f"{layer.name}.bias"] = (layer.out_channels,)
+    for name, inputs, outputs in architecture.dense():
+        shapes[f"{name}.weight"] = (outputs, inputs)
+        shapes[f"{name}.bias"] = (outputs,)
+    return shapes
+
+
+def check_weights(architecture: Architecture, weights: Weights) -> None:
+    """Raise InputError naming the first array that is missing, misshapen, not finite or unknown."""
+    shapes = expected_shapes(architecture)
+    for name, shape in shapes.items():
+        if name not in weights:
+            raise InputError("the network lacks these weights", where=name)
+        if weights[name].shape != shape:
+            raise InputError(
+                f"weights of another shape than {shape}", where=name, got=weights[name].shape
+            )
+        if not np.isfinite(weights[name]).all():
+            raise InputError("weights that are not finite numbers", where=name)
+    unknown = sorted(set(weights) - set(shapes))
+    if unknown:
+        raise InputError("the network has no such weights", where=unknown[0])
+
+
+def random_weights(architecture: Architecture, seed: int) -> Weights:
+    """He et al.'s initialisation (arXiv 1502.01852): variance 2 / fan-in, biases zero.
+
+    Good for what does not depend on values, such as times and costs.
+    """
+    generator = np.random.default_rng(seed)
+    weights: dict[str, NDArray[np.float32]] = {}
+    for name, shape in expected_shapes(architecture).items():
+        if name.endswith(".bias"):
+            weights[name] = np.zeros(shape, np.float32)
+        else:
+            deviation = np.sqrt(2 / np.prod(shape[1:]))
+            weights[name] = (generator.standard_normal(shape) * deviation).astype(np.float32)
+    return weights
+
+
+def build_network(
+    architecture: Architecture,
+    weights: Weights,
+    *,
+    scale: float,
+    offset: Offset,
+    activation: Activation = Activation.RELU6,
+    hidden_activation: Activation = Activation.RELU,
+    independent: bool = False,
+    storage: Storage = Storage.FLOAT16,
+) -> bytes:
+    """The ONNX model; the same arguments give the same bytes.
+
+    Input `image`: uint8 (1, height, width, 3), RGB; the network sees pixel * scale + offset.
+    Output `scores`: float32 (1, classes), they sum to 1; each from 0 to 1 where `independent`.
+    Raises InputError for weights that do not fit, MissingPackageError without the onnx package.
+    """
+    check_weights(architecture, weights)
+    graph = _Graph(storage)
+    value = graph.add("Transpose", [INPUT_NAME], "planes", perm=[0, 3, 1, 2])
+    value = graph.add("Cast", [value], "pixels", to=graph.onnx.TensorProto.FLOAT)
+    value = graph.add("Mul", [value, graph.scalar("scale", scale)], "scaled")
+    value = graph.add("Add", [value, graph.offset(offset)], "normalised")
+    for layer in architecture.layers():
+        value = graph.add(
+            "Conv",
+            [value, *graph.parameters(layer.name, weights)],
+            layer.name,
+            kernel_shape=[layer.kernel] * 2,
+            strides=[layer.stride] * 2,
+            group=layer.groups,
+            # What TensorFlow calls SAME: right at any size, odd ones too, and measured as fast
+            # as padding written out.
+            auto_pad="SAME_UPPER",
+        )
+        value = graph.activation(activation, value, layer.name)
+    value = graph.add("GlobalAveragePool", [value], "average")
+    value = graph.add("Flatten", [value], "features")
+    for name, _, _ in architecture.dense():
+        value = graph.add("Gemm", [value, *graph.parameters(name, weights)], name, transB=1)
+        if name != "classifier":
+            value = graph.activation(hidden_activation, value, name)
+    if independent:
+        graph.add("Sigmoid", [value], OUTPUT_NAME)
+    else:
+        graph.add("Softmax", [value], OUTPUT_NAME, axis=1)
+    return graph.serialize(architecture)
+
+
+class _Graph:
+    """Collects nodes and initializers; each node is named after the value it makes."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.onnx = import_onnx("making a network")
+        self._storage = storage
+        self._nodes: list[Any] = []
+        self._initializers: list[Any] = []
+        self._limits: list[str] = []
+
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        node = self.onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
+        self._nodes.append(node)
+        return output
+
+    def scalar(self, name: str, value: float) -> str:
+        return self._initializer(name, np.array(value, np.float32))
+
+    def offset(self, value: Offset) -> str:
+        """One number, or one a colour for (batch, colour, row, column)."""
+        if not isinstance(value, tuple):
+            return self.scalar("offset", value)
+        return self._initializer("offset", np.array(value, np.float32).reshape(3, 1, 1))
+
+    def activation(self, kind: Activation, value: str, layer: str) -> str:
+        if kind is Activation.RELU:
+            return self.add("Relu", [value], f"{layer}.relu")
+        if not self._limits:
+            self._limits = [self.scalar("zero", 0.0), self.scalar("six", 6.0)]
+        return self.add("Clip", [value, *self._limits], f"{layer}.relu6")
+
+    def parameters(self, layer: str, weights: Weights) -> list[str]:
+        """Weight and bias of a layer. Biases stay float32: they are a hundredth of the file."""
+        weight, bias = f"{layer}.weight", f"{layer}.bias"
+        bias_value = self._initializer(bias, weights[bias].astype(np.float32))
+        if self._storage is Storage.FLOAT32:
+            return [self._initializer(weight, weights[weight].astype(np.float32)), bias_value]
+        with np.errstate(over="ignore"):  # refused just below, with the layer's name
+            narrow = weights[weight].astype(np.float16)
+        if not np.isfinite(narrow).all():
+            raise InputError(
+                "weights too large for float16",
+                where=weight,
+                got=float(np.abs(weights[weight]).max()),
+                fix="store this network as float32",
+            )
+        stored = self._initializer(weight, narrow)
+        wide = self.add("Cast", [stored], f"{weight}.wide", to=self.onnx.TensorProto.FLOAT)
+        return [wide, bias_value]
+
+    def serialize(self, architecture: Architecture) -> bytes:
+        helper, tensor = self.onnx.helper, self.onnx.TensorProto
+        graph = helper.make_graph(
+            self._nodes,
+            f"mobilenet_v1_{architecture.alpha}",
+            [helper.make_tensor_value_info(INPUT_NAME, tensor.UINT8, [1, "height", "width", 3])],
+            [helper.make_tensor_value_info(OUTPUT_NAME, tensor.FLOAT, [1, architecture.classes])],
+            self._initializers,
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="edged"
+        )
+        model.ir_version = _IR_VERSION
+        return bytes(model.SerializeToString(deterministic=True))
+
+    def _initializer(self, name: str, values: NDArray[Any]) -> str:
+        self._initializers.append(self.onnx.numpy_helper.from_array(values, name))
+        return name
+
+
+def import_onnx(purpose: str) -> Any:
+    """Raises MissingPackageError, which says what needs the package."""
+    try:
+        import onnx
+    except ImportError:
+        raise MissingPackageError(
+            f"{purpose} needs the onnx package", "pip install 'edged[models]'"
+        ) from None
+    return onnx

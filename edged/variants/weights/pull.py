@@ -1,0 +1,329 @@
+"""The official ImageNet weights become a family: `edged models pull`.
+
+What is under way lies in `.pull` inside the family's folder, locked, and stays there for the next
+attempt when this one fails; the family itself is written once, at the end. `downloads.txt` keeps
+what was downloaded: a file that once came with one sha256 is not accepted with another.
+Knows neither HTTP (download.py) nor how weights are read and families written (importing.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edged.atomic_file import open_to_write
+from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.secret import redact
+from edged.variants import official
+from edged.variants.family import Family, Fit
+from edged.variants.mobilenet import Architecture
+from edged.variants.official import Release
+from edged.variants.variant import Variant
+from edged.variants.weights.archive import read_network
+from edged.variants.weights.download import USUAL, Patience, check_url, download, size_of
+from edged.variants.weights.download_record import (
+    RECORD,
+    Download,
+    read_record,
+    unwritable,
+    write_record,
+)
+from edged.variants.weights.importing import (
+    Converted,
+    add_networks,
+    begin_family,
+    check_labels,
+    convert,
+    read_labels,
+    read_weights,
+)
+from edged.variants.weights.onnx_builder import ImportedWeights
+
+UNDER_WAY = ".pull"
+
+_MOST_BYTES = 192 << 20
+"""Twice the largest official archive."""
+_MOST_LABEL_BYTES = 1 << 20
+_LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """progress: bytes of all files, those that have come and those that are wanted, None where
+    the server does not say. note: a line of text."""
+
+    progress: Callable[[int, int | None], None] = lambda received, total: None
+    note: Callable[[str], None] = lambda message: None
+
+
+def pull(
+    release: Release,
+    cells: Sequence[tuple[float, int]],
+    into: Path,
+    mirror: str | None = None,
+    patience: Patience = USUAL,
+    watch: Watch = Watch(),
+) -> tuple[Family, tuple[Variant, ...]]:
+    """Add the networks of `cells`, pairs of alpha and resolution, to the family in `into`.
+
+    mirror: the folder that all files are taken from, in place of their official addresses.
+    Returns the family and which variants are new in it: one that was pulled before and is whole is
+    not downloaded again. Raises EdgedError when a file cannot be had, InputError when it is not
+    what it must be; the family is then as it was.
+    """
+    for address in (release.directory, official.LABELS_DIRECTORY) if mirror is None else (mirror,):
+        check_url(address)
+    missing = [package for package in release.packages if find_spec(package) is None]
+    if missing:
+        raise MissingPackageError(
+            f"reading these weights needs the {missing[0]} package", "pip install 'edged[models]'"
+        )
+    begin_family(into, Fit.CROP)  # a folder that cannot hold them is told before it is touched
+    with _locked_folder(into) as folder:
+        family, record = begin_family(into, Fit.CROP), read_record(into / RECORD)
+        wanted = {
+            release.file_name(*cell): cell
+            for cell in cells
+            if not _is_there(family, Variant(*cell), record.get(release.file_name(*cell)))
+        }
+        if not wanted:
+            return family, ()
+        source = _Source(release.directory if mirror is None else mirror, folder, patience, watch)
+        source.plan(list(wanted))
+        labels_from = official.LABELS_DIRECTORY if mirror is None else mirror
+        labels, record[official.LABELS_FILE] = _labels(
+            _Source(labels_from, folder, patience, Watch(note=watch.note)),
+            record.get(official.LABELS_FILE),
+            into,
+        )
+        check_labels(family, labels[1:])
+        made = []
+        for name, (alpha, resolution) in wanted.items():
+            with source.file(name, record.get(name), into) as (path, sha256):
+                new = _made(path, release, alpha, resolution, labels)
+            made.append(new)
+            record[name] = Download(sha256, new.network.sha256)
+        watch.note(f"making {_count(len(made), 'network')}")
+        # The record first: after a power cut the next pull is held to what this one accepted.
+        write_record(into / RECORD, record)
+        family = add_networks(begin_family(into, Fit.CROP), made)
+        _empty(folder)
+        return family, tuple(sorted(Variant(*cell) for cell in wanted.values()))
+
+
+def _is_there(family: Family, variant: Variant, recorded: Download | None) -> bool:
+    """Whether the family's network is the one made of this download, to the byte."""
+    if recorded is None or variant not in family.variants():
+        return False
+    network = family.network(variant)
+    try:
+        return network.sha256 == recorded.network and bool(network.read())
+    except InputError:
+        return False
+
+
+# --------------------------------------------------------------------------------------- the files
+
+
+@dataclass(slots=True)
+class _Source:
+    """A folder on a server, what has come from it, and what all that is wanted amounts to."""
+
+    address: str
+    folder: Path
+    patience: Patience
+    watch: Watch
+    received: int = 0
+    total: int | None = None
+
+    def plan(self, names: Sequence[str]) -> None:
+        """Ask for the sizes, say them, and see that there is room."""
+        sizes = {name: self._size(name) for name in names}
+        known = sum(size for size in sizes.values() if size is not None)
+        self.total = None if None in sizes.values() else known
+        here = sum(path.stat().st_size for name in names for path in self._here(name))
+        of = "at least " if self.total is None else ""
+        already = f", {_megabytes(here)} of them already here" if here else ""
+        self.watch.note(f"{_count(len(names), 'file')}, {of}{_megabytes(known)}{already}")
+        needed = max(0, known - here) + known // 4  # the networks made of them come to less
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise EdgedError(
+                f"the disk has too little room: {_megabytes(needed)} are needed for a while",
+                where=self.folder.parent,
+                got=f"{_megabytes(free)} free",
+                fix="free some space, or pull fewer at a time: --alpha, --resolution",
+            )
+
+    @contextmanager
+    def file(
+        self, name: str, recorded: Download | None, into: Path, most_bytes: int = _MOST_BYTES
+    ) -> Iterator[tuple[Path, str]]:
+        """The file, whole, and its sha256. Should it turn out to be wrong, it is not kept."""
+        path, url = self.folder / name, self._url(name)
+        if not path.exists():
+            before = self.received
+
+            def progress(received: int) -> None:
+                self.watch.progress(before + received, self.total)
+
+            download(url, path, most_bytes, self.patience, progress, self.watch.note)
+        self.received += path.stat().st_size
+        self.watch.progress(self.received, self.total)
+        sha256 = _sha256(path)
+        try:
+            if recorded is not None and recorded.sha256 != sha256:
+                raise InputError(
+                    f"the file is not the one that came before, of sha256 {recorded.sha256}",
+                    where=path,
+                    got=f"sha256 {sha256}",
+                    fix=f"if the change is known to be right, delete its line in {into / RECORD}",
+                )
+            yield path, sha256
+        except InputError as error:
+            path.unlink(missing_ok=True)
+            where = (error.where or str(path)).replace(str(path), redact(url))
+            raise InputError(error.what, where=where, got=error.got, fix=error.fix) from None
+
+    def _size(self, name: str) -> int | None:
+        path = self.folder / name
+        if path.exists():
+            return path.stat().st_size
+        return size_of(self._url(name), self.patience, self.watch.note)
+
+    def _here(self, name: str) -> list[Path]:
+        paths = (self.folder / name, self.folder / f"{name}.part")
+        return [path for path in paths if path.exists()]
+
+    def _url(self, name: str) -> str:
+        parts = urlsplit(self.address)
+        return parts._replace(path=f"{parts.path.rstrip('/')}/{name}").geturl()
+
+
+def _labels(
+    source: _Source, recorded: Download | None, into: Path
+) -> tuple[tuple[str, ...], Download]:
+    """ImageNet's, with the background class first. The file is small and not kept."""
+    with source.file(official.LABELS_FILE, recorded, into, _MOST_LABEL_BYTES) as (path, sha256):
+        labels = read_labels(path)
+        if len(labels) != official.LABELS or labels[0] != "background":
+            raise InputError(
+                f"not ImageNet's labels: {official.LABELS} lines, the first one `background`",
+                where=path,
+                got=f"{len(labels)} lines, the first one {labels[0][:40]!r}",
+            )
+        path.unlink()
+    return labels, Download(sha256)
+
+
+def _made(
+    path: Path, release: Release, alpha: float, resolution: int, labels: tuple[str, ...]
+) -> Converted:
+    """The network of a downloaded file, with its published accuracy. Raises InputError naming
+    `path`."""
+    if path.suffix == ".h5":
+        imported = _read(path, path)
+    else:
+        network = path.with_suffix(".tflite")
+        try:
+            network.write_bytes(read_network(path))
+            imported = _read(network, path)
+        except OSError as error:
+            raise unwritable(error, network) from None
+        finally:
+            network.unlink(missing_ok=True)
+    _check(imported, path, release, alpha, resolution)
+    new = convert(imported, path, alpha, (resolution,), labels, path.parent / official.LABELS_FILE)
+    accuracy = {resolution: release.accuracy(alpha, resolution)}
+    return replace(new, network=replace(new.network, accuracy=accuracy))
+
+
+def _read(weights: Path, came_as: Path) -> ImportedWeights:
+    try:
+        return read_weights(weights)
+    except InputError as error:
+        where = (error.where or str(came_as)).replace(str(weights), str(came_as))
+        raise InputError(error.what, where=where, got=error.got) from None
+
+
+def _check(
+    imported: ImportedWeights, path: Path, release: Release, alpha: float, resolution: int
+) -> None:
+    """That the file holds what its name says, as far as weights can tell."""
+    found = imported.architecture
+    if found.layers() != Architecture(alpha, found.classes).layers():
+        right, got = f"weights of alpha {alpha}", f"alpha {found.alpha}, {found.body.value} body"
+    elif imported.resolution not in (None, resolution):
+        right, got = f"a network for {resolution} pixels", f"one for {imported.resolution}"
+    elif not imported.source.endswith(f"({release.kind})"):
+        right, got = f"{release.kind} weights", imported.source.partition(" (")[2].rstrip(")")
+    else:
+        return
+    raise InputError(f"does not hold {right}, as its name says", where=path, got=got)
+
+
+# -------------------------------------------------------------------------------------- the folder
+
+
+@contextmanager
+def _locked_folder(into: Path) -> Iterator[Path]:
+    """The folder for what is under way, for one process at a time.
+
+    It is there afterwards only if something in it is worth keeping.
+    """
+    folder = into / UNDER_WAY
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open_to_write(folder / _LOCK, "ab")
+    except OSError as error:
+        raise unwritable(error, folder) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat())
+        except (BlockingIOError, FileNotFoundError):  # the second: one has just ended
+            held = False
+        except OSError as error:
+            raise unwritable(error, folder) from None
+        if not held:
+            raise EdgedError(
+                "another pull into this folder is under way", where=into, fix="wait for its end"
+            )
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # there is a family in the outer folder, or somebody was here
+                if {path.name for path in folder.iterdir()} == {_LOCK}:
+                    (folder / _LOCK).unlink()
+                    folder.rmdir()
+                    into.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name != _LOCK:
+            path.unlink()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size < 10e6 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,144 @@
+"""What each path answers. Paths are compared as a whole: none of them names a file."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client.registry import CollectorRegistry
+
+from edged.clock import Clock, monotonic_ns
+from edged.secret import redact
+from edged.telemetry.health import Health, stuck_loops
+from edged.web.answer import HTML, JPEG, Answer, Request, Stream
+from edged.web.live import Live
+from edged.web.page import CONTENT_SECURITY_POLICY, HTML_PAGE
+from edged.web.status import history, result_line, status
+
+STUCK_SECONDS = 5.0
+PICTURE_SECONDS = 2.0
+"""How long a picture is waited for: a camera that sends one a second has it."""
+STILL_SECONDS = 15.0
+"""So old a picture may be of a camera that is down; one that streams has sent no newer one because
+nothing has moved, and still sees what it shows."""
+_SNAPSHOT = re.compile(r"/api/v1/cameras/([a-z][a-z0-9_-]{0,31})/snapshot\.jpg")
+
+
+class Endpoints:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        health: Health,
+        live: Live,
+        stuck_seconds: float = STUCK_SECONDS,
+        clock: Clock = monotonic_ns,
+    ) -> None:
+        self._registry = registry
+        self._health = health
+        self._live = live
+        self._stuck_seconds = stuck_seconds
+        self._clock = clock
+        self._encoding = threading.Lock()
+        """One scrape at a time: many at once would only take the pipeline's turns."""
+        self._answers: dict[str, Callable[[Request], Answer | Stream]] = {
+            "/": lambda request: _PAGE,
+            "/metrics": self._metrics,
+            "/healthz": lambda request: self._healthz(),
+            "/readyz": lambda request: self._readyz(),
+            "/api/v1/status": lambda request: Answer.json(HTTPStatus.OK, status(live)),
+            "/api/v1/history": lambda request: Answer.json(HTTPStatus.OK, history(live)),
+            "/api/v1/results": self._results,
+        }
+
+    def answer(self, request: Request) -> Answer | Stream:
+        if request.method not in ("GET", "HEAD"):
+            return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
+        answer = self._answers.get(request.path)
+        if answer is not None:
+            return answer(request)
+        snapshot = _SNAPSHOT.fullmatch(request.path)
+        if snapshot:
+            return self._snapshot(snapshot[1])
+        return Answer.text(HTTPStatus.NOT_FOUND)
+
+    def _metrics(self, request: Request) -> Answer:
+        try:
+            encode, content_type = choose_encoder(" ".join(request.accept.split()))
+        except (TypeError, ValueError):  # a version that is no version
+            encode, content_type = choose_encoder("")
+        with self._encoding:
+            body = encode(self._registry)
+        vary = ("Vary", "Accept, Accept-Encoding")
+        if not gzip_accepted(request.accept_encoding):
+            return Answer(HTTPStatus.OK, content_type, body, (vary,))
+        packed = gzip.compress(body, compresslevel=1)  # a device's time is dearer than the bytes
+        return Answer(HTTPStatus.OK, content_type, packed, (vary, ("Content-Encoding", "gzip")))
+
+    def _healthz(self) -> Answer:
+        stuck = stuck_loops(self._health.loops(), self._clock(), self._stuck_seconds)
+        return Answer.json(
+            HTTPStatus.SERVICE_UNAVAILABLE if stuck else HTTPStatus.OK,
+            {
+                "healthy": not stuck,
+                "stuck_seconds": {loop: round(seconds, 3) for loop, seconds in stuck.items()},
+            },
+        )
+
+    def _readyz(self) -> Answer:
+        cameras = self._health.cameras()
+        ready = all(camera.ready for camera in cameras)
+        return Answer.json(
+            HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE,
+            {
+                "ready": ready,
+                "cameras": {
+                    camera.name: {
+                        "state": camera.state,
+                        "ready": camera.ready,
+                        "last_error": redact(camera.last_error or "") or None,
+                    }
+                    for camera in cameras
+                },
+            },
+        )
+
+    def _results(self, request: Request) -> Answer | Stream:
+        wanted = frozenset(request.query.get("camera", ()))
+        if unknown := sorted(wanted - self._live.cameras.keys()):
+            known = ", ".join(self._live.cameras)
+            why = f"no camera {unknown[0][:32]!r}; there are: {known}"
+            return Answer.text(HTTPStatus.NOT_FOUND, why=why)
+
+        def is_over() -> bool:
+            """A reload has removed every camera that was asked for."""
+            return bool(wanted) and not wanted & self._live.cameras.keys()
+
+        return self._live.streams.open(wanted, request.client, is_over)
+
+    def _snapshot(self, camera: str) -> Answer:
+        try:
+            shown = self._live.view.jpeg(camera, PICTURE_SECONDS)
+        except KeyError:
+            return Answer.text(HTTPStatus.NOT_FOUND, why="no such camera")
+        if shown is None or (shown.age_seconds > STILL_SECONDS and not self._streams(camera)):
+            retry = ("Retry-After", "2")
+            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture came")
+        age = ("Picture-Age-Seconds", f"{shown.age_seconds:.1f}")
+        result = ("Picture-Result", result_line(shown.result))
+        return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, result))
+
+    def _streams(self, camera: str) -> bool:
+        cameras = self._live.subjects.cameras
+        return any(each.name == camera and each.state.value == "streaming" for each in cameras)
+
+
+_PAGE = Answer(
+    HTTPStatus.OK,
+    HTML,
+    HTML_PAGE,
+    (("Content-Security-Policy", CONTENT_SECURITY_POLICY),),
+)

@@ -1,0 +1,189 @@
+"""One request on its connection: TLS, the head, the answer or the stream, and the end.
+
+Knows nothing of what is answered, nor of other connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import socket
+import ssl
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from edged.web.answer import Answer, Request, Stream
+
+if TYPE_CHECKING:
+    from edged.web.server import _Server
+
+HEAD_BYTES = 8192
+"""Request line and headers together. Browsers send about one thousand."""
+BODY_BYTES = 128 * 1024
+"""What a request may hold besides; nothing here looks at it."""
+QUERY_FIELDS = 32
+SPEAK_TLS = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n"
+    b"Connection: close\r\n\r\nThis port speaks TLS: write https://.\n"
+)
+_ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?#]+)(?P<rest>.*)")
+"""A request's target as for a proxy; its host counts, not the header's (RFC 9112, 3.2.2)."""
+NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
+
+log = logging.getLogger("edged.telemetry.http")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request, then the connection ends."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    default_request_version = request_version = "HTTP/1.1"  # errors have a status line too
+    command = ""
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client went away, or was cut off
+            if isinstance(self.connection, ssl.SSLSocket) and not self._shakes_hands():
+                return
+            head = self._read_head()
+            if head is None:
+                self._send(Answer.text(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
+            else:
+                self.server.connections.asked(self.connection)
+                self.rfile.close()
+                self.rfile = io.BufferedReader(io.BytesIO(head))
+                self.raw_requestline = self.rfile.readline()
+                if self.parse_request():
+                    self._respond()
+            self._end()
+
+    def _shakes_hands(self) -> bool:
+        """False after telling a client that speaks plain HTTP why it gets no other answer."""
+        try:
+            self.connection.do_handshake()
+        except ssl.SSLError as error:
+            if error.reason != "HTTP_REQUEST":
+                raise
+            below = socket.socket  # TLS
+            below.sendall(self.connection, SPEAK_TLS)
+            below.shutdown(self.connection, socket.SHUT_WR)
+            below.recv(self.connection, HEAD_BYTES)  # left unread, it would reset the connection
+            return False
+        return True
+
+    def _read_head(self) -> bytes | None:
+        """Up to the empty line; less when the client ends before it; None when it is too long."""
+        head = b""
+        while b"\n\n" not in head.replace(b"\r", b""):
+            if len(head) > HEAD_BYTES:
+                return None
+            more = self.connection.recv(HEAD_BYTES)
+            if not more:
+                break
+            head += more
+        return head
+
+    def _respond(self) -> None:
+        answer = self._answer()
+        if isinstance(answer, Answer):
+            self._send(answer)
+            return
+        try:
+            self._send_stream(answer)
+        finally:
+            answer.close()
+
+    def _answer(self) -> Answer | Stream:
+        target, host = self.path, self.headers.get("Host", "")
+        if absolute := _ABSOLUTE.fullmatch(target):
+            target, host = absolute["rest"], absolute["host"]
+        path, _, query = target.partition("?")
+        try:
+            fields = parse_qs(query, max_num_fields=QUERY_FIELDS)
+        except ValueError:
+            return Answer.text(HTTPStatus.BAD_REQUEST)
+        request = Request(
+            method=self.command,
+            path=path or "/",
+            query=fields,
+            accept=self.headers.get("Accept", ""),
+            accept_encoding=self.headers.get("Accept-Encoding", ""),
+            authorization=self.headers.get("Authorization", ""),
+            host=host,
+            client=str(self.client_address[0]),
+        )
+        refusal = self.server.access.refusal(request)
+        if refusal is not None:
+            return refusal
+        failing = self.server.failing_paths
+        try:
+            answer = self.server.endpoints.answer(request)
+        except Exception:  # a scrape must not take the daemon down
+            if path not in failing:
+                log.exception("cannot answer GET %s", path)
+            failing.add(path)
+            return Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR)
+        failing.discard(path)
+        return answer
+
+    def _send(self, answer: Answer) -> None:
+        length = ("Content-Length", str(len(answer.body)))
+        self._send_head(answer.status, answer.content_type, length, *answer.headers)
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def _send_stream(self, stream: Stream) -> None:
+        self.server.connections.never_ends(self.connection)
+        # A buffer holds many minutes of results: without this one who takes nothing would stay.
+        untaken_ms = int(4000 * self.server.connection_seconds)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, untaken_ms)
+        # nginx collects what it passes on, unless it is told not to.
+        unbuffered = ("X-Accel-Buffering", "no")
+        self._send_head(HTTPStatus.OK, "text/event-stream; charset=utf-8", unbuffered)
+        if self.command != "HEAD":
+            for part in stream.parts():
+                self.wfile.write(part)
+
+    def _send_head(self, status: int, content_type: str, *headers: tuple[str, str]) -> None:
+        self.request_version = self.protocol_version  # HTTP/0.9 would get a body without a head
+        self.send_response_only(status)
+        common = {
+            "Content-Type": content_type,
+            "Cache-Control": "no-store",
+            "Connection": "close",
+            "Content-Security-Policy": NOTHING_ELSE,
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+        own = {name for name, _ in headers}
+        for name, value in common.items():
+            if name not in own:
+                self.send_header(name, value)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _end(self) -> None:
+        """What is left unread at the end would turn the answer into a reset."""
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.settimeout(0)
+            with contextlib.suppress(OSError, ValueError):
+                self.connection.unwrap()  # says that the answer is whole; does not wait
+            return
+        self.connection.shutdown(socket.SHUT_WR)
+        left = BODY_BYTES if self.command not in ("GET", "HEAD") else 0
+        while left > 0 and (discarded := self.connection.recv(HEAD_BYTES)):
+            left -= len(discarded)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class calls for a request it cannot parse."""
+        self._send(Answer.text(HTTPStatus(code)))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing per request."""

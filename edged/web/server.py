@@ -1,0 +1,231 @@
+"""The HTTP server: for Prometheus, for whoever restarts us, for a person and for other programs.
+
+Small and bounded: one request a connection, a thread each, so many at once, so many seconds each;
+a client that hangs is cut off. What is answered is decided in endpoints.py, who may ask in
+access.py, which connection makes room for a new one in connections.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import math
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from edged.clock import monotonic_ns
+from edged.effort import Turn
+from edged.errors import EdgedError
+from edged.web.access import Access, own_names
+from edged.web.connections import Connections
+from edged.web.endpoints import Endpoints
+from edged.web.handler import Handler
+from edged.web.options import HttpConfig
+from edged.web.tls import fingerprint, server_context
+
+CONNECTIONS = 64
+"""At once, besides streams: some scrapers and browsers. The next one displaces the slowest."""
+CONNECTION_SECONDS = 5.0
+"""From the first byte to the last; a scrape takes milliseconds. A stream: for each part; and four
+times that for what its client's machine does not take, though there is room for it here."""
+SWEEP_SECONDS = 0.25
+"""How often hanging connections and the wish to stop are looked for."""
+CROWDED_SECONDS = 0.005
+"""What a connection that displaces another one waits: a flood of them must not take a core."""
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""For these, a connection cannot be accepted and goes on waiting: its socket stays readable."""
+
+log = logging.getLogger("edged.telemetry.http")
+
+
+class HttpServer:
+    """Listens from its construction, answers from `start` to `close`, or inside `with`; its end
+    takes a second at most.
+
+    Raises EdgedError when it cannot listen, or its certificate cannot be used. beside: another one
+    of this process, which may have the same port on another address and is to be closed soon.
+    """
+
+    def __init__(
+        self,
+        http: HttpConfig,
+        endpoints: Endpoints,
+        *,
+        connections: int = CONNECTIONS,
+        connection_seconds: float = CONNECTION_SECONDS,
+        beside: HttpServer | None = None,
+    ) -> None:
+        self._tls = http.tls
+        self._certificate = b"" if http.tls is None else fingerprint(http.tls)
+        context = None if http.tls is None else server_context(http.tls)
+        access = Access(http, names=own_names(http, socket.gethostname()))
+        try:
+            family, _, _, _, address = socket.getaddrinfo(
+                http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            self._server = _Server(
+                family, address, endpoints, access, context, connections, connection_seconds
+            )
+            self._server.listen(None if beside is None else beside._server)
+        except (socket.gaierror, UnicodeError) as error:  # Unicode: an empty label, or a long one
+            raise EdgedError(
+                "no address has this name",
+                where=f"http.listen: {_written(http.host, http.port)}",
+                got=error.strerror if isinstance(error, OSError) else "no name of a host",
+                fix="write an address of this machine, as 127.0.0.1, or 0.0.0.0 for all; or a name "
+                "that `getent hosts NAME` finds",
+            ) from None
+        except OSError as error:
+            if error.errno == errno.EMFILE:  # no other port would help
+                raise
+            raise EdgedError(
+                "cannot listen for HTTP",
+                where=_written(http.host, http.port),
+                got=error.strerror,
+                fix="choose another address or port in the configuration, http: {listen: …}; "
+                "`ss -ltnp` as root shows who holds a port",
+            ) from None
+        self.port = int(self._server.server_address[1])
+        shown = _written(_reached(http.host), self.port)
+        self.url = f"{'http' if context is None else 'https'}://{shown}"
+        """What a person can open: never the address that stands for all of them."""
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(SWEEP_SECONDS,), name="http", daemon=True
+        )
+
+    def start(self) -> None:
+        self._server.progress_ns = monotonic_ns()
+        self._thread.start()
+
+    @property
+    def turn(self) -> Turn:
+        """Of the loop that accepts connections."""
+        return Turn(self._server.progress_ns, self._thread.native_id or 0)
+
+    def renew(self) -> None:
+        """Show the certificate that the files hold now. Raises EdgedError and keeps the old one."""
+        if self._tls is None or fingerprint(self._tls) == self._certificate:
+            return
+        self._server.tls = server_context(self._tls)
+        self._certificate = fingerprint(self._tls)
+        log.info("%s: the certificate has been renewed", self._tls.certificate)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server.connections.cut_off(math.inf)
+
+    def __enter__(self) -> HttpServer:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _reached(host: str) -> str:
+    """An address by which others reach this machine where `host` is every one of it; what has no
+    network has loopback. Nothing is sent: to connect a datagram socket chooses a route."""
+    if host.strip("0.:"):
+        return host
+    for family, anywhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.connect((anywhere, 9))
+            return str(asking.getsockname()[0])
+    return "127.0.0.1"
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        family: socket.AddressFamily,
+        address: Any,
+        endpoints: Endpoints,
+        access: Access,
+        tls: ssl.SSLContext | None,
+        connections: int,
+        connection_seconds: float,
+    ) -> None:
+        self.address_family = family
+        self.endpoints = endpoints
+        self.access = access
+        self.tls = tls
+        self.connections = Connections(connections, connection_seconds)
+        self.connection_seconds = connection_seconds
+        self.failing_paths: set[str] = set()
+        self.progress_ns = monotonic_ns()
+        super().__init__(address, Handler, bind_and_activate=False)
+
+    def listen(self, beside: _Server | None) -> None:
+        sockets = () if beside is None else (self.socket, beside.socket)
+        try:
+            with _sharing_ports(*sockets):
+                self.server_bind()
+                self.server_activate()
+        except OSError:
+            self.server_close()
+            raise
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Nothing is read here: the thread that accepts must not hang on a client."""
+        try:
+            connection, address = super().get_request()
+        except OSError as error:
+            if error.errno in _SHORTAGES:  # tried again and again, it would take a core
+                time.sleep(SWEEP_SECONDS)
+            raise
+        connection.settimeout(self.connection_seconds)
+        if self.tls is None:
+            return connection, address
+        try:
+            return self.tls.wrap_socket(connection, True, do_handshake_on_connect=False), address
+        except (OSError, ValueError) as error:  # it has gone already
+            connection.close()
+            raise OSError(str(error)) from None
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.connections.admit(request, time.monotonic()):
+            time.sleep(CROWDED_SECONDS)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.leave(request)
+        if isinstance(request, ssl.SSLSocket):
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        self.progress_ns = monotonic_ns()
+        self.connections.cut_off(time.monotonic())
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("a request failed", exc_info=True)
+
+
+@contextlib.contextmanager
+def _sharing_ports(*sockets: socket.socket) -> Iterator[None]:
+    """0.0.0.0:9640 may be bound beside 127.0.0.1:9640 if both allow it. Only for that moment: two
+    daemons on one port must not go unnoticed."""
+    try:
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        yield
+    finally:
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)

@@ -1,0 +1,123 @@
+"""What `/api/v1/status` and `/api/v1/history` say: plain data about now and the last minutes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edged import __version__
+from edged.capture.frame import Result
+from edged.clock import rfc3339
+from edged.secret import redact
+from edged.sensors import temperature
+from edged.sinks.sink import to_json
+from edged.telemetry.exposition import ObservedCamera
+from edged.variants.family import MOST_NAMED
+from edged.web.history import SECONDS, Second
+from edged.web.live import CameraLive, Live
+
+LINE_BYTES = 2000
+"""A proxy takes 4 KB of headers for certain."""
+
+
+def status(live: Live) -> dict[str, Any]:
+    """Without secrets. Figures are of the last `window_seconds`, `fps` of the last ten."""
+    subjects, now_ns = live.subjects, live.clock()
+    engines = subjects.engines()
+    hottest = [
+        value
+        for gauge in subjects.sensors()
+        if gauge.name == temperature.NAME
+        for value in gauge.values.values()
+    ]
+    return {
+        "version": __version__,
+        "family": {
+            "name": subjects.family,
+            "classes": list(subjects.labels[:MOST_NAMED]),
+            "count": len(subjects.labels),
+        },
+        "backend": subjects.backend,
+        "window_seconds": SECONDS,
+        "loading": subjects.loading(),
+        "engines_building": engines.building,
+        "temperature_c": round(max(hottest), 1) if hottest else None,
+        "max_temperature_c": subjects.max_temperature_c,
+        "slowdown": round(subjects.slowdown(), 2),
+        "cameras": {
+            camera.name: _camera(
+                camera,
+                live.cameras[camera.name],
+                subjects.budgets_ms[camera.name],
+                subjects.on_time.get(camera.name),
+                now_ns,
+            )
+            for camera in subjects.cameras
+            if camera.name in live.cameras
+        },
+    }
+
+
+def _camera(
+    camera: ObservedCamera,
+    live: CameraLive,
+    budget_ms: float,
+    target: float | None,
+    now_ns: int,
+) -> dict[str, Any]:
+    summary, last = live.history.summary(now_ns), live.last
+    return {
+        "state": camera.state.value,
+        "last_error": redact(camera.last_error or "") or None,
+        "budget_ms": budget_ms,
+        "on_time_target": target,
+        "on_time": _rounded(summary.on_time, 4),
+        "latency_ms": {"p50": _rounded(summary.p50_ms, 1), "p95": _rounded(summary.p95_ms, 1)},
+        "fps": round(summary.fps, 1),
+        "last": None if last is None else _last(last, (now_ns - live.last_ns) / 1e9),
+    }
+
+
+def _last(result: Result, age_seconds: float) -> dict[str, Any]:
+    return {
+        "captured_at": rfc3339(result.captured_unix_ns),
+        "age_seconds": round(age_seconds, 2),
+        "latency_ms": round(result.latency_ms, 1),
+        "variant": result.variant.name,
+        "threads": result.threads,
+        "reason": result.reason,
+        "top": [{"label": each.label, "score": round(each.score, 3)} for each in result.top],
+    }
+
+
+def result_line(result: Result) -> str:
+    """One line of JSON in ASCII, for a header: of `top` as much as fits into LINE_BYTES."""
+    said = to_json(result)
+    while len(line := json.dumps(said)) > LINE_BYTES and said["top"]:
+        said["top"].pop()
+    return line
+
+
+def history(live: Live) -> dict[str, Any]:
+    """Each second in which there was a result or a frame that came too late to run: how long ago it
+    was, then the rest of `columns`."""
+    now_ns = live.clock()
+    columns = ("ago", "p50_ms", "p95_ms", "most_ms", "budget_ms", "late", "variant")
+    return {
+        "seconds": SECONDS,
+        "columns": columns,
+        "cameras": {
+            name: [_row(each, now_ns // 1_000_000_000) for each in live.history.seconds(now_ns)]
+            for name, live in live.cameras.items()
+        },
+    }
+
+
+def _row(second: Second, now: int) -> list[Any]:
+    times_ms = (second.p50_ms, second.p95_ms, second.most_ms, second.budget_ms)
+    late = second.late + second.stale
+    return [now - second.number, *(round(ms, 1) for ms in times_ms), late, second.variant]
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.capture.admission import RateLimit
+from tests.rig.camera import Notes
+
+MS = 1_000_000
+
+
+def admitted(max_fps: float | None, stamps_ns: list[int]) -> list[int]:
+    limit = RateLimit(max_fps)
+    return [stamp for stamp in stamps_ns if limit.admits(stamp)]
+
+
+def test_without_a_limit_every_frame_is_admitted() -> None:
+    assert len(admitted(None, [0, 1, 1, 0])) == 4
+
+
+def test_a_jittery_camera_at_exactly_the_limit_loses_nothing() -> None:
+    jitter = random.Random(1)
+    stamps = [round(n * 1e9 / 30) + jitter.randint(-8 * MS, 8 * MS) for n in range(300)]
+    assert admitted(30, stamps) == stamps
+
+
+def test_the_rate_is_kept_in_the_long_run() -> None:
+    stamps = [round(n * 1e9 / 30) for n in range(900)]  # half a minute
+    for max_fps in (1, 7.5, 10, 20, 29):
+        assert abs(len(admitted(max_fps, stamps)) - 30 * max_fps) <= 1
+
+
+def test_after_a_gap_or_a_jump_back_it_goes_on_at_once() -> None:
+    assert admitted(10, [0, 5_000 * MS, 5_010 * MS, 20 * MS]) == [0, 5_000 * MS, 20 * MS]
+
+
+@given(st.lists(st.integers(0, 100 * MS), max_size=200), st.floats(0.5, 100))
+def test_never_more_than_the_limit(gaps_ns: list[int], max_fps: float) -> None:
+    now_ns, stamps = 0, []
+    for gap_ns in gaps_ns:
+        now_ns += gap_ns
+        stamps.append(now_ns)
+    seconds = now_ns / 1e9
+    assert len(admitted(max_fps, stamps)) <= seconds * max_fps * 1.001 + 2
+
+
+def test_what_comes_too_early_can_be_shown_when_it_is_due() -> None:
+    notes = Notes(max_fps=10)
+    assert notes.intake.wait_seconds(0) == 0
+    wait_seconds = notes.intake.wait_seconds(40 * MS)
+    assert 0 < wait_seconds <= 0.06
+    assert notes.counts.skipped == 0  # a newer one would have it so
+    notes.intake.admit_late(40 * MS + round(wait_seconds * 1e9))
+    assert notes.intake.wait_seconds(120 * MS) > 0
+    assert notes.intake.wait_seconds(200 * MS) == 0
+
+
+def test_each_fate_is_counted() -> None:
+    notes = Notes(max_fps=10)
+    for stamp_ns in (0, 33 * MS, 66 * MS, 100 * MS):
+        notes.intake.captured()
+        notes.intake.admits(stamp_ns)
+    notes.intake.broken()
+    notes.intake.overwritten(3)
+    notes.intake.note("something")
+    counts = notes.counts
+    assert (counts.captured, counts.skipped, counts.broken, counts.overwritten) == (4, 2, 1, 3)
+    assert notes == ["something"]

@@ -1,0 +1,125 @@
+"""A start that takes long is given time as long as it works; one that hangs is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from edged.effort import LONGEST_LOOK_SECONDS, Turn, Turns
+from tests.daemon.test_daemon import SYNTHETIC
+from tests.service.test_notify import Supervisor
+
+SECONDS = 2.0
+"""What takes long takes so long."""
+STUCK_SECONDS = 0.5
+
+DAEMON = f"""
+import os, sys, threading, time
+from pathlib import Path
+import edged.daemon.daemon, edged.backends.loaded as loaded
+from edged.config.config import load_config
+from edged.daemon.daemon import Daemon
+from edged.daemon.signals import Orders, obeying_signals
+edged.daemon.daemon.STUCK_SECONDS = {STUCK_SECONDS}
+edged.daemon.daemon.START_SECONDS = 2
+edged.daemon.daemon.LOADING_SECONDS = 0.5
+where, how = sys.argv[2:]
+def slow():
+    end = time.monotonic() + {SECONDS}
+    while time.monotonic() < end:
+        threading.Event().wait(60) if how == "hangs" else sum(range(100000))
+def slowly(function):
+    def wrapped(*arguments, **named):
+        slow()
+        return function(*arguments, **named)
+    return wrapped
+if where == "loading":
+    loaded.check_golden = slowly(loaded.check_golden)
+else:
+    loaded.LoadedFamily.infer = slowly(loaded.LoadedFamily.infer)
+orders = Orders()
+with obeying_signals(orders):
+    Daemon(load_config(Path(sys.argv[1]), {{}}), orders=orders).run()
+"""
+
+
+@contextmanager
+def starting(folder: Path, where: str, how: str) -> Iterator[tuple[Supervisor, int]]:
+    """A daemon of one variant: (who is told how its start goes, process id)."""
+    (folder / "edged.yaml").write_text("variants: [mobilenet_v1_0.25_128]\n" + SYNTHETIC)
+    notify = str(folder / "notify")
+    supervisor = Supervisor(notify)
+    environ = {
+        "NOTIFY_SOCKET": notify,
+        "WATCHDOG_USEC": "500000",
+        "STATE_DIRECTORY": str(folder / "state"),
+    }
+    command = [sys.executable, "-c", DAEMON, str(folder / "edged.yaml"), where, how]
+    with (
+        closing(supervisor.socket),
+        subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, **environ},
+        ) as process,
+    ):  # fmt: skip
+        supervisor.socket.settimeout(60)
+        try:
+            while "STATUS=loading" not in supervisor.next():
+                pass
+            yield supervisor, process.pid
+            begun = time.monotonic()
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(30) == 0
+            assert time.monotonic() - begun < 12
+        finally:
+            process.kill()
+
+
+def signs(supervisor: Supervisor, seconds: float) -> list[float]:
+    """When in this time more time was asked for, or all was well."""
+    begun, found = time.monotonic(), []
+    while (now := time.monotonic() - begun) < seconds:
+        supervisor.socket.settimeout(seconds - now + 0.001)
+        try:
+            message = supervisor.next()
+        except TimeoutError:
+            break
+        if message.startswith(("EXTEND_TIMEOUT_USEC=2000000", "WATCHDOG=1")):
+            found.append(time.monotonic() - begun)
+    supervisor.socket.settimeout(60)
+    return found
+
+
+@pytest.mark.parametrize("where", ["loading", "measuring"])
+def test_a_start_that_works_is_given_time(tmp_path: Path, where: str) -> None:
+    with starting(tmp_path, where, "works") as (supervisor, _):
+        told = [0.0, *signs(supervisor, SECONDS)]
+        assert len(told) > 3
+        assert told[-1] > SECONDS - 1
+
+
+@pytest.mark.parametrize("where", ["loading", "measuring"])
+def test_a_start_that_hangs_is_not_and_can_be_stopped(tmp_path: Path, where: str) -> None:
+    with starting(tmp_path, where, "hangs") as (supervisor, _):
+        signs(supervisor, STUCK_SECONDS + 1.5)
+        assert signs(supervisor, 1) == []
+
+
+def test_a_loop_is_seen_at_work_by_its_threads_time() -> None:
+    """On clocks of its own: half a minute of silence by a thread that sleeps, and by this one."""
+    turns, second = Turns(), 1_000_000_000
+    me = Turn(0, 0)
+    for now in range(1, 31):
+        moment = turns.moments({"loop": me}, now * second)["loop"]
+    assert moment == 0
+    assert turns.moments({"loop": Turn(31 * second, 0)}, 31 * second) == {"loop": 31 * second}
+    later = turns.moments({"loop": Turn(31 * second, 0)}, 99 * second)["loop"]
+    assert 99 * second - later == LONGEST_LOOK_SECONDS * second  # who looks was held up

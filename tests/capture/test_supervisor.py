@@ -1,0 +1,456 @@
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edged.capture.mailbox import Mailbox
+from edged.capture.messages import LONGEST_MESSAGE
+from edged.capture.process import Starter
+from edged.capture.source import CaptureRequest, Failure, Granted
+from edged.capture.supervisor import Camera, CameraState, Patience, fault_of_death
+from tests.rig.camera import next_frame, running, wait_until
+
+REQUEST = CaptureRequest("rtsp://admin:hunter2@camera.invalid/live")
+QUICK = Patience(
+    tick=0.02, open=5.0, first_frame=0.3, stall=0.3, stop=0.5, pause=0.05, pause_longest=0.2
+)
+SECOND = 1_000_000_000
+
+CHILD = """
+import json, os, signal, sys, time
+import numpy as np
+from edged.capture.mailbox import MailboxWriter
+from edged.clock import monotonic_ns
+request = json.loads(sys.stdin.readline())
+writer = MailboxWriter.attach(int(sys.argv[1]), int(sys.argv[2]))
+def say(**values):
+    print(json.dumps(values), flush=True)
+def opened():
+    say(status="opened", granted=dict(width=8, height=8, fps=50, format="fake"))
+def frame():
+    writer.count(captured=1)
+    now = monotonic_ns()
+    writer.publish(np.zeros((8, 8, 3), np.uint8), now, now)
+"""
+
+
+def fake(script: str) -> Starter:
+    """Starts a small process of its own in place of the worker."""
+
+    def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", CHILD + script, str(memfd), str(wake_fd)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(memfd, wake_fd),
+        )
+
+    return start
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    caplog.set_level(logging.INFO, "edged.capture")
+    yield caplog
+    assert "hunter2" not in caplog.text
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def faults(camera: Camera) -> dict[str, int]:
+    return {reason.value: count for reason, count in camera.restarts.items() if count}
+
+
+def test_a_streaming_camera(log: pytest.LogCaptureFixture) -> None:
+    script = "opened()\nwhile True:\n    frame()\n    time.sleep(0.02)"
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+        assert next_frame(mailbox).sequence >= 1
+        assert wait_until(lambda: camera.state is CameraState.STREAMING)
+        assert camera.granted == Granted(8, 8, 50.0, "fake")
+        time.sleep(0.5)
+        assert faults(camera) == {}
+        assert camera.last_error is None
+    assert camera.state.value == "ended"
+    assert [record.getMessage() for record in log.records] == [
+        "camera porch: starting",
+        "camera porch: streaming: 8x8 at 50 fps, fake",
+    ]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "opened()\nframe()\ntime.sleep(60)",
+        "opened()\ntime.sleep(60)",
+        "opened()\nframe()\nos.kill(os.getpid(), signal.SIGSTOP)",
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nopened()\ntime.sleep(60)",
+        "import ctypes\nopened()\nframe()\nctypes.PyDLL(None).sleep(60)",
+    ],
+    ids=[
+        "after a frame",
+        "before the first",
+        "stopped by a signal",
+        "deaf to SIGTERM",
+        "in a driver call that holds the interpreter",
+    ],
+)
+def test_a_silent_camera_has_stalled_and_is_replaced(
+    script: str, log: pytest.LogCaptureFixture
+) -> None:
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.restarts[Failure.STALLED] >= 2)
+        assert faults(camera).keys() == {"stalled"}
+        assert camera.last_error == "no frame for 0.3 s"
+    assert "camera porch: stalled: no frame for 0.3 s" in log.text
+
+
+def test_a_camera_that_never_opens_has_stalled() -> None:
+    patience = Patience(tick=0.02, open=0.3, first_frame=0.2, stop=0.2, pause=0.05)
+    with running(REQUEST, patience=patience, starter=fake("time.sleep(60)")) as (camera, _):
+        assert wait_until(lambda: faults(camera) == {"stalled": 1})
+
+
+def test_frames_that_are_only_skipped_are_no_stall() -> None:
+    script = """
+opened()
+frame()
+while True:
+    writer.count(captured=1, skipped=1)
+    time.sleep(0.02)
+"""
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+        assert wait_until(lambda: mailbox.skipped > 40)
+        assert camera.state is CameraState.STREAMING
+        assert faults(camera) == {}
+
+
+@pytest.mark.parametrize(
+    ("work", "state"),
+    [("sum(range(10**6))", CameraState.STREAMING), ("time.sleep(0.01)", CameraState.STALLED)],
+)
+def test_what_loads_for_long_is_not_taken_for_dead_but_what_sleeps_is(
+    work: str, state: CameraState
+) -> None:
+    """It takes far longer than `open` to begin; meanwhile it either computes or does not."""
+    script = f"""
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    {work}
+opened()
+while True:
+    frame()
+    time.sleep(0.02)
+"""
+    patience = Patience(tick=0.02, open=0.4, first_frame=0.3, stop=0.5, pause=20)
+    with running(REQUEST, patience=patience, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.state is not CameraState.STARTING)
+        assert camera.state is state
+
+
+def test_cameras_load_one_after_the_other_where_there_is_room_for_one() -> None:
+    script = """
+say(status="note", message="begun")
+time.sleep(60)
+"""
+    turns = threading.Semaphore(1)
+    begun: list[float] = []
+
+    def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+        begun.append(time.monotonic())
+        return fake("time.sleep(0.4)\n" + script)(memfd, wake_fd)
+
+    boxes = [Mailbox.create(16) for _ in range(3)]
+    cameras = [
+        Camera(f"porch{n}", REQUEST, box, patience=QUICK, starter=start, turns=turns)
+        for n, box in enumerate(boxes)
+    ]
+    for camera in cameras:
+        camera.start()
+    assert wait_until(lambda: len(begun) == 3)
+    assert begun[1] - begun[0] >= 0.4
+    assert begun[2] - begun[1] >= 0.4
+    for camera, box in zip(cameras, boxes, strict=True):
+        camera.stop()
+        box.close()
+    assert turns.acquire(blocking=False)  # all turns were given back
+
+
+def test_one_that_loads_for_ever_keeps_the_others_waiting_for_a_while_only() -> None:
+    turns = threading.Semaphore(0)
+    mailbox = Mailbox.create(16)
+    patience = Patience(tick=0.02, turn=0.3, stop=0.2, pause=0.05)
+    script = "opened()\nwhile True:\n    frame()\n    time.sleep(0.02)"
+    camera = Camera("porch", REQUEST, mailbox, patience=patience, starter=fake(script), turns=turns)
+    camera.start()
+    assert wait_until(lambda: camera.state is CameraState.STREAMING)
+    camera.stop()
+    mailbox.close()
+    assert not turns.acquire(blocking=False)  # none is given back that was not taken
+
+
+def test_an_end_is_final() -> None:
+    with running(
+        REQUEST, patience=QUICK, starter=fake("opened()\nframe()\nsay(status='ended')")
+    ) as (
+        camera,
+        mailbox,
+    ):
+        assert wait_until(lambda: camera.state is CameraState.ENDED)
+        time.sleep(0.3)
+        assert camera.state is CameraState.ENDED
+        assert faults(camera) == {}
+        assert next_frame(mailbox).sequence == 1  # the last picture stays
+
+
+def test_a_death_is_explained_with_the_last_words(log: pytest.LogCaptureFixture) -> None:
+    script = "print('cannot load libfoo for', request['source'], file=sys.stderr)\nsys.exit(3)"
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: faults(camera).get("exited", 0) >= 3)
+        assert camera.last_error is not None
+        assert "status 3" in camera.last_error
+        assert "cannot load libfoo" in camera.last_error
+        assert "hunter2" not in camera.last_error
+    warnings = [record for record in log.records if "backoff" in record.getMessage()]
+    assert len(warnings) == 1  # the same failure again and again is logged once
+
+
+def test_a_killed_child_is_told_apart() -> None:
+    script = "opened()\nframe()\nos.kill(os.getpid(), signal.SIGKILL)"
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: faults(camera).get("killed", 0) >= 1)
+        assert faults(camera).keys() == {"killed"}
+        assert camera.last_error is not None
+        assert "memory ran out" in camera.last_error
+
+
+def test_deaths_in_words() -> None:
+    assert fault_of_death(7, "").message == "the capture process ended with status 7"
+    assert fault_of_death(0, "bye").message.endswith("status 0, saying: bye")
+    assert "pipes closed" in fault_of_death(None, "").message
+    assert "another processor" in fault_of_death(-signal.SIGILL, "").message
+    assert fault_of_death(-40, "").reason is Failure.KILLED  # a signal without a name
+
+
+@pytest.mark.parametrize("reason", [Failure.OPEN_FAILED, Failure.READ_FAILED])
+def test_a_reported_failure_is_retried(reason: Failure, log: pytest.LogCaptureFixture) -> None:
+    script = (
+        f"say(status='failed', reason='{reason.value}', message='broken: ' + request['source'])"
+    )
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.restarts[reason] >= 2)
+        assert faults(camera).keys() == {reason.value}
+        assert camera.last_error is not None
+        assert camera.last_error.startswith("broken: rtsp://")
+
+
+def test_a_refused_login_is_not_tried_again_soon() -> None:
+    script = "say(status='failed', reason='unauthorized', message='wrong password')"
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        turned_ns = camera.progress_ns
+        time.sleep(1.2)
+        assert camera.state is CameraState.BACKOFF
+        assert faults(camera) == {"unauthorized": 1}
+        assert camera.progress_ns > turned_ns  # the thread lives, and says so
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1  # stopping does not wait for the pause
+
+
+def test_words_of_a_child_that_fit_no_line(log: pytest.LogCaptureFixture) -> None:
+    """Lines of brackets are no status; a long reason arrives, on one line of the log."""
+    script = """
+sys.stdout.write("[" * 16000 + "\\n")
+sys.stdout.flush()
+print("last words\\x1b[31m of", request["source"], file=sys.stderr, flush=True)
+say(status="failed", reason="no_pictures", message="no pictures\\r\\n\\x1b[31m" + "x" * 9000)
+"""
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.restarts[Failure.NO_PICTURES] >= 2)
+        assert faults(camera).keys() == {"no_pictures"}
+        assert camera.last_error is not None
+        assert camera.last_error.startswith("no pictures\\r\\n\\x1b[31mxxx")
+        assert len(camera.last_error) == LONGEST_MESSAGE
+    assert all(record.getMessage().isprintable() for record in log.records)
+    assert len([record for record in log.records if "backoff" in record.getMessage()]) == 1
+
+
+def test_garbage_and_floods_are_survived(log: pytest.LogCaptureFixture) -> None:
+    script = """
+sys.stdout.write("{]\\n\\x00" * 200 + "x" * 100_000 + "\\n")
+sys.stdout.flush()
+opened()
+say(status="note", message="something odd")
+print("error in", request["source"], file=sys.stderr, flush=True)
+while True:
+    frame()
+    sys.stderr.write("error in " + request["source"] + "\\n")
+    time.sleep(0.001)
+"""
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+        assert wait_until(lambda: mailbox.captured > 300)
+        assert wait_until(lambda: camera.state is CameraState.STREAMING)
+        assert faults(camera) == {}
+    assert 1 <= len([r for r in log.records if "driver" in r.getMessage()]) <= 6
+
+
+def test_a_process_that_cannot_be_started_is_a_state() -> None:
+    def refuse(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    with running(REQUEST, patience=QUICK, starter=refuse) as (camera, _):
+        assert wait_until(lambda: faults(camera).get("exited", 0) >= 2)
+        assert camera.last_error is not None
+        assert "Resource temporarily unavailable" in camera.last_error
+
+
+def test_stop_ends_a_stubborn_child_and_leaves_nothing() -> None:
+    script = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+opened()
+while True:
+    frame()
+    time.sleep(0.02)
+"""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+        processes.append(fake(script)(memfd, wake_fd))
+        return processes[-1]
+
+    descriptors = open_descriptors()
+    with running(REQUEST, patience=QUICK, starter=start) as (camera, mailbox):
+        next_frame(mailbox)
+        begun = time.monotonic()
+        camera.stop()
+        assert time.monotonic() - begun < 3
+        assert processes[0].returncode == -signal.SIGKILL
+        camera.stop()  # once more does no harm
+    del mailbox, camera  # its memory keeps a descriptor of its own
+    assert open_descriptors() == descriptors
+    assert "camera-porch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_camera_that_was_never_started_can_be_stopped() -> None:
+    mailbox = Mailbox.create(16)
+    camera = Camera("porch", REQUEST, mailbox)
+    assert camera.state is CameraState.STARTING
+    camera.stop()
+    mailbox.close()
+
+
+def test_failures_are_forgotten_after_good_frames() -> None:
+    script = "opened()\nfor _ in range(20): frame()\ntime.sleep(0.1)\nsys.exit(1)"
+    patience = Patience(tick=0.02, stop=0.5, pause=0.01, pause_longest=60, good_frames=20)
+    with running(REQUEST, patience=patience, starter=fake(script)) as (camera, _):
+        # Ten failures in a row would take 0.01 x 2^9 = 5 s of pause for the last one alone.
+        assert wait_until(lambda: camera.restarts[Failure.EXITED] >= 10, 30)
+
+
+def test_a_request_does_not_show_its_password() -> None:
+    assert "hunter2" not in repr(REQUEST)
+    assert CaptureRequest.from_json(REQUEST.to_json()) == REQUEST
+    full = CaptureRequest("x", (640, 480), 30.0, 10.0, 90, "vertical", True, False)
+    assert CaptureRequest.from_json(full.to_json().encode()) == full
+
+
+A_DEVICE = """
+def node():
+    try:
+        return os.stat(request["source"]).st_ino
+    except OSError:
+        return None
+there = node()
+if there is None:
+    say(status="failed", reason="open_failed", message="no such device")
+elif open(request["source"]).read() == "broken":
+    say(status="failed", reason="open_failed", message="it does not answer")
+else:
+    opened()
+    while node() == there:
+        frame()
+        time.sleep(0.02)
+    say(status="failed", reason="read_failed", message="unplugged")
+"""
+UNHURRIED = Patience(tick=0.02, open=20, stall=20, stop=0.5, pause=60, pause_longest=1000)
+"""A restart that comes while a test waits was not waited for."""
+
+
+def pauses(log: pytest.LogCaptureFixture) -> list[float]:
+    """Seconds that were to be waited before each restart."""
+    return [float(text) for text in re.findall(r"next try in ([\d.]+) s", log.text)]
+
+
+def test_the_return_of_a_device_is_noticed_during_the_pause(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    link = tmp_path / "v4l" / "by-id" / "usb-Camera-video-index0"
+    request = CaptureRequest(str(link))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=link) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        for number in range(3):
+            device = tmp_path / f"video{number}"
+            device.write_text("well")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(device)
+            assert wait_until(lambda: camera.state is CameraState.STREAMING)
+            device.unlink()
+            link.unlink()
+            assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        assert faults(camera) == {"open_failed": 1, "read_failed": 3}
+    states = [record.getMessage().split()[2].strip(":") for record in log.records]
+    assert states == ["starting", "backoff"] + 3 * ["starting", "streaming", "backoff"]
+
+
+def test_a_device_that_came_back_while_its_process_was_ended_is_used_at_once(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "video0"
+    device.write_text("well")
+    request = CaptureRequest(str(device))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+        for lives in range(1, 4):
+            assert wait_until(lambda lives=lives: log.text.count("streaming") == lives)
+            (tmp_path / "new").write_text("well")
+            (tmp_path / "new").replace(device)
+        assert wait_until(lambda: log.text.count("streaming") == 4)
+        assert faults(camera) == {"read_failed": 3}
+
+
+def test_with_the_return_of_a_device_its_failures_are_forgotten(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "video0"
+    request = CaptureRequest(str(device))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+        assert wait_until(lambda: len(pauses(log)) == 1)
+        device.write_text("broken")
+        assert wait_until(lambda: len(pauses(log)) == 2)
+        assert all(30 <= pause <= 60 for pause in pauses(log))
+        time.sleep(1)  # it is there, and no other than when it failed
+        assert camera.state is CameraState.BACKOFF
+        assert faults(camera) == {"open_failed": 2}
+
+
+def test_a_picture_after_a_restart_is_in_the_same_mailbox() -> None:
+    script = "opened()\nframe()\ntime.sleep(0.1)\nsys.exit(1)"
+    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+        sequences = [next_frame(mailbox).sequence for _ in range(3)]
+        assert sequences == sorted(set(sequences))
+        assert mailbox.captured >= 3
+        assert sum(camera.restarts.values()) >= 2  # on a busy machine some have stalled
+        assert mailbox.latest is not None
+        assert np.all(mailbox.latest.pixels == 0)

@@ -1,0 +1,92 @@
+"""`edged replay` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edged.cli import main
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
+from tests.tracing.test_recording import recorded
+
+Capture = pytest.CaptureFixture[str]
+
+
+def replay(*arguments: object) -> int:
+    return main(["replay", *map(str, arguments)])
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    variants = (TracedVariant("large", 0.7, 20.0), TracedVariant("small", 0.5, 5.0))
+    frames = tuple(TracedFrame(33.0 * i, 1.0, (20.0 + i % 3, 5.0)) for i in range(200))
+    write_full_trace(tmp_path / "full.jsonl.gz", FullTrace(variants, frames))
+    return tmp_path / "full.jsonl.gz"
+
+
+def objects(text: str) -> list[dict[str, object]]:
+    """The JSON objects that stand one after the other."""
+    found, decoder, text = [], json.JSONDecoder(), text.strip()
+    while text:
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:].strip()
+    return found
+
+
+def test_as_recorded_for_every_camera_or_one(tmp_path: Path, capsys: Capture) -> None:
+    recorded(tmp_path / "t", 300)
+    assert replay(tmp_path / "t") == 0
+    said = capsys.readouterr().out
+    assert "door" in said and "yard" in said and " 0 differ" in said
+    assert replay(tmp_path / "t", "--json") == 0
+    both = objects(capsys.readouterr().out)
+    assert [(each["camera"], each["frames"]) for each in both] == [("door", 200), ("yard", 100)]
+    assert replay(tmp_path / "t", "--camera", "yard", "--json") == 0
+    assert objects(capsys.readouterr().out) == both[1:]
+    assert replay(tmp_path / "t", "--camera", "roof") == 2
+    assert "no frames of this camera (got roof)" in capsys.readouterr().err
+
+
+def test_a_changed_choice_fails_and_is_told(tmp_path: Path, capsys: Capture) -> None:
+    recorded(tmp_path / "t", 200)
+    lines = (tmp_path / "t").read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if '"reason":"slowdown"' in line)
+    lines[number] = lines[number].replace('"slowdown"', '"most_accurate"')
+    (tmp_path / "t").write_text("\n".join(lines))
+    assert replay(tmp_path / "t", "--json") == 1
+    assert f"line {number + 1}: recorded " in capsys.readouterr().err
+
+
+def test_what_if(tmp_path: Path, capsys: Capture) -> None:
+    recorded(tmp_path / "t", 300)
+    assert replay(tmp_path / "t", "--budget", 500, "--json") == 0
+    door, yard = objects(capsys.readouterr().out)
+    assert (door["on_time"], yard["on_time"]) == (1.0, 1.0)
+    assert replay(tmp_path / "t", "--policy", "ladder") == 0
+
+
+def test_a_full_trace(full: Path, capsys: Capture) -> None:
+    assert replay(full, "--budget", 30, "--json") == 0
+    (found,) = objects(capsys.readouterr().out)
+    assert found["share"] == {"large": 1.0}
+    assert replay(full) == 2
+    assert "this trace has no budget of its own; give --budget MS" in capsys.readouterr().err
+    assert replay(full, "--budget", 30, "--camera", "door") == 2
+    assert "this trace has no cameras" in capsys.readouterr().err
+
+
+def test_plot(full: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert replay(full, "--budget", 10, "--plot", tmp_path / "a.png") == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    recorded(tmp_path / "t", 300)
+    assert replay(tmp_path / "t", "--plot", tmp_path / "b.svg") == 0
+    drawn = (tmp_path / "b.svg").read_text()
+    assert drawn.startswith("<?xml")
+    capsys.readouterr()
+    assert replay(full, "--budget", 10, "--plot", tmp_path / "a.gif") == 2
+    said = capsys.readouterr()
+    assert "not a kind of picture" in said.err
+    assert said.out == ""

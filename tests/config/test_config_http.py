@@ -1,0 +1,102 @@
+"""The section `http` of a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edged.config.config import load_config
+from edged.config.warnings import warnings as all_warnings
+from edged.errors import InputErrors
+from edged.web.options import HttpConfig, Tls, http_warnings, listen_address
+from edged.web.password import PasswordHash, new_token, token_hash
+
+PASSWORD = PasswordHash.of("geheim")
+TOKEN = token_hash(new_token())
+
+
+def load(folder: Path, http: str) -> HttpConfig | None:
+    path = folder / "edged.yaml"
+    path.write_text(f"cameras: {{door: {{source: synthetic}}}}\nhttp:\n{http}")
+    path.chmod(0o600)
+    return load_config(path, {}).http
+
+
+def test_everything_at_once(tmp_path: Path) -> None:
+    text = (
+        '  listen: "0.0.0.0:9640"\n'
+        f"  users: {{anna: '{PASSWORD}'}}\n"
+        f"  token_hashes: ['{TOKEN}']\n"
+        "  tls: {certificate: tls.pem, key: /etc/edged/tls.key}\n"
+        "  open: [metrics, healthz]\n"
+    )
+    assert load(tmp_path, text) == HttpConfig(
+        "0.0.0.0",
+        9640,
+        users={"anna": PASSWORD},
+        token_hashes=(TOKEN,),
+        tls=Tls(tmp_path / "tls.pem", Path("/etc/edged/tls.key")),
+        open=frozenset({"metrics", "healthz"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("http", "said"),
+    [
+        ("  users: {anna: hunter22}", "expected the hash of a password; make one with"),
+        ("  users: {anna: 22446688}", "http.users.anna: expected text"),
+        ("  users: {'an:na': x}", "expected a name that is letters"),
+        ("  token_hashes: [hunter22]", "expected the hash of a token; make both with"),
+        ("  token_hashes: [22446688]", "http.token_hashes[0]: expected text"),
+        ("  tls: {certificate: hunter22}", "http.tls.key: is missing"),
+        ("  open: [page]", "expected one of metrics, healthz, readyz"),
+        ('  listen: "a..b:9851"', "expected a host name"),
+    ],
+)
+def test_mistakes_are_told_and_passwords_are_not(tmp_path: Path, http: str, said: str) -> None:
+    with pytest.raises(InputErrors) as got:
+        load(tmp_path, http)
+    assert said in str(got.value)
+    assert "hunter22" not in str(got.value)
+    assert "22446688" not in str(got.value)
+
+
+def test_listen_address() -> None:
+    assert listen_address("[::1]:0") == ("::1", 0)
+    assert listen_address("none") is None
+
+
+@pytest.mark.parametrize(
+    ("http", "said"),
+    [
+        (HttpConfig("127.0.0.1", 1), None),
+        (HttpConfig("::1", 1), None),
+        (HttpConfig("localhost", 1), None),
+        (HttpConfig("127.0.0.1", 1, {"anna": PASSWORD}), None),
+        (HttpConfig("0.0.0.0", 1), "nothing asks for a password"),
+        (HttpConfig("door.local", 1), "who asks for another host name gets what http.open lists"),
+        (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}), "travel readably; add http.tls"),
+        (HttpConfig("0.0.0.0", 1, token_hashes=(TOKEN,)), "travel readably; add http.tls"),
+        (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}, tls=Tls(Path("/x"), Path("/x"))), None),
+    ],
+)
+def test_one_warning_for_what_others_can_reach(http: HttpConfig, said: str | None) -> None:
+    found = list(http_warnings(http))
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def test_a_key_that_everybody_can_read(tmp_path: Path) -> None:
+    key = tmp_path / "tls.key"
+    key.touch(0o644)
+    http = HttpConfig("127.0.0.1", 1, tls=Tls(key, key))
+    assert list(http_warnings(http)) == [f"everybody can read {key}; chmod o= {key}"]
+    key.chmod(0o640)
+    assert list(http_warnings(http)) == []
+
+
+def test_the_configuration_warns_of_it(tmp_path: Path) -> None:
+    load(tmp_path, '  listen: "0.0.0.0:9640"')
+    warned = all_warnings(load_config(tmp_path / "edged.yaml", {}))
+    assert [each for each in warned if each.startswith("http.listen: ")]

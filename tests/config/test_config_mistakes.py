@@ -1,0 +1,400 @@
+"""Configurations as people write them the first time, and the one answer that leads on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edged.capture.source import CaptureRequest, Failure, SourceError
+from edged.capture.sources.synthetic.synthetic import SyntheticSource
+from edged.cli import _parser, main
+from edged.commands.parts import config_of
+from edged.config.config import Config, load_config
+from edged.config.family import family_errors
+from edged.config.warnings import warnings
+from edged.doctor.child import Outcome
+from edged.doctor.files import configuration
+from edged.doctor.named_files import unreadable_errors
+from edged.doctor.subject import subject_of
+from edged.errors import InputError, InputErrors
+from edged.private_file import keep_private
+from tests.rig.camera import Notes
+
+DOOR = "cameras: {door: {source: synthetic}}\n"
+KEYS_OF_A_CAMERA = "cameras:\n  door:\n    source: synthetic\n    "
+NAME = "expected a name that is a lower-case letter, then lower-case letters, digits, _ or -"
+ADDRESS = "this looks like an address, and has no rtsp:// or http:// in front; write rtsp://user:"
+SIGNS = "no / ? or # may stand in a user name or password; write %2F for /, %3F for ?, %23 for #"
+NO_HOST = "a URL without a host, or with a port that is no number; write rtsp://user:password@host"
+USB = "not the name of a camera; a USB camera is named by its device, such as /dev/v4l/by-id/…"
+RIBBON = "not the name of a camera; a camera on a ribbon cable is libcamera or picamera2"
+
+
+def answers(folder: Path, text: str | bytes) -> list[str]:
+    """The errors of `edged check`, `LINE: …` each; its warnings where there are none."""
+    path = folder / "edged.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.chmod(0o640)
+    try:
+        config = load_config(path, {}, family_errors)
+    except InputErrors as wrong:
+        return [str(error).removeprefix(f"{path}:") for error in wrong.errors]
+    except InputError as wrong:
+        return [str(wrong).removeprefix(f"{path}:")]
+    return warnings(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # keys of other programs, and slips
+        ("budget: 33\n" + DOOR, ["1: budget: unknown key; did you mean latency_budget_ms?"]),
+        ("mqtt: {}\n" + DOOR, ["1: mqtt: unknown key; it is a key of results:"]),
+        ("camera: {}\n" + DOOR, ["1: camera: unknown key; did you mean cameras?"]),
+        (
+            "cameras:\n  door: {src: /dev/video0, framerate: 20, resolution: 640x480}\n",
+            [
+                "2: cameras.door.src: unknown key; did you mean source?",
+                "2: cameras.door.framerate: unknown key; did you mean fps?",
+                "2: cameras.door.resolution: unknown key; did you mean size?",
+                "2: cameras.door: expected exactly one of source, source_file",
+            ],
+        ),
+        (KEYS_OF_A_CAMERA + "width: 640", ["4: cameras.door.width: unknown key; write size: 1280"]),
+        (KEYS_OF_A_CAMERA + "rotation: 180", ["4: cameras.door.rotation: unknown key; did you m"]),
+        (KEYS_OF_A_CAMERA + "hflip: true", ["unknown key; write flip: horizontal"]),
+        (KEYS_OF_A_CAMERA + "password: x", ["a login stands in the address: source: rtsp://user"]),
+        (DOOR + "http: {password: x}", ["2: http.password: unknown key; write users: {NAME: HA"]),
+        (
+            DOOR + "results:\n  mqtt: {broker: 192.0.2.3:1883, username: x}",
+            [
+                "3: results.mqtt.username: unknown key; did you mean user?",
+                "3: results.mqtt.broker: expected the URL of a broker; write mqtt://host:1883",
+            ],
+        ),
+        (
+            "detectors: {cpu1: {type: cpu}}\ncameras: {door: {ffmpeg: {inputs: [{path: rtsp://h/x}]}}}\n",
+            [" this is a configuration of Frigate, which edged does not read; write one of edged"],
+        ),
+        # values
+        (
+            "on_time: 95\n" + DOOR,
+            ["1: on_time: expected a number from 0.5 to 0.999 (got 95); it"],
+        ),
+        ("min_top1: 80\n" + DOOR, ["(got 80); it is a share: write 0.8 for 80 %"]),
+        ("backend: gpu\n" + DOOR, ["(got 'gpu'); auto takes the GPU where it can"]),
+        ("model: 1\n" + DOOR, ["1: model: expected text that is not empty (got 1); put it in quo"]),
+        (KEYS_OF_A_CAMERA + "quiet: yes", ["(got 'yes'); for example quiet: {}"]),
+        (KEYS_OF_A_CAMERA + "size: 640,480", ["width x height in pixels, such as 1280x720 (got"]),
+        (KEYS_OF_A_CAMERA + "max_fps: 0", ["expected a number above 0, at most 240 (got 0)"]),
+        (KEYS_OF_A_CAMERA + "fps: 20fps", ["(got '20fps'); write 20, without the unit"]),
+        (
+            KEYS_OF_A_CAMERA + "roi: [[0,0,0.5,0.5],[0.5,0,0.5,0.5]]",
+            ["4: cameras.door.roi: expected a list of 4, each item a number from 0 to 1 (got a l"],
+        ),
+        (
+            DOOR + "events:\n  a: {class: golf ball, above: 60%}\n"
+            "  b: {class: golf ball, for_seconds: 1s}\n  c: golf ball\n  d: {class: 1}",
+            [
+                "3: events.a.above: expected a number above 0, at most 1 (got '60%'); write 0.6",
+                "4: events.b.for_seconds: expected a number from 0 to 3600 (got '1s'); write 1, w",
+                "5: events.c: expected lines of `key: value` (got 'golf ball'); for example c: {",
+                "6: events.d.class: expected text that is not empty (got 1); put it in quotes",
+            ],
+        ),
+        (
+            "http: 9640\n" + DOOR,
+            ["expected lines of `key: value` (got a number); for example"],
+        ),
+        ("http: {listen: 0.0.0.0}\n" + DOOR, ["(got '0.0.0.0'); for example 127.0.0.1:9640"]),
+        ("http: {tls: true}\n" + DOOR, ["(got true); for example tls: {"]),
+        (
+            DOOR + "results: {mqtt: {broker: 'mqtt://h', user: u, password: 012345}}",
+            ["2: results.mqtt.password: expected text that is not empty (got a number); put it i"],
+        ),
+        (DOOR + "results: {mqtt: 192.0.2.3}", ["(got text); for example mqtt: {"]),
+        (DOOR + "results: {mqtt: {broker: 'mqtt://h', version: 4}}", ["one of 5, 3.1.1 (got 4)"]),
+        (DOOR + "results: {mqtt: {broker: 'mqtt://h', device: a b}}", ["letters, digits, _ and -"]),
+        ("threads: [1, 2, 1]\n" + DOOR, ["1: threads[2]: stands in the list twice, first as num"]),
+        # names
+        (
+            (
+                "cameras:\n  Front Door: {source: synthetic}\n  Küche: {source: synthetic}\n"
+                "  garten/hinten: {source: synthetic}\n  1: {source: synthetic}\n"
+            ),
+            [
+                f"2: cameras.'Front Door': {NAME}, 32 at most; for example front_door",
+                f"3: cameras.Küche: {NAME}, 32 at most; for example kuche",
+                f"4: cameras.'garten/hinten': {NAME}, 32 at most; for example garten_hinten",
+                f"5: cameras.1: {NAME}, 32 at most; for example no_1",
+            ],
+        ),
+        # what YAML makes of it
+        ("cameras:\n  door: {source: synthetic\nresults: {}\n", ["3:8: not valid YAML: expected"]),
+        ('cameras: {a: {source: "p\\@x"}}', ["a backslash begins an escape: use single quotes"]),
+        (
+            "cameras:\n  door:\n  source: synthetic\n",
+            [
+                "2: cameras.door: expected lines of `key: value` (got nothing); indent the lines",
+                "3: cameras.source: expected lines of `key: value` (got text); source: is a key o",
+            ],
+        ),
+        ("cameras:\n  a:\n    source: gst:a ! image/jpeg: b", ["a value with `: ` not in quotes?"]),
+        (DOOR.encode("utf-8-sig"), []),
+        (DOOR.replace("\n", "\r\n"), []),
+        (DOOR.encode() + b"# \xfc", ["2: expected UTF-8 text (got the byte 0xfc); save the fi"]),
+        # what only the family knows, together with the rest
+        (
+            "model: yolov8\nbackend: gpu\n" + DOOR,
+            [
+                "1: model: {folder}/yolov8: there is no family: no family.yaml; name a folder th",
+                "2: backend: expected one of",
+            ],
+        ),
+        ("model: net.tflite\n" + DOOR, ["a file of weights becomes a family by: edged models i"]),
+        (
+            (
+                "variants: [mobilenet_v1_0.5_160, mobilenet_v1_0.3_64]\nkeep_warm: 1\ncameras: {}\n"
+                "events:\n  a: {class: person}\n  b: {class: golf_ball, cameras: [dor]}\n"
+            ),
+            [
+                "1: variants[1]: the family imagenette has no such variant (got mobilenet_v1_0.3",
+                "2: keep_warm: expected true or false (got 1)",
+                "3: cameras: expected lines of `key: value` with 1 to 256 entries",
+                "5: events.a.class: the family has no such class (got person); there are tench",
+                "6: events.b.cameras[0]: no such camera (got dor)",
+                "6: events.b.class: the family has no such class (got golf_ball); did you mean g",
+            ],
+        ),
+        # right, and yet not what was meant
+        (
+            "latency_budget_ms: 0.033\n" + DOOR,
+            ["ms 0.033 is in milliseconds; did you mean 33?"],
+        ),
+        (
+            "min_fps: 60\ncameras: {door: {source: synthetic, fps: 5}}",
+            ["cameras.door: min_fps 60 is not reached: the camera gives 5 pictures a second"],
+        ),
+        ("min_fps: 31\n" + DOOR, ["the camera gives 30 pictures a second"]),
+        (DOOR + "results: {jsonl: /nope/dir/a}", ["results.jsonl: there is no folder /nope/dir"]),
+    ],
+)
+def test_a_mistake_has_its_line_its_key_and_what_to_do(
+    tmp_path: Path, text: str | bytes, expected: list[str]
+) -> None:
+    found = answers(tmp_path, text)
+    assert len(found) == len(expected), found
+    for answer, part in zip(found, expected, strict=True):
+        assert part.replace("{folder}", str(tmp_path)) in answer
+        assert answer.startswith(part[:2]) or not part[:1].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("rtsp://user:p@ss@192.0.2.1/x", None),
+        ("rtsp://user:p%zz@192.0.2.1/x", None),
+        ("RTSP://192.0.2.1/x", None),
+        ("http://cam.local:8080/to@site", None),
+        ("rtsp://user:ab#cd@192.0.2.1/x", SIGNS),
+        ("rtsp://user:ab/cd@192.0.2.1/x", SIGNS),
+        ("rtsp://user:12#34@192.0.2.1/x", SIGNS),
+        ("rtsp://user:12/34@192.0.2.1/x", SIGNS),
+        ("rtsp://user:12?34@cam/x", SIGNS),
+        ("rtsp://john.doe:12/34@192.0.2.1/x", SIGNS),
+        ("rtsp://admin:1234", NO_HOST),
+        ("rtsp://admin:12/34", NO_HOST),
+        ("http://", NO_HOST),
+        ("rtsp://cam/x#y", "what follows # in a URL is sent to no camera; write %23 for #"),
+        ("192.0.2.1", ADDRESS),
+        ("192.0.2.1:554/stream1", ADDRESS),
+        ("cam.local/stream1", ADDRESS),
+        ("rtsp//192.0.2.1/x", ADDRESS),
+        ("rtsp:/192.0.2.1/x", ADDRESS),
+        ("//192.0.2.1/x", ADDRESS),
+        ("user:word@192.0.2.1", ADDRESS),
+        ("user:word", ADDRESS),
+        ("usb", USB),
+        ("webcam", USB),
+        ("video0", USB),
+        ("/dev/video", USB),
+        ("imx219", RIBBON),
+        ("picamera", "expected a source; did you mean picamera2?"),
+        ("libcamera0", "expected a source; did you mean libcamera?"),
+        ("syntetic", "expected a source; did you mean synthetic?"),
+        ("https://www.youtube.com/watch?v=abc", "a page that shows a video is no stream"),
+        ("rtmp://192.0.2.1/live", "most cameras have an RTSP address as well: write rtsp://…"),
+        ("onvif://192.0.2.1", "find the camera's RTSP address on its own page"),
+    ],
+)
+def test_sources(tmp_path: Path, source: str, expected: str | None) -> None:
+    found = answers(tmp_path, f"cameras:\n  door:\n    source: '{source}'\n")
+    if expected is None:
+        assert found == []
+    else:
+        assert len(found) == 1
+        assert found[0].startswith("3: cameras.door.source: ")
+        assert expected in found[0]
+
+
+@pytest.mark.parametrize("name", ["usb", "192.0.2.1", "a:b", "imx219"])
+def test_a_file_of_that_name_is_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert answers(tmp_path, f"cameras: {{door: {{source: '{name}'}}}}") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("synthetic", True),
+        ("synthetic:640x480@30", True),
+        ("synthetic:?still", True),
+        ("synthetic:@30", True),
+        ("synthetic:640x480@1000", True),
+        ("synthetic:640x480@1001", False),
+        ("synthetic:5000x480", False),
+        ("synthetic:9x9", False),
+        ("synthetic:@0", False),
+        ("synthetic:", False),
+    ],
+)
+def test_a_drawn_scene_is_taken_by_the_configuration_if_it_can_be_drawn(
+    tmp_path: Path, text: str, good: bool
+) -> None:
+    assert (answers(tmp_path, f"cameras: {{a: {{source: '{text}'}}}}") == []) is good
+    source = SyntheticSource(CaptureRequest(text), Notes(None).intake)
+    if good:
+        source.open()
+    else:
+        with pytest.raises(SourceError) as caught:
+            source.open()
+        assert caught.value.reason is Failure.OPEN_FAILED
+
+
+def test_a_size_that_cannot_be_drawn_has_its_line(tmp_path: Path) -> None:
+    found = answers(tmp_path, KEYS_OF_A_CAMERA + "size: 7680x4320")
+    assert found == [
+        "4: cameras.door.size: a drawn scene has sides of 16 to 4096 pixels (got 7680x4320)"
+    ]
+
+
+# Each command takes the file in either way
+
+
+def test_every_command_takes_the_file_with_and_without_a_letter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "edged.yaml"
+    path.write_text("cameras: {}")
+    for command in ("check", "run"):
+        for words in ([str(path)], ["-c", str(path)], [f"--config={path}"]):
+            assert main([command, *words]) == 2
+            shown = capsys.readouterr()
+            assert f"{path}:1: cameras: expected lines" in shown.out + shown.err
+        assert main([command, str(path), "-c", str(path)]) == 2
+        assert "one configuration is expected" in capsys.readouterr().err
+    for words in (["doctor", "a.yaml"], ["doctor", "-c", "a.yaml"]):
+        assert config_of(_parser().parse_args(words)) == Path("a.yaml")
+    assert config_of(_parser().parse_args(["doctor"])) is None
+    assert main(["check"]) == 2
+    assert "no configuration was named; for example: edged check edged" in capsys.readouterr().err
+
+
+# Time
+
+
+def _seconds(folder: Path, text: str) -> float:
+    begun = time.process_time()
+    answers(folder, text)
+    return time.process_time() - begun
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda n: DOOR + "variants: [0," + ",".join(f"b{i}" for i in range(n)) + "]",
+        lambda n: DOOR + "threads: [" + ",".join("x" for _ in range(n)) + "]",
+        lambda n: DOOR + "events: {a: {classes: [" + ",".join(f"b{i}" for i in range(n)) + "]}}",
+        lambda n: DOOR + "".join(f"key{i}: 1\n" for i in range(n)),
+        lambda n: "cameras:\n" + "".join(f"  a{i}: {{source: usb, b: 1}}\n" for i in range(n // 8)),
+        lambda n: f"cameras: {{a: {{source: 'a{':' * n}'}}}}",
+        lambda n: f"cameras: {{a: {{source: 'rtsp://{':@' * (n // 2)}'}}}}",
+        lambda n: DOOR + f"# password rtsp://{':' * n * 20}\n",
+    ],
+)
+def test_time_grows_with_the_file_not_with_its_square(
+    tmp_path: Path, text: Callable[[int], str]
+) -> None:
+
+    assert _seconds(tmp_path, text(2000)) < 10 * _seconds(tmp_path, text(500)) + 0.1
+
+
+def test_a_file_that_is_no_configuration_is_given_up(tmp_path: Path) -> None:
+    many = "variants: [" + "a," * 100_000 + "]\n" + DOOR
+    assert "more than 10000 keys and values; is this the right file?" in answers(tmp_path, many)[0]
+    long = f"model: {'a' * 5000}\n" + DOOR
+    assert answers(tmp_path, long) == [
+        "1:8: not valid YAML: a key or value of more than 4096 characters; is this the right file?"
+    ]
+
+
+# Who may read it
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root checks for somebody else")
+def test_what_the_service_may_not_read_is_told_to_root(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and folder != Path("/tmp"):
+            folder.chmod(0o755)
+    etc = tmp_path / "etc/edged"
+    etc.mkdir(parents=True)
+    unit = tmp_path / "etc/systemd/system/edged.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(
+        "[Service]\nExecStart=/usr/bin/edged run -c /etc/edged/edged.yaml\nUser=nobody\n"
+    )
+    path, door = etc / "edged.yaml", etc / "door"
+    path.write_text("cameras:\n  door:\n    source_file: door\n")
+    door.write_text("rtsp://u:hunter2@192.0.2.7/live")
+
+    def found() -> list[str]:
+        def also(config: Config) -> list[InputError]:
+            return list(unreadable_errors(config, tmp_path))
+
+        try:
+            load_config(path, {}, also)
+        except InputErrors as wrong:
+            return [str(error) for error in wrong.errors]
+        return []
+
+    group = Path("/etc/passwd").read_text().split("\nnobody:")[1].split(":")[2]
+    for each in (path, door):
+        each.chmod(0o640)
+    told = found()
+    assert len(told) == 2
+    assert (
+        f"{path}:1: {path}: the service's user nobody may not read it; sudo chown root:" in told[0]
+    )
+    assert told[0].endswith(f" {path} && sudo chmod 640 {path}")
+    assert told[1].startswith(f"{path}:3: cameras.door.source_file: {door}: the service's user")
+    subject = subject_of(path, {}, root=tmp_path, run=lambda command, seconds: Outcome(1))
+    by_doctor = [str(finding) for finding in configuration(subject)]
+    assert [each for each in by_doctor if each.startswith(f"{door}: the service's user nobody")]
+    for each in (path, door):  # what was told
+        os.chown(each, 0, int(group))
+        each.chmod(0o640)
+    assert found() == []
+    assert not any("everybody" in line for line in warnings(load_config(path, {})))
+
+
+def test_the_services_files_are_not_locked_away_from_it() -> None:
+    kept = keep_private(Path("/etc/edged/door.source"))
+    assert (
+        kept
+        == "sudo chown root:edged /etc/edged/door.source && sudo chmod 640 /etc/edged/door.source"
+    )
+    assert keep_private(Path("/home/anna/edged.yaml")) == "chmod o= /home/anna/edged.yaml"

@@ -1,0 +1,406 @@
+"""The profile on disk, and the daemon that starts with it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edged.control.profile import CONFIRMED_RUNS, Spread, Timing
+from edged.control.profile_store import BAD, FILES_KEPT, ProfileStore, state_directory
+from edged.variants.family import load_family
+from edged.variants.variant import Precision, Variant
+from tests.rig.daemon import RunningDaemon
+from tests.rig.families import make_family
+
+SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224, Precision.INT8)
+KEY = {"model": "Board 4", "backend": "onnxruntime", "version": "1.2.3", "family": "abc"}
+PROFILE = {
+    (SMALL, 1): Timing(Spread(1.25, 2), Spread(0.25, 0.5), Spread(1, 1.5), 30),
+    (LARGE, 4): Timing(Spread(20, 31.5), Spread(0, 0), Spread(20, 31.5), 15),
+}
+DECODING = {"door": {224: Spread(6, 7.5), 96: Spread(2, 3)}}
+
+
+def store(directory: Path | None, **key: str) -> ProfileStore:
+    return ProfileStore(directory, KEY | key, [SMALL, LARGE], unix_ns=lambda: 0)
+
+
+def only_file(directory: Path) -> Path:
+    (found,) = directory.glob("profile-*.json")
+    return found
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+# where
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/edged", "HOME": "/home/pi"}, "/var/lib/edged"),
+        ({"STATE_DIRECTORY": "/var/lib/edged:/var/lib/more"}, "/var/lib/edged"),
+        ({"XDG_STATE_HOME": "/state", "HOME": "/home/pi"}, "/state/edged"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/pi"}, "/home/pi/.local/state/edged"),
+        ({"HOME": "/home/pi"}, "/home/pi/.local/state/edged"),
+        ({"HOME": ""}, None),
+        ({}, None),
+    ],
+)
+def test_the_state_directory(environ: dict[str, str], expected: str | None) -> None:
+    assert state_directory(environ) == (None if expected is None else Path(expected))
+
+
+# what
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = tmp_path / "new" / "state"
+    store(directory).save(PROFILE, DECODING)
+    assert store(directory).load() == PROFILE
+    assert warnings(caplog) == []
+    assert {path.name for path in directory.iterdir()} == {
+        "profile.lock", only_file(directory).name,
+    }  # fmt: skip
+
+
+def test_the_file_can_be_read_by_people(tmp_path: Path) -> None:
+    store(tmp_path).save(PROFILE, DECODING)
+    text = only_file(tmp_path).read_text()
+    values = json.loads(text)
+    assert values["key"] == {"format": "1", **KEY}
+    assert values["measured_at"] == "1970-01-01T00:00:00.000000Z"
+    assert values["decode_ms"]["door"] == {
+        "96": {"p50": 2, "p95": 3}, "224": {"p50": 6, "p95": 7.5},
+    }  # fmt: skip
+    (row,) = [line for line in text.splitlines() if "mobilenet_v1_0.25_128" in line]
+    assert json.loads(row.strip().rstrip(",")) == values["variants"][0] == {
+        "variant": "mobilenet_v1_0.25_128",
+        "threads": 1,
+        "runs": 30,
+        "service_ms": {"p50": 1.25, "p95": 2},
+        "preprocess_ms": {"p50": 0.25, "p95": 0.5},
+        "inference_ms": {"p50": 1, "p95": 1.5},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*KEY, "cores"])
+def test_another_key_has_another_profile(tmp_path: Path, name: str) -> None:
+    store(tmp_path).save(PROFILE, {})
+    assert store(tmp_path, **{name: "other"}).load() == {}
+    assert store(tmp_path).load() == PROFILE
+
+
+def test_what_others_measured_stays_and_ones_own_is_newer(tmp_path: Path) -> None:
+    store(tmp_path).save(PROFILE, {})
+    newer = {(SMALL, 1): Timing(Spread(1, 1), Spread(0, 0), Spread(1, 1), 45)}
+    store(tmp_path).save(newer, {})
+    assert store(tmp_path).load() == PROFILE | newer
+
+
+def test_daemons_that_write_at_once_leave_a_whole_profile_of_all_of_them(tmp_path: Path) -> None:
+    timing = PROFILE[SMALL, 1]
+    writers = [
+        threading.Thread(target=store(tmp_path).save, args=({(SMALL, count): timing}, {}))
+        for count in range(1, 9)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert set(store(tmp_path).load()) == {(SMALL, count) for count in range(1, 9)}
+
+
+def test_it_waits_while_another_one_writes(tmp_path: Path) -> None:
+    with (tmp_path / "profile.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        writer = threading.Thread(target=store(tmp_path).save, args=(PROFILE, {}))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        assert list(tmp_path.glob("profile-*")) == []
+    writer.join(30)
+    assert store(tmp_path).load() == PROFILE
+
+
+def test_former_keys_leave_a_bounded_number_of_files(tmp_path: Path) -> None:
+    for number in range(FILES_KEPT + 3):
+        store(tmp_path, version=str(number)).save(PROFILE, {})
+        os.utime(next(iter(_named(tmp_path, "version", str(number)))), (number, number))
+    store(tmp_path, version="0").save(PROFILE, {})  # an old one is in use again
+    versions = {json.loads(path.read_text())["key"]["version"] for path in _files(tmp_path)}
+    expected = {str(number) for number in range(4, FILES_KEPT + 3)} | {"0"}
+    assert versions == expected
+    assert len(versions) == FILES_KEPT
+
+
+def _files(directory: Path) -> list[Path]:
+    return list(directory.glob("profile-*.json"))
+
+
+def _named(directory: Path, name: str, value: str) -> list[Path]:
+    return [
+        path for path in _files(directory) if json.loads(path.read_text())["key"][name] == value
+    ]
+
+
+# what is wrong with it
+
+
+def _set(*path: object) -> Callable[[dict[str, Any]], None]:
+    """The last of `path` becomes the value where the others lead."""
+
+    def change(values: dict[str, Any]) -> None:
+        place: Any = values
+        *way, last, value = path
+        for step in way:
+            place = place[step]
+        place[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_set("edged_profile", 2), "another format than 1 (got 2)"),
+        (_set("key", "model", "Board 5"), "`model` is not Board 4 (got 'Board 5')"),
+        (_set("key", "cooler", "big"), "`cooler` is not nothing (got 'big')"),
+        (_set("variants", 0, "service_ms", "p50", -1.0), "must be above 0 (got -1.0)"),
+        (_set("variants", 0, "service_ms", "p50", 0), "must be above 0 (got 0)"),
+        (_set("variants", 0, "service_ms", "p95", 0.5), "`p95` must be at least 1.25 (got 0.5)"),
+        (_set("variants", 1, "inference_ms", "p50", float("nan")), "NaN is no number"),
+        (_set("variants", 1, "inference_ms", "p95", float("inf")), "Infinity is no number"),
+        (_set("variants", 1, "inference_ms", "p95", 10**400), "must be at most 1e+20"),
+        (_set("variants", 1, "inference_ms", "p95", "fast"), "must be a number (got 'fast')"),
+        (_set("variants", 1, "preprocess_ms", None), "must be an object"),
+        (_set("variants", 0, "variant", "mobilenet_v1_0.5_160"), "the family does not have"),
+        (_set("variants", 0, "threads", 0), "`threads` must be at least 1"),
+        (_set("variants", 0, "threads", 1.5), "`threads` must be a whole number"),
+        (_set("variants", 0, "runs", True), "`runs` must be a number"),
+        (_set("variants", 0, 7), "variants[0]` must be an object"),
+        (_set("variants", []), "`variants` must be a list that is not empty"),
+        (_set("key", None), "`key` must be an object"),
+    ],
+)
+def test_a_profile_that_is_not_right_is_put_aside_and_said_to_be(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[dict[str, Any]], None],
+    said: str,
+) -> None:
+    store(tmp_path).save(PROFILE, {})
+    path = only_file(tmp_path)
+    values = json.loads(path.read_text())
+    change(values)
+    bad = json.dumps(values)
+    path.write_text(bad)
+    assert store(tmp_path).load() == {}
+    (warning,) = warnings(caplog)
+    assert said in warning
+    assert str(path) in warning
+    assert warning.endswith("; everything is measured anew")
+    assert (tmp_path / BAD).read_text() == bad
+    assert not path.exists()
+    store(tmp_path).save(PROFILE, {})
+    assert store(tmp_path).load() == PROFILE
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff\xfe", b"\0" * 4096, b"[" * 100_000, b"9" * 5000]
+)
+def test_a_file_that_is_no_profile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    store(tmp_path).save(PROFILE, {})
+    only_file(tmp_path).write_bytes(content)
+    assert store(tmp_path).load() == {}
+    assert len(warnings(caplog)) == 1
+    assert (tmp_path / BAD).read_bytes() == content
+
+
+def test_a_file_that_was_cut_off_anywhere(tmp_path: Path) -> None:
+    store(tmp_path).save(PROFILE, DECODING)
+    path = only_file(tmp_path)
+    whole = path.read_bytes().rstrip()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        assert store(tmp_path).load() == {}
+
+
+def test_a_bad_file_is_written_over_even_if_it_went_bad_since_the_start(tmp_path: Path) -> None:
+    mine = store(tmp_path)
+    mine.save(PROFILE, {})
+    only_file(tmp_path).write_text("{")
+    mine.save(PROFILE, {})
+    assert store(tmp_path).load() == PROFILE
+
+
+def test_where_nothing_can_be_written_one_warning_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("a file")
+    for directory, said in (
+        (in_the_way, "File exists"),
+        (in_the_way / "below", "Not a directory"),
+        (Path("/proc/edged"), "/proc/edged"),
+        (None, "set STATE_DIRECTORY"),
+    ):
+        caplog.clear()
+        nowhere = store(directory)
+        assert nowhere.load() == {}
+        nowhere.save(PROFILE, {})
+        nowhere.save(PROFILE, {})
+        (warning,) = warnings(caplog)
+        assert "not kept for the next start" in warning
+        assert said in warning
+
+
+def test_a_folder_in_the_place_of_the_profile(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(tmp_path).save(PROFILE, {})
+    path = only_file(tmp_path)
+    path.unlink()
+    (path / "inside").mkdir(parents=True)
+    mine = store(tmp_path)
+    assert mine.load() == {}
+    mine.save(PROFILE, {})
+    assert len(warnings(caplog)) == 2
+    assert path.is_dir()
+
+
+# the daemon
+
+CONFIG = """
+model: imagenette
+latency_budget_ms: 5000
+cameras:
+  door: {source: synthetic, size: 320x240, fps: 30}
+http: {listen: none}
+"""
+SIDES = (128, 160, 192, 224)
+LONG_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state directory of a daemon that was stopped after its first round of measuring."""
+    folder = tmp_path_factory.mktemp("measured")
+    state = folder / "state"
+    with RunningDaemon(folder, CONFIG) as daemon:
+        daemon.wait_for(lambda: "no profile yet of this device" in daemon.text)
+        daemon.wait_for(lambda: state.is_dir() and _files(state), LONG_SECONDS)
+        assert daemon.stop()[0] == 0
+    return state
+
+
+@pytest.fixture
+def state(measured: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(measured, tmp_path / "state"))
+
+
+def _fill(path: Path, times_ms: Mapping[int, float], threads: int = 1, runs: int = 15) -> None:
+    """Into the profile that is there: these figures, by resolution, in place of the others of that
+    thread count."""
+    values = json.loads(path.read_text())
+    figures = {side: {"p50": time_ms, "p95": time_ms} for side, time_ms in times_ms.items()}
+    values["variants"] = [row for row in values["variants"] if row["threads"] != threads] + [
+        {"variant": f"mobilenet_v1_0.25_{side}", "threads": threads, "runs": runs}
+        | dict.fromkeys(("service_ms", "preprocess_ms", "inference_ms"), figures[side])
+        for side in figures
+    ]
+    path.write_text(json.dumps(values))
+
+
+def test_the_daemon_keeps_what_it_measured(measured: Path) -> None:
+    values = json.loads(only_file(measured).read_text())
+    names = {row["variant"] for row in values["variants"]}
+    # All of them, unless the machine is so busy that some do not fit beside the frames.
+    assert "mobilenet_v1_0.25_128" in names
+    assert names <= {variant.name for variant in load_family("imagenette", Path()).variants()}
+    assert values["key"]["backend"] == "onnxruntime"
+    assert set(values["decode_ms"]) == {"door"}
+
+
+def test_the_next_start_begins_with_it_and_with_the_best_variant(
+    tmp_path: Path, state: Path
+) -> None:
+    path = only_file(state)
+    _fill(path, {side: side / 128 for side in SIDES})
+    with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
+        assert daemon.process.wait(60) == 0
+    assert f"profile from {path}" in daemon.text
+    assert "no profile yet" not in daemon.text
+    assert daemon.results[0]["variant"] == "mobilenet_v1_0.25_224"  # others may be late
+
+
+def test_it_is_measured_once_more_and_the_faster_figures_stay(tmp_path: Path, state: Path) -> None:
+    path = only_file(state)
+    _fill(path, dict.fromkeys(SIDES, 2000.0))
+    with RunningDaemon(tmp_path, CONFIG) as daemon:
+        daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, LONG_SECONDS)
+        daemon.stop()
+    rows = json.loads(path.read_text())["variants"]
+    mended = [row for row in rows if row["runs"] > 15]
+    assert mended
+    assert all(row["service_ms"]["p50"] < 2000 for row in mended)
+
+
+def test_a_thread_count_that_is_known_to_be_slower_is_not_loaded(
+    tmp_path: Path, state: Path
+) -> None:
+    path = only_file(state)
+    _fill(path, {side: side / 128 for side in SIDES})
+    config = CONFIG + "threads: [1, 7]\n"
+    threads = {}
+    for runs in (CONFIRMED_RUNS, CONFIRMED_RUNS - 1):
+        _fill(path, dict.fromkeys(SIDES, 9.0), threads=7, runs=runs)
+        with RunningDaemon(tmp_path, config) as daemon:
+            daemon.wait_for_results(1, 60)
+            threads[runs] = len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir()))
+            daemon.process.kill()
+    assert threads[CONFIRMED_RUNS - 1] == threads[CONFIRMED_RUNS] + 6
+
+
+def test_another_family_is_measured_anew(tmp_path: Path, state: Path) -> None:
+    before = only_file(state)
+    make_family(tmp_path / "mine")
+    with RunningDaemon(tmp_path, CONFIG.replace("imagenette", "./mine")) as daemon:
+        daemon.wait_for(lambda: "no profile yet of this device" in daemon.text)
+        daemon.wait_for_results(1, 60)
+        assert daemon.stop()[0] == 0
+    assert len(_files(state)) == 2
+    assert before in _files(state)
+
+
+def test_a_corrupt_profile_is_said_and_measured_anew(tmp_path: Path, state: Path) -> None:
+    path = only_file(state)
+    path.write_bytes(path.read_bytes()[:300])
+    with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
+        assert daemon.process.wait(60) == 0
+    assert "not JSON" in daemon.text
+    assert "everything is measured anew" in daemon.text
+    assert "Traceback" not in daemon.text
+    assert (state / BAD).stat().st_size == 300
+    assert only_file(state) == path  # what was measured until the end is kept
+
+
+def test_without_a_place_to_write_it_works_and_warns_once(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
+        assert daemon.process.wait(60) == 0
+    assert len(daemon.results) == 3
+    assert daemon.text.count("not kept for the next start") == 1

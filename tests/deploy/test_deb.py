@@ -1,0 +1,172 @@
+"""The Debian package as nFPM makes it and dpkg-deb reads it, of a tree without the wheels.
+
+tests/device/package.sh installs the whole one under a running systemd.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from shutil import which
+from types import ModuleType
+
+import pytest
+
+from tests.rig.paths import PROJECT
+
+PACKAGE = PROJECT / "deploy" / "package"
+SCRIPTS = ("postinst", "prerm", "postrm")
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_deb", PACKAGE / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dpkg_deb() -> str:
+    command = which("dpkg-deb")
+    if command is None:
+        pytest.skip("dpkg-deb is not installed")
+    return command
+
+
+def packed(build: ModuleType, folder: Path, release: str = "bookworm", arch: str = "arm64") -> Path:
+    tree = folder / "tree"
+    build.lay_environment(tree, build.RELEASES[release])
+    module = build.site_packages(tree, build.RELEASES[release]) / "edged" / "__init__.py"
+    module.parent.mkdir()
+    module.write_text("")
+    package: Path = build.pack(tree, release, arch, folder / "dist")
+    return package
+
+
+@pytest.fixture(scope="module")
+def package(build: ModuleType, dpkg_deb: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed(build, tmp_path_factory.mktemp("deb"))
+
+
+def control(dpkg_deb: str, package: Path, name: str) -> str:
+    archive = subprocess.run(
+        [dpkg_deb, "--ctrl-tarfile", package], capture_output=True, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        found = files.extractfile(f"./{name}") if f"./{name}" in files.getnames() else None
+        return found.read().decode() if found else ""
+
+
+def test_name_and_fields(build: ModuleType, package: Path) -> None:
+    version = f"{build.version()}+deb12"
+    assert package.name == f"edged_{version}_arm64.deb"
+    assert build.field(package, "Package") == "edged"
+    assert build.field(package, "Version") == version
+    assert build.field(package, "Architecture") == "arm64"
+    depends = build.field(package, "Depends").split(", ")
+    assert {"python3 (>= 3.11)", "python3 (<< 3.12)", "systemd"} <= set(depends)
+
+
+@pytest.mark.parametrize(
+    ("release", "python", "suffix"),
+    [("trixie", (13, 14), "deb13"), ("jammy", (10, 11), "ubuntu22.04")],
+)
+def test_each_release_has_its_own_python(
+    build: ModuleType,
+    dpkg_deb: str,
+    tmp_path: Path,
+    release: str,
+    python: tuple[int, int],
+    suffix: str,
+) -> None:
+    package = packed(build, tmp_path, release, "amd64")
+    depends = build.field(package, "Depends")
+    assert f"python3 (>= 3.{python[0]})" in depends
+    assert f"python3 (<< 3.{python[1]})" in depends
+    assert build.field(package, "Version").endswith(f"+{suffix}")
+    assert build.field(package, "Architecture") == "amd64"
+
+
+def test_what_is_where_and_whose(dpkg_deb: str, package: Path) -> None:
+    archive = subprocess.run(
+        [dpkg_deb, "--fsys-tarfile", package], capture_output=True, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        members = {member.name.lstrip("./"): member for member in files.getmembers()}
+        unit = files.extractfile(members["usr/lib/systemd/system/edged.service"])
+        assert unit is not None
+        assert unit.read() == (PACKAGE.parents[1] / "systemd/edged.service").read_bytes()
+    assert members["usr/bin/edged"].mode == 0o755
+    assert members["usr/lib/edged/bin/python3"].linkname == "/usr/bin/python3.11"
+    assert "usr/lib/edged/lib/python3.11/site-packages/edged/__init__.py" in members
+    for name in ("usr/lib/edged/edged.yaml", "usr/lib/edged/jetson.conf"):
+        assert members[name].mode == 0o644
+    assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
+    assert {member.uname for member in members.values()} <= {"root", ""}
+
+
+def test_there_is_no_conffile_that_dpkg_would_ask_about(dpkg_deb: str, package: Path) -> None:
+    assert control(dpkg_deb, package, "conffiles") == ""
+
+
+def test_the_scripts_are_the_packages_and_a_shell_reads_them(dpkg_deb: str, package: Path) -> None:
+    for name in SCRIPTS:
+        script = PACKAGE / name
+        assert control(dpkg_deb, package, name) == script.read_text()
+        subprocess.run(["sh", "-n", script], check=True)
+
+
+def test_the_same_sources_make_the_same_package(
+    build: ModuleType, package: Path, tmp_path: Path
+) -> None:
+    assert packed(build, tmp_path).read_bytes() == package.read_bytes()
+
+
+def test_the_checksums_are_those_of_sha256sum(build: ModuleType, package: Path) -> None:
+    build.write_checksums(package.parent)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"],
+        cwd=package.parent,
+        check=True,
+    )
+
+
+def test_the_environment_sees_the_systems_packages_behind_its_own(
+    build: ModuleType, tmp_path: Path
+) -> None:
+    """With the Python that runs this test in place of the system's."""
+    release = build.Release(sys.version_info.minor, 17, "here")
+    build.lay_environment(tmp_path, release)
+    home = tmp_path / "usr/lib/edged"
+    (home / "bin/python3").unlink()
+    (home / "bin/python3").symlink_to(Path(sys.base_prefix) / "bin/python3")
+    (home / "pyvenv.cfg").write_text(
+        (home / "pyvenv.cfg").read_text().replace("/usr/bin", f"{sys.base_prefix}/bin")
+    )
+    shown = subprocess.run(
+        [
+            home / "bin/python3",
+            "-I",
+            "-c",
+            "import sys; print(*sys.path, sys.executable, sep='\\n')",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    *path, executable = shown.stdout.splitlines()
+    ours = str(build.site_packages(tmp_path, release))
+    theirs = [entry for entry in path if entry.endswith("-packages") and entry != ours]
+    assert executable == str(home / "bin/python3")
+    assert str(tmp_path) not in path
+    assert theirs
+    assert path.index(ours) < path.index(theirs[0])

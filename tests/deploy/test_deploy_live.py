@@ -1,0 +1,580 @@
+"""Every expression of dashboards and rules, asked of a real Prometheus that scrapes a real daemon.
+
+The daemon reads its sensors from a tree of files; its faults are provoked: a camera that is absent,
+one whose capture process is killed again and again, a budget that nothing can keep, heat, too
+little voltage, a configuration with a mistake. Two devices besides: one that does not answer, and
+one whose daemon seems to start anew at every scrape, a page of fixed text. A second Prometheus, an
+agent, writes to the first one what it scrapes of the same daemon.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import grp
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from shutil import which
+from threading import Thread, Timer
+from typing import Any
+
+import pytest
+import yaml
+
+from edged.web.password import new_token, token_hash
+from tests.capture.sources.test_rtsp import free_port
+from tests.deploy.test_deploy import DASHBOARDS, DEPLOY, PROMETHEUS
+from tests.rig.certificates import Authority
+from tests.rig.clips import write_clip
+from tests.sensors.test_sensors import PI, make_files
+
+SECONDS = 90
+"""For the slowest of all to be there; a machine of its own takes a third of that."""
+
+DAEMON = """
+import os, sys
+from pathlib import Path
+from edged.config.config import load_config
+from edged.daemon.daemon import Daemon
+from edged.daemon.signals import Orders, obeying_signals
+read, orders = lambda: load_config(Path(sys.argv[1]), os.environ), Orders()
+with obeying_signals(orders):
+    Daemon(read(), orders=orders, reread=read, root=Path(sys.argv[2])).run()
+"""
+CONFIG = """
+model: imagenette
+variants: [mobilenet_v1_0.25_128, mobilenet_v1_0.5_160]
+latency_budget_ms: 200
+max_temperature_c: 90
+cameras:
+  door: {{source: clip.mp4, loop: true}}
+  bench: {{source: synthetic, size: 320x240, fps: 10, latency_budget_ms: 0.2}}
+  absent: {{source: /dev/video99}}
+results: {{jsonl: results.jsonl}}
+http: {{listen: "127.0.0.1:{port}"}}
+"""
+
+RESTLESS = """process_start_time_seconds {number}
+edged_frames_captured_total{{camera="door"}} {number}
+edged_frames_dropped_total{{camera="door",reason="broken"}} {number}
+edged_sink_dropped_total{{sink="mqtt",reason="queue_full"}} {number}
+edged_events_dropped_total {number}
+"""
+
+
+@contextmanager
+def started(*command: str | Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port where it does."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def restless(targets: list[dict[str, Any]]) -> Iterator[int]:
+    """The port of a device that starts anew at every scrape and loses a little of everything until
+    the next, and that lists devices as http_sd."""
+    starts = count(1)
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            metrics = self.path == "/metrics"
+            text = RESTLESS.format(number=next(starts)) if metrics else json.dumps(targets)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain" if metrics else "application/json")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *about: Any) -> None:
+            pass
+
+    with answering(Answer) as port:
+        targets[0]["targets"] = [f"127.0.0.1:{port}"]
+        yield port
+
+
+class Prometheus:
+    def __init__(self, port: int) -> None:
+        self._api = f"http://127.0.0.1:{port}/api/v1"
+
+    def ask(self, expression: str) -> list[dict[str, Any]]:
+        """The samples now; none while it does not answer yet."""
+        try:
+            url = f"{self._api}/query?query={urllib.parse.quote(expression)}"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+                return found
+        except urllib.error.HTTPError as error:
+            with error:
+                assert error.code == 503, f"{expression}: {error.read().decode()}"
+            return []
+        except (OSError, ValueError):
+            return []
+
+    def unhealthy_rules(self) -> list[str]:
+        with urllib.request.urlopen(f"{self._api}/rules", timeout=10) as answer:
+            groups = json.load(answer)["data"]["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert rules
+        return [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
+
+    def wait_for(self, expressions: set[str], seconds: float = SECONDS) -> None:
+        """Until each has been answered with something; fails with those that have not."""
+        missing, end = set(expressions), time.monotonic() + seconds
+        while missing:
+            missing = {each for each in missing if not self.ask(each)}
+            assert not missing or time.monotonic() < end, "\n".join(sorted(missing))
+            if missing:
+                time.sleep(0.2)
+
+
+def expressions() -> set[str]:
+    """Those of every panel, variable, recording rule and alert; what was hours ago is taken from
+    now."""
+    found = set()
+    for file in DASHBOARDS:
+        board = json.loads(file.read_text())
+        for panel in board["panels"]:
+            found |= {target["expr"] for target in panel.get("targets", ())}
+        for variable in board["templating"]["list"][1:]:  # the first is the datasource
+            (selector,) = re.findall(r"label_values\((.*), \w+\)", variable["definition"])
+            found.add(selector)
+    for file in (PROMETHEUS / "rules").glob("*.yml"):
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            found |= {rule["expr"] for rule in group["rules"]}
+    found = {re.sub(r"\[\w+:\w+\] offset \w+", "[1m]", each) for each in found}
+    found = {re.sub(r"\[30m\] offset \w+", "[1m]", each) for each in found}
+    found = {re.sub(r"camera:edged_known:\w+", "edged_results_total", each) for each in found}
+    values = {"$__rate_interval": "20s", "$device": "hall", "$camera": ".*"}
+    return {
+        re.sub("|".join(map(re.escape, values)), lambda name: values[name[0]], each)
+        for each in found
+    }
+
+
+def central_configuration(folder: Path, lists: int, *devices: dict[str, Any]) -> Path:
+    """The shipped one at a quicker pace, with the devices of a file and of an HTTP service."""
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["global"] |= pace
+    config["rule_files"] = [str(PROMETHEUS / "rules/*.yml")]
+    del config["alerting"]
+    config["scrape_configs"][0]["http_sd_configs"] = [{"url": f"http://127.0.0.1:{lists}/devices"}]
+    (folder / "targets").mkdir(parents=True)
+    (folder / "targets/test.yml").write_text(yaml.safe_dump(list(devices)))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    return folder / "prometheus.yml"
+
+
+def agent_configuration(folder: Path, central: int, daemon: int) -> Path:
+    config = yaml.safe_load((PROMETHEUS / "agent.yml").read_text())
+    config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    config["remote_write"][0]["url"] = f"http://127.0.0.1:{central}/api/v1/write"
+    config["remote_write"][0]["queue_config"]["batch_send_deadline"] = "1s"
+    folder.mkdir()
+    (folder / "remote-write.password").write_text("secret")
+    device = {"targets": [f"127.0.0.1:{daemon}"], "labels": {"device": "van"}}
+    (folder / "device.yml").write_text(yaml.safe_dump([device]))
+    (folder / "agent.yml").write_text(yaml.safe_dump(config))
+    return folder / "agent.yml"
+
+
+def replaced(path: Path, text: str) -> None:
+    """All at once, as the programs that watch it expect."""
+    other = path.with_suffix(".new")
+    other.write_text(text)
+    other.replace(path)
+
+
+def kill_capture_process_of(daemon: int, source: str, times: int, prometheus: Prometheus) -> None:
+    """Each time when it streams again."""
+    for killed in range(times):
+        counted = 'edged_source_restarts_total{device="hall", camera="door", reason="killed"}'
+        streaming = 'edged_source_state{device="hall", camera="door", state="streaming"} == 1'
+        prometheus.wait_for({f"{counted} == {killed} and ignoring (reason, state) {streaming}"})
+        os.kill(reader_of(daemon, source), signal.SIGKILL)
+    prometheus.wait_for({f"{counted} == {times}"})
+
+
+def reader_of(daemon: int, source: str) -> int:
+    """The process that has the clip open."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == daemon and any(
+                each.readlink().name == source for each in (folder / "fd").iterdir()
+            ):
+                return int(folder.name)
+    raise AssertionError(f"no process reads {source}")
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(300)
+def test_every_expression_is_answered(tmp_path: Path) -> None:
+    program = which("prometheus")
+    if program is None:
+        pytest.skip("prometheus is not installed (apt-get install prometheus)")
+    root = make_files(tmp_path / "root", PI)
+    write_clip(tmp_path / "clip.mp4", frames=250, fps=25)
+    config, daemon_port, port = tmp_path / "edged.yaml", free_port(), free_port()
+    config.write_text(CONFIG.format(port=daemon_port))
+    listed: list[dict[str, Any]] = [{"targets": [], "labels": {"device": "restless"}}]
+    with ExitStack() as running:
+        lists = running.enter_context(restless(listed))
+        daemon = running.enter_context(
+            started(
+                *(sys.executable, "-c", DAEMON, config, root), STATE_DIRECTORY=str(tmp_path / "s")
+            )
+        )
+        hall = {"targets": [f"127.0.0.1:{daemon_port}"], "labels": {"device": "hall"}}
+        silent = {"targets": [f"127.0.0.1:{free_port()}"]}
+        central = central_configuration(tmp_path / "central", lists, hall, silent)
+        running.enter_context(
+            started(
+                *(program, f"--config.file={central}", "--web.enable-remote-write-receiver"),
+                f"--storage.tsdb.path={tmp_path / 'central/data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            )
+        )
+        agent = agent_configuration(tmp_path / "agent", port, daemon_port)
+        running.enter_context(
+            started(
+                *(program, f"--config.file={agent}", "--enable-feature=agent"),
+                f"--storage.agent.path={tmp_path / 'agent/data'}",
+                f"--web.listen-address=127.0.0.1:{free_port()}",
+            )
+        )
+        prometheus = Prometheus(port)
+        prometheus.wait_for(
+            {
+                'edged_results_total{device="van", via="agent"} > 0',
+                'edged_frames_captured_total{device="hall", camera="door"} > 0',
+                'edged_frames_dropped_total{device="hall", reason="broken"}',
+                'edged_sink_dropped_total{device="hall"}',
+                'edged_events_dropped_total{device="hall"}',
+                'up{device="127.0.0.1"} == 0',  # the host's name, where the list gives none
+            }
+        )
+        assert not prometheus.ask('edged_config_last_reload_success{device="hall"} == 0')
+        kill_capture_process_of(daemon.pid, "clip.mp4", 5, prometheus)
+        make_files(
+            root,
+            {
+                "sys/class/thermal/thermal_zone0/temp": "88000\n",
+                "sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n",
+            },
+        )
+        replaced(config, "cameras: nonsense\n")
+        daemon.send_signal(signal.SIGHUP)
+        replaced(agent.with_name("device.yml"), "[]\n")
+        every = expressions()
+        assert len(every) > 60
+        prometheus.wait_for(every)
+        firing = 'ALERTS{alertstate="firing", alertname="%s", device="%s"}'
+        prometheus.wait_for(
+            {firing % ("EdgedUnderVoltage", "hall"), firing % ("EdgedRestarts", "restless")}
+        )
+        assert daemon.poll() is None
+        assert prometheus.unhealthy_rules() == []
+
+
+class Systemd:
+    """What the rollout needs of it, for one daemon: `systemctl`, `journalctl` and `edged` in a
+    folder for PATH.
+
+    Credentials are copied at a start; the daemon gets to a reload after systemctl has returned.
+    """
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.etc, self.drop_in = folder / device, folder / "system/edged.service.d/secrets.conf"
+        self.programs, self._credentials = folder / "bin", folder / "credentials"
+        self._state, self.journal = folder / "state", folder / "journal"
+        self.orders: list[str] = []
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._late: list[Timer] = []
+        for made in (self.programs, self._credentials, self._state):
+            made.mkdir()
+        self._credentials.chmod(0o700)
+
+    def obey(self, order: str) -> str:
+        """What systemctl prints."""
+        if order == "show":
+            running = self._daemon is not None and self._daemon.poll() is None
+            return f"LoadState=loaded\nActiveState={'active' if running else 'inactive'}\n"
+        self.orders.append(order)
+        if order == "reload":
+            assert self._daemon is not None
+            self._late.append(Timer(3, self._daemon.send_signal, (signal.SIGHUP,)))
+            self._late[-1].start()
+        elif order in ("start", "restart"):
+            self.stop()
+            self._start()
+        return ""
+
+    def _start(self) -> None:
+        for file in self._credentials.iterdir():
+            file.unlink()
+        for name, path in re.findall(
+            r"^LoadCredential=(\w+):(.+)$", self.drop_in.read_text(), re.M
+        ):
+            (self._credentials / name).write_bytes(Path(path).read_bytes())
+            (self._credentials / name).chmod(0o400)
+        with self.journal.open("a") as journal:
+            self._daemon = subprocess.Popen(
+                [sys.executable, "-m", "edged", "run", "-c", self.etc / "edged.yaml"],
+                stdout=subprocess.DEVNULL,
+                stderr=journal,
+                env={
+                    **os.environ,
+                    "STATE_DIRECTORY": str(self._state),
+                    "CREDENTIALS_DIRECTORY": str(self._credentials),
+                },
+            )
+
+    def stop(self) -> None:
+        for timer in self._late:
+            timer.cancel()
+            timer.join()
+        self._late.clear()
+        if self._daemon is not None:
+            self._daemon.terminate()
+            try:
+                self._daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                self._daemon.kill()
+                self._daemon.wait()
+
+
+@contextmanager
+def systemd(folder: Path, device: str) -> Iterator[Systemd]:
+    it = Systemd(folder, device)
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = it.obey(self.path[1:])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(said.encode())
+
+        def log_message(self, *about: Any) -> None:
+            pass
+
+    with answering(Answer) as port:
+        ask = f"""#!{sys.executable}
+import sys, urllib.request
+order = next(each for each in sys.argv[1:] if not each.startswith("-"))
+with urllib.request.urlopen(f"http://127.0.0.1:{port}/{{order}}", timeout=60) as answer:
+    print(answer.read().decode(), end="")
+"""
+        edged = f'#!/bin/sh\nexec {sys.executable} -m edged "$@"\n'
+        journal = f"#!/bin/sh\nexec tail -n 5 {it.journal}\n"
+        for name, text in (("systemctl", ask), ("edged", edged), ("journalctl", journal)):
+            (it.programs / name).write_text(text)
+            (it.programs / name).chmod(0o755)
+        try:
+            yield it
+        finally:
+            it.stop()
+
+
+class Alerts:
+    """A Prometheus that wants a password and knows what fires."""
+
+    def __init__(self) -> None:
+        self.firing: list[str] = []
+        self.asked: list[str] = []
+
+    @contextmanager
+    def listening(self) -> Iterator[int]:
+        it = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                wanted = "Basic " + base64.b64encode(b"rollout:a word").decode()
+                if self.headers.get("Authorization") != wanted:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm=""')
+                    self.end_headers()
+                    return
+                query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
+                it.asked.append(query)
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(json.dumps({"data": {"result": it.firing}}).encode())
+
+            def log_message(self, *about: Any) -> None:
+                pass
+
+        with answering(Answer) as port:
+            yield port
+
+
+def rolled_out(
+    folder: Path, system: Systemd, devices: dict[str, dict[str, Any]], *inventories: Path
+) -> subprocess.CompletedProcess[str]:
+    """rollout.yml, as far as it concerns these devices; each has a folder for its files."""
+    if which("ansible-playbook") is None:
+        pytest.skip("ansible-playbook is not installed (apt-get install ansible-core)")
+    system.orders.clear()
+    here = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": sys.executable,
+    }
+    hosts = {name: here | values for name, values in devices.items()}
+    values = folder / "values.yml"
+    values.write_text(yaml.safe_dump({"edged": {"hosts": hosts}}))
+    places = {
+        "kept": f"{folder}/kept-{{{{ inventory_hostname }}}}",
+        "folder": f"{folder}/{{{{ inventory_hostname }}}}",
+        "drop_in": str(system.drop_in),
+        "group": grp.getgrgid(os.getgid()).gr_name,
+    }
+    return subprocess.run(
+        [
+            "ansible-playbook",
+            *(word for each in (*inventories, values) for word in ("-i", each)),
+            *(DEPLOY / "ansible/rollout.yml", "--limit", ",".join(devices)),
+            *("-e", json.dumps(places)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "PATH": f"{system.programs}:{os.environ['PATH']}"},
+    )
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(900)
+def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
+    tmp_path: Path,
+) -> None:
+    pair, token = Authority(tmp_path).certificate("depot"), new_token()
+    alerts, port = Alerts(), free_port()
+    with (
+        systemd(tmp_path, "depot") as system,
+        alerts.listening() as prometheus,
+        socket.socket() as taken,
+    ):
+        values: dict[str, Any] = {
+            "gate_seconds": 1,
+            "listen": f"127.0.0.1:{port}",
+            "http": {
+                "tls": {"certificate": str(pair.certificate), "key": str(pair.key)},
+                "token_hashes": [token_hash(token)],
+            },
+            "token": token,
+            "ca": str(tmp_path / "ca.pem"),
+            "vault_gate_address": "synthetic:320x240",
+            "latency_budget_ms": 5000,
+            "prometheus_url": f"http://127.0.0.1:{prometheus}",
+            "prometheus_user": "rollout",
+            "prometheus_password": "a word",
+        }
+
+        def run(**others: Any) -> subprocess.CompletedProcess[str]:
+            shipped = DEPLOY / "ansible/inventory.yml"
+            return rolled_out(tmp_path, system, {"depot": values | others}, shipped)
+
+        # The first one, with a secret that systemd does not know yet.
+        done = run()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert system.orders == ["daemon-reload", "start"]
+        configuration, secret = system.etc / "edged.yaml", system.etc / "secrets/gate"
+        assert secret.read_text() == "synthetic:320x240"
+        assert [path.stat().st_mode & 0o777 for path in (secret, secret.parent)] == [0o600, 0o700]
+        assert not any(each in done.stdout + done.stderr for each in (token, "synthetic", "a word"))
+        assert alerts.asked == ['ALERTS{alertstate="firing", severity="critical", device="depot"}']
+
+        # One that `edged check` has nothing against and the daemon refuses: the port is not free.
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        before = configuration.read_text()
+        other = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run(listen=other, device_url=f"https://127.0.0.1:{port}")
+        assert done.returncode != 0
+        assert "Did not pass: Wait until the configuration has been taken " in done.stdout
+        assert (
+            f"goes on as before: {other}: cannot listen for HTTP (got Address already"
+            in done.stdout
+        )
+        assert (configuration.read_text(), secret.read_text()) == (before, "synthetic:320x240")
+        assert system.orders == ["daemon-reload", "reload", "daemon-reload", "reload"]
+        assert token not in done.stdout + done.stderr
+
+        # After a refusal, one that is taken; the gate has waited for that.
+        done = run(latency_budget_ms=4321)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert system.orders == ["daemon-reload", "reload"]
+        assert "latency_budget_ms: 4321" in configuration.read_text()
+
+        # An alert fires: the secret that was new goes as well.
+        alerts.firing.append("EdgedCameraDown")
+        done = run(latency_budget_ms=4321, vault_gate_address="synthetic:160x120")
+        assert done.returncode != 0
+        assert "Did not pass: See whether an alert fires for it " in done.stdout
+        assert system.orders == ["daemon-reload", "restart", "daemon-reload", "restart"]
+        assert secret.read_text() == "synthetic:320x240"
+        assert not (tmp_path / "kept-depot/before.tar").exists()
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(900)
+def test_a_rollout_stops_with_the_devices_among_which_one_does_not_pass(tmp_path: Path) -> None:
+    names = [f"device{number}" for number in range(1, 9)]
+    well = {
+        "gate_seconds": 1,
+        "listen": f"127.0.0.1:{free_port()}",
+        "cameras": {"door": {"source": "synthetic:320x240"}},
+    }
+    devices = dict.fromkeys(names, well) | {"device3": well | {"latency_budget_ms": "nonsense"}}
+    with systemd(tmp_path, "device1") as system:
+        done = rolled_out(tmp_path, system, devices)
+    assert done.returncode != 0
+    assert "Did not pass: Write the configuration, if edged finds no mistake in it " in done.stdout
+    assert (
+        "latency_budget_ms: expected a number above 0, at most 60000 (got 'nonsense')"
+        in done.stdout
+    )
+    written = [name for name in names if (tmp_path / name / "edged.yaml").exists()]
+    assert written == ["device1", "device2"], done.stdout
+    assert [name for name in names if (tmp_path / name).exists()] == names[:3]

@@ -1,0 +1,38 @@
+"""Runs hostile code in a capture process, by the way that a real one is started."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from edged.capture.process import start_worker
+from edged.capture.source import CaptureRequest
+from edged.capture.supervisor import Patience
+from tests.rig.camera import running, wait_until
+from tests.rig.hostile import MARK
+
+HOSTILE = Path(__file__).with_name("hostile.py")
+
+
+def broken_into(
+    request: CaptureRequest, abi: int = 99, *, seconds: float = 60.0, report: Path | None = None
+) -> set[str]:
+    """What it reaches in the child of a camera. abi: of Landlock, at most. report: a file for what
+    a message has no room for, where it can write one."""
+    code = f"""import runpy, sys
+sys.argv += ["--abi", "{abi}"]
+runpy.run_path("{HOSTILE}", run_name="__main__")
+"""
+    os.environ.pop("HOSTILE_REPORT", None)
+    if report is not None:
+        os.environ["HOSTILE_REPORT"] = str(report)
+    start = partial(start_worker, whole_environment=not request.confine, program=("-c", code))
+    with running(request, patience=Patience(open=seconds), starter=start) as (camera, _):
+        assert wait_until(lambda: camera.last_error is not None, seconds)
+        assert camera.last_error is not None
+        assert MARK in camera.last_error, camera.last_error
+        if report is not None:
+            return set(report.read_text().split(", "))
+        told = camera.last_error.partition(MARK)[2].partition(".;")[0]
+        return set() if told == "nothing" else set(told.split(", "))

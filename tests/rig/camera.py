@@ -1,0 +1,120 @@
+"""What the tests of capture share: counters, patience, and a camera at work."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edged.capture.admission import Intake
+from edged.capture.frame import Frame
+from edged.capture.mailbox import Mailbox
+from edged.capture.process import Starter
+from edged.capture.source import CaptureRequest
+from edged.capture.supervisor import Camera, Patience
+
+
+class Counts:
+    """A tally in memory."""
+
+    def __init__(self) -> None:
+        self.captured = self.overwritten = self.skipped = self.broken = 0
+
+    def count(
+        self, *, captured: int = 0, overwritten: int = 0, skipped: int = 0, broken: int = 0
+    ) -> None:
+        self.captured += captured
+        self.overwritten += overwritten
+        self.skipped += skipped
+        self.broken += broken
+
+
+class Notes(list[str]):
+    """An intake that remembers what it was told."""
+
+    def __init__(self, max_fps: float | None = None) -> None:
+        super().__init__()
+        self.counts = Counts()
+        self.intake = Intake(self.counts, max_fps, self.append)
+
+
+class FakeTime:
+    """A clock that only moves when somebody sleeps, or is told to."""
+
+    def __init__(self, now_ns: int = 1_000_000_000_000) -> None:
+        self.now_ns = now_ns
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def sleep(self, seconds: float) -> None:
+        self.now_ns += max(1, round(seconds * 1e9))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether it came true in that time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def next_frame(mailbox: Mailbox, seconds: float = 20.0) -> Frame:
+    """The next picture; an assertion when none comes."""
+    end = time.monotonic() + seconds
+    while True:
+        mailbox.clear_wake()
+        frame = mailbox.take()
+        if frame is not None:
+            return frame
+        left = end - time.monotonic()
+        assert left > 0, f"no picture within {seconds} s"
+        select.select([mailbox.wake_fd], [], [], left)
+
+
+def workers_of(parent: int) -> list[int]:
+    """The capture processes that this process has started."""
+    pids: list[int] = []
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has just ended
+            pids += [int(pid) for pid in children.read_text().split()]
+    return [pid for pid in pids if b"edged.capture.worker" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def only_worker() -> int:
+    (pid,) = workers_of(os.getpid())
+    return pid
+
+
+@contextmanager
+def running(
+    request: CaptureRequest,
+    *,
+    wanted: int = 0,
+    longest_side: int = 640,
+    device: Path | None = None,
+    patience: Patience | None = None,
+    starter: Starter | None = None,
+) -> Iterator[tuple[Camera, Mailbox]]:
+    """A supervised camera; it is stopped at the end."""
+    mailbox = Mailbox.create(longest_side)
+    mailbox.want(wanted)
+    camera = Camera("porch", request, mailbox, device=device, patience=patience, starter=starter)
+    camera.start()
+    try:
+        yield camera, mailbox
+    finally:
+        camera.stop()
+        mailbox.close()

@@ -1,0 +1,44 @@
+"""A small family of real networks, made in a moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from edged.backends.onnxruntime import OrtBackend
+from edged.variants.family import Family, InputContract, Network, write_family
+from edged.variants.golden import with_golden
+from edged.variants.mobilenet import Architecture
+from edged.variants.weights.onnx_builder import build_network
+from tests.rig.weight_files import lively_weights
+
+LABELS = ("ant", "bee", "cat", "dog", "élan", "fox")
+ALPHAS = (0.03, 0.25)
+RESOLUTIONS = (64, 96)
+
+
+@cache
+def model(alpha: float, classes: int = len(LABELS), seed: int = 0) -> bytes:
+    architecture = Architecture(alpha, classes)
+    weights = lively_weights(architecture, seed)
+    return build_network(architecture, weights, scale=1 / 127.5, offset=-1.0)
+
+
+@cache
+def _drawn() -> tuple[Family, dict[str, bytes], bytes]:
+    models = {f"mobilenet_v1_{alpha}.onnx": model(alpha) for alpha in ALPHAS}
+    networks = tuple(
+        Network.of(Path(name), models[name], alpha, RESOLUTIONS)
+        for name, alpha in zip(models, ALPHAS, strict=True)
+    )
+    folders = {"n01": "ant"}
+    bare = Family("animals", Path(), LABELS, InputContract(), networks, photo_folders=folders)
+    family, golden = with_golden(bare, models, OrtBackend())
+    return family, models, golden
+
+
+def make_family(directory: Path) -> Family:
+    """Two networks of two resolutions and six labels, with its golden picture, on disk."""
+    family, models, golden = _drawn()
+    return write_family(replace(family, directory=directory), models, golden)

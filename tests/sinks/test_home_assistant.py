@@ -1,0 +1,257 @@
+"""Discovery payloads against what Home Assistant documents, and what becomes of removed cameras.
+
+The schema is written down from https://www.home-assistant.io/integrations/mqtt/ (sections "Device
+discovery payload", "Discovery topic", "Using availability topics"), …/sensor.mqtt/,
+…/binary_sensor.mqtt/ and …/image.mqtt/, and beside them the platforms' own schemas in
+home-assistant/core, homeassistant/components/mqtt/. Home Assistant itself did not run here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from edged.capture.frame import Event
+from edged.config.results import MqttConfig
+from edged.events.schema import DEVICE_CLASSES
+from edged.sinks.mqtt.home_assistant import discovery, withdrawals
+from edged.sinks.mqtt.messages import Messages, Rule, Rules
+from tests.rig.broker import Listener, eventually, needs_mosquitto, running_broker
+from tests.sinks.test_jsonl import make_result
+from tests.sinks.test_mqtt import config_for, started
+
+RULES: Rules = {"door": (Rule("visitor", True), Rule("dog", False)), "yard": ()}
+CONFIG = MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")
+
+_TEXT = {"type": "string", "minLength": 1}
+_TOPIC = {"type": "string", "pattern": "^[^+#]+$"}
+_COMMON = {
+    "unique_id": _TEXT,
+    "name": _TEXT,
+    "icon": {"type": "string", "pattern": "^mdi:[a-z0-9-]+$"},
+    "entity_category": {"enum": ["config", "diagnostic"]},
+    "json_attributes_topic": _TOPIC,
+    "qos": {"enum": [0, 1, 2]},
+    "availability": {"$ref": "#/properties/availability"},  # instead of the device's
+}
+
+
+def _component(platform: str, required: list[str], **own: Any) -> dict[str, Any]:
+    return {
+        "if": {"properties": {"platform": {"const": platform}}},
+        "then": {
+            "additionalProperties": False,
+            "required": ["platform", "unique_id", *required],  # unique_id: for entities
+            "properties": {"platform": {"const": platform}, **_COMMON, **own},
+        },
+    }
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["device", "origin", "components"],
+    "properties": {
+        "device": {
+            "additionalProperties": False,
+            "required": ["identifiers"],
+            "properties": {
+                "identifiers": {"type": "array", "items": _TEXT, "minItems": 1},
+                "name": _TEXT,
+                "manufacturer": _TEXT,
+                "model": _TEXT,
+                "sw_version": _TEXT,
+            },
+        },
+        "origin": {
+            "additionalProperties": False,
+            "required": ["name"],
+            "properties": {"name": _TEXT, "sw_version": _TEXT, "support_url": _TEXT},
+        },
+        "availability": {
+            "type": "array",
+            "items": {
+                "additionalProperties": False,
+                "required": ["topic"],
+                "properties": {"topic": _TOPIC},  # payloads: online and offline unless said
+            },
+        },
+        "availability_mode": {"enum": ["all", "any", "latest"]},
+        "qos": {"enum": [0, 1, 2]},
+        "components": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": "^[a-zA-Z0-9_-]+$"},
+            "additionalProperties": {
+                "type": "object",
+                "required": ["platform"],
+                "properties": {"platform": {"enum": ["sensor", "binary_sensor", "image"]}},
+                "allOf": [
+                    _component(
+                        "sensor",
+                        ["state_topic"],
+                        state_topic=_TOPIC,
+                        value_template=_TEXT,
+                        unit_of_measurement={"enum": ["ms", "%"]},
+                        # Units of the class "duration": d, h, min, s, ms, µs.
+                        device_class={"enum": ["duration"]},
+                        state_class={"enum": ["measurement", "total", "total_increasing"]},
+                    ),
+                    _component(
+                        "binary_sensor",
+                        ["state_topic"],
+                        state_topic=_TOPIC,
+                        value_template=_TEXT,
+                        payload_on=_TEXT,
+                        payload_off=_TEXT,
+                        device_class={"enum": list(DEVICE_CLASSES)},
+                    ),
+                    _component("image", ["image_topic"], image_topic=_TOPIC, content_type=_TEXT),
+                ],
+            },
+        },
+    },
+}
+
+
+def test_payloads_are_as_documented() -> None:
+    messages = list(discovery(CONFIG, RULES))
+    assert [each.topic for each in messages] == [
+        "homeassistant/device/edged-pi/door/config",
+        "homeassistant/device/edged-pi/yard/config",
+    ]
+    unique = []
+    for message in messages:
+        assert re.fullmatch(r"\w+/device/[\w-]+/[\w-]+/config", message.topic)
+        assert message.retain
+        payload = json.loads(message.payload)
+        jsonschema.Draft202012Validator(SCHEMA).validate(payload)
+        unique += [each["unique_id"] for each in payload["components"].values()]
+    assert len(unique) == len(set(unique)) == 7 + 3 + 7
+
+
+def test_the_schema_here_refuses_what_is_wrong() -> None:
+    good = json.loads(next(discovery(CONFIG, RULES)).payload)
+    for key in ("device", "origin", "components"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({each: good[each] for each in good if each != key}, SCHEMA)
+    sensor = good["components"]["class"]
+    for wrong in ({"state_topic": "a/#"}, {"platform": "nothing"}, {"unit": "ms"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(good | {"components": {"class": sensor | wrong}}, SCHEMA)
+
+
+def test_what_a_payload_points_at_is_what_is_sent() -> None:
+    """Every topic is one of the messages', every value of a template a key of theirs."""
+    messages = Messages(CONFIG, RULES)
+    event = Event("door", "visitor", 10**18, None, 0.7, b"picture")
+    sent = [*messages.of(make_result(1), 0), *messages.of(event, 0), *messages.due(0)]
+    sent += messages.all_retained()
+    by_topic = {each.topic: each.payload for each in sent}
+    door = json.loads(next(discovery(CONFIG, RULES)).payload)
+    online = [{"topic": "edged/pi/status"}, {"topic": "edged/pi/door/status"}]
+    assert (door["availability"], door["availability_mode"]) == (online, "all")
+    assert all(by_topic.get(each["topic"], b"online") in (b"online", b"offline") for each in online)
+    for key, component in door["components"].items():
+        payload = by_topic[component.get("state_topic") or component["image_topic"]]
+        if component["platform"] == "sensor":
+            assert component["value_template"] == f"{{{{ value_json['{key}'] }}}}"
+            assert json.loads(payload)[key] is not None
+        elif component["platform"] == "binary_sensor":
+            states = {component["payload_on"], component["payload_off"]}
+            state = (
+                json.loads(payload)["state"] if "value_template" in component else payload.decode()
+            )
+            assert state in states
+        else:
+            assert payload == b"picture"
+
+
+def test_an_event_has_the_device_class_that_was_asked_for() -> None:
+    rules: Rules = {"door": (Rule("visitor", True, "occupancy"), Rule("dog", False))}
+    payload = json.loads(next(discovery(CONFIG, rules)).payload)
+    jsonschema.Draft202012Validator(SCHEMA).validate(payload)
+    assert payload["components"]["event-visitor"]["device_class"] == "occupancy"
+    assert "device_class" not in payload["components"]["event-dog"]
+
+
+def test_a_camera_that_is_gone_is_told_by_an_entity_that_stays() -> None:
+    payload = json.loads(next(discovery(CONFIG, RULES)).payload)
+    delivers = payload["components"]["delivers"]
+    assert delivers["device_class"] == "connectivity"
+    assert delivers["state_topic"] == "edged/pi/door/status"
+    assert delivers["availability"] == [{"topic": "edged/pi/status"}]
+
+
+def test_no_device_and_camera_share_an_identifier_with_others() -> None:
+    names = [("gate", "pi-door"), ("gate-pi", "door"), ("gate", "pi"), ("gate", "pi-event")]
+    rules = (Rule("class", True), Rule("event-class", True))
+    identifiers, unique, topics = [], [], []
+    for device, camera in names:
+        for message in discovery(replace(CONFIG, device=device), {camera: rules}):
+            payload = json.loads(message.payload)
+            identifiers += payload["device"]["identifiers"]
+            unique += [each["unique_id"] for each in payload["components"].values()]
+            topics.append(message.topic)
+    for each in (identifiers, unique, topics):
+        assert len(set(each)) == len(each)
+    assert len(topics) == 4
+
+
+def test_a_component_that_is_gone_is_told_without_anything_once() -> None:
+    before = next(discovery(CONFIG, RULES))
+    now = next(discovery(CONFIG, {"door": (Rule("dog", False),)}))
+    update, last = withdrawals(now, before.payload)
+    components = json.loads(update.payload)["components"]
+    assert components.pop("event-visitor") == {"platform": "binary_sensor"}
+    assert components.pop("snapshot-visitor") == {"platform": "image"}
+    assert components == json.loads(now.payload)["components"]
+    assert (update.topic, update.retain, last) == (now.topic, True, now)
+    assert withdrawals(now, update.payload) == [update, last]  # cut off between the two
+    assert withdrawals(now, now.payload) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [b"", b"\xff", b"[]", b'{"components": 3}', b'{"components": {"a": 1}}', b"[" * 100_000],
+)
+def test_what_is_not_ours_takes_nothing_back(found: bytes) -> None:
+    assert withdrawals(next(discovery(CONFIG, RULES)), found) == []
+
+
+@pytest.mark.servers
+@needs_mosquitto
+def test_an_event_that_is_gone_is_taken_back_and_its_camera_stays(tmp_path: Path) -> None:
+    door = "homeassistant/device/edged-pi/door/config"
+    with running_broker(tmp_path) as broker, Listener(broker.port, door) as listener:
+        with started(config_for(broker), RULES):
+            eventually(lambda: len(listener.of(door)) == 1)
+        with started(config_for(broker), {"door": (Rule("dog", False),)}):
+            eventually(lambda: len(listener.of(door)) == 4)
+        said = [each["components"].get("event-visitor") for each in listener.json(door)]
+        assert said[0]["unique_id"] == "edged.pi.door.event-visitor"
+        assert said[1:] == [None, {"platform": "binary_sensor"}, None]
+        with Listener(broker.port, door) as newcomer:
+            eventually(lambda: newcomer.json(door) == listener.json(door)[-1:])
+
+
+@pytest.mark.servers
+@needs_mosquitto
+def test_a_camera_that_is_gone_is_taken_back(tmp_path: Path) -> None:
+    with running_broker(tmp_path) as broker, Listener(broker.port) as listener:
+        config = config_for(broker)
+        door = "homeassistant/device/edged-pi/door/config"
+        with started(config, RULES), started(replace(config, device="other"), {"door": ()}):
+            eventually(lambda: listener.of(door))
+            eventually(lambda: listener.of(door.replace("pi", "other")))
+        with started(config, {"yard": ()}):
+            listener.wait_for(door, b"")
+        with Listener(broker.port, "homeassistant/#") as newcomer:
+            topics = {"homeassistant/device/edged-pi/yard/config", door.replace("pi", "other")}
+            eventually(lambda: {each.topic for each in newcomer.messages} == topics)

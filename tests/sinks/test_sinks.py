@@ -1,0 +1,120 @@
+"""The JSON form of a result, and the table of ways out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.capture.frame import Event, Result, Score, Stages
+from edged.config.results import JsonlConfig
+from edged.errors import EdgedError
+from edged.sinks.sink import SINKS, event_to_json, to_json, to_json_line, to_text
+from edged.variants.variant import Precision, Variant
+
+
+def make_result(stages: Stages, *, budget_ms: float = 33, score: float = 0.91249) -> Result:
+    return Result(
+        camera="door",
+        sequence=7,
+        captured_unix_ns=1_769_860_800_123_456_789,
+        budget_ms=budget_ms,
+        variant=Variant(0.5, 160, Precision.INT8),
+        threads=2,
+        reason="frame_age",
+        stages=stages,
+        top=(Score("chien à poil", score), Score("cat", 0.05)),
+    )
+
+
+def test_an_event_is_a_line_of_its_own() -> None:
+    begun = Event("door", "visitor", 1_769_860_800_123_456_789, None, 0.91249)
+    assert json.loads(to_json_line(begun)) == {
+        "event": "visitor",
+        "camera": "door",
+        "state": "started",
+        "started_at": "2026-01-31T12:00:00.123456Z",
+        "ended_at": None,
+        "peak": 0.912,
+    }
+    ended = replace(begun, ended_unix_ns=begun.started_unix_ns + 2_500_000_000, snapshot=b"jpeg")
+    seen = event_to_json(ended)
+    assert (seen["state"], seen["ended_at"]) == ("ended", "2026-01-31T12:00:02.623456Z")
+    assert base64.b64decode(seen["snapshot"]) == b"jpeg"
+    assert to_text(begun) == "12:00:00.1  door  visitor begins"
+    assert to_text(ended) == "12:00:00.1  door  visitor was there for 2.5 s, 0.91"
+
+
+def test_every_field() -> None:
+    result = make_result(Stages(1.00049, 6.2, 0.1, 0.65, 4.4, 0.05))
+    assert to_json(result) == {
+        "camera": "door",
+        "sequence": 7,
+        "captured_at": "2026-01-31T12:00:00.123456Z",
+        "latency_ms": 12.4,
+        "budget_ms": 33,
+        "on_time": True,
+        "variant": "mobilenet_v1_0.5_160_int8",
+        "threads": 2,
+        "reason": "frame_age",
+        "stages_ms": {
+            "capture": 1.0,
+            "decode": 6.2,
+            "queue": 0.1,
+            "preprocess": 0.65,
+            "inference": 4.4,
+            "publish": 0.05,
+        },
+        "top": [{"label": "chien à poil", "score": 0.912}, {"label": "cat", "score": 0.05}],
+    }
+
+
+def test_captured_at_is_a_time_with_a_zone() -> None:
+    text = to_json(make_result(Stages(0, 0, 0, 0, 0, 0)))["captured_at"]
+    assert datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").utcoffset() is not None
+
+
+def test_a_line_for_programs_and_a_line_for_people() -> None:
+    result = make_result(Stages(1, 6, 0.1, 0.65, 4.4, 0.05))
+    assert json.loads(to_json_line(result)) == to_json(result)
+    assert "\n" not in to_json_line(result)
+    assert to_text(result) == (
+        "12:00:00.1  door   12.2 of 33 ms  mobilenet_v1_0.5_160_int8 (frame_age)  "
+        "chien à poil 0.91, cat 0.05"
+    )
+    late = to_text(make_result(Stages(1, 6, 0.1, 0.65, 40.4, 0.05)))
+    assert "LATE" in late
+
+
+def test_on_time_is_decided_before_rounding() -> None:
+    late = to_json(make_result(Stages(33.0000004, 0, 0, 0, 0, 0)))
+    assert (late["latency_ms"], late["on_time"]) == (33.0, False)
+
+
+_TIME_MS = st.floats(0, 10_000)
+
+
+@given(st.builds(Stages, *[_TIME_MS] * 6), st.floats(0.1, 5000))
+def test_the_printed_stages_add_up_to_the_printed_latency(stages: Stages, budget_ms: float) -> None:
+    printed = json.loads(json.dumps(to_json(make_result(stages, budget_ms=budget_ms))))
+    microseconds = [round(time_ms * 1000) for time_ms in printed["stages_ms"].values()]
+    assert round(printed["latency_ms"] * 1000) == sum(microseconds)
+    assert printed["latency_ms"] == pytest.approx(stages.latency_ms, abs=0.0031)
+
+
+def test_the_table_opens_what_the_configuration_names(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = SINKS["jsonl"]({"config": JsonlConfig(path)})
+    assert sink.name == "jsonl"
+    sink.publish(make_result(Stages(1, 1, 1, 1, 1, 1)))
+    sink.close(5)
+    assert sink.delivered == 1
+    assert json.loads(path.read_text())["camera"] == "door"
+    with pytest.raises(EdgedError, match="nowhere"):
+        SINKS["jsonl"]({"config": JsonlConfig(tmp_path / "nowhere" / "results.jsonl")})

@@ -1,0 +1,282 @@
+"""Recorded traces: the format, the writer beside a pipeline, and deciding again."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edged.control.controller import CameraSettings, Controller
+from edged.control.profile import Candidate
+from edged.control.selector import NO_LIMITS, Limits
+from edged.errors import EdgedError, InputError
+from edged.tracing.recorder import Recorder
+from edged.tracing.recording import Header, RecordedFrame, RecordedTrace, read_trace
+from edged.tracing.replay import outcome, replay
+from edged.tracing.reproduce import as_full, recorded_steps, reproduce
+from edged.variants.variant import Variant
+
+LADDER = tuple(
+    Candidate(Variant(alpha, 224), threads, top1, p50_ms, 1.3 * p50_ms)
+    for alpha, threads, top1, p50_ms in (
+        (1.0, 2, 0.709, 8.0),
+        (1.0, 1, 0.709, 14.0),
+        (0.75, 1, 0.684, 8.6),
+        (0.5, 1, 0.633, 4.4),
+        (0.25, 1, 0.498, 1.6),
+    )
+)
+SHORTER = LADDER[1:]
+CAMERAS = {
+    "door": CameraSettings(33.0, 0.95),
+    "yard": CameraSettings(12.0, 0.9, min_top1=0.6),
+}
+ABOUT = {"device": "test", "backend": "none 1", "family": "0123"}
+
+
+class Daemon:
+    """What the pipeline does with controller and recorder, with times that are drawn."""
+
+    def __init__(self, recorder: Recorder, seed: int = 0) -> None:
+        self.controller = Controller(CAMERAS)
+        self.random = random.Random(seed)
+        self.recorder = recorder
+        self.now_ms = dict.fromkeys(CAMERAS, 0.0)
+
+    def frame(self, camera: str, ladder: Sequence[Candidate] = LADDER) -> None:
+        if self.recorder.header_due(ladder):
+            self.recorder.begin(Header.of(self.controller, ladder, ABOUT), ladder)
+        interval_ms = 33 + self.random.random()
+        wait_ms = self.random.expovariate(1 / 4)
+        slack_ms = CAMERAS[camera].budget_ms - wait_ms
+        frame = RecordedFrame(
+            camera, interval_ms, wait_ms, slack_ms, NO_LIMITS, 0, None, "", 0.0, False, {}, {}
+        )
+        if slack_ms <= 0:
+            self.controller.dropped(camera)
+            self.recorder.record(frame)
+            return
+        limits = self.random.choice((NO_LIMITS, Limits(12.5)))
+        decision = self.controller.decide(camera, ladder, slack_ms, limits)
+        slow_down = self.random.choice((1.0, 1.1, 1.7, 3.0)) * self.random.uniform(0.9, 1.2)
+        service_ms = decision.candidate.p50_ms * slow_down
+        on_time = service_ms <= slack_ms
+        self.controller.observe(camera, ladder, decision.candidate, service_ms, on_time)
+        self.recorder.record(
+            replace(
+                frame,
+                limits=limits,
+                chosen=ladder.index(decision.candidate),
+                reason=decision.reason.value,
+                service_ms=service_ms,
+                on_time=on_time,
+                stages={"inference": service_ms},
+                sensors={"temperature_c": 51.5},
+            )
+        )
+
+
+def recorded(path: Path, frames: int, **options: int) -> Daemon:
+    recorder = Recorder(path, **options)
+    daemon = Daemon(recorder)
+    for number in range(frames):
+        daemon.frame("door" if number % 3 else "yard", LADDER if number >= 50 else SHORTER)
+        while recorder.written + recorder.dropped + 100 < number:
+            pass  # the writer keeps up, as it does at a camera's pace
+    recorder.close(10)
+    assert recorder.written == frames
+    return daemon
+
+
+def read(path: Path) -> RecordedTrace:
+    trace = read_trace(path)
+    assert isinstance(trace, RecordedTrace)
+    return trace
+
+
+def test_replay_makes_the_recorded_decisions_again(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 600)
+    trace = read(tmp_path / "t")
+    assert [len(segment.frames) for segment in trace.segments] == [50, 550]
+    assert trace.segments[1].header.ladder == LADDER
+    assert trace.segments[0].header.about == ABOUT
+    frames = [frame for segment in trace.segments for frame in segment.frames]
+    dropped = sum(frame.chosen is None for frame in frames)
+    assert 0 < dropped < 100
+    assert len({frame.reason for frame in frames}) >= 4
+    again = reproduce(trace)
+    assert (again.decisions, again.different) == (600 - dropped, 0)
+
+
+def test_a_rotated_file_stands_alone(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 700, frames_per_file=300)
+    old, new = read(tmp_path / "t.1"), read(tmp_path / "t")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t", "t.1"]
+    assert sum(len(segment.frames) for segment in old.segments) == 300
+    assert sum(len(segment.frames) for segment in new.segments) == 100
+    for trace in (old, new):
+        assert reproduce(trace).decisions > 50
+        assert reproduce(trace).different == 0
+
+
+def test_a_changed_choice_is_found(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 200)
+    lines = (tmp_path / "t").read_text().splitlines()
+    number, line = next((n, x) for n, x in enumerate(lines) if '"door"' in x and '"reason"' in x)
+    values = json.loads(line)
+    other = next(c for c in SHORTER if c.variant.name != values["variant"])
+    lines[number] = json.dumps({**values, "variant": other.variant.name, "threads": other.threads})
+    (tmp_path / "t").write_text("\n".join(lines))
+    again = reproduce(read(tmp_path / "t"))
+    assert again.different >= 1
+    assert again.differences[0].line == number + 1
+    assert again.differences[0].recorded.startswith(other.name)
+    assert values["variant"] in again.differences[0].replayed
+
+
+def test_dropped_frames_are_counted_and_followed_by_a_header(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "t", queue_frames=3)
+    daemon = Daemon(recorder)
+    for _ in range(3000):
+        daemon.frame("door")
+    recorder.close(10)
+    assert recorder.dropped > 0
+    assert recorder.written + recorder.dropped == 3000
+    trace = read(tmp_path / "t")
+    assert sum(len(segment.frames) for segment in trace.segments) == recorder.written
+    assert len(trace.segments) > 1
+    assert reproduce(trace).different == 0
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EdgedError, match="cannot write the trace"):
+        Recorder(tmp_path / "missing" / "t")
+
+
+def test_only_a_trace_is_moved_aside(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 3)
+    recorded(tmp_path / "t", 3)
+    assert (tmp_path / "t.1").exists()
+    notes = tmp_path / "notes"
+    notes.write_text("milk, bread")
+    with pytest.raises(EdgedError, match="is there and is no trace"):
+        Recorder(notes)
+    assert notes.read_text() == "milk, bread"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EdgedError, match="named pipe"):
+        Recorder(tmp_path / "pipe")
+    with pytest.raises(EdgedError, match=r"uncompressed; name it t\.jsonl"):
+        Recorder(tmp_path / "t.jsonl.gz")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_costs_the_trace_only(caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder(Path("/dev/full"))
+    daemon = Daemon(recorder)
+    deadline = time.monotonic() + 20
+    while not recorder.dropped and time.monotonic() < deadline:
+        daemon.frame("door")
+    recorder.close(10)
+    assert recorder.dropped > 0
+    assert "the trace ends, /dev/full cannot be written" in caplog.text
+
+
+def test_outcome_and_what_if(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 600)
+    trace = read(tmp_path / "t")
+    variants, steps = recorded_steps(trace, "door")
+    found = outcome(variants, steps)
+    frames = [f for s in trace.segments for f in s.frames if f.camera == "door"]
+    assert found.frames == len(frames) == 400
+    assert found.on_time == pytest.approx(sum(f.on_time for f in frames) / 400)
+    assert sum(found.share.values()) == pytest.approx(1)
+    for frame, step in zip(frames, steps, strict=True):
+        assert step.latency_ms == pytest.approx(33.0 - frame.slack_ms + frame.service_ms)
+        assert (step.budget_ms, step.on_time) == (33.0, frame.on_time)
+        if frame.chosen is None:
+            assert step.variant is None
+    assert steps[1].captured_ms == pytest.approx(frames[1].interval_ms)
+    full = as_full(trace, "door")
+    assert {variant.name for variant in full.variants} == {c.name for c in LADDER}
+    limits = [frame.limits.run_ms for frame in frames]
+    assert [frame.limit_ms for frame in full.frames] == limits
+    assert set(limits) == {12.5, math.inf}
+    strict = as_full(trace, "yard")
+    assert {v.name for v in strict.variants} == {c.name for c in LADDER if c.top1 >= 0.6}
+    assert full.frames[1].captured_ms == pytest.approx(frames[1].interval_ms)
+    ran = next(i for i, frame in enumerate(frames) if frame.chosen is not None and i > 100)
+    chosen = LADDER[frames[ran].chosen or 0]
+    column = [variant.name for variant in full.variants].index(chosen.name)
+    assert full.frames[ran].service_ms[column] == pytest.approx(frames[ran].service_ms)
+    ample = replay(full, "edged", 500.0, 0.95)
+    tight = replay(full, "edged", 12.0, 0.95)
+    assert ample.on_time > 0.99
+    assert tight.accuracy < ample.accuracy
+
+
+def test_a_camera_that_is_not_there(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 60)
+    with pytest.raises(
+        InputError, match=r"no frames of this camera \(got roof\); it has door, yard"
+    ):
+        as_full(read(tmp_path / "t"), "roof")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("edged_trace", 99, "recorded in another format than 1"),
+        ("ladder", [], "`ladder` must be a list that is not empty"),
+        ("ladder", [{"variant": "resnet"}], "ladder[0]: not the name of a variant"),
+        ("cameras", {"door": {"budget_ms": 33}}, "cameras.door: `on_time` is missing"),
+        ("slowdown", None, "`slowdown` must be an object"),
+    ],
+)
+def test_a_broken_header(tmp_path: Path, key: str, value: object, message: str) -> None:
+    recorded(tmp_path / "t", 10)
+    first, *rest = (tmp_path / "t").read_text().splitlines()
+    broken = json.dumps({**json.loads(first), key: value})
+    (tmp_path / "t").write_text("\n".join([broken, *rest]))
+    with pytest.raises(InputError) as error:
+        read(tmp_path / "t")
+    assert f"{tmp_path}/t:1" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_a_state_that_is_none(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 10)
+    first, *rest = (tmp_path / "t").read_text().splitlines()
+    broken = json.dumps({**json.loads(first), "slowdown": {"weights": [0.5], "expected": []}})
+    (tmp_path / "t").write_text("\n".join([broken, *rest]))
+    with pytest.raises(InputError, match="not the state of this version's slow-down estimate"):
+        reproduce(read(tmp_path / "t"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"camera": "roof"}, "a camera that the header does not know (got roof)"),
+        ({"variant": "mobilenet_v1_0.5_64"}, "a variant that the header's ladder does not have"),
+        ({"slack_ms": "much"}, "`slack_ms` must be a number"),
+        ({"interval_ms": -1}, "`interval_ms` must be at least 0"),
+        ({"on_time": 1}, "`on_time` must be true or false"),
+        ({"stages": {"inference": None}}, "`stages.inference` must be a number"),
+    ],
+)
+def test_a_broken_frame(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    recorded(tmp_path / "t", 10)
+    lines = (tmp_path / "t").read_text().splitlines()
+    number, line = next((n, x) for n, x in enumerate(lines) if '"reason"' in x)
+    lines[number] = json.dumps({**json.loads(line), **change})
+    (tmp_path / "t").write_text("\n".join(lines))
+    with pytest.raises(InputError) as error:
+        read(tmp_path / "t")
+    assert f"{tmp_path}/t:{number + 1}: " in str(error.value)
+    assert message in str(error.value)

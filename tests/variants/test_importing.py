@@ -1,0 +1,597 @@
+from __future__ import annotations
+
+import errno
+import os
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+from edged.backends.loaded import LoadedFamily
+from edged.backends.onnxruntime import OrtBackend
+from edged.errors import EdgedError, InputError
+from edged.variants.family import Fit, load_family
+from edged.variants.mobilenet import Architecture
+from edged.variants.variant import Precision
+from edged.variants.weights.importing import import_weights, read_labels
+from edged.variants.weights.onnx_builder import InputRange, build_network
+from tests.rig.weight_files import FLOAT32, TINY, UINT8, keras_file, lively_weights, tflite_file
+
+LABELS = ("ant", "bee", "cat", "dog", "elk")
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "family"
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    return write_labels(tmp_path / "labels.txt", LABELS)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return write_tflite(tmp_path / "tiny.tflite", TINY)
+
+
+def write_labels(path: Path, labels: Sequence[str]) -> Path:
+    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    return path
+
+
+def write_tflite(path: Path, architecture: Architecture, seed: int = 0) -> Path:
+    path.write_bytes(tflite_file(architecture, lively_weights(architecture, seed)))
+    return path
+
+
+def scores_of(model: bytes, side: int = 64) -> NDArray[np.float32]:
+    rows, columns = np.mgrid[0:side, 0:side]
+    planes = (rows * 3, columns * 2, rows + columns)
+    picture = (np.stack(planes, axis=-1) % 256).astype(np.uint8)[np.newaxis]
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"image": picture})[0][0])
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# ------------------------------------------------------------------------------- a new family
+
+
+def test_an_import_makes_a_family_that_loads_and_proves_itself(
+    weights: Path, labels: Path, into: Path
+) -> None:
+    network = import_weights(
+        weights, None, alpha=0.03, resolutions=(96, 64), labels=labels, into=into
+    )
+    assert network.path == into / "mobilenet_v1_0.03_64_96.onnx"
+    assert (network.alpha, network.precision) == (0.03, Precision.FLOAT)
+    assert network.resolutions == (64, 96)
+    assert set(network.golden) == {64, 96}
+    assert not network.accuracy
+
+    family = load_family(str(into), Path())
+    assert family.labels == LABELS
+    assert family.input.fit is Fit.CROP
+    assert family.networks == (network,)
+    loaded = LoadedFamily(family, OrtBackend())  # checks sha256 and golden scores
+    scores, *_ = loaded.infer(family.variants()[0], 1, np.zeros((80, 100, 3), np.uint8))
+    assert scores.shape == (5,)
+    names = {"family.yaml", "golden.png", "labels.txt", "mobilenet_v1_0.03_64_96.onnx"}
+    assert {path.name for path in into.iterdir()} == names
+
+
+def test_the_same_import_gives_the_same_bytes(weights: Path, labels: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "one" / "family", tmp_path / "two" / "family"]
+    for into in folders:
+        into.parent.mkdir()
+        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert content_of(folders[0]) == content_of(folders[1])
+
+
+def test_two_chained_files_are_one_network(labels: Path, tmp_path: Path) -> None:
+    values = lively_weights(TINY)
+    paths = [tmp_path / "extractor.tflite", tmp_path / "head.tflite"]
+    for path, part in zip(paths, ("extractor", "head"), strict=True):
+        path.write_bytes(tflite_file(TINY, values, UINT8, part=part))
+    whole = tmp_path / "whole.tflite"
+    whole.write_bytes(tflite_file(TINY, values, UINT8))
+    chained, alone = (
+        import_weights(
+            *files, alpha=0.03, resolutions=(64,), labels=labels, into=tmp_path / files[0].stem
+        )
+        for files in ((paths[0], paths[1]), (whole, None))
+    )
+    assert chained.sha256 == alone.sha256
+    with pytest.raises(InputError, match="nothing belongs behind it"):
+        keras = tmp_path / "tiny.h5"
+        keras_file(keras, TINY)
+        import_weights(
+            keras, paths[1], alpha=0.03, resolutions=(64,), labels=labels, into=tmp_path / "k"
+        )
+
+
+def test_the_reader_follows_the_content_not_the_name(labels: Path, tmp_path: Path) -> None:
+    misnamed = tmp_path / "weights.tflite"
+    keras_file(misnamed, TINY)
+    network = import_weights(
+        misnamed, None, alpha=0.03, resolutions=(64,), labels=labels, into=tmp_path / "family"
+    )
+    assert network.path.exists()
+
+
+def test_the_input_range_is_said_where_it_is_assumed(
+    weights: Path, labels: Path, tmp_path: Path
+) -> None:
+    """Every range gives what a network with that normalisation gives."""
+    notes: list[str] = []
+    for given, scale, offset in (
+        (None, 1 / 127.5, -1.0),
+        (InputRange.SYMMETRIC, 1 / 127.5, -1.0),
+        (InputRange.UNIT, 1 / 255, 0.0),
+        (InputRange.PIXELS, 1.0, 0.0),
+    ):
+        into = tmp_path / str(given)
+        notes.clear()
+        network = import_weights(
+            weights, None, labels=labels, into=into, input_range=given, note=notes.append
+        )
+        expected = build_network(TINY, lively_weights(TINY), scale=scale, offset=offset)
+        np.testing.assert_allclose(scores_of(network.read()), scores_of(expected), atol=1e-5)
+        told = [note for note in notes if "no input range" in note]
+        assert len(told) == (given is None)
+    import_weights(weights, None, labels=labels, into=tmp_path / "told", note=notes.append)
+    (told,) = (note for note in notes if "no input range" in note)
+    assert "-1 … 1 is assumed" in told
+    assert "--input-range unit for 0 … 1 or --input-range pixels for 0 … 255" in told
+
+
+def test_a_quantised_file_states_its_range(tmp_path: Path, labels: Path, into: Path) -> None:
+    path = tmp_path / "quant.tflite"
+    path.write_bytes(tflite_file(TINY, lively_weights(TINY), UINT8))
+    notes: list[str] = []
+    import_weights(path, None, labels=labels, into=into, note=notes.append)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "given", "fits"),
+    [
+        (InputRange.SYMMETRIC, InputRange.PIXELS, "symmetric or unit"),
+        (InputRange.PIXELS, InputRange.SYMMETRIC, "pixels"),
+        (InputRange.PIXELS, InputRange.PIXELS, None),
+        (InputRange.UNIT, InputRange.UNIT, None),
+    ],
+)
+def test_a_range_that_cannot_be_right_is_warned_of(
+    tmp_path: Path,
+    labels: Path,
+    into: Path,
+    trained_on: InputRange,
+    given: InputRange,
+    fits: str | None,
+) -> None:
+    values = lively_weights(TINY)
+    values["conv.weight"] = values["conv.weight"] / (trained_on.scale * 127.5)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tflite_file(TINY, values))
+    notes: list[str] = []
+    with suppress(InputError):  # such a network may fail its golden picture, too
+        import_weights(path, None, labels=labels, into=into, input_range=given, note=notes.append)
+    warned = [note for note in notes if note.startswith("warning: with this input range")]
+    assert len(warned) == (fits is not None)
+    assert fits is None or warned[0].endswith(f"--input-range {fits} fits")
+
+
+def test_a_rescaling_that_a_converter_folded_is_seen(
+    tmp_path: Path, labels: Path, into: Path
+) -> None:
+    values = lively_weights(TINY)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tflite_file(TINY, {**values, "conv.weight": values["conv.weight"] / 127.5}))
+    notes: list[str] = []
+    import_weights(path, None, labels=labels, into=into, note=notes.append)
+    assert "the weights of its first layer do not fit -1 … 1 as input" in notes
+    assert any("it states no input range: 0 … 255 is assumed; if" in note for note in notes)
+    assert not any(note.startswith("warning") for note in notes)
+
+
+def test_alpha_and_resolution_come_from_the_file(weights: Path, labels: Path, into: Path) -> None:
+    notes: list[str] = []
+    network = import_weights(weights, None, labels=labels, into=into, note=notes.append)
+    assert [each.name for each in network.variants()] == ["mobilenet_v1_0.03_64"]
+    assert not any("made for" in note for note in notes)
+    import_weights(weights, None, resolutions=(96,), labels=labels, into=into, note=notes.append)
+    assert "it was made for 64 pixels; at 96 its accuracy is another" in notes
+
+
+def test_a_file_that_states_no_resolution_asks_for_one(
+    tmp_path: Path, labels: Path, into: Path
+) -> None:
+    path = tmp_path / "weights.h5"
+    keras_file(path, TINY)
+    with pytest.raises(InputError, match=r"which resolution it is for; say it: --resolution"):
+        import_weights(path, None, labels=labels, into=into)
+
+
+def test_a_network_that_pads_by_hand_takes_multiples_of_32_only(
+    tmp_path: Path, labels: Path, into: Path
+) -> None:
+    path = tmp_path / "padded.tflite"
+    path.write_bytes(tflite_file(TINY, lively_weights(TINY), written_padding=True))
+    with pytest.raises(InputError, match=r"multiples of 32 .*\(got 100 pixels\); .*resolution 96"):
+        import_weights(path, None, resolutions=(100,), labels=labels, into=into)
+
+
+@pytest.mark.parametrize(
+    ("lines", "note"),
+    [
+        (("0 ant", "1 bee", "2 cat", "3 dog", "4 elk"), "numbered from 0"),
+        (("1: ant", "2: bee", "3: cat", "4: dog", "5: elk"), "numbered from 1"),
+        (("4,elk", "0,ant", "2,cat", "1,bee", "3,dog"), "numbered from 0"),
+    ],
+)
+def test_numbers_before_all_labels_are_taken_off(
+    tmp_path: Path, lines: Sequence[str], note: str
+) -> None:
+    notes: list[str] = []
+    assert read_labels(write_labels(tmp_path / "labels.txt", lines), notes.append) == LABELS
+    assert len(notes) == 1 and note in notes[0]
+
+
+@pytest.mark.parametrize(
+    "lines", [("7 up", "cola"), ("0 ant", "2 bee"), ("0 ant", "1"), ("0 ant", "0 bee")]
+)
+def test_other_numbers_belong_to_the_labels(tmp_path: Path, lines: Sequence[str]) -> None:
+    notes: list[str] = []
+    assert read_labels(write_labels(tmp_path / "labels.txt", lines), notes.append) == lines
+    assert notes == []
+
+
+def test_the_folder_names_the_family(weights: Path, labels: Path, tmp_path: Path) -> None:
+    into = tmp_path / ".my family"
+    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert load_family(str(into), Path()).name == "my_family"
+
+
+# ------------------------------------------------------------------------------- more networks
+
+
+def test_further_networks_join_and_serve_only_what_was_named(
+    weights: Path, labels: Path, into: Path, tmp_path: Path
+) -> None:
+    other_seed = write_tflite(tmp_path / "second.tflite", TINY, seed=1)
+    wide = tmp_path / "wide.h5"
+    keras_file(wide, Architecture(0.05, 5))
+    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    import_weights(other_seed, None, alpha=0.03, resolutions=(96,), labels=labels, into=into)
+    import_weights(wide, None, alpha=0.05, resolutions=(128,), labels=labels, into=into)
+    family = load_family(str(into), Path())
+    assert [(n.path.name, n.resolutions) for n in family.networks] == [
+        ("mobilenet_v1_0.03_64.onnx", (64,)),
+        ("mobilenet_v1_0.03_96.onnx", (96,)),
+        ("mobilenet_v1_0.05_128.onnx", (128,)),
+    ]
+    assert [variant.resolution for variant in family.variants()] == [64, 96, 128]
+    LoadedFamily(family, OrtBackend())
+
+
+def test_a_second_import_of_a_variant_replaces_the_first(
+    weights: Path, labels: Path, into: Path, tmp_path: Path
+) -> None:
+    first = import_weights(
+        weights, None, alpha=0.03, resolutions=(64, 96), labels=labels, into=into
+    )
+    second_file = write_tflite(tmp_path / "second.tflite", TINY, seed=1)
+    second = import_weights(
+        second_file, None, alpha=0.03, resolutions=(64,), labels=labels, into=into
+    )
+    family = load_family(str(into), Path())
+    assert {n.resolutions: n.sha256 for n in family.networks} == {
+        (96,): first.sha256,
+        (64,): second.sha256,
+    }
+    third = import_weights(
+        second_file, None, alpha=0.03, resolutions=(64, 96), labels=labels, into=into
+    )
+    family = load_family(str(into), Path())
+    assert family.networks == (third,)
+    assert third.sha256 == second.sha256
+    assert sorted(path.suffix for path in into.iterdir()) == [".onnx", ".png", ".txt", ".yaml"]
+    LoadedFamily(family, OrtBackend())
+
+
+def test_a_family_with_other_labels_is_left_alone(
+    weights: Path, labels: Path, into: Path, tmp_path: Path
+) -> None:
+    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    before = content_of(into)
+    other = write_labels(tmp_path / "other.txt", ("ant", "bee", "cow", "dog", "elk"))
+    with pytest.raises(InputError, match=r"other labels .*label 2 is 'cow', not 'cat'"):
+        import_weights(weights, None, alpha=0.03, resolutions=(96,), labels=other, into=into)
+    six = write_tflite(tmp_path / "six.tflite", Architecture(0.03, 6))
+    more = write_labels(tmp_path / "more.txt", (*LABELS, "fox"))
+    with pytest.raises(InputError, match=r"other labels .*6 labels, not 5"):
+        import_weights(six, None, alpha=0.03, resolutions=(96,), labels=more, into=into)
+    assert content_of(into) == before
+
+
+def test_the_fit_is_the_familys(weights: Path, labels: Path, into: Path) -> None:
+    import_weights(
+        weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into, fit=Fit.SQUASH
+    )
+    with pytest.raises(InputError, match=r"fits pictures by squash .*got crop"):
+        import_weights(
+            weights, None, alpha=0.03, resolutions=(96,), labels=labels, into=into, fit=Fit.CROP
+        )
+    import_weights(weights, None, alpha=0.03, resolutions=(96,), labels=labels, into=into)
+    family = load_family(str(into), Path())
+    assert family.input.fit is Fit.SQUASH
+    assert len(family.networks) == 2
+
+
+# ------------------------------------------------------------------------------- background
+
+
+IMAGENET = tuple(f"class {i}" for i in range(1000))
+
+
+def test_background_of_1001_classes_is_dropped_and_said(tmp_path: Path) -> None:
+    """The same label file serves a network that never had the class, even in the same family."""
+    slim = Architecture(0.03, 1001)
+    values = lively_weights(slim)
+    with_background, without = tmp_path / "slim.tflite", tmp_path / "keras.tflite"
+    with_background.write_bytes(tflite_file(slim, values))
+    whole = build_network(slim, values, scale=1 / 127.5, offset=-1.0)
+    for name in ("classifier.weight", "classifier.bias"):
+        values[name] = values[name][1:]
+    without.write_bytes(tflite_file(Architecture(0.03, 1000), values))
+    labels = write_labels(tmp_path / "labels.txt", ("Background", *IMAGENET))
+    notes: list[str] = []
+    dropped = import_weights(
+        with_background, None, labels=labels, into=tmp_path / "a", note=notes.append
+    )
+    assert any("background, which no picture shows: it is dropped" in note for note in notes)
+    assert load_family(str(tmp_path / "a"), Path()).labels == IMAGENET
+    joined = import_weights(
+        without, None, resolutions=(96,), labels=labels, into=tmp_path / "a", note=notes.append
+    )
+    assert joined.sha256 == dropped.sha256
+    rest, all_scores = scores_of(dropped.read()), scores_of(whole)[1:]
+    np.testing.assert_allclose(rest, all_scores / all_scores.sum(), rtol=1e-3, atol=1e-7)
+
+
+def test_background_is_a_class_like_any_other_elsewhere(tmp_path: Path) -> None:
+    path = write_tflite(tmp_path / "own.tflite", TINY)
+    labels = ("background", "bee", "cat", "dog", "elk")
+    file = write_labels(tmp_path / "labels.txt", labels)
+    import_weights(path, None, labels=file, into=tmp_path / "family")
+    assert load_family(str(tmp_path / "family"), Path()).labels == labels
+    file = write_labels(tmp_path / "labels.txt", ("background", *LABELS))
+    with pytest.raises(InputError, match=r"has 5 classes \(got 6 labels"):
+        import_weights(path, None, labels=file, into=tmp_path / "other")
+
+
+def test_imagenets_thousand_labels_serve_a_network_of_1001(tmp_path: Path) -> None:
+    path = write_tflite(tmp_path / "slim.tflite", Architecture(0.03, 1001))
+    labels = write_labels(tmp_path / "labels.txt", [f"class {i}" for i in range(1000)])
+    into = tmp_path / "family"
+    import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert load_family(str(into), Path()).labels[0] == "class 0"
+
+
+@pytest.mark.parametrize("count", [1, 4, 6, 7])
+def test_labels_of_another_number_are_refused(
+    weights: Path, into: Path, tmp_path: Path, count: int
+) -> None:
+    labels = write_labels(tmp_path / "labels.txt", [f"class {i}" for i in range(count)])
+    with pytest.raises(InputError, match=rf"has 5 classes \(got {count} labels in .*labels\.txt"):
+        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert not into.exists()
+
+
+# ------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no labels"),
+        (b"\n\n", "no labels"),
+        (b"ant\n\ncat\ndog\nelk\n", r"labels\.txt:2: an empty label"),
+        (b"ant\nb\xe9e\ncat\ndog\nelk\n", "not UTF-8"),
+    ],
+)
+def test_bad_labels_are_refused(
+    weights: Path, into: Path, tmp_path: Path, content: bytes, message: str
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert not into.exists()
+
+
+def test_labels_may_have_a_byte_order_mark_and_foreign_line_ends(
+    weights: Path, into: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_bytes("\ufeffant\r\nbee\r\ncat \r\ndog\r\nélan\r\n\r\n".encode())
+    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert load_family(str(into), Path()).labels == ("ant", "bee", "cat", "dog", "élan")
+
+
+def test_another_alpha_than_the_files_is_refused(weights: Path, labels: Path, into: Path) -> None:
+    with pytest.raises(InputError, match=r"are of alpha 0\.03 \(got --alpha 0\.5\)"):
+        import_weights(weights, None, alpha=0.5, resolutions=(64,), labels=labels, into=into)
+    with pytest.raises(InputError, match="alpha must be above 0"):
+        import_weights(weights, None, alpha=0, resolutions=(64,), labels=labels, into=into)
+    assert not into.exists()
+
+
+def test_a_resolution_that_is_too_small_is_refused(weights: Path, labels: Path, into: Path) -> None:
+    with pytest.raises(InputError, match=r"from 32 to 512 \(got 16\)"):
+        import_weights(weights, None, alpha=0.03, resolutions=(64, 16), labels=labels, into=into)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "an empty file"),
+        (b"ant\nbee\n", r"it begins b'ant"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"LFS pointer.*git lfs pull"),
+        (b"\x1f\x8b\x08\x00", r"gzip archive\); unpack it"),
+        (b"PK\x03\x04\x14\x00", r"zip archive that is truncated"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P", r"PyTorch file.*not unpickled"),
+        (b"\x08\x08\x12\x07pytorch", r"ONNX network\); name the weights"),
+        (b"<!DOCTYPE html><html>", r"page of a website\); download the file"),
+        (bytes(4096), r"it begins b'\\x00"),
+    ],
+)
+def test_foreign_files_are_refused(
+    labels: Path, into: Path, tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "mobilenet.tflite"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"mobilenet\.tflite: neither .*{message}"):
+        import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert not into.exists()
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("model/data.pkl", r"PyTorch file.*not unpickled"),
+        ("export/saved_model.pb", r"SavedModel\); write it as a file there: tf\.keras\.models"),
+        ("converted/model_unquant.tflite", r"with converted/model_unquant\.tflite\); unpack it"),
+        ("model.json", r"zip archive\); unpack it"),
+    ],
+)
+def test_archives_are_called_by_what_they_hold(
+    labels: Path, into: Path, tmp_path: Path, member: str, message: str
+) -> None:
+    path = tmp_path / "download.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(member, b"content")
+    with pytest.raises(InputError, match=rf"download\.zip: neither .*{message}"):
+        import_weights(path, None, labels=labels, into=into)
+
+
+def test_a_saved_model_folder_is_called_one(labels: Path, into: Path, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(InputError, match=r"export: neither .*a TensorFlow SavedModel, which only"):
+        import_weights(tmp_path / "export", None, labels=labels, into=into)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_is_not_waited_for(weights: Path, labels: Path, into: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"pipe: cannot be read: not a regular file"):
+        import_weights(pipe, None, labels=labels, into=into)
+    with pytest.raises(InputError, match=r"pipe: cannot be read: not a regular file"):
+        import_weights(weights, pipe, labels=labels, into=into)
+    with pytest.raises(InputError, match=r"pipe: cannot be read: not a regular file"):
+        import_weights(weights, None, labels=pipe, into=into)
+    network = import_weights(weights, None, labels=labels, into=into)
+    network.path.unlink()
+    os.mkfifo(network.path)
+    with pytest.raises(InputError, match=r"cannot be read: not a regular file"):
+        network.read()
+
+
+def test_absent_files_are_named(weights: Path, labels: Path, into: Path, tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    with pytest.raises(InputError, match=r"absent: cannot be read"):
+        import_weights(absent, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    with pytest.raises(InputError, match=r"absent: cannot be read"):
+        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=absent, into=into)
+    with pytest.raises(InputError, match=r"absent: cannot be read"):
+        import_weights(weights, absent, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    with pytest.raises(InputError, match=r"tiny\.tflite: a family is a folder"):
+        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=weights)
+
+
+@pytest.mark.parametrize("layer", ["block4.pointwise.weight", "classifier.weight"])
+@pytest.mark.parametrize(("value", "message"), [(0, "same number"), (np.nan, "not finite")])
+def test_a_layer_without_content_is_refused(
+    labels: Path, into: Path, tmp_path: Path, layer: str, value: float, message: str
+) -> None:
+    values = lively_weights(TINY)
+    values[layer] = np.full_like(values[layer], value)
+    path = tmp_path / "empty.tflite"
+    path.write_bytes(tflite_file(TINY, values, FLOAT32))
+    with pytest.raises(InputError, match=rf"empty\.tflite, {layer}: .*{message}"):
+        import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert not into.exists()
+
+
+def test_a_damaged_family_is_named_and_left_alone(weights: Path, labels: Path, into: Path) -> None:
+    network = import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    network.path.write_bytes(network.path.read_bytes()[:-1])
+    before = content_of(into)
+    with pytest.raises(InputError, match=r"mobilenet_v1_0\.03_64\.onnx: the file is truncated"):
+        import_weights(weights, None, alpha=0.03, resolutions=(96,), labels=labels, into=into)
+    assert content_of(into) == before
+
+
+def test_an_import_that_cannot_be_written_leaves_the_family_whole(
+    weights: Path, labels: Path, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    before = content_of(into)
+    second = write_tflite(tmp_path / "second.tflite", TINY, seed=1)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(EdgedError, match="No space left"):
+        import_weights(second, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
+    assert content_of(into) == before
+    LoadedFamily(load_family(str(into), Path()), OrtBackend())
+
+
+# ------------------------------------------------------------------------------- real weights
+
+
+@pytest.mark.data
+def test_official_weights_of_three_kinds_share_one_family(data: Path, into: Path) -> None:
+    folder = data / "weights"
+    labels = folder / "imagenet_labels.txt"
+    for names, alpha, resolution in (
+        (("mobilenet_v1_0.25_128_quant.tflite", None), 0.25, 128),
+        (("mobilenet_v1_0.25_224.h5", None), 0.25, 224),
+        (
+            (
+                "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
+                "mobilenet_quant_v1_224_head_layers.tflite",
+            ),
+            1.0,
+            224,
+        ),
+    ):
+        first, second = (None if name is None else folder / name for name in names)
+        assert first is not None
+        import_weights(
+            first, second, alpha=alpha, resolutions=(resolution,), labels=labels, into=into
+        )
+    family = load_family(str(into), Path())
+    assert (len(family.labels), family.labels[0]) == (1000, "tench, Tinca tinca")
+    assert [network.path.name for network in family.networks] == [
+        "mobilenet_v1_0.25_128.onnx",
+        "mobilenet_v1_0.25_224.onnx",
+        "mobilenet_v1_1.0_224.onnx",
+    ]
+    LoadedFamily(family, OrtBackend())
+    manifest = yaml.safe_load((into / "family.yaml").read_text())
+    assert manifest["input"] == {"fit": "crop", "crop_fraction": 0.875}

@@ -1,0 +1,643 @@
+from __future__ import annotations
+
+import gzip
+import io
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from edged.backends.auto import load_backend
+from edged.cli import main
+from edged.errors import EdgedError, InputError
+from edged.variants.evaluation.evaluate import verify
+from edged.variants.family import Family, load_family
+from edged.variants.mobilenet import Architecture
+from edged.variants.official import ALPHAS, LABELS_FILE, OFFICIAL, RESOLUTIONS, Weights
+from edged.variants.published import published_top1
+from edged.variants.variant import Variant
+from edged.variants.weights.download import Patience
+from edged.variants.weights.download_record import RECORD
+from edged.variants.weights.importing import import_weights
+from edged.variants.weights.onnx_builder import Weights as Values
+from edged.variants.weights.pull import UNDER_WAY, Watch, pull
+from tests.rig.weight_files import FLOAT32, UINT8, Coding, keras_file, lively_weights, tflite_file
+from tests.rig.weight_server import WeightServer, cut, hold, redirect, status, tgz, weight_server
+from tests.variants.test_importing import content_of
+
+IMAGENET = OFFICIAL["mobilenet-v1-imagenet"]
+LABELS = "background\n" + "".join(f"class {number}\n" for number in range(1, 1001))
+CELL = (0.25, 128)
+FLOAT_FILE = "mobilenet_v1_0.25_128.tgz"
+NOBODY = Watch()
+HASTY = Patience(timeout_seconds=60, retries=2, pause_seconds=0)
+
+Capture = pytest.CaptureFixture[str]
+
+
+@cache
+def weights(alpha: float, seed: int) -> Values:
+    return lively_weights(Architecture(alpha, 1001), seed)
+
+
+@cache
+def network(resolution: int, coding: Coding = FLOAT32, alpha: float = 0.25, seed: int = 0) -> bytes:
+    architecture = Architecture(alpha, 1001)
+    return tflite_file(architecture, weights(alpha, seed), coding, resolution=resolution)
+
+
+@cache
+def archive(resolution: int, coding: Coding = FLOAT32, alpha: float = 0.25, seed: int = 0) -> bytes:
+    """Made as TF-Slim's are: the network among files that are of no use here."""
+    name = f"mobilenet_v1_{alpha}_{resolution}"
+    return tgz(
+        {
+            f"./{name}.ckpt.meta": b"not looked at" * 100,
+            f"./{name}.tflite": network(resolution, coding, alpha, seed),
+            f"./{name}_frozen.pb": b"not looked at" * 100,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    return tmp_path / "imagenet"
+
+
+@pytest.fixture
+def server() -> Iterator[WeightServer]:
+    files = {
+        LABELS_FILE: LABELS.encode(),
+        FLOAT_FILE: archive(128),
+        "mobilenet_v1_0.25_160.tgz": archive(160, seed=1),
+        "mobilenet_v1_0.25_128_quant.tgz": archive(128, UINT8),
+    }
+    with weight_server(files) as server:
+        yield server
+
+
+def pulled(
+    server: WeightServer,
+    into: Path,
+    *cells: tuple[float, int],
+    kind: Weights = Weights.FLOAT,
+    watch: Watch = NOBODY,
+) -> tuple[Variant, ...]:
+    _, new = pull(IMAGENET[kind], cells or [CELL], into, server.url, HASTY, watch)
+    return new
+
+
+def family_in(into: Path) -> Family:
+    """Loaded as the daemon does it, with everything checked that the manifest says."""
+    family = load_family(str(into), Path())
+    assert verify(family, load_backend("auto")[0]) == []
+    return family
+
+
+# -------------------------------------------------------------------------------- what is official
+
+
+@pytest.mark.parametrize("kind", list(Weights))
+def test_sixteen_files_with_published_accuracies(kind: Weights) -> None:
+    release = IMAGENET[kind]
+    cells = [(alpha, resolution) for alpha in ALPHAS for resolution in RESOLUTIONS]
+    assert len({release.file_name(*cell) for cell in cells}) == 16
+    for cell in cells:
+        accuracy = release.accuracy(*cell)
+        assert accuracy.top5 is not None
+        assert 0.39 < accuracy.top1 < accuracy.top5 < 0.9
+        assert accuracy.source.startswith("published")
+    for smaller, larger in pairwise(cells):
+        if smaller[0] == larger[0]:
+            assert release.accuracy(*smaller).top1 < release.accuracy(*larger).top1
+
+
+def test_the_accuracies_are_those_that_order_variants() -> None:
+    for alpha in ALPHAS:
+        for resolution in RESOLUTIONS:
+            published = IMAGENET[Weights.FLOAT].accuracy(alpha, resolution).top1
+            assert published == pytest.approx(published_top1(Variant(alpha, resolution)))
+
+
+def test_the_names_are_those_of_the_servers() -> None:
+    for kind, directory, name in (
+        (
+            Weights.FLOAT,
+            "https://storage.googleapis.com/download.tensorflow.org/models/mobilenet_v1_2018_08_02",
+            "mobilenet_v1_1.0_224.tgz",
+        ),
+        (
+            Weights.QUANT,
+            "https://storage.googleapis.com/download.tensorflow.org/models/mobilenet_v1_2018_08_02",
+            "mobilenet_v1_1.0_224_quant.tgz",
+        ),
+        (
+            Weights.KERAS,
+            "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet",
+            "mobilenet_1_0_224_tf.h5",
+        ),
+    ):
+        release = IMAGENET[kind]
+        assert (release.directory, release.file_name(1.0, 224)) == (directory, name)
+
+
+# ------------------------------------------------------------------------------------------ a pull
+
+
+def test_a_pull_makes_a_family(server: WeightServer, into: Path) -> None:
+    notes: list[str] = []
+    progress: list[tuple[int, int | None]] = []
+    watch = Watch(lambda received, total: progress.append((received, total)), notes.append)
+    new = pulled(server, into, CELL, (0.25, 160), watch=watch)
+    assert new == (Variant(0.25, 128), Variant(0.25, 160))
+    family = family_in(into)
+    assert family.variants() == new
+    assert (len(family.labels), family.labels[0]) == (1000, "class 1")
+    accuracy = family.accuracy(new[0])
+    assert (accuracy.top1, accuracy.top5, accuracy.photos) == (0.415, 0.663, None)
+    assert accuracy.source == "published: ImageNet validation, by TF-Slim"
+    assert {path.name for path in into.iterdir()} == {
+        "family.yaml",
+        "golden.png",
+        "labels.txt",
+        "mobilenet_v1_0.25_128.onnx",
+        "mobilenet_v1_0.25_160.onnx",
+        RECORD,
+    }
+    total = sum(len(server.files[name]) for name, _ in server.gets() if name != LABELS_FILE)
+    assert progress[-1] == (total, total)
+    assert progress == sorted(progress)
+    assert notes == [f"2 files, {total / 1e6:.1f} MB", "making 2 networks"]
+
+
+def test_the_networks_are_those_that_an_import_makes(
+    server: WeightServer, into: Path, tmp_path: Path
+) -> None:
+    pulled(server, into)
+    (tmp_path / "x.tflite").write_bytes(network(128))
+    (tmp_path / "labels").write_text(LABELS)
+    imported = import_weights(
+        tmp_path / "x.tflite",
+        None,
+        alpha=0.25,
+        resolutions=(128,),
+        labels=tmp_path / "labels",
+        into=tmp_path / "by hand",
+    )
+    assert family_in(into).networks[0].sha256 == imported.sha256
+
+
+def test_quantised_weights_have_accuracies_of_their_own(server: WeightServer, into: Path) -> None:
+    pulled(server, into, kind=Weights.QUANT)
+    assert family_in(into).top1(Variant(*CELL)) == 0.395
+
+
+def test_keras_weights(server: WeightServer, into: Path, tmp_path: Path) -> None:
+    keras_file(tmp_path / "keras.h5", Architecture(0.25, 1000))
+    server.files["mobilenet_2_5_192_tf.h5"] = (tmp_path / "keras.h5").read_bytes()
+    pulled(server, into, (0.25, 192), kind=Weights.KERAS)
+    family = family_in(into)
+    assert family.top1(Variant(0.25, 192)) == 0.49
+    assert len(family.labels) == 1000
+
+
+def test_a_second_pull_adds_and_does_not_fetch_again(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    first = (into / "mobilenet_v1_0.25_128.onnx").read_bytes()
+    server.requests.clear()
+    assert pulled(server, into, CELL, (0.25, 160)) == (Variant(0.25, 160),)
+    assert FLOAT_FILE not in {name for _, name, _ in server.requests}
+    assert len(family_in(into).networks) == 2
+    assert (into / "mobilenet_v1_0.25_128.onnx").read_bytes() == first
+
+
+def test_what_is_there_and_whole_needs_no_server(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    before = content_of(into)
+    server.requests.clear()
+    assert pulled(server, into) == ()
+    assert server.requests == []
+    assert content_of(into) == before
+
+
+def test_other_weights_of_the_same_cell_replace_it(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    assert pulled(server, into, kind=Weights.QUANT) == (Variant(*CELL),)
+    assert [network.accuracy[128].top1 for network in family_in(into).networks] == [0.395]
+    assert pulled(server, into) == (Variant(*CELL),)
+    assert family_in(into).top1(Variant(*CELL)) == 0.415
+
+
+def test_a_damaged_network_is_fetched_again(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    (into / "mobilenet_v1_0.25_128.onnx").write_bytes(b"damaged")
+    pulled(server, into)
+    assert family_in(into).variants() == (Variant(*CELL),)
+
+
+def test_a_redirecting_mirror(server: WeightServer, into: Path) -> None:
+    server.files["cdn"] = server.files[FLOAT_FILE]
+    server.troubles[FLOAT_FILE] = [redirect(f"{server.url}/cdn")]
+    assert pulled(server, into) == (Variant(*CELL),)
+
+
+def test_a_mirror_whose_address_has_a_query(server: WeightServer, into: Path) -> None:
+    pull(IMAGENET[Weights.FLOAT], [CELL], into, f"{server.url}/?token=1", HASTY)
+    assert family_in(into)
+
+
+# ----------------------------------------------------------------------------------- interruptions
+
+
+def test_a_failed_pull_leaves_the_family_and_continues(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    before = content_of(into)
+    size = len(server.files["mobilenet_v1_0.25_160.tgz"])
+    server.troubles["mobilenet_v1_0.25_160.tgz"] = [cut(size // 2), status(404)]
+    with pytest.raises(EdgedError, match="HTTP 404"):
+        pulled(server, into, (0.25, 160))
+    assert {path.name for path in (into / UNDER_WAY).iterdir()} == {
+        "lock",
+        "mobilenet_v1_0.25_160.tgz.mark",
+        "mobilenet_v1_0.25_160.tgz.part",
+    }
+    assert {name: (into / name).read_bytes() for name in before} == before
+    family_in(into)
+    notes: list[str] = []
+    server.requests.clear()
+    pulled(server, into, (0.25, 160), watch=Watch(note=notes.append))
+    assert ("mobilenet_v1_0.25_160.tgz", f"bytes={size // 2}-") in server.gets()
+    assert "of them already here" in notes[0]
+    assert not (into / UNDER_WAY).exists()
+    assert len(family_in(into).networks) == 2
+
+
+def test_files_that_came_whole_are_kept_for_the_next_attempt(
+    server: WeightServer, into: Path
+) -> None:
+    server.troubles["mobilenet_v1_0.25_160.tgz"] = [status(403)]
+    with pytest.raises(EdgedError, match="HTTP 403"):
+        pulled(server, into, CELL, (0.25, 160))
+    assert not (into / "family.yaml").exists()
+    server.requests.clear()
+    pulled(server, into, CELL, (0.25, 160))
+    assert FLOAT_FILE not in {name for _, name, _ in server.requests}
+    assert len(family_in(into).networks) == 2
+
+
+def command(server: WeightServer, into: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "edged", "models", "pull", "mobilenet-v1-imagenet"),
+        *("--alpha", "0.25", "--resolution", "128"),
+        *("--into", str(into), "--from", server.url, *more),
+    ]
+
+
+@contextmanager
+def held_halfway(server: WeightServer, into: Path) -> Iterator[subprocess.Popen[str]]:
+    """A pull of another process that waits for the second half of its file."""
+    half = len(server.files[FLOAT_FILE]) // 2
+    server.troubles[FLOAT_FILE] = [hold(half)]
+    program = (  # a shell starts what is in the background with SIGINT ignored, and so its children
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from edged.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = [sys.executable, "-c", program, *command(server, into)[3:]]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            part = into / UNDER_WAY / f"{FLOAT_FILE}.part"
+            # The last buffer may not have been written out yet.
+            while process.poll() is None and not (
+                part.exists() and part.stat().st_size > half // 2
+            ):
+                time.sleep(0.02)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_pull_that_is_ended_continues(
+    server: WeightServer, into: Path, number: signal.Signals
+) -> None:
+    with held_halfway(server, into) as process:
+        process.send_signal(number)
+        _, messages = process.communicate()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted; the same command continues" in messages
+    assert "Traceback" not in messages
+    assert not (into / "family.yaml").exists()
+    server.requests.clear()
+    assert pulled(server, into) == (Variant(*CELL),)
+    ((_, continued),) = [get for get in server.gets() if get[0] == FLOAT_FILE]
+    assert continued is not None
+    assert not (into / UNDER_WAY).exists()
+    family_in(into)
+
+
+def test_two_pulls_into_one_folder(server: WeightServer, into: Path) -> None:
+    with held_halfway(server, into):
+        with pytest.raises(EdgedError, match="another pull into this folder is under way"):
+            pulled(server, into)
+        assert pulled(server, into.with_name("other")) == (Variant(*CELL),)
+    pulled(server, into)
+    family_in(into)
+
+
+# --------------------------------------------------------------------------------- the sha256 kept
+
+
+def test_a_file_that_changed_is_refused(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    network_path = into / "mobilenet_v1_0.25_128.onnx"
+    network_path.unlink()
+    (into / "family.yaml").unlink()
+    server.files[FLOAT_FILE] = archive(128, seed=1)
+    with pytest.raises(InputError, match=r"not the one that came before") as raised:
+        pulled(server, into)
+    assert raised.value.where == f"{server.url}/{FLOAT_FILE}"
+    assert str(into / RECORD) in str(raised.value)
+    assert not (into / "family.yaml").exists()
+    lines = (into / RECORD).read_text().splitlines(keepends=True)
+    (into / RECORD).write_text("".join(line for line in lines if not line.startswith("mobilenet")))
+    pulled(server, into)
+    family_in(into)
+
+
+def test_labels_that_changed_are_refused(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    server.files[LABELS_FILE] = LABELS.replace("class 7\n", "class x\n").encode()
+    with pytest.raises(InputError, match="not the one that came before"):
+        pulled(server, into, (0.25, 160))
+
+
+def test_a_damaged_record_is_told(server: WeightServer, into: Path) -> None:
+    pulled(server, into)
+    with (into / RECORD).open("a") as record:
+        record.write("mobilenet_v1_0.25_160.tgz 1234\n")
+    with pytest.raises(InputError, match=r"downloads\.txt:5: not a file name and its sha256"):
+        pulled(server, into, (0.25, 160))
+
+
+# --------------------------------------------------------------------------------------- bad files
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
+    """An archive of a good network and one member more."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as made:
+        good = tarfile.TarInfo("good.tflite")
+        good.size = len(network(128))
+        made.addfile(good, io.BytesIO(network(128)))
+        bad = tarfile.TarInfo(name)
+        bad.type, bad.linkname = kind, link
+        made.addfile(bad)
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """Half a gigabyte of zeros in half a megabyte: a member that has to be passed over."""
+    head = tarfile.TarInfo("weights.ckpt")
+    head.size = 1 << 29
+    block = gzip.compress(bytes(1 << 20), 9)
+    return gzip.compress(head.tobuf()) + block * 512
+
+
+ONE_LAYER_MORE = tflite_file(
+    Architecture(0.03, 1001),
+    lively_weights(Architecture(0.03, 1001)),
+    changed=lambda writer, layer, value: (
+        writer.operator("ADD", [value, value], writer.value((1, 1001)))
+        if layer == "classifier"
+        else value
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: b"", "not a .tgz archive (got an empty file)"),
+        (lambda: b"<!DOCTYPE html><title>Log in", "not a .tgz archive (got it begins b'<!DOCTYP')"),
+        (lambda: archive(128)[: len(archive(128)) // 2], "a damaged or truncated archive"),
+        (lambda: archive(128)[:-4], "a damaged or truncated archive"),
+        (lambda: gzip.compress(b"no archive at all" * 99), "a damaged or truncated archive"),
+        (bomb, "a damaged or truncated archive (got unpacked too large)"),
+        (lambda: tgz({"weights.ckpt": b"1"}), "not one .tflite file in the archive (got none)"),
+        (
+            lambda: tgz({"a.tflite": network(128), "b.tflite": network(128)}),
+            "not one .tflite file in the archive (got 'a.tflite', 'b.tflite')",
+        ),
+        (lambda: member("../../etc/cron.d/x"), "leads out of it, or what is no file (got '../../"),
+        (lambda: member("/etc/cron.d/x"), "leads out of it, or what is no file (got '/etc/"),
+        (lambda: member("x", tarfile.SYMTYPE, "/etc"), "or what is no file (got 'x')"),
+        (lambda: member("x", tarfile.LNKTYPE, "good.tflite"), "or what is no file (got 'x')"),
+        (lambda: member("x", tarfile.CHRTYPE), "or what is no file (got 'x')"),
+        (lambda: tgz({"x.tflite": b""}), "neither a TensorFlow Lite file nor"),
+        (lambda: tgz({"x.tflite": network(128)[:5000]}), "is a truncated or damaged"),
+        (
+            lambda: tgz({"x.tflite": ONE_LAYER_MORE}),
+            "this is MobileNet v2; edged runs MobileNet v1",
+        ),
+        (
+            lambda: archive(160, seed=1),
+            "a network for 128 pixels, as its name says (got one for 160",
+        ),
+        (
+            lambda: archive(128, alpha=0.5),
+            "weights of alpha 0.25, as its name says (got alpha 0.5, separable body)",
+        ),
+        (
+            lambda: archive(128, UINT8),
+            "does not hold float TensorFlow Lite weights, as its name says (got de-quantised uint8",
+        ),
+    ],
+)
+def test_a_bad_archive_is_told_and_leaves_nothing(
+    server: WeightServer, into: Path, content: object, message: str
+) -> None:
+    assert callable(content)
+    server.files[FLOAT_FILE] = content()
+    with pytest.raises(InputError) as raised:
+        pulled(server, into)
+    assert str(raised.value).startswith(f"{server.url}/{FLOAT_FILE}")
+    assert message in str(raised.value)
+    assert not into.exists()
+
+
+def test_an_h5_of_another_architecture(server: WeightServer, into: Path, tmp_path: Path) -> None:
+    import h5py
+
+    name = "mobilenet_2_5_128_tf.h5"
+    with h5py.File(tmp_path / "resnet.h5", "w") as file:
+        file["conv1_conv/conv1_conv/kernel:0"] = [[1.0]]
+    server.files[name] = (tmp_path / "resnet.h5").read_bytes()
+    with pytest.raises(InputError, match=rf"{name}: holds weights alone, and no layer conv1"):
+        pulled(server, into, kind=Weights.KERAS)
+    server.files[name] = archive(128)
+    with pytest.raises(InputError, match=rf"{name}: neither a TensorFlow Lite .* a gzip archive"):
+        pulled(server, into, kind=Weights.KERAS)
+    assert not into.exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (b"<html>Log in</html>\n", "1 lines, the first one '<html>Log in</html>'"),
+        (LABELS.removeprefix("background\n").encode(), "1000 lines, the first one 'class 1'"),
+        (b"", "there are no labels"),
+        (b"\xff" * 100, "not UTF-8"),
+    ],
+)
+def test_bad_labels(server: WeightServer, into: Path, labels: bytes, got: str) -> None:
+    server.files[LABELS_FILE] = labels
+    with pytest.raises(InputError, match=LABELS_FILE) as raised:
+        pulled(server, into)
+    assert got in str(raised.value)
+    assert not into.exists()
+
+
+def test_a_family_of_other_labels_is_told_before_the_weights_come(
+    server: WeightServer, into: Path
+) -> None:
+    pulled(server, into)
+    before = content_of(into)
+    (into / RECORD).unlink()
+    server.files[LABELS_FILE] = LABELS.replace("class 7\n", "class x\n").encode()
+    server.requests.clear()
+    with pytest.raises(InputError, match="has other labels"):
+        pulled(server, into, (0.25, 160))
+    assert [name for name, _ in server.gets()] == [LABELS_FILE]
+    before.pop(RECORD)
+    assert content_of(into) == before
+
+
+# -------------------------------------------------------------------------------- the user's world
+
+
+def test_the_command(server: WeightServer, into: Path, capsys: Capture) -> None:
+    assert main(command(server, into)[3:]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == (
+        "mobilenet_v1_0.25_128: top-1 0.415 (published: ImageNet validation, by TF-Slim)\n"
+        f"measure them with: edged models evaluate {into} --photos …\n"
+    )
+    assert "edged: 1 file, " in shown.err
+    assert main(command(server, into)[3:]) == 0
+    assert "nothing to do, all 1 networks are there" in capsys.readouterr().out
+    assert main(command(server, into, "--resolution", "192")[3:]) == 1
+    assert capsys.readouterr().err == (
+        f"edged: {server.url}/mobilenet_v1_0.25_192.tgz: cannot be downloaded: HTTP 404 Not Found\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["resnet"], "mobilenet-v1-imagenet"),
+        (["mobilenet-v1-imagenet", "--alpha", "0.3"], "0.25"),
+        (["mobilenet-v1-imagenet", "--quant", "--keras"], "not allowed with"),
+    ],
+)
+def test_what_is_not_official(arguments: list[str], told: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "pull", *arguments])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_mirror_that_is_no_address(into: Path) -> None:
+    with pytest.raises(InputError, match="not an http or https address"):
+        pull(IMAGENET[Weights.FLOAT], [CELL], into, "/srv/weights")
+    assert not into.exists()
+
+
+def test_a_file_in_place_of_the_folder(server: WeightServer, into: Path) -> None:
+    into.write_text("a file")
+    with pytest.raises(InputError, match="a family is a folder"):
+        pulled(server, into)
+    assert into.read_text() == "a file"
+
+
+def test_a_folder_that_cannot_be_written(server: WeightServer) -> None:
+    with pytest.raises(EdgedError, match=r"/proc/imagenet.*: cannot be written"):
+        pulled(server, Path("/proc/imagenet"))
+
+
+def test_a_disk_with_too_little_room_is_told_beforehand(server: WeightServer, into: Path) -> None:
+    server.files[FLOAT_FILE] = b""
+    server.sizes[FLOAT_FILE] = 1 << 62
+    with pytest.raises(EdgedError, match=r"too little room: \d+ MB are needed"):
+        pulled(server, into)
+    assert not into.exists()
+
+
+def test_a_disk_that_fills_leaves_the_family(server: WeightServer, into: Path) -> None:
+    """The limit on a file's size is between the archive that is there and the one that comes."""
+    pulled(server, into)
+    before = content_of(into)
+    limit = len(server.files["mobilenet_v1_0.25_160.tgz"]) // 2
+    program = (
+        "import resource, sys; from edged.cli import main;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY));"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = command(server, into, "--resolution", "160")[3:]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "cannot be written (got File too large)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {name: (into / name).read_bytes() for name in before} == before
+    assert pulled(server, into, (0.25, 160)) == (Variant(0.25, 160),)
+
+
+# ------------------------------------------------------------------------------------ real weights
+
+
+@pytest.mark.data
+@pytest.mark.timeout(900)
+def test_real_weights_make_the_networks_that_an_import_makes(
+    data: Path, into: Path, tmp_path: Path
+) -> None:
+    """To the byte, so that they evaluate alike. Coral's files come in archives like TF-Slim's."""
+    folder = data / "weights"
+    files = {LABELS_FILE: (folder / "imagenet_labels.txt").read_bytes()}
+    cells = [(0.25, 128), (0.5, 160), (0.75, 192)]
+    for alpha, resolution in cells:
+        name = f"mobilenet_v1_{alpha}_{resolution}_quant"
+        content = (folder / f"{name}.tflite").read_bytes()
+        files[f"{name}.tgz"] = tgz({"./": b"", f"./{name}.tflite": content})
+    files["mobilenet_2_5_224_tf.h5"] = (folder / "mobilenet_v1_0.25_224.h5").read_bytes()
+    with weight_server(files) as server:
+        pulled(server, into, *cells, kind=Weights.QUANT)
+        pulled(server, into, (0.25, 224), kind=Weights.KERAS)
+    family = family_in(into)
+    for alpha, resolution, name in (
+        *((*cell, "mobilenet_v1_{}_{}_quant.tflite".format(*cell)) for cell in cells),
+        (0.25, 224, "mobilenet_v1_0.25_224.h5"),
+    ):
+        imported = import_weights(
+            folder / name,
+            None,
+            alpha=alpha,
+            resolutions=(resolution,),
+            labels=folder / "imagenet_labels.txt",
+            into=tmp_path / "by hand",
+        )
+        assert family.network(Variant(alpha, resolution)).sha256 == imported.sha256

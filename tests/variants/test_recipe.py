@@ -1,0 +1,520 @@
+"""The training recipe, on drawn pictures: it learns, survives a kill and leaves a whole family."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edged.backends.onnxruntime import OrtBackend
+from edged.errors import InputError
+from edged.variants.evaluation.evaluate import Evaluation, verify
+from edged.variants.family import load_family
+from edged.variants.variant import Variant
+from tests.rig.paths import PROJECT
+from tests.variants.test_photos import CMYK, RED, halves, photographed
+
+torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
+
+RECIPE = PROJECT / "models" / "recipe"
+EPOCHS = 12
+COLOURS = {"blue box": (30, 60, 220), "green box": (40, 200, 50), "red box": (220, 40, 30)}
+
+sys.path.insert(0, str(RECIPE))
+
+import export  # noqa: E402 - the recipe's modules are a folder's, not a package's
+import network  # noqa: E402
+import pictures  # noqa: E402
+import start  # noqa: E402
+import train  # noqa: E402
+
+
+def drawn(colour: tuple[int, int, int], random: np.random.Generator) -> NDArray[np.uint8]:
+    """A box of the colour in the upper half of a grey, noisy 80 x 64 picture, RGB."""
+    picture = random.integers(90, 160, (64, 80, 3), dtype=np.uint8)
+    left, top = int(random.integers(10, 34)), int(random.integers(2, 12))
+    picture[top : top + 28, left : left + 34] = colour
+    return picture
+
+
+def draw_classes(root: Path, each: int, seed: int) -> Path:
+    random = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for number in range(each):
+            picture = drawn(colour, random)[:, :, ::-1]
+            assert cv2.imwrite(str(root / name / f"{number:02}.png"), picture)
+    return root
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_classes(tmp_path_factory.mktemp("pictures") / "training", 20, seed=1)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_classes(tmp_path_factory.mktemp("pictures") / "held-out", 6, seed=2)
+
+
+def command(training: Path, held_out: Path, checkpoints: Path, *options: str) -> list[str]:
+    small = ["--alpha", "0.25", "--resolution", "64", "--resolution", "96", "--batch", "10"]
+    small += ["--epoch-steps", "6"]  # those of one pass over the 60 pictures
+    places = ["--photos", training, "--validation", held_out, "--checkpoints", checkpoints]
+    return [sys.executable, str(RECIPE), *map(str, places), *small, "--threads", "1", *options]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=100)
+
+
+def log_of(checkpoints: Path) -> list[dict[str, object]]:
+    text = (checkpoints / "alpha_0.25.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def without_times(log: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [
+        {key: value for key, value in entry.items() if not key.endswith("seconds")} for entry in log
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    training: Path, held_out: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """(checkpoints, family) of an undisturbed run."""
+    root = tmp_path_factory.mktemp("trained")
+    options = [
+        "--epochs",
+        str(EPOCHS),
+        "--into",
+        str(root / "boxes"),
+        "--about",
+        str(root / "about.md"),
+    ]
+    (root / "about.md").write_text("Drawn by a test.")
+    done = run(command(training, held_out, root / "checkpoints", *options))
+    assert done.returncode == 0, done.stderr
+    return root / "checkpoints", root / "boxes"
+
+
+def test_the_family_loads_answers_and_knows_the_classes(trained: tuple[Path, Path]) -> None:
+    _, directory = trained
+    family = load_family(str(directory), Path())
+    assert family.labels == tuple(COLOURS)
+    assert family.variants() == (Variant(0.25, 64), Variant(0.25, 96))
+    assert family.input.crop_fraction == 1.0
+    assert verify(family, OrtBackend()) == []
+    for variant in family.variants():
+        accuracy = family.accuracy(variant)
+        assert accuracy.photos == 18
+        assert accuracy.source == "the held-out photos"
+    assert family.top1(Variant(0.25, 96)) >= 0.8  # three colours; a guess has 0.33
+
+
+def test_the_file_answers_as_the_trained_network_does(trained: tuple[Path, Path]) -> None:
+    checkpoints, directory = trained
+    averaged = train.load(checkpoints / "alpha_0.25.pt").averaged
+    family = load_family(str(directory), Path())
+    (onnx_network,) = family.networks
+    runner = OrtBackend().load(onnx_network, onnx_network.read(), 1)
+    random = np.random.default_rng(3)
+    for side in (64, 96, 45):  # 45: SAME padding differs at odd sizes
+        image = random.integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            expected = averaged(train.normalised(image)).softmax(1).numpy()[0]
+        np.testing.assert_allclose(runner.run(image), expected, atol=5e-3)  # 16-bit weights
+
+
+def test_the_card_and_the_curve_tell_what_was_done(trained: tuple[Path, Path]) -> None:
+    checkpoints, directory = trained
+    card = (directory / "README.md").read_text()
+    top1 = load_family(str(directory), Path()).top1(Variant(0.25, 96))
+    assert f"| mobilenet_v1_0.25_96 | `mobilenet_v1_0.25.onnx` | {top1:.1%} ±" in card
+    assert f"| {round(top1 * 18)} of 18 |" in card
+    assert "Drawn by a test." in card
+    with (directory / "training.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(number) for number in range(1, EPOCHS + 1)]
+    losses = [float(str(entry["loss"])) for entry in log_of(checkpoints)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_killed_run_continues_as_if_it_had_not_been(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "alpha_0.25.pt"
+    arguments = command(training, held_out, tmp_path, "--epochs", str(EPOCHS))
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    before = len(log_of(tmp_path)) if checkpoint.with_suffix(".jsonl").exists() else 1
+    assert 1 <= before < EPOCHS, "the kill came too late to prove anything"
+    done = run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/" not in done.stdout
+    assert without_times(log_of(tmp_path)) == without_times(log_of(trained[0]))
+
+
+def test_another_training_s_checkpoint_is_refused(
+    training: Path, held_out: Path, trained: tuple[Path, Path]
+) -> None:
+    done = run(command(training, held_out, trained[0], "--epochs", "2"))
+    assert done.returncode == 2
+    assert f"belongs to another training (got epochs {EPOCHS} there, 2 here)" in done.stderr
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(
+    training: Path, held_out: Path, tmp_path: Path
+) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    torch.save({"settings": Payload()}, tmp_path / "alpha_0.25.pt")
+    done = run(command(training, held_out, tmp_path))
+    assert done.returncode == 2
+    assert "not a checkpoint of this recipe, or a damaged one" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_export_leaves_out_what_is_not_finished(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run_of_two = train.new_run(train.Settings(0.5, 3, (64, 96), epochs=2, seed=1))
+    train.save(run_of_two, tmp_path / "alpha_0.5.pt")
+    (tmp_path / "alpha_0.25.pt").write_bytes((trained[0] / "alpha_0.25.pt").read_bytes())
+    options = ["--export-only", "--alpha", "0.5", "--alpha", "0.75", "--into", str(tmp_path / "b")]
+    done = run(command(training, held_out, tmp_path, *options))
+    assert done.returncode == 0, done.stderr
+    assert "alpha_0.5.pt: left out, 0 of 2 epochs are done" in done.stdout
+    assert "alpha_0.75.pt: not trained yet, left out" in done.stdout
+    family = load_family(str(tmp_path / "b"), Path())
+    assert family.variants() == (Variant(0.25, 64), Variant(0.25, 96))
+
+
+def test_another_family_teaches_and_the_checkpoint_says_so(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    directory = trained[1]
+    taught = ["--teacher", str(directory), "--epochs", "1"]
+    done = run(command(training, held_out, tmp_path, *taught))
+    assert done.returncode == 0, done.stderr
+    settings = train.load(tmp_path / "alpha_0.25.pt").settings
+    assert settings.teacher is not None
+    assert settings.teacher.startswith("boxes mobilenet_v1_0.25_")
+
+
+def test_broken_pictures_are_named_and_left_out(tmp_path: Path) -> None:
+    root = draw_classes(tmp_path / "training", 3, seed=4)
+    (root / "red box" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (root / "red box" / "notes.txt").write_text("no picture either, and not named like one")
+    photos = pictures.read_photos(root, 32)
+    assert len(photos) == 9
+    assert len(photos.skipped) == 1
+    assert "red box/broken.jpg" in photos.skipped[0]
+    assert photos.folders == tuple(COLOURS)
+
+
+@pytest.mark.parametrize("content", [None, b"not a picture"])
+def test_a_class_without_pictures_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    root = draw_classes(tmp_path / "training", 2, seed=5)
+    (root / "yellow box").mkdir()
+    if content is not None:
+        (root / "yellow box" / "1.png").write_bytes(content)
+    with pytest.raises(InputError, match="the class 'yellow box' has no picture"):
+        pictures.read_photos(root, 32)
+
+
+def test_other_classes_in_the_held_out_pictures_are_refused(
+    training: Path, held_out: Path, tmp_path: Path
+) -> None:
+    other = draw_classes(tmp_path / "other", 1, seed=6)
+    (other / "red box").rename(other / "crimson box")
+    into = ["--into", str(tmp_path / "family")]
+    done = run(command(training, other, tmp_path, *into))
+    assert done.returncode == 2
+    assert "got crimson box, red box" in done.stderr
+    assert "reading" not in done.stderr  # before anything long began
+
+
+def test_grey_deep_and_turned_pictures_are_read_as_rgb(tmp_path: Path) -> None:
+    folder = tmp_path / "all" / "one"
+    folder.mkdir(parents=True)
+    grey = np.full((40, 40), 100, np.uint8)
+    assert cv2.imwrite(str(folder / "1-grey.png"), grey)
+    deep = np.full((40, 40, 3), (10 * 256, 20 * 256, 200 * 256), np.uint16)  # BGR
+    assert cv2.imwrite(str(folder / "2-deep.png"), deep)
+    (folder / "3-turned.jpg").write_bytes(photographed(np.rot90(halves(32, 32)), 6))
+    (folder / "4-cmyk.jpg").write_bytes(CMYK)
+    photos = pictures.read_photos(tmp_path / "all", 32)
+    assert (photos.pixels[0] == 100).all()
+    assert (photos.pixels[1] == (200, 20, 10)).all()
+    assert np.abs(photos.pixels[2].astype(int) - halves(32, 32)).mean() < 8
+    assert np.abs(photos.pixels[3][16, 4].astype(int) - RED).max() <= 4
+    assert photos.skipped == ()
+
+
+def test_a_tar_is_read_as_the_folder_is(held_out: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "held-out.tar", "w") as archive:
+        archive.add(held_out, "held-out")
+    folder, archived = (
+        pictures.read_photos(source, 32) for source in (held_out, tmp_path / "held-out.tar")
+    )
+    assert folder.folders == archived.folders
+    assert sorted(map(bytes, folder.pixels)) == sorted(map(bytes, archived.pixels))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("blue sky\n", "a class folder has no name here (got blue box)"),
+        ("sky\n", "names.txt:1: expected a folder, a space (or tab)"),
+        (
+            "blue box\tbox\ngreen box\tbox\nred box\tred\n",
+            "two class folders have the same name (got 'box')",
+        ),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(
+    training: Path, held_out: Path, tmp_path: Path, text: str, complaint: str
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text(text)
+    done = run(command(training, held_out, tmp_path, "--names", str(names)))
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+def test_a_retrained_network_replaces_its_predecessor_and_leaves_others(
+    held_out: Path, tmp_path: Path
+) -> None:
+    def trained_with(seed: int, alpha: float) -> train.Run:
+        """Untrained, but normalised, so that it answers different pictures differently."""
+        made = train.new_run(train.Settings(alpha, 3, (64,), epochs=1, seed=seed))
+        photos = pictures.read_photos(held_out, 64)
+        for layer in made.averaged.body:
+            layer.norm.momentum = 1.0
+        with torch.no_grad():
+            made.averaged.train()(train.normalised(photos.pixels))
+        made.averaged.eval()
+        torch.nn.init.normal_(made.averaged.classifier.weight, std=1)
+        made.history.append({"alpha": alpha, "epoch": 1, "cpu_seconds": 1.0})
+        return made
+
+    def written(*runs: train.Run) -> dict[float, str]:
+        family = export.begin_family(tmp_path / "boxes", tuple(COLOURS), {}, 1.0)
+        family, _ = export.export(family, runs, held_out, "drawn boxes", "")
+        assert verify(family, OrtBackend()) == []
+        return {network.alpha: network.sha256 for network in family.networks}
+
+    small, large, again = trained_with(1, 0.25), trained_with(1, 0.5), trained_with(2, 0.25)
+    first = written(small)
+    both = written(small, large)
+    assert both[0.25] == first[0.25]
+    replaced = written(again)
+    assert replaced[0.25] != both[0.25]
+    assert replaced[0.5] == both[0.5]
+    files = {path.name for path in (tmp_path / "boxes").glob("*.onnx")}
+    assert len(files) == 2
+
+
+def test_classes_are_called_what_the_names_say(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("green box\tleaf\nred box\tfire\n\nblue box\tthe sea\n")
+    options = ["--names", str(tmp_path / "names.txt"), "--into", str(tmp_path / "family")]
+    done = run(command(training, held_out, trained[0], "--export-only", *options))
+    assert done.returncode == 0, done.stderr
+    family = load_family(str(tmp_path / "family"), Path())
+    assert family.labels == ("the sea", "leaf", "fire")
+    assert family.photo_folders["red box"] == "fire"
+    assert family.top1(Variant(0.25, 96)) >= 0.8
+
+
+def test_crops_have_the_wanted_size_and_are_the_same_for_the_same_seed() -> None:
+    random = np.random.default_rng(7)
+    squares = random.integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    first, again, other = (
+        pictures.augmented(squares, 48, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    assert first.shape == (5, 48, 48, 3)
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_colours_change_as_brightness_contrast_and_saturation_do() -> None:
+    random = np.random.default_rng(8)
+    images = random.integers(60, 190, (4, 8, 8, 3), dtype=np.uint8)  # far enough from the ends
+    changed = train.jittered(images, np.random.default_rng(1))
+    plain = train.normalised(images)
+    assert changed.shape == plain.shape
+    assert changed.is_contiguous(memory_format=torch.channels_last)
+    draw = np.random.default_rng(1).uniform(1 - train.JITTER, 1 + train.JITTER, (3, 4, 1, 1))
+    brightness, contrast, saturation = torch.from_numpy(draw.astype(np.float32))[..., None]
+    light = (plain + 1) * brightness
+    mean = light.mean((1, 2, 3), keepdim=True)
+    light = mean + (light - mean) * contrast
+    grey = light.mean(1, keepdim=True)
+    expected = grey + (light - grey) * saturation - 1
+    torch.testing.assert_close(changed, expected, atol=1e-4, rtol=0)
+
+
+def test_colours_stay_in_range() -> None:
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    images[:, ::2] = 255
+    changed = train.jittered(images, np.random.default_rng(1))
+    assert changed.min() >= -1
+    assert changed.max() <= 1
+
+
+@pytest.mark.parametrize(("size", "expected"), [(8, (0, 1)), (7, (1, 1))])
+def test_stride_two_pads_after_before_it_pads_before(size: int, expected: tuple[int, int]) -> None:
+    assert network.same_padding(size, 3, 2) == expected
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    settings = train.Settings(0.25, 3, (32,), epochs=30, seed=1, learning_rate=0.008)
+    rates = [train.learning_rate(settings, epoch / 2) for epoch in range(61)]
+    assert rates[0] == 0
+    assert max(rates) == rates[4] == 0.008
+    assert rates[-1] == pytest.approx(0)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_each_resolution_costs_the_same_time_over_a_run() -> None:
+    shares = train.resolution_shares((128, 224))
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] * 128**2 == pytest.approx(shares[1] * 224**2)
+
+
+@pytest.mark.parametrize(("photos", "steps"), [(60, 64), (640, 64), (9469, 147)])
+def test_few_pictures_make_as_many_steps_as_an_epoch_needs(photos: int, steps: int) -> None:
+    settings = train.Settings(0.25, 3, (32,), epochs=1, seed=1)
+    assert settings.batches(photos) == steps
+    pixels = np.zeros((photos, 32, 32, 3), np.uint8)
+    some = pictures.Photos(pixels, np.arange(photos), ("all",), ())
+    drawn = [classes for _, classes in train._batches(settings, some, np.random.default_rng(1))]
+    assert len(drawn) == steps
+    assert {len(classes) for classes in drawn} == {64}
+    times = np.bincount(np.concatenate(drawn), minlength=photos)
+    assert times.max() - times.min() <= 1  # none more often than the others
+
+
+def test_what_learned_nothing_says_so(
+    training: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Pictures without what tells the classes apart: noise under three names."""
+    random, noise = np.random.default_rng(1), tmp_path / "noise"
+    for name in COLOURS:
+        (noise / name).mkdir(parents=True)
+        for number in range(8):
+            picture = random.integers(0, 256, (64, 80, 3), dtype=np.uint8)
+            assert cv2.imwrite(str(noise / name / f"{number}.png"), picture)
+    into = ["--into", str(tmp_path / "mine"), "--export-only"]
+    done = run(command(training, noise, trained[0], *into))
+    assert done.returncode == 1
+    assert (
+        f"recipe: {tmp_path}/mine: no better than guessing on the held-out pictures: "
+        "mobilenet_v1_0.25_64, mobilenet_v1_0.25_96; add pictures, train for longer (--epochs), or "
+        "start from weights that know pictures already (--from FAMILY)"
+    ) in done.stderr
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "**No better than guessing on these photos: mobilenet_v1_0.25_64, mobile" in card
+
+
+@pytest.mark.parametrize(
+    ("photos", "right", "guess", "expected"),
+    [
+        (45, 15, 1 / 3, True),
+        (45, 21, 1 / 3, True),  # 4.4 % of guessers are as good
+        (45, 24, 1 / 3, False),  # 0.5 %
+        (1963, 228, 0.1, True),  # 1.06 %
+        (1963, 229, 0.1, False),  # 0.87 %
+        (18, 18, 1.0, True),
+    ],
+)
+def test_chance_is_the_binomial_distributions_tail(
+    photos: int, right: int, guess: float, expected: bool
+) -> None:
+    evaluation = Evaluation(Variant(0.25, 128), right / photos, None, photos, 0.0, None)
+    assert export.guesses(evaluation, guess) is expected
+
+
+def test_a_training_starts_from_the_weights_of_a_family(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    family = load_family(str(trained[1]), Path())
+    beginning = start.Start(str(trained[1]), [0.25])
+    assert beginning.alphas == (0.25,)
+    settings = train.Settings(0.25, 3, (64, 96), epochs=1, seed=1)
+    fresh = train.new_run(settings)
+    photos = pictures.read_photos(held_out, 96)
+    beginning.begin(fresh, photos.pixels, family.labels)
+    (known,) = family.networks
+    runner = OrtBackend().load(known, known.read(), 1)
+    with torch.inference_mode():
+        answers = fresh.averaged(train.normalised(photos.pixels)).softmax(1).numpy()
+    expected = np.stack([runner.run(picture[None]) for picture in photos.pixels])
+    np.testing.assert_allclose(answers, expected, atol=1e-3)
+
+    fresh.network.train()  # with a batch's own statistics it is the same network still
+    with torch.inference_mode():
+        answers = fresh.network(train.normalised(photos.pixels)).softmax(1).numpy()
+    np.testing.assert_allclose(answers, expected, atol=1e-2)
+
+    options = ["--from", str(trained[1]), "--epochs", "1", "--into", str(tmp_path / "mine")]
+    done = run(command(training, held_out, tmp_path / "checkpoints", *options))
+    assert done.returncode == 0, done.stderr
+    assert load_family(str(tmp_path / "mine"), Path()).top1(Variant(0.25, 96)) >= 0.8
+    assert "Trained from the weights of boxes by" in (tmp_path / "mine" / "README.md").read_text()
+
+
+def test_other_widths_than_the_family_has_are_refused(
+    training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options = ["--from", str(trained[1]), "--alpha", "0.5"]
+    done = run(command(training, held_out, tmp_path, *options))
+    assert done.returncode == 2
+    assert "has no float network of this alpha (got 0.5); it has 0.25" in done.stderr
+
+
+def test_held_out_pictures_inside_the_training_pictures_are_refused(
+    training: Path, tmp_path: Path
+) -> None:
+    for inside in (training, training / "red box", training.parent):
+        done = run(command(training, inside, tmp_path))
+        assert done.returncode == 2
+        assert f"{inside}: the held-out pictures are among the training pictures" in done.stderr
+
+
+def test_a_picture_that_is_held_out_is_not_trained_on(
+    training: Path, held_out: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(held_out, tmp_path / "held-out")
+    for name in COLOURS:
+        shutil.copy(training / name / "00.png", tmp_path / "held-out" / name / "copy.png")
+    done = run(command(training, tmp_path / "held-out", tmp_path / "checkpoints", "--epochs", "1"))
+    assert done.returncode == 0, done.stderr
+    assert "left out of the training: 3 pictures that are held out as well" in done.stderr

@@ -1,0 +1,258 @@
+"""The page in a real browser, beside a real daemon.
+
+    EDGED_SCREENSHOTS=docs/pictures python -m pytest tests/web/test_page.py -k pictures
+
+makes the two screenshots of the README again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import HTTPError
+
+import pytest
+from PIL import Image
+
+from edged.web.password import PasswordHash, new_token, token_hash
+from tests.rig.browser import CHROMIUM, Browser, save
+from tests.rig.daemon import RunningDaemon
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
+CARD = "document.querySelector('[data-camera=door]')"
+CAMERAS = "door: {source: 'synthetic:320x240@20'}"
+
+
+def config(port: int = 0, variants: str = "mobilenet_v1_0.25_128", cameras: str = CAMERAS) -> str:
+    return (
+        "latency_budget_ms: 200\n"
+        f"http: {{listen: 127.0.0.1:{port}}}\nresults: {{jsonl: none}}\n"
+        f"variants: [{variants}]\ncameras: {{{cameras}}}\n"
+    )
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with Browser() as browser:
+        yield browser
+
+
+def shown(selector: str) -> str:
+    return f"{CARD}?.querySelector('{selector}').textContent"
+
+
+def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.25_128'")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        assert "nothing more accurate" in browser.value(shown(".why"))
+        browser.wait_for(f"/\\d/.test({shown('.on-time')})")
+        browser.wait_for(f"{CARD}.querySelector('.chart .budget') !== null")
+
+        browser.wait_for(f"!{CARD}.querySelector('img').hidden")
+        browser.value(
+            "window.sum = () => { const canvas = new OffscreenCanvas(64, 64);"
+            "const context = canvas.getContext('2d', {willReadFrequently: true});"
+            f"context.drawImage({CARD}.querySelector('img'), 0, 0, 64, 64);"
+            "return context.getImageData(0, 0, 64, 64).data.reduce((a, b) => a * 31 % 65521 + b) };"
+            "window.before = sum(); 0"
+        )
+        browser.wait_for("sum() !== before")
+        assert browser.trouble == []
+        family = "document.querySelector('#family')"
+        assert browser.value(f"{family}.innerText").startswith("knows 10 classes: tench, English s")
+        ways = browser.value(f"{family}.querySelector('p').textContent")
+        assert "edged models pull mobilenet-v1-imagenet" in ways and "edged models import" in ways
+
+        daemon.reload(config(variants="mobilenet_v1_0.5_160"))
+        browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.5_160'")
+
+
+def test_what_is_seen_is_said_of_the_picture_that_is_shown(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """Black and white pictures in turn, which the network takes for two classes."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        Image.new("RGB", (64, 64), (255 * number,) * 3).save(pictures / f"{number}.png")
+    door = f"door: {{source: {pictures}, fps: 4, loop: true}}"
+    text = config(cameras=door).replace("{jsonl: none}", "{jsonl: none, min_score: 0, top_k: 1}")
+    with RunningDaemon(tmp_path, text) as daemon:
+        labels: dict[str, str] = {}
+
+        def has_learned() -> bool:
+            url = f"http://127.0.0.1:{daemon.port}/api/v1/cameras/door/snapshot.jpg"
+            with suppress(HTTPError), urllib.request.urlopen(url, timeout=5) as answer:
+                said = json.loads(answer.headers["Picture-Result"])["top"][0]["label"]
+                with Image.open(answer) as image:
+                    white = str(image.convert("L").getpixel((32, 32)) > 128).lower()
+                assert labels.setdefault(white, said) == said
+            return len(labels) == 2
+
+        daemon.wait_for(has_learned)
+        assert len(set(labels.values())) == 2
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{CARD} && !{CARD}.querySelector('img').hidden")
+        browser.value(
+            "window.right = window.wrong = 0;"
+            "const context = new OffscreenCanvas(1, 1)"
+            ".getContext('2d', { willReadFrequently: true });"
+            f"const labels = {json.dumps(labels)};"
+            "setInterval(() => {"
+            f"context.drawImage({CARD}.querySelector('img'), 0, 0, 1, 1);"
+            "const white = context.getImageData(0, 0, 1, 1).data[0] > 128;"
+            f"if ({shown('.top span')} === labels[white]) right++; else wrong++; }}, 30); 0"
+        )
+        browser.wait_for("right + wrong > 150")
+        right, wrong = browser.value("[right, wrong]")
+        assert wrong < right / 10  # the two change within one turn, but not in one call
+        assert browser.trouble == []
+
+
+def test_a_second_of_late_frames_alone_breaks_no_chart(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"!!{CARD}?.querySelector('.chart .budget')")
+        rows = [[9, 0.0, 0.0, 0.0, 0.0, 1, None]]
+        columns = ["ago", "p50_ms", "p95_ms", "most_ms", "budget_ms", "late", "variant"]
+        history = {"seconds": 300, "columns": columns, "cameras": {"door": rows}}
+        drawn = f"showHistory({json.dumps(history)}), {CARD}.querySelector('.chart').outerHTML"
+        chart = browser.value(drawn)
+        assert "NaN" not in chart
+        assert 'class="late"' in chart and "M0,58.0H600" in chart  # its budget: 200 of 300 ms
+
+
+def test_a_camera_that_streams_before_networks_are_there(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        browser.value(
+            "window.ask = async (path) => { const answer = await fetch(new URL(path, HERE));"
+            "if (path !== 'api/v1/status') return answer; const said = await answer.json();"
+            "said.loading = true; said.cameras.door.last = null;"
+            "return { json: async () => said }; }; 0"
+        )
+        browser.wait_for(f"{shown('.state')} == 'loading'")
+        assert browser.value(shown(".why")) == "networks are being loaded"
+        browser.value("showHistory({ columns: [], seconds: 300, cameras: { door: [] } }); 0")
+        for kept in (".top", ".chart"):  # of the daemon that ran before
+            # A picture of this daemon, which is not loading in truth, may bring its label again.
+            browser.wait_for(f"{CARD}.querySelector('{kept}').childElementCount === 0")
+
+
+def test_a_camera_that_is_down_says_why(tmp_path: Path, browser: Browser) -> None:
+    cameras = f"{CAMERAS}, yard: {{source: /dev/no-such-camera}}"
+    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        yard = "document.querySelector('[data-camera=yard]')"
+        browser.wait_for(f"/no such device/.test({yard}?.querySelector('.error').textContent)")
+        browser.wait_for(f"!{CARD}.querySelector('img').hidden")
+        assert browser.value(f"{yard}.querySelector('img').hidden")
+        assert browser.trouble == []
+
+        daemon.reload(config())
+        browser.wait_for(f"{yard} === null")
+
+
+def test_it_says_when_it_is_old_and_goes_on_after_a_restart(
+    tmp_path: Path, browser: Browser
+) -> None:
+    said = "document.getElementById('connection').textContent"
+    with RunningDaemon(tmp_path, config()) as daemon:
+        port = daemon.port
+        browser.open(f"http://127.0.0.1:{port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        assert browser.value(said) == ""
+    browser.wait_for(f"/what is shown is old/.test({said})")
+    again = tmp_path / "again"
+    again.mkdir()
+    with RunningDaemon(again, config(port)):
+        browser.wait_for(f"{said} === ''")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+
+
+def test_long_names_fit_a_phone(tmp_path: Path, browser: Browser) -> None:
+    """Camera names of all the letters that they may have."""
+    names = ("warehouse_north_entrance_camera1", "w" * 32)
+    cameras = ", ".join(f"{name}: {{source: 'synthetic:320x240@5'}}" for name in names)
+    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for("document.querySelectorAll('.state.streaming').length == 2")
+        for width in (320, 360, 430):
+            browser.size(width, 800, 1)
+            browser.wait_for(  # a phone would zoom out: then innerWidth is larger
+                f"innerWidth == {width} && document.documentElement.scrollWidth <= {width}"
+            )
+
+
+def test_a_quiet_camera_shows_its_last_picture(tmp_path: Path, browser: Browser) -> None:
+    cameras = (
+        "door: {source: 'synthetic:320x240@20?still', "
+        "quiet: {at_least_every_seconds: 3600, hold_seconds: 0, threshold: 255}}"
+    )
+    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+        daemon.wait_for(lambda: daemon.metric('edged_results_total{camera="door"}') >= 1)
+        before = daemon.metric('edged_results_total{camera="door"}')
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"/^\\d+ s ago$/.test({shown('figcaption')})")
+        assert not browser.value(f"{CARD}.querySelector('img').hidden")
+        assert browser.value(f"{CARD}.querySelector('img').naturalWidth") > 0
+        assert browser.value(shown(".state")) == "streaming"
+        browser.wait_for(f"/nothing new/.test({shown('.top')})")
+        assert daemon.metric('edged_results_total{camera="door"}') == before
+        assert browser.trouble == []
+
+
+def test_an_address_with_name_and_password(tmp_path: Path, browser: Browser) -> None:
+    users = f"users: {{anna: '{PasswordHash.of('hunter2hunter2')}'}}, open: [metrics]"
+    text = config().replace("{listen", f"{{{users}, listen")
+    with RunningDaemon(tmp_path, text) as daemon:
+        browser.open(f"http://anna:hunter2hunter2@127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        browser.wait_for(f"!{CARD}.querySelector('img').hidden")
+        assert browser.trouble == []
+
+
+def test_an_answer_that_is_none_of_use_is_told(tmp_path: Path, browser: Browser) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        port = daemon.port
+        browser.open(f"http://127.0.0.1:{port}/")
+        browser.wait_for(f"{shown('.state')} == 'streaming'")
+        asks = f"{{token_hashes: ['{token_hash(new_token())}'], open: [metrics], listen"
+        daemon.reload(config(port).replace("{listen", asks))
+        said = "document.getElementById('connection').textContent"
+        browser.wait_for(f"/^the device answers 401 for .*: what is shown is old/.test({said})")
+
+
+def test_pictures_of_the_page(tmp_path: Path, browser: Browser) -> None:
+    """On a phone and at a desk, light and dark: nothing is wider than the screen."""
+    folder = os.environ.get("EDGED_SCREENSHOTS")
+    text = config(cameras="door: {source: synthetic}, bench: {source: 'synthetic:1280x720@15'}")
+    if folder is not None:
+        text = re.sub("(?m)^variants.*", "", text).replace("ms: 200", "ms: 20")
+    with RunningDaemon(tmp_path, text) as daemon:
+        browser.size(1280, 780, 1)
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for("document.querySelectorAll('img:not([hidden])').length == 2")
+        if folder is not None:  # four minutes of latency to be seen
+            browser.wait_for("(window.begun ??= Date.now()) < Date.now() - 240000", 300)
+        desktop = browser.screenshot()
+        browser.size(390, 844, 2, dark=True)
+        browser.wait_for("innerWidth == 390")
+        assert browser.value("document.documentElement.scrollWidth") == 390
+        phone = browser.screenshot()
+        assert phone != desktop
+        if folder is not None:
+            save(desktop, Path(folder) / "page-desktop.png")
+            save(phone, Path(folder) / "page-phone.png")
