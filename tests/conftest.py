@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+_DAEMON_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _state_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Daemons that tests start keep their profile out of the home of whoever runs the tests."""
     os.environ["STATE_DIRECTORY"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """A daemon in the test's own process leaves its signals ignored, as would every child."""
+    before = {number: signal.getsignal(number) for number in _DAEMON_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ import pytest
 
 from tests.rig.paths import PROJECT
 
-ROOT = PROJECT
 PASSWORD_SOURCE = 'rtsp://u:S3c$ret"`x`@127.0.0.1:9/live'
 
 
@@ -33,7 +32,7 @@ def environment(tmp_path: Path) -> Path:
 
 
 def make(environment: Path, *words: str) -> list[str]:
-    return ["make", "-C", str(ROOT), "demo", f"VENV={environment}", *words]
+    return ["make", "-C", str(PROJECT), "demo", f"VENV={environment}", *words]
 
 
 def said_by(environment: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -91,8 +90,8 @@ def test_a_mistyped_file_is_told_at_once(environment: Path) -> None:
     assert done.returncode == 2
     said = done.stderr.splitlines()[0]
     assert said == (
-        f"edged: {ROOT}/READMEE.md: there is no such file, folder or device; "
-        f"did you mean {ROOT}/README.md?"
+        f"edged: {PROJECT}/READMEE.md: there is no such file, folder or device; "
+        f"did you mean {PROJECT}/README.md?"
     )
 
 
