@@ -113,8 +113,8 @@ def _demo(options: argparse.Namespace) -> int:
     with obeying_signals(orders):
         from edged.config.config import CameraConfig, Config, camera_source
         from edged.config.results import JsonlConfig, ResultsConfig
+        from edged.result import to_json_line, to_text
         from edged.sinks.jsonl.jsonl import Lines, open_lines
-        from edged.sinks.sink import to_json_line, to_text
         from edged.web.options import HttpConfig
 
         here = Path.cwd()

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from edged.capture.frame import Event
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock
 from edged.config.config import CameraConfig, Config
@@ -32,6 +31,7 @@ from edged.events.events import AWAY_SECONDS, Watch
 from edged.events.journal import EventJournal
 from edged.pipeline.pipeline import Output, Pipeline
 from edged.pipeline.queue import Lane
+from edged.result import Event
 from edged.sensors.sensors import Sensors
 from edged.service.status_line import CameraNow
 from edged.sinks.sink import Sink

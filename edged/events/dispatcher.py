@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edged.capture.decode.jpeg import encode_jpeg
-from edged.capture.frame import Event
 from edged.events.journal import EventJournal
+from edged.result import Event
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from edged.capture.frame import Event
 from edged.errors import InputError, InputErrors
 from edged.events.options import EventConfig, nearest
+from edged.result import Event
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edged.atomic_file import read_file, write_whole
-from edged.capture.frame import Event
+from edged.result import Event
 
 FILE = "running-events.json"
 LARGEST_BYTES = 1_000_000

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from edged.capture.frame import Event, Frame, Result, Score, Stages
+from edged.capture.frame import Frame
 from edged.clock import Clock, monotonic_ns, unix_ns_of
 from edged.control.controller import CameraSettings, Controller
 from edged.control.selector import NO_LIMITS, Decision, Limits
@@ -28,6 +28,7 @@ from edged.events.events import Watch
 from edged.pipeline.idle import Gap
 from edged.pipeline.queue import Lane
 from edged.pipeline.workers import IDLE_SECONDS, Crew
+from edged.result import Event, Result, Score, Stages
 from edged.tracing.recording import Header, RecordedFrame
 from edged.variants.runtime import RunError
 

@@ -9,8 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from edged.capture.frame import Event, Result
 from edged.clock import Clock, monotonic_ns
+from edged.result import Event, Result
 
 MOST_RESULTS = 1000
 """Half a minute of one camera; 1 MB."""

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from edged.capture.frame import Event, Result
 from edged.clock import Clock
+from edged.result import Event, Result
 from edged.sinks.backlog import Backlog
 
 LASTING_SECONDS = 10.0

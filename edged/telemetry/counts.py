@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from edged.capture.frame import Result, Stages
 from edged.control.selector import Reason
+from edged.result import Result, Stages
 from edged.telemetry.histogram import Histogram
 from edged.variants.variant import Variant
 

@@ -18,10 +18,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric
 
-from edged.capture.frame import Stages
 from edged.capture.source import Failure
 from edged.control.profile import Candidate, Choice
 from edged.events.events import EventCount
+from edged.result import Stages
 from edged.sensors.reading import Gauge as Reading
 from edged.telemetry.counts import CameraCounts, ObservedSink, SinkCounts, edge_seconds
 from edged.variants.runtime import Engines

@@ -33,7 +33,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from edged.capture.frame import Result
+from edged.result import Result
 from edged.telemetry.counts import CameraCounts, SinkCounts
 from edged.telemetry.exposition import Scene, Subjects, families
 

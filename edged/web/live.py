@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edged.capture.frame import Result
 from edged.clock import Clock, monotonic_ns
+from edged.result import Result
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
 from edged.web.history import History

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from edged.capture.decode.jpeg import encode_jpeg
-from edged.capture.frame import Result
 from edged.clock import Clock, monotonic_ns
+from edged.result import Result
 
 if TYPE_CHECKING:
     import numpy as np

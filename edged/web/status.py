@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 from edged import __version__
-from edged.capture.frame import Result
 from edged.clock import rfc3339
+from edged.result import Result, to_json
 from edged.secret import redact
 from edged.sensors import temperature
-from edged.sinks.sink import to_json
 from edged.telemetry.exposition import ObservedCamera
 from edged.variants.family import MOST_NAMED
 from edged.web.history import SECONDS, Second

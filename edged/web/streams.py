@@ -12,8 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from edged.capture.frame import Result
-from edged.sinks.sink import to_json_line
+from edged.result import Result, to_json_line
 
 QUEUE_RESULTS = 128
 """Some seconds of a camera."""

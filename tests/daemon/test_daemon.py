@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.frame import Event, Result
 from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
+from edged.result import Event, Result
 from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, serving
 from tests.rig.clips import write_clip
 from tests.rig.daemon import RunningDaemon

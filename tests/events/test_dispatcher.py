@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from edged.capture.decode.jpeg import decode_jpeg
-from edged.capture.frame import Event
 from edged.events import journal as event_journal
 from edged.events.dispatcher import MOST_PICTURES_WAITING, MOST_WAITING, Announcer
 from edged.events.journal import FILE, EventJournal
+from edged.result import Event
 
 BEGUN = Event("door", "visitor", 1, None, 0.9)
 ENDED = Event("door", "visitor", 1, 2, 0.9)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edged.capture.frame import Event
 from edged.errors import InputErrors
 from edged.events.events import AWAY_SECONDS, Presence, Watch
 from edged.events.options import EventConfig
+from edged.result import Event
 
 S = 1_000_000_000
 NOON = 1_800_000_000 * S

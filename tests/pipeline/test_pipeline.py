@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged.capture.frame import Event, Result
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.clock import Clock, monotonic_ns
 from edged.control.profile import MEASURED_RUNS, Candidate
@@ -20,6 +19,7 @@ from edged.events.events import AWAY_SECONDS, Watch
 from edged.events.options import EventConfig
 from edged.pipeline.pipeline import Output, Pipeline
 from edged.pipeline.queue import Lane
+from edged.result import Event, Result
 from edged.tracing.recorder import Recorder as TraceRecorder
 from edged.tracing.recording import RecordedTrace, read_trace
 from edged.tracing.reproduce import reproduce

@@ -7,7 +7,7 @@ from enum import Enum
 
 from prometheus_client import CollectorRegistry
 
-from edged.capture.frame import Result, Score, Stages
+from edged.result import Result, Score, Stages
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.health import CameraHealth, Health
 from edged.telemetry.metrics import Metrics

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edged.capture.frame import Result
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.control.profile import Candidate
 from edged.pipeline.pipeline import Output, Pipeline
 from edged.pipeline.queue import Lane
+from edged.result import Result
 from edged.tracing.recorder import Recorder
 from edged.variants.variant import Variant
 from tests.rig.camera import FakeTime

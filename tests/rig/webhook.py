@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edged.capture.frame import Event
 from edged.config.results import TlsClient, WebhookConfig
+from edged.result import Event
 from edged.secret import Secret, SourceUrl
 from edged.sinks.webhook.webhook import Webhook
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from edged.capture.frame import Event
+from edged.result import Event
 from edged.sinks.backlog import Backlog, Entry
 from tests.sinks.test_jsonl import make_result
 

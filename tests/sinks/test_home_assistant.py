@@ -17,9 +17,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from edged.capture.frame import Event
 from edged.config.results import MqttConfig
 from edged.events.schema import DEVICE_CLASSES
+from edged.result import Event
 from edged.sinks.mqtt.home_assistant import discovery, withdrawals
 from edged.sinks.mqtt.messages import Messages, Rule, Rules
 from tests.rig.broker import Listener, eventually, needs_mosquitto, running_broker

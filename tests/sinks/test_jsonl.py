@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.frame import Event, Result, Score, Stages
 from edged.errors import EdgedError
+from edged.result import Event, Result, Score, Stages, to_json_line
 from edged.sinks.jsonl.jsonl import Destination, Lines, open_lines
-from edged.sinks.sink import to_json_line
 from edged.variants.variant import Variant
 from tests.rig.paths import PROJECT
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.frame import Event
 from edged.config.results import MqttConfig, TlsClient
+from edged.result import Event
 from edged.secret import Secret
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.mqtt.connection import MOST_FOUND

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.frame import Event
+from edged.result import Event
 from edged.sinks.mqtt.connection import MOST_PACKET_BYTES
 from edged.sinks.mqtt.messages import Messages
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker, sending

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.frame import Event
 from edged.config.results import MqttConfig
+from edged.result import Event
 from edged.sinks.mqtt.messages import Rule, Rules
 from edged.sinks.mqtt.mqtt import Mqtt
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.frame import Event
+from edged.result import Event, event_to_json
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.jsonl.jsonl import Lines, open_lines
 from edged.sinks.mqtt.mqtt import Mqtt
-from edged.sinks.sink import event_to_json
 from edged.sinks.webhook.webhook import Webhook
 from edged.sinks.worker import Worker
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.frame import Event, Result, Score, Stages
 from edged.config.results import JsonlConfig
 from edged.errors import EdgedError
-from edged.sinks.sink import SINKS, event_to_json, to_json, to_json_line, to_text
+from edged.result import Event, Result, Score, Stages, event_to_json, to_json, to_json_line, to_text
+from edged.sinks.sink import SINKS
 from edged.variants.variant import Precision, Variant
 
 

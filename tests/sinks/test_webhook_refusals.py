@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from edged.sinks.sink import event_to_json
+from edged.result import event_to_json
 from edged.sinks.webhook.webhook import Webhook
 from tests.rig.webhook import EVENT, config_for, serving, started, told
 from tests.sinks.test_jsonl import eventually

@@ -20,12 +20,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from edged.capture.frame import Result, Score, Stages
 from edged.capture.source import Failure
 from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.events.events import EventCount
 from edged.events.schema import MOST_EVENTS
+from edged.result import Result, Score, Stages
 from edged.sensors.reading import Gauge
 from edged.sensors.sensors import Sensors
 from edged.telemetry.counts import edge_seconds, latency_seconds

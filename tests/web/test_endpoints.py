@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from edged.capture.frame import Score
+from edged.result import Score
 from edged.telemetry.health import CameraHealth, stuck_loops
 from edged.web.answer import Answer, Request
 from edged.web.endpoints import Endpoints

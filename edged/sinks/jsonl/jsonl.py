@@ -20,10 +20,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from edged.capture.frame import Event, Result
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError
-from edged.sinks.sink import to_json_line
+from edged.result import Event, Result, to_json_line
 from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
 
 FIRST_PAUSE_SECONDS = 0.5

@@ -18,10 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from edged.capture.frame import Event, Result
 from edged.clock import rfc3339
 from edged.config.results import MqttConfig
-from edged.sinks.sink import event_to_json, to_json_line
+from edged.result import Event, Result, event_to_json, to_json_line
 
 _SHARE_SECONDS = 60
 """The share on time is that of a minute's results, or of the last state if that is older."""

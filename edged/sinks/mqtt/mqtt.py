@@ -22,9 +22,9 @@ from enum import Enum
 from pathlib import Path
 
 from edged.atomic_file import read_file, write_whole
-from edged.capture.frame import Event, Result
 from edged.clock import Clock, monotonic_ns
 from edged.config.results import MqttConfig
+from edged.result import Event, Result
 from edged.sinks.mqtt.connection import IN_FLIGHT, BrokerError, Connection
 from edged.sinks.mqtt.home_assistant import (
     discovery,
