@@ -19,9 +19,7 @@ from edged.capture.sources.synthetic.options import dimensions
 from edged.config.results import (
     ResultsConfig,
     broker_url,
-    file_path,
     header_value,
-    read_secret,
     results_config,
     results_errors,
     topic,
@@ -29,9 +27,10 @@ from edged.config.results import (
 )
 from edged.config.schema.camera import LARGEST_SIZE, SMALLEST_SIDE
 from edged.config.schema.schema import json_schema
-from edged.config.source import camera_source, path_from, source_from
+from edged.config.source import camera_source, source_from
 from edged.config.warnings import warnings
 from edged.document.document import MAX_ERRORS, Document, examine_file
+from edged.document.values import file_path, path_from, read_secret
 from edged.errors import InputError
 from edged.events.options import EventConfig, event_errors, events_of, roi_errors
 from edged.private_file import how_to_read

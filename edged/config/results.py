@@ -10,20 +10,17 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
-from edged.atomic_file import read_file
 from edged.document.document import Document
-from edged.document.hosts import check_host
-from edged.errors import InputError, cannot_read
+from edged.document.hosts import AUTHORITY, check_host, is_loopback
+from edged.document.values import path_from, read_secret
+from edged.errors import InputError
 from edged.secret import Secret, SourceUrl
 
-_LONGEST_SECRET_BYTES = 4096
-_AUTHORITY = r"(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?"
-_BROKER = re.compile(rf"mqtt(?P<tls>s?)://{_AUTHORITY}/?", re.ASCII)
-_WEBHOOK = re.compile(rf"http(?P<tls>s?)://{_AUTHORITY}(?P<target>[/?][!-\"$-~]*)?", re.ASCII)
+_BROKER = re.compile(rf"mqtt(?P<tls>s?)://{AUTHORITY}/?", re.ASCII)
+_WEBHOOK = re.compile(rf"http(?P<tls>s?)://{AUTHORITY}(?P<target>[/?][!-\"$-~]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +107,8 @@ def _jsonl(data: str | Mapping[str, Any], base: Path) -> JsonlConfig | None:
     if data == "-":
         return JsonlConfig()
     if isinstance(data, str):
-        return JsonlConfig(_path(data, base))
-    return JsonlConfig(_path(data["path"], base), int(data["max_bytes"]), int(data["keep"]))
+        return JsonlConfig(path_from(data, base))
+    return JsonlConfig(path_from(data["path"], base), int(data["max_bytes"]), int(data["keep"]))
 
 
 def _mqtt(data: Mapping[str, Any], base: Path) -> MqttConfig:
@@ -119,7 +116,7 @@ def _mqtt(data: Mapping[str, Any], base: Path) -> MqttConfig:
     secure = bool(broker["tls"])
     password = Secret(data["password"]) if "password" in data else None
     if "password_file" in data:
-        password = Secret(read_secret(_path(data["password_file"], base), "the password"))
+        password = Secret(read_secret(path_from(data["password_file"], base), "the password"))
     return MqttConfig(
         host=broker["host"].strip("[]"),
         port=int(broker["port"] or (8883 if secure else 1883)),
@@ -140,7 +137,7 @@ def _webhook(data: Mapping[str, Any], base: Path) -> WebhookConfig:
     url = _match_webhook(data["url"])
     secure, authorization = bool(url["tls"]), data.get("authorization")
     if "authorization_file" in data:
-        file = _path(data["authorization_file"], base)
+        file = path_from(data["authorization_file"], base)
         authorization = read_secret(file, "the header's value")
     return WebhookConfig(
         url=SourceUrl(data["url"]),
@@ -161,39 +158,12 @@ def _target(target: str) -> str:
 
 def _tls(data: Mapping[str, Any], base: Path) -> TlsClient:
     files = (data.get(key) for key in ("ca_file", "certificate_file", "key_file"))
-    return TlsClient(*(None if file is None else _path(file, base) for file in files))
-
-
-def _path(text: str, base: Path) -> Path:
-    with suppress(RuntimeError):  # ~nobody: there is no such home
-        return base / Path(text).expanduser()
-    return base / text
+    return TlsClient(*(None if file is None else path_from(file, base) for file in files))
 
 
 def _host_name() -> str:
     """As a level of a topic, and as Home Assistant takes it for an identifier."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().split(".")[0]) or "edged"
-
-
-def read_secret(file: Path, what: str) -> str:
-    """The one line of a file, such as a systemd credential. what: it holds, for the error."""
-    try:
-        content = read_file(file, _LONGEST_SECRET_BYTES + 1)
-    except OSError as error:
-        fix = (
-            f"write {what} into that file, and let the daemon's user read it; a relative path "
-            "starts at the configuration's folder"
-        )
-        if not isinstance(cannot_read(file, error), InputError):
-            raise cannot_read(file, error, fix) from None
-        raise InputError(f"cannot be read: {error.strerror}", got=file, fix=fix) from None
-    try:
-        text = content.decode().strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text.isprintable() or not text or len(content) > _LONGEST_SECRET_BYTES:
-        raise InputError(f"expected a file with one line, {what}", got=file)
-    return text
 
 
 # One kind of text each; all raise InputError and never show a credential
@@ -237,12 +207,6 @@ def _match_webhook(text: str) -> re.Match[str]:
     return match
 
 
-def file_path(text: str) -> None:
-    """Not shown: it may be a private key itself."""
-    if not text.isprintable() or "-----BEGIN" in text:
-        raise InputError("expected the path of a file, not what stands in it")
-
-
 def topic(text: str) -> str:
     """Levels that every broker takes; `+` and `#` would be wildcards."""
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):
@@ -278,20 +242,13 @@ def results_warnings(results: ResultsConfig) -> Iterator[str]:
             yield f"results.jsonl: there is no folder {folder}; make it: mkdir -p {folder}"
     except OSError as error:  # a folder above it is closed to us
         yield f"results.jsonl: {path}: {error.strerror}"
-    if mqtt and not mqtt.tls and mqtt.password and not _is_loopback(mqtt.host):
+    if mqtt and not mqtt.tls and mqtt.password and not is_loopback(mqtt.host):
         yield (
             f"results.mqtt: everybody on the way to {mqtt.host} can read the password; mqtts:// "
             "encrypts it"
         )
-    if webhook and not webhook.tls and not _is_loopback(webhook.host):
+    if webhook and not webhook.tls and not is_loopback(webhook.host):
         yield (
             f"results.webhook: everybody on the way to {webhook.host} can read what is sent; "
             "https:// encrypts it"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

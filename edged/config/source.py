@@ -8,15 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
 from edged.capture.source import CaptureRequest
 from edged.capture.sources.synthetic.options import dimensions
-from edged.config.results import read_secret
 from edged.config.schema.camera import URL_SCHEMES
 from edged.document.hosts import check_host
+from edged.document.values import path_from, read_secret
 from edged.errors import InputError
 from edged.secret import SourceUrl
 
@@ -94,12 +93,6 @@ def source_from(file: Path, base: Path) -> SourceUrl:
         what = "expected a file with the camera's whole address, not its password alone"
         raise InputError(what, fix=_URL_FIX)
     return source
-
-
-def path_from(text: str, base: Path) -> Path:
-    with suppress(RuntimeError):  # ~nobody: there is no such home
-        return base / Path(text).expanduser()
-    return base / text
 
 
 def _exists(path: Path) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from edged.config.config import Config
-from edged.config.source import path_from
 from edged.doctor.account import Account, account_of, unreadable
 from edged.doctor.unit import installed_unit
+from edged.document.values import path_from
 from edged.errors import EdgedError, InputError
 from edged.private_file import SERVICE_FOLDER
 from edged.service.install import USER

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from edged.errors import InputError
+
+AUTHORITY = r"(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?"
+"""Of a URL without a login, as a pattern."""
 
 
 def check_host(host: str) -> None:
@@ -13,3 +18,10 @@ def check_host(host: str) -> None:
         raise InputError(
             "expected a host name", got=repr(host), fix="its parts have 1 to 63 characters each"
         ) from None
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
