@@ -24,10 +24,9 @@ from edged.commands.parts import (
 from edged.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from edged.config.config import Config
-    from edged.daemon.run import MakeSink
     from edged.daemon.signals import Orders
     from edged.variants.family import Family
 
@@ -95,14 +94,13 @@ def _run(options: argparse.Namespace) -> int:
     with obeying_signals(orders):  # before anything that takes its time
         from edged.config.config import load_config
         from edged.config.family import family_errors
-        from edged.sinks.sink import SINKS
 
         path = required_config_of(options, "edged run -c edged.yaml")
 
         def read() -> Config:
             return load_config(path, os.environ, family_errors, always=False)
 
-        return _run_daemon(read(), SINKS, orders, options, reread=read)
+        return _run_daemon(read(), orders, options, reread=read)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -112,9 +110,7 @@ def _demo(options: argparse.Namespace) -> int:
     _close_up()
     with obeying_signals(orders):
         from edged.config.config import CameraConfig, Config, camera_source
-        from edged.config.results import JsonlConfig, ResultsConfig
-        from edged.result import to_json_line, to_text
-        from edged.sinks.jsonl.jsonl import Lines, open_lines
+        from edged.sinks.options import DEMO
         from edged.web.options import HttpConfig
 
         here = Path.cwd()
@@ -136,11 +132,9 @@ def _demo(options: argparse.Namespace) -> int:
             threads=(1,),
             variants=None,
             http=HttpConfig("127.0.0.1", _demo_port(options.port)),
-            results=ResultsConfig(JsonlConfig(), top_k=3, min_score=0.1),
+            results=DEMO,
         )
-        render = to_text if sys.stdout is not None and sys.stdout.isatty() else to_json_line
-        sinks = {"jsonl": lambda options: Lines(open_lines(None), render)}
-        return _run_daemon(config, sinks, orders, options)
+        return _run_daemon(config, orders, options)
 
 
 def _check_there(path: Path) -> None:
@@ -177,7 +171,6 @@ def _close_up() -> None:
 
 def _run_daemon(
     config: Config,
-    sinks: Mapping[str, MakeSink],
     orders: Orders,
     options: argparse.Namespace,
     reread: Callable[[], Config] | None = None,
@@ -199,7 +192,6 @@ def _run_daemon(
         )
     Daemon(
         config,
-        sinks,
         orders=orders,
         reread=reread,
         frames=options.frames,

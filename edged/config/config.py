@@ -16,25 +16,22 @@ from typing import Any, Literal
 from edged.capture.source import CaptureRequest, Flip, Quiet, Roi
 from edged.capture.sources import SourceKind, kind_of
 from edged.capture.sources.synthetic.options import dimensions
-from edged.config.results import (
-    ResultsConfig,
-    broker_url,
-    header_value,
-    results_config,
-    results_errors,
-    topic,
-    webhook_url,
-)
 from edged.config.schema.camera import LARGEST_SIZE, SMALLEST_SIDE
 from edged.config.schema.schema import json_schema
 from edged.config.source import camera_source, source_from
 from edged.config.warnings import warnings
 from edged.document.document import MAX_ERRORS, Document, examine_file
-from edged.document.values import file_path, path_from, read_secret
+from edged.document.values import file_path, path_from
 from edged.errors import InputError
 from edged.events.options import EventConfig, event_errors, events_of, roi_errors
 from edged.private_file import how_to_read
 from edged.secret import SourceUrl
+from edged.sinks.options import (
+    ResultsConfig,
+    results_config,
+    results_errors,
+    results_formats,
+)
 from edged.variants.variant import Variant
 from edged.web.options import HttpConfig, http_config, listen_address
 from edged.web.password import PasswordHash, check_token_hash
@@ -128,16 +125,9 @@ def load_config(
             "listen-address": listen_address,
             "password-hash": PasswordHash.parse,
             "token-hash": check_token_hash,
-            "broker-url": broker_url,
-            "webhook-url": webhook_url,
-            "mqtt-topic": topic,
-            "header-value": header_value,
-            "password-file": lambda text: read_secret(path_from(text, base), "the password"),
-            "authorization-file": lambda text: header_value(
-                read_secret(path_from(text, base), "the header's value")
-            ),
             "path": file_path,
             "variant": Variant.parse,
+            **results_formats(base),
         },
     )
     _check_program(document)

@@ -12,9 +12,9 @@ from edged.capture.source import CaptureRequest
 from edged.capture.sources import SourceKind, kind_of
 from edged.capture.sources.synthetic.options import dimensions
 from edged.capture.sources.v4l2.discovery import stable_link
-from edged.config.results import results_warnings
 from edged.private_file import keep_private, readable_by_all
 from edged.secret import redact
+from edged.sinks.options import results_warnings
 from edged.web.options import http_warnings
 
 if TYPE_CHECKING:

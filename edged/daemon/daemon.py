@@ -16,7 +16,7 @@ from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config.config import Config
 from edged.config.warnings import warnings
 from edged.daemon.changes import changes, refusal
-from edged.daemon.run import STOP_SECONDS, MakeSink, Running, World
+from edged.daemon.run import STOP_SECONDS, Running, World
 from edged.daemon.signals import Orders
 from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
@@ -24,7 +24,8 @@ from edged.memory import keep_memory_small, return_free_memory
 from edged.sensors.sensors import Sensors
 from edged.service.notify import Notifier
 from edged.service.status_line import StatusLine, building
-from edged.sinks.sink import SINKS
+from edged.sinks.options import KINDS
+from edged.sinks.sink import Kind
 from edged.telemetry.health import CameraHealth, Health, stuck_loops
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
@@ -47,14 +48,14 @@ class Stopped(Exception):  # noqa: N818  (nothing is wrong)
 class Daemon:
     """One run. `frames` and `duration_seconds` end it by themselves; sources that end, too.
 
-    sinks: makes them, by the name of the configuration. reread: the configuration as it is now;
+    kinds: of sinks, by the names of the configuration. reread: the configuration as it is now;
     None where there is no file. root: the folder that stands for `/` where sensors are read.
     """
 
     def __init__(
         self,
         config: Config,
-        sinks: Mapping[str, MakeSink] = SINKS,
+        kinds: Mapping[str, Kind] = KINDS,
         *,
         orders: Orders | None = None,
         reread: Callable[[], Config] | None = None,
@@ -74,7 +75,7 @@ class Daemon:
         self._status_line = StatusLine()
         self._metrics = Metrics(__version__, time.time())
         self._world = World(
-            sinks=sinks,
+            kinds=kinds,
             metrics=self._metrics,
             live=Live(self._metrics, clock),
             health=Health(self._loops, self._health),
@@ -192,7 +193,7 @@ class Daemon:
     def _tick(self, now_ns: int) -> None:
         running = self._running
         assert running is not None
-        if any(getattr(each.sink, "broken_pipe", False) for each in running.sinks.values()):
+        if any(each.sink.broken_pipe for each in running.sinks.values()):
             self._orders.stop()
             return
         running.tick(now_ns)

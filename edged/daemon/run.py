@@ -23,6 +23,7 @@ from edged.control.decode_times import DecodeTimes
 from edged.control.profile_store import Decoding, state_directory
 from edged.daemon.cameras import Attached, attach, stop_together
 from edged.daemon.model import Model, Networks
+from edged.daemon.sinks import OpenSink, open_sinks, take_over
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
@@ -34,7 +35,7 @@ from edged.pipeline.queue import Lane
 from edged.result import Event
 from edged.sensors.sensors import Sensors
 from edged.service.status_line import CameraNow
-from edged.sinks.sink import Sink
+from edged.sinks.sink import Kind
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.health import DOWN_STATES, CameraHealth, Health
 from edged.telemetry.metrics import Metrics
@@ -52,18 +53,16 @@ HANGING_SECONDS = 10.0
 """What takes longer on one frame, and does not even compute, will never end."""
 WAIT_SECONDS = 0.25
 
-MakeSink = Callable[[Mapping[str, Any]], Sink]
-
 
 @dataclass(frozen=True, slots=True)
 class World:
     """What outlasts every configuration.
 
-    sinks: makes them, by name. ended: called when the pipeline has ended by itself, with what it
+    kinds: of sinks, by name. ended: called when the pipeline has ended by itself, with what it
     failed of or None.
     """
 
-    sinks: Mapping[str, MakeSink]
+    kinds: Mapping[str, Kind]
     metrics: Metrics
     live: Live
     health: Health
@@ -72,12 +71,6 @@ class World:
     recorder: Recorder | None
     frames_wanted: int | None
     ended: Callable[[BaseException | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSink:
-    sink: Sink
-    options: Mapping[str, Any]
 
 
 class Running:
@@ -120,13 +113,9 @@ class Running:
             raise
 
     def _open(self, before: Running | None) -> None:
-        for kind, options in _sink_options(self.config).items():
-            sink = None if before is None else before.sinks.get(kind)
-            if sink is None or sink.options != options:
-                sink = OpenSink(self._world.sinks[kind](options), options)
-            else:
-                sink.sink.renew()
-            self.sinks[kind] = sink
+        sinks = {} if before is None else before.sinks
+        for name, sink in open_sinks(self.config, self._world.kinds, sinks):
+            self.sinks[name] = sink
         for settings in self.config.cameras:
             camera = None if before is None else before.cameras.get(settings.name)
             self.cameras[settings.name] = attach(settings, self.model.family, camera)
@@ -185,10 +174,8 @@ class Running:
         if before is not None and not before.await_pipeline(HANGING_SECONDS):
             raise EdgedError(f"a network has not answered for {HANGING_SECONDS:.0f} s")
         sinks = [each.sink for each in self.sinks.values()]
-        for kind, each in {} if before is None else before.sinks.items():
-            after = self.sinks.get(kind)
-            if after is not None and after is not each:
-                after.sink.take_over(each.sink)
+        if before is not None:
+            take_over(self.sinks, before.sinks)
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
         self._announcer.follow(sinks, snapshots)
         pipeline = Pipeline(
@@ -416,23 +403,3 @@ def _away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
         each.name: max(AWAY_SECONDS, 2 * each.quiet.at_least_every_seconds if each.quiet else 0.0)
         for each in cameras
     }
-
-
-def _sink_options(config: Config) -> dict[str, Mapping[str, Any]]:
-    """What each sink that the configuration asks for is made with."""
-    results, options = config.results, dict[str, Mapping[str, Any]]()
-    if results.jsonl is not None:
-        options["jsonl"] = {"config": results.jsonl}
-    if results.mqtt is not None:
-        rules = {
-            camera.name: tuple(
-                (rule.name, rule.snapshot, rule.device_class)
-                for rule in config.events
-                if camera.name in rule.cameras
-            )
-            for camera in config.cameras
-        }
-        options["mqtt"] = {"config": results.mqtt, "cameras": rules}
-    if results.webhook is not None:
-        options["webhook"] = {"config": results.webhook}
-    return options

@@ -15,29 +15,28 @@ from edged.document.values import path_from
 from edged.errors import EdgedError, InputError
 from edged.private_file import SERVICE_FOLDER
 from edged.service.install import USER
-from edged.sinks.tls import tls_context
+from edged.sinks.options import KINDS
 from edged.web.tls import server_context
 
 T = TypeVar("T")
 
 _KEYS = (
-    *(("results", "mqtt", key) for key in ("password_file", "ca_file", "certificate_file")),
-    ("results", "mqtt", "key_file"),
-    *(("results", "webhook", key) for key in ("authorization_file", "ca_file", "certificate_file")),
-    ("results", "webhook", "key_file"),
+    *(
+        ("results", name, key)
+        for name, kind in KINDS.items()
+        for key in kind.schema.get("properties", {})
+        if key.endswith("_file")
+    ),
     *(("http", "tls", key) for key in ("certificate", "key")),
 )
 
 
 def tls_errors(config: Config) -> Iterator[InputError]:
     """For certificates and keys that cannot be used."""
-    http, mqtt, webhook = config.http, config.results.mqtt, config.results.webhook
-    if http is not None and http.tls is not None:
-        yield from _useless(config, server_context, http.tls, "http", "tls")
-    if mqtt is not None and mqtt.tls is not None:
-        yield from _useless(config, tls_context, mqtt.tls, "results", "mqtt")
-    if webhook is not None and webhook.tls is not None:
-        yield from _useless(config, tls_context, webhook.tls, "results", "webhook")
+    if config.http is not None and config.http.tls is not None:
+        yield from _useless(config, server_context, config.http.tls, "http", "tls")
+    for name, sink in config.results.sinks.items():
+        yield from _useless(config, KINDS[name].try_files, sink, "results", name)
 
 
 def _useless(

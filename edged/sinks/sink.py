@@ -1,11 +1,15 @@
-"""Ways out for results, behind one small protocol; one file and one line of the table each."""
+"""What every sink can do, and what a kind of sink brings: edged/sinks/options.py has the table."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+from edged.document.document import Document
+from edged.document.problems import Formats
+from edged.errors import InputError
 from edged.result import Event, Result
 
 
@@ -29,6 +33,10 @@ class Sink(Protocol):
     @property
     def alive(self) -> bool:
         """False when its thread has ended by itself, which must not happen."""
+
+    @property
+    def broken_pipe(self) -> bool:
+        """True when its reader has left for good (`| head`), with which the daemon ends."""
 
     def start(self) -> None:
         """The configuration is in force: a connection may be made. Again and again is once."""
@@ -54,34 +62,42 @@ class Sink(Protocol):
         over is either delivered or dropped."""
 
 
-def _jsonl(options: Mapping[str, Any]) -> Sink:
-    from edged.sinks.jsonl.jsonl import Lines, open_lines
+class Rule(NamedTuple):
+    """Of events. device_class: Home Assistant's, None for none."""
 
-    config = options["config"]
-    return Lines(open_lines(config.path), max_bytes=config.max_bytes, keep=config.keep)
-
-
-def _mqtt(options: Mapping[str, Any]) -> Sink:
-    from edged.control.profile_store import state_directory
-    from edged.sinks.mqtt.messages import Rule
-    from edged.sinks.mqtt.mqtt import Mqtt
-
-    rules = {
-        camera: tuple(Rule(*each) for each in rules) for camera, rules in options["cameras"].items()
-    }
-    directory = state_directory(os.environ)
-    return Mqtt(options["config"], rules, None if directory is None else directory / "mqtt.json")
+    name: str
+    snapshot: bool
+    device_class: str | None = None
 
 
-def _webhook(options: Mapping[str, Any]) -> Sink:
-    from edged.sinks.webhook.webhook import Webhook
-
-    return Webhook(options["config"])
+Rules = Mapping[str, tuple[Rule, ...]]
+"""Camera → its event rules."""
 
 
-SINKS: Mapping[str, Callable[[Mapping[str, Any]], Sink]] = {
-    "jsonl": _jsonl,
-    "mqtt": _mqtt,
-    "webhook": _webhook,
-}
-"""By the name the configuration uses. A sink's module is imported only when it is configured."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of sink: a key of `results`, and the sinks that the values there ask for.
+
+    Importing it imports nothing heavy: `make` does. What `parse` returns is its configuration:
+    frozen, equal to another one that asks for the same.
+    """
+
+    schema: dict[str, Any]
+    """Of the value. What stands under a key `…_file` is a path that the daemon must be able to
+    read."""
+    parse: Callable[[Any, Path], Any]
+    """The value, right by the schema, and the folder where relative paths start. None: no sink."""
+    make: Callable[[Any, Rules, Path | None], Sink]
+    """Configuration, rules of events, folder for state. Raises EdgedError."""
+    formats: Callable[[Path], Formats] = lambda base: {}
+    """The checks of each `format` in the schema; relative paths start at `base`."""
+    check: Callable[[Any, Document], Iterable[InputError]] = lambda config, document: ()
+    """What the schema cannot tell."""
+    warnings: Callable[[Any], Iterable[str]] = lambda config: ()
+    """What is not wrong, but will surprise. One line each."""
+    try_files: Callable[[Any], object] = lambda config: None
+    """Raises EdgedError where files that it names cannot be used; `edged check` asks."""
+    uses_rules: bool = False
+    """Other rules of events make another sink."""
+    words: tuple[str, ...] = ()
+    """Other words for its key."""

@@ -1,16 +1,60 @@
-"""Whom a sink trusts, and what it shows of itself: files become an SSL context."""
+"""TLS to a server: the keys of a section, their files, and the SSL context made of these."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from edged.atomic_file import read_file
-from edged.config.results import TlsClient
+from edged.document.parts import FILE, key
+from edged.document.values import path_from
 from edged.errors import EdgedError
 
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 """OpenSSL's codes for a certificate that is signed by itself, or by somebody unknown."""
+
+TLS_KEYS: dict[str, Any] = {
+    "ca_file": key(
+        "Trusted certificates",
+        "PEM file of who may have signed the server's certificate. Without it whom the system "
+        "trusts.",
+        "/etc/edged/ca.pem",
+        **FILE,
+    ),
+    "certificate_file": key(
+        "Client certificate",
+        "PEM file that is shown to the server. Without it none is.",
+        "/etc/edged/pi.pem",
+        **FILE,
+    ),
+    "key_file": key(
+        "Its key",
+        "PEM file that has no password. Without it there is no client certificate.",
+        "/etc/edged/pi.key",
+        **FILE,
+    ),
+}
+TLS_PAIR = {"certificate_file": ["key_file"], "key_file": ["certificate_file"]}
+"""Which of them goes with which: `dependentRequired` of the schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsClient:
+    """PEM files. ca: who is trusted, None for whom the system trusts. certificate: what the client
+    shows, with its key; None for nothing."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def parse_tls(data: Mapping[str, Any], base: Path) -> TlsClient:
+    """data: a section with TLS_KEYS. base: where relative paths start."""
+    files = (data.get(key) for key in TLS_KEYS)
+    return TlsClient(*(None if file is None else path_from(file, base) for file in files))
 
 
 def tls_context(tls: TlsClient) -> ssl.SSLContext:
@@ -30,6 +74,17 @@ def tls_context(tls: TlsClient) -> ssl.SSLContext:
             keys = f"certificate_file, with key_file {tls.key}"
             raise _useless(keys, tls.certificate, error, fix) from None
     return context
+
+
+class _Client(Protocol):
+    @property
+    def tls(self) -> TlsClient | None: ...
+
+
+def try_tls(config: _Client) -> None:
+    """Raises EdgedError for a file without use."""
+    if config.tls is not None:
+        tls_context(config.tls)
 
 
 def _check_readable(key: str, file: Path) -> None:

@@ -40,6 +40,7 @@ class Worker:
         self.name = name
         self.observe_delivery: Callable[[float], None] = lambda seconds: None
         self.delivered = 0
+        self.broken_pipe = False
         self._counts: dict[str, int] = {each.value: 0 for each in reasons}
         self._set_aside = 0
         """What was taken and is neither delivered nor dropped."""

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from edged.capture.decode.raw_formats import LAYOUTS
 from edged.config.config import CameraConfig, Config, load_config
-from edged.config.results import JsonlConfig, ResultsConfig
 from edged.config.schema.camera import PIXEL_FORMATS
 from edged.config.schema.schema import json_schema
 from edged.config.warnings import warnings
 from edged.errors import InputError, InputErrors
 from edged.secret import SourceUrl
+from edged.sinks.jsonl.options import JsonlConfig
+from edged.sinks.options import ResultsConfig
 from edged.web.options import HttpConfig
 
 EXAMPLE = """\
@@ -98,7 +99,7 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
         threads=(1,),
         variants=None,
         http=HttpConfig("127.0.0.1", 9640),
-        results=ResultsConfig(JsonlConfig(), 3, 0.1),
+        results=ResultsConfig({"jsonl": JsonlConfig()}, 3, 0.1),
     )
 
 
@@ -184,7 +185,7 @@ def test_paths_start_at_the_folder_of_the_file(
     config = load(camera("source: a.mp4") + "model: ./birds\nresults: {jsonl: out/r.jsonl}")
     assert config.model == "./birds"
     assert config.base == tmp_path
-    assert config.results.jsonl == JsonlConfig(tmp_path / "out/r.jsonl")
+    assert config.results.sinks == {"jsonl": JsonlConfig(tmp_path / "out/r.jsonl")}
     monkeypatch.chdir(tmp_path)
     relative = load_config(Path("edged.yaml"), {})
     assert relative.base == tmp_path
@@ -215,7 +216,7 @@ def test_the_other_choices(load: Load) -> None:
     assert config.threads == (1, 4)
     assert config.backend == "onnxruntime"
     assert config.variants == ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128_int8")
-    assert config.results == ResultsConfig(None, 3, 0.1)
+    assert config.results == ResultsConfig({}, 3, 0.1)
 
 
 # Secrets

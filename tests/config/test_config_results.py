@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from edged.config.config import load_config
-from edged.config.results import JsonlConfig, MqttConfig, ResultsConfig, TlsClient
 from edged.config.warnings import warnings
 from edged.errors import InputError
 from edged.secret import Secret
+from edged.sinks.jsonl.options import JsonlConfig
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.options import ResultsConfig
+from edged.sinks.tls import TlsClient
 
 
 def load(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> ResultsConfig:
@@ -21,7 +24,7 @@ def load(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> R
 
 
 def test_a_broker_in_one_line(tmp_path: Path) -> None:
-    mqtt = load(tmp_path, "  mqtt: {broker: mqtt://broker.example, device: pi}").mqtt
+    mqtt = load(tmp_path, "  mqtt: {broker: mqtt://broker.example, device: pi}").sinks["mqtt"]
     assert mqtt == MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")
 
 
@@ -35,8 +38,8 @@ def test_everything_about_a_broker(tmp_path: Path) -> None:
         "    home_assistant: none}\n"
         "  jsonl: {path: r.jsonl, max_bytes: 1e6}",
     )
-    assert results.jsonl == JsonlConfig(tmp_path / "r.jsonl", 1_000_000, 3)
-    assert results.mqtt == MqttConfig(
+    assert results.sinks["jsonl"] == JsonlConfig(tmp_path / "r.jsonl", 1_000_000, 3)
+    assert results.sinks["mqtt"] == MqttConfig(
         host="::1",
         port=8884,
         tls=TlsClient(tmp_path / "ca.pem", Path("/pi.pem"), Path("/pi.key")),
@@ -55,8 +58,7 @@ def test_everything_about_a_broker(tmp_path: Path) -> None:
 
 def test_a_webhook(tmp_path: Path) -> None:
     text = "  webhook: {url: 'https://hooks.example:8443/a/${HOOK}?x=1', authorization: '${A}'}"
-    webhook = load(tmp_path, text, {"HOOK": "h00k", "A": "Bearer t0ken"}).webhook
-    assert webhook is not None
+    webhook = load(tmp_path, text, {"HOOK": "h00k", "A": "Bearer t0ken"}).sinks["webhook"]
     assert (webhook.host, webhook.port, webhook.tls) == ("hooks.example", 8443, TlsClient())
     assert webhook.target.reveal() == "/a/h00k?x=1"
     assert (webhook.events, webhook.results, webhook.timeout_seconds) == (True, False, 10)

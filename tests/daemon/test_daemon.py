@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
 from edged.result import Event, Result
+from edged.sinks.options import KINDS
 from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, serving
 from tests.rig.clips import write_clip
 from tests.rig.daemon import RunningDaemon
@@ -333,8 +335,8 @@ def test_a_hot_device_sheds_work_and_takes_it_up_again(tmp_path: Path) -> None:
     weather = Weather(tmp_path / "sys/class/thermal/thermal_zone0")
     config = load_config(tmp_path / "edged.yaml", {})
     trace = tmp_path / "trace"
-    make = {"jsonl": lambda options: weather}
-    Daemon(config, make, duration_seconds=200, trace=trace, root=tmp_path).run()
+    kinds = {"jsonl": replace(KINDS["jsonl"], make=lambda *_: weather)}
+    Daemon(config, kinds, duration_seconds=200, trace=trace, root=tmp_path).run()
     assert len(weather.hot) == 5
     assert weather.cool, "work does not come back"
     again = run("replay", str(trace))
@@ -396,7 +398,9 @@ import sys, threading
 from pathlib import Path
 from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
+from dataclasses import replace
 from edged.sinks.jsonl.jsonl import Lines, open_lines
+from edged.sinks.options import KINDS
 from edged.web import server as http
 
 class Stuck(Lines):
@@ -411,7 +415,8 @@ class Stuck(Lines):
     def alive(self):
         return sys.argv[2] != "sink" or not self.delivered
 
-Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": lambda options: Stuck(open_lines(None))}).run()
+kind = replace(KINDS["jsonl"], make=lambda *_: Stuck(open_lines(None)))
+Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": kind}).run()
 """
 
 

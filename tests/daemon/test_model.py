@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edged.config.config import Config, HttpConfig
-from edged.config.results import ResultsConfig
 from edged.daemon.model import Model, Networks
+from edged.sinks.options import ResultsConfig
 from tests.rig.families import RESOLUTIONS, make_family
 
 VARIANTS = tuple(f"mobilenet_v1_{alpha}_{side}" for alpha in (0.03, 0.25) for side in RESOLUTIONS)
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Config:
         threads=(1,),
         variants=None,
         http=HttpConfig("127.0.0.1", 0),
-        results=ResultsConfig(None, top_k=3, min_score=0.1),
+        results=ResultsConfig({}, top_k=3, min_score=0.1),
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from edged.config.results import TlsClient, WebhookConfig
 from edged.result import Event
 from edged.secret import Secret, SourceUrl
+from edged.sinks.tls import TlsClient
+from edged.sinks.webhook.options import WebhookConfig
 from edged.sinks.webhook.webhook import Webhook
 
 EVENT = Event("door", "visitor", 10**18, None, 0.7, b"picture")

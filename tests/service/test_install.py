@@ -113,7 +113,7 @@ def test_the_first_configuration_is_valid_and_quiet(tmp_path: Path) -> None:
     installed(tmp_path)
     config = load_config(tmp_path / "etc/edged/edged.yaml", {})
     assert load_family(config.model, config.base).name == "imagenette"
-    assert config.results.jsonl is None
+    assert not config.results.sinks
     assert config.http is not None
     assert config.http.host == "127.0.0.1"
     (tmp_path / "video0").touch()

@@ -17,11 +17,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from edged.config.results import MqttConfig
 from edged.events.schema import DEVICE_CLASSES
 from edged.result import Event
 from edged.sinks.mqtt.home_assistant import discovery, withdrawals
-from edged.sinks.mqtt.messages import Messages, Rule, Rules
+from edged.sinks.mqtt.messages import Messages
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.sink import Rule, Rules
 from tests.rig.broker import Listener, eventually, needs_mosquitto, running_broker
 from tests.sinks.test_jsonl import make_result
 from tests.sinks.test_mqtt import config_for, started

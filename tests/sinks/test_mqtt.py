@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from edged.config.results import MqttConfig, TlsClient
 from edged.result import Event
 from edged.secret import Secret
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.mqtt.connection import MOST_FOUND
-from edged.sinks.mqtt.messages import Rule, Rules
 from edged.sinks.mqtt.mqtt import Mqtt
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.sink import Rule, Rules
+from edged.sinks.tls import TlsClient
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker, sending
 from tests.rig.certificates import Authority
 from tests.sinks.test_jsonl import make_result
@@ -133,7 +134,7 @@ def test_only_states_where_results_are_not_wanted(broker: Broker) -> None:
 def test_the_will_tells_when_the_process_is_killed(broker: Broker) -> None:
     script = """
 import sys, time
-from edged.config.results import MqttConfig
+from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.mqtt.mqtt import Mqtt
 sink = Mqtt(MqttConfig("127.0.0.1", int(sys.argv[1]), None, "pi"), {})
 sink.start()
@@ -183,7 +184,7 @@ def test_a_broker_that_goes_and_comes_costs_the_oldest_results_and_no_event(
             eventually(lambda: sink.delivered == 1 + MOST_RESULTS + MOST_EVENTS)
             eventually(lambda: listener.json(RESULT)[-1]["sequence"] == 5 * MOST_RESULTS - 1)
     assert sum(sink.dropped.values()) == 4 * MOST_RESULTS - 1
-    lines = [each.getMessage() for each in caplog.records if each.name == "edged.sinks.mqtt.mqtt"]
+    lines = [each.getMessage() for each in caplog.records if each.name == "edged.sinks.mqtt"]
     assert "mqtt: connected to" in lines[0]
     assert f"works again, {4 * MOST_RESULTS - 1} results and events were lost" in lines[-1]
     assert sum("the backlog is full: the oldest are lost" in each for each in lines) <= 1

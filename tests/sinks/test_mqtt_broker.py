@@ -39,7 +39,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [each.getMessage() for each in caplog.records if each.name == "edged.sinks.mqtt.mqtt"]
+    return [each.getMessage() for each in caplog.records if each.name == "edged.sinks.mqtt"]
 
 
 def test_a_camera_that_delivers_no_pictures_is_offline(broker: Broker) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from edged.config.results import MqttConfig
 from edged.result import Event
-from edged.sinks.mqtt.messages import Rule, Rules
 from edged.sinks.mqtt.mqtt import Mqtt
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.sink import Rule, Rules
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker
 from tests.sinks.test_jsonl import make_result
 from tests.sinks.test_mqtt import CAMERA_STATUS, EVENT, RESULT, ROOT, RULES, STATUS, config_for

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.config.results import JsonlConfig
 from edged.errors import EdgedError
 from edged.result import Event, Result, Score, Stages, event_to_json, to_json, to_json_line, to_text
-from edged.sinks.sink import SINKS
+from edged.sinks.jsonl.options import JsonlConfig
+from edged.sinks.options import KINDS
 from edged.variants.variant import Precision, Variant
 
 
@@ -110,11 +110,11 @@ def test_the_printed_stages_add_up_to_the_printed_latency(stages: Stages, budget
 
 def test_the_table_opens_what_the_configuration_names(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    sink = SINKS["jsonl"]({"config": JsonlConfig(path)})
+    sink = KINDS["jsonl"].make(JsonlConfig(path), {}, None)
     assert sink.name == "jsonl"
     sink.publish(make_result(Stages(1, 1, 1, 1, 1, 1)))
     sink.close(5)
     assert sink.delivered == 1
     assert json.loads(path.read_text())["camera"] == "door"
     with pytest.raises(EdgedError, match="nowhere"):
-        SINKS["jsonl"]({"config": JsonlConfig(tmp_path / "nowhere" / "results.jsonl")})
+        KINDS["jsonl"].make(JsonlConfig(tmp_path / "nowhere" / "results.jsonl"), {}, None)

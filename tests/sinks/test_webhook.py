@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from edged.config.results import TlsClient
 from edged.errors import EdgedError
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
+from edged.sinks.tls import TlsClient
 from edged.sinks.webhook.webhook import Webhook
 from tests.rig.certificates import Authority
 from tests.rig.webhook import EVENT, config_for, serving, started, told

@@ -10,9 +10,9 @@ from typing import Any
 
 from edged.backends.auto import BACKENDS
 from edged.config.schema.camera import CAMERA
-from edged.config.schema.results import RESULTS
 from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
 from edged.events.schema import EVENT, MOST_EVENTS
+from edged.sinks.options import RESULTS
 from edged.web.schema import HTTP
 
 MOST_CAMERAS = 256
@@ -25,12 +25,17 @@ def json_schema() -> dict[str, Any]:
     return deepcopy(_SCHEMA)
 
 
+_RESULTS_KEYS = sorted(
+    RESULTS["properties"], key=lambda name: "default" in RESULTS["properties"][name]
+)
+"""Those first that have to be asked for."""
+
 _HINTS = {
     **dict.fromkeys(("budget", "budget_ms", "latency", "latency_ms"), "latency_budget_ms"),
     **dict.fromkeys(("family", "network", "models"), "model"),
     **dict.fromkeys(("streams", "sources", "devices"), "cameras"),
     **dict.fromkeys(("fps", "framerate", "size"), "it is a key of each camera, under its name"),
-    **dict.fromkeys(("mqtt", "webhook", "jsonl", "top_k", "min_score"), "it is a key of results:"),
+    **dict.fromkeys(_RESULTS_KEYS, "it is a key of results:"),
     **dict.fromkeys(("listen", "users", "tls", "token_hashes"), "it is a key of http:"),
     **dict.fromkeys(("server", "web", "port", "metrics"), 'write http: {listen: "127.0.0.1:9640"}'),
     **dict.fromkeys(("output", "outputs", "sinks"), "results"),
@@ -179,11 +184,5 @@ _SCHEMA: dict[str, Any] = {
         default={},
         **HTTP,
     ),
-    results=key(
-        "Results",
-        "Where results go, and what stands in them.",
-        {"jsonl": "-", "top_k": 3, "min_score": 0.1},
-        default={},
-        **RESULTS,
-    ),
+    results=RESULTS,
 )

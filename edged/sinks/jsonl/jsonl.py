@@ -122,8 +122,6 @@ class Lines(Worker):
         wait: Wait | None = None,
     ) -> None:
         super().__init__(name, DropReason, clock=clock, wait=wait, most_results=most_results)
-        self.broken_pipe = False
-        """Standard output has lost its reader (`| head`): nobody will see another result."""
         self._destination = destination
         self._max_bytes = max_bytes if destination.path is not None else None
         self._keep = keep

@@ -20,10 +20,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edged.config.results import MqttConfig
 from edged.errors import EdgedError
 from edged.sinks.lookup import LookupTimeoutError, addresses
 from edged.sinks.mqtt.messages import Message
+from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.tls import tls_context, tls_trouble
 
 IN_FLIGHT = 20

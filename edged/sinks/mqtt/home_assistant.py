@@ -16,15 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 from edged import __version__
-from edged.config.results import MqttConfig
 from edged.sinks.mqtt.messages import (
     Message,
-    Rule,
-    Rules,
     camera_status_topic,
     root_of,
     status_topic,
 )
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.sink import Rule, Rules
 
 _SENSORS: dict[str, dict[str, str]] = {
     "class": {"name": "Class", "icon": "mdi:eye"},

@@ -16,26 +16,15 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from edged.clock import rfc3339
-from edged.config.results import MqttConfig
 from edged.result import Event, Result, event_to_json, to_json_line
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.sink import Rule, Rules
 
 _SHARE_SECONDS = 60
 """The share on time is that of a minute's results, or of the last state if that is older."""
-
-
-class Rule(NamedTuple):
-    """Of events. device_class: Home Assistant's, None for none."""
-
-    name: str
-    snapshot: bool
-    device_class: str | None = None
-
-
-Rules = Mapping[str, tuple[Rule, ...]]
-"""Camera → its event rules."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from pathlib import Path
 
 from edged.atomic_file import read_file, write_whole
 from edged.clock import Clock, monotonic_ns
-from edged.config.results import MqttConfig
 from edged.result import Event, Result
 from edged.sinks.mqtt.connection import IN_FLIGHT, BrokerError, Connection
 from edged.sinks.mqtt.home_assistant import (
@@ -32,7 +31,9 @@ from edged.sinks.mqtt.home_assistant import (
     is_own_discovery,
     withdrawals,
 )
-from edged.sinks.mqtt.messages import Message, Messages, Rules, kept_topics, root_of, status_topic
+from edged.sinks.mqtt.messages import Message, Messages, kept_topics, root_of, status_topic
+from edged.sinks.mqtt.options import MqttConfig
+from edged.sinks.sink import Rules
 from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
 
 FIRST_PAUSE_SECONDS = 1.0

@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 
 from edged import __version__
 from edged.clock import Clock, monotonic_ns
-from edged.config.results import WebhookConfig
 from edged.printable import printable
 from edged.result import Event, Result, to_json_line
 from edged.sinks.lookup import LookupTimeoutError, addresses
 from edged.sinks.tls import tls_context, tls_trouble
+from edged.sinks.webhook.options import WebhookConfig
 from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
 
 FIRST_PAUSE_SECONDS = 1.0

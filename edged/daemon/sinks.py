@@ -1,0 +1,56 @@
+"""The sinks of a configuration, each with what it was made from: that tells which ones a reload
+leaves alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edged.config.config import Config
+from edged.control.profile_store import state_directory
+from edged.sinks.sink import Kind, Rule, Rules, Sink
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSink:
+    sink: Sink
+    made_from: tuple[Any, Rules]
+
+
+def open_sinks(
+    config: Config, kinds: Mapping[str, Kind], before: Mapping[str, OpenSink]
+) -> Iterator[tuple[str, OpenSink]]:
+    """With their names, not started; `before` has those that run. Raises EdgedError for one that
+    cannot be made, when those before it are open.
+    """
+    rules = _rules(config)
+    for name, own in config.results.sinks.items():
+        kind, old = kinds[name], before.get(name)
+        made_from = own, rules if kind.uses_rules else {}
+        if old is not None and old.made_from == made_from:
+            old.sink.renew()
+            yield name, old
+        else:
+            yield name, OpenSink(kind.make(*made_from, state_directory(os.environ)), made_from)
+
+
+def take_over(sinks: Mapping[str, OpenSink], before: Mapping[str, OpenSink]) -> None:
+    """What waits in `before` goes to the sinks that take their places."""
+    for name, old in before.items():
+        new = sinks.get(name)
+        if new is not None and new is not old:
+            new.sink.take_over(old.sink)
+
+
+def _rules(config: Config) -> Rules:
+    return {
+        camera.name: tuple(
+            Rule(rule.name, rule.snapshot, rule.device_class)
+            for rule in config.events
+            if camera.name in rule.cameras
+        )
+        for camera in config.cameras
+    }

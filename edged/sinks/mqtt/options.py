@@ -1,0 +1,229 @@
+"""`results.mqtt`: its keys, and the sink that it asks for."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edged.document.hosts import AUTHORITY, check_host, is_loopback
+from edged.document.parts import SECRET, key, section
+from edged.document.problems import Formats
+from edged.document.values import path_from, read_secret
+from edged.errors import InputError
+from edged.secret import Secret, SourceUrl
+from edged.sinks.sink import Kind, Rules, Sink
+from edged.sinks.tls import TLS_KEYS, TLS_PAIR, TlsClient, parse_tls, try_tls
+
+_BROKER = re.compile(rf"mqtt(?P<tls>s?)://{AUTHORITY}/?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    """tls: None for a connection that is not encrypted. device: stands in every topic.
+    state_seconds: from one state of a camera to the next. home_assistant: the prefix of its
+    discovery topics, None for no discovery."""
+
+    host: str
+    port: int
+    tls: TlsClient | None
+    device: str
+    user: str | None = None
+    password: Secret | None = None
+    version: Literal["5", "3.1.1"] = "5"
+    topic: str = "edged"
+    qos: Literal[0, 1, 2] = 1
+    results: bool = True
+    state_seconds: float = 1.0
+    home_assistant: str | None = None
+
+
+def _parse(data: Mapping[str, Any], base: Path) -> MqttConfig:
+    broker = _broker_url(data["broker"])
+    secure = bool(broker["tls"])
+    password = Secret(data["password"]) if "password" in data else None
+    if "password_file" in data:
+        password = Secret(read_secret(path_from(data["password_file"], base), "the password"))
+    return MqttConfig(
+        host=broker["host"].strip("[]"),
+        port=int(broker["port"] or (8883 if secure else 1883)),
+        tls=parse_tls(data, base) if secure else None,
+        device=data.get("device", _host_name()),
+        user=data.get("user"),
+        password=password,
+        version="3.1.1" if data["version"] == "3.1.1" else "5",
+        topic=data["topic"],
+        qos=data["qos"],
+        results=data["results"],
+        state_seconds=float(data["state_seconds"]),
+        home_assistant=None if data["home_assistant"] == "none" else data["home_assistant"],
+    )
+
+
+def _host_name() -> str:
+    """As a level of a topic, and as Home Assistant takes it for an identifier."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().split(".")[0]) or "edged"
+
+
+def _formats(base: Path) -> Formats:
+    return {
+        "broker-url": _broker_url,
+        "mqtt-topic": _topic,
+        "password-file": lambda text: read_secret(path_from(text, base), "the password"),
+    }
+
+
+def _broker_url(text: str) -> re.Match[str]:
+    if "@" in text:
+        fix = "user: and password: or password_file: are keys of their own"
+        raise InputError("a broker's URL holds no user and password", got=SourceUrl(text), fix=fix)
+    match = _BROKER.fullmatch(text)
+    if match is None or not 0 < int(match["port"] or 1) < 65536:
+        raise InputError(
+            "expected the URL of a broker",
+            got=SourceUrl(text),
+            fix="write mqtt://host:1883, or mqtts://host:8883 for TLS",
+        )
+    check_host(match["host"])
+    return match
+
+
+def _topic(text: str) -> None:
+    """Levels that every broker takes; `+` and `#` would be wildcards."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):
+        fix = "write letters, digits, _, - and . in levels parted by /"
+        raise InputError("expected an MQTT topic", got=repr(text), fix=fix)
+
+
+def _warnings(config: MqttConfig) -> Iterator[str]:
+    if not config.tls and config.password and not is_loopback(config.host):
+        yield (f"everybody on the way to {config.host} can read the password; mqtts:// encrypts it")
+
+
+def _make(config: MqttConfig, rules: Rules, state: Path | None) -> Sink:
+    from edged.sinks.mqtt.mqtt import Mqtt
+
+    return Mqtt(config, rules, None if state is None else state / "mqtt.json")
+
+
+_TLS = "write mqtts:// in broker:, and ca_file: for a certificate of your own"
+_HINTS = {
+    **dict.fromkeys(("host", "server", "address", "url"), "broker"),
+    "port": "a port stands in the address: broker: mqtt://host:1883",
+    **dict.fromkeys(("username", "login"), "user"),
+    **dict.fromkeys(("tls", "ssl"), _TLS),
+    **dict.fromkeys(("ca", "ca_cert", "cafile"), "ca_file"),
+    **dict.fromkeys(("topic_prefix", "prefix", "base_topic"), "topic"),
+    **dict.fromkeys(("client_id", "device_id"), "device"),
+    **dict.fromkeys(("discovery", "discovery_prefix"), "home_assistant"),
+}
+
+_SCHEMA = section(
+    ["broker"],
+    _HINTS,
+    broker=key(
+        "Broker",
+        "mqtt://host, or mqtts://host for TLS; :port where it is not 1883 or 8883.",
+        "mqtts://broker.example",
+        "mqtt://192.0.2.10:1883",
+        format="broker-url",
+        **SECRET,
+    ),
+    user=key(
+        "User",
+        "Whom the broker knows, and lets write and read TOPIC/DEVICE/# and the topics of Home "
+        "Assistant. Without it a client without a name.",
+        "edged",
+        **SECRET,
+    ),
+    password=key(
+        "Password",
+        "`${NAME}` becomes the variable of that name. Without it none is sent.",
+        "${MQTT_PASSWORD}",
+        **SECRET,
+    ),
+    password_file=key(
+        "Password file",
+        "Instead of password: a file whose one line it is. Without it none is read.",
+        "${CREDENTIALS_DIRECTORY}/mqtt",
+        format="password-file",
+        **SECRET,
+    ),
+    **TLS_KEYS,
+    version=key("MQTT version", "Of the protocol.", 5, "3.1.1", enum=[5, "5", "3.1.1"], default=5),
+    topic=key(
+        "Topic",
+        "What all topics begin with: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/status, …/result, "
+        "…/state, …/event/NAME and …/event/NAME/snapshot.",
+        "edged",
+        type="string",
+        format="mqtt-topic",
+        default="edged",
+    ),
+    device=key(
+        "Device",
+        "This device in topics and in Home Assistant; no two may share it. Without it the host "
+        "name. What the broker has retained of an earlier name is cleared.",
+        "gate-pi",
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        patternErrorMessage="letters, digits, _ and -, 64 at most",
+        type="string",
+    ),
+    qos=key(
+        "Quality of service",
+        "0: sent once; 1: until the broker says that it is there; 2: and never twice while the "
+        "connection lasts.",
+        1,
+        enum=[0, 1, 2],
+        default=1,
+    ),
+    results=key(
+        "Results",
+        "Send every result. Without it there are events, and a camera's state.",
+        True,
+        type="boolean",
+        default=True,
+    ),
+    state_seconds=key(
+        "Seconds between states",
+        "The least time from one state of a camera to the next. Home Assistant stores each.",
+        10,
+        type="number",
+        minimum=0.1,
+        maximum=3600,
+        default=1,
+    ),
+    home_assistant=key(
+        "Home Assistant",
+        "What its discovery topics begin with, or none; what was introduced before is taken back "
+        "then.",
+        "homeassistant",
+        "none",
+        type="string",
+        format="mqtt-topic",
+        default="homeassistant",
+    ),
+) | {
+    "title": "MQTT",
+    "description": "Results, states and events to a broker. Without it to none.",
+    "dependentRequired": {
+        "password": ["user"],
+        "password_file": ["user"],
+        **TLS_PAIR,
+    },
+    "not": {"required": ["password", "password_file"]},
+    "examples": [{"broker": "mqtts://broker.example", "user": "edged", "password": "${PASSWORD}"}],
+}
+
+MQTT = Kind(
+    schema=_SCHEMA,
+    parse=_parse,
+    make=_make,
+    formats=_formats,
+    warnings=_warnings,
+    try_files=try_tls,
+    uses_rules=True,
+)

@@ -1,0 +1,171 @@
+"""`results.webhook`: its keys, and the sink that it asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edged.document.hosts import AUTHORITY, check_host, is_loopback
+from edged.document.parts import SECRET, key, section
+from edged.document.problems import Formats
+from edged.document.values import path_from, read_secret
+from edged.errors import InputError
+from edged.secret import Secret, SourceUrl
+from edged.sinks.sink import Kind, Rules, Sink
+from edged.sinks.tls import TLS_KEYS, TLS_PAIR, TlsClient, parse_tls, try_tls
+
+_URL = re.compile(rf"http(?P<tls>s?)://{AUTHORITY}(?P<target>[/?][!-\"$-~]*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """authorization: the header's value. timeout_seconds: for the answer to one request."""
+
+    url: SourceUrl = field(repr=False)  # its path may be what lets in
+    tls: TlsClient | None
+    host: str
+    port: int
+    target: Secret
+    authorization: Secret | None = None
+    events: bool = True
+    results: bool = False
+    timeout_seconds: float = 10.0
+
+
+def _parse(data: Mapping[str, Any], base: Path) -> WebhookConfig:
+    url = _webhook_url(data["url"])
+    secure, authorization = bool(url["tls"]), data.get("authorization")
+    if "authorization_file" in data:
+        file = path_from(data["authorization_file"], base)
+        authorization = read_secret(file, "the header's value")
+    return WebhookConfig(
+        url=SourceUrl(data["url"]),
+        tls=parse_tls(data, base) if secure else None,
+        host=url["host"].strip("[]"),
+        port=int(url["port"] or (443 if secure else 80)),
+        target=Secret(_target(url["target"] or "/")),
+        authorization=None if authorization is None else Secret(authorization),
+        events="events" in data["send"],
+        results="results" in data["send"],
+        timeout_seconds=float(data["timeout_seconds"]),
+    )
+
+
+def _target(target: str) -> str:
+    return target if target.startswith("/") else f"/{target}"
+
+
+def _formats(base: Path) -> Formats:
+    return {
+        "webhook-url": _webhook_url,
+        "header-value": _header_value,
+        "authorization-file": lambda text: _header_value(_read_authorization(text, base)),
+    }
+
+
+def _read_authorization(file: str, base: Path) -> str:
+    return read_secret(path_from(file, base), "the header's value")
+
+
+def _webhook_url(text: str) -> re.Match[str]:
+    """Nothing of it is shown: it is common that the path itself is what lets in."""
+    if re.match(r"https?://[^/?]*@", text):
+        fix = "authorization: or authorization_file: is a key of its own"
+        raise InputError("a webhook's URL holds no user and password", fix=fix)
+    match = _URL.fullmatch(text)
+    if match is None or not 0 < int(match["port"] or 1) < 65536:
+        fix = "write https://host/path; a blank is %20"
+        raise InputError("expected a URL of http:// or https://", fix=fix)
+    check_host(match["host"])
+    return match
+
+
+def _header_value(text: str) -> None:
+    """Not shown: it is the secret."""
+    if not text.isascii() or not text.isprintable():
+        raise InputError("expected the value of an Authorization header: printable ASCII")
+
+
+def _warnings(config: WebhookConfig) -> Iterator[str]:
+    if not config.tls and not is_loopback(config.host):
+        yield f"everybody on the way to {config.host} can read what is sent; https:// encrypts it"
+
+
+def _make(config: WebhookConfig, rules: Rules, state: Path | None) -> Sink:
+    from edged.sinks.webhook.webhook import Webhook
+
+    return Webhook(config)
+
+
+_HINTS = {
+    **dict.fromkeys(("uri", "address", "endpoint", "host"), "url"),
+    **dict.fromkeys(("token", "headers", "header", "auth", "bearer"), "authorization"),
+    "timeout": "timeout_seconds",
+    **dict.fromkeys(("user", "password"), 'write authorization: "Basic …" or "Bearer …"'),
+}
+
+_SCHEMA = section(
+    ["url"],
+    _HINTS,
+    url=key(
+        "URL",
+        "Gets a POST with JSON for each event, until it is accepted or the backlog is full. "
+        "Redirects are not followed. It is never shown, as its path often is what lets in.",
+        "https://hooks.example/${HOOK}",
+        format="webhook-url",
+        **SECRET,
+    ),
+    authorization=key(
+        "Authorization",
+        "The value of that header. Without it none is sent.",
+        "Bearer ${TOKEN}",
+        format="header-value",
+        **SECRET,
+    ),
+    authorization_file=key(
+        "Authorization file",
+        "Instead of authorization: a file whose one line it is. Without it none is read.",
+        "${CREDENTIALS_DIRECTORY}/webhook",
+        format="authorization-file",
+        **SECRET,
+    ),
+    **TLS_KEYS,
+    send=key(
+        "Send",
+        "Events, results or both.",
+        ["events"],
+        type="array",
+        items={"enum": ["events", "results"]},
+        minItems=1,
+        uniqueItems=True,
+        default=["events"],
+    ),
+    timeout_seconds=key(
+        "Time-out (seconds)",
+        "So long the server may take for one answer; then it is asked again.",
+        10,
+        type="number",
+        exclusiveMinimum=0,
+        maximum=300,
+        default=10,
+    ),
+) | {
+    "title": "Webhook",
+    "description": "Events to a web server. Without it to none.",
+    "dependentRequired": TLS_PAIR,
+    "not": {"required": ["authorization", "authorization_file"]},
+    "examples": [{"url": "https://hooks.example/edged"}],
+}
+
+WEBHOOK = Kind(
+    schema=_SCHEMA,
+    parse=_parse,
+    make=_make,
+    formats=_formats,
+    warnings=_warnings,
+    try_files=try_tls,
+    words=("http", "hook", "webhooks"),
+)
