@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
-from edged.clock import Clock
+from edged.clock import Clock, monotonic_ns
 from edged.result import Event, Result
-from edged.sinks.backlog import Backlog
+from edged.sinks.backlog import MOST_RESULTS, Backlog, Entry
 
 LASTING_SECONDS = 10.0
 """What has not failed for as long works again; and another trouble is told after as long."""
@@ -20,36 +22,59 @@ Wait = Callable[[float], bool]
 """Waits for so many seconds, or until the sink is closed: then it is true."""
 
 
-class Worker:
-    """reasons: why a result or event may be given up; `queue_full` and `closed` among them.
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """first_pause_seconds: after a failure; the next ones double up to the longest. spread: by what
+    share of it each is shortened at most, so that not all devices of a fleet come at the same
+    moment. wait: for a pause; None to wait for the sink to be closed as well.
+    """
 
-    wake: ends the thread's wait for something to do. wait: the pause after a failure; without it
-    until the sink is closed.
+    first_pause_seconds: float = 1.0
+    longest_pause_seconds: float = 30.0
+    spread: float = 0.5
+    lasting_seconds: float = LASTING_SECONDS
+    clock: Clock = monotonic_ns
+    wait: Wait | None = None
+
+
+TIMING = Timing()
+
+
+class Worker:
+    """where: what is written to, for the log. reasons: why a result or event may be given up;
+    `queue_full` and `closed` among them. wake: ends the thread's wait for something to do.
     """
 
     def __init__(
         self,
         name: str,
+        where: str,
         reasons: type[Enum],
+        timing: Timing,
         *,
-        clock: Clock,
-        wait: Wait | None = None,
         wake: Callable[[], object] | None = None,
-        most_results: int | None = None,
+        most_results: int = MOST_RESULTS,
     ) -> None:
         self.name = name
         self.observe_delivery: Callable[[float], None] = lambda seconds: None
         self.delivered = 0
         self.broken_pipe = False
+        self._log = logging.getLogger(f"edged.sinks.{name}")
         self._counts: dict[str, int] = {each.value: 0 for each in reasons}
         self._set_aside = 0
         """What was taken and is neither delivered nor dropped."""
-        self._clock = clock
+        self._timing = timing
+        self._clock = timing.clock
+        self._pause_seconds = timing.first_pause_seconds
         self._closing = threading.Event()
-        self._wait: Wait = wait or self._closing.wait
+        self._send_until_ns = 0
+        self._wait: Wait = timing.wait or self._closing.wait
         self._woken = threading.Event()
-        bounds = {} if most_results is None else {"most_results": most_results}
-        self._backlog = Backlog(wake or self._woken.set, clock=clock, **bounds)
+        self._wake = wake or self._woken.set
+        self._backlog = Backlog(self._wake, most_results, clock=self._clock)
+        self._outage = Outage(
+            self._log, f"{name}: {where}", lambda: self.dropped, self._clock, timing.lasting_seconds
+        )
         self._before: Worker | None = None
         self._thread = threading.Thread(target=self._work, name=f"sink-{name}", daemon=True)
 
@@ -96,11 +121,43 @@ class Worker:
 
     def _end(self, send_seconds: float = 0.0) -> None:
         """Have the thread end: when all has left, or after so long."""
-        raise NotImplementedError
+        self._send_until_ns = self._clock() + int(send_seconds * 1e9)
+        self._closing.set()
+        self._wake()
 
     def _run(self) -> None:
         """Until the sink is closed."""
+        while not self._is_over():
+            self._woken.clear()
+            waiting = self._backlog.take()
+            if waiting is None:
+                if self._closing.is_set():
+                    return
+                is_ending = self._outage.is_ending
+                self._woken.wait(self._timing.lasting_seconds if is_ending else None)
+                if self._outage.is_ending:
+                    self._outage.worked()
+                continue
+            least_seconds = self._send(*waiting)
+            if least_seconds is None:
+                self._pause_seconds = self._timing.first_pause_seconds
+            elif self._closing.is_set():
+                return
+            else:
+                self._wait(max(least_seconds, self._next_pause()))
+
+    def _is_over(self) -> bool:
+        return self._closing.is_set() and self._clock() >= self._send_until_ns
+
+    def _send(self, put_ns: int, entry: Entry) -> float | None:
+        """One that waits. None when it is done with; when it waits again, the seconds that the next
+        attempt must wait at least. Whatever happens in it, the thread goes on."""
         raise NotImplementedError
+
+    def _next_pause(self) -> float:
+        pause_seconds = self._pause_seconds
+        self._pause_seconds = min(2 * pause_seconds, self._timing.longest_pause_seconds)
+        return pause_seconds * random.uniform(1 - self._timing.spread, 1)
 
     def _work(self) -> None:
         if self._before is not None:

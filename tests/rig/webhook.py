@@ -16,6 +16,7 @@ from edged.secret import Secret, SourceUrl
 from edged.sinks.tls import TlsClient
 from edged.sinks.webhook.options import WebhookConfig
 from edged.sinks.webhook.webhook import Webhook
+from edged.sinks.worker import Timing
 
 EVENT = Event("door", "visitor", 10**18, None, 0.7, b"picture")
 
@@ -87,7 +88,7 @@ def config_for(port: int, tls: TlsClient | None = None) -> WebhookConfig:
 
 @contextmanager
 def started(config: WebhookConfig, lasting_seconds: float = 600) -> Iterator[Webhook]:
-    sink = Webhook(config, first_pause_seconds=0.01, lasting_seconds=lasting_seconds)
+    sink = Webhook(config, Timing(0.01, lasting_seconds=lasting_seconds))
     sink.start()
     try:
         yield sink

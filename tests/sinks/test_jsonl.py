@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edged.errors import EdgedError
 from edged.result import Event, Result, Score, Stages, to_json_line
-from edged.sinks.jsonl.jsonl import Destination, Lines, open_lines
+from edged.sinks.jsonl.jsonl import TIMING, Destination, Lines, open_lines
 from edged.variants.variant import Variant
 from tests.rig.paths import PROJECT
 
@@ -130,7 +131,7 @@ def test_on_a_full_disk_lines_wait_and_two_log_lines_say_so(
         return closing.wait(0.001)
 
     closing = threading.Event()
-    sink = Lines(open_lines(Path("/dev/full")), most_results=20, wait=wait)
+    sink = Lines(open_lines(Path("/dev/full")), most_results=20, timing=replace(TIMING, wait=wait))
     for sequence in range(50):
         sink.publish(make_result(sequence))
     eventually(lambda: len(pauses) > 10)
@@ -148,7 +149,7 @@ def test_on_a_full_disk_lines_wait_and_two_log_lines_say_so(
 
 
 def test_another_path_takes_over_what_waits_for_a_full_disk(tmp_path: Path) -> None:
-    before = Lines(open_lines(Path("/dev/full")), lasting_seconds=0)
+    before = Lines(open_lines(Path("/dev/full")), timing=replace(TIMING, lasting_seconds=0))
     for sequence in range(5):
         before.publish(make_result(sequence))
     eventually(lambda: before._outage._told is not None)
@@ -188,10 +189,11 @@ import logging, resource, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.sinks.test_jsonl import eventually, make_result
-from edged.sinks.jsonl.jsonl import Lines, open_lines
+from dataclasses import replace
+from edged.sinks.jsonl.jsonl import TIMING, Lines, open_lines
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-sink = Lines(open_lines(Path(sys.argv[2])), lasting_seconds=0)
+sink = Lines(open_lines(Path(sys.argv[2])), timing=replace(TIMING, lasting_seconds=0))
 for sequence in range(10):
     sink.publish(make_result(sequence))
 eventually(lambda: sink._outage._told is not None)

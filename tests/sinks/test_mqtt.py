@@ -24,6 +24,7 @@ from edged.sinks.mqtt.mqtt import Mqtt
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 from edged.sinks.tls import TlsClient
+from edged.sinks.worker import Timing
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker, sending
 from tests.rig.certificates import Authority
 from tests.sinks.test_jsonl import make_result
@@ -45,7 +46,7 @@ def config_for(broker: Broker | int) -> MqttConfig:
 def started(
     config: MqttConfig, rules: Rules = RULES, lasting_seconds: float = 0.0
 ) -> Iterator[Mqtt]:
-    sink = Mqtt(config, rules, first_pause_seconds=0.05, lasting_seconds=lasting_seconds)
+    sink = Mqtt(config, rules, None, Timing(0.05, lasting_seconds=lasting_seconds))
     sink.start()
     try:
         yield sink

@@ -15,6 +15,7 @@ from edged.result import Event
 from edged.sinks.mqtt.mqtt import Mqtt
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
+from edged.sinks.worker import Timing
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker
 from tests.sinks.test_jsonl import make_result
 from tests.sinks.test_mqtt import CAMERA_STATUS, EVENT, RESULT, ROOT, RULES, STATUS, config_for
@@ -33,7 +34,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def sink_of(
     config: MqttConfig, rules: Rules = RULES, memory: Path | None = None, lasting: float = 0.0
 ) -> Mqtt:
-    return Mqtt(config, rules, memory, first_pause_seconds=0.05, lasting_seconds=lasting)
+    return Mqtt(config, rules, memory, Timing(0.05, lasting_seconds=lasting))
 
 
 def replaced(before: Mqtt, after: Mqtt) -> None:
@@ -104,7 +105,7 @@ def test_what_waits_is_taken_over_in_its_order(broker: Broker) -> None:
         waits.set()
         return listening.wait(30)
 
-    after = Mqtt(replace(config_for(broker), device="gate"), RULES, wait=wait)
+    after = Mqtt(replace(config_for(broker), device="gate"), RULES, None, Timing(wait=wait))
     replaced(before, after)
     before.publish(make_result(100))  # by whoever has not heard of it
     assert waits.wait(30)

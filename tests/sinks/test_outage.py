@@ -9,16 +9,17 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edged.result import Event, event_to_json
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
-from edged.sinks.jsonl.jsonl import Lines, open_lines
+from edged.sinks.jsonl.jsonl import TIMING, Lines, open_lines
 from edged.sinks.mqtt.mqtt import Mqtt
 from edged.sinks.webhook.webhook import Webhook
-from edged.sinks.worker import Worker
+from edged.sinks.worker import Timing, Worker
 from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto
 from tests.rig.small_disk import fill, mounted
 from tests.rig.webhook import config_for as webhook_config
@@ -100,7 +101,7 @@ def test_a_webhook_that_answers_503(excess: int, caplog: pytest.LogCaptureFixtur
     minutes = Minutes()
     with serving(judge=lambda body: 200 if minutes.is_over else 503) as server:
         config = webhook_config(server.server_port)
-        sink = Webhook(config, clock=minutes.clock, wait=minutes.wait)
+        sink = Webhook(config, Timing(clock=minutes.clock, wait=minutes.wait))
         expected = published(sink, minutes, 0, excess)
         sink.start()
         eventually(lambda: sink.delivered == MOST_EVENTS)
@@ -126,7 +127,7 @@ def test_a_broker_that_is_down(
         listeners.append(Listener(broker.port, "edged/#").__enter__())
 
     minutes = Minutes(up)
-    sink = Mqtt(mqtt_config(broker), RULES, clock=minutes.clock, wait=minutes.wait)
+    sink = Mqtt(mqtt_config(broker), RULES, None, Timing(clock=minutes.clock, wait=minutes.wait))
     try:
         expected = published(sink, minutes, MOST_RESULTS, excess)
         sink.start()
@@ -152,7 +153,7 @@ def test_a_disk_that_is_full(tmp_path: Path, excess: int, caplog: pytest.LogCapt
         sink_file = open_lines(path)
         ballast = fill(disk)
         minutes = Minutes(ballast.unlink)
-        sink = Lines(sink_file, clock=minutes.clock, wait=minutes.wait)
+        sink = Lines(sink_file, timing=replace(TIMING, clock=minutes.clock, wait=minutes.wait))
         expected = published(sink, minutes, MOST_RESULTS, excess)
         eventually(lambda: sink.delivered == MOST_RESULTS + MOST_EVENTS)
         sink.close(5)

@@ -10,6 +10,7 @@ import pytest
 
 from edged.result import event_to_json
 from edged.sinks.webhook.webhook import Webhook
+from edged.sinks.worker import Timing
 from tests.rig.webhook import EVENT, config_for, serving, started, told
 from tests.sinks.test_jsonl import eventually
 
@@ -21,7 +22,9 @@ def test_a_failing_server_is_asked_until_it_accepts_and_the_order_stays(
     """After many answers 500, the second one may come first: they are tried in turn."""
     with serving(*[status] * 30, 200) as server:
         ended = threading.Event()
-        sink = Webhook(config_for(server.server_port), wait=lambda seconds: ended.wait(0.001))
+        sink = Webhook(
+            config_for(server.server_port), Timing(wait=lambda seconds: ended.wait(0.001))
+        )
         sink.start()
         events = [replace(EVENT, started_unix_ns=10**18 + number * 10**9) for number in range(5)]
         for event in events:
@@ -95,7 +98,7 @@ def test_what_a_person_can_mend_waits_and_is_named(
     status: int, headers: dict[str, str], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(status, headers=headers) as server:
-        before = Webhook(config_for(server.server_port), first_pause_seconds=0.01)
+        before = Webhook(config_for(server.server_port), Timing(0.01))
         before.start()
         before.publish_event(EVENT)
         eventually(lambda: len(server.got) > 1)
@@ -132,7 +135,7 @@ def test_it_waits_as_long_as_the_server_asks_within_reason(asked: str, seconds: 
         return ended.wait(0.001)
 
     with serving(503, 200, headers={"Retry-After": asked}) as server:
-        sink = Webhook(config_for(server.server_port), first_pause_seconds=0.01, wait=wait)
+        sink = Webhook(config_for(server.server_port), Timing(0.01, wait=wait))
         sink.start()
         sink.publish_event(EVENT)
         eventually(lambda: sink.delivered == 1)

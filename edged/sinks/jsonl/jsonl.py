@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
 import sys
@@ -20,20 +19,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError
-from edged.result import Event, Result, to_json_line
-from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
+from edged.result import to_json_line
+from edged.sinks.backlog import MOST_RESULTS, Entry
+from edged.sinks.worker import Timing, Worker
 
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 5.0
-"""Between two attempts to write to a full disk."""
+TIMING = Timing(first_pause_seconds=0.5, longest_pause_seconds=5.0, spread=0.0)
+"""Of attempts to write to a full disk."""
 MISSING_SECONDS = 1.0
 """How long logrotate may take from renaming the file to creating the next one."""
 MODE = 0o640
 """Results may hold pictures."""
-
-log = logging.getLogger("edged.sinks.jsonl")
 
 
 class DropReason(str, Enum):
@@ -111,17 +107,14 @@ class Lines(Worker):
     def __init__(
         self,
         destination: Destination,
-        render: Callable[[Result | Event], str] = to_json_line,
+        render: Callable[[Entry], str] = to_json_line,
         *,
-        name: str = "jsonl",
         max_bytes: int | None = None,
         keep: int = 0,
-        most_results: int | None = None,
-        lasting_seconds: float = LASTING_SECONDS,
-        clock: Clock = monotonic_ns,
-        wait: Wait | None = None,
+        most_results: int = MOST_RESULTS,
+        timing: Timing = TIMING,
     ) -> None:
-        super().__init__(name, DropReason, clock=clock, wait=wait, most_results=most_results)
+        super().__init__("jsonl", destination.name, DropReason, timing, most_results=most_results)
         self._destination = destination
         self._max_bytes = max_bytes if destination.path is not None else None
         self._keep = keep
@@ -130,11 +123,6 @@ class Lines(Worker):
         self._renew = False
         self._missing_ns: int | None = None
         """Since when there is no file of that name."""
-        self._send_until_ns = 0
-        self._lasting_seconds = lasting_seconds
-        self._outage = Outage(
-            log, f"{name}: {destination.name}", lambda: self.dropped, clock, lasting_seconds
-        )
         self._thread.start()
 
     def renew(self) -> None:
@@ -148,39 +136,13 @@ class Lines(Worker):
         if not self._thread.is_alive() and self._destination.fd != 1:
             os.close(self._destination.fd)
 
-    def _end(self, send_seconds: float = 0.0) -> None:
-        self._send_until_ns = self._clock() + int(send_seconds * 1e9)
-        self._closing.set()
-        self._woken.set()
-
-    def _run(self) -> None:
-        pause_seconds = FIRST_PAUSE_SECONDS
-        while not (self._closing.is_set() and self._clock() >= self._send_until_ns):
-            self._woken.clear()
-            waiting = self._backlog.take()
-            if waiting is None:
-                if self._closing.is_set():
-                    return
-                self._woken.wait(self._lasting_seconds if self._outage.is_ending else None)
-                if self._outage.is_ending:
-                    self._outage.worked()
-                continue
-            if self._put(*waiting):
-                pause_seconds = FIRST_PAUSE_SECONDS
-            elif self._closing.is_set():
-                return
-            else:
-                self._wait(pause_seconds)
-                pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
-
-    def _put(self, put_ns: int, entry: Result | Event) -> bool:
-        """Whether it is done with; else it waits again. Whatever happens, the thread goes on."""
+    def _send(self, put_ns: int, entry: Entry) -> float | None:
         try:
             line = self._render(entry).encode() + b"\n"
         except Exception:  # a score that is not a number
             self._counts[DropReason.WRITE_ERROR.value] += 1
-            log.debug("%s: one result or event cannot be encoded as JSON", self.name)
-            return True
+            self._log.debug("%s: one result or event cannot be encoded as JSON", self.name)
+            return None
         try:
             self._write(line)
         except Exception as error:
@@ -192,10 +154,10 @@ class Lines(Worker):
                 self._backlog.put_back(put_ns, entry)
             reason = error.strerror if isinstance(error, OSError) else None
             self._outage.failed(f"cannot be written: {reason or error}")
-            return gone
+            return None if gone else 0.0
         self._deliver(put_ns)
         self._outage.worked()
-        return True
+        return None
 
     def _write(self, line: bytes) -> None:
         """All of it, or an OSError and nothing where that can be; else a line left torn is ended

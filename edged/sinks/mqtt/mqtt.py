@@ -10,20 +10,18 @@ device's own status, which must come back from the broker, shows whether anythin
 from __future__ import annotations
 
 import json
-import logging
 import os
-import random
 import re
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from edged.atomic_file import read_file, write_whole
-from edged.clock import Clock, monotonic_ns
-from edged.result import Event, Result
+from edged.sinks.backlog import Entry
 from edged.sinks.mqtt.connection import IN_FLIGHT, BrokerError, Connection
 from edged.sinks.mqtt.home_assistant import (
     discovery,
@@ -34,11 +32,8 @@ from edged.sinks.mqtt.home_assistant import (
 from edged.sinks.mqtt.messages import Message, Messages, kept_topics, root_of, status_topic
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rules
-from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
+from edged.sinks.worker import TIMING, Timing, Worker
 
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
-"""Between two connections; a connection that lasted as long begins with the first pause again."""
 MOST_LOSSES = 3
 """Connections that one message may be lost with: it may be what they are lost of."""
 SHORT_SECONDS = 60.0
@@ -50,8 +45,6 @@ _LEAVE_SECONDS = 0.5
 _LARGEST_MEMORY_BYTES = 4096
 _NAME = re.compile(r"[\w./-]+")
 """Of a device, with its topic: no wildcards."""
-
-log = logging.getLogger("edged.sinks.mqtt")
 
 
 class DropReason(str, Enum):
@@ -73,24 +66,19 @@ class Mqtt(Worker):
         config: MqttConfig,
         rules: Rules,
         memory: Path | None = None,
-        *,
-        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
-        lasting_seconds: float = LASTING_SECONDS,
-        clock: Clock = monotonic_ns,
-        wait: Wait | None = None,
+        timing: Timing = TIMING,
     ) -> None:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        super().__init__("mqtt", DropReason, clock=clock, wait=wait, wake=self._wake)
+        self._address = f"{config.host}:{config.port}"
+        wake = partial(os.eventfd_write, self._wake_fd, 1)
+        super().__init__("mqtt", self._address, DropReason, timing, wake=wake)
         self._config = config
         self._memory = memory
         self._messages = Messages(config, rules)
         self._status = Message(status_topic(config), b"online", retain=True)
         self._introductions = list(discovery(config, rules))
-        self._first_pause_seconds = first_pause_seconds
-        self._lasting_seconds = lasting_seconds
         self._outbox: deque[Message] = deque()
         """What goes next; refilled from the backlog only when it is empty."""
-        self._send_until_ns = 0
         self._streaming: Mapping[str, bool] = {}
         self._stays = False
         """Another one goes on with the same connection: nobody is told that this one leaves."""
@@ -108,10 +96,6 @@ class Mqtt(Worker):
         """Bytes of the smallest picture that connections were lost with."""
         self._is_greeted = False
         self._refusals_told: set[str] = set()
-        self._address = f"{config.host}:{config.port}"
-        self._outage = Outage(
-            log, f"mqtt: {self._address}", lambda: self.dropped, clock, lasting_seconds
-        )
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
         if streaming != self._streaming:
@@ -133,20 +117,13 @@ class Mqtt(Worker):
             os.close(self._wake_fd)
 
     def _end(self, send_seconds: float = 0.0) -> None:
-        send_ns = int(max(0.0, send_seconds - _LEAVE_SECONDS) * 1e9)
-        self._send_until_ns = self._clock() + send_ns
-        self._closing.set()
-        self._wake()
+        super()._end(max(0.0, send_seconds - _LEAVE_SECONDS))
 
     def _inherit(self, before: Worker) -> None:
         if isinstance(before, Mqtt):
             self._messages.take_over(before._messages)
 
-    def _wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
-
     def _run(self) -> None:
-        pause_seconds = self._first_pause_seconds
         while not self._closing.is_set():
             begun_ns, self._opened_ns = self._clock(), None
             try:
@@ -155,11 +132,9 @@ class Mqtt(Worker):
                 self._outage.failed(self._lost_of(str(error)))
             except Exception as error:  # whatever a broker sends, the thread goes on
                 self._outage.failed(f"what it sends is not understood ({type(error).__name__})")
-            if self._clock() - begun_ns > LONGEST_PAUSE_SECONDS * 1e9:
-                pause_seconds = self._first_pause_seconds
-            # Not all devices of a fleet at the same moment, when their broker comes back.
-            self._wait(pause_seconds * random.uniform(0.5, 1))
-            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            if self._clock() - begun_ns > self._timing.longest_pause_seconds * 1e9:
+                self._pause_seconds = self._timing.first_pause_seconds
+            self._wait(self._next_pause())
         for message in reversed(self._outbox):
             if message.entry is not None and message.put_ns is not None:
                 self._backlog.put_back(message.put_ns, message.entry)
@@ -185,7 +160,7 @@ class Mqtt(Worker):
             since_ns = self._opened_ns = self._clock()
             if not self._is_greeted:
                 self._is_greeted = True
-                log.info("mqtt: connected to %s", self._address)
+                self._log.info("mqtt: connected to %s", self._address)
             self._introduce(connection)
             self._feed(connection)
             connection.subscribe(self._status.topic)  # after it has been written
@@ -237,7 +212,7 @@ class Mqtt(Worker):
         return None
 
     def _once_it_lasts(self, connection: Connection, since_ns: int) -> None:
-        if self._clock() - since_ns < self._lasting_seconds * 1e9:
+        if self._clock() - since_ns < self._timing.lasting_seconds * 1e9:
             return
         is_told = self._config.version == "5" and self._config.qos > 0
         if not is_told and self._status.topic not in connection.seen:
@@ -278,7 +253,7 @@ class Mqtt(Worker):
             else:
                 connection.publish(message)
 
-    def _messages_of(self, entry: Result | Event, put_ns: int) -> list[Message]:
+    def _messages_of(self, entry: Entry, put_ns: int) -> list[Message]:
         try:
             messages = self._messages.of(entry, put_ns)
         except Exception:  # a score that is not a number, a time that no calendar has
@@ -316,10 +291,10 @@ class Mqtt(Worker):
             return
         self._refusals_told.add(what)
         if too_large:
-            log.warning("mqtt: %s refuses %s: %s", self._address, what, why)
+            self._log.warning("mqtt: %s refuses %s: %s", self._address, what, why)
             return
         user = "a client without a name" if self._config.user is None else self._config.user
-        log.warning(
+        self._log.warning(
             "mqtt: %s refuses %s: %s; it must let %s read and write %s/# and %s/#",
             *(self._address, what, why.lower(), user, root_of(self._config)),
             f"{self._config.home_assistant or 'homeassistant'}/device/edged-{self._config.device}",
@@ -370,7 +345,9 @@ class Mqtt(Worker):
     def _left_of(self, former: MqttConfig, topic: str, payload: bytes) -> list[Message]:
         """What is retained under this device's former name, unless another one has that now."""
         if topic == status_topic(former) and payload == b"online":
-            log.info("mqtt: %s is another device now: what is retained of it stays", former.device)
+            self._log.info(
+                "mqtt: %s is another device now: what is retained of it stays", former.device
+            )
             self._former, self._is_remembered = None, True
             return []
         if topic.startswith(f"{root_of(former)}/"):

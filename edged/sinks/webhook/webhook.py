@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import email.utils
 import http.client
-import logging
-import random
 import socket
 import ssl
 import threading
@@ -23,16 +21,15 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from edged import __version__
-from edged.clock import Clock, monotonic_ns
+from edged.clock import monotonic_ns
 from edged.printable import printable
 from edged.result import Event, Result, to_json_line
+from edged.sinks.backlog import Entry
 from edged.sinks.lookup import LookupTimeoutError, addresses
 from edged.sinks.tls import tls_context, tls_trouble
 from edged.sinks.webhook.options import WebhookConfig
-from edged.sinks.worker import LASTING_SECONDS, Outage, Wait, Worker
+from edged.sinks.worker import TIMING, Timing, Worker
 
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
 LONGEST_ASKED_PAUSE_SECONDS = 300.0
 """The most of a Retry-After that is granted."""
 MOST_ATTEMPTS = 5
@@ -49,8 +46,6 @@ _IN_WORDS = {
     405: "; see the path of the url",
     410: "; see the path of the url",
 }
-
-log = logging.getLogger("edged.sinks.webhook")
 
 
 class DropReason(str, Enum):
@@ -76,37 +71,19 @@ class _FailedError(Exception):
 class Webhook(Worker):
     """The sink."""
 
-    def __init__(
-        self,
-        config: WebhookConfig,
-        *,
-        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
-        lasting_seconds: float = LASTING_SECONDS,
-        clock: Clock = monotonic_ns,
-        wait: Wait | None = None,
-    ) -> None:
+    def __init__(self, config: WebhookConfig, timing: Timing = TIMING) -> None:
         """Raises EdgedError for a certificate that cannot be used."""
-        super().__init__("webhook", DropReason, clock=clock, wait=wait)
+        super().__init__("webhook", f"{config.host}:{config.port}", DropReason, timing)
         self._config = config
         self._tls: ssl.SSLContext | None = None
         self.renew()
-        self._first_pause_seconds = self._pause_seconds = first_pause_seconds
-        self._lasting_seconds = lasting_seconds
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
         """The connection's, once more: the connection gives its own away, to TLS and answers."""
-        self._send_until_ns = 0
         self._failing = False
-        self._tried: Result | Event | None = None
+        self._tried: Entry | None = None
         self._attempts = 0
         """How often that one has failed in a way that may be its own fault."""
-        self._outage = Outage(
-            log,
-            f"webhook: {config.host}:{config.port}",
-            lambda: self.dropped,
-            clock,
-            lasting_seconds,
-        )
 
     def renew(self) -> None:
         """Certificates may have been replaced. Raises EdgedError for one that cannot be used."""
@@ -121,41 +98,14 @@ class Webhook(Worker):
         if self._config.events:
             self._backlog.put(event)
 
-    def _end(self, send_seconds: float = 0.0) -> None:
-        """Send what waits; a server that does not answer is left after the time-out."""
-        self._send_until_ns = self._clock() + int(send_seconds * 1e9)
-        self._closing.set()
-        self._woken.set()
-
     def _run(self) -> None:
-        while not self._is_over():
-            self._woken.clear()
-            waiting = self._backlog.take()
-            if waiting is None:
-                if self._closing.is_set():
-                    break
-                self._woken.wait(self._lasting_seconds if self._outage.is_ending else None)
-                if self._outage.is_ending:
-                    self._outage.worked()
-                continue
-            failure = self._send(*waiting)
-            if failure is not None and self._wait(self._next_pause(failure)):
-                break
+        super()._run()
         self._hang_up()
 
     def _is_over(self) -> bool:
-        if not self._closing.is_set():
-            return False
-        return self._failing or self._clock() >= self._send_until_ns
+        return super()._is_over() or (self._failing and self._closing.is_set())
 
-    def _next_pause(self, failure: _FailedError) -> float:
-        # Not all devices of a fleet at the same moment, when their server comes back.
-        pause_seconds = self._pause_seconds * random.uniform(0.5, 1)
-        self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
-        return max(pause_seconds, min(failure.again_seconds, LONGEST_ASKED_PAUSE_SECONDS))
-
-    def _send(self, put_ns: int, entry: Result | Event) -> _FailedError | None:
-        """One that waits; what it has failed of, if it waits again."""
+    def _send(self, put_ns: int, entry: Entry) -> float | None:
         failure = self._attempt(put_ns, entry)
         if failure is None or failure.final:
             return None
@@ -170,15 +120,15 @@ class Webhook(Worker):
                     return None
                 if failure.suspect:
                     self._counts[DropReason.GIVEN_UP.value] += 1
-                    log.warning("webhook: given up, as others are accepted: %s", failure)
+                    self._log.warning("webhook: given up, as others are accepted: %s", failure)
                     return None
             elif not others.final:
                 self._backlog.put_back(*following)
         self._backlog.put_back(put_ns, entry)
         self._outage.failed(str(failure))
-        return failure
+        return min(failure.again_seconds, LONGEST_ASKED_PAUSE_SECONDS)
 
-    def _attempt(self, put_ns: int, entry: Result | Event) -> _FailedError | None:
+    def _attempt(self, put_ns: int, entry: Entry) -> _FailedError | None:
         """Whatever happens in it, the thread goes on."""
         try:
             self._post(entry)
@@ -187,7 +137,7 @@ class Webhook(Worker):
         except Exception as error:
             failure = _FailedError(_why(error, secure=self._tls is not None))
         else:
-            self._failing, self._pause_seconds = False, self._first_pause_seconds
+            self._failing = False
             self._deliver(put_ns)
             self._outage.worked()
             return None
@@ -198,7 +148,7 @@ class Webhook(Worker):
         self._outage.failed(f"{failure}; it is not sent again" if failure.final else str(failure))
         return failure
 
-    def _post(self, entry: Result | Event) -> None:
+    def _post(self, entry: Entry) -> None:
         try:
             body = to_json_line(entry).encode()
         except Exception:  # a score that is not a number, a time that no calendar has
