@@ -1,5 +1,5 @@
-"""The cameras of a configuration, each with what it was made from: that tells which ones a reload
-leaves alone. Knows nothing of what is done with their pictures.
+"""The cameras of a configuration, each with what it was made from, which tells which ones a reload
+leaves alone, and with the queue of its frames.
 """
 
 from __future__ import annotations
@@ -7,14 +7,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from edged.capture.mailbox import Mailbox
 from edged.capture.source import CaptureRequest
 from edged.capture.sources import SourceKind, kind_of
 from edged.capture.supervisor import Camera
 from edged.config.config import CameraConfig
+from edged.control.decode_times import DecodeTimes
+from edged.events.events import AWAY_SECONDS
+from edged.pipeline.queue import Lane
 from edged.variants.family import Family, Fit
 
 
@@ -75,3 +79,37 @@ def stop_together(cameras: Iterable[Camera]) -> None:
         camera.begin_stop()
     for camera in stopping:
         camera.stop()
+
+
+def lane_of(
+    settings: CameraConfig,
+    mailbox: Mailbox,
+    resolutions: set[int],
+    before: Lane | None,
+    *,
+    same_source: bool,
+    same_model: bool,
+) -> Lane:
+    """A camera's queue; `before`, where it is the one of that name, goes on with these settings."""
+    values: dict[str, Any] = {
+        "mailbox": mailbox,
+        "budget_ms": settings.latency_budget_ms,
+        "on_time": settings.on_time,
+        "min_fps": settings.min_fps or 0.0,
+        "min_top1": settings.min_top1,
+    }
+    if before is None:
+        return Lane(settings.name, **values, decode_times=DecodeTimes(resolutions))
+    if not same_source:
+        values |= {"waiting": None, "last_ready_ns": 0, "interval_ns": 0, "period_ms": 0.0}
+    if not (same_source and same_model):
+        values["decode_times"] = DecodeTimes(resolutions)
+    return replace(before, **values)
+
+
+def away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
+    """How long each may give no result before it counts as away; with a quiet one that is usual."""
+    return {
+        each.name: max(AWAY_SECONDS, 2 * each.quiet.at_least_every_seconds if each.quiet else 0.0)
+        for each in cameras
+    }

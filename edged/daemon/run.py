@@ -12,23 +12,21 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock
 from edged.config.config import CameraConfig, Config
-from edged.control.decode_times import DecodeTimes
 from edged.control.profile_store import Decoding, state_directory
-from edged.daemon.cameras import Attached, attach, stop_together
+from edged.daemon.cameras import Attached, attach, away_seconds, lane_of, stop_together
 from edged.daemon.model import Model, Networks
 from edged.daemon.sinks import OpenSink, open_sinks, take_over
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
 from edged.events.dispatcher import Announcer
-from edged.events.events import AWAY_SECONDS, Watch
+from edged.events.events import Watch
 from edged.events.journal import EventJournal
 from edged.pipeline.pipeline import Output, Pipeline
 from edged.pipeline.queue import Lane
@@ -99,7 +97,7 @@ class Running:
         self._stopped = False
         self._hopeless_reported = False
         self._watch = Watch.of(
-            config.events, self.model.family.labels, _away_seconds(config.cameras)
+            config.events, self.model.family.labels, away_seconds(config.cameras)
         )
         self._announcer: Announcer = (
             Announcer(EventJournal(state_directory(os.environ)))
@@ -265,9 +263,7 @@ class Running:
             self._announcer.close(STOP_SECONDS)
         for sink in self.sinks.values():
             if id(sink) not in kept:
-                sink.sink.close(STOP_SECONDS)
-                if lost := sink.sink.dropped.get("closed"):
-                    log.warning("%s: %d results and events had not left", sink.sink.name, lost)
+                sink.close(STOP_SECONDS)
 
     def _announce(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -378,28 +374,12 @@ class Running:
 
     def _lane(self, settings: CameraConfig, before: Running | None) -> Lane:
         """The one of that name goes on, with these settings."""
-        name, attached = settings.name, self.cameras[settings.name]
-        values: dict[str, Any] = {
-            "mailbox": attached.camera.mailbox,
-            "budget_ms": settings.latency_budget_ms,
-            "on_time": settings.on_time,
-            "min_fps": settings.min_fps or 0.0,
-            "min_top1": settings.min_top1,
-        }
-        decode_times = DecodeTimes({variant.resolution for variant in self.model.variants})
-        if before is None or name not in before.lanes:
-            return Lane(name, **values, decode_times=decode_times)
-        other_source = before.cameras[name] is not attached
-        if other_source:
-            values |= {"waiting": None, "last_ready_ns": 0, "interval_ns": 0, "period_ms": 0.0}
-        if other_source or before.model != self.model:
-            values["decode_times"] = decode_times
-        return replace(before.lanes[name], **values)
-
-
-def _away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
-    """How long each may give no result before it counts as away; with a quiet one that is usual."""
-    return {
-        each.name: max(AWAY_SECONDS, 2 * each.quiet.at_least_every_seconds if each.quiet else 0.0)
-        for each in cameras
-    }
+        name = settings.name
+        return lane_of(
+            settings,
+            self.cameras[name].camera.mailbox,
+            {variant.resolution for variant in self.model.variants},
+            None if before is None else before.lanes.get(name),
+            same_source=before is not None and before.cameras.get(name) is self.cameras[name],
+            same_model=before is not None and before.model == self.model,
+        )

@@ -4,6 +4,7 @@ leaves alone.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,19 @@ from edged.config.config import Config
 from edged.control.profile_store import state_directory
 from edged.sinks.sink import Kind, Rule, Rules, Sink
 
+log = logging.getLogger("edged")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenSink:
     sink: Sink
     made_from: tuple[Any, Rules]
+
+    def close(self, seconds: float) -> None:
+        """When what waits has left, or after so long."""
+        self.sink.close(seconds)
+        if lost := self.sink.dropped.get("closed"):
+            log.warning("%s: %d results and events had not left", self.sink.name, lost)
 
 
 def open_sinks(
