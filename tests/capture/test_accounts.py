@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.capture.decode.test_jpeg import encoded
-from tests.events.test_events_live import ANY
 from tests.rig.clips import write_clip
 from tests.rig.daemon import RunningDaemon
+from tests.rig.rules import ANY
 
 CONFIG = f"""
 variants: [mobilenet_v1_0.25_128, mobilenet_v1_0.25_160]

@@ -14,13 +14,9 @@ from edged.capture.decode.jpeg import jpeg_size
 from edged.events.journal import FILE
 from tests.rig.broker import Listener, needs_mosquitto, running_broker
 from tests.rig.daemon import RunningDaemon
+from tests.rig.rules import ANY
 from tests.rig.webhook import serving
 
-# All classes together have a score of 1: whatever the network sees, one of them is there.
-ANY = (
-    "classes: [tench, English springer, cassette player, chain saw, church, French horn,"
-    " garbage truck, gas pump, golf ball, parachute]"
-)
 RULE = f"{{{ANY}, for_seconds: 0, snapshot: true}}"
 METRIC = 'edged_event{what}{{camera="door",event="{event}"}}'
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from edged.result import Event
 from edged.sinks.backlog import Backlog, Entry
-from tests.sinks.test_jsonl import make_result
+from tests.rig.results import make_result
 
 EVENTS = [Event("door", "visitor", number, None, 0.7) for number in range(5)]
 RESULTS = [make_result(number) for number in range(5)]

@@ -23,9 +23,10 @@ from edged.sinks.mqtt.home_assistant import discovery, withdrawals
 from edged.sinks.mqtt.messages import Messages
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
-from tests.rig.broker import Listener, eventually, needs_mosquitto, running_broker
-from tests.sinks.test_jsonl import make_result
-from tests.sinks.test_mqtt import config_for, started
+from tests.rig.broker import Listener, needs_mosquitto, running_broker
+from tests.rig.mqtt import config_for, started
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 
 RULES: Rules = {"door": (Rule("visitor", True), Rule("dog", False)), "yard": ()}
 CONFIG = MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")

@@ -10,43 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edged.errors import EdgedError
-from edged.result import Event, Result, Score, Stages, to_json_line
+from edged.result import Event, Result, to_json_line
 from edged.sinks.jsonl.jsonl import TIMING, Destination, Lines, open_lines
-from edged.variants.variant import Variant
 from tests.rig.paths import PROJECT
-
-
-def make_result(sequence: int, score: float = 0.5) -> Result:
-    return Result(
-        camera="door",
-        sequence=sequence,
-        captured_unix_ns=0,
-        budget_ms=33,
-        variant=Variant(0.25, 128),
-        threads=1,
-        reason="budget",
-        stages=Stages(1, 2, 3, 4, 5, 6),
-        top=(Score("line\nbreak", score),),
-    )
-
-
-def sequences(text: str) -> list[int]:
-    assert text == "" or text.endswith("\n")
-    return [json.loads(line)["sequence"] for line in text.splitlines()]
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
+from tests.rig.results import make_result, sequences
+from tests.rig.waiting import eventually
 
 
 def test_one_line_a_result_appended(tmp_path: Path) -> None:
@@ -188,7 +162,8 @@ def test_goes_on_when_there_is_room_again(tmp_path: Path, caplog: pytest.LogCapt
 import logging, resource, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from tests.sinks.test_jsonl import eventually, make_result
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 from dataclasses import replace
 from edged.sinks.jsonl.jsonl import TIMING, Lines, open_lines
 logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -228,7 +203,8 @@ def test_what_a_full_disk_cuts_off_is_taken_back(tmp_path: Path, left: bytes) ->
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from tests.sinks.test_jsonl import eventually, make_result
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 from edged.sinks.jsonl.jsonl import Lines, open_lines
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 sink = Lines(open_lines(Path(sys.argv[2])))
@@ -267,7 +243,8 @@ def test_a_reader_that_leaves_is_seen() -> None:
     script = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from tests.sinks.test_jsonl import eventually, make_result
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 from edged.sinks.jsonl.jsonl import Lines, open_lines
 sink = Lines(open_lines(None))
 sequence = 0
@@ -343,63 +320,3 @@ def test_closing_gives_the_descriptor_back(tmp_path: Path) -> None:
     for _ in range(20):
         Lines(open_lines(tmp_path / "results.jsonl")).close(10)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_a_full_file_makes_room_in_whole_lines(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    for first in (0, 500):  # the daemon is started twice
-        sink = Lines(open_lines(path), max_bytes=20_000, keep=2)
-        for sequence in range(first, first + 500):
-            sink.publish(make_result(sequence))
-            if sequence % 100 == 99:
-                eventually(lambda: sink.delivered == sequence - first + 1)  # noqa: B023
-        sink.close(10)
-        assert not any(sink.dropped.values())
-    files = [path.with_name("results.jsonl.2"), path.with_name("results.jsonl.1"), path]
-    assert sorted(tmp_path.iterdir()) == sorted(files)
-    kept = [number for file in files for number in sequences(file.read_text())]
-    assert kept == list(range(kept[0], 1000))
-    assert 10_000 < files[0].stat().st_size <= 20_000
-    assert all(file.stat().st_size <= 20_000 for file in files)
-
-
-def test_a_link_in_the_place_of_the_next_file_is_not_followed(tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.write_text("theirs")
-    other.chmod(0o600)
-    (tmp_path / "results.jsonl.new").symlink_to(other)
-    sink = Lines(open_lines(tmp_path / "results.jsonl"), max_bytes=1000, keep=2)
-    for sequence in range(20):
-        sink.publish(make_result(sequence))
-    sink.close(10)
-    assert (other.read_text(), other.stat().st_mode & 0o777) == ("theirs", 0o600)
-
-
-def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    sink = Lines(open_lines(path), max_bytes=1000, keep=0)
-    for sequence in range(100):
-        sink.publish(make_result(sequence))
-    sink.close(10)
-    assert list(tmp_path.iterdir()) == [path]
-    assert sequences(path.read_text())[-1] == 99 and path.stat().st_size <= 1000
-
-
-def test_where_no_file_can_be_begun_lines_are_lost_rather_than_the_bound(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "results.jsonl"
-    (tmp_path / "results.jsonl.new").mkdir()
-    sink = Lines(open_lines(path), max_bytes=1000, keep=2)
-    for sequence in range(50):
-        sink.publish(make_result(sequence))
-    eventually(lambda: caplog.records != [])
-    sink.close(10)
-    assert sink.delivered + sink.dropped["closed"] == 50
-    assert path.stat().st_size <= 1000
-    assert len(caplog.records) == 1
-    assert "results.jsonl.new" in caplog.text
-
-
-def test_a_pipe_is_not_rotated(tmp_path: Path) -> None:
-    assert open_lines(Path("/dev/null")).path is None

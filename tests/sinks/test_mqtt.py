@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,43 +19,25 @@ from edged.secret import Secret
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.mqtt.connection import MOST_FOUND
 from edged.sinks.mqtt.mqtt import Mqtt
-from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 from edged.sinks.tls import TlsClient
-from edged.sinks.worker import Timing
-from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker, sending
+from tests.rig.broker import Broker, Listener, needs_mosquitto, running_broker, sending
 from tests.rig.certificates import Authority
-from tests.sinks.test_jsonl import make_result
+from tests.rig.mqtt import (
+    CAMERA_STATUS,
+    EVENT,
+    RESULT,
+    ROOT,
+    RULES,
+    STATE,
+    STATUS,
+    config_for,
+    started,
+)
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 
 pytestmark = [pytest.mark.servers, needs_mosquitto]
-
-RULES: Rules = {"door": (Rule("visitor", True),)}
-ROOT = "edged/pi"
-RESULT, STATE, EVENT = f"{ROOT}/door/result", f"{ROOT}/door/state", f"{ROOT}/door/event/visitor"
-STATUS, CAMERA_STATUS = f"{ROOT}/status", f"{ROOT}/door/status"
-
-
-def config_for(broker: Broker | int) -> MqttConfig:
-    port = broker if isinstance(broker, int) else broker.port
-    return MqttConfig("127.0.0.1", port, None, "pi", home_assistant="homeassistant")
-
-
-@contextmanager
-def started(
-    config: MqttConfig, rules: Rules = RULES, lasting_seconds: float = 0.0
-) -> Iterator[Mqtt]:
-    sink = Mqtt(config, rules, None, Timing(0.05, lasting_seconds=lasting_seconds))
-    sink.start()
-    try:
-        yield sink
-    finally:
-        sink.close(10)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with running_broker(tmp_path) as broker:
-        yield broker
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -258,54 +238,6 @@ def test_tls_with_a_client_certificate_and_what_is_not_trusted(
                     eventually(lambda: "certificate is not accepted" in caplog.text)
                 with started(replace(config, tls=TlsClient(authority.ca))):
                     eventually(lambda: "the broker closed" in caplog.text)
-
-
-def test_what_is_lost_again_and_again_is_given_up(tmp_path: Path) -> None:
-    """Too large for this broker, which ends the connection for it; all else arrives."""
-    settings = ("allow_anonymous true", "message_size_limit 5000")
-    with running_broker(tmp_path, *settings) as broker, Listener(broker.port) as listener:
-        config = replace(config_for(broker), home_assistant=None)
-        with started(config) as sink:
-            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
-            sink.publish(make_result(1))
-            eventually(lambda: listener.of(RESULT) and sink.delivered == 2)
-            assert listener.json(EVENT)[-1]["state"] == "started"
-            assert listener.of(f"{EVENT}/snapshot") == []
-
-
-def test_what_is_too_large_for_a_broker_that_says_so_is_no_matter_of_permission(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = ("allow_anonymous true", "max_packet_size 5000")
-    with running_broker(tmp_path, *settings) as broker, Listener(broker.port) as listener:
-        config = replace(config_for(broker), home_assistant=None)
-        with started(config) as sink:
-            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
-            eventually(lambda: sink.delivered == 1 and caplog.records != [])
-            assert listener.of(f"{EVENT}/snapshot") == []
-    (told,) = [each.getMessage() for each in caplog.records]
-    what = f"writing {EVENT}/snapshot: 9036 bytes, and the broker takes 5000 in a packet"
-    assert told == f"mqtt: 127.0.0.1:{broker.port} refuses {what}"
-
-
-def test_a_broker_that_ends_the_connection_for_a_large_picture_gets_all_else(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """One of version 3.1.1 cannot say what it takes, nor which message it means."""
-    settings = ("allow_anonymous true", "max_packet_size 5000")
-    with (
-        running_broker(tmp_path, *settings) as broker,
-        Listener(broker.port) as listener,
-        started(replace(config_for(broker), version="3.1.1")) as sink,
-    ):
-        for number in range(1, 5):
-            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
-            sink.publish(make_result(number))
-        eventually(lambda: sink.delivered == 8)
-        assert listener.of(f"{EVENT}/snapshot") == []
-    assert sum(sink.dropped.values()) == 0
-    why = "it ends the connection; pictures of 9000 bytes are not sent again"
-    assert f"refuses writing {EVENT}/snapshot: {why}" in caplog.text
 
 
 def test_no_broker_is_a_state(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import time
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,8 @@ import pytest
 from edged.result import Event
 from edged.sinks.mqtt.connection import MOST_PACKET_BYTES
 from edged.sinks.mqtt.messages import Messages
-from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker, sending
-from tests.sinks.test_jsonl import make_result
-from tests.sinks.test_mqtt import (
+from tests.rig.broker import Broker, Listener, needs_mosquitto, running_broker, sending
+from tests.rig.mqtt import (
     CAMERA_STATUS,
     EVENT,
     RESULT,
@@ -28,14 +26,10 @@ from tests.sinks.test_mqtt import (
     config_for,
     started,
 )
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 
 pytestmark = [pytest.mark.servers, needs_mosquitto]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with running_broker(tmp_path) as broker:
-        yield broker
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -186,3 +180,51 @@ def test_the_picture_is_there_when_the_event_comes(broker: Broker) -> None:
         sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, b"picture"))
         eventually(lambda: len(listener.messages) == 3)
     assert [each.topic for each in listener.messages] == [EVENT, f"{EVENT}/snapshot", EVENT]
+
+
+def test_what_is_lost_again_and_again_is_given_up(tmp_path: Path) -> None:
+    """Too large for this broker, which ends the connection for it; all else arrives."""
+    settings = ("allow_anonymous true", "message_size_limit 5000")
+    with running_broker(tmp_path, *settings) as broker, Listener(broker.port) as listener:
+        config = replace(config_for(broker), home_assistant=None)
+        with started(config) as sink:
+            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
+            sink.publish(make_result(1))
+            eventually(lambda: listener.of(RESULT) and sink.delivered == 2)
+            assert listener.json(EVENT)[-1]["state"] == "started"
+            assert listener.of(f"{EVENT}/snapshot") == []
+
+
+def test_what_is_too_large_for_a_broker_that_says_so_is_no_matter_of_permission(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ("allow_anonymous true", "max_packet_size 5000")
+    with running_broker(tmp_path, *settings) as broker, Listener(broker.port) as listener:
+        config = replace(config_for(broker), home_assistant=None)
+        with started(config) as sink:
+            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
+            eventually(lambda: sink.delivered == 1 and caplog.records != [])
+            assert listener.of(f"{EVENT}/snapshot") == []
+    (told,) = [each.getMessage() for each in caplog.records]
+    what = f"writing {EVENT}/snapshot: 9036 bytes, and the broker takes 5000 in a packet"
+    assert told == f"mqtt: 127.0.0.1:{broker.port} refuses {what}"
+
+
+def test_a_broker_that_ends_the_connection_for_a_large_picture_gets_all_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of version 3.1.1 cannot say what it takes, nor which message it means."""
+    settings = ("allow_anonymous true", "max_packet_size 5000")
+    with (
+        running_broker(tmp_path, *settings) as broker,
+        Listener(broker.port) as listener,
+        started(replace(config_for(broker), version="3.1.1")) as sink,
+    ):
+        for number in range(1, 5):
+            sink.publish_event(Event("door", "visitor", 10**18, None, 0.7, bytes(9000)))
+            sink.publish(make_result(number))
+        eventually(lambda: sink.delivered == 8)
+        assert listener.of(f"{EVENT}/snapshot") == []
+    assert sum(sink.dropped.values()) == 0
+    why = "it ends the connection; pictures of 9000 bytes are not sent again"
+    assert f"refuses writing {EVENT}/snapshot: {why}" in caplog.text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,19 +15,14 @@ from edged.sinks.mqtt.mqtt import Mqtt
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 from edged.sinks.worker import Timing
-from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto, running_broker
-from tests.sinks.test_jsonl import make_result
-from tests.sinks.test_mqtt import CAMERA_STATUS, EVENT, RESULT, ROOT, RULES, STATUS, config_for
+from tests.rig.broker import Broker, Listener, needs_mosquitto
+from tests.rig.mqtt import CAMERA_STATUS, EVENT, RESULT, ROOT, RULES, STATUS, config_for
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 
 pytestmark = [pytest.mark.servers, needs_mosquitto]
 BEGUN = Event("door", "visitor", 10**18, None, 0.7, b"picture")
 DISCOVERY = "homeassistant/device/edged-pi/door/config"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with running_broker(tmp_path) as broker:
-        yield broker
 
 
 def sink_of(

@@ -20,13 +20,14 @@ from edged.sinks.jsonl.jsonl import TIMING, Lines, open_lines
 from edged.sinks.mqtt.mqtt import Mqtt
 from edged.sinks.webhook.webhook import Webhook
 from edged.sinks.worker import Timing, Worker
-from tests.rig.broker import Broker, Listener, eventually, needs_mosquitto
+from tests.rig.broker import Broker, Listener, needs_mosquitto
+from tests.rig.mqtt import EVENT, RESULT, RULES
+from tests.rig.mqtt import config_for as mqtt_config
+from tests.rig.results import make_result
 from tests.rig.small_disk import fill, mounted
+from tests.rig.waiting import eventually
 from tests.rig.webhook import config_for as webhook_config
 from tests.rig.webhook import serving
-from tests.sinks.test_jsonl import make_result
-from tests.sinks.test_mqtt import EVENT, RESULT, RULES
-from tests.sinks.test_mqtt import config_for as mqtt_config
 
 SECONDS = 300
 EXCESS = 7

@@ -21,8 +21,9 @@ from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from edged.sinks.tls import TlsClient
 from edged.sinks.webhook.webhook import Webhook
 from tests.rig.certificates import Authority
+from tests.rig.results import make_result
+from tests.rig.waiting import eventually
 from tests.rig.webhook import EVENT, config_for, serving, started, told
-from tests.sinks.test_jsonl import eventually, make_result
 
 
 def test_each_event_is_a_post_over_one_connection() -> None:

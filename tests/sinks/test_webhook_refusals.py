@@ -11,8 +11,8 @@ import pytest
 from edged.result import event_to_json
 from edged.sinks.webhook.webhook import Webhook
 from edged.sinks.worker import Timing
+from tests.rig.waiting import eventually
 from tests.rig.webhook import EVENT, config_for, serving, started, told
-from tests.sinks.test_jsonl import eventually
 
 
 @pytest.mark.parametrize(("status", "in_order_from"), [(503, 0), (404, 0), (500, 2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 from edged.config.config import load_config
 from edged.config.warnings import warnings
-from edged.errors import InputError
+from edged.errors import EdgedError, InputError
 from edged.secret import Secret
 from edged.sinks.jsonl.options import JsonlConfig
 from edged.sinks.mqtt.options import MqttConfig
-from edged.sinks.options import ResultsConfig
+from edged.sinks.options import KINDS, ResultsConfig
 from edged.sinks.tls import TlsClient
+from tests.rig.results import make_result
 
 
 def load(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> ResultsConfig:
@@ -127,3 +129,15 @@ def test_what_everybody_on_the_way_can_read_is_warned_of(
     load(tmp_path, f"  {line}")
     found = warnings(load_config(tmp_path / "edged.yaml", {}))
     assert sum("everybody on the way" in each for each in found) == count
+
+
+def test_the_table_opens_what_the_configuration_names(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = KINDS["jsonl"].make(JsonlConfig(path), {}, None)
+    assert sink.name == "jsonl"
+    sink.publish(make_result(1))
+    sink.close(5)
+    assert sink.delivered == 1
+    assert json.loads(path.read_text())["camera"] == "door"
+    with pytest.raises(EdgedError, match="nowhere"):
+        KINDS["jsonl"].make(JsonlConfig(tmp_path / "nowhere" / "results.jsonl"), {}, None)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from edged.sinks.jsonl.jsonl import Lines, open_lines
-from tests.sinks.test_jsonl import eventually, make_result, sequences
+from edged.sinks.worker import Timing
+from tests.rig.results import make_result, sequences
+from tests.rig.waiting import eventually
 
 _FOUND = shutil.which("logrotate", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 needs_logrotate = pytest.mark.skipif(
@@ -48,7 +50,7 @@ def test_logrotate_and_what_is_written_after_it(tmp_path: Path, how: str, renewe
     """renewed: with the reload that belongs into logrotate's postrotate."""
     path = tmp_path / "results.jsonl"
     now_ns = 0
-    sink = Lines(open_lines(path), clock=lambda: now_ns)
+    sink = Lines(open_lines(path), timing=Timing(clock=lambda: now_ns))
     for turn in range(3):
         publish(sink, 3 * turn)
         rotated(tmp_path, how)
@@ -79,7 +81,7 @@ def _umask() -> int:
 def test_a_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
     now_ns = 0
     path = tmp_path / "results.jsonl"
-    sink = Lines(open_lines(path), clock=lambda: now_ns)
+    sink = Lines(open_lines(path), timing=Timing(clock=lambda: now_ns))
     publish(sink, 0)
     path.unlink()
     publish(sink, 1)
@@ -94,7 +96,7 @@ def test_what_cannot_be_opened_anew_keeps_lines_waiting(
 ) -> None:
     path = tmp_path / "results.jsonl"
     opened = threading.Event()
-    sink = Lines(open_lines(path), wait=lambda seconds: opened.wait(30))
+    sink = Lines(open_lines(path), timing=Timing(wait=lambda seconds: opened.wait(30)))
     publish(sink, 0)
     path.unlink()
     path.mkdir()
@@ -143,3 +145,63 @@ def test_results_are_for_the_group_at_most_and_a_mode_that_was_set_stays(tmp_pat
         sink.close(10)
     finally:
         os.umask(umask)
+
+
+def test_a_full_file_makes_room_in_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    for first in (0, 500):  # the daemon is started twice
+        sink = Lines(open_lines(path), max_bytes=20_000, keep=2)
+        for sequence in range(first, first + 500):
+            sink.publish(make_result(sequence))
+            if sequence % 100 == 99:
+                eventually(lambda: sink.delivered == sequence - first + 1)  # noqa: B023
+        sink.close(10)
+        assert not any(sink.dropped.values())
+    files = [path.with_name("results.jsonl.2"), path.with_name("results.jsonl.1"), path]
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    kept = [number for file in files for number in sequences(file.read_text())]
+    assert kept == list(range(kept[0], 1000))
+    assert 10_000 < files[0].stat().st_size <= 20_000
+    assert all(file.stat().st_size <= 20_000 for file in files)
+
+
+def test_a_link_in_the_place_of_the_next_file_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("theirs")
+    other.chmod(0o600)
+    (tmp_path / "results.jsonl.new").symlink_to(other)
+    sink = Lines(open_lines(tmp_path / "results.jsonl"), max_bytes=1000, keep=2)
+    for sequence in range(20):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert (other.read_text(), other.stat().st_mode & 0o777) == ("theirs", 0o600)
+
+
+def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    sink = Lines(open_lines(path), max_bytes=1000, keep=0)
+    for sequence in range(100):
+        sink.publish(make_result(sequence))
+    sink.close(10)
+    assert list(tmp_path.iterdir()) == [path]
+    assert sequences(path.read_text())[-1] == 99 and path.stat().st_size <= 1000
+
+
+def test_where_no_file_can_be_begun_lines_are_lost_rather_than_the_bound(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "results.jsonl"
+    (tmp_path / "results.jsonl.new").mkdir()
+    sink = Lines(open_lines(path), max_bytes=1000, keep=2)
+    for sequence in range(50):
+        sink.publish(make_result(sequence))
+    eventually(lambda: caplog.records != [])
+    sink.close(10)
+    assert sink.delivered + sink.dropped["closed"] == 50
+    assert path.stat().st_size <= 1000
+    assert len(caplog.records) == 1
+    assert "results.jsonl.new" in caplog.text
+
+
+def test_a_pipe_is_not_rotated(tmp_path: Path) -> None:
+    assert open_lines(Path("/dev/null")).path is None

@@ -1,4 +1,4 @@
-"""The JSON form of a result, and the table of ways out."""
+"""The form of results and events in JSON and in text."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import base64
 import json
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.errors import EdgedError
 from edged.result import Event, Result, Score, Stages, event_to_json, to_json, to_json_line, to_text
-from edged.sinks.jsonl.options import JsonlConfig
-from edged.sinks.options import KINDS
 from edged.variants.variant import Precision, Variant
 
 
@@ -106,15 +102,3 @@ def test_the_printed_stages_add_up_to_the_printed_latency(stages: Stages, budget
     microseconds = [round(time_ms * 1000) for time_ms in printed["stages_ms"].values()]
     assert round(printed["latency_ms"] * 1000) == sum(microseconds)
     assert printed["latency_ms"] == pytest.approx(stages.latency_ms, abs=0.0031)
-
-
-def test_the_table_opens_what_the_configuration_names(tmp_path: Path) -> None:
-    path = tmp_path / "results.jsonl"
-    sink = KINDS["jsonl"].make(JsonlConfig(path), {}, None)
-    assert sink.name == "jsonl"
-    sink.publish(make_result(Stages(1, 1, 1, 1, 1, 1)))
-    sink.close(5)
-    assert sink.delivered == 1
-    assert json.loads(path.read_text())["camera"] == "door"
-    with pytest.raises(EdgedError, match="nowhere"):
-        KINDS["jsonl"].make(JsonlConfig(tmp_path / "nowhere" / "results.jsonl"), {}, None)
