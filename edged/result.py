@@ -16,7 +16,8 @@ from edged.clock import rfc3339
 if TYPE_CHECKING:
     from edged.variants.variant import Variant
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+"""One line of JSON. ValueError where a number is none."""
 
 
 class Stages(NamedTuple):
@@ -115,7 +116,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 def to_json_line(entry: Result | Event) -> str:
     """For programs."""
-    return _encode(to_json(entry) if isinstance(entry, Result) else event_to_json(entry))
+    return encode(to_json(entry) if isinstance(entry, Result) else event_to_json(entry))
 
 
 def to_text(entry: Result | Event) -> str:

@@ -89,10 +89,8 @@ def _how_to_open(path: Path, error: OSError) -> str:
 
 
 def _ends_inside_line(path: Path) -> bool:
-    """True when the last run was cut off while it wrote."""
+    """True when the last run was cut off while it wrote. path: of a regular file."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))

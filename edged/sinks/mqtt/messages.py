@@ -12,14 +12,12 @@ Pure: it knows no broker. Times are monotonic nanoseconds.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from edged.clock import rfc3339
-from edged.result import Event, Result, event_to_json, to_json_line
+from edged.result import Event, Result, encode, event_to_json, to_json_line
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 
@@ -122,7 +120,7 @@ class Messages:
         if not event.started_unix_ns:
             payload |= {"started_at": None, "ended_at": None}
         topic = f"{self._root}/{event.camera}/event/{event.name}"
-        return Message(topic, _encode(payload), retain=topic in self._kept)
+        return Message(topic, encode(payload).encode(), retain=topic in self._kept)
 
     def due(self, now_ns: int) -> Iterator[Message]:
         """States that are new, and of cameras whose last one is old enough."""
@@ -187,7 +185,7 @@ class Messages:
             "budget_ms": round(result.budget_ms, 3),
             "on_time_percent": round(100 * (results - late) / results, 1) if results else None,
         }
-        return Message(f"{self._root}/{camera}/state", _encode(payload), retain=True)
+        return Message(f"{self._root}/{camera}/state", encode(payload).encode(), retain=True)
 
 
 def _kept(rules: tuple[Rule, ...]) -> Iterator[str]:
@@ -214,8 +212,3 @@ def root_of(config: MqttConfig) -> str:
 
 def status_topic(config: MqttConfig) -> str:
     return f"{root_of(config)}/status"
-
-
-def _encode(payload: Mapping[str, Any]) -> bytes:
-    """ValueError where a number is none."""
-    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
