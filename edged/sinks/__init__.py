@@ -1,1 +1,1 @@
-"""Where results and events go: sink.py has the protocol and the table."""
+"""Where results and events go: sink.py has the protocol, options.py the table of kinds."""
