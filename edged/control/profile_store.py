@@ -24,8 +24,8 @@ from typing import Any
 from edged.atomic_file import open_to_write, partial_of, read_file, write_whole
 from edged.clock import rfc3339
 from edged.control.profile import Choice, Profile, Spread, Timing
+from edged.document.json_line import Line, parse_line
 from edged.errors import InputError
-from edged.tracing.trace import Line, parse_line
 from edged.variants.variant import Variant
 
 FORMAT = 1

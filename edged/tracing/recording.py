@@ -22,8 +22,9 @@ from edged.control.profile import Candidate
 from edged.control.selector import NO_LIMITS, Limits
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
+from edged.document.json_line import Line
 from edged.errors import InputError
-from edged.tracing.trace import FullTrace, Line, full_trace, read_lines
+from edged.tracing.trace import FullTrace, full_trace, read_lines
 from edged.variants.variant import Variant
 
 FORMAT = 1
