@@ -10,6 +10,7 @@ import io
 import logging
 import re
 import socket
+import socketserver
 import ssl
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -19,7 +20,9 @@ from urllib.parse import parse_qs
 from edged.web.answer import Answer, Request, Stream
 
 if TYPE_CHECKING:
-    from edged.web.server import _Server
+    from edged.web.access import Access
+    from edged.web.connections import Connections
+    from edged.web.endpoints import Endpoints
 
 HEAD_BYTES = 8192
 """Request line and headers together. Browsers send about one thousand."""
@@ -37,10 +40,20 @@ NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
 log = logging.getLogger("edged.telemetry.http")
 
 
+class Context(socketserver.ThreadingTCPServer):
+    """What a handler needs of its server."""
+
+    access: Access
+    endpoints: Endpoints
+    connections: Connections
+    connection_seconds: float
+    failing_paths: set[str]
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request, then the connection ends."""
 
-    server: _Server
+    server: Context
     protocol_version = "HTTP/1.1"
     default_request_version = request_version = "HTTP/1.1"  # errors have a status line too
     command = ""

@@ -12,7 +12,6 @@ import errno
 import logging
 import math
 import socket
-import socketserver
 import ssl
 import threading
 import time
@@ -25,7 +24,7 @@ from edged.errors import EdgedError
 from edged.web.access import Access, own_names
 from edged.web.connections import Connections
 from edged.web.endpoints import Endpoints
-from edged.web.handler import Handler
+from edged.web.handler import Context, Handler
 from edged.web.options import HttpConfig
 from edged.web.tls import fingerprint, server_context
 
@@ -146,7 +145,7 @@ def _written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _Server(Context):
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
@@ -167,7 +166,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.tls = tls
         self.connections = Connections(connections, connection_seconds)
         self.connection_seconds = connection_seconds
-        self.failing_paths: set[str] = set()
+        self.failing_paths = set()
         self.progress_ns = monotonic_ns()
         super().__init__(address, Handler, bind_and_activate=False)
 
