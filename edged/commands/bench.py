@@ -15,7 +15,7 @@ from edged.sensors.reading import Gauge
 from edged.sensors.sensors import Heat, Sensors
 
 if TYPE_CHECKING:
-    from edged.control.bench import Ramp
+    from edged.backends.bench import Ramp
 
 HELPS = 0.85
 """What makes a run shorter by less is not worth its power."""
@@ -40,8 +40,8 @@ def _bench(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from edged.backends.auto import load_backend
+    from edged.backends.bench import bench, ramp
     from edged.backends.loaded import LoadedFamily
-    from edged.control.bench import bench, ramp
     from edged.control.profile import ladder
     from edged.variants.family import load_family
 

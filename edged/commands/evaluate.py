@@ -104,8 +104,8 @@ def _timed(
     """What was measured on the photos, with its time; as `edged bench` takes it."""
     from tqdm import tqdm
 
+    from edged.backends.bench import bench
     from edged.backends.loaded import LoadedFamily
-    from edged.control.bench import bench
 
     top1 = {each.variant: each.top1 for each in found}
     networks = []

@@ -136,6 +136,7 @@ def _models_cost(options: argparse.Namespace) -> int:
 
 
 def _models_import(options: argparse.Namespace) -> int:
+    from edged.backends.onnxruntime import OrtBackend
     from edged.variants.family import Fit
     from edged.variants.weights.importing import import_weights
     from edged.variants.weights.onnx_builder import InputRange
@@ -147,6 +148,7 @@ def _models_import(options: argparse.Namespace) -> int:
         resolutions=options.resolution,
         labels=options.labels,
         into=options.into,
+        backend=OrtBackend(),
         input_range=None if options.input_range is None else InputRange(options.input_range),
         fit=None if options.fit is None else Fit(options.fit),
         note=lambda sentence: print(f"edged: note: {sentence}", file=sys.stderr),

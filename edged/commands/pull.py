@@ -48,6 +48,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
 def _models_pull(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from edged.backends.onnxruntime import OrtBackend
     from edged.variants.official import ALPHAS, OFFICIAL, RESOLUTIONS, Weights
     from edged.variants.weights.pull import Watch, pull
 
@@ -72,6 +73,7 @@ def _models_pull(options: argparse.Namespace) -> int:
                 OFFICIAL[options.name][kind],
                 cells,
                 into,
+                OrtBackend(),
                 options.mirror,
                 watch=Watch(progress, note),
             )

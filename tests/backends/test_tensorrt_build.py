@@ -25,9 +25,8 @@ from edged.variants.int8.float_network import probe
 from edged.variants.int8.qdq import runtime_form
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Precision
-from edged.variants.weights.importing import import_weights
 from tests.backends.test_tensorrt import PICTURE, Bench, load, on_cpu, until
-from tests.rig.families import make_family
+from tests.rig.families import import_weights, make_family
 from tests.rig.gpu_stand_in import MARK
 from tests.rig.paths import PROJECT
 from tests.rig.tensorrt import rtx, starter

@@ -33,6 +33,7 @@ from pipeline_plot import draw
 from pipeline_report import CONTENDERS, Figures, Rows, report
 from pipeline_run import Measured, learn_profile, run_edged, run_script
 
+from edged.backends.onnxruntime import OrtBackend
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
 from edged.variants.weights.importing import import_weights
@@ -154,6 +155,7 @@ def make_networks(data: Path, folder: Path) -> Networks:
         resolutions=[VARIANT.resolution],
         labels=data / LABELS,
         into=family,
+        backend=OrtBackend(),
     )
     labels = folder / "labels.txt"
     loaded = load_family(str(family), Path.cwd())

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edged.backends.bench import PAUSE_SECONDS, PAUSES, Ramp, ramp
 from edged.commands.bench import device_state, samples, warning
-from edged.control.bench import PAUSE_SECONDS, PAUSES, Ramp, ramp
 from edged.control.profile import Candidate
 from edged.sensors.sensors import Sensors
 from edged.variants.variant import Variant

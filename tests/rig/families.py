@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from edged.backends.onnxruntime import OrtBackend
 from edged.variants.family import Family, InputContract, Network, write_family
 from edged.variants.golden import with_golden
 from edged.variants.mobilenet import Architecture
+from edged.variants.weights.importing import import_weights as _import_weights
 from edged.variants.weights.onnx_builder import build_network
 from tests.rig.weight_files import lively_weights
 
 LABELS = ("ant", "bee", "cat", "dog", "élan", "fox")
 ALPHAS = (0.03, 0.25)
 RESOLUTIONS = (64, 96)
+
+import_weights = partial(_import_weights, backend=OrtBackend())
 
 
 @cache

@@ -28,7 +28,7 @@ from edged.variants.family import Family, InputContract, Network, load_family, w
 from edged.variants.golden import golden_picture, with_golden
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Variant
-from tests.rig.families import LABELS, RESOLUTIONS, make_family, model
+from tests.rig.families import LABELS, RESOLUTIONS, import_weights, make_family, model
 from tests.rig.geometry import UPRIGHT
 from tests.variants.test_photos import photographed
 
@@ -274,8 +274,6 @@ def test_official_weights_are_as_good_as_known(
 ) -> None:
     """Known: the same photos through the same weights by other programs. They resample a little
     otherwise, which moves a photo in a hundred; the wrong crop or colours move far more."""
-    from edged.variants.weights.importing import import_weights
-
     import_weights(
         data / "weights" / file,
         None,

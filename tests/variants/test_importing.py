@@ -19,8 +19,9 @@ from edged.errors import EdgedError, InputError
 from edged.variants.family import Fit, load_family
 from edged.variants.mobilenet import Architecture
 from edged.variants.variant import Precision
-from edged.variants.weights.importing import import_weights, read_labels
+from edged.variants.weights.importing import read_labels
 from edged.variants.weights.onnx_builder import InputRange, build_network
+from tests.rig.families import import_weights
 from tests.rig.weight_files import FLOAT32, TINY, UINT8, keras_file, lively_weights, tflite_file
 
 LABELS = ("ant", "bee", "cat", "dog", "elk")

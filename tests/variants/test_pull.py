@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from edged.backends.auto import load_backend
+from edged.backends.onnxruntime import OrtBackend
 from edged.cli import main
 from edged.errors import EdgedError, InputError
 from edged.variants.evaluation.evaluate import verify
@@ -26,9 +27,9 @@ from edged.variants.published import published_top1
 from edged.variants.variant import Variant
 from edged.variants.weights.download import Patience
 from edged.variants.weights.download_record import RECORD
-from edged.variants.weights.importing import import_weights
 from edged.variants.weights.onnx_builder import Weights as Values
 from edged.variants.weights.pull import UNDER_WAY, Watch, pull
+from tests.rig.families import import_weights
 from tests.rig.weight_files import FLOAT32, UINT8, Coding, keras_file, lively_weights, tflite_file
 from tests.rig.weight_server import WeightServer, cut, hold, redirect, status, tgz, weight_server
 from tests.variants.test_importing import content_of
@@ -96,7 +97,7 @@ def pulled(
     kind: Weights = Weights.FLOAT,
     watch: Watch = NOBODY,
 ) -> tuple[Variant, ...]:
-    _, new = pull(IMAGENET[kind], cells or [CELL], into, server.url, HASTY, watch)
+    _, new = pull(IMAGENET[kind], cells or [CELL], into, OrtBackend(), server.url, HASTY, watch)
     return new
 
 
@@ -255,7 +256,7 @@ def test_a_redirecting_mirror(server: WeightServer, into: Path) -> None:
 
 
 def test_a_mirror_whose_address_has_a_query(server: WeightServer, into: Path) -> None:
-    pull(IMAGENET[Weights.FLOAT], [CELL], into, f"{server.url}/?token=1", HASTY)
+    pull(IMAGENET[Weights.FLOAT], [CELL], into, OrtBackend(), f"{server.url}/?token=1", HASTY)
     assert family_in(into)
 
 
@@ -562,7 +563,7 @@ def test_what_is_not_official(arguments: list[str], told: str, capsys: Capture) 
 
 def test_a_mirror_that_is_no_address(into: Path) -> None:
     with pytest.raises(InputError, match="not an http or https address"):
-        pull(IMAGENET[Weights.FLOAT], [CELL], into, "/srv/weights")
+        pull(IMAGENET[Weights.FLOAT], [CELL], into, OrtBackend(), "/srv/weights")
     assert not into.exists()
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from edged.atomic_file import read_file
-from edged.backends.onnxruntime import OrtBackend
 from edged.errors import InputError, cannot_read
 from edged.variants.family import Family, Fit, InputContract, Network, load_family, write_family
 from edged.variants.golden import with_golden
 from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture, Body
 from edged.variants.range_check import range_warning, with_fitting_range
+from edged.variants.runtime import Backend
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights import keras, tflite_file
 from edged.variants.weights.foreign import SNIFFED_BYTES, foreign_file, foreign_folder
@@ -51,6 +51,7 @@ def import_weights(
     *,
     labels: Path,
     into: Path,
+    backend: Backend,
     alpha: float | None = None,
     resolutions: Sequence[int] = (),
     input_range: InputRange | None = None,
@@ -86,7 +87,7 @@ def import_weights(
     warning = range_warning(imported)
     if warning is not None:
         note(warning)
-    return add_networks(family, [made]).network(Variant(found.alpha, min(sides)))
+    return add_networks(family, [made], backend).network(Variant(found.alpha, min(sides)))
 
 
 def _resolutions(
@@ -168,7 +169,7 @@ def convert(
     return Converted(Network.of(Path(name), model, alpha, sides), model, classes)
 
 
-def add_networks(family: Family, made: Sequence[Converted]) -> Family:
+def add_networks(family: Family, made: Sequence[Converted], backend: Backend) -> Family:
     """Write the family with these networks in it, all or none, and return it."""
     networks: Sequence[Network] = family.networks
     for each in made:
@@ -178,7 +179,7 @@ def add_networks(family: Family, made: Sequence[Converted]) -> Family:
         networks = (*_beside(each.network, networks), replace(each.network, path=path))
     family = replace(family, networks=tuple(networks))
     models = {each.network.path.name: each.model for each in made}
-    family, golden = with_golden(family, models, OrtBackend())
+    family, golden = with_golden(family, models, backend)
     return write_family(family, models, golden)
 
 

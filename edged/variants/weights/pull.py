@@ -26,6 +26,7 @@ from edged.variants import official
 from edged.variants.family import Family, Fit
 from edged.variants.mobilenet import Architecture
 from edged.variants.official import Release
+from edged.variants.runtime import Backend
 from edged.variants.variant import Variant
 from edged.variants.weights.archive import read_network
 from edged.variants.weights.download import USUAL, Patience, check_url, download, size_of
@@ -68,6 +69,7 @@ def pull(
     release: Release,
     cells: Sequence[tuple[float, int]],
     into: Path,
+    backend: Backend,
     mirror: str | None = None,
     patience: Patience = USUAL,
     watch: Watch = Watch(),
@@ -114,7 +116,7 @@ def pull(
         watch.note(f"making {_count(len(made), 'network')}")
         # The record first: after a power cut the next pull is held to what this one accepted.
         write_record(into / RECORD, record)
-        family = add_networks(begin_family(into, Fit.CROP), made)
+        family = add_networks(begin_family(into, Fit.CROP), made, backend)
         _empty(folder)
         return family, tuple(sorted(Variant(*cell) for cell in wanted.values()))
 
