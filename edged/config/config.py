@@ -19,7 +19,6 @@ from edged.capture.sources.synthetic.options import dimensions
 from edged.config.schema.camera import LARGEST_SIZE, SMALLEST_SIDE
 from edged.config.schema.schema import json_schema
 from edged.config.source import camera_source, source_from
-from edged.config.warnings import warnings
 from edged.document.document import MAX_ERRORS, Document, examine_file
 from edged.document.values import file_path, path_from
 from edged.errors import InputError
@@ -36,7 +35,7 @@ from edged.variants.variant import Variant
 from edged.web.options import HttpConfig, http_config, listen_address
 from edged.web.password import PasswordHash, check_token_hash
 
-__all__ = ["CameraConfig", "Config", "camera_source", "load_config", "warnings"]
+__all__ = ["CameraConfig", "Config", "camera_source", "load_config"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -641,7 +641,8 @@ def test_checking_imports_nothing_heavy(tmp_path: Path) -> None:
     (tmp_path / "edged.yaml").write_text(EXAMPLE)
     program = (
         "import sys; from pathlib import Path\n"
-        "from edged.config.config import load_config, warnings\n"
+        "from edged.config.config import load_config\n"
+        "from edged.config.warnings import warnings\n"
         "from edged.config.schema.schema import json_schema\n"
         "warnings(load_config(Path(sys.argv[1]), {})); json_schema()\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"

@@ -20,7 +20,6 @@ from edged.variants.family import Family, Fit, InputContract, Network, load_fami
 from edged.variants.golden import with_golden
 from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture, Body
-from edged.variants.range_check import range_warning, with_fitting_range
 from edged.variants.runtime import Backend
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights import keras, tflite_file
@@ -32,6 +31,7 @@ from edged.variants.weights.onnx_builder import (
     build_network,
     check_weights,
 )
+from edged.variants.weights.range_check import range_warning, with_fitting_range
 from edged.variants.weights.tflite import read_tflite
 
 BACKGROUND = "background"
