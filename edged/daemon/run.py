@@ -28,7 +28,8 @@ from edged.errors import EdgedError
 from edged.events.dispatcher import Announcer
 from edged.events.events import Watch
 from edged.events.journal import EventJournal
-from edged.pipeline.pipeline import Output, Pipeline
+from edged.pipeline.output import Output
+from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import Lane
 from edged.result import Event
 from edged.sensors.sensors import Sensors

@@ -2,8 +2,7 @@
 
 The next frame to run is the one whose deadline is earliest. Frames of several cameras run side by
 side, on a core each, when there are cores; a frame that waits alone may spread over all of them.
-What is kept for each camera is in lane.py, the threads are in crew.py.
-Knows nothing of drivers (edged/capture) nor of how results leave the machine (edged/sinks).
+What is kept for each camera is in queue.py, the threads are in workers.py.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edged.capture.frame import Frame
-from edged.clock import Clock, monotonic_ns, unix_ns_of
+from edged.clock import Clock, monotonic_ns
 from edged.control.controller import CameraSettings, Controller
 from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.control.setbacks import Setbacks
@@ -26,9 +25,11 @@ from edged.device import KEEP_WARM_SECONDS
 from edged.effort import Turn
 from edged.events.events import Watch
 from edged.pipeline.idle import Gap
+from edged.pipeline.output import Output
 from edged.pipeline.queue import Lane
+from edged.pipeline.run import Run
 from edged.pipeline.workers import IDLE_SECONDS, Crew
-from edged.result import Event, Result, Score, Stages
+from edged.result import Event, Result
 from edged.tracing.recording import Header, RecordedFrame
 from edged.variants.runtime import RunError
 
@@ -53,42 +54,6 @@ class ResultObserver(Protocol):
     def stale(self, camera: str) -> None: ...
     def shed(self, camera: str) -> None: ...
     def switched(self, camera: str, reason: str) -> None: ...
-
-
-@dataclass(slots=True)
-class Output:
-    """How much of the scores a result carries."""
-
-    labels: tuple[str, ...]
-    top_k: int
-    min_score: float
-
-    def top(self, scores: NDArray[np.float32]) -> tuple[Score, ...]:
-        """The best labels, best first, with the scores that reach the minimum."""
-        left, found = scores.copy(), []
-        # A few are wanted of a thousand: to partition or sort these takes three times as long.
-        for _ in range(min(self.top_k, len(scores))):
-            best = int(left.argmax())
-            score = float(left[best])
-            if not self.min_score <= score < math.inf:  # or not a number
-                break
-            found.append(Score(self.labels[best], score))
-            left[best] = -1
-        return tuple(found)
-
-
-class Run(NamedTuple):
-    """A frame under way, and what the decision on it rested on. event: lines of a trace before."""
-
-    lane: Lane
-    frame: Frame
-    taken_ns: int
-    slack_ms: float
-    limits: Limits
-    ladder: Sequence[Candidate]
-    decision: Decision
-    event: int
-    thread: int
 
 
 @dataclass(slots=True)
@@ -295,24 +260,7 @@ class Pipeline:
         self._gap.ran_ns = inferred_ns
         top = self.output.top(scores)
         published_ns = self.clock()
-        result = Result(
-            camera=lane.camera,
-            sequence=frame.sequence,
-            captured_unix_ns=unix_ns_of(frame.captured_ns, published_ns),
-            budget_ms=lane.budget_ms,
-            variant=candidate.variant,
-            threads=candidate.threads,
-            reason=decision.reason.value,
-            stages=Stages(
-                capture=(frame.received_ns - frame.captured_ns) / 1e6,
-                decode=(frame.ready_ns - frame.received_ns) / 1e6,
-                queue=(run.taken_ns - frame.ready_ns) / 1e6,
-                preprocess=(preprocessed_ns - run.taken_ns) / 1e6,
-                inference=(inferred_ns - preprocessed_ns) / 1e6,
-                publish=(published_ns - inferred_ns) / 1e6,
-            ),
-            top=top,
-        )
+        result = run.result(top, preprocessed_ns, inferred_ns, published_ns)
         with self._state:
             self.observer.observe(result)
             service_ms = (published_ns - run.taken_ns) / 1e6

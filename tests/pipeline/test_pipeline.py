@@ -17,7 +17,8 @@ from edged.control.profiler import Profiler
 from edged.control.thermal import Allowance
 from edged.events.events import AWAY_SECONDS, Watch
 from edged.events.options import EventConfig
-from edged.pipeline.pipeline import Output, Pipeline
+from edged.pipeline.output import Output
+from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import Lane
 from edged.result import Event, Result
 from edged.tracing.recorder import Recorder as TraceRecorder

@@ -11,7 +11,8 @@ import numpy as np
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.control.profile import Candidate
-from edged.pipeline.pipeline import Output, Pipeline
+from edged.pipeline.output import Output
+from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import Lane
 from edged.result import Result
 from edged.tracing.recorder import Recorder

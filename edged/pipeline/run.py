@@ -1,0 +1,52 @@
+"""A frame under way, from the decision on it to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from edged.capture.frame import Frame
+from edged.clock import unix_ns_of
+from edged.control.selector import Decision, Limits
+from edged.pipeline.queue import Lane
+from edged.result import Result, Score, Stages
+
+if TYPE_CHECKING:
+    from edged.control.profile import Candidate
+
+
+class Run(NamedTuple):
+    """A frame under way, and what the decision on it rested on. event: lines of a trace before."""
+
+    lane: Lane
+    frame: Frame
+    taken_ns: int
+    slack_ms: float
+    limits: Limits
+    ladder: Sequence[Candidate]
+    decision: Decision
+    event: int
+    thread: int
+
+    def result(
+        self, top: tuple[Score, ...], preprocessed_ns: int, inferred_ns: int, published_ns: int
+    ) -> Result:
+        frame, candidate = self.frame, self.decision.candidate
+        return Result(
+            camera=self.lane.camera,
+            sequence=frame.sequence,
+            captured_unix_ns=unix_ns_of(frame.captured_ns, published_ns),
+            budget_ms=self.lane.budget_ms,
+            variant=candidate.variant,
+            threads=candidate.threads,
+            reason=self.decision.reason.value,
+            stages=Stages(
+                capture=(frame.received_ns - frame.captured_ns) / 1e6,
+                decode=(frame.ready_ns - frame.received_ns) / 1e6,
+                queue=(self.taken_ns - frame.ready_ns) / 1e6,
+                preprocess=(preprocessed_ns - self.taken_ns) / 1e6,
+                inference=(inferred_ns - preprocessed_ns) / 1e6,
+                publish=(published_ns - inferred_ns) / 1e6,
+            ),
+            top=top,
+        )
