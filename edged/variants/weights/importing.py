@@ -1,7 +1,7 @@
 """Weights of another framework become a network of a family: `edged models import`.
 
 Knows which files belong together, which class is no class, and what may join a family. How a file
-is read is tflite.py and keras.py, how a network is built network.py, how a family is written
+is read is tflite.py and keras.py, how a network is built onnx_builder.py, how a family is written
 family.py.
 """
 
@@ -22,7 +22,7 @@ from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture, Body
 from edged.variants.runtime import Backend
 from edged.variants.variant import Precision, Variant
-from edged.variants.weights import keras, tflite_file
+from edged.variants.weights import keras_file, tflite_file
 from edged.variants.weights.foreign import SNIFFED_BYTES, foreign_file, foreign_folder
 from edged.variants.weights.keras import read_keras
 from edged.variants.weights.onnx_builder import (
@@ -220,7 +220,7 @@ def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
         start = read_file(weights, SNIFFED_BYTES)
     except OSError as error:
         raise cannot_read(weights, error) from None
-    if start.startswith(keras.FILE_SIGNATURE) or keras.is_archive(weights):
+    if start.startswith(keras_file.FILE_SIGNATURE) or keras_file.is_archive(weights):
         if head is not None:
             raise InputError("a Keras file is whole; nothing belongs behind it", where=head)
         imported = read_keras(weights)
