@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from edged.errors import EdgedError, InputError
-from edged.variants.weights.download import Patience, check_url, download, size_of
+from edged.variants.weights.download import check_url, download, size_of
+from edged.variants.weights.http_client import Patience
 from tests.rig.weight_server import (
     Trouble,
     WeightServer,

@@ -25,8 +25,8 @@ from edged.variants.mobilenet import Architecture
 from edged.variants.official import ALPHAS, LABELS_FILE, OFFICIAL, RESOLUTIONS, Weights
 from edged.variants.published import published_top1
 from edged.variants.variant import Variant
-from edged.variants.weights.download import Patience
 from edged.variants.weights.download_record import RECORD
+from edged.variants.weights.http_client import Patience
 from edged.variants.weights.onnx_builder import Weights as Values
 from edged.variants.weights.pull import UNDER_WAY, Watch, pull
 from tests.rig.families import import_weights

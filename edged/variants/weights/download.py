@@ -4,12 +4,11 @@ What has arrived lies in `NAME.part`, and `NAME.mark` says of which content it i
 server's ETag or its date of change. A server that gives neither, or takes no ranges, is asked from
 the start. Proxies come from the environment, certificates are checked, a redirect never leads from
 https to http. Nothing that is shown holds the user and password of a URL.
-Knows nothing of what the file is about. One process at a time: the caller sees to that.
+One process at a time: the caller sees to that.
 """
 
 from __future__ import annotations
 
-import base64
 import errno
 import hashlib
 import http.client
@@ -17,27 +16,25 @@ import os
 import re
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
-from urllib.request import (
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    Request,
-    build_opener,
-)
+from urllib.parse import urlsplit
+from urllib.request import Request
 
-from edged import __version__
 from edged.atomic_file import open_to_write
 from edged.errors import EdgedError, InputError
 from edged.secret import redact
+from edged.variants.weights.http_client import (
+    USUAL,
+    BrokenOff,
+    Patience,
+    floor,
+    make_request,
+    open_request,
+)
 
 _BLOCK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1 << 20
@@ -64,26 +61,6 @@ def _unseen(received_bytes: int) -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """timeout_seconds: for connecting, for the answer to begin, and for each read. In so many
-    seconds `least_bytes` must come: a server that sends a byte now and then sends no file. Pauses
-    double from `pause_seconds`."""
-
-    timeout_seconds: float = 30.0
-    least_bytes: int = 4096
-    retries: int = 4
-    pause_seconds: float = 1.0
-    sleep: Callable[[float], None] = time.sleep
-
-
-USUAL = Patience()
-
-
-class _BrokenOff(http.client.HTTPException):
-    """An answer that another attempt may complete."""
-
-
 def check_url(url: str) -> None:
     """Raise InputError for what is no http or https URL with a host."""
     try:
@@ -107,7 +84,7 @@ def size_of(
 
     def ask() -> int | None:
         try:
-            with _open(_request(url, "HEAD"), patience) as response:
+            with open_request(make_request(url, "HEAD"), patience) as response:
                 return _number(response.headers.get("Content-Length"))
         except HTTPError as error:
             if error.code not in _NO_HEAD:
@@ -185,7 +162,7 @@ def _receive(
 ) -> None:
     """One attempt. Raises EdgedError for what no further attempt mends, OSError and HTTPException
     for the rest."""
-    request = _request(url, "GET")
+    request = make_request(url, "GET")
     with _disk(part.path):
         validator, received = part.validator(url), part.size()
     if validator:
@@ -199,7 +176,7 @@ def _receive(
             if start != received:
                 with _disk(part.path):
                     part.drop()
-                raise _BrokenOff("it sent another range than was asked for")
+                raise BrokenOff("it sent another range than was asked for")
             with _disk(part.path):
                 file = open_to_write(part.path, "ab")
         elif response.status == 200:
@@ -211,7 +188,7 @@ def _receive(
         with file:
             if total is not None and total > most_bytes:
                 raise _too_large(url, most_bytes)
-            with _floor(response.socket, patience, lambda: received):
+            with floor(response.socket, patience, lambda: received):
                 while block := response.read1(_BLOCK_BYTES):
                     received += len(block)
                     if received > most_bytes:
@@ -221,7 +198,7 @@ def _receive(
                         file.write(block)
                     progress(received)
             if total is not None and received != total:
-                raise _BrokenOff(f"it broke off after {received} of {total} bytes")
+                raise BrokenOff(f"it broke off after {received} of {total} bytes")
             with _disk(part.path):
                 file.flush()
                 os.fsync(file.fileno())
@@ -229,14 +206,14 @@ def _receive(
 
 def _answer(request: Request, part: _Part, patience: Patience) -> Any:
     try:
-        return _open(request, patience)
+        return open_request(request, patience)
     except HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         error.close()
         with _disk(part.path):
             part.drop()
-        raise _BrokenOff("it has no such range") from None
+        raise BrokenOff("it has no such range") from None
 
 
 def _too_large(url: str, most_bytes: int) -> EdgedError:
@@ -290,7 +267,7 @@ def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> t
         return f"the host is not found ({error.strerror})", error.errno == socket.EAI_AGAIN
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message})", False
-    if isinstance(error, _BrokenOff):
+    if isinstance(error, BrokenOff):
         return str(error), True
     if isinstance(error, _BROKEN_CONNECTION):
         return "the connection broke", True
@@ -312,106 +289,6 @@ def _disk(path: Path) -> Iterator[None]:
             got=error.strerror,
             fix="free some space; the same command continues" if full else None,
         ) from None
-
-
-# -------------------------------------------------------------------------------------------- HTTP
-
-
-class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but not out of an encrypted connection nor to another protocol."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        fp.close()  # what a redirect says beside the address is not read
-        scheme = urlsplit(newurl).scheme
-        if scheme != "https" and scheme != req.type:
-            raise EdgedError(
-                "it redirects to where nothing is encrypted, or to another protocol",
-                where=redact(req.full_url),
-                got=redact(newurl),
-            )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@contextmanager
-def _floor(connection: Any, patience: Patience, received: Callable[[], int]) -> Iterator[None]:
-    """End the connection, and raise _BrokenOff, when less than `least_bytes` came in
-    `timeout_seconds`. The socket's own timeout begins anew with every byte."""
-    done, late = threading.Event(), threading.Event()
-    came = 0
-
-    def watch() -> None:
-        nonlocal came
-        had = received()
-        while not done.wait(patience.timeout_seconds):
-            came = received() - had
-            if came < patience.least_bytes:
-                late.set()
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                return
-            had = received()
-
-    thread = threading.Thread(target=watch, name="download floor", daemon=True)
-    thread.start()
-    try:
-        yield
-    except (OSError, ValueError, http.client.HTTPException):
-        if not late.is_set():
-            raise
-    finally:
-        done.set()
-        thread.join()
-    if late.is_set():
-        what = f"less than {patience.least_bytes} bytes came in" if came else "nothing came for"
-        raise _BrokenOff(f"{what} {patience.timeout_seconds:g} s")
-
-
-class _PunctualHTTP(http.client.HTTPConnection):
-    """Its answer must begin, with all of its headers, in the time that one read may take."""
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        connection = self.sock
-        seconds = USUAL.timeout_seconds if self.timeout is None else self.timeout
-        with _floor(connection, Patience(seconds), lambda: 0):
-            response = super().getresponse()
-        response.socket = connection  # type: ignore[attr-defined]
-        return response
-
-
-class _PunctualHTTPS(_PunctualHTTP, http.client.HTTPSConnection):
-    pass
-
-
-class _Handler(HTTPHandler):
-    def http_open(self, req: Request) -> http.client.HTTPResponse:
-        return self.do_open(_PunctualHTTP, req)
-
-
-class _SecureHandler(HTTPSHandler):
-    def https_open(self, req: Request) -> http.client.HTTPResponse:
-        return self.do_open(_PunctualHTTPS, req)
-
-
-def _open(request: Request, patience: Patience) -> Any:
-    opener = build_opener(_Redirects, _Handler, _SecureHandler)
-    return opener.open(request, timeout=patience.timeout_seconds)
-
-
-def _request(url: str, method: str) -> Request:
-    """User and password of the URL go into a header that no redirect carries elsewhere."""
-    parts = urlsplit(url)
-    credentials, at, host = parts.netloc.rpartition("@")
-    request = Request(
-        parts._replace(netloc=host, fragment="").geturl(),
-        headers={"User-Agent": f"edged/{__version__}", "Accept-Encoding": "identity"},
-        method=method,
-    )
-    if at:
-        coded = base64.b64encode(unquote(credentials).encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {coded}")
-    return request
 
 
 def _validator(headers: Any) -> str:

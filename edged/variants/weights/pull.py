@@ -29,7 +29,7 @@ from edged.variants.official import Release
 from edged.variants.runtime import Backend
 from edged.variants.variant import Variant
 from edged.variants.weights.archive import read_network
-from edged.variants.weights.download import USUAL, Patience, check_url, download, size_of
+from edged.variants.weights.download import check_url, download, size_of
 from edged.variants.weights.download_record import (
     RECORD,
     Download,
@@ -37,6 +37,7 @@ from edged.variants.weights.download_record import (
     unwritable,
     write_record,
 )
+from edged.variants.weights.http_client import USUAL, Patience
 from edged.variants.weights.importing import (
     Converted,
     add_networks,
