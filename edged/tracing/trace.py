@@ -8,8 +8,6 @@ percentage. What a daemon records is another format (recording.py), read with th
 from __future__ import annotations
 
 import gzip
-import io
-import json
 import logging
 import math
 import zlib
@@ -49,24 +47,6 @@ class TracedFrame:
 class FullTrace:
     variants: tuple[TracedVariant, ...]
     frames: tuple[TracedFrame, ...]
-
-
-def write_full_trace(path: Path, trace: FullTrace) -> None:
-    """Frames must come at a constant interval, which is all that the format can say."""
-    interval_ms = trace.frames[1].captured_ms if len(trace.frames) > 1 else 1.0
-    variants = [
-        {"name": variant.name, "top1": variant.top1, "p50_ms": variant.p50_ms}
-        for variant in trace.variants
-    ]
-    with io.StringIO() as text:
-        text.write(json.dumps({"variants": variants, "interval_ms": interval_ms}) + "\n")
-        for frame in trace.frames:
-            values = {"wait_ms": frame.wait_ms, "service_ms": frame.service_ms}
-            text.write(json.dumps(values, separators=(",", ":")) + "\n")
-        content = text.getvalue().encode()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, mtime=0)
-    path.write_bytes(content)
 
 
 def read_lines(path: Path) -> Iterator[Line]:

@@ -226,7 +226,3 @@ PUBLISHED: tuple[Published, ...] = (
     Published(Architecture(1.0, 1000, Body.STANDARD), 224, 4866, 29.3),
     Published(Architecture(1.0, 1000, Body.SHALLOW), 224, 307, 2.9),
 )
-
-PUBLISHED_POINTWISE_MULTIPLY_ADDS_SHARE = 0.9486
-"""Share of 1 x 1 convolutions in the multiply-adds of alpha 1 at 224 (the paper's table 2)."""
-PUBLISHED_POINTWISE_PARAMETERS_SHARE = 0.7459

@@ -25,11 +25,6 @@ class Variant:
     precision: Precision = Precision.FLOAT
 
     @property
-    def rho(self) -> float:
-        """The resolution multiplier of the MobileNet paper (arXiv 1704.04861)."""
-        return self.resolution / 224
-
-    @property
     def name(self) -> str:
         suffix = "_int8" if self.precision is Precision.INT8 else ""
         return f"mobilenet_v1_{self.alpha}_{self.resolution}{suffix}"

@@ -30,9 +30,10 @@ import numpy as np
 from edged.backends.loaded import LoadedFamily
 from edged.backends.onnxruntime import OrtBackend
 from edged.control.profile import ladder, timed
-from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
+from tests.rig.full_traces import write_full_trace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

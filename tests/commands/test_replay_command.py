@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edged.cli import main
-from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
+from tests.rig.full_traces import write_full_trace
 from tests.tracing.test_recording import recorded
 
 Capture = pytest.CaptureFixture[str]

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from edged.variants.golden import golden_picture
 from edged.variants.mobilenet import Architecture, Kind
-from edged.variants.weights.onnx_builder import Weights, build_network, random_weights
+from edged.variants.weights.onnx_builder import Weights, build_network
+from tests.rig.random_weights import random_weights
 
 Array = NDArray[Any]
 TINY = Architecture(0.03, 5)

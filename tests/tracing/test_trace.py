@@ -10,7 +10,8 @@ import pytest
 
 from edged.errors import InputError
 from edged.tracing.recording import read_trace
-from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant, write_full_trace
+from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
+from tests.rig.full_traces import write_full_trace
 
 HEADER = {
     "variants": [

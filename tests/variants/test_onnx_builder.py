@@ -19,8 +19,8 @@ from edged.variants.weights.onnx_builder import (
     build_network,
     check_weights,
     expected_shapes,
-    random_weights,
 )
+from tests.rig.random_weights import random_weights
 
 TINY = Architecture(0.03, 5)
 """8 to 30 channels a layer."""
@@ -227,7 +227,8 @@ def test_without_onnx_the_message_says_how_to_install_it() -> None:
         "import sys; sys.modules['onnx'] = None\n"
         "from edged.errors import MissingPackageError\n"
         "from edged.variants.mobilenet import Architecture\n"
-        "from edged.variants.weights.onnx_builder import build_network, random_weights\n"
+        "from edged.variants.weights.onnx_builder import build_network\n"
+        "from tests.rig.random_weights import random_weights\n"
         "tiny = Architecture(0.03, 5)\n"
         "try: build_network(tiny, random_weights(tiny, 0), scale=1, offset=0)\n"
         "except MissingPackageError as error: print(error)\n"

@@ -82,11 +82,6 @@ class Chain:
         """The file's own first step makes pictures of this side of any."""
         self.resolution = self._side = side
 
-    @property
-    def map_side(self) -> int | None:
-        """The side of the map that the last step gives."""
-        return self._side
-
     def affine(self, where: str, gain: object, shift: object) -> None:
         """value * gain + shift, one number each or one a channel: batch norm, preprocessing."""
         scale, offset = (np.asarray(each, np.float64).reshape(-1) for each in (gain, shift))

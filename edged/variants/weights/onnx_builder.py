@@ -138,22 +138,6 @@ def check_weights(architecture: Architecture, weights: Weights) -> None:
         raise InputError("the network has no such weights", where=unknown[0])
 
 
-def random_weights(architecture: Architecture, seed: int) -> Weights:
-    """He et al.'s initialisation (arXiv 1502.01852): variance 2 / fan-in, biases zero.
-
-    Good for what does not depend on values, such as times and costs.
-    """
-    generator = np.random.default_rng(seed)
-    weights: dict[str, NDArray[np.float32]] = {}
-    for name, shape in expected_shapes(architecture).items():
-        if name.endswith(".bias"):
-            weights[name] = np.zeros(shape, np.float32)
-        else:
-            deviation = np.sqrt(2 / np.prod(shape[1:]))
-            weights[name] = (generator.standard_normal(shape) * deviation).astype(np.float32)
-    return weights
-
-
 def build_network(
     architecture: Architecture,
     weights: Weights,
