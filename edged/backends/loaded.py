@@ -1,7 +1,4 @@
-"""A family in memory: every network checked, loaded and warm; a picture goes in, scores come out.
-
-Knows nothing of cameras, budgets or which variant is wanted.
-"""
+"""A family in memory, loaded, checked and warm: a picture goes in, scores come out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""ONNX Runtime on the processor's cores.
-
-Knows nothing of how fast it is, nor whether the scores are right.
-"""
+"""ONNX Runtime on the processor's cores."""
 
 from __future__ import annotations
 

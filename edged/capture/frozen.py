@@ -5,8 +5,6 @@ delivers its last buffer again and again, or the same few in turn. So what count
 anything new comes, compared exactly: a still but noisy scene never looks frozen. What stays unseen:
 a frozen picture that the camera compresses anew at a constant bit rate, for that differs from frame
 to frame. And a source without any noise, such as a test picture or a short loop, looks frozen.
-
-Knows no clock, and not what is done about it.
 """
 
 from __future__ import annotations

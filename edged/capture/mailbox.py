@@ -6,8 +6,6 @@ memory is a memfd: it has no name, so nothing is left behind whoever is killed. 
 sequence number live in it and so go on when the child is replaced. The reader trusts nothing that
 the child wrote: nonsense is a counted drop.
 
-Knows nothing of sources, processes or what a picture is used for.
-
 Header, 64-bit words in native order:
     0 magic   1 version   2 slots   3 bytes of a slot
     4 newest: sequence << 8 | slot, in one word so that dying between two writes cannot tear it

@@ -5,8 +5,8 @@ What is left of that is learnt from neighbouring pictures, so that a dark, noisy
 motion; what all cells have in common (exposure, a cloud) is none either. Compared is with the last
 picture delivered, not with the one before: slow things add up until they count.
 
-Knows no clock, and nothing of what is done with the pictures. A motion smaller than a cell and
-fainter than the threshold stays unseen until the next picture that is delivered anyway.
+A motion smaller than a cell and fainter than the threshold stays unseen until the next picture that
+is delivered anyway.
 """
 
 from __future__ import annotations

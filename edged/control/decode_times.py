@@ -3,7 +3,7 @@
 The pictures that come next are decoded for the variant that is wanted next, so what a larger one
 costs in decoding must be known before it is wanted; and the profile shows it. Resolutions that
 never ran are not there, because wanting one only to measure it would make a running camera's
-pictures dearer. Knows no files.
+pictures dearer.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ A busy device does two different things to a run that needs `work` milliseconds 
 it: the scheduler hands the core to somebody else for some milliseconds. Each kind of load below is
 one way of doing so. The distributions are tables over logarithmic grids of time, made once, so
 that a controller reads a row instead of computing.
-
-Knows nothing of variants, budgets and of which kind of load there is now (slowdown.py).
 """
 
 from __future__ import annotations

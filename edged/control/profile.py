@@ -1,7 +1,4 @@
-"""What every variant costs on this device when nothing disturbs it, and which are worth having.
-
-Knows nothing of the present load (slowdown.py) nor of budgets (selector.py).
-"""
+"""What every variant costs on this device when nothing disturbs it, and which are worth having."""
 
 from __future__ import annotations
 

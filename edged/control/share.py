@@ -5,8 +5,6 @@ raises the price of a miss, each result on time lowers it, and the selector weig
 that price. It is the dual ascent of "as accurate as possible, subject to the share", and the same
 feedback as adaptive conformal inference (arXiv 2106.00170), which moves a quantile instead: while
 the account is bounded, the share of misses cannot stay above the promised one.
-
-Knows nothing of variants and predictions: it only counts.
 """
 
 from __future__ import annotations

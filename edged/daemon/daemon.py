@@ -1,4 +1,4 @@
-"""Start-up → run → shutdown, with reloads in between. Knows none of the rooms' details."""
+"""Start-up → run → shutdown, with reloads in between."""
 
 from __future__ import annotations
 

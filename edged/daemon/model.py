@@ -1,7 +1,4 @@
-"""What runs on frames: the family that a configuration names, loaded and checked, and its profile.
-
-Knows no cameras, and nothing of when which variant runs.
-"""
+"""The family that a configuration names, loaded and checked, and its profile."""
 
 from __future__ import annotations
 

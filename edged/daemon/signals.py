@@ -1,6 +1,6 @@
 """What the daemon has been told to do: stop, or read its configuration again.
 
-Signals tell it, and so do its own threads. Knows nothing of how either is done.
+Signals tell it, and so do its own threads.
 """
 
 from __future__ import annotations

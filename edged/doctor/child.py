@@ -1,7 +1,4 @@
-"""Child processes: what may crash, hang or not be there is run in one.
-
-Knows nothing of what is run.
-"""
+"""Child processes: what may crash, hang or not be there is run in one."""
 
 from __future__ import annotations
 

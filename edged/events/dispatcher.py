@@ -2,7 +2,6 @@
 
 The pipeline only copies a picture; to compress it takes a millisecond or more. One announcer lasts
 as long as the daemon, so that every sink is told of events in their order, whatever a reload does.
-Knows nothing of when an event begins.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Smoothing is exponential in time, not in frames: rate, gaps and variants do not 
 means. Time is that of the capture, on the monotonic clock; wall time is told once, at an event's
 start, and its end is that plus what has passed, so that a clock that steps changes no duration.
 
-Pure, but for a lock. Knows nothing of pictures and sinks.
+Pure, but for a lock.
 """
 
 from __future__ import annotations

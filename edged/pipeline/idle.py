@@ -1,7 +1,4 @@
-"""What is done while no frame waits: the profile is measured, and the device is kept warm.
-
-Knows nothing of decisions and results.
-"""
+"""What is done while no frame waits: the profile is measured, and the device is kept warm."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the pipeline keeps for one camera: the frame that waits, how urgent it is, what came of all.
-
-Knows nothing of other cameras, and of how a frame is run (edged/pipeline/pipeline.py).
-"""
+"""One camera in the pipeline: the frame that waits, how urgent it is, what came of all."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Threads that take turns: one waits for the next job, the others carry out the ones they found.
-
-Knows nothing of frames, cameras and networks.
-"""
+"""Threads that take turns: one waits for the next job, the others carry out the ones they found."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How hot the processor's chip is, from the kernel's thermal zones.
-
-Knows nothing of what is too hot (edged/control/thermal.py).
-"""
+"""How hot the processor's chip is, from the kernel's thermal zones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The line that `systemctl status` shows: what is built, and what each camera does now.
-
-Knows no systemd.
-"""
+"""The line that `systemctl status` shows: what is built, and what each camera does now."""
 
 from __future__ import annotations
 

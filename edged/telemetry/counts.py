@@ -1,7 +1,4 @@
-"""What is counted of one camera, per result and per frame that became none, and of one sink.
-
-Knows nothing of names and labels (metrics.py).
-"""
+"""What is counted of one camera, per result and per frame that became none, and of one sink."""
 
 from __future__ import annotations
 

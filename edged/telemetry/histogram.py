@@ -1,7 +1,4 @@
-"""A histogram whose edges may change while it goes on counting, as those of Prometheus cannot.
-
-Knows nothing of labels and of what is measured.
-"""
+"""A histogram whose edges may change while it goes on counting, as those of Prometheus cannot."""
 
 from __future__ import annotations
 

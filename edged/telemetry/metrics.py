@@ -3,8 +3,7 @@
 Every label value comes from the configuration or from an enum, and every series is there with 0
 from the start, so that rates work from the first scrape. What happens per result is counted here;
 what others count already (mailboxes, sources, sinks, the slow-down estimate, sensors) is read at
-the scrape. Of the device's sensors only those are there that it has. Knows nothing of HTTP
-(edged/web/server.py).
+the scrape. Of the device's sensors only those are there that it has.
 
 A reload goes on counting for the cameras that stay, and those that are gone have no series any
 more. A changed budget becomes an edge of the histograms, and from then on `le="<budget>"` counts

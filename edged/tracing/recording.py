@@ -3,9 +3,6 @@
 A header holds everything that decisions depend on: the ladder, the settings, and the controller's
 state. It stands at the start of each file, and again wherever the ladder or the settings changed,
 so that from any header on a replay makes the recorded decisions again. Then come the frames.
-
-Knows nothing of how choices are made (selector.py), of their replay (replay.py), and of writing
-beside a running pipeline (recorder.py).
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 When the backend becomes free it takes the newest frame that is ready, which has aged meanwhile;
 frames that were overtaken are skipped, as in the mailbox. A frame whose budget is spent by then is
 dropped and counts as a miss.
-
-Knows nothing of recorded traces (reproduce.py turns one into a full trace).
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """The golden picture: proof, at every load, that pictures reach the networks as they expect them.
 
-A network that gets red and blue exchanged still answers, only worse. So each family keeps one
-drawn picture together with the scores it must get. Such a picture proves nothing where the scores
-would hardly differ; it is therefore chosen so that exchanging red and blue moves the scores of
-every network at every resolution by SENSITIVITY times what is tolerated, and so do mirroring and
-turning upside down at every resolution (in one network at least: the way of a picture is the same
-for all, while a file alone can expect BGR).
-Knows nothing of whether answers are good; that is evaluate.py.
+A network that gets red and blue exchanged still answers, only worse. So each family keeps one drawn
+picture together with the scores it must get. Such a picture proves nothing where the scores would
+hardly differ; it is therefore chosen so that exchanging red and blue moves the scores of every
+network at every resolution by SENSITIVITY times what is tolerated, and so do mirroring and turning
+upside down at every resolution (in one network at least: the way of a picture is the same for all,
+while a file alone can expect BGR).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The text of `family.yaml`: what may stand in it, its networks read and written.
-
-Knows no files but the manifest itself; that those it names are right is family.py's business.
-"""
+"""The text of `family.yaml`: what may stand in it, its networks read and written."""
 
 from __future__ import annotations
 

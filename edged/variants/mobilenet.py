@@ -1,7 +1,6 @@
 """MobileNet v1 as one parametric definition: its layers, and what they cost.
 
-Source: Howard et al., "MobileNets" (arXiv 1704.04861), tables 1 to 7. Knows nothing of weights,
-pictures or file formats.
+Source: Howard et al., "MobileNets" (arXiv 1704.04861), tables 1 to 7.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One network of a family, as its manifest describes it. Knows neither runtimes nor pictures."""
+"""One network of a family, as its manifest describes it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Who may ask: users with a password, programs with a token, everybody for what is open.
 
 A right answer is remembered as a keyed digest, so that a password costs its tens of milliseconds
-once, not with every picture. Wrong ones are bounded: one is computed at a time, and an address
-that guesses has to wait. Knows nothing of sockets.
+once, not with every picture. Wrong ones are bounded: one is computed at a time, and an address that
+guesses has to wait.
 """
 
 from __future__ import annotations

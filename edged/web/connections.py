@@ -1,7 +1,7 @@
 """Which connections there are, how long each may last, and which one goes when there are too many.
 
 A newcomer is never turned away: the oldest that has not even asked makes room, so that clients that
-only hold connections open do not keep out those that ask. Knows nothing of HTTP.
+only hold connections open do not keep out those that ask.
 """
 
 from __future__ import annotations

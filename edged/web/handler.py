@@ -1,7 +1,4 @@
-"""One request on its connection: TLS, the head, the answer or the stream, and the end.
-
-Knows nothing of what is answered, nor of other connections.
-"""
+"""One request on its connection: TLS, the head, the answer or the stream, and the end."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What became of the frames of one camera in the last minutes, second by second.
 
-Per result a few numbers are kept, and a second is summed up when it is over. Knows nothing of
-variants' names nor of how it is shown.
+Per result a few numbers are kept, and a second is summed up when it is over.
 """
 
 from __future__ import annotations

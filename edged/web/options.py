@@ -1,7 +1,4 @@
-"""The configuration of the HTTP server: where it listens, and who may ask it what.
-
-Knows nothing of sockets: who needs a port or a certificate finds out whether it can be used.
-"""
+"""The configuration of the HTTP server: where it listens, and who may ask it what."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A password is what a person can remember, so that trying one must be dear: scrypt (RFC 7914), with
 the cost in the hash. A token is 256 random bits, which nobody guesses, so that one round of SHA-256
-does. Knows nothing of HTTP, and of who may do what.
+does.
 """
 
 from __future__ import annotations

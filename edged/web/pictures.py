@@ -2,8 +2,8 @@
 for, else one a second.
 
 That one is shown of a camera in front of which nothing moves: it may send no other for long. The
-pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels.
-They become a JPEG in the thread that asked. Knows nothing of HTTP.
+pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels. They
+become a JPEG in the thread that asked.
 """
 
 from __future__ import annotations

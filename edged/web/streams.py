@@ -1,7 +1,7 @@
 """Results for HTTP clients as server-sent events; each client has a bounded queue of its own.
 
 A client that reads too slowly loses the oldest results, and its stream says how many. A newcomer is
-never turned away: one that has got its turn makes room. Knows nothing of sockets.
+never turned away: one that has got its turn makes room.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The builder's child process, seen from the daemon: orders, progress, and the many ways to fail.
-
-Knows nothing of TensorRT itself, nor where engines are kept.
-"""
+"""The builder's child process: orders, progress, and the many ways to fail."""
 
 from __future__ import annotations
 

@@ -2,10 +2,9 @@
 
 A file is a line of JSON, which says what the rest is and what it was made of, and the rest. Its
 name is a hash of that key, so that engines of another TensorRT lie beside it and serve again after
-a downgrade; when all together are too large, those that were used longest ago go. What is not as
-it was written is built again, never believed and never a reason to fail; and where nothing can be
+a downgrade; when all together are too large, those that were used longest ago go. What is not as it
+was written is built again, never believed and never a reason to fail; and where nothing can be
 written, one warning says so.
-Knows nothing of TensorRT: bytes in, bytes out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 Developed without a GPU: every name is checked against the bindings of TensorRT 8.6 to 11, and the
 way of a picture runs in the tests over a stand-in for the device; on a device it has not run yet.
-Knows no files, and nothing of what happens when the GPU fails.
 """
 
 from __future__ import annotations

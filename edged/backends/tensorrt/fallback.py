@@ -1,7 +1,4 @@
-"""A network that runs on its engine where that works, and on the CPU where it does not.
-
-Knows nothing of how engines come about, nor of TensorRT.
-"""
+"""A network that runs on its engine where that works, and on the CPU where it does not."""
 
 from __future__ import annotations
 

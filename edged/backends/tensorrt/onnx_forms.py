@@ -3,9 +3,8 @@
 TensorRT takes 8-bit unsigned pixels only into a cast, so in all of them the cast comes before the
 planes are turned. Up to version 10 the FP32 form serves for FP16 as well, and the builder narrows
 it; from 11 on the types in the file are what is computed with ("strongly typed"), and FP16 needs a
-file of its own. INT8 is written out in both: `tensorrt_form` in qdq.py.
-Knows neither files nor TensorRT: bytes in, bytes out. All raise InputError when the model is not a
-network of edged's, MissingPackageError without the onnx package.
+file of its own. INT8 is written out in both: `tensorrt_form` in qdq.py. All raise InputError when
+the model is not a network of edged's, MissingPackageError without the onnx package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Landlock (landlock(7)): from now on this process and its children reach only these files.
 
 Holds for root as well. A confined process may inspect and signal only what is confined like it:
-what it starts. Knows nothing of what a source needs.
+what it starts.
 """
 
 from __future__ import annotations

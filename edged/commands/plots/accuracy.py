@@ -1,7 +1,6 @@
 """Accuracy against latency, a point for each variant: what a millisecond buys on this device.
 
-What is worth having is joined by the Pareto frontier, the rest is grey. Knows nothing of how the
-figures were measured.
+What is worth having is joined by the Pareto frontier, the rest is grey.
 """
 
 from __future__ import annotations

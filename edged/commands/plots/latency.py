@@ -1,8 +1,7 @@
 """Latency, budget and chosen variant over time: two panels for each camera.
 
-However long a trace is, a bounded number of marks is drawn: time is cut into columns, and a
-column shows the range of its latencies, its worst miss, and how often each variant ran in it.
-Knows nothing of how the steps came about.
+However long a trace is, a bounded number of marks is drawn: time is cut into columns, and a column
+shows the range of its latencies, its worst miss, and how often each variant ran in it.
 """
 
 from __future__ import annotations

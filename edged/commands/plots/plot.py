@@ -1,6 +1,6 @@
 """Pictures of what the commands found: asked for, begun and written here.
 
-The one file that imports matplotlib, which no device needs. Knows nothing of what is drawn.
+The one file that imports matplotlib, which no device needs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""How good a family is, on labelled photos; and whether it is as it was made.
-
-Knows nothing of time: how fast a variant is, the profile says.
-"""
+"""How good a family is, on labelled photos; and whether it is as it was made."""
 
 from __future__ import annotations
 

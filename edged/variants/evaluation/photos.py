@@ -2,7 +2,7 @@
 
 The class of a photo is that of the folder it lies in (a label of the family, or one of its
 `photo_folders`), or what a CSV says: a column `file` or `folder`, and a column `label` or
-`class_index`. Knows nothing of networks.
+`class_index`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A float network as network.py builds it, taken apart to be quantised; and a probe of its values.
 
-Knows neither pictures nor files: bytes in, bytes out. The INT8 forms are qdq.py.
+The INT8 forms are qdq.py.
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
 Weights are quantised per output channel, symmetrically, to -127 … 127: batch norm is folded, so
 channels differ far too much for one scale. What comes out of a layer begins at 0 (ReLU) and ends
-where calibration found its largest value. What rounding the weights adds to an output on average
-is taken off its bias (Nagel et al., arXiv 1906.04721): on 550 ImageNet photos the loss falls from
-4.9 points to 0.7 for Keras's 0.25 at 224, and from 2.0 to 0.4 for TF-Slim's 1.0 at 128.
-Written out rather than left to onnxruntime.quantization, which has no public way to take ranges
-that are known already, corrects no biases, and leaves the normalisation in floating point.
-Knows neither pictures nor files: bytes in, bytes out.
+where calibration found its largest value. What rounding the weights adds to an output on average is
+taken off its bias (Nagel et al., arXiv 1906.04721): on 550 ImageNet photos the loss falls from 4.9
+points to 0.7 for Keras's 0.25 at 224, and from 2.0 to 0.4 for TF-Slim's 1.0 at 128. Written out
+rather than left to onnxruntime.quantization, which has no public way to take ranges that are known
+already, corrects no biases, and leaves the normalisation in floating point.
 """
 
 from __future__ import annotations

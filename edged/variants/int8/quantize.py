@@ -2,9 +2,8 @@
 
 One twin serves all resolutions of its float network, so all of them calibrate it together. The
 largest value is the whole calibration: behind ReLU6 that is 6 nearly everywhere, and on 1,963
-photos neither percentiles nor the least squared error came to anything else than chance does.
-Knows nothing of time: whether INT8 is the faster one, each device's profile says. What an INT8
-network consists of is qdq.py.
+photos neither percentiles nor the least squared error came to anything else than chance does. What
+an INT8 network consists of is qdq.py.
 """
 
 from __future__ import annotations

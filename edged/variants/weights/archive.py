@@ -1,7 +1,7 @@
 """The one network in an archive that somebody else packed.
 
 The archive is read as a stream, from its beginning to its end and within bounds; nothing of it
-reaches the disk but the network, under a name of our own. Knows nothing of what the network is.
+reaches the disk but the network, under a name of our own.
 """
 
 from __future__ import annotations

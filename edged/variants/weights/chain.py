@@ -3,7 +3,7 @@
 The readers (tflite.py, keras.py) tell a chain what their file does to the picture, step by step;
 the chain folds what can be folded, refuses what MobileNet v1 does not have, and knows what came
 out. Batch norm, preprocessing and the mean over the picture are all steps here, so that both
-readers take the same networks. Knows no file formats.
+readers take the same networks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`downloads.txt` in a family's folder: what was downloaded, and what was made of it.
 
-A file that once came with one sha256 is not accepted with another. Knows neither where the files
-came from nor what is in them.
+A file that once came with one sha256 is not accepted with another.
 """
 
 from __future__ import annotations

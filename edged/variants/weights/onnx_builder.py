@@ -1,7 +1,4 @@
-"""Weights become an ONNX network: pixels in, scores out, any height and width.
-
-Knows nothing of where the weights come from, nor of files: it returns bytes.
-"""
+"""Weights become an ONNX network: pixels in, scores out, any height and width."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 What is under way lies in `.pull` inside the family's folder, locked, and stays there for the next
 attempt when this one fails; the family itself is written once, at the end. `downloads.txt` keeps
 what was downloaded: a file that once came with one sha256 is not accepted with another.
-Knows neither HTTP (download.py) nor how weights are read and families written (importing.py).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Reads float32 and float16 files, and quantised ones (uint8 or int8, per tensor or per channel) by
 de-quantising them. The graph is followed operator by operator, so that a file is either read
-rightly or refused with the operator that does not belong. Knows nothing of labels, families or
-ONNX; nothing in the file is executed.
+rightly or refused with the operator that does not belong.
 """
 
 from __future__ import annotations
