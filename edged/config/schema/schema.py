@@ -13,7 +13,7 @@ from edged.config.schema.camera import CAMERA
 from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
 from edged.events.schema import EVENT, MOST_EVENTS
 from edged.sinks.options import RESULTS
-from edged.web.schema import HTTP
+from edged.web.options import HTTP
 
 MOST_CAMERAS = 256
 MOST_THREADS = 64
