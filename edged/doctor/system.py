@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from edged.capture.confinement.confine import missing
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
+from edged.sensors.memory import meminfo
 from edged.sensors.reading import read_text
 
 NEEDED_MB = 256
@@ -58,8 +59,7 @@ def dot_product(subject: Subject) -> Iterator[Finding]:
 
 
 def memory(subject: Subject) -> Iterator[Finding]:
-    text = _file(subject, "proc/meminfo")
-    field = {name: int(kb) // 1024 for name, kb in re.findall(r"^(\w+): +(\d+) kB", text, re.M)}
+    field = {name: value >> 20 for name, value in meminfo(subject.root).items()}
     if not {"MemTotal", "MemAvailable"} <= field.keys():
         yield info("how much memory there is cannot be read", "no figures in /proc/meminfo")
         return

@@ -9,17 +9,24 @@ from pathlib import Path
 from edged.sensors.reading import Gauge, read_text
 
 
+def meminfo(root: Path = Path("/")) -> dict[str, int]:
+    """What /proc/meminfo states, in bytes; empty where there is none."""
+    text = read_text(root / "proc/meminfo") or ""
+    fields = re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)
+    return {name: 1024 * int(kilobytes) for name, kilobytes in fields}
+
+
 class Memory:
     def __init__(self, root: Path) -> None:
-        self._file = root / "proc/meminfo"
+        self._root = root
 
     def read(self) -> Iterable[Gauge]:
-        fields = dict(re.findall(r"^(\w+): +(\d+) kB", read_text(self._file) or "", re.MULTILINE))
+        fields = meminfo(self._root)
         for field, name, documentation in (
             ("MemAvailable", "edged_memory_available_bytes", "What can be had without swapping."),
             ("MemTotal", "edged_memory_total_bytes", "What the kernel has to give."),
         ):
             values: dict[tuple[str, ...], float] = {}
             if field in fields:
-                values[()] = 1024.0 * int(fields[field])
+                values[()] = float(fields[field])
             yield Gauge(name, documentation, (), values)

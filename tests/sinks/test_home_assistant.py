@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from edged.events.schema import DEVICE_CLASSES
+from edged.events.options import DEVICE_CLASSES
 from edged.result import Event
 from edged.sinks.mqtt.home_assistant import discovery, withdrawals
 from edged.sinks.mqtt.messages import Messages

@@ -24,7 +24,7 @@ from edged.capture.source import Failure
 from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.events.events import EventCount
-from edged.events.schema import MOST_EVENTS
+from edged.events.options import MOST_EVENTS
 from edged.result import Result, Score, Stages
 from edged.sensors.reading import Gauge
 from edged.sensors.sensors import Sensors

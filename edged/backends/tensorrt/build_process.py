@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import IO, Any
 from edged.backends.tensorrt.build_worker import Order, Progress
 from edged.errors import EdgedError, InputError
 from edged.process import child_environment
+from edged.sensors.memory import meminfo
 
 Starter = Callable[[], "subprocess.Popen[bytes]"]
 """Starts a child, with pipes for its standard streams."""
@@ -48,11 +48,7 @@ def start_builder() -> subprocess.Popen[bytes]:
 
 def available_bytes(root: Path = Path("/")) -> int | None:
     """What can be had without swapping; the GPU of a Jetson takes from the same memory."""
-    try:
-        found = re.search(r"^MemAvailable: +(\d+) kB", (root / "proc/meminfo").read_text(), re.M)
-    except OSError:
-        return None
-    return None if found is None else 1024 * int(found[1])
+    return meminfo(root).get("MemAvailable")
 
 
 def workspace_bytes(available: int | None) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from edged.backends.auto import BACKENDS
 from edged.config.schema.camera import CAMERA
 from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
-from edged.events.schema import EVENT, MOST_EVENTS
+from edged.events.options import EVENT, MOST_EVENTS
 from edged.sinks.options import RESULTS
 from edged.web.options import HTTP
 
