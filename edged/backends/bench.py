@@ -9,17 +9,14 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedFamily
 from edged.clock import Clock, monotonic_ns
 from edged.control.profile import Candidate, timed
 from edged.device import KEEP_WARM_SECONDS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PICTURE_SIDE = 270
 """A 1080p frame decoded at a quarter."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence, Set
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError, InputError
+from edged.variants.family import Family
 from edged.variants.golden import check_golden
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import Backend, RunError, Runner
 from edged.variants.variant import Variant
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edged.variants.family import Family
 
 log = logging.getLogger("edged")
 

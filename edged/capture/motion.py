@@ -12,14 +12,12 @@ is delivered anyway.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from edged.capture.source import Quiet
+from edged.capture.source import Quiet
 
 CELLS: Final = 24
 NOISE_FACTOR: Final = 8

@@ -12,18 +12,14 @@ import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.capture.decode.jpeg import encode_jpeg
 from edged.events.journal import EventJournal
 from edged.result import Event
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from edged.sinks.sink import Sink
+from edged.sinks.sink import Sink
 
 MOST_WAITING = 256
 MOST_PICTURES_WAITING = 16

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edged.backends.loaded import LoadedFamily
+from edged.clock import Clock
+from edged.control.profiler import Profiler
 from edged.device import KEEP_WARM_SECONDS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from edged.backends.loaded import LoadedFamily
-    from edged.clock import Clock
-    from edged.control.profiler import Profiler
-    from edged.pipeline.queue import Lane
-    from edged.variants.variant import Variant
+from edged.pipeline.queue import Lane
+from edged.variants.variant import Variant
 
 NO_FRAME_SOON_MS = 1000.0
 """The gap to count on when no camera is delivering."""

@@ -12,11 +12,17 @@ import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.backends.loaded import LoadedFamily
 from edged.capture.frame import Frame
 from edged.clock import Clock, monotonic_ns
 from edged.control.controller import CameraSettings, Controller
+from edged.control.profile import Candidate
+from edged.control.profiler import Profiler
 from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.control.setbacks import Setbacks
 from edged.control.slowdown import Slowdown
@@ -30,19 +36,11 @@ from edged.pipeline.queue import Lane
 from edged.pipeline.run import Run
 from edged.pipeline.workers import IDLE_SECONDS, Crew
 from edged.result import Event, Result
+from edged.sinks.sink import Sink
+from edged.tracing.recorder import Recorder
 from edged.tracing.recording import Header, RecordedFrame
 from edged.variants.runtime import RunError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edged.backends.loaded import LoadedFamily
-    from edged.control.profile import Candidate
-    from edged.control.profiler import Profiler
-    from edged.sinks.sink import Sink
-    from edged.tracing.recorder import Recorder
-    from edged.variants.variant import Variant
+from edged.variants.variant import Variant
 
 log = logging.getLogger("edged")
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from edged.capture.frame import Frame
+from edged.capture.mailbox import Mailbox
 from edged.control.decode_times import DecodeTimes
 from edged.control.thermal import Pace
-
-if TYPE_CHECKING:
-    from edged.capture.mailbox import Mailbox
-    from edged.variants.variant import Variant
+from edged.variants.variant import Variant
 
 FRAMES_TO_WAIT = 2
 """After so many frame intervals without a result a camera is served, whatever its budget."""

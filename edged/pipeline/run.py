@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from edged.capture.frame import Frame
 from edged.clock import unix_ns_of
+from edged.control.profile import Candidate
 from edged.control.selector import Decision, Limits
 from edged.pipeline.queue import Lane
 from edged.result import Result, Score, Stages
-
-if TYPE_CHECKING:
-    from edged.control.profile import Candidate
 
 
 class Run(NamedTuple):

@@ -12,24 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.errors import EdgedError, InputError
+from edged.variants.family import Family, InputContract
 from edged.variants.network import Network
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import Backend, Runner
 from edged.variants.variant import Precision, Variant
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from edged.variants.family import Family, InputContract
-
-    Picture = NDArray[np.uint8]
-    Golden = tuple[tuple[int, float], ...]
+Picture = NDArray[np.uint8]
+Golden = tuple[tuple[int, float], ...]
 
 TOLERANCE: Mapping[Precision, float] = {Precision.FLOAT: 0.05, Precision.INT8: 0.1}
 """How far a score may be off. Changing each pixel by up to one grey level moves float scores of

@@ -6,15 +6,12 @@ Normalisation is inside the networks; no float picture is ever made of a camera'
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.variants.family import Fit, InputContract
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 cv2.setNumThreads(1)  # a picture takes a millisecond; waking threads for it only adds jitter
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from edged.errors import EdgedError, MissingPackageError
-
-if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
 
 INSTALL = "pip install 'edged[jetson]'"
 

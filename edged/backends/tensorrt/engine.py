@@ -10,15 +10,13 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.backends.tensorrt.cuda import Buffer, Cuda, GpuError
 from edged.variants.weights.onnx_builder import INPUT_NAME, OUTPUT_NAME
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 log = logging.getLogger("edged")
 

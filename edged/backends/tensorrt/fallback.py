@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edged.backends.tensorrt.cuda import GpuError
 from edged.backends.tensorrt.engine import Engine
 from edged.clock import Clock
 from edged.variants.runtime import Runner
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 RETRY_SECONDS = 10.0
 """After a failure of the GPU; twice as long after each further one, up to ..."""

@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edged.backends.onnxruntime import OrtBackend
 from edged.backends.tensorrt.bindings import checked_tensorrt, import_tensorrt
@@ -37,13 +37,10 @@ from edged.backends.tensorrt.fallback import Switch, SwitchingRunner
 from edged.backends.tensorrt.onnx_forms import EnginePrecision, fp16_form, fp32_form, int8_form
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError, InputError
-from edged.variants.family import load_family
+from edged.variants.family import Family, Network, load_family
 from edged.variants.golden import check_golden
 from edged.variants.runtime import Backend, Engines, Runner
 from edged.variants.variant import Precision
-
-if TYPE_CHECKING:
-    from edged.variants.family import Family, Network
 
 TOLD_SECONDS = 60.0
 """How often the log tells how far a build is."""

@@ -8,15 +8,12 @@ only shrinking copies.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edged.capture.decode.orientation import of_user
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edged.capture.source import CaptureRequest
+from edged.capture.source import CaptureRequest
 
 
 def shaped(

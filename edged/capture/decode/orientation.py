@@ -9,13 +9,12 @@ quarter turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    from edged.capture.source import Flip
+from edged.capture.source import Flip
 
 
 class Orientation(NamedTuple):

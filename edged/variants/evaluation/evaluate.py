@@ -5,23 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.errors import InputError, InputErrors
-from edged.variants.family import Accuracy, Family, write_family
+from edged.variants.evaluation.photos import Photos
+from edged.variants.family import Accuracy, Family, Network, write_family
 from edged.variants.golden import check_golden
 from edged.variants.manifest import checksum_problem
 from edged.variants.preprocess import Preprocessor
+from edged.variants.runtime import Backend
 from edged.variants.variant import Variant
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from edged.variants.evaluation.photos import Photos
-    from edged.variants.family import Network
-    from edged.variants.runtime import Backend
 
 TOP = 5
 

@@ -15,17 +15,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edged.capture.decode.pictures import SUFFIXES, BrokenPictureError
 from edged.capture.decode.still import MOST_BYTES, decode_picture
 from edged.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edged.variants.family import Family
+from edged.variants.family import Family
 
 _DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 """What reading a damaged archive raises."""

@@ -10,26 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.errors import InputError
 from edged.variants.evaluation.evaluate import TOP, rank
-from edged.variants.family import Family, write_family
+from edged.variants.evaluation.photos import Photo, Photos
+from edged.variants.family import Family, InputContract, write_family
 from edged.variants.golden import with_golden
 from edged.variants.int8.float_network import Probe, probe
 from edged.variants.int8.qdq import runtime_form
 from edged.variants.network import Accuracy, Network
 from edged.variants.preprocess import Preprocessor
+from edged.variants.runtime import Backend
 from edged.variants.variant import Precision, Variant
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from edged.variants.evaluation.photos import Photo, Photos
-    from edged.variants.family import InputContract
-    from edged.variants.runtime import Backend
 
 MOST_LOSS_POINTS = 2.0
 LEAST_PHOTOS = 10
