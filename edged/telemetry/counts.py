@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from edged.control.selector import Reason
 from edged.result import Result, Stages
+from edged.sinks.sink import Sink
 from edged.telemetry.histogram import Histogram
 from edged.variants.variant import Variant
 
@@ -80,19 +80,6 @@ def latency_seconds(latency_ms: float, budget_ms: float) -> float:
     return max(latency_ms / 1000, math.nextafter(edge, math.inf))
 
 
-class ObservedSink(Protocol):
-    observe_delivery: Callable[[float], None]
-    """Set here: what the sink tells the seconds each delivery took."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def delivered(self) -> int: ...
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Per reason, every reason present from the start."""
-
-
 @dataclass(slots=True)
 class SinkCounts:
     """Of the sinks of one name, one after the other: a reload may replace it.
@@ -100,9 +87,9 @@ class SinkCounts:
     before: the last one that was replaced; it counts on until it has ended.
     """
 
-    sink: ObservedSink
+    sink: Sink
     times: Histogram = field(default_factory=lambda: Histogram(DELIVERY_EDGES_SECONDS))
-    before: ObservedSink | None = None
+    before: Sink | None = None
     _delivered: int = 0
     """By those before that."""
     _dropped: Mapping[str, int] = field(default_factory=dict)
@@ -110,7 +97,7 @@ class SinkCounts:
     def __post_init__(self) -> None:
         self.sink.observe_delivery = self.times.observe
 
-    def going_on(self, sink: ObservedSink) -> SinkCounts:
+    def going_on(self, sink: Sink) -> SinkCounts:
         """The same counts, from now on of this one as well."""
         if sink is self.sink:
             return self

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Protocol
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -19,50 +17,15 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric
 
 from edged.capture.source import Failure
+from edged.capture.supervisor import Camera
 from edged.control.profile import Candidate, Choice
 from edged.events.events import EventCount
 from edged.result import Stages
 from edged.sensors.reading import Gauge as Reading
-from edged.telemetry.counts import CameraCounts, ObservedSink, SinkCounts, edge_seconds
+from edged.sinks.sink import Sink
+from edged.telemetry.counts import CameraCounts, SinkCounts, edge_seconds
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
-
-
-class MailboxCounters(Protocol):
-    """Frames of one camera since the start."""
-
-    @property
-    def captured(self) -> int: ...
-    @property
-    def overwritten(self) -> int: ...
-    @property
-    def skipped(self) -> int:
-        """Not decoded, because `max_fps` allows fewer."""
-
-    @property
-    def quiet(self) -> int:
-        """Not delivered, because nothing had moved."""
-
-    @property
-    def broken(self) -> int:
-        """Came, but could not be decoded."""
-
-
-class ObservedCamera(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> Enum:
-        """A member of an enumeration whose values are strings: the label."""
-
-    @property
-    def last_error(self) -> str | None: ...
-
-    @property
-    def restarts(self) -> Mapping[Failure, int]: ...
-
-    @property
-    def mailbox(self) -> MailboxCounters: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +43,8 @@ class Subjects:
 
     budgets_ms: Mapping[str, float]
     variants: Sequence[Variant]
-    cameras: Sequence[ObservedCamera]
-    sinks: Sequence[ObservedSink]
+    cameras: Sequence[Camera]
+    sinks: Sequence[Sink]
     backend: str
     family: str
     labels: Sequence[str] = ()

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from edged import __version__
+from edged.capture.supervisor import Camera
 from edged.clock import rfc3339
 from edged.result import Result, to_json
 from edged.secret import redact
 from edged.sensors import temperature
-from edged.telemetry.exposition import ObservedCamera
 from edged.variants.family import MOST_NAMED
 from edged.web.history import SECONDS, Second
 from edged.web.live import CameraLive, Live
@@ -58,7 +58,7 @@ def status(live: Live) -> dict[str, Any]:
 
 
 def _camera(
-    camera: ObservedCamera,
+    camera: Camera,
     live: CameraLive,
     budget_ms: float,
     target: float | None,
