@@ -14,9 +14,10 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from edged.control.profile import Candidate
+from edged.control.slowdown import Slowdown
 
 HOLD = 0.001
 """A gain in expected top-1 below this is not worth a change that people see flicker."""
@@ -65,15 +66,6 @@ NO_LIMITS = Limits()
 NOTHING_DEARER: Mapping[int, float] = MappingProxyType({})
 
 
-class Outlook(Protocol):
-    """What the present load makes of a run (slowdown.py)."""
-
-    @property
-    def ratio(self) -> float: ...
-
-    def chance(self, candidate: Candidate, slack_ms: float) -> float: ...
-
-
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
     """The ladder without what is less accurate than the configuration's min_top1.
 
@@ -86,7 +78,7 @@ def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]
 
 def choose(
     ladder: Sequence[Candidate],
-    outlook: Outlook,
+    outlook: Slowdown,
     *,
     slack_ms: float,
     budget_ms: float,
