@@ -33,7 +33,6 @@ class OrtBackend:
         self.engines = Engines()
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
-        """See Backend."""
         try:
             session = self._runtime.InferenceSession(
                 model, self._options(threads), providers=["CPUExecutionProvider"]
@@ -82,7 +81,6 @@ class _Runner:
         self._shape = (1, classes)
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See Runner."""
         try:
             answer: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0]
         except Exception as error:

@@ -83,7 +83,6 @@ class Metrics(Collector):
         self._clock_steps += 1
 
     def observe(self, result: Result) -> None:
-        """Count one result."""
         self._cameras[result.camera].observe(result)
 
     def stale(self, camera: str) -> None:

@@ -96,7 +96,6 @@ def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float)
 
 
 def run(trace: FullTrace, policy: Policy, budget_ms: float) -> list[Step]:
-    """Run the policy over the trace."""
     frames, steps = trace.frames, list[Step]()
     free_ms, index = 0.0, 0
     while index < len(frames):
