@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import threading
 from collections.abc import Mapping
 
 # linux/prctl.h
@@ -40,6 +42,17 @@ def refuse_new_privileges() -> None:
     """No program that this process or its children start gains rights by its set-user-ID bit or
     its capabilities."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def exit_when_closed(fd: int) -> None:
+    """As soon as the other end of the pipe is closed, by whatever end of who held it."""
+
+    def watch() -> None:
+        while os.read(fd, 4096):
+            pass
+        os._exit(0)  # not sys.exit: the main thread may sit in a driver call for ever
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def prctl(option: int, argument: int, further: int = 0) -> None:

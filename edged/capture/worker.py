@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
@@ -28,7 +27,7 @@ from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Sour
 from edged.capture.sources import KINDS, kind_of, make_source
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
-from edged.process import prctl, refuse_inspection
+from edged.process import exit_when_closed, prctl, refuse_inspection
 from edged.secret import SourceUrl
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -142,7 +141,10 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
 
     try:
         confine(request, needs, abi=abi)  # while there is one thread
-        _exit_when_closed(sys.stdin.fileno())
+        # For a process that is stopped, or whose driver holds the interpreter. The signal comes
+        # with the end of the thread that started this one: its supervisor, which outlives it.
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        exit_when_closed(sys.stdin.fileno())
         writer = MailboxWriter.attach(memfd, wake_fd)
         source = make_source(request, Intake(writer, request.max_fps, note))
     except (SourceError, PermissionError, ImportError) as error:
@@ -161,19 +163,6 @@ def _read_line(fd: int) -> bytes:
             raise SystemExit("the daemon is gone")
         line += chunk
     return line
-
-
-def _exit_when_closed(fd: int) -> None:
-    # For a process that is stopped, or whose driver holds the interpreter. The signal comes with
-    # the end of the thread that started this process: its supervisor, which outlives it.
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    def watch() -> None:
-        while os.read(fd, 4096):
-            pass
-        os._exit(0)  # not sys.exit: the main thread may sit in a driver call for ever
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def _exit_orderly(signum: int, _: FrameType | None) -> None:

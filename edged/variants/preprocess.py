@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edged.capture.decode.crop import centre_square
 from edged.variants.family import Fit, InputContract
 
 cv2.setNumThreads(1)  # a picture takes a millisecond; waking threads for it only adds jitter
@@ -33,7 +34,7 @@ class Preprocessor:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A camera's picture, RGB (height, width, 3), taken whole; returns (1, side, side, 3)."""
-        seen = square(pixels) if self._fit is Fit.CROP else pixels
+        seen = centre_square(pixels) if self._fit is Fit.CROP else pixels
         side = self._image.shape[1]
         short, long = sorted(seen.shape[:2])
         # INTER_AREA averages all pixels that fall into one; enlarging it would repeat pixels.
@@ -49,7 +50,7 @@ class Preprocessor:
         pixel counts. cv2.INTER_LINEAR looks at four pixels only, which moves top-1 by up to five
         points (0.25 at 128 on 650 ImageNet photos: .589 against .546).
         """
-        seen = square(pixels) if self._fit is Fit.CROP else pixels
+        seen = centre_square(pixels) if self._fit is Fit.CROP else pixels
         seen = centre(seen, self._crop_fraction)
         side = self._image.shape[1]
         height, width = seen.shape[:2]
@@ -75,14 +76,6 @@ def _product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[n
     """As fast as NumPy's, whose threads take ten times as long on a machine that is busy."""
     product: NDArray[np.float32] = cv2.gemm(left, right, 1.0, None, 0.0)
     return product
-
-
-def square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A view of the centre square."""
-    height, width = pixels.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return pixels[top : top + side, left : left + side]
 
 
 def centre(pixels: NDArray[np.uint8], fraction: float) -> NDArray[np.uint8]:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from edged.capture.decode import crop
 from edged.errors import InputError
 from edged.variants.evaluation.photos import Photos as PhotoFiles
 from edged.variants.evaluation.photos import picture_names
 from edged.variants.family import Family, InputContract
-from edged.variants.preprocess import square
 
 CROP_AREA = (0.35, 1.0)
 """A training crop covers this share of the square. Inception's crops go down to 0.08, which is
@@ -114,7 +114,7 @@ def _empty(source: Path, folder: str) -> InputError:
 
 def centre_square(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The largest centred square, shrunk by area averaging (or enlarged linearly) to side."""
-    seen = square(picture)
+    seen = crop.centre_square(picture)
     if len(seen) == side:
         return seen
     interpolation = cv2.INTER_AREA if len(seen) > side else cv2.INTER_LINEAR

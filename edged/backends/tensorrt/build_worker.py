@@ -14,7 +14,6 @@ import json
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from typing import IO, Any
 from edged.backends.tensorrt.bindings import import_tensorrt
 from edged.backends.tensorrt.onnx_forms import EnginePrecision
 from edged.errors import EdgedError, InputError
-from edged.process import refuse_new_privileges
+from edged.process import exit_when_closed, refuse_new_privileges
 from edged.variants.weights.onnx_builder import INPUT_NAME
 
 Progress = Callable[[float], None]
@@ -190,7 +189,7 @@ def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
 
     order = Order.from_json(source.readline())
     model, timing = source.read(order.model_bytes), source.read(order.timing_bytes)
-    threading.Thread(target=_end_with, args=(source.fileno(),), daemon=True).start()
+    exit_when_closed(source.fileno())
     try:
         plan, timing = build_engine(
             trt, order, model, timing, lambda share: say(progress=round(share, 3))
@@ -201,12 +200,6 @@ def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
     say(plan=len(plan), timing=len(timing))
     target.write(plan + timing)
     target.flush()
-
-
-def _end_with(descriptor: int) -> None:
-    while os.read(descriptor, 1):
-        pass
-    os._exit(0)
 
 
 def _step_back() -> None:

@@ -82,6 +82,21 @@ class Chain:
         """The file's own first step makes pictures of this side of any."""
         self.resolution = self._side = side
 
+    def arithmetic(
+        self, where: str, operation: str, number: NDArray[np.float64], *, first: bool
+    ) -> None:
+        """operation: `mul`, `add`, `sub` or `div`. first: of value and number the value."""
+        if operation == "mul":
+            self.affine(where, number, 0.0)
+        elif operation == "add":
+            self.affine(where, 1.0, number)
+        elif operation == "sub":
+            self.affine(where, *((1.0, -number) if first else (-1.0, number)))
+        elif first and number.all():
+            self.affine(where, 1 / number, 0.0)
+        else:
+            raise self.refuse(where, "divides by the picture or by 0")
+
     def affine(self, where: str, gain: object, shift: object) -> None:
         """value * gain + shift, one number each or one a channel: batch norm, preprocessing."""
         scale, offset = (np.asarray(each, np.float64).reshape(-1) for each in (gain, shift))

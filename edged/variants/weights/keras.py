@@ -36,9 +36,12 @@ _WITHOUT_EFFECT = {
     "SpatialDropout2D",
 }  # fmt: skip
 """Layers that only training knows: at inference they hand on what they get."""
-_DIVIDE, _MULTIPLY = {"truediv", "TrueDivide", "divide", "Divide"}, {"multiply", "Multiply"}
-_ADD, _SUBTRACT = {"add", "Add"}, {"subtract", "Subtract"}
-_ARITHMETIC = _DIVIDE | _MULTIPLY | _ADD | _SUBTRACT
+_ARITHMETIC = {
+    **dict.fromkeys(("truediv", "TrueDivide", "divide", "Divide"), "div"),
+    **dict.fromkeys(("multiply", "Multiply"), "mul"),
+    **dict.fromkeys(("add", "Add"), "add"),
+    **dict.fromkeys(("subtract", "Subtract"), "sub"),
+}
 _SMALLEST_DEVIATION = 1e-7  # what Keras's Normalization divides by at least
 
 
@@ -201,17 +204,7 @@ def _take_operation(chain: Chain, where: str, step: Step) -> None:
     if name not in _ARITHMETIC or len(numbers) != 1 or None not in step.operands:
         raise chain.refuse(where, "has no layer of that kind", step.kind, TEACH)
     number = np.asarray(numbers[0], np.float64)
-    first = step.operands.index(None) == 0
-    if name in _MULTIPLY:
-        chain.affine(where, number, 0.0)
-    elif name in _ADD:
-        chain.affine(where, 1.0, number)
-    elif name in _SUBTRACT:
-        chain.affine(where, *((1.0, -number) if first else (-1.0, number)))
-    elif first and number.all():
-        chain.affine(where, 1 / number, 0.0)
-    else:
-        raise chain.refuse(where, "divides by the picture or by 0")
+    chain.arithmetic(where, _ARITHMETIC[name], number, first=step.operands.index(None) == 0)
 
 
 def _take_normalization(

@@ -8,7 +8,6 @@ rightly or refused with the operator that does not belong.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +119,7 @@ def _take(chain: Chain, graph: Graph, operator: Operator) -> None:
         weight, bias = _weight_and_bias(graph, operator, dimensions=2)
         chain.dense(where, weight, bias)
     elif kind in _ARITHMETIC:
-        chain.affine(where, *_arithmetic(chain, graph, operator))
+        _take_arithmetic(chain, graph, operator)
     elif kind == "PAD":
         padding = _integers(graph, operator, 1)
         if len(padding) != 8 or any(padding[:2] + padding[6:]):
@@ -163,24 +162,15 @@ def _take_convolution(chain: Chain, graph: Graph, operator: Operator) -> None:
     )
 
 
-def _arithmetic(chain: Chain, graph: Graph, operator: Operator) -> tuple[Any, Any]:
-    """Gain and shift of an operator on the picture and a constant."""
+def _take_arithmetic(chain: Chain, graph: Graph, operator: Operator) -> None:
+    """An operator on the picture and a constant."""
     places = [_constant_index(graph, index) is not None for index in operator.inputs]
     if len(places) != 2 or sum(places) != 1:
         raise _refusal(graph, operator, "joins several branches")
     number = _constant(graph, operator, places.index(True)).astype(np.float64)
     if number.size not in (1, *number.shape[-1:]):
         raise _refusal(graph, operator, "treats places of the picture differently", number.shape)
-    number, first = number.reshape(-1), places[1]
-    if operator.kind == "MUL":
-        return number, 0.0
-    if operator.kind == "ADD":
-        return 1.0, number
-    if operator.kind == "SUB":
-        return (1.0, -number) if first else (-1.0, number)
-    if not first or not number.all():
-        raise _refusal(graph, operator, "divides by the picture or by 0")
-    return 1 / number, 0.0
+    chain.arithmetic(_where(operator), operator.kind.lower(), number.reshape(-1), first=places[1])
 
 
 def _in_order(graph: Graph) -> list[Operator]:
