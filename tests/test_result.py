@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.result import Event, Result, Score, Stages, event_to_json, to_json, to_json_line, to_text
@@ -96,6 +96,7 @@ def test_on_time_is_decided_before_rounding() -> None:
 _TIME_MS = st.floats(0, 10_000)
 
 
+@settings(deadline=None)
 @given(st.builds(Stages, *[_TIME_MS] * 6), st.floats(0.1, 5000))
 def test_the_printed_stages_add_up_to_the_printed_latency(stages: Stages, budget_ms: float) -> None:
     printed = json.loads(json.dumps(to_json(make_result(stages, budget_ms=budget_ms))))

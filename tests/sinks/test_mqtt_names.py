@@ -107,6 +107,7 @@ def test_what_waits_is_taken_over_in_its_order(broker: Broker) -> None:
     with Listener(broker.port, "edged/gate/#") as listener:
         listening.set()
         eventually(lambda: after.delivered == 102)
+        eventually(lambda: len(listener.json("edged/gate/door/result")) == 101)
         arrived = [each["sequence"] for each in listener.json("edged/gate/door/result")]
         assert arrived == list(range(101))
         assert listener.of("edged/gate/door/event/visitor/snapshot") == [b"picture"]
