@@ -13,7 +13,6 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -24,22 +23,18 @@ from edged.capture.confinement.needs import CONFINED
 from edged.capture.device_watch import LOOK_SECONDS, Node, node_of
 from edged.capture.messages import Ended, Failed, Loaded, Opened, from_line, shown
 from edged.capture.process import Child, Noise, Starter, start_worker
-from edged.capture.source import SILENT_SECONDS, CaptureRequest, Failure, Granted
+from edged.capture.source import CaptureRequest, Failure, Granted
 from edged.capture.sources import KINDS, SourceKind, kind_of
 from edged.capture.sources.v4l2.discovery import IN_USE, holders
+from edged.capture.vigil import Patience, Vigil
 from edged.clock import Clock, monotonic_ns
-from edged.effort import Effort, Silence, Turn
+from edged.effort import Turn
 from edged.secret import redact
 
 if TYPE_CHECKING:
     from edged.capture.mailbox import Mailbox
 
 logger = logging.getLogger("edged.capture")
-
-PACE_ARRIVALS = 3
-"""After so many it is known how frames come."""
-PAUSE_HALF_LIFE_SECONDS = 60.0
-"""In this time the longest pause counts for half of what it was."""
 
 
 class CameraState(str, Enum):
@@ -48,147 +43,6 @@ class CameraState(str, Enum):
     STALLED = "stalled"
     BACKOFF = "backoff"
     ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for what, in seconds."""
-
-    tick: float = 0.25
-    """How often the frame counter is looked at; a child's words and end are noticed at once."""
-    open: float = 15.0
-    """From the start to `opened`, of which a camera in the network may take `first_frame` more to
-    answer. Sources give up earlier by themselves, and say why."""
-    first_frame: float = SILENT_SECONDS
-    """For each frame until it is known how they come."""
-    stall: float = 2.0
-    stall_frames: int = 10
-    stall_pauses: int = 3
-    """Stalled = no frame for `stall_frames` times their usual distance and for `stall_pauses` times
-    the longest one of late, and at least `stall`."""
-    turn: float = 10.0
-    """For other cameras' processes to be loaded first, on a device that is busy with them."""
-    stop: float = 1.0
-    end_of_daemon: float = 0.2
-    pause: float = 0.5
-    """Before the first restart; it doubles with each failure up to pause_longest."""
-    pause_longest: float = 30.0
-    pause_unauthorized: float = 300.0
-    """Cameras lock accounts after a few wrong passwords."""
-    good_frames: int = 300
-    """After this many frames the failures before are forgotten."""
-
-    def for_first_frames(self, fps: float | None) -> float:
-        """fps: as announced; a slow rate is believed, a fast one is not."""
-        return max(self.first_frame, self.stall_frames / fps if fps else 0)
-
-    def before_restart(self, reason: Failure, failures: int, chance: float) -> float:
-        """failures: 1 for the first in a row. chance: uniform in [0, 1); it takes off up to half,
-        so that cameras which failed together do not come back together.
-        """
-        if reason is Failure.UNAUTHORIZED:
-            longest = self.pause_unauthorized
-        else:
-            longest = min(self.pause_longest, self.pause * 2.0 ** min(failures - 1, 30))
-        return longest * (1 - chance / 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    reason: Failure
-    message: str
-
-
-class Pace:
-    """How a camera's frames come: in time with each other, in bursts, faster by day than by night.
-    Pure. What it announces is another matter."""
-
-    def __init__(self) -> None:
-        self.known = False
-        self._arrivals = 0
-        self._came_ns = 0
-        self._usual = 0.0
-        self._longest = 0.0
-
-    def came(self, frames: int, now_ns: int) -> None:
-        """So many frames since the last time."""
-        seconds, self._came_ns = (now_ns - self._came_ns) / 1e9, now_ns
-        if self._arrivals:
-            self._usual += (seconds / frames - self._usual) / min(self._arrivals, PACE_ARRIVALS)
-            fading = 0.5 ** (seconds / PAUSE_HALF_LIFE_SECONDS)
-            self._longest = max(seconds, self._longest * fading)
-        self._arrivals += 1
-        self.known = self._arrivals > PACE_ARRIVALS
-
-    def seconds(self, patience: Patience) -> float:
-        """How long the next frame may be waited for."""
-        usual, longest = patience.stall_frames * self._usual, patience.stall_pauses * self._longest
-        return max(patience.stall, usual, longest)
-
-
-class Vigil:
-    """Judges by the frame counter whether one life of a capture process goes on. No clock, no I/O.
-
-    captured: frames that the driver handed over; delivered: pictures made of them. Both count
-    from earlier lives on. stalled_after_seconds: instead of what the pace says. remote: the camera
-    is asked over a network.
-    """
-
-    def __init__(
-        self,
-        patience: Patience,
-        captured: int,
-        delivered: int,
-        now_ns: int,
-        *,
-        stalled_after_seconds: float | None = None,
-        remote: bool = False,
-    ) -> None:
-        self.streaming = False
-        self.frames = 0
-        self._patience = patience
-        self._captured_at_start = captured
-        self._delivered_at_start = delivered
-        self._own_seconds = stalled_after_seconds
-        self._first_seconds = stalled_after_seconds or patience.first_frame
-        self._limit_seconds = patience.open + (self._first_seconds if remote else 0)
-        self._silence = Silence(now_ns)
-        self._pace = Pace()
-        self._good_ns: int | None = None
-
-    def opened(self, fps: float | None, now_ns: int) -> None:
-        self._silence.end(now_ns)
-        if self._own_seconds is None:
-            self._first_seconds = self._patience.for_first_frames(fps)
-        self._limit_seconds = self._first_seconds
-
-    def look(
-        self,
-        captured: int,
-        delivered: int,
-        now_ns: int,
-        effort: Callable[[], Effort | None] = lambda: None,
-    ) -> Fault | None:
-        """The fault, once the next frame is overdue. Call it a few times a second. effort: what the
-        process has done."""
-        frames = captured - self._captured_at_start
-        if frames != self.frames:
-            self._pace.came(frames - self.frames, now_ns)
-            self.frames = frames
-            self._silence.end(now_ns)
-        if self._good_ns is None and frames >= self._patience.good_frames:
-            self._good_ns = now_ns
-        if delivered != self._delivered_at_start:
-            self.streaming = True
-            if self._own_seconds is None and self._pace.known:
-                self._limit_seconds = self._pace.seconds(self._patience)
-        if self._silence.look(now_ns, effort) <= self._limit_seconds:
-            return None
-        return Fault(Failure.STALLED, f"no frame for {self._limit_seconds:.1f} s")
-
-    def good_for(self, seconds: float, now_ns: int) -> bool:
-        """Whether patience.good_frames came more than that ago."""
-        return self._good_ns is not None and now_ns - self._good_ns > seconds * 1e9
 
 
 class Camera:
@@ -280,35 +134,35 @@ class Camera:
             node = node_of(self._device)
             self._take_turn()
             try:
-                fault = self._run_child()
+                failed = self._run_child()
             finally:
                 self._give_turn()
             # A signal to the whole group ends the child first, and the daemon a moment later.
-            if self._stopping.wait(self._patience.end_of_daemon if fault else 0):
+            if self._stopping.wait(self._patience.end_of_daemon if failed else 0):
                 return
-            if fault is None:
+            if failed is None:
                 self._enter(CameraState.ENDED, logging.INFO)
                 return
-            self._restarts[fault.reason] += 1
+            self._restarts[failed.reason] += 1
             self._failures += 1
-            self._back_off(fault, node)
+            self._back_off(failed, node)
             if self._stopping.is_set():
                 return
 
-    def _run_child(self) -> Fault | None:
+    def _run_child(self) -> Failed | None:
         """One life of the process; None when its source came to its end, or on `stop`."""
         self.mailbox.prepare()
         try:
             process = self._starter(self.mailbox.memfd, self.mailbox.wake_fd)
         except OSError as error:
-            return Fault(Failure.EXITED, f"the capture process cannot be started: {error}")
+            return Failed(Failure.EXITED, f"the capture process cannot be started: {error}")
         with Child(process, self._stop_fd) as child:
-            fault = self._watch(child)
-            if fault is not None and fault.reason in (Failure.STALLED, Failure.FROZEN):
-                self._enter(CameraState.STALLED, self._warning(fault.message), fault.message)
+            failed = self._watch(child)
+            if failed is not None and failed.reason in (Failure.STALLED, Failure.FROZEN):
+                self._enter(CameraState.STALLED, self._warning(failed.message), failed.message)
             if not child.closed:
                 child.terminate(self._patience.stop)
-        return fault
+        return failed
 
     def _take_turn(self) -> None:
         """Processes that all load their libraries at once would hold each other up. One that takes
@@ -323,7 +177,7 @@ class Camera:
             self._has_turn = False
             self._turns.release()
 
-    def _watch(self, child: Child) -> Fault | None:
+    def _watch(self, child: Child) -> Failed | None:
         mailbox = self.mailbox
         decoded = mailbox.sequence + mailbox.quiet
         vigil = Vigil(
@@ -348,14 +202,14 @@ class Camera:
                     self.granted = status.granted
                     vigil.opened(status.granted.fps, now_ns)
                 elif isinstance(status, Failed):
-                    return Fault(status.reason, self._with_holders(status.message))
+                    return Failed(status.reason, self._with_holders(status.message))
                 elif isinstance(status, Ended):
                     return None
                 elif not isinstance(status, Loaded):
                     self._noise.line(line if status is None else status.message, now_ns)
 
             decoded = mailbox.sequence + mailbox.quiet
-            fault = vigil.look(mailbox.captured, decoded, now_ns, lambda: child.effort)
+            failed = vigil.look(mailbox.captured, decoded, now_ns, lambda: child.effort)
             if vigil.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))
@@ -364,15 +218,15 @@ class Camera:
                 self._failures = 0
             if child.closed:
                 confined = self._request.confine and not vigil.streaming
-                return fault_of_death(child.wait(self._patience.stop), last_words, confined)
-            if fault is not None:
-                return Fault(fault.reason, fault.message + self._perhaps_confined())
+                return failed_by_death(child.wait(self._patience.stop), last_words, confined)
+            if failed is not None:
+                return Failed(failed.reason, failed.message + self._perhaps_confined())
         return None
 
-    def _back_off(self, fault: Fault, node: Node | None) -> None:
+    def _back_off(self, failed: Failed, node: Node | None) -> None:
         """node: what the device was when the process was started that failed."""
-        pause = self._patience.before_restart(fault.reason, self._failures, self._chance())
-        message = redact(fault.message)
+        pause = self._patience.before_restart(failed.reason, self._failures, self._chance())
+        message = redact(failed.message)
         level = self._warning(message)
         self.last_error = self._logged_error = message
         self.granted = None
@@ -387,9 +241,9 @@ class Camera:
 
     def _perhaps_confined(self) -> str:
         """Of one that was never opened, by libraries that may need more than is known here."""
-        source = self._request.source
         if self.granted is not None or not self._request.confine:
             return ""
+        source = self._request.source
         return "" if KINDS[kind_of(source)].needs(source).certain else CONFINED
 
     def _with_holders(self, message: str) -> str:
@@ -413,7 +267,7 @@ class Camera:
         logger.log(level, "camera %s: %s%s%s", self.name, state.value, colon, redact(message))
 
 
-def fault_of_death(returncode: int | None, last_words: str, confined: bool = False) -> Fault:
+def failed_by_death(returncode: int | None, last_words: str, confined: bool = False) -> Failed:
     """Why a process that reported nothing is gone. confined: and gave no picture."""
     perhaps = CONFINED if confined else ""
     if returncode is not None and returncode < 0:
@@ -422,9 +276,9 @@ def fault_of_death(returncode: int | None, last_words: str, confined: bool = Fal
             int(signal.SIGKILL): "; if nobody killed it, memory ran out: see the kernel's log",
             int(signal.SIGILL): "; a library was built for another processor",
         }.get(-returncode, perhaps)
-        return Fault(
+        return Failed(
             Failure.KILLED, f"signal {-returncode} ({name}) ended the capture process{hint}"
         )
     status = "its pipes closed" if returncode is None else f"status {returncode}"
     said = f", saying: {shown(last_words)}" if last_words else ""
-    return Fault(Failure.EXITED, f"the capture process ended with {status}{said}{perhaps}")
+    return Failed(Failure.EXITED, f"the capture process ended with {status}{said}{perhaps}")

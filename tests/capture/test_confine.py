@@ -20,7 +20,8 @@ from edged.capture.confinement.needs import Needs, address, file, folder, gstrea
 from edged.capture.messages import Failed, shown, to_line
 from edged.capture.source import CaptureRequest, Failure, SourceError
 from edged.capture.sources.v4l2.discovery import IN_USE
-from edged.capture.supervisor import Camera, CameraState, Patience, fault_of_death
+from edged.capture.supervisor import Camera, CameraState, failed_by_death
+from edged.capture.vigil import Patience
 from edged.process import child_environment
 from tests.rig.break_out import broken_into
 from tests.rig.camera import next_frame, only_worker, running, wait_until, workers_of
@@ -328,11 +329,11 @@ def test_who_holds_a_camera_is_told_by_the_daemon(tmp_path: Path) -> None:
 @GSTREAMER
 def test_a_child_that_dies_of_it_says_how_to_find_out() -> None:
     for status in (1, -6, -11):
-        assert "confine: false" in fault_of_death(status, "aborted", True).message
-        assert "confine" not in fault_of_death(status, "aborted").message
+        assert "confine: false" in failed_by_death(status, "aborted", True).message
+        assert "confine" not in failed_by_death(status, "aborted").message
     request = CaptureRequest("gst:videotestsrc is-live=true ! valve drop=true")
     with running(request, patience=Patience(open=0.5)) as (camera, _):
         assert wait_until(lambda: camera.last_error is not None)
         assert camera.last_error is not None
         assert "no frame for 0.5 s; if its confinement" in camera.last_error
-    assert "memory ran out" in fault_of_death(-9, "", True).message
+    assert "memory ran out" in failed_by_death(-9, "", True).message

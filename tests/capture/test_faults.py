@@ -29,7 +29,8 @@ from edged.capture.mailbox import Mailbox
 from edged.capture.process import start_worker
 from edged.capture.source import CaptureRequest, Failure
 from edged.capture.sources.rtsp.stream import StreamSource
-from edged.capture.supervisor import Camera, CameraState, Patience
+from edged.capture.supervisor import Camera, CameraState
+from edged.capture.vigil import Patience
 from tests.capture.decode.test_jpeg import encoded
 from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, order, servers, serving, url
 from tests.rig.bad_network import BadNetwork

@@ -17,7 +17,8 @@ from edged.capture.mailbox import Mailbox
 from edged.capture.messages import LONGEST_MESSAGE
 from edged.capture.process import Starter
 from edged.capture.source import CaptureRequest, Failure, Granted
-from edged.capture.supervisor import Camera, CameraState, Patience, fault_of_death
+from edged.capture.supervisor import Camera, CameraState, failed_by_death
+from edged.capture.vigil import Patience
 from tests.rig.camera import next_frame, running, wait_until
 
 REQUEST = CaptureRequest("rtsp://admin:hunter2@camera.invalid/live")
@@ -238,11 +239,11 @@ def test_a_killed_child_is_told_apart() -> None:
 
 
 def test_deaths_in_words() -> None:
-    assert fault_of_death(7, "").message == "the capture process ended with status 7"
-    assert fault_of_death(0, "bye").message.endswith("status 0, saying: bye")
-    assert "pipes closed" in fault_of_death(None, "").message
-    assert "another processor" in fault_of_death(-signal.SIGILL, "").message
-    assert fault_of_death(-40, "").reason is Failure.KILLED  # a signal without a name
+    assert failed_by_death(7, "").message == "the capture process ended with status 7"
+    assert failed_by_death(0, "bye").message.endswith("status 0, saying: bye")
+    assert "pipes closed" in failed_by_death(None, "").message
+    assert "another processor" in failed_by_death(-signal.SIGILL, "").message
+    assert failed_by_death(-40, "").reason is Failure.KILLED  # a signal without a name
 
 
 @pytest.mark.parametrize("reason", [Failure.OPEN_FAILED, Failure.READ_FAILED])

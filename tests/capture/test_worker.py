@@ -18,7 +18,8 @@ from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.messages import Ended, Failed, Note, Opened, Status
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Quiet, SourceError
 from edged.capture.sources import KINDS, SourceKind, kind_of, make_source
-from edged.capture.supervisor import Camera, CameraState, Patience
+from edged.capture.supervisor import Camera, CameraState
+from edged.capture.vigil import Patience
 from edged.capture.worker import capture, clamped
 from edged.clock import monotonic_ns
 from tests.rig.camera import (

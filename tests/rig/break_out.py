@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edged.capture.process import start_worker
 from edged.capture.source import CaptureRequest
-from edged.capture.supervisor import Patience
+from edged.capture.vigil import Patience
 from tests.rig.camera import running, wait_until
 from tests.rig.hostile import MARK
 

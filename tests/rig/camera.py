@@ -14,7 +14,8 @@ from edged.capture.frame import Frame
 from edged.capture.mailbox import Mailbox
 from edged.capture.process import Starter
 from edged.capture.source import CaptureRequest
-from edged.capture.supervisor import Camera, Patience
+from edged.capture.supervisor import Camera
+from edged.capture.vigil import Patience
 
 
 class Counts:

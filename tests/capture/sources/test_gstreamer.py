@@ -17,7 +17,8 @@ import pytest
 
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.gstreamer.gstreamer import GstreamerSource
-from edged.capture.supervisor import CameraState, Patience
+from edged.capture.supervisor import CameraState
+from edged.capture.vigil import Patience
 from tests.capture.test_worker import A_DAEMON, alive, command_line, only_worker, workers_of
 from tests.rig.camera import Notes, next_frame, running, wait_until
 

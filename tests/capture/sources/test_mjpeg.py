@@ -15,7 +15,8 @@ import pytest
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.http.client import without_login
 from edged.capture.sources.http.http import HttpSource
-from edged.capture.supervisor import CameraState, Patience
+from edged.capture.supervisor import CameraState
+from edged.capture.vigil import Patience
 from tests.capture.decode.test_jpeg import encoded
 from tests.rig.camera import Notes, next_frame, running, wait_until
 from tests.rig.http_camera import Opening

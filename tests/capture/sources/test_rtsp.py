@@ -16,7 +16,8 @@ import pytest
 from edged.capture.source import CaptureRequest, Failure, SourceError
 from edged.capture.sources.rtsp.server import RtspServer
 from edged.capture.sources.rtsp.stream import StreamSource
-from edged.capture.supervisor import CameraState, Patience
+from edged.capture.supervisor import CameraState
+from edged.capture.vigil import Patience
 from edged.clock import monotonic_ns
 from tests.rig.camera import Notes, next_frame, running, wait_until
 from tests.rig.paths import PROJECT

@@ -15,7 +15,8 @@ import pytest
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.http.auth import Login
 from edged.capture.sources.http.http import HttpSource
-from edged.capture.supervisor import CameraState, Patience
+from edged.capture.supervisor import CameraState
+from edged.capture.vigil import Patience
 from tests.capture.decode.test_jpeg import encoded
 from tests.capture.sources.test_mjpeg import hashed
 from tests.rig.camera import FakeTime, Notes, next_frame, running, wait_until

@@ -15,7 +15,8 @@ from edged.capture.decode.crop import shaped
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.v4l2.device import formats, fourcc_name
 from edged.capture.sources.v4l2.v4l2 import V4l2Source, format_order, stamp_ns
-from edged.capture.supervisor import CameraState, Patience
+from edged.capture.supervisor import CameraState
+from edged.capture.vigil import Patience
 from tests.capture.decode.test_jpeg import encoded
 from tests.rig.camera import FakeTime, Notes, running, wait_until
 from tests.rig.v4l2_driver import METADATA, WEBCAM, PaperControl, PaperDriver, Sizes

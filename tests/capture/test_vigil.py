@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
+from edged.capture.messages import Failed
 from edged.capture.source import CaptureRequest, Failure
-from edged.capture.supervisor import Fault, Patience, Vigil
+from edged.capture.vigil import Patience, Vigil
 from edged.effort import Effort
 
 SECOND = 1_000_000_000
@@ -88,7 +89,7 @@ def test_time_without_a_core_is_not_the_cameras_and_work_counts_a_tenth() -> Non
     assert stalls_at(every(0.04, 60), 120, worked=1.0) == pytest.approx(80, abs=3)
 
 
-def opens_for(seconds: float, **about: bool) -> Fault | None:
+def opens_for(seconds: float, **about: bool) -> Failed | None:
     vigil = Vigil(PATIENCE, 0, 0, 0, **about)
     found = (vigil.look(0, 0, n * SECOND // 4) for n in range(1, int(4 * seconds)))
     return next((fault for fault in found if fault is not None), None)
@@ -96,9 +97,9 @@ def opens_for(seconds: float, **about: bool) -> Fault | None:
 
 def test_a_camera_in_the_network_is_given_time_to_answer() -> None:
     assert opens_for(15) is None
-    assert opens_for(16) == Fault(Failure.STALLED, "no frame for 15.0 s")
+    assert opens_for(16) == Failed(Failure.STALLED, "no frame for 15.0 s")
     assert opens_for(45, remote=True) is None
-    assert opens_for(46, remote=True) == Fault(Failure.STALLED, "no frame for 45.0 s")
+    assert opens_for(46, remote=True) == Failed(Failure.STALLED, "no frame for 45.0 s")
 
 
 def test_a_supervisor_that_was_held_up_blames_nobody() -> None:
