@@ -115,14 +115,16 @@ class CaptureRequest:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> CaptureRequest:
-        values: dict[str, Any] = json.loads(text)
-        if values["size"] is not None:
-            values["size"] = tuple(values["size"])
-        if values["roi"] is not None:
-            values["roi"] = tuple(values["roi"])
-        if values["quiet"] is not None:
-            values["quiet"] = Quiet(**values["quiet"])
-        return cls(**values)
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> CaptureRequest:
+        """values: by field, as JSON and YAML have them."""
+        made = dict(values)
+        for name, make in (("size", tuple), ("roi", tuple), ("quiet", lambda own: Quiet(**own))):
+            if made.get(name) is not None:
+                made[name] = make(made[name])
+        return cls(**made)
 
 
 @dataclass(frozen=True, slots=True)

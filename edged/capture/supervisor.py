@@ -24,7 +24,7 @@ from edged.capture.device_watch import LOOK_SECONDS, Node, node_of
 from edged.capture.messages import Ended, Failed, Loaded, Opened, from_line, shown
 from edged.capture.process import Child, Noise, Starter, start_worker
 from edged.capture.source import CaptureRequest, Failure, Granted
-from edged.capture.sources import KINDS, SourceKind, kind_of
+from edged.capture.sources.table import kind_of
 from edged.capture.sources.v4l2.discovery import IN_USE, holders
 from edged.capture.vigil import Patience, Vigil
 from edged.clock import Clock, monotonic_ns
@@ -75,6 +75,7 @@ class Camera:
         """When the supervising thread last turned; a camera that is away does not stop it, only
         the end of the source or of the supervision does."""
         self._request = request
+        self._kind = kind_of(request.source)
         self.mailbox = mailbox
         self._device = device
         self._patience = Patience() if patience is None else patience
@@ -186,7 +187,7 @@ class Camera:
             decoded,
             self._clock(),
             stalled_after_seconds=self._request.stalled_after_seconds,
-            remote=kind_of(self._request.source) in (SourceKind.STREAM, SourceKind.HTTP),
+            remote=self._kind.remote,
         )
         last_words = ""
         child.send(self._request)
@@ -243,8 +244,7 @@ class Camera:
         """Of one that was never opened, by libraries that may need more than is known here."""
         if self.granted is not None or not self._request.confine:
             return ""
-        source = self._request.source
-        return "" if KINDS[kind_of(source)].needs(source).certain else CONFINED
+        return "" if self._kind.needs(self._request.source).certain else CONFINED
 
     def _with_holders(self, message: str) -> str:
         """The child may not look at other processes."""

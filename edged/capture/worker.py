@@ -24,7 +24,7 @@ from edged.capture.mailbox import MailboxWriter
 from edged.capture.messages import Ended, Failed, Loaded, Note, Opened, Status, to_line
 from edged.capture.motion import Motion
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Source, SourceError
-from edged.capture.sources import KINDS, kind_of, make_source
+from edged.capture.sources.table import kind_of, make_source
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 from edged.process import exit_when_closed, prctl, refuse_inspection
@@ -128,7 +128,7 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # no library's chatter among the status
     refuse_inspection()
     request = CaptureRequest.from_json(_read_line(sys.stdin.fileno()))
-    needs = KINDS[kind_of(request.source)].needs(request.source)
+    needs = kind_of(request.source).needs(request.source)
 
     def report(status: Status) -> None:
         os.write(status_fd, to_line(status))

@@ -88,7 +88,7 @@ def listing(
 
 def _modes(camera: AttachedCamera) -> Iterator[str]:
     """Formats with the same sizes and sizes with the same rates on one line."""
-    from edged.config.schema.camera import PIXEL_FORMATS
+    from edged.capture.schema import PIXEL_FORMATS
 
     alike: dict[tuple[FrameSize, ...], list[str]] = {}
     for each in camera.formats:
@@ -128,7 +128,7 @@ def named(found: Iterable[AttachedCamera]) -> dict[str, Mapping[str, object]]:
 
 
 def _keys(camera: AttachedCamera) -> dict[str, object]:
-    from edged.config.schema.camera import PIXEL_FORMATS
+    from edged.capture.schema import PIXEL_FORMATS
 
     readable = [each for each in camera.formats if each.name in PIXEL_FORMATS]
     if camera.formats and not readable:  # a bare sensor

@@ -109,19 +109,21 @@ def _demo(options: argparse.Namespace) -> int:
     orders = Orders()
     _close_up()
     with obeying_signals(orders):
-        from edged.config.config import CameraConfig, Config, camera_source
+        from edged.capture.source import CaptureRequest
+        from edged.capture.sources.grammar import camera_source
+        from edged.config.camera import CameraConfig
+        from edged.config.config import Config
         from edged.sinks.options import DEMO
         from edged.web.options import HttpConfig
 
         here = Path.cwd()
         source = camera_source(options.source, here)
-        _check_there(Path(source.reveal()))
+        _check_there(Path(source))
         camera = CameraConfig(
             name="demo",
-            source=source,
+            capture=CaptureRequest(source, loop=True),
             latency_budget_ms=options.budget,
             on_time=0.95,
-            loop=True,
         )
         config = Config(
             path=here / "edged.yaml",

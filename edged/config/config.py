@@ -6,25 +6,20 @@ device can be opened or a port is free is found out by who needs it. Only secret
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from edged.capture.source import CaptureRequest, Flip, Quiet, Roi
-from edged.capture.sources import SourceKind, kind_of
-from edged.capture.sources.synthetic.options import dimensions
-from edged.config.schema.camera import LARGEST_SIZE, SMALLEST_SIDE
+from edged.capture.options import capture_errors, capture_formats
+from edged.config.camera import CameraConfig, camera_config
 from edged.config.schema.schema import json_schema
-from edged.config.source import camera_source, source_from
 from edged.document.document import MAX_ERRORS, Document, examine_file
-from edged.document.values import file_path, path_from
+from edged.document.values import file_path
 from edged.errors import InputError
-from edged.events.options import EventConfig, event_errors, events_of, roi_errors
+from edged.events.options import EventConfig, event_errors, events_of
 from edged.private_file import how_to_read
-from edged.secret import SourceUrl
 from edged.sinks.options import (
     ResultsConfig,
     results_config,
@@ -32,43 +27,7 @@ from edged.sinks.options import (
     results_formats,
 )
 from edged.variants.variant import Variant
-from edged.web.options import HttpConfig, http_config, listen_address
-from edged.web.password import PasswordHash, check_token_hash
-
-__all__ = ["CameraConfig", "Config", "camera_source", "load_config"]
-
-
-@dataclass(frozen=True, slots=True)
-class CameraConfig:
-    """One camera, with what it does not set itself taken from the top of the file.
-
-    source: a URL, an absolute path, or `synthetic…`. size: (width, height) in pixels.
-    source_file: where the source was read from, if it does not stand in the configuration.
-    format and controls: for V4L2 devices only.
-    min_fps: None for none. min_top1: a share. frozen_after_seconds: None for never.
-    stalled_after_seconds: None to follow how pictures come.
-    """
-
-    name: str
-    source: SourceUrl
-    latency_budget_ms: float
-    on_time: float
-    min_fps: float | None = None
-    min_top1: float = 0.0
-    size: tuple[int, int] | None = None
-    fps: float | None = None
-    max_fps: float | None = None
-    rotate: Literal[0, 90, 180, 270] = 0
-    flip: Flip | None = None
-    roi: Roi | None = None
-    quiet: Quiet | None = None
-    loop: bool = False
-    frozen_after_seconds: float | None = None
-    stalled_after_seconds: float | None = None
-    format: str | None = None
-    controls: Mapping[str, int | str] = field(default_factory=dict)
-    source_file: Path | None = None
-    confine: bool = True
+from edged.web.options import HTTP_FORMATS, HttpConfig, http_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +77,8 @@ def load_config(
         environ=environ,
         forbidden=how_to_read(path),
         formats={
-            "camera-source": lambda text: camera_source(text, base),
-            "source-file": lambda text: source_from(path_from(text, base), base),
-            "picture-size": _size,
-            "listen-address": listen_address,
-            "password-hash": PasswordHash.parse,
-            "token-hash": check_token_hash,
+            **capture_formats(base),
+            **HTTP_FORMATS,
             "path": file_path,
             "variant": Variant.parse,
             **results_formats(base),
@@ -131,9 +86,9 @@ def load_config(
     )
     _check_program(document)
     sound = document.sound()
-    data = _with_defaults({"cameras": {}, **sound}, json_schema())
+    data = _completed({"cameras": {}, **sound}, json_schema())
     variants = data.get("variants")
-    cameras = tuple(_camera(name, camera, data, base) for name, camera in data["cameras"].items())
+    cameras = tuple(camera_config(name, own, data, base) for name, own in data["cameras"].items())
     named = document.data.get("cameras")
     names = list(named) if isinstance(named, dict) else [camera.name for camera in cameras]
     events = events_of(data["events"], names, document)
@@ -147,14 +102,17 @@ def load_config(
         variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
         http=http_config(data["http"], base),
         results=results_config(data["results"], base),
-        max_temperature_c=_number(data.get("max_temperature_c")),
+        max_temperature_c=data.get("max_temperature_c"),
         keep_warm=data["keep_warm"],
         events=events,
         document=document,
     )
     errors = [
-        *_device_errors(cameras, document),
-        *roi_errors({camera.name: camera.roi for camera in cameras}, document),
+        *(
+            document.error(wrong.what, "cameras", camera.name, key, got=wrong.got, fix=wrong.fix)
+            for camera in cameras
+            for key, wrong in capture_errors(camera.capture)
+        ),
         *islice(event_errors(events, names, data["cameras"], document), MAX_ERRORS),
         *results_errors(config.results, document),
     ]
@@ -178,85 +136,17 @@ def _check_program(document: Document) -> None:
         )
 
 
-def _with_defaults(data: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` with the defaults that the schema states for what is absent, on every level."""
+def _completed(value: Any, described: Mapping[str, Any]) -> Any:
+    """`value` with the defaults that the schema states for what is absent, on every level, and with
+    each number as a float.
+    """
+    if isinstance(value, list):
+        return [_completed(each, described.get("items", {})) for each in value]
+    if not isinstance(value, dict):
+        return float(value) if described.get("type") == "number" else value
     known = described.get("properties", {})
     others = described.get("additionalProperties") or {}
-    absent = {key: known[key]["default"] for key in known.keys() - data if "default" in known[key]}
+    absent = {key: each["default"] for key, each in known.items() if "default" in each}
     return {
-        key: _with_defaults(value, known.get(key, others)) if isinstance(value, dict) else value
-        for key, value in {**data, **absent}.items()
+        key: _completed(each, known.get(key, others)) for key, each in {**absent, **value}.items()
     }
-
-
-def _camera(name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Path) -> CameraConfig:
-    file = path_from(own["source_file"], base) if "source_file" in own else None
-    return CameraConfig(
-        name=name,
-        source=camera_source(own["source"], base) if file is None else source_from(file, base),
-        latency_budget_ms=float(own.get("latency_budget_ms", top["latency_budget_ms"])),
-        on_time=float(own.get("on_time", top["on_time"])),
-        min_fps=_number(own.get("min_fps", top.get("min_fps"))),
-        min_top1=float(own.get("min_top1", top.get("min_top1", 0))),
-        size=_size(own["size"]) if "size" in own else None,
-        fps=_number(own.get("fps")),
-        max_fps=_number(own.get("max_fps")),
-        rotate=own["rotate"],
-        flip=own.get("flip"),
-        roi=_roi(own["roi"]) if "roi" in own else None,
-        quiet=_quiet(own["quiet"]) if "quiet" in own else None,
-        loop=own["loop"],
-        frozen_after_seconds=_number(own.get("frozen_after_seconds")),
-        stalled_after_seconds=_number(own.get("stalled_after_seconds")),
-        format=own.get("format"),
-        controls=own.get("controls", {}),
-        source_file=file,
-        confine=own["confine"],
-    )
-
-
-def _device_errors(cameras: Iterable[CameraConfig], document: Document) -> Iterator[InputError]:
-    """Where a key is about drivers and the source has none, or does not say enough."""
-    for camera in cameras:
-        source = camera.source.reveal()
-        for key in ("format", "controls"):
-            if getattr(camera, key) and kind_of(source) is not SourceKind.V4L2:
-                what = "only a V4L2 device (/dev/…) has that"
-                yield document.error(what, "cameras", camera.name, key)
-        if camera.roi and not camera.size and source.lower().startswith("gst:"):
-            what = "needs the size of the pipeline's pictures"
-            fix = "write it as size: 1280x720, or crop in the pipeline itself: ! videocrop left=…"
-            yield document.error(what, "cameras", camera.name, "roi", fix=fix)
-        if kind_of(source) is SourceKind.SYNTHETIC:
-            try:
-                dimensions(CaptureRequest(source, size=camera.size, fps=camera.fps))
-            except InputError as wrong:
-                yield document.error(wrong.what, "cameras", camera.name, "size", got=wrong.got)
-
-
-def _roi(shares: Sequence[float]) -> Roi:
-    left, top, width, height = map(float, shares)
-    return left, top, width, height
-
-
-def _quiet(own: Mapping[str, Any]) -> Quiet:
-    return Quiet(**{key: float(value) for key, value in own.items()})
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    size = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not all(
-        SMALLEST_SIDE <= side <= most for side, most in zip(size, LARGEST_SIZE, strict=True)
-    ):
-        width, height = LARGEST_SIZE
-        raise InputError(
-            f"expected width x height, {SMALLEST_SIDE}x{SMALLEST_SIDE} to {width}x{height}",
-            got=repr(text),
-            fix="for example 1280x720",
-        )
-    return size

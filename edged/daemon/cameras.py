@@ -13,9 +13,9 @@ from typing import Any
 
 from edged.capture.mailbox import Mailbox
 from edged.capture.source import CaptureRequest
-from edged.capture.sources import SourceKind, kind_of
+from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import Camera
-from edged.config.config import CameraConfig
+from edged.config.camera import CameraConfig
 from edged.control.decode_times import DecodeTimes
 from edged.events.events import AWAY_SECONDS
 from edged.pipeline.queue import Lane
@@ -41,23 +41,7 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
     One that takes its place goes on with its mailbox, if that is large enough, and so with its
     counters: it must not start before the other has stopped.
     """
-    request = CaptureRequest(
-        source=settings.source.reveal(),
-        size=settings.size,
-        fps=settings.fps,
-        max_fps=settings.max_fps,
-        rotate=settings.rotate,
-        flip=settings.flip,
-        roi=settings.roi,
-        quiet=settings.quiet,
-        loop=settings.loop,
-        square=family.input.fit is Fit.CROP,
-        frozen_after_seconds=settings.frozen_after_seconds,
-        stalled_after_seconds=settings.stalled_after_seconds,
-        format=settings.format,
-        controls=settings.controls,
-        confine=settings.confine,
-    )
+    request = replace(settings.capture, square=family.input.fit is Fit.CROP)
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
     largest = max(variant.resolution for variant in family.variants())
     if before is not None and before.resolution >= largest:
@@ -67,7 +51,7 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
     else:
         mailbox = Mailbox.create(2 * largest)
         mailbox.want(largest)
-    device = Path(request.source) if kind_of(request.source) is SourceKind.V4L2 else None
+    device = Path(request.source) if kind_of(request.source).device else None
     camera = Camera(settings.name, request, mailbox, device=device, turns=LOADING)
     return Attached(camera, request, largest)
 
@@ -110,6 +94,7 @@ def lane_of(
 def away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
     """How long each may give no result before it counts as away; with a quiet one that is usual."""
     return {
-        each.name: max(AWAY_SECONDS, 2 * each.quiet.at_least_every_seconds if each.quiet else 0.0)
+        each.name: max(AWAY_SECONDS, 2 * quiet.at_least_every_seconds if quiet else 0.0)
         for each in cameras
+        for quiet in (each.capture.quiet,)
     }

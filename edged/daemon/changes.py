@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeAlias
 
-from edged.config.config import CameraConfig, Config
+from edged.capture.source import CaptureRequest
+from edged.config.camera import CameraConfig
+from edged.config.config import Config
+
+_Fields: TypeAlias = Config | CameraConfig | CaptureRequest
 
 
 def refusal(reasons: Sequence[str], path: Path) -> str:
@@ -37,6 +42,11 @@ def changes(before: Config, after: Config, *, same_networks: bool) -> list[str]:
     return found
 
 
-def _differing(before: Config | CameraConfig, after: Config | CameraConfig) -> list[str]:
-    names = (field.name for field in fields(before) if field.compare)
-    return [name for name in names if getattr(before, name) != getattr(after, name)]
+def _differing(before: _Fields, after: _Fields) -> list[str]:
+    """Fields of two values of one class; what a camera is asked for counts as fields of its own."""
+    found: list[str] = []
+    for each in fields(before):
+        old, new = getattr(before, each.name), getattr(after, each.name)
+        if each.compare and old != new:
+            found += _differing(old, new) if each.name == "capture" else [each.name]
+    return found

@@ -13,7 +13,8 @@ from edged import __version__
 from edged.backends.auto import load_backend
 from edged.backends.loaded import LoadedFamily
 from edged.clock import monotonic_ns
-from edged.config.config import CameraConfig, Config
+from edged.config.camera import CameraConfig
+from edged.config.config import Config
 from edged.config.family import family_of, model_errors
 from edged.control.profile import Profile, dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory

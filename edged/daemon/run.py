@@ -17,7 +17,8 @@ from functools import partial
 
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock
-from edged.config.config import CameraConfig, Config
+from edged.config.camera import CameraConfig
+from edged.config.config import Config
 from edged.control.profile_store import Decoding, state_directory
 from edged.daemon.cameras import Attached, attach, away_seconds, lane_of, stop_together
 from edged.daemon.model import Model, Networks

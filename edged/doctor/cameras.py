@@ -29,7 +29,7 @@ def devices(subject: Subject) -> Iterator[Finding]:
     """Those that the configuration names; without one, all. What is absent, its warnings tell."""
     named = set(subject.uses("v4l2"))
     cameras = [] if subject.config is None else subject.config.cameras
-    paths = [Path(each.source.reveal()) for each in cameras if each.name in named]
+    paths = [Path(each.capture.source) for each in cameras if each.name in named]
     nodes = [subject.root / path.relative_to("/") for path in paths]
     if subject.config is None:
         nodes = sorted((subject.root / "dev").glob("video*"))
@@ -91,7 +91,7 @@ def gstreamer(subject: Subject) -> Iterator[Finding]:
 
 def _presets(subject: Subject) -> Iterator[Finding]:
     cameras = () if subject.config is None else subject.config.cameras
-    begin = {camera.source.reveal().partition(":")[0] for camera in cameras}
+    begin = {camera.capture.source.partition(":")[0] for camera in cameras}
     for word, (element, install) in _ELEMENTS.items():
         if word not in begin:
             continue

@@ -60,10 +60,10 @@ class Subject:
 
     def uses(self, *kinds: str) -> list[str]:
         """The cameras, by name, with a source of one of these kinds."""
-        from edged.capture.sources import kind_of
+        from edged.capture.sources.table import kind_of
 
         cameras = () if self.config is None else self.config.cameras
-        return [each.name for each in cameras if kind_of(each.source.reveal()).value in kinds]
+        return [each.name for each in cameras if kind_of(each.capture.source).name in kinds]
 
 
 def subject_of(

@@ -87,7 +87,7 @@ def confinement(
             _LANDLOCK_FIX if each.startswith("Landlock") else "a kernel with CONFIG_SECCOMP_FILTER",
         )
     cameras = () if subject.config is None else subject.config.cameras
-    free = [each.name for each in cameras if not each.confine]
+    free = [each.name for each in cameras if not each.capture.confine]
     for name in free:
         what = f"camera {name} is not confined: its process can read what the user of edged can"
         fix = "leave confine: false out, and see whether it works: errors name what it needs"

@@ -1,4 +1,4 @@
-"""What the configuration says of events, and of the part of a picture that counts.
+"""What the configuration says of events.
 
 Knows the names of cameras; which classes there are is known only to who loads the family
 (edged/events/events.py).
@@ -11,17 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edged.capture.source import Roi
 from edged.document.document import Document
 from edged.document.parts import key, section
 from edged.errors import InputError
 
-SMALLEST_SHARE = 0.05
-"""Of the picture's width and height: less of it is no picture any more."""
 BELOW_SHARE = 2 / 3
 """Of `above`, where `below` is not stated."""
-_ROUNDED = 1e-6
-"""What numbers written by hand may exceed the picture by."""
 
 
 DEVICE_CLASSES = (
@@ -160,17 +155,17 @@ def _event(
     name: str, own: Mapping[str, Any], cameras: Collection[str], document: Document
 ) -> EventConfig:
     key = "class" if "class" in own else "classes"
-    above = float(own["above"])
+    above = own["above"]
     line = document.line("events", name, key)
     return EventConfig(
         name=name,
         classes=(own["class"],) if key == "class" else tuple(own["classes"]),
         cameras=tuple(own.get("cameras", cameras)),
         above=above,
-        below=float(own.get("below", above * BELOW_SHARE)),
-        for_seconds=float(own["for_seconds"]),
-        gone_seconds=float(own["gone_seconds"]),
-        smooth_seconds=float(own["smooth_seconds"]),
+        below=own.get("below", above * BELOW_SHARE),
+        for_seconds=own["for_seconds"],
+        gone_seconds=own["gone_seconds"],
+        smooth_seconds=own["smooth_seconds"],
         snapshot=own["snapshot"],
         device_class=own.get("device_class"),
         where=f"{document.path}:{line}: events.{name}.{key}",
@@ -194,25 +189,6 @@ def event_errors(
         if event.below > event.above:
             what = f"expected at most {event.above:g}, which is `above`"
             yield document.error(what, *keys, "below", got=f"{event.below:g}")
-
-
-def roi_errors(rois: Mapping[str, Roi | None], document: Document) -> Iterator[InputError]:
-    """For parts that reach beyond the picture, or are hardly there. rois: by camera."""
-    for camera, roi in rois.items():
-        if roi is None:
-            continue
-        left, top, width, height = roi
-        if min(width, height) < SMALLEST_SHARE:
-            what = f"expected a width and a height of at least {SMALLEST_SHARE:g}"
-        elif left + width > 1 + _ROUNDED:
-            what = "reaches beyond the right edge of the picture: left + width is above 1"
-        elif top + height > 1 + _ROUNDED:
-            what = "reaches beyond the lower edge of the picture: top + height is above 1"
-        else:
-            continue
-        got = "[" + ", ".join(f"{share:g}" for share in roi) + "]"
-        fix = "left, top, width, height are shares of the picture, such as [0.5, 0, 0.5, 1]"
-        yield document.error(what, "cameras", camera, "roi", got=got, fix=fix)
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,7 +13,7 @@ from edged.document.hosts import check_host
 from edged.document.parts import FILE, SECRET, key, section
 from edged.errors import InputError
 from edged.private_file import readable_by_all
-from edged.web.password import PasswordHash
+from edged.web.password import PasswordHash, check_token_hash
 
 OPEN = ("metrics", "healthz", "readyz")
 """What may be left open to everybody."""
@@ -178,6 +178,13 @@ def listen_address(text: str) -> tuple[str, int] | None:
         fix='for example 127.0.0.1:9640, "[::1]:9640", or 0.0.0.0:9640 for every interface',
     )
 
+
+HTTP_FORMATS: Mapping[str, Callable[[str], object]] = {
+    "listen-address": listen_address,
+    "password-hash": PasswordHash.parse,
+    "token-hash": check_token_hash,
+}
+"""Of the schema."""
 
 _NAMES = (
     ". Until then it answers who asks for an address, localhost or this machine's own name; who "

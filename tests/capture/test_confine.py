@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from edged.capture.confinement.confine import explanation, missing
-from edged.capture.confinement.needs import Needs, address, file, folder, gstreamer
+from edged.capture.confinement.needs import Needs
 from edged.capture.messages import Failed, shown, to_line
 from edged.capture.source import CaptureRequest, Failure, SourceError
+from edged.capture.sources.table import kind_of
 from edged.capture.sources.v4l2.discovery import IN_USE
 from edged.capture.supervisor import Camera, CameraState, failed_by_death
 from edged.capture.vigil import Patience
@@ -248,37 +249,39 @@ def test_a_picture_that_is_replaced_again_and_again_is_read(tmp_path: Path) -> N
         assert mailbox.broken == 0
 
 
+def needs_of(source: str) -> Needs:
+    return kind_of(source).needs(source)
+
+
 def test_what_a_row_states(tmp_path: Path) -> None:
-    assert address("rtsp://192.0.2.7/live") == Needs(network=True)
-    assert address("http://me:secret@camera.local:8080/x").unix_sockets
-    assert not address("http://camera.local.example/x").unix_sockets
-    assert file("/x/clip.mp4").reads == ("/x/clip.mp4",)
-    assert file("/x/list.m3u8").reads == ("/x",)
+    assert needs_of("rtsp://192.0.2.7/live") == Needs(network=True)
+    assert needs_of("http://me:secret@camera.local:8080/x").unix_sockets
+    assert not needs_of("http://camera.local.example/x").unix_sockets
+    assert needs_of("/x/clip.mp4").reads == ("/x/clip.mp4",)
+    assert needs_of("/x/list.m3u8").reads == ("/x",)
     (tmp_path / "picture.png").touch()
     for name, target in (("link.png", "picture.png"), ("all.png", "/"), ("passwd", "/etc/passwd")):
         (tmp_path / name).symlink_to(target)
-    assert folder(str(tmp_path)).reads == (str(tmp_path), str(tmp_path / "link.png"))
+    assert needs_of(str(tmp_path)).reads == (str(tmp_path), str(tmp_path / "link.png"))
     picture = tmp_path / "link.png"
-    assert folder(str(picture)).reads == (str(picture),)  # there is more beside it
+    assert needs_of(str(picture)).reads == (str(picture),)  # there is more beside it
     (tmp_path / "own").mkdir()
     latest = tmp_path / "own" / "latest.png"
     latest.touch()
-    assert folder(str(latest)).reads == (str(latest), str(latest.parent))
-    named = gstreamer(
-        "gst:v4l2src device=/dev/video7 ! x location='/a b/c' ! y uri=file:///d%20e/f"
-    )
+    assert needs_of(str(latest)).reads == (str(latest), str(latest.parent))
+    named = needs_of("gst:v4l2src device=/dev/video7 ! x location='/a b/c' ! y uri=file:///d%20e/f")
     assert "/dev/video7" in named.devices
     assert {"/a b/c", "/d e/f"} <= set(named.reads)
     assert not named.unix_sockets
-    assert "clip.mp4" in gstreamer("gst:filesrc location=clip.mp4 ! decodebin").reads
-    assert "/dev/shm/shmpipe.*" in gstreamer("gst:shmsrc socket-path=/run/x").reads
+    assert "clip.mp4" in needs_of("gst:filesrc location=clip.mp4 ! decodebin").reads
+    assert "/dev/shm/shmpipe.*" in needs_of("gst:shmsrc socket-path=/run/x").reads
     assert "/dev/shm/shmpipe.*" not in named.reads
     for disk in ("/dev/nvme0", "/dev/nvme0n1p2", "/dev/nvram"):
         assert not any(fnmatch(disk, pattern) for pattern in named.devices)
-    assert gstreamer("csi:1").unix_sockets
-    assert gstreamer("gst:nvarguscamerasrc ! nvvidconv").unix_sockets
-    assert gstreamer("gst:rtspsrc location=rtsp://door.local:8554/x ! decodebin").unix_sockets
-    assert not gstreamer("libcamera").network
+    assert needs_of("csi:1").unix_sockets
+    assert needs_of("gst:nvarguscamerasrc ! nvvidconv").unix_sockets
+    assert needs_of("gst:rtspsrc location=rtsp://door.local:8554/x ! decodebin").unix_sockets
+    assert not needs_of("libcamera").network
 
 
 def test_a_refusal_names_its_path_only_where_the_confinement_is_the_reason(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from edged.capture.device_watch import is_folder, is_there, node_of
 from edged.capture.source import CaptureRequest
-from edged.capture.sources import SourceKind, kind_of
+from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import CameraState
 from edged.config.config import load_config
 from edged.config.warnings import warnings
@@ -74,8 +74,8 @@ def test_what_may_not_be_looked_at_is_not_there(monkeypatch: pytest.MonkeyPatch)
     assert not is_there(path)
     assert not is_folder(path)
     assert node_of(path) is None
-    assert kind_of(str(path)) is SourceKind.FILE
-    assert kind_of(str(path.with_suffix(".jpg"))) is SourceKind.FOLDER
+    assert kind_of(str(path)).name == "file"
+    assert kind_of(str(path.with_suffix(".jpg"))).name == "folder"
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "picture.jpg", "folder"])

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edged.capture.decode.raw_formats import LAYOUTS
-from edged.config.config import CameraConfig, Config, load_config
-from edged.config.schema.camera import PIXEL_FORMATS
+from edged.capture.schema import PIXEL_FORMATS
+from edged.capture.source import CaptureRequest
+from edged.config.camera import CameraConfig
+from edged.config.config import Config, load_config
 from edged.config.schema.schema import json_schema
 from edged.config.warnings import warnings
 from edged.errors import InputError, InputErrors
-from edged.secret import SourceUrl
 from edged.sinks.jsonl.options import JsonlConfig
 from edged.sinks.options import ResultsConfig
 from edged.web.options import HttpConfig
@@ -84,15 +85,17 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
         cameras=(
             CameraConfig(
                 name="door",
-                source=SourceUrl("/dev/v4l/by-id/usb-Door_Camera-video-index0"),
+                capture=CaptureRequest(
+                    "/dev/v4l/by-id/usb-Door_Camera-video-index0",
+                    size=(1280, 720),
+                    fps=30.0,
+                    max_fps=15.0,
+                    rotate=180,
+                    flip="horizontal",
+                    loop=True,
+                ),
                 latency_budget_ms=50.0,
                 on_time=0.95,
-                size=(1280, 720),
-                fps=30.0,
-                max_fps=15.0,
-                rotate=180,
-                flip="horizontal",
-                loop=True,
             ),
         ),
         backend="auto",
@@ -107,7 +110,7 @@ def test_three_lines_are_enough(load: Load) -> None:
     config = load("cameras:\n  a:\n    source: synthetic\n")
     assert config == replace(
         load(EXAMPLE),
-        cameras=(CameraConfig("a", SourceUrl("synthetic"), 33.0, 0.95),),
+        cameras=(CameraConfig("a", CaptureRequest("synthetic"), 33.0, 0.95),),
     )
 
 
@@ -118,7 +121,7 @@ def test_cameras_take_from_the_top_what_they_do_not_say(load: Load) -> None:
         "  b: {source: synthetic, latency_budget_ms: 7.5}\n"
         "  c: {source: synthetic, on_time: 0.5, fps: 0.2}\n"
     )
-    settings = [(c.name, c.latency_budget_ms, c.on_time, c.fps) for c in config.cameras]
+    settings = [(c.name, c.latency_budget_ms, c.on_time, c.capture.fps) for c in config.cameras]
     assert settings == [("a", 20.0, 0.9, None), ("b", 7.5, 0.9, None), ("c", 20.0, 0.5, 0.2)]
 
 
@@ -176,7 +179,7 @@ def test_values_are_frozen_and_have_no_room_for_others(load: Load) -> None:
 def test_sources(load: Load, tmp_path: Path, source: str, becomes: str) -> None:
     config = load(camera(f'source: "{source}"'))
     expected = becomes.format(base=tmp_path, home=Path.home())
-    assert config.cameras[0].source.reveal() == expected
+    assert config.cameras[0].capture.source == expected
 
 
 def test_paths_start_at_the_folder_of_the_file(
@@ -189,7 +192,7 @@ def test_paths_start_at_the_folder_of_the_file(
     monkeypatch.chdir(tmp_path)
     relative = load_config(Path("edged.yaml"), {})
     assert relative.base == tmp_path
-    assert relative.cameras[0].source.reveal() == f"{tmp_path}/a.mp4"
+    assert relative.cameras[0].capture.source == f"{tmp_path}/a.mp4"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_a_source_from_a_variable(load: Load) -> None:
         "latency_budget_ms: ${BUDGET}\n" + camera("source: rtsp://admin:${PASSWORD}@cam/1"),
         {"PASSWORD": "hunter2", "BUDGET": "40"},
     )
-    assert config.cameras[0].source.reveal() == "rtsp://admin:hunter2@cam/1"
+    assert config.cameras[0].capture.source == "rtsp://admin:hunter2@cam/1"
     assert config.cameras[0].latency_budget_ms == 40.0
     assert "hunter2" not in f"{config} {config!r} {warnings(config)}"
 
@@ -236,13 +239,13 @@ def test_a_source_from_a_file(load: Load, tmp_path: Path) -> None:
     secret = tmp_path / "door"
     secret.write_text("rtsp://admin:${hunter2}@cam/1\n")
     config = load(camera("source_file: ${DIRECTORY}/door"), {"DIRECTORY": str(tmp_path)})
-    assert config.cameras[0].source.reveal() == "rtsp://admin:${hunter2}@cam/1"
+    assert config.cameras[0].capture.source == "rtsp://admin:${hunter2}@cam/1"
     assert config.cameras[0].source_file == secret
     assert load(camera("source_file: door")) == config
     assert "hunter2" not in f"{config} {config!r}"
     secret.write_text("clip.mp4")
     (tmp_path / "clip.mp4").touch()
-    assert load(camera("source_file: door")).cameras[0].source.reveal() == f"{tmp_path}/clip.mp4"
+    assert load(camera("source_file: door")).cameras[0].capture.source == f"{tmp_path}/clip.mp4"
 
 
 @pytest.mark.parametrize(
@@ -438,7 +441,7 @@ def test_format_and_controls(load: Load) -> None:
         "controls: {gain: 4, focus_automatic_continuous: false, auto_exposure: Manual Mode}}\n"
         "  b: {source: /dev/video1}\n"
     )
-    assert [(c.format, c.controls) for c in config.cameras] == [
+    assert [(c.capture.format, c.capture.controls) for c in config.cameras] == [
         ("YUYV", {"gain": 4, "focus_automatic_continuous": False, "auto_exposure": "Manual Mode"}),
         (None, {}),
     ]
@@ -668,14 +671,14 @@ def test_from_when_on_a_camera_is_frozen_or_stalled(
     load: Load, complaint: Callable[..., str]
 ) -> None:
     (usual,) = load(camera("source: synthetic")).cameras
-    assert usual.frozen_after_seconds is None
+    assert usual.capture.frozen_after_seconds is None
     (strict,) = load(camera("{source: synthetic, frozen_after_seconds: 10}")).cameras
-    assert strict.frozen_after_seconds == 10.0
+    assert strict.capture.frozen_after_seconds == 10.0
     said = complaint(camera("{source: synthetic, frozen_after_seconds: 0}"))
     assert "cameras.door.frozen_after_seconds" in said
-    assert usual.stalled_after_seconds is None
+    assert usual.capture.stalled_after_seconds is None
     (slow,) = load(camera("{source: synthetic, stalled_after_seconds: 90}")).cameras
-    assert slow.stalled_after_seconds == 90.0
+    assert slow.capture.stalled_after_seconds == 90.0
     said = complaint(camera("{source: synthetic, stalled_after_seconds: 0}"))
     assert "cameras.door.stalled_after_seconds" in said
 

@@ -126,10 +126,10 @@ def test_names_are_those_of_metrics(load: Load) -> None:
 
 
 def test_a_part_of_the_picture(load: Load) -> None:
-    assert load(camera("roi: [0.5, 0, 0.5, 1]")).cameras[0].roi == (0.5, 0.0, 0.5, 1.0)
-    assert load(CAMERAS).cameras[0].roi is None
+    assert load(camera("roi: [0.5, 0, 0.5, 1]")).cameras[0].capture.roi == (0.5, 0.0, 0.5, 1.0)
+    assert load(CAMERAS).cameras[0].capture.roi is None
     thirds = "roi: [0.6666667, 0, 0.3333334, 1]"
-    assert load(camera(thirds)).cameras[0].roi is not None  # rounded by hand
+    assert load(camera(thirds)).cameras[0].capture.roi is not None  # rounded by hand
 
 
 @pytest.mark.parametrize(
@@ -154,17 +154,17 @@ def test_a_pipeline_must_say_its_size(load: Load) -> None:
     text = "cameras:\n  door:\n    source: gst:videotestsrc\n    roi: [0, 0, 0.5, 1]\n"
     (complaint,) = complaints(load, text)
     assert complaint.startswith("4: cameras.door.roi: needs the size of the pipeline's pictures")
-    assert load(text + "    size: 640x480\n").cameras[0].roi is not None
+    assert load(text + "    size: 640x480\n").cameras[0].capture.roi is not None
 
 
 # quiet
 
 
 def test_quiet_is_off_until_it_is_asked_for(load: Load) -> None:
-    assert load(CAMERAS).cameras[0].quiet is None
-    assert load(camera("quiet: {}")).cameras[0].quiet == Quiet()
+    assert load(CAMERAS).cameras[0].capture.quiet is None
+    assert load(camera("quiet: {}")).cameras[0].capture.quiet == Quiet()
     said = load(camera("quiet: {at_least_every_seconds: 30, hold_seconds: 0, threshold: 6}"))
-    assert said.cameras[0].quiet == Quiet(30.0, 0.0, 6.0)
+    assert said.cameras[0].capture.quiet == Quiet(30.0, 0.0, 6.0)
 
 
 def test_quiet_wants_its_keys(load: Load) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from edged.capture.mailbox import MailboxWriter
-from edged.capture.source import Failure
-from edged.config.config import CameraConfig, camera_source
+from edged.capture.source import CaptureRequest, Failure
+from edged.config.camera import CameraConfig
 from edged.daemon.cameras import Attached, attach
 from edged.variants.family import Family, Fit, InputContract
 from tests.rig.families import RESOLUTIONS, make_family
 
-DOOR = CameraConfig("door", camera_source("synthetic", Path("/")), 33.0, 0.95)
+DOOR = CameraConfig("door", CaptureRequest("synthetic"), 33.0, 0.95)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_wishes_to_the_pipeline_are_no_reason_to_disturb_a_camera(
 @pytest.mark.parametrize(
     "change",
     [
-        {"source": camera_source("synthetic:320x240", Path("/"))},
+        {"source": "synthetic:320x240"},
         {"size": (320, 240)},
         {"max_fps": 5.0},
         {"rotate": 90},
@@ -54,7 +54,8 @@ def test_wishes_to_the_pipeline_are_no_reason_to_disturb_a_camera(
 def test_one_with_other_wishes_to_its_driver_goes_on_with_the_mailbox(
     family: Family, door: Attached, change: dict[str, object]
 ) -> None:
-    changed = attach(replace(DOOR, **change), family, door)  # type: ignore[arg-type]
+    request = replace(DOOR.capture, **change)  # type: ignore[arg-type]
+    changed = attach(replace(DOOR, capture=request), family, door)
     assert changed.camera is not door.camera
     assert changed.camera.mailbox is door.camera.mailbox
     changed.camera.stop()

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edged.config.config import Config, HttpConfig
+from edged.config.config import Config
 from edged.daemon.model import Model, Networks
 from edged.sinks.options import ResultsConfig
+from edged.web.options import HttpConfig
 from tests.rig.families import RESOLUTIONS, make_family
 
 VARIANTS = tuple(f"mobilenet_v1_{alpha}_{side}" for alpha in (0.03, 0.25) for side in RESOLUTIONS)

@@ -625,7 +625,7 @@ def test_the_services_configuration_user_and_variables(tmp_path: Path) -> None:
     files = {**GOOD_PI, CONFIG: "cameras: {door: {source: 'rtsp://u:${DOOR}@192.0.2.7/'}}\n"}
     subject = device(tmp_path, files, {"systemctl": Outcome(0, RUNS)})
     assert subject.config is not None
-    assert "secret-of-the-door" in subject.config.cameras[0].source.reveal()
+    assert "secret-of-the-door" in subject.config.cameras[0].capture.source
     assert "secret-of-the-door" not in str(examine(subject))
     assert subject.account is not None
     assert subject.account.name == "nobody"

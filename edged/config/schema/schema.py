@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from edged.backends.auto import BACKENDS
-from edged.config.schema.camera import CAMERA
+from edged.config.camera import CAMERA
 from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
 from edged.events.options import EVENT, MOST_EVENTS
 from edged.sinks.options import RESULTS

@@ -16,7 +16,7 @@ from edged.capture.decode.jpeg import decode_jpeg
 from edged.capture.decode.pictures import BrokenPictureError
 from edged.capture.decode.still import decode_picture
 from edged.capture.source import CaptureRequest
-from edged.capture.sources import make_source
+from edged.capture.sources.table import make_source
 from edged.errors import InputError
 from edged.variants.evaluation.photos import decode
 from tests.capture.sources.test_v4l2 import Rig

@@ -35,7 +35,7 @@ from edged.capture.decode.jpeg import decode_jpeg
 from edged.capture.decode.orientation import UPRIGHT as PLAIN
 from edged.capture.decode.orientation import of_exif, of_matrix, of_user
 from edged.capture.source import CaptureRequest, Granted, Source
-from edged.capture.sources import make_source
+from edged.capture.sources.table import make_source
 from edged.variants.evaluation.photos import decode
 from tests.capture.sources.test_gstreamer import needs_gstreamer as needs_gst_launch
 from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, servers, serving, url

@@ -22,8 +22,8 @@ from edged.capture.decode.raw_formats import LAYOUTS, raw_to_rgb
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.messages import Note, Status
 from edged.capture.source import CaptureRequest, Picture, Quiet, Roi
-from edged.capture.sources import make_source
 from edged.capture.sources.file import FileSource
+from edged.capture.sources.table import make_source
 from edged.capture.worker import capture
 from tests.capture.decode.test_raw_formats import delivered
 from tests.capture.sources.test_v4l2 import Rig

@@ -6,6 +6,7 @@ For who checks a configuration as well as for who draws: nothing heavy is import
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from edged.capture.source import CaptureRequest
 from edged.errors import InputError
@@ -14,9 +15,7 @@ DEFAULT_SIZE = (640, 480)
 DEFAULT_FPS = 30.0
 MOST_FPS = 1000
 SIDES = range(16, 4097)
-_SPEC = re.compile(
-    r"synthetic(?::(?=.)(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,5}(?:\.\d{1,9})?))?(\?still)?)?"
-)
+_SPEC = r"synthetic(?::(?=.)(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,5}(?:\.\d{1,9})?))?(\?still)?)?"
 
 
 def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
@@ -25,7 +24,7 @@ def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
     Raises InputError for a scene that cannot be drawn.
     """
     fix = "write synthetic or synthetic:1280x720@30"
-    spec = _SPEC.fullmatch(request.source)
+    spec = re.fullmatch(_SPEC, request.source)
     if spec is None:
         raise InputError("not a drawn scene", fix=fix)
     width, height, rate, _ = spec.groups()
@@ -38,3 +37,19 @@ def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
         what = f"a drawn scene has up to {MOST_FPS} pictures a second, and more than none"
         raise InputError(what, got=f"{drawn_fps:g}", fix=fix)
     return drawn, drawn_fps
+
+
+def check(text: str) -> None:
+    dimensions(CaptureRequest(text))
+
+
+def errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
+    """For a size that the camera is asked for, and that the source string does not overrule."""
+    try:
+        dimensions(request)
+    except InputError as wrong:
+        yield "size", InputError(wrong.what, got=wrong.got)
+
+
+def fps(request: CaptureRequest) -> float:
+    return dimensions(request)[1]

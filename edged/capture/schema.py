@@ -1,58 +1,22 @@
-"""A camera: its source, how it is set, and what it has apart from the others."""
+"""What a camera is asked for: its source, and how it is set.
+
+Each key of WISHES is a field of CaptureRequest.
+"""
 
 from __future__ import annotations
 
-from edged.document.parts import BUDGET_MS, FPS, ON_TIME, SECRET, TOP1, key, section
+from typing import Any
 
-URL_SCHEMES = ("rtsp", "rtsps", "http", "https")
-LARGEST_SIZE = (7680, 4320)
-SMALLEST_SIDE = 16
+from edged.document.parts import FPS, SECRET, key, section
+
 PIXEL_FORMATS = (
     *("MJPG", "JPEG", "YUYV", "YVYU", "UYVY", "NV12", "NV21", "YU12", "YV12"),
     *("GREY", "BGR3", "RGB3"),
 )
 """Those of V4L2 that can be read, by its names."""
 
-_SIZE = "size: 1280x720, width and height in one"
-_LOGIN = "a login stands in the address: source: rtsp://user:password@host/path"
-_HINTS = {
-    **dict.fromkeys(
-        ("url", "uri", "src", "address", "device", "path", "input", "stream"), "source"
-    ),
-    **dict.fromkeys(
-        ("host", "ip", "rtsp", "rtsp_url", "stream_source", "still_image_url"), "source"
-    ),
-    **dict.fromkeys(("framerate", "frame_rate", "frames_per_second", "rate"), "fps"),
-    **dict.fromkeys(("resolution", "dimensions"), "size"),
-    **dict.fromkeys(("width", "height"), f"write {_SIZE}"),
-    **dict.fromkeys(("rotation", "angle", "rotate_image"), "rotate"),
-    **dict.fromkeys(("hflip", "mirror"), "write flip: horizontal"),
-    "vflip": "write flip: vertical",
-    **dict.fromkeys(
-        ("interval", "frame_interval"), "write max_fps, results a second: 1 / interval"
-    ),
-    **dict.fromkeys(("password", "username", "user", "login", "credentials"), _LOGIN),
-    "port": "a port stands in the address: source: rtsp://host:554/path",
-    **dict.fromkeys(
-        ("threshold", "confidence", "min_score"),
-        "scores are limited by results: min_score, and above: of events",
-    ),
-    **dict.fromkeys(("crop", "region", "zone", "zones"), "roi"),
-    **dict.fromkeys(("motion", "motion_detection"), "quiet"),
-    "repeat": "loop",
-    **dict.fromkeys(("latency", "budget", "budget_ms", "latency_ms"), "latency_budget_ms"),
-    **dict.fromkeys(
-        ("events", "class", "classes"), "events stand at the top of the file, each with its cameras"
-    ),
-    **dict.fromkeys(
-        ("enabled", "disabled"), "a camera that is not used is left out, or commented out with #"
-    ),
-}
-
-CAMERA = section(
-    [],
-    _HINTS,
-    source=key(
+SOURCE: dict[str, Any] = {
+    "source": key(
         "Source",
         "Where the pictures come from: a device, a URL (of an RTSP or MJPEG stream, or of a single "
         "JPEG picture that is fetched again and again), a video file, a folder of pictures, or "
@@ -76,7 +40,7 @@ CAMERA = section(
         format="camera-source",
         **SECRET,
     ),
-    source_file=key(
+    "source_file": key(
         "Source file",
         "Instead of source: a file whose one line is the source, so that a password stands "
         "neither here nor in the environment.",
@@ -85,31 +49,9 @@ CAMERA = section(
         format="source-file",
         **SECRET,
     ),
-    latency_budget_ms=key(
-        "Latency budget of this camera (ms)",
-        "From capture to result; without it, that of the whole file.",
-        50,
-        **BUDGET_MS,
-    ),
-    on_time=key(
-        "Share on time of this camera",
-        "The share of results that must keep the budget; without it, that of the whole file.",
-        0.99,
-        **ON_TIME,
-    ),
-    min_fps=key(
-        "Results per second of this camera, at least",
-        "No variant that takes longer is used; without it, that of the whole file.",
-        10,
-        **FPS,
-    ),
-    min_top1=key(
-        "Least accuracy of this camera",
-        "Rather late than less accurate; without it, that of the whole file.",
-        0.8,
-        **TOP1,
-    ),
-    size=key(
+}
+WISHES: dict[str, Any] = {
+    "size": key(
         "Picture size",
         "Width x height in pixels that the camera is asked for; what it grants is logged. Without "
         "it the camera decides; /dev/… is asked for 640x480, csi and libcamera for 1280x720, "
@@ -121,7 +63,7 @@ CAMERA = section(
         patternErrorMessage="width x height in pixels, such as 1280x720",
         format="picture-size",
     ),
-    fps=key(
+    "fps": key(
         "Frames per second",
         "The rate that the camera is asked for; what it grants is logged. Without it the camera "
         "decides; csi, libcamera and picamera2 are asked for 30, single pictures at a URL are "
@@ -129,14 +71,14 @@ CAMERA = section(
         30,
         **FPS,
     ),
-    max_fps=key(
+    "max_fps": key(
         "Results per second at most",
         "Frames beyond it are left out, so that a small board need not run hot. Without it every "
         "frame counts.",
         15,
         **FPS,
     ),
-    rotate=key(
+    "rotate": key(
         "Rotation (degrees)",
         "Clockwise, so that the picture stands upright. What the file or stream says itself (EXIF, "
         "display matrix, display orientation) is done before; so are pixels that are not square.",
@@ -144,14 +86,14 @@ CAMERA = section(
         enum=[0, 90, 180, 270],
         default=0,
     ),
-    flip=key(
+    "flip": key(
         "Mirror",
         "horizontal exchanges left and right, vertical top and bottom, after the rotation. Without "
         "it nothing is mirrored.",
         "horizontal",
         enum=["horizontal", "vertical"],
     ),
-    roi=key(
+    "roi": key(
         "Region of interest",
         "Left, top, width and height of the part of the picture that counts, as shares of it, 0 to "
         "1: they stay right when the camera's size changes. Of the picture as it stands upright, "
@@ -164,7 +106,7 @@ CAMERA = section(
         minItems=4,
         maxItems=4,
     ),
-    quiet=key(
+    "quiet": key(
         "Quiet mode",
         "While nothing moves, frames become no results: they are counted as dropped (quiet), and "
         "are no misses. The first one in which something moves does at once. It pays where nothing "
@@ -204,14 +146,14 @@ CAMERA = section(
             ),
         ),
     ),
-    loop=key(
+    "loop": key(
         "Loop",
         "A video file or folder begins again at its end.",
         True,
         type="boolean",
         default=False,
     ),
-    confine=key(
+    "confine": key(
         "Confinement",
         "The camera's process can reach nothing but its source (with Landlock and a filter of "
         "system calls, where the kernel has them): no other file, process or password, whatever a "
@@ -221,7 +163,7 @@ CAMERA = section(
         type="boolean",
         default=True,
     ),
-    frozen_after_seconds=key(
+    "frozen_after_seconds": key(
         "Frozen after (seconds)",
         "A camera that hangs may go on sending the same picture. After this time without a new one "
         "it is started anew. It must be longer than the stream's distance of key frames, such as "
@@ -232,7 +174,7 @@ CAMERA = section(
         minimum=1,
         maximum=86_400,
     ),
-    stalled_after_seconds=key(
+    "stalled_after_seconds": key(
         "Stalled after (seconds)",
         "How long a camera may send nothing before its process is started anew. Without it this "
         "follows how its pictures come: ten times their usual distance and three times the longest "
@@ -243,14 +185,14 @@ CAMERA = section(
         minimum=1,
         maximum=86_400,
     ),
-    format=key(
+    "format": key(
         "Pixel format",
         "What a V4L2 camera (/dev/…) is asked for, by its four letters. Without it MJPG for large "
         "pictures, and a plain format where it needs less than 10 MB/s or there is no MJPG.",
         "YUYV",
         enum=list(PIXEL_FORMATS),
     ),
-    controls=key(
+    "controls": key(
         "Camera controls",
         "Values that a V4L2 camera (/dev/…) is set to, by the names that `edged cameras` lists; of "
         "a menu the number or the name. What the camera refuses is logged. Without it they stay as "
@@ -270,9 +212,4 @@ CAMERA = section(
             type=["integer", "boolean", "string"],
         ),
     ),
-) | {
-    "title": "Camera",
-    "description": "One camera: its source, and what it does not share with the others.",
-    "oneOf": [{"required": ["source"]}, {"required": ["source_file"]}],
-    "examples": [{"source": "synthetic"}],
 }
