@@ -9,32 +9,24 @@ from pathlib import Path
 from typing import TypeVar
 
 from edged.config.config import Config
+from edged.config.schema.schema import json_schema
 from edged.doctor.account import Account, account_of, unreadable
 from edged.doctor.unit import installed_unit
+from edged.document.quoting import Keys, Schema
 from edged.document.values import path_from
 from edged.errors import EdgedError, InputError
 from edged.private_file import SERVICE_FOLDER
 from edged.service.install import USER
 from edged.sinks.options import KINDS
-from edged.web.tls import server_context
+from edged.web.options import try_files
 
 T = TypeVar("T")
-
-_KEYS = (
-    *(
-        ("results", name, key)
-        for name, kind in KINDS.items()
-        for key in kind.schema.get("properties", {})
-        if key.endswith("_file")
-    ),
-    *(("http", "tls", key) for key in ("certificate", "key")),
-)
 
 
 def tls_errors(config: Config) -> Iterator[InputError]:
     """For certificates and keys that cannot be used."""
-    if config.http is not None and config.http.tls is not None:
-        yield from _useless(config, server_context, config.http.tls, "http", "tls")
+    if config.http is not None:
+        yield from _useless(config, try_files, config.http, "http", "tls")
     for name, sink in config.results.sinks.items():
         yield from _useless(config, KINDS[name].try_files, sink, "results", name)
 
@@ -71,12 +63,16 @@ def service_account(path: Path, root: Path = Path("/")) -> Account | None:
     return account_of((unit and unit.value("User")) or USER, groups.split())
 
 
-def named_files(config: Config) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """With their keys."""
-    for camera in config.cameras:
-        if camera.source_file is not None:
-            yield ("cameras", camera.name, "source_file"), camera.source_file
-    for keys in _KEYS:
-        found = None if config.document is None else config.document.at(*keys)
-        if isinstance(found, str):
-            yield keys, path_from(found, config.base)
+def named_files(config: Config) -> Iterator[tuple[Keys, Path]]:
+    """With their keys: what the schema calls a path, or a file."""
+    if config.document is not None:
+        yield from _named(config.document.data, json_schema(), (), config.base)
+
+
+def _named(value: object, described: Schema, keys: Keys, base: Path) -> Iterator[tuple[Keys, Path]]:
+    known, others = described.get("properties", {}), described.get("additionalProperties") or {}
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _named(each, known.get(key, others), (*keys, key), base)
+    elif str(described.get("format")).endswith(("path", "-file")):
+        yield keys, path_from(str(value), base)

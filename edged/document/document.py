@@ -55,13 +55,6 @@ class Document:
             place = place[:-1]
         return self._lines[place]
 
-    def at(self, *keys: str) -> Any:
-        """What stands there; None where nothing does."""
-        found: Any = self.data
-        for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found
-
     def error(
         self, what: str, *keys: str | int, got: object = None, fix: str | None = None
     ) -> InputError:

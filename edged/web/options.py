@@ -156,6 +156,14 @@ def http_config(data: Mapping[str, Any], base: Path) -> HttpConfig | None:
     )
 
 
+def try_files(http: HttpConfig) -> None:
+    """Raises EdgedError where its certificate or key cannot be used."""
+    from edged.web.tls import server_context
+
+    if http.tls is not None:
+        server_context(http.tls)
+
+
 def listen_address(text: str) -> tuple[str, int] | None:
     """Host and port; None for no server. Raises InputError."""
     if text == "none":
