@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edged.capture.admission import Intake
 from edged.capture.confinement.needs import Needs
@@ -24,8 +24,8 @@ from edged.errors import InputError
 class Kind(NamedTuple):
     """One kind of source. Its functions import nothing heavy.
 
-    module: below this folder. class_name: of the source in it. words: what its sources begin with,
-    alone or before a colon. begins: the same in any case, and without a colon.
+    reader: module and class, below this folder. words: what its sources begin with, alone or before
+    a colon. begins: the same, in any case and whatever follows.
     check: raises InputError, which never shows the text, for a source that is not written well;
     None where it is a path. needs: what the child may reach, all else is kept from it. errors: keys
     of the camera that it cannot follow, each with what is wrong. warnings: one line each. fps:
@@ -34,8 +34,7 @@ class Kind(NamedTuple):
     """
 
     name: str
-    module: str
-    class_name: str
+    reader: str
     words: tuple[str, ...] = ()
     begins: tuple[str, ...] = ()
     check: Callable[[str], None] | None = None
@@ -47,31 +46,35 @@ class Kind(NamedTuple):
     remote: bool = False
 
 
-_FOLDER = Kind("folder", "folder", "FolderSource", needs=paths.folder_needs)
-_FILE = Kind("file", "file", "FileSource", needs=paths.file_needs)
+_FOLDER = Kind("folder", "folder.FolderSource", needs=paths.folder_needs)
+_FILE = Kind("file", "file.FileSource", needs=paths.file_needs)
 KINDS = (
     Kind(
-        *("v4l2", "v4l2.v4l2", "V4l2Source"),
+        "v4l2",
+        "v4l2.v4l2.V4l2Source",
         begins=("/dev/",),
         needs=lambda source: Needs(devices=(source,)),
         device=True,
     ),
     Kind(
-        *("rtsp", "rtsp.stream", "StreamSource"),
+        "rtsp",
+        "rtsp.stream.StreamSource",
         begins=("rtsp://", "rtsps://"),
         check=address.check,
         needs=address.needs,
         remote=True,
     ),
     Kind(
-        *("http", "http.http", "HttpSource"),
+        "http",
+        "http.http.HttpSource",
         begins=("http://", "https://"),
         check=address.check,
         needs=address.needs,
         remote=True,
     ),
     Kind(
-        *("gstreamer", "gstreamer.gstreamer", "GstreamerSource"),
+        "gstreamer",
+        "gstreamer.gstreamer.GstreamerSource",
         words=("csi", "libcamera"),
         begins=("gst:",),
         check=gstreamer.check,
@@ -80,13 +83,15 @@ KINDS = (
         warnings=gstreamer.warnings,
     ),
     Kind(
-        *("picamera2", "picamera2", "PicameraSource"),
+        "picamera2",
+        "picamera2.PicameraSource",
         words=("picamera2",),
         check=ribbon.check,
         needs=ribbon.picamera2_needs,
     ),
     Kind(
-        *("synthetic", "synthetic.synthetic", "SyntheticSource"),
+        "synthetic",
+        "synthetic.synthetic.SyntheticSource",
         words=("synthetic",),
         check=synthetic.check,
         errors=synthetic.errors,
@@ -108,7 +113,6 @@ def kind_of(source: str) -> Kind:
 
 
 def make_source(request: CaptureRequest, intake: Intake) -> Source:
-    kind = kind_of(request.source)
-    source_class: Any = getattr(import_module(f"{__package__}.{kind.module}"), kind.class_name)
-    source: Source = source_class(request, intake)
+    module, _, name = kind_of(request.source).reader.rpartition(".")
+    source: Source = getattr(import_module(f"{__package__}.{module}"), name)(request, intake)
     return source
