@@ -18,10 +18,10 @@ from edged.capture.source import SourceError
 from edged.errors import EdgedError, InputError
 from edged.variants.family import Network
 from edged.variants.weights.importing import read_weights
-from tests.capture.sources.test_file import Player
 from tests.rig.clips import write_clip
 from tests.rig.damage import MANY, damaged
 from tests.rig.families import model
+from tests.rig.player import Player
 from tests.rig.weight_files import (
     FLOAT32,
     INT8,

@@ -30,7 +30,7 @@ from edged.config.warnings import warnings
 from edged.errors import InputError
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
-from tests.config.test_config import EXAMPLE
+from tests.rig.configuration import EXAMPLE
 from tests.rig.damage import MANY
 from tests.rig.live import ShownCamera, endpoints_of, live_of
 

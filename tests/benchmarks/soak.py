@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 
 from edged.commands.plots.plot import new_figure, write_figure
-from tests.capture.sources.test_rtsp import free_port, serving
 from tests.rig.daemon import RunningDaemon
+from tests.rig.rtsp import free_port, serving
 
 FPS = 5
 SAMPLE_SECONDS = 10

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.capture.decode.test_jpeg import encoded
 from tests.rig.clips import write_clip
 from tests.rig.daemon import RunningDaemon
+from tests.rig.pictures import encoded
 from tests.rig.rules import ANY
 
 CONFIG = f"""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,13 @@ from edged.capture.device_watch import is_folder, is_there, node_of
 from edged.capture.source import CaptureRequest
 from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import CameraState
+from edged.capture.vigil import Patience
 from edged.config.config import load_config
 from edged.config.warnings import warnings
 from edged.errors import EdgedError
 from edged.variants.family import load_family
 from tests.rig.camera import running, wait_until
+from tests.rig.scripted_child import fake, faults
 
 
 def test_what_is_not_there_is_nothing(tmp_path: Path) -> None:
@@ -98,3 +102,83 @@ def test_what_a_configuration_names_may_be_closed_to_us(tmp_path: Path) -> None:
     assert told == [f"results.jsonl: {closed}/r.jsonl: File name too long"]
     with pytest.raises(EdgedError, match="the family cannot be read: File name too long"):
         load_family(str(closed), tmp_path)
+
+
+A_DEVICE = """
+def node():
+    try:
+        return os.stat(request["source"]).st_ino
+    except OSError:
+        return None
+there = node()
+if there is None:
+    say(status="failed", reason="open_failed", message="no such device")
+elif open(request["source"]).read() == "broken":
+    say(status="failed", reason="open_failed", message="it does not answer")
+else:
+    opened()
+    while node() == there:
+        frame()
+        time.sleep(0.02)
+    say(status="failed", reason="read_failed", message="unplugged")
+"""
+
+
+UNHURRIED = Patience(tick=0.02, open=20, stall=20, stop=0.5, pause=60, pause_longest=1000)
+"""A restart that comes while a test waits was not waited for."""
+
+
+def pauses(log: pytest.LogCaptureFixture) -> list[float]:
+    """Seconds that were to be waited before each restart."""
+    return [float(text) for text in re.findall(r"next try in ([\d.]+) s", log.text)]
+
+
+def test_the_return_of_a_device_is_noticed_during_the_pause(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    link = tmp_path / "v4l" / "by-id" / "usb-Camera-video-index0"
+    request = CaptureRequest(str(link))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=link) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        for number in range(3):
+            device = tmp_path / f"video{number}"
+            device.write_text("well")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(device)
+            assert wait_until(lambda: camera.state is CameraState.STREAMING)
+            device.unlink()
+            link.unlink()
+            assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        assert faults(camera) == {"open_failed": 1, "read_failed": 3}
+    states = [record.getMessage().split()[2].strip(":") for record in log.records]
+    assert states == ["starting", "backoff"] + 3 * ["starting", "streaming", "backoff"]
+
+
+def test_a_device_that_came_back_while_its_process_was_ended_is_used_at_once(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "video0"
+    device.write_text("well")
+    request = CaptureRequest(str(device))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+        for lives in range(1, 4):
+            assert wait_until(lambda lives=lives: log.text.count("streaming") == lives)
+            (tmp_path / "new").write_text("well")
+            (tmp_path / "new").replace(device)
+        assert wait_until(lambda: log.text.count("streaming") == 4)
+        assert faults(camera) == {"read_failed": 3}
+
+
+def test_with_the_return_of_a_device_its_failures_are_forgotten(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "video0"
+    request = CaptureRequest(str(device))
+    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+        assert wait_until(lambda: len(pauses(log)) == 1)
+        device.write_text("broken")
+        assert wait_until(lambda: len(pauses(log)) == 2)
+        assert all(30 <= pause <= 60 for pause in pauses(log))
+        time.sleep(1)  # it is there, and no other than when it failed
+        assert camera.state is CameraState.BACKOFF
+        assert faults(camera) == {"open_failed": 2}

@@ -6,20 +6,16 @@ from __future__ import annotations
 
 import gc
 import itertools
-import logging
 import os
 import random
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +27,19 @@ from edged.capture.source import CaptureRequest, Failure
 from edged.capture.sources.rtsp.stream import StreamSource
 from edged.capture.supervisor import Camera, CameraState
 from edged.capture.vigil import Patience
-from tests.capture.decode.test_jpeg import encoded
-from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, order, servers, serving, url
 from tests.rig.bad_network import BadNetwork
-from tests.rig.camera import Notes, next_frame, only_worker, running, wait_until, workers_of
-from tests.rig.daemon import RunningDaemon, pss_mb
+from tests.rig.camera import (
+    Notes,
+    descriptors_of,
+    next_frame,
+    only_worker,
+    running,
+    wait_until,
+    workers_of,
+)
+from tests.rig.mjpeg_server import HttpCamera, part
+from tests.rig.pictures import encoded
+from tests.rig.rtsp import free_port, needs_gstreamer, order, servers, serving, url
 
 PATIENCE = Patience(pause=0.3, pause_longest=0.6)
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -54,26 +58,11 @@ def belongings() -> Counter[str]:
     )
 
 
-def descriptors_of(pid: int) -> list[str]:
-    """What they lead to, without the numbers that say which one it is."""
-    found: list[str] = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):  # the one that lists them, or one that has just been closed
-            found.append(re.sub(r"\d+", "", str(link.readlink())))
-    return sorted(found)
-
-
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     before = belongings()
     yield
     assert wait_until(lambda: not belongings() - before), belongings() - before
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "edged.capture")
-    return caplog
 
 
 def states(log: pytest.LogCaptureFixture) -> list[str]:
@@ -93,51 +82,6 @@ def restarted(camera: Camera) -> dict[str, int]:
 def flows_again(camera: Camera, mailbox: Mailbox, frames: int = 10) -> bool:
     before = mailbox.sequence
     return wait_until(lambda: streams(camera)() and mailbox.sequence > before + frames, 60)
-
-
-class HttpCamera(ThreadingHTTPServer):
-    """An MJPEG camera that does what a script says: a function of the connection's output."""
-
-    daemon_threads = True
-
-    def __init__(self, script: Callable[[HttpCamera, Callable[[bytes], object]], None]) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.script = script
-        self.asked = 0
-        self.end = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/stream"
-
-    def __enter__(self) -> HttpCamera:
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end.set()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass  # the reader went away
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: HttpCamera
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.server.asked += 1
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        self.server.script(self.server, self.wfile.write)
-
-
-def part(jpeg: bytes) -> bytes:
-    return b"--frame\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(jpeg), jpeg)
 
 
 # A stream that freezes on one picture
@@ -386,49 +330,6 @@ def test_a_process_without_memory_is_replaced(log: pytest.LogCaptureFixture) -> 
         assert camera.last_error is not None
     assert states(log)[:2] == ["starting", "backoff"]
     assert states(log)[-1] == "streaming"
-
-
-SYNTHETIC = """
-variants: [mobilenet_v1_0.25_128]
-latency_budget_ms: 200
-cameras:
-  door: {source: "synthetic:64x64@240", max_fps: 30}
-http: {listen: 127.0.0.1:0}
-"""
-
-
-KILLS = 6
-
-
-@pytest.mark.timeout(300)
-def test_kills_leave_nothing_in_the_daemon(tmp_path: Path) -> None:
-    """Prints how long results were away, and what the daemon grew by."""
-    with RunningDaemon(tmp_path, SYNTHETIC) as daemon:
-        daemon.wait_for_results(30)
-        pid = daemon.process.pid
-        before, begun_mb = descriptors_of(pid), pss_mb(daemon.process.pid)
-        captured = 'edged_frames_captured_total{camera="door"}'
-        away = []
-        for _ in range(KILLS):
-            # After so many good frames the kill before is forgotten, and the first pause is short.
-            good = daemon.metric(captured) + Patience().good_frames + 60
-            daemon.wait_for(lambda good=good: daemon.metric(captured) > good, 60)
-            (child,) = daemon.capture_processes()
-            os.kill(child, signal.SIGKILL)
-            killed = time.monotonic()
-            daemon.wait_for(lambda child=child: daemon.capture_processes() not in ([child], []))
-            daemon.wait_for_results(len(daemon.results) + 1, 60)
-            away.append(time.monotonic() - killed)
-        daemon.wait_for(lambda: descriptors_of(pid) == before)
-        assert len(daemon.capture_processes()) == 1
-        restarts = 'edged_source_restarts_total{camera="door",reason="killed"}'
-        assert daemon.metric(restarts) == KILLS
-        grown_mb = pss_mb(daemon.process.pid) - begun_mb
-        daemon.stop()
-    print(  # noqa: T201
-        f"results were away for {statistics.median(away):.2f} s, at most {max(away):.2f} s; "
-        f"the daemon grew by {grown_mb:+.1f} MB in {KILLS} rounds"
-    )
 
 
 # True time: a source that delivers late shows by how much

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.capture.decode.test_jpeg import encoded
 from tests.rig.daemon import RunningDaemon
 from tests.rig.http_camera import MIXED, Asked, ScriptedCamera, answer, part, scripted
+from tests.rig.pictures import encoded
 
 Write = Callable[[bytes], None]
 RED, BLUE = encoded(48, 64), encoded(48, 64, (0, 0, 255))

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import logging
-import re
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +11,11 @@ import pytest
 
 from edged.capture.mailbox import Mailbox
 from edged.capture.messages import LONGEST_MESSAGE
-from edged.capture.process import Starter
 from edged.capture.source import CaptureRequest, Failure, Granted
 from edged.capture.supervisor import Camera, CameraState, failed_by_death
 from edged.capture.vigil import Patience
 from tests.rig.camera import next_frame, running, wait_until
+from tests.rig.scripted_child import fake, faults
 
 REQUEST = CaptureRequest("rtsp://admin:hunter2@camera.invalid/live")
 QUICK = Patience(
@@ -27,53 +23,9 @@ QUICK = Patience(
 )
 SECOND = 1_000_000_000
 
-CHILD = """
-import json, os, signal, sys, time
-import numpy as np
-from edged.capture.mailbox import MailboxWriter
-from edged.clock import monotonic_ns
-request = json.loads(sys.stdin.readline())
-writer = MailboxWriter.attach(int(sys.argv[1]), int(sys.argv[2]))
-def say(**values):
-    print(json.dumps(values), flush=True)
-def opened():
-    say(status="opened", granted=dict(width=8, height=8, fps=50, format="fake"))
-def frame():
-    writer.count(captured=1)
-    now = monotonic_ns()
-    writer.publish(np.zeros((8, 8, 3), np.uint8), now, now)
-"""
-
-
-def fake(script: str) -> Starter:
-    """Starts a small process of its own in place of the worker."""
-
-    def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", CHILD + script, str(memfd), str(wake_fd)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=(memfd, wake_fd),
-        )
-
-    return start
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    caplog.set_level(logging.INFO, "edged.capture")
-    yield caplog
-    assert "hunter2" not in caplog.text
-
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def faults(camera: Camera) -> dict[str, int]:
-    return {reason.value: count for reason, count in camera.restarts.items() if count}
 
 
 def test_a_streaming_camera(log: pytest.LogCaptureFixture) -> None:
@@ -366,84 +318,6 @@ def test_a_request_does_not_show_its_password() -> None:
     assert CaptureRequest.from_json(REQUEST.to_json()) == REQUEST
     full = CaptureRequest("x", (640, 480), 30.0, 10.0, 90, "vertical", True, False)
     assert CaptureRequest.from_json(full.to_json().encode()) == full
-
-
-A_DEVICE = """
-def node():
-    try:
-        return os.stat(request["source"]).st_ino
-    except OSError:
-        return None
-there = node()
-if there is None:
-    say(status="failed", reason="open_failed", message="no such device")
-elif open(request["source"]).read() == "broken":
-    say(status="failed", reason="open_failed", message="it does not answer")
-else:
-    opened()
-    while node() == there:
-        frame()
-        time.sleep(0.02)
-    say(status="failed", reason="read_failed", message="unplugged")
-"""
-UNHURRIED = Patience(tick=0.02, open=20, stall=20, stop=0.5, pause=60, pause_longest=1000)
-"""A restart that comes while a test waits was not waited for."""
-
-
-def pauses(log: pytest.LogCaptureFixture) -> list[float]:
-    """Seconds that were to be waited before each restart."""
-    return [float(text) for text in re.findall(r"next try in ([\d.]+) s", log.text)]
-
-
-def test_the_return_of_a_device_is_noticed_during_the_pause(
-    tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
-    link = tmp_path / "v4l" / "by-id" / "usb-Camera-video-index0"
-    request = CaptureRequest(str(link))
-    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=link) as (camera, _):
-        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
-        for number in range(3):
-            device = tmp_path / f"video{number}"
-            device.write_text("well")
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(device)
-            assert wait_until(lambda: camera.state is CameraState.STREAMING)
-            device.unlink()
-            link.unlink()
-            assert wait_until(lambda: camera.state is CameraState.BACKOFF)
-        assert faults(camera) == {"open_failed": 1, "read_failed": 3}
-    states = [record.getMessage().split()[2].strip(":") for record in log.records]
-    assert states == ["starting", "backoff"] + 3 * ["starting", "streaming", "backoff"]
-
-
-def test_a_device_that_came_back_while_its_process_was_ended_is_used_at_once(
-    tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
-    device = tmp_path / "video0"
-    device.write_text("well")
-    request = CaptureRequest(str(device))
-    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
-        for lives in range(1, 4):
-            assert wait_until(lambda lives=lives: log.text.count("streaming") == lives)
-            (tmp_path / "new").write_text("well")
-            (tmp_path / "new").replace(device)
-        assert wait_until(lambda: log.text.count("streaming") == 4)
-        assert faults(camera) == {"read_failed": 3}
-
-
-def test_with_the_return_of_a_device_its_failures_are_forgotten(
-    tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
-    device = tmp_path / "video0"
-    request = CaptureRequest(str(device))
-    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
-        assert wait_until(lambda: len(pauses(log)) == 1)
-        device.write_text("broken")
-        assert wait_until(lambda: len(pauses(log)) == 2)
-        assert all(30 <= pause <= 60 for pause in pauses(log))
-        time.sleep(1)  # it is there, and no other than when it failed
-        assert camera.state is CameraState.BACKOFF
-        assert faults(camera) == {"open_failed": 2}
 
 
 def test_a_picture_after_a_restart_is_in_the_same_mailbox() -> None:

@@ -23,7 +23,9 @@ from edged.capture.vigil import Patience
 from edged.capture.worker import capture, clamped
 from edged.clock import monotonic_ns
 from tests.rig.camera import (
+    A_DAEMON,
     Notes,
+    alive,
     command_line,
     next_frame,
     only_worker,
@@ -33,24 +35,6 @@ from tests.rig.camera import (
 )
 
 DRAWN = CaptureRequest("synthetic:320x240@50")
-
-A_DAEMON = """
-import sys, time
-from edged.capture.source import CaptureRequest
-from edged.capture.mailbox import Mailbox
-from edged.capture.supervisor import Camera
-mailbox = Mailbox.create(320)
-camera = Camera("porch", CaptureRequest(sys.argv[1]), mailbox)
-camera.start()
-time.sleep(600)
-"""
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def kill_and_return(camera: Camera, mailbox: Mailbox) -> Frame:
@@ -302,8 +286,8 @@ def test_every_kind_has_its_class(kind: Kind) -> None:
         "file": "clip.mp4",
     }[kind.name]
     made = make_source(CaptureRequest(source), Notes().intake)
-    assert type(made).__module__ == f"edged.capture.sources.{kind.module}"
-    assert type(made).__name__ == kind.class_name
+    made_by = f"{type(made).__module__}.{type(made).__name__}"
+    assert made_by == f"edged.capture.sources.{kind.reader}"
     made.close()  # harmless before it was opened
 
 

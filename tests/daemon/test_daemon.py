@@ -20,9 +20,9 @@ from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
 from edged.result import Event, Result
 from edged.sinks.options import KINDS
-from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, serving
 from tests.rig.clips import write_clip
 from tests.rig.daemon import RunningDaemon
+from tests.rig.rtsp import free_port, needs_gstreamer, serving
 from tests.service.test_notify import Supervisor
 
 SYNTHETIC = """

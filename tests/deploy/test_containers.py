@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.capture.sources.test_file import Player, gaps_ms
 from tests.rig.clips import write_clip
+from tests.rig.player import Player, gaps_ms
 
 FRAMES = 12
 KINDS = {

@@ -36,10 +36,10 @@ import pytest
 import yaml
 
 from edged.web.password import new_token, token_hash
-from tests.capture.sources.test_rtsp import free_port
 from tests.deploy.test_deploy import DASHBOARDS, DEPLOY, PROMETHEUS
 from tests.rig.certificates import Authority
 from tests.rig.clips import write_clip
+from tests.rig.rtsp import free_port
 from tests.sensors.test_sensors import PI, make_files
 
 SECONDS = 90

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import time
 from collections.abc import Callable, Iterator
@@ -119,3 +120,31 @@ def running(
     finally:
         camera.stop()
         mailbox.close()
+
+
+A_DAEMON = """
+import sys, time
+from edged.capture.source import CaptureRequest
+from edged.capture.mailbox import Mailbox
+from edged.capture.supervisor import Camera
+mailbox = Mailbox.create(320)
+camera = Camera("porch", CaptureRequest(sys.argv[1]), mailbox)
+camera.start()
+time.sleep(600)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def descriptors_of(pid: int) -> list[str]:
+    """What they lead to, without the numbers that say which one it is."""
+    found: list[str] = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # the one that lists them, or one that has just been closed
+            found.append(re.sub(r"\d+", "", str(link.readlink())))
+    return sorted(found)

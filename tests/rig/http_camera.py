@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import threading
@@ -165,3 +166,7 @@ def pace(write: Callable[[bytes], None], pieces: list[bytes], seconds: float = 0
     for piece in pieces:
         write(piece)
         time.sleep(seconds)
+
+
+def hashed(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()

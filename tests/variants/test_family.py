@@ -32,8 +32,8 @@ from edged.variants.golden import golden_picture, with_golden
 from edged.variants.manifest import checksum_problem
 from edged.variants.published import published_top1
 from edged.variants.variant import Precision, Variant
-from tests.capture.decode.test_still import claiming
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family, model
+from tests.rig.pictures import claiming
 
 
 @pytest.fixture

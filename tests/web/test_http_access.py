@@ -12,9 +12,9 @@ import pytest
 
 from edged.capture.source import Failure, SourceError
 from edged.capture.sources.http.client import HttpCamera
-from tests.capture.decode.test_jpeg import encoded
 from tests.rig.certificates import Authority
 from tests.rig.http_camera import MIXED, Asked, Opened, answer, part, scripted
+from tests.rig.pictures import encoded
 
 RED = encoded(48, 64)
 LOGIN = "vie%20wer:geh%3Aeim@"

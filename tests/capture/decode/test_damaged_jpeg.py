@@ -19,10 +19,10 @@ from edged.capture.source import CaptureRequest
 from edged.capture.sources.table import make_source
 from edged.errors import InputError
 from edged.variants.evaluation.photos import decode
-from tests.capture.sources.test_v4l2 import Rig
 from tests.rig.camera import Notes
 from tests.rig.clips import write_jpegs
 from tests.rig.geometry import http_camera
+from tests.rig.v4l2_camera import Rig
 
 END = b"\xff\xd9"
 PICTURE = np.kron(

@@ -37,9 +37,6 @@ from edged.capture.decode.orientation import of_exif, of_matrix, of_user
 from edged.capture.source import CaptureRequest, Granted, Source
 from edged.capture.sources.table import make_source
 from edged.variants.evaluation.photos import decode
-from tests.capture.sources.test_gstreamer import needs_gstreamer as needs_gst_launch
-from tests.capture.sources.test_rtsp import free_port, needs_gstreamer, servers, serving, url
-from tests.capture.sources.test_v4l2 import Rig
 from tests.rig.camera import Notes, next_frame, running, wait_until
 from tests.rig.clips import write_jpegs
 from tests.rig.geometry import (
@@ -57,6 +54,9 @@ from tests.rig.geometry import (
     with_sei,
     write_video,
 )
+from tests.rig.gst_launch import needs_gstreamer as needs_gst_launch
+from tests.rig.rtsp import free_port, needs_gstreamer, servers, serving, url
+from tests.rig.v4l2_camera import Rig
 
 SHAPES = [Fraction(16, 11), Fraction(4, 3), Fraction(3, 4), Fraction(1)]
 MUCH = 1 << 30

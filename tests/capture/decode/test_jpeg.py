@@ -10,22 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edged.capture.decode.jpeg import decode_jpeg, jpeg_size, reduction
-
-
-def encoded(
-    height: int, width: int, colour: tuple[int, int, int] = (255, 0, 0), quality: int = 90
-) -> bytes:
-    """A JPEG of one RGB colour."""
-    picture = np.full((height, width, 3), colour[::-1], np.uint8)
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    return bytes(data)
-
-
-def with_exif_orientation(jpeg: bytes, orientation: int) -> bytes:
-    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + orientation.to_bytes(2, "big")
-    body = b"Exif\0\0" + tiff + b"\0\0\0\0\0\0"
-    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+from tests.rig.pictures import encoded
 
 
 def test_colours_come_in_the_right_order_at_every_scale() -> None:

@@ -25,9 +25,9 @@ from edged.capture.source import CaptureRequest, Picture, Quiet, Roi
 from edged.capture.sources.file import FileSource
 from edged.capture.sources.table import make_source
 from edged.capture.worker import capture
-from tests.capture.decode.test_raw_formats import delivered
-from tests.capture.sources.test_v4l2 import Rig
 from tests.rig.clips import turn_clip, write_jpegs
+from tests.rig.raw_pictures import delivered
+from tests.rig.v4l2_camera import Rig
 
 MUCH = 1 << 30
 Pixels = NDArray[np.uint8]

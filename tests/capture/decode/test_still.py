@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zlib
 from pathlib import Path
 
 import av
@@ -23,54 +22,11 @@ from edged.capture.sources.folder import FolderSource
 from edged.capture.supervisor import CameraState
 from edged.errors import InputError
 from edged.variants.evaluation.photos import decode
-from tests.capture.decode.test_jpeg import encoded
 from tests.rig.camera import Notes, next_frame, only_worker, running, wait_until
+from tests.rig.pictures import PICTURE, claiming, coded, encoded, huge_png
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 TOO_LARGE = " is too large: at most 33,177,600 pixels (7680x4320) are decoded; skipped"
 SUFFIXES = [".bmp", ".gif", ".png", ".ppm", ".tiff", ".webp"]
-
-
-def coded(suffix: str, *options: int) -> bytes:
-    return cv2.imencode(suffix, PICTURE[:, :, ::-1], options)[1].tobytes()
-
-
-def huge_png(side: int) -> bytes:
-    """A black one that is whole, in a thousandth of its pixels."""
-    packer = zlib.compressobj(9)
-    row = bytes(1 + side // 8)  # one bit a pixel
-    packed = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
-    )
-
-
-def claiming(suffix: str, side: int) -> bytes:
-    """The picture with another size in its header."""
-    content = bytearray(coded(suffix))
-    if suffix == ".bmp":
-        content[18:26] = struct.pack("<ii", side, -side)
-    elif suffix == ".gif":
-        content[6:10] = struct.pack("<HH", side, side)
-    elif suffix == ".png":
-        content[16:24] = struct.pack(">II", side, side)
-        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
-    elif suffix == ".ppm":
-        return content.replace(b"60 40", b"%d %d" % (side, side), 1)
-    elif suffix == ".tiff":
-        for tag in (256, 257):
-            at = content.index(struct.pack("<H", tag) + b"\3\0\1\0\0\0")
-            content[at : at + 12] = struct.pack("<HHII", tag, 4, 1, side)
-    elif suffix == ".webp":
-        kind = content[12:16]
-        at = 26 if kind == b"VP8 " else 21
-        bits = side - 1 | (side - 1) << 14
-        content[at : at + 4] = (
-            struct.pack("<HH", side, side) if at == 26 else struct.pack("<I", bits)
-        )
-    return bytes(content)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -9,8 +9,8 @@ import pytest
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.folder import FolderSource
 from edged.capture.supervisor import CameraState
-from tests.capture.decode.test_jpeg import encoded, with_exif_orientation
 from tests.rig.camera import FakeTime, Notes, next_frame, only_worker, running, wait_until
+from tests.rig.pictures import encoded, with_exif_orientation
 
 SECOND = 1_000_000_000
 

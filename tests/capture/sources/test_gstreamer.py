@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +18,18 @@ from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Sour
 from edged.capture.sources.gstreamer.gstreamer import GstreamerSource
 from edged.capture.supervisor import CameraState
 from edged.capture.vigil import Patience
-from tests.capture.test_worker import A_DAEMON, alive, command_line, only_worker, workers_of
-from tests.rig.camera import Notes, next_frame, running, wait_until
+from tests.rig.camera import (
+    A_DAEMON,
+    Notes,
+    alive,
+    command_line,
+    next_frame,
+    only_worker,
+    running,
+    wait_until,
+    workers_of,
+)
+from tests.rig.gst_launch import needs_gstreamer
 
 LIVE = "gst:videotestsrc is-live=true"
 COLOURS = {
@@ -31,20 +40,7 @@ COLOURS = {
 }
 
 
-def _is_there() -> bool:
-    elements = ("videotestsrc", "aspectratiocrop", "videoscale")
-    inspect = shutil.which("gst-inspect-1.0")
-    return inspect is not None and all(
-        subprocess.run([inspect, "--exists", name]).returncode == 0 for name in elements
-    )
-
-
 servers = pytest.mark.servers
-needs_gstreamer = pytest.mark.skipif(
-    not _is_there(),
-    reason="needs the real thing: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-base"
-    " gstreamer1.0-plugins-good",
-)
 pytestmark = [servers, needs_gstreamer]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from edged.capture.source import Failure, SourceError
 from edged.capture.sources.http.client import HttpCamera
-from tests.capture.decode.test_jpeg import encoded
 from tests.rig.http_camera import MIXED, Asked, Opened, answer, pace, part, scripted
+from tests.rig.pictures import encoded
 
 RED, GREEN, BLUE = (encoded(48, 64, colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
 COLOURS = [RED, GREEN, BLUE, RED]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import socket
 import threading
@@ -17,9 +16,9 @@ from edged.capture.sources.http.client import without_login
 from edged.capture.sources.http.http import HttpSource
 from edged.capture.supervisor import CameraState
 from edged.capture.vigil import Patience
-from tests.capture.decode.test_jpeg import encoded
 from tests.rig.camera import Notes, next_frame, running, wait_until
-from tests.rig.http_camera import Opening
+from tests.rig.http_camera import Opening, hashed
+from tests.rig.pictures import encoded
 
 JPEG = encoded(240, 320)
 LOGIN = "Basic " + base64.b64encode(b"vie wer:geh:e@im").decode()
@@ -169,10 +168,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def moved(self) -> None:
         self.answer(302, "text/html", Location="/stream")
-
-
-def hashed(text: str) -> str:
-    return hashlib.md5(text.encode()).hexdigest()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from edged.capture.sources.http.multipart import (
     boundary_of,
     is_multipart,
 )
-from tests.capture.decode.test_jpeg import encoded
+from tests.rig.pictures import encoded
 
 RED, BLUE, GREEN = encoded(24, 32), encoded(24, 32, (0, 0, 255)), encoded(48, 64, (0, 255, 0))
 PICTURES = [RED, BLUE, GREEN, RED]

@@ -9,7 +9,8 @@ import pytest
 
 from edged.capture.source import CaptureRequest
 from edged.capture.supervisor import CameraState
-from tests.capture.sources.test_rtsp import (
+from tests.rig.camera import next_frame, running, wait_until
+from tests.rig.rtsp import (
     Opened,
     free_port,
     needs_gstreamer,
@@ -18,7 +19,6 @@ from tests.capture.sources.test_rtsp import (
     serving,
     url,
 )
-from tests.rig.camera import next_frame, running, wait_until
 
 MS = 1_000_000
 

@@ -17,10 +17,9 @@ from edged.capture.sources.http.auth import Login
 from edged.capture.sources.http.http import HttpSource
 from edged.capture.supervisor import CameraState
 from edged.capture.vigil import Patience
-from tests.capture.decode.test_jpeg import encoded
-from tests.capture.sources.test_mjpeg import hashed
 from tests.rig.camera import FakeTime, Notes, next_frame, running, wait_until
-from tests.rig.http_camera import Opening
+from tests.rig.http_camera import Opening, hashed
+from tests.rig.pictures import encoded
 
 RED = encoded(240, 320)
 BLUE = encoded(240, 320, (0, 0, 255))

@@ -1,0 +1,121 @@
+"""What is not wrong in a configuration, but will surprise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edged.config.warnings import warnings
+from tests.rig.configuration import Load, camera
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Path:
+    """Two cameras of which one has a name that stays."""
+    folder = tmp_path / "dev"
+    (folder / "v4l/by-id").mkdir(parents=True)
+    (folder / "video0").touch()
+    (folder / "video1").touch()
+    (folder / "v4l/by-id/usb-Door-video-index0").symlink_to("../../video0")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            "source: /dev/video0",
+            ["/dev/v4l/by-id/usb-Door-video-index0 stays the same"],
+        ),
+        ("source: /dev/video1", ["; a link in /dev/v4l/by-id stays the same"]),
+        ("source: /dev/v4l/by-id/usb-Door-video-index0", []),
+        (
+            "source: /dev/video9",
+            [
+                "may be another camera after a restart",
+                "/dev/video9: No such file or directory; the",
+            ],
+        ),
+        ("source: absent.mp4", ["absent.mp4: No such file or directory; the camera waits for it"]),
+        ("source: gst:v4l2src ! jpegdec", []),
+        ("source: gst:rtspsrc user-pw=x ! decodebin", ["in the list of processes; a camera's own"]),
+        ("source: gst:rtspsrc location=rtsp://a:b@h ! decodebin", ["can read the password of a"]),
+        ("source: present.mp4", []),
+        ("source: rtsp://u:hunter2@h/", []),
+        ("source: synthetic", []),
+    ],
+)
+def test_warnings_of_sources(
+    load: Load, tmp_path: Path, dev: Path, line: str, expected: list[str]
+) -> None:
+    (tmp_path / "present.mp4").touch()
+    found = warnings(load(camera(line)), dev)
+    assert len(found) == len(expected)
+    for warning, part in zip(found, expected, strict=True):
+        assert warning.startswith("cameras.door: ")
+        assert part in warning
+
+
+@pytest.mark.parametrize(
+    ("listen", "warned"),
+    [
+        ("127.0.0.1:1", False),
+        ("127.9.9.9:1", False),
+        ("localhost:1", False),
+        ("[::1]:1", False),
+        ("none", False),
+        ("0.0.0.0:1", True),
+        ("[::]:1", True),
+        ("192.168.1.2:1", True),
+        ("pi.local:1", True),
+    ],
+)
+def test_warning_of_a_server_that_others_reach(load: Load, listen: str, warned: bool) -> None:
+    found = warnings(load(camera("source: synthetic") + f'http: {{listen: "{listen}"}}'))
+    assert len(found) == warned
+    assert all("http.listen: " in each and "from other machines" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ("{source: synthetic, min_fps: 10, max_fps: 5}", True),
+        ("{source: synthetic, min_fps: 5, max_fps: 5}", False),
+        ("{source: synthetic, max_fps: 5}", False),
+    ],
+)
+def test_warning_of_a_rate_that_is_not_reached(load: Load, line: str, warned: bool) -> None:
+    found = warnings(load(f"cameras:\n  door: {line}\n"))
+    assert found == ["cameras.door: min_fps 10 is not reached with max_fps 5"] * warned
+
+
+@pytest.mark.parametrize(
+    ("mode", "password", "expected"),
+    [
+        (0o640, "hunter2", []),
+        (0o644, "hunter2", ["everybody can read"]),
+        (0o644, "${WORD}", []),
+        (0o646, "${WORD}", ["everybody can change"]),
+    ],
+)
+def test_warning_of_a_file_that_everybody_reads_or_changes(
+    load: Load, mode: int, password: str, expected: list[str]
+) -> None:
+    config = load(camera(f"source: rtsp://me:{password}@192.0.2.7/1"), {"WORD": "hunter2"})
+    config.path.chmod(mode)
+    found = warnings(config)
+    assert [line.partition(f" {config.path}")[0] for line in found] == expected
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_warning_of_a_secret_that_everybody_reads(
+    load: Load, tmp_path: Path, mode: int, warned: bool
+) -> None:
+    (tmp_path / "door").write_text("rtsp://u:hunter2@h/")
+    (tmp_path / "door").chmod(mode)
+    found = warnings(load(camera("source_file: door")))
+    assert found == (
+        [f"cameras.door: everybody can read {tmp_path}/door; chmod o= {tmp_path}/door"] * warned
+    )

@@ -1,0 +1,42 @@
+"""A configuration, and a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from edged.config.config import Config
+
+EXAMPLE = """\
+model: imagenette                   # a shipped family by name, or a path relative to this file
+latency_budget_ms: 33               # capture → result
+on_time: 0.95                       # share of results that must make it
+cameras:
+  door:
+    source: /dev/v4l/by-id/usb-Door_Camera-video-index0
+    latency_budget_ms: 50           # any camera may override
+    size: 1280x720                  # asked of the camera, as is fps; what is granted is logged
+    fps: 30
+    max_fps: 15                     # results a second at most
+    rotate: 180                     # 0, 90, 180, 270
+    flip: horizontal
+    loop: true
+backend: auto
+http: {listen: 127.0.0.1:9640}
+results: {jsonl: "-", top_k: 3, min_score: 0.1}   # "-" is standard output
+"""
+
+
+def camera(line: str) -> str:
+    return f"cameras:\n  door:\n    {line}\n"
+
+
+Load = Callable[..., Config]
+
+
+def keys_of(described: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    inner = described.get("additionalProperties")
+    for name, key in [*described.get("properties", {}).items(), ("*", inner)]:
+        if isinstance(key, dict):
+            yield name, key
+            yield from keys_of(key)
