@@ -73,7 +73,7 @@ def positive_int(text: str) -> int:
 
 def thread_count(text: str) -> int:
     """As the configuration's `threads`."""
-    from edged.config.schema.schema import MOST_THREADS
+    from edged.config.schema import MOST_THREADS
 
     number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= MOST_THREADS:

@@ -226,7 +226,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from edged.config.schema.schema import json_schema
+    from edged.config.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return 0

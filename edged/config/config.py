@@ -14,7 +14,7 @@ from typing import Any
 
 from edged.capture.options import capture_errors, capture_formats
 from edged.config.camera import CameraConfig, camera_config
-from edged.config.schema.schema import json_schema
+from edged.config.schema import json_schema
 from edged.document.document import MAX_ERRORS, Document, examine_file
 from edged.document.values import file_path
 from edged.errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edged.config.config import Config
-from edged.config.schema.schema import json_schema
+from edged.config.schema import json_schema
 from edged.doctor.account import Account, account_of, unreadable
 from edged.doctor.unit import installed_unit
 from edged.document.quoting import Keys, Schema

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edged.config.config import load_config
-from edged.config.schema.schema import json_schema
+from edged.config.schema import json_schema
 from edged.config.warnings import warnings
 from edged.errors import InputError
 from tests.rig.configuration import EXAMPLE, keys_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from edged.config.schema.schema import json_schema
+from edged.config.schema import json_schema
 from tests.rig.configuration import EXAMPLE, keys_of
 
 
@@ -57,7 +57,7 @@ def test_checking_imports_nothing_heavy(tmp_path: Path) -> None:
         "import sys; from pathlib import Path\n"
         "from edged.config.config import load_config\n"
         "from edged.config.warnings import warnings\n"
-        "from edged.config.schema.schema import json_schema\n"
+        "from edged.config.schema import json_schema\n"
         "warnings(load_config(Path(sys.argv[1]), {})); json_schema()\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edged.config.schema.schema import json_schema
+from edged.config.schema import json_schema
 from tests.rig.paths import PROJECT
 
 DEPLOY = PROJECT / "deploy"
