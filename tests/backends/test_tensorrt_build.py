@@ -25,11 +25,12 @@ from edged.variants.int8.float_network import probe
 from edged.variants.int8.qdq import runtime_form
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Precision
-from tests.backends.test_tensorrt import PICTURE, Bench, load, on_cpu, until
 from tests.rig.families import import_weights, make_family
 from tests.rig.gpu_stand_in import MARK
 from tests.rig.paths import PROJECT
 from tests.rig.tensorrt import rtx, starter
+from tests.rig.tensorrt_backend import PICTURE, Bench, load, on_cpu
+from tests.rig.waiting import eventually
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.timeout(600)]
 SHIPPED = load_family("imagenette", Path())
@@ -183,7 +184,7 @@ def test_the_whole_way_with_the_real_builder(tmp_path: Path) -> None:
     bench = Bench(tmp_path, start=starter("real"), background=True)
     runner = load(bench, family)
     np.testing.assert_array_equal(runner.run(PICTURE), on_cpu(family))
-    until(lambda: bench.backend.engines.building == 0)
+    eventually(lambda: bench.backend.engines.building == 0)
     assert bench.backend.engines.takeovers == 1
     np.testing.assert_allclose(runner.run(PICTURE), on_cpu(family), atol=1e-5)
     again = Bench(tmp_path, start=starter("real"))

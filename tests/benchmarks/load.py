@@ -30,7 +30,8 @@ from edged.variants.family import Family, InputContract, Network, load_family, w
 from edged.variants.golden import check_golden, golden_picture, golden_scores
 from edged.variants.mobilenet import Architecture
 from edged.variants.variant import Precision
-from edged.variants.weights.onnx_builder import build_network, random_weights
+from edged.variants.weights.onnx_builder import build_network
+from tests.rig.random_weights import random_weights
 
 ALPHAS, RESOLUTIONS = (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)
 LABELS = tuple(f"class {number}" for number in range(10))

@@ -36,7 +36,7 @@ from pipeline_run import Measured, learn_profile, run_edged, run_script
 from edged.backends.onnxruntime import OrtBackend
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
-from edged.variants.weights.importing import import_weights
+from tests.rig.families import import_weights
 
 HERE = Path(__file__).resolve().parent
 SOURCE = "video/bottle-detection.mp4"

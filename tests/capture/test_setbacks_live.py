@@ -29,18 +29,10 @@ from edged.errors import EdgedError, InputError
 from edged.variants.family import Network, write_family
 from edged.variants.runtime import RunError, Runner
 from edged.variants.variant import Variant
-from tests.pipeline.test_pipeline import (
-    LARGE,
-    SMALL,
-    Device,
-    Feed,
-    Recorder,
-    make,
-    running,
-    wait_for,
-)
 from tests.rig.daemon import RunningDaemon
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family
+from tests.rig.pipeline import LARGE, SMALL, Device, Feed, Recorder, make, running
+from tests.rig.waiting import eventually
 
 CONFIG = """
 model: {model}
@@ -131,16 +123,16 @@ def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
     )
     with running(pipeline):
         feed.send()
-        wait_for(lambda: len(recorder.results) == 1)
+        eventually(lambda: len(recorder.results) == 1)
         device.fails = {LARGE}
         feed.send()
-        wait_for(lambda: len(recorder.results) == 2)  # the same frame, by the other variant
+        eventually(lambda: len(recorder.results) == 2)  # the same frame, by the other variant
         device.fails = set()
         feed.send()
-        wait_for(lambda: len(recorder.results) == 3)
+        eventually(lambda: len(recorder.results) == 3)
         behind_ns[0] = 0
         feed.send()
-        wait_for(lambda: len(recorder.results) == 4)
+        eventually(lambda: len(recorder.results) == 4)
     assert [result.variant for result in recorder.results] == [LARGE, SMALL, SMALL, LARGE]
     assert [result.sequence for result in recorder.results] == [1, 2, 3, 4]
     assert pipeline.setbacks.failures == {(LARGE, 1): 1}
@@ -164,7 +156,7 @@ def test_a_variant_that_fails_while_it_is_measured_rests() -> None:
     pipeline = make([feed], recorder, device=FailingDevice(SMALL))
     with running(pipeline):  # the cheapest is measured first
         feed.send()
-        wait_for(lambda: recorder.results)
+        eventually(lambda: recorder.results)
     assert recorder.results[0].variant == LARGE
 
 

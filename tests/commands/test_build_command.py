@@ -10,9 +10,9 @@ import pytest
 
 from edged.cli import main
 from edged.commands.build import build_family
-from tests.backends.test_tensorrt import Bench
 from tests.rig.families import ALPHAS, make_family
 from tests.rig.tensorrt import starter
+from tests.rig.tensorrt_backend import Bench
 
 NAMES = [f"mobilenet_v1_{alpha}.onnx" for alpha in ALPHAS]
 

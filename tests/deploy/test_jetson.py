@@ -10,11 +10,11 @@ import pytest
 
 from edged.errors import EdgedError
 from edged.variants.family import Family
-from tests.backends.test_tensorrt import Bench
 from tests.jetson.__main__ import _table, main
 from tests.jetson.checks import accuracy, drawn_pictures, latency, parsed_ms, soak
 from tests.rig.families import make_family
 from tests.rig.gpu_stand_in import Device, Error
+from tests.rig.tensorrt_backend import Bench
 
 TRTEXEC = """
 import pathlib, sys

@@ -12,12 +12,13 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import websocket
 from PIL import Image
+
+from tests.rig.waiting import eventually
 
 CHROMIUM = shutil.which("chromium")
 
@@ -119,19 +120,11 @@ class Browser:
         return done["result"].get("value")
 
     def wait_for(self, expression: str, seconds: float = 60) -> Any:
-        return wait_for(lambda: self.value(expression), expression, seconds)
+        return eventually(lambda: self.value(expression), seconds, expression)
 
     def screenshot(self) -> bytes:
         """A PNG of what is in sight."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"did not come about: {what}"
-        time.sleep(0.05)
-    return value
 
 
 def save(png: bytes, path: Path) -> None:

@@ -23,8 +23,9 @@ from edged.variants.golden import (
 )
 from edged.variants.mobilenet import Architecture
 from edged.variants.variant import Precision, Variant
-from edged.variants.weights.onnx_builder import Weights, build_network, random_weights
+from edged.variants.weights.onnx_builder import Weights, build_network
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, import_weights, make_family, model
+from tests.rig.random_weights import random_weights
 from tests.rig.weight_files import lively_weights
 
 Picture = NDArray[np.uint8]

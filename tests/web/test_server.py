@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -26,6 +26,7 @@ from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
 from tests.rig.camera import wait_until
 from tests.rig.live import Device, ShownCamera, endpoints_of, live_of, result
+from tests.rig.waiting import eventually
 
 NOW_NS = 1_000_000_000_000
 
@@ -420,13 +421,6 @@ def test_stops_within_a_second_while_clients_hang() -> None:
             begun = time.monotonic()
         assert time.monotonic() - begun < 1
         eventually(lambda: not set(threading.enumerate()) - before)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 def test_another_address_of_the_same_port_takes_over() -> None:
