@@ -21,8 +21,8 @@ import pytest
 
 from tests.rig.daemon import RunningDaemon
 from tests.rig.families import make_family
+from tests.rig.notify_socket import Supervisor
 from tests.rig.paths import PROJECT
-from tests.service.test_notify import Supervisor
 
 CONFIG = """
 model: family

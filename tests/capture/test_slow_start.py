@@ -15,7 +15,7 @@ import pytest
 
 from edged.effort import LONGEST_LOOK_SECONDS, Turn, Turns
 from tests.daemon.test_daemon import SYNTHETIC
-from tests.service.test_notify import Supervisor
+from tests.rig.notify_socket import Supervisor
 
 SECONDS = 2.0
 """What takes long takes so long."""

@@ -12,7 +12,7 @@ from edged.commands.bench import device_state, samples, warning
 from edged.control.profile import Candidate
 from edged.sensors.sensors import Sensors
 from edged.variants.variant import Variant
-from tests.sensors.test_sensors import ORIN, PI, THOR, make_files
+from tests.rig.device_files import ORIN, PI, THOR, make_files
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
 MEASURED = [Candidate(SMALL, 1, 0.6, 1.0, 1.0), Candidate(LARGE, 1, 0.8, 4.0, 4.0)]

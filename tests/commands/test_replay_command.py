@@ -10,7 +10,7 @@ import pytest
 from edged.cli import main
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from tests.rig.full_traces import write_full_trace
-from tests.tracing.test_recording import recorded
+from tests.rig.traces import recorded
 
 Capture = pytest.CaptureFixture[str]
 

@@ -19,7 +19,7 @@ from edged.doctor.files import configuration
 from edged.doctor.subject import subject_of
 from edged.errors import EdgedError
 from tests.rig.daemon import RunningDaemon
-from tests.service.test_notify import Supervisor
+from tests.rig.notify_socket import Supervisor
 
 _SIGNS = "QZXJKVW7qzxjkv935" + ",#!&*%:/?@[]{}|>'\"\\$ ;=+~`^-"
 _WORDS = "\n".join(path.read_text() for path in Path(edged.__file__).parent.rglob("*.py"))

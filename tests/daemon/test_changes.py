@@ -21,7 +21,7 @@ from edged.daemon.changes import changes
 from tests.rig.daemon import RunningDaemon, pss_mb
 from tests.rig.damage import MANY
 from tests.rig.families import LABELS, make_family
-from tests.service.test_notify import Supervisor
+from tests.rig.notify_socket import Supervisor
 
 SUCCESS = "edged_config_last_reload_success"
 QUICK = {"variants": "[mobilenet_v1_0.25_128]", "latency_budget_ms": "5000"}

@@ -22,8 +22,8 @@ from edged.result import Event, Result
 from edged.sinks.options import KINDS
 from tests.rig.clips import write_clip
 from tests.rig.daemon import RunningDaemon
+from tests.rig.notify_socket import Supervisor
 from tests.rig.rtsp import free_port, needs_gstreamer, serving
-from tests.service.test_notify import Supervisor
 
 SYNTHETIC = """
 model: imagenette

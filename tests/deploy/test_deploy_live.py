@@ -39,8 +39,8 @@ from edged.web.password import new_token, token_hash
 from tests.deploy.test_deploy import DASHBOARDS, DEPLOY, PROMETHEUS
 from tests.rig.certificates import Authority
 from tests.rig.clips import write_clip
+from tests.rig.device_files import PI, make_files
 from tests.rig.rtsp import free_port
-from tests.sensors.test_sensors import PI, make_files
 
 SECONDS = 90
 """For the slowest of all to be there; a machine of its own takes a third of that."""

@@ -23,9 +23,9 @@ from edged.doctor.subject import Subject, subject_of
 from edged.doctor.system import bits, clock, clock_error_us, confinement
 from edged.service.install import Service, shipped, unit_text
 from edged.variants.family import SHIPPED
+from tests.rig.device_files import make_files
 from tests.rig.families import make_family
 from tests.rig.paths import PROJECT
-from tests.sensors.test_sensors import make_files
 
 INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
 

@@ -33,7 +33,7 @@ from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
-from tests.sensors.test_sensors import ORIN, PI, make_files
+from tests.rig.device_files import ORIN, PI, make_files
 
 VARIANTS = [
     Variant(alpha, resolution)
