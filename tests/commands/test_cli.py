@@ -13,7 +13,7 @@ import pytest
 from edged import __version__
 from edged.cli import main
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family
-from tests.variants.test_evaluate import drawn_photos
+from tests.rig.photos import drawn_photos
 
 COMMANDS = [
     ["run"],

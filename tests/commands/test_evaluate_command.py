@@ -12,7 +12,7 @@ from edged.cli import main
 from edged.variants.family import Family
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family
 from tests.rig.full_disk import no_room
-from tests.variants.test_evaluate import drawn_photos
+from tests.rig.photos import drawn_photos
 
 Capture = pytest.CaptureFixture[str]
 PHOTOS = 12

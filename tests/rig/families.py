@@ -45,3 +45,7 @@ def make_family(directory: Path) -> Family:
     """Two networks of two resolutions and six labels, with its golden picture, on disk."""
     family, models, golden = _drawn()
     return write_family(replace(family, directory=directory), models, golden)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -81,7 +81,9 @@ def photographed(orientation: int | None, suffix: str = ".jpg") -> bytes:
     content = cv2.imencode(suffix, marked()[:, :, ::-1], options)[1].tobytes()
     if orientation is None:
         return content
-    tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    if suffix == ".jpg":
+        return with_exif_orientation(content, orientation)
+    tiff = _tag(orientation)
     if suffix == ".png":
         chunk = b"eXIf" + tiff
         crc = struct.pack(">I", zlib.crc32(chunk))
@@ -90,10 +92,16 @@ def photographed(orientation: int | None, suffix: str = ".jpg") -> bytes:
         vp8x = struct.pack("<4sII", b"VP8X", 10, 0x08) + _u24(WIDTH - 1) + _u24(HEIGHT - 1)
         body = vp8x + content[12:] + struct.pack("<4sI", b"EXIF", len(tiff)) + tiff
         return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
-    if suffix == ".tiff":
-        return _tiff(orientation)
-    segment = b"Exif\0\0" + tiff
-    return content[:2] + struct.pack(">HH", 0xFFE1, len(segment) + 2) + segment + content[2:]
+    return _tiff(orientation)
+
+
+def with_exif_orientation(jpeg: bytes, orientation: int) -> bytes:
+    segment = b"Exif\0\0" + _tag(orientation)
+    return jpeg[:2] + struct.pack(">HH", 0xFFE1, len(segment) + 2) + segment + jpeg[2:]
+
+
+def _tag(orientation: int) -> bytes:
+    return struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
 def _u24(value: int) -> bytes:

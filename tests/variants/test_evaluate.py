@@ -28,24 +28,14 @@ from edged.variants.family import Family, InputContract, Network, load_family, w
 from edged.variants.golden import golden_picture, with_golden
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Variant
-from tests.rig.families import LABELS, RESOLUTIONS, import_weights, make_family, model
-from tests.rig.geometry import UPRIGHT
-from tests.variants.test_photos import photographed
+from tests.rig.families import LABELS, RESOLUTIONS, make_family, model
+from tests.rig.geometry import UPRIGHT, with_exif_orientation
+from tests.rig.photos import coded, drawn_photos
 
 
 @pytest.fixture
 def family(tmp_path: Path) -> Family:
     return make_family(tmp_path / "animals")
-
-
-def drawn_photos(root: Path, labels: tuple[str, ...], count: int) -> Path:
-    """Drawn pictures of many sizes, spread over the classes."""
-    for number in range(count):
-        picture = golden_picture(100 + number)[: 150 + number, : 200 + number]
-        path = root / labels[number % len(labels)] / f"{number:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), picture[:, :, ::-1])
-    return root
 
 
 def resampled(rows: NDArray[Any], side: int) -> NDArray[Any]:
@@ -160,7 +150,7 @@ def test_a_photo_from_a_turned_camera_gets_the_upright_ones_answer(
     stored = UPRIGHT[{6: 8, 8: 6}.get(orientation, orientation)](upright)
     path = tmp_path / "photos" / "ant" / "a.jpg"
     path.parent.mkdir(parents=True)
-    path.write_bytes(photographed(stored, orientation))
+    path.write_bytes(with_exif_orientation(coded(stored, ".jpg"), orientation))
     (photo,) = Photos(tmp_path / "photos", family)
     expected = runner.run(preprocess.photo(upright)).copy()
     scores = runner.run(preprocess.photo(photo.picture))
@@ -274,6 +264,8 @@ def test_official_weights_are_as_good_as_known(
 ) -> None:
     """Known: the same photos through the same weights by other programs. They resample a little
     otherwise, which moves a photo in a hundred; the wrong crop or colours move far more."""
+    from tests.rig.families import import_weights
+
     import_weights(
         data / "weights" / file,
         None,

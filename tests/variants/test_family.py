@@ -32,7 +32,7 @@ from edged.variants.golden import golden_picture, with_golden
 from edged.variants.manifest import checksum_problem
 from edged.variants.published import published_top1
 from edged.variants.variant import Precision, Variant
-from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family, model
+from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, content_of, make_family, model
 from tests.rig.pictures import claiming
 
 
@@ -367,10 +367,6 @@ def with_other_network(family: Family, seed: int = 7) -> tuple[Family, dict[str,
     return changed, models, golden
 
 
-def files(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
 def test_a_rewritten_family_leaves_nothing_behind(family: Family) -> None:
     notes = family.directory / "NOTES.onnx"
     notes.write_text("the user's own")
@@ -390,14 +386,14 @@ def test_a_rewritten_family_leaves_nothing_behind(family: Family) -> None:
 
 
 def test_the_same_family_twice_changes_nothing(family: Family) -> None:
-    before = files(family.directory)
+    before = content_of(family.directory)
     assert write_family(family, {}) == family
-    assert files(family.directory) == before
+    assert content_of(family.directory) == before
 
 
 def test_a_family_can_be_written_elsewhere(family: Family, tmp_path: Path) -> None:
     copy = write_family(replace(family, directory=tmp_path / "a" / "copy"), {})
-    assert files(copy.directory) == files(family.directory)
+    assert content_of(copy.directory) == content_of(family.directory)
     assert copy.networks[0].path.parent == copy.directory
 
 
@@ -414,7 +410,7 @@ def test_others_may_read_what_was_written(family: Family) -> None:
 @pytest.mark.parametrize("limit", [100, 10_000, 50_000])
 def test_a_full_disk_leaves_the_old_family_whole(family: Family, limit: int) -> None:
     changed = with_other_network(family)
-    before = files(family.directory)
+    before = content_of(family.directory)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -422,7 +418,7 @@ def test_a_full_disk_leaves_the_old_family_whole(family: Family, limit: int) -> 
             write_family(*changed)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert files(family.directory) == before
+    assert content_of(family.directory) == before
     assert verify(reload(family), OrtBackend()) == []
 
 
@@ -467,10 +463,10 @@ def test_a_kill_at_any_rename_leaves_one_whole_family(family: Family) -> None:
 
 
 def test_what_does_not_match_its_hash_is_not_written(family: Family) -> None:
-    before = files(family.directory)
+    before = content_of(family.directory)
     with pytest.raises(ValueError, match="is not what its sha256"):
         write_family(family, {family.networks[0].path.name: b"something else"})
-    assert files(family.directory) == before
+    assert content_of(family.directory) == before
 
 
 def test_a_folder_that_cannot_be_made(family: Family, tmp_path: Path) -> None:

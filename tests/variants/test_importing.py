@@ -21,7 +21,7 @@ from edged.variants.mobilenet import Architecture
 from edged.variants.variant import Precision
 from edged.variants.weights.importing import read_labels
 from edged.variants.weights.onnx_builder import InputRange, build_network
-from tests.rig.families import import_weights
+from tests.rig.families import content_of, import_weights
 from tests.rig.weight_files import FLOAT32, TINY, UINT8, keras_file, lively_weights, tflite_file
 
 LABELS = ("ant", "bee", "cat", "dog", "elk")
@@ -58,10 +58,6 @@ def scores_of(model: bytes, side: int = 64) -> NDArray[np.float32]:
     picture = (np.stack(planes, axis=-1) % 256).astype(np.uint8)[np.newaxis]
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"image": picture})[0][0])
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # ------------------------------------------------------------------------------- a new family

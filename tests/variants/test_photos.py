@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import io
 import os
@@ -14,14 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edged.errors import InputError
 from edged.variants.evaluation.photos import Photos, decode, picture_names
 from edged.variants.family import Family, InputContract
-from tests.rig.geometry import UPRIGHT
-
-Picture = NDArray[np.uint8]
+from tests.rig.geometry import UPRIGHT, with_exif_orientation
+from tests.rig.photos import BLUE, CMYK, RED, Picture, coded, halves
 
 FAMILY = Family(
     "animals",
@@ -31,27 +28,6 @@ FAMILY = Family(
     (),
     photo_folders={"n01": "bee"},
 )
-
-RED, BLUE = (200, 40, 30), (20, 90, 210)
-# 16 x 8 pixels in CMYK as Adobe writes it (inverted), the left half RED, the right half BLUE.
-CMYK = base64.b85decode(
-    "|JeWT01iQ9Z(?NtWB>pF0095n07C!+0s;d90s{jB0|WyD1O*5M1q1{I3I_)U2n-"
-    "4g3=0Yi3k?nu5Dg9y4hstq77!5=6crT}3=bC=78Do~6crTzzyK5o00;mO1Va%3O%VWD5dcdO0RO}Q761VO0RR91000"
-    "0000000000RH0RO}Q6c7Ob00000000000000000030+5ip&LjX+xSpZ7_06ze*5TN=hV0}X#27mwA"
-)
-
-
-def halves(height: int = 40, width: int = 60) -> Picture:
-    """Red left, blue right, and white at the top left corner, so that every turn shows."""
-    picture = np.empty((height, width, 3), np.uint8)
-    picture[:, : width // 2], picture[:, width // 2 :] = RED, BLUE
-    picture[: height // 4, : width // 4] = 255
-    return picture
-
-
-def coded(picture: Picture, suffix: str = ".png") -> bytes:
-    bgr = picture[:, :, ::-1] if picture.ndim == 3 and picture.shape[2] == 3 else picture
-    return cv2.imencode(suffix, np.ascontiguousarray(bgr))[1].tobytes()
 
 
 FILES = {
@@ -324,19 +300,10 @@ def test_transparency_is_ignored() -> None:
     assert (picture == halves()).all()
 
 
-def photographed(stored: Picture, orientation: int) -> bytes:
-    """A JPEG as a camera that was held in some way writes it."""
-    content = cv2.imencode(".jpg", stored[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
-    tiff = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    segment = b"Exif\0\0" + tiff
-    exif = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
-    return content[:2] + exif + content[2:]
-
-
 @pytest.mark.parametrize("orientation", UPRIGHT)
 def test_a_turned_photo_is_turned_back(orientation: int) -> None:
     stored = halves(40, 64)
-    picture = decode(photographed(stored, orientation), "x")
+    picture = decode(with_exif_orientation(coded(stored, ".jpg"), orientation), "x")
     expected = UPRIGHT[orientation](stored)
     assert picture.shape == expected.shape
     assert np.abs(picture.astype(int) - expected).mean() < 8

@@ -29,10 +29,9 @@ from edged.variants.weights.download_record import RECORD
 from edged.variants.weights.http_client import Patience
 from edged.variants.weights.onnx_builder import Weights as Values
 from edged.variants.weights.pull import UNDER_WAY, Watch, pull
-from tests.rig.families import import_weights
+from tests.rig.families import content_of, import_weights
 from tests.rig.weight_files import FLOAT32, UINT8, Coding, keras_file, lively_weights, tflite_file
 from tests.rig.weight_server import WeightServer, cut, hold, redirect, status, tgz, weight_server
-from tests.variants.test_importing import content_of
 
 IMAGENET = OFFICIAL["mobilenet-v1-imagenet"]
 LABELS = "background\n" + "".join(f"class {number}\n" for number in range(1, 1001))

@@ -35,7 +35,7 @@ from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights.onnx_builder import Activation, build_network, expected_shapes
-from tests.rig.families import model
+from tests.rig.families import content_of, model
 
 Capture = pytest.CaptureFixture[str]
 SIDES = (96, 128)
@@ -137,10 +137,6 @@ def reload(directory: Path) -> Family:
 def errors(printed: str) -> list[str]:
     """Without the note that the drawn pictures show few of the classes."""
     return [line for line in printed.splitlines() if ": no photo of " not in line]
-
-
-def content_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 # ------------------------------------------------------------------------------------- the command

@@ -23,8 +23,9 @@ from edged.errors import InputError
 from edged.variants.evaluation.evaluate import Evaluation, verify
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
+from tests.rig.geometry import with_exif_orientation
 from tests.rig.paths import PROJECT
-from tests.variants.test_photos import CMYK, RED, halves, photographed
+from tests.rig.photos import CMYK, RED, halves
 
 torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
 
@@ -39,6 +40,8 @@ import network  # noqa: E402
 import pictures  # noqa: E402
 import start  # noqa: E402
 import train  # noqa: E402
+
+from tests.rig.photos import coded
 
 
 def drawn(colour: tuple[int, int, int], random: np.random.Generator) -> NDArray[np.uint8]:
@@ -266,7 +269,9 @@ def test_grey_deep_and_turned_pictures_are_read_as_rgb(tmp_path: Path) -> None:
     assert cv2.imwrite(str(folder / "1-grey.png"), grey)
     deep = np.full((40, 40, 3), (10 * 256, 20 * 256, 200 * 256), np.uint16)  # BGR
     assert cv2.imwrite(str(folder / "2-deep.png"), deep)
-    (folder / "3-turned.jpg").write_bytes(photographed(np.rot90(halves(32, 32)), 6))
+    (folder / "3-turned.jpg").write_bytes(
+        with_exif_orientation(coded(np.rot90(halves(32, 32)), ".jpg"), 6)
+    )
     (folder / "4-cmyk.jpg").write_bytes(CMYK)
     photos = pictures.read_photos(tmp_path / "all", 32)
     assert (photos.pixels[0] == 100).all()
