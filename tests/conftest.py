@@ -6,8 +6,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from edged.variants.family import Family
 
 _DAEMON_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -25,6 +29,14 @@ def _signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Family:
+    """A small one of real networks, on disk."""
+    from tests.rig.families import make_family  # needs ONNX Runtime, which most tests do not
+
+    return make_family(tmp_path / "animals")
 
 
 @pytest.fixture(scope="session")

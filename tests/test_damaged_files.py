@@ -21,16 +21,10 @@ from edged.variants.weights.importing import read_weights
 from tests.rig.clips import write_clip
 from tests.rig.damage import MANY, damaged
 from tests.rig.families import model
+from tests.rig.keras_files import keras_file
 from tests.rig.player import Player
-from tests.rig.weight_files import (
-    FLOAT32,
-    INT8,
-    TINY,
-    UINT8,
-    keras_file,
-    lively_weights,
-    tflite_file,
-)
+from tests.rig.tflite_files import FLOAT32, INT8, UINT8, tflite_file
+from tests.rig.weights import TINY, lively_weights
 
 CLIPS = max(12, MANY // 20)
 MODELS = max(40, MANY // 10)

@@ -24,7 +24,7 @@ from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights.onnx_builder import Activation, Storage, build_network
-from tests.rig.weight_files import lively_weights
+from tests.rig.weights import lively_weights
 
 ARCHITECTURE = Architecture(0.25, 10)
 SIDES = (64, 96)

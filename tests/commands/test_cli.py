@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edged import __version__
-from edged.cli import main
+from tests.rig.command_line import edged
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family
 from tests.rig.photos import drawn_photos
 
@@ -32,11 +32,6 @@ COMMANDS = [
 ]
 
 Capture = pytest.CaptureFixture[str]
-
-
-def edged(*arguments: str) -> int:
-    """In this process: much quicker than a new one, and the same code."""
-    return main(arguments)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -10,17 +10,12 @@ import pytest
 
 from edged.cli import main
 from edged.variants.family import Family
-from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family
+from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS
 from tests.rig.full_disk import no_room
 from tests.rig.photos import drawn_photos
 
 Capture = pytest.CaptureFixture[str]
 PHOTOS = 12
-
-
-@pytest.fixture
-def family(tmp_path: Path) -> Family:
-    return make_family(tmp_path / "animals")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +13,9 @@ from edged.capture.source import CaptureRequest, Failure
 from edged.config.camera import CameraConfig
 from edged.daemon.cameras import Attached, attach
 from edged.variants.family import Family, Fit, InputContract
-from tests.rig.families import RESOLUTIONS, make_family
+from tests.rig.families import RESOLUTIONS
 
 DOOR = CameraConfig("door", CaptureRequest("synthetic"), 33.0, 0.95)
-
-
-@pytest.fixture
-def family(tmp_path: Path) -> Family:
-    return make_family(tmp_path)
 
 
 @pytest.fixture

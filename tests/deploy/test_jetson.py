@@ -12,7 +12,6 @@ from edged.errors import EdgedError
 from edged.variants.family import Family
 from tests.jetson.__main__ import _table, main
 from tests.jetson.checks import accuracy, drawn_pictures, latency, parsed_ms, soak
-from tests.rig.families import make_family
 from tests.rig.gpu_stand_in import Device, Error
 from tests.rig.tensorrt_backend import Bench
 
@@ -28,11 +27,6 @@ print("[I] Throughput: 500 qps")
 print("[I] Latency: min = 0.4 ms, max = 1.2 ms, mean = 0.5 ms, median = {median} ms")
 print("[I] Enqueue Time: min = 0.1 ms, max = 1 ms, mean = 0.1 ms, median = 0.11 ms")
 """
-
-
-@pytest.fixture
-def family(tmp_path: Path) -> Family:
-    return make_family(tmp_path / "family")
 
 
 def test_accuracy_compares_both_on_the_same_pictures(tmp_path: Path, family: Family) -> None:

@@ -7,12 +7,18 @@ from functools import cache, partial
 from pathlib import Path
 
 from edged.backends.onnxruntime import OrtBackend
-from edged.variants.family import Family, InputContract, Network, write_family
+from edged.variants.family import (
+    Family,
+    InputContract,
+    Network,
+    load_family,
+    write_family,
+)
 from edged.variants.golden import with_golden
 from edged.variants.mobilenet import Architecture
 from edged.variants.weights.importing import import_weights as _import_weights
 from edged.variants.weights.onnx_builder import build_network
-from tests.rig.weight_files import lively_weights
+from tests.rig.weights import lively_weights
 
 LABELS = ("ant", "bee", "cat", "dog", "élan", "fox")
 ALPHAS = (0.03, 0.25)
@@ -49,3 +55,30 @@ def make_family(directory: Path) -> Family:
 
 def content_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+def with_other_network(family: Family, seed: int = 7) -> tuple[Family, dict[str, bytes], bytes]:
+    """The same family, trained anew: other weights under the same file name, another label."""
+    path = family.networks[0].path
+    models = {path.name: model(ALPHAS[0], seed=seed)}
+    network = Network.of(path, models[path.name], ALPHAS[0], RESOLUTIONS)
+    changed = replace(
+        family, networks=(network, *family.networks[1:]), labels=(*LABELS[:-1], "gnu")
+    )
+    changed, golden = with_golden(changed, models, OrtBackend())
+    return changed, models, golden
+
+
+def edit(family: Family, old: str, new: str, count: int = 1) -> None:
+    """Change the manifest as a person would."""
+    path = family.directory / "family.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def reload(directory: Path) -> Family:
+    return load_family(str(directory), Path())

@@ -28,14 +28,9 @@ from edged.variants.family import Family, InputContract, Network, load_family, w
 from edged.variants.golden import golden_picture, with_golden
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Variant
-from tests.rig.families import LABELS, RESOLUTIONS, make_family, model
+from tests.rig.families import LABELS, RESOLUTIONS, model
 from tests.rig.geometry import UPRIGHT, with_exif_orientation
 from tests.rig.photos import coded, drawn_photos
-
-
-@pytest.fixture
-def family(tmp_path: Path) -> Family:
-    return make_family(tmp_path / "animals")
 
 
 def resampled(rows: NDArray[Any], side: int) -> NDArray[Any]:

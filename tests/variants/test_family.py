@@ -3,55 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import resource
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import pytest
 
-from edged.backends.onnxruntime import OrtBackend
-from edged.errors import EdgedError, InputError, InputErrors
-from edged.variants.evaluation.evaluate import verify
+from edged.errors import InputError, InputErrors
 from edged.variants.family import (
     Accuracy,
     Family,
     Fit,
     InputContract,
-    Network,
     load_family,
     shipped_families,
     write_family,
 )
-from edged.variants.golden import golden_picture, with_golden
-from edged.variants.manifest import checksum_problem
 from edged.variants.published import published_top1
 from edged.variants.variant import Precision, Variant
-from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, content_of, make_family, model
-from tests.rig.pictures import claiming
-
-
-@pytest.fixture
-def family(tmp_path: Path) -> Family:
-    return make_family(tmp_path / "animals")
-
-
-def edit(family: Family, old: str, new: str, count: int = 1) -> None:
-    """Change the manifest as a person would."""
-    path = family.directory / "family.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, count))
-
-
-def reload(family: Family) -> Family:
-    return load_family(str(family.directory), Path())
-
+from tests.rig.families import (
+    ALPHAS,
+    LABELS,
+    RESOLUTIONS,
+    edit,
+    model,
+    reload,
+)
 
 # ---------------------------------------------------------------------------------------- reading
 
@@ -62,7 +40,7 @@ def test_what_is_written_is_read_back(family: Family) -> None:
     networks = (replace(family.networks[0], accuracy=measured, tolerance={64: 0.02}),)
     contract = InputContract(Fit.SQUASH, 1.0)
     written = write_family(replace(family, name="two", input=contract, networks=networks), {})
-    assert written == reload(family)
+    assert written == reload(family.directory)
     assert written.input == contract
     assert written.networks[0].accuracy == measured
     assert written.networks[0].tolerance == {64: 0.02}
@@ -148,7 +126,7 @@ def test_a_wrong_manifest_is_refused_with_line_and_key(
 ) -> None:
     edit(family, old, new)
     with pytest.raises(InputError, match=complaint) as raised:
-        reload(family)
+        reload(family.directory)
     assert re.search(r"family\.yaml:\d+: ", str(raised.value))
 
 
@@ -157,7 +135,7 @@ def test_everything_wrong_is_told_at_once(family: Family) -> None:
     edit(family, "file: golden.png", "file: gone.png")
     edit(family, "n01: ant", "n01: ants")
     with pytest.raises(InputErrors) as raised:
-        reload(family)
+        reload(family.directory)
     assert len(raised.value.errors) == 3
 
 
@@ -165,7 +143,7 @@ def test_numbers_may_be_written_as_people_write_them(family: Family) -> None:
     edit(family, "alpha: 0.25", "alpha: 1")
     edit(family, "golden: [[4, ", "golden: [[4.0, ")
     edit(family, "  precision: float\n", "")
-    loaded = reload(family)
+    loaded = reload(family.directory)
     assert Variant(1.0, 64) in loaded.variants()
     number = loaded.networks[0].golden[64][0][0]
     assert (number, type(number)) == (4, int)
@@ -182,7 +160,7 @@ def test_labels_that_are_none(family: Family, content: bytes, complaint: str) ->
     path.write_bytes(content)
     edit(family, before, hashlib.sha256(content).hexdigest())
     with pytest.raises(InputError, match=complaint):
-        reload(family)
+        reload(family.directory)
 
 
 # --------------------------------------------------------------------------------------- accuracy
@@ -254,7 +232,7 @@ def test_published_figures_rise_with_width_and_resolution() -> None:
 
 def test_the_fingerprint_changes_with_what_runs_and_only_then(family: Family) -> None:
     first, second = family.networks
-    assert reload(family).fingerprint == family.fingerprint
+    assert reload(family.directory).fingerprint == family.fingerprint
     assert measured(family, "a test").fingerprint == family.fingerprint
     assert replace(family, networks=(second, first)).fingerprint == family.fingerprint
     others = [
@@ -266,238 +244,3 @@ def test_the_fingerprint_changes_with_what_runs_and_only_then(family: Family) ->
         replace(family, networks=(first, replace(second, precision=Precision.INT8))),
     ]
     assert len({family.fingerprint, *(other.fingerprint for other in others)}) == 7
-
-
-# ----------------------------------------------------------------------------------------- damage
-
-
-def test_a_truncated_network_is_named_with_both_sizes(family: Family) -> None:
-    path = family.networks[1].path
-    size = path.stat().st_size
-    os.truncate(path, size // 2)
-    with pytest.raises(InputError, match=rf"{path}.*truncated.*{size} bytes \(got {size // 2}"):
-        reload(family).networks[1].read()
-
-
-def test_zeros_of_the_right_length_are_told_by_the_hash(family: Family) -> None:
-    network = family.networks[0]
-    network.path.write_bytes(bytes(network.path.stat().st_size))
-    with pytest.raises(InputError, match=rf"{network.path}.*{network.sha256}.*copy the family"):
-        network.read()
-
-
-def problems(directory: Path) -> list[InputError]:
-    """What loading and verifying find."""
-    problem = checksum_problem(directory)  # first, for it is quick
-    if problem is not None:
-        return [problem]
-    try:
-        return verify(load_family(str(directory), Path()), OrtBackend())
-    except InputError as error:
-        return [error]
-
-
-def test_a_flipped_bit_anywhere_is_found(family: Family) -> None:
-    assert problems(family.directory) == []
-    for path in sorted(family.directory.iterdir()):
-        whole = path.read_bytes()
-        for place in range(0, len(whole), max(1, len(whole) // 500)):
-            damaged = bytearray(whole)
-            damaged[place] ^= 1 << (place % 8)
-            path.write_bytes(damaged)
-            found = checksum_problem(family.directory)
-            if found is None and path.suffix == ".onnx":
-                with pytest.raises(InputError, match="damaged"):
-                    next(n for n in family.networks if n.path == path).read()
-            elif found is None and path.suffix == ".png":
-                with pytest.raises(InputError, match="damaged"):
-                    family.golden_picture()
-            else:
-                assert found or problems(family.directory), (path, place)
-        path.write_bytes(whole)
-    assert problems(family.directory) == []
-
-
-def test_every_bit_of_the_manifest_counts(family: Family) -> None:
-    """Each byte of the last lines, where damage could hide the checksum itself."""
-    path = family.directory / "family.yaml"
-    whole = path.read_bytes()
-    for place in range(len(whole) - 80, len(whole)):
-        for bit in range(8):
-            damaged = bytearray(whole)
-            damaged[place] ^= 1 << bit
-            path.write_bytes(damaged)
-            assert checksum_problem(family.directory) is not None or problems(family.directory)
-
-
-def test_verify_names_each_damaged_file(family: Family) -> None:
-    for network in family.networks:
-        with network.path.open("r+b") as file:
-            file.seek(1000)
-            file.write(b"\0\1\2\3\4\5\6\7")
-    (family.directory / "golden.png").write_bytes(b"no picture")
-    found = [str(problem) for problem in verify(reload(family), OrtBackend())]
-    assert [name for text in found for name in re.findall(r"/([\w.]+): the file is", text)] == [
-        "golden.png", "mobilenet_v1_0.03.onnx", "mobilenet_v1_0.25.onnx",
-    ]  # fmt: skip
-
-
-def test_an_edited_manifest_loads_and_verify_says_so(family: Family) -> None:
-    edit(family, "crop_fraction: 0.875", "crop_fraction: 0.9")
-    assert reload(family).input.crop_fraction == 0.9
-    (problem,) = verify(reload(family), OrtBackend())
-    assert "not as it was written" in str(problem)
-    path = family.directory / "family.yaml"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:-1]))
-    assert verify(reload(family), OrtBackend()) == []
-
-
-# ---------------------------------------------------------------------------------------- writing
-
-
-def with_other_network(family: Family, seed: int = 7) -> tuple[Family, dict[str, bytes], bytes]:
-    """The same family, trained anew: other weights under the same file name, another label."""
-    path = family.networks[0].path
-    models = {path.name: model(ALPHAS[0], seed=seed)}
-    network = Network.of(path, models[path.name], ALPHAS[0], RESOLUTIONS)
-    changed = replace(
-        family, networks=(network, *family.networks[1:]), labels=(*LABELS[:-1], "gnu")
-    )
-    changed, golden = with_golden(changed, models, OrtBackend())
-    return changed, models, golden
-
-
-def test_a_rewritten_family_leaves_nothing_behind(family: Family) -> None:
-    notes = family.directory / "NOTES.onnx"
-    notes.write_text("the user's own")
-    written = write_family(*with_other_network(family))
-    assert verify(written, OrtBackend()) == []
-    assert written.networks[0].read() == model(ALPHAS[0], seed=7)
-    assert written.networks[1] == replace(
-        family.networks[1],
-        golden=written.networks[1].golden,
-        tolerance=written.networks[1].tolerance,
-    )
-    expected = {written.golden, *(n.path for n in written.networks), notes}
-    assert written.golden is not None
-    kept = {path for path in family.directory.iterdir() if not path.name.startswith("labels")}
-    assert kept == {*expected, family.directory / "family.yaml"}
-    assert len(list(family.directory.glob("labels*"))) == 1
-
-
-def test_the_same_family_twice_changes_nothing(family: Family) -> None:
-    before = content_of(family.directory)
-    assert write_family(family, {}) == family
-    assert content_of(family.directory) == before
-
-
-def test_a_family_can_be_written_elsewhere(family: Family, tmp_path: Path) -> None:
-    copy = write_family(replace(family, directory=tmp_path / "a" / "copy"), {})
-    assert content_of(copy.directory) == content_of(family.directory)
-    assert copy.networks[0].path.parent == copy.directory
-
-
-def test_others_may_read_what_was_written(family: Family) -> None:
-    """The daemon runs as another user than whoever imported the network."""
-    mask = os.umask(0o022)
-    try:
-        write_family(*with_other_network(family))
-    finally:
-        os.umask(mask)
-    assert {path.stat().st_mode & 0o777 for path in family.directory.iterdir()} == {0o644}
-
-
-@pytest.mark.parametrize("limit", [100, 10_000, 50_000])
-def test_a_full_disk_leaves_the_old_family_whole(family: Family, limit: int) -> None:
-    changed = with_other_network(family)
-    before = content_of(family.directory)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        with pytest.raises(EdgedError, match=r"cannot write the family.*is unchanged"):
-            write_family(*changed)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert content_of(family.directory) == before
-    assert verify(reload(family), OrtBackend()) == []
-
-
-KILLED_WHILE_WRITING = """
-import os, sys
-from pathlib import Path
-from tests.variants.test_family import with_other_network
-from edged.variants.family import load_family, write_family
-
-family = load_family(sys.argv[1], Path())
-changed = with_other_network(family)
-left = int(sys.argv[2])
-
-def kill(event, arguments):
-    global left
-    if event in ("os.rename", "os.remove"):
-        left -= 1
-        if left < 0:
-            os._exit(9)
-
-sys.addaudithook(kill)
-write_family(*changed)
-"""
-
-
-def test_a_kill_at_any_rename_leaves_one_whole_family(family: Family) -> None:
-    old = family.fingerprint
-    seen = set()
-    for steps in range(20):
-        make_family(family.directory)
-        command = [sys.executable, "-c", KILLED_WHILE_WRITING, str(family.directory), str(steps)]
-        status = subprocess.run(command, check=False).returncode
-        assert status in (0, 9)
-        left = reload(family)
-        assert verify(left, OrtBackend()) == []
-        seen.add(left.fingerprint == old)
-        if status == 0:
-            break
-    assert status == 0
-    assert seen == {True, False}
-    assert not list(family.directory.glob(".*"))
-
-
-def test_what_does_not_match_its_hash_is_not_written(family: Family) -> None:
-    before = content_of(family.directory)
-    with pytest.raises(ValueError, match="is not what its sha256"):
-        write_family(family, {family.networks[0].path.name: b"something else"})
-    assert content_of(family.directory) == before
-
-
-def test_a_folder_that_cannot_be_made(family: Family, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(EdgedError, match="cannot write the family"):
-        write_family(replace(family, directory=tmp_path / "file" / "x"), {})
-
-
-def test_the_golden_picture_is_read_in_rgb(family: Family) -> None:
-    drawn = golden_picture(5)
-    png = cv2.imencode(".png", drawn[:, :, ::-1])[1].tobytes()
-    assert (write_family(family, {}, png).golden_picture() == drawn).all()
-
-
-def test_a_missing_golden_picture_is_named(family: Family) -> None:
-    assert family.golden is not None
-    family.golden.unlink()
-    with pytest.raises(InputError, match=r"golden\.png: cannot be read: No such file"):
-        family.golden_picture()
-    with pytest.raises(InputError, match="has no golden picture"):
-        replace(family, golden=None).golden_picture()
-
-
-def test_a_golden_picture_that_is_none(family: Family) -> None:
-    written = write_family(family, {}, b"no picture, though the hash is right")
-    with pytest.raises(InputError, match="the golden picture cannot be used: not a picture"):
-        written.golden_picture()
-
-
-def test_a_golden_picture_that_is_huge(family: Family) -> None:
-    written = write_family(family, {}, claiming(".png", 30_000))
-    what = r"golden-.*\.png: the golden picture cannot be used: 30000x30000 is too large"
-    with pytest.raises(InputError, match=what):
-        written.golden_picture()

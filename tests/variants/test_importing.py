@@ -1,64 +1,26 @@
 from __future__ import annotations
 
-import errno
-import os
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import yaml
-from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedFamily
 from edged.backends.onnxruntime import OrtBackend
-from edged.errors import EdgedError, InputError
+from edged.errors import InputError
 from edged.variants.family import Fit, load_family
 from edged.variants.mobilenet import Architecture
 from edged.variants.variant import Precision
 from edged.variants.weights.importing import read_labels
 from edged.variants.weights.onnx_builder import InputRange, build_network
 from tests.rig.families import content_of, import_weights
-from tests.rig.weight_files import FLOAT32, TINY, UINT8, keras_file, lively_weights, tflite_file
-
-LABELS = ("ant", "bee", "cat", "dog", "elk")
-
-
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "family"
-
-
-@pytest.fixture
-def labels(tmp_path: Path) -> Path:
-    return write_labels(tmp_path / "labels.txt", LABELS)
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    return write_tflite(tmp_path / "tiny.tflite", TINY)
-
-
-def write_labels(path: Path, labels: Sequence[str]) -> Path:
-    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-    return path
-
-
-def write_tflite(path: Path, architecture: Architecture, seed: int = 0) -> Path:
-    path.write_bytes(tflite_file(architecture, lively_weights(architecture, seed)))
-    return path
-
-
-def scores_of(model: bytes, side: int = 64) -> NDArray[np.float32]:
-    rows, columns = np.mgrid[0:side, 0:side]
-    planes = (rows * 3, columns * 2, rows + columns)
-    picture = (np.stack(planes, axis=-1) % 256).astype(np.uint8)[np.newaxis]
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"image": picture})[0][0])
-
+from tests.rig.imports import LABELS, scores_of, write_labels, write_tflite
+from tests.rig.keras_files import keras_file
+from tests.rig.tflite_files import UINT8, tflite_file
+from tests.rig.weights import TINY, lively_weights
 
 # ------------------------------------------------------------------------------- a new family
 
@@ -333,229 +295,6 @@ def test_the_fit_is_the_familys(weights: Path, labels: Path, into: Path) -> None
     family = load_family(str(into), Path())
     assert family.input.fit is Fit.SQUASH
     assert len(family.networks) == 2
-
-
-# ------------------------------------------------------------------------------- background
-
-
-IMAGENET = tuple(f"class {i}" for i in range(1000))
-
-
-def test_background_of_1001_classes_is_dropped_and_said(tmp_path: Path) -> None:
-    """The same label file serves a network that never had the class, even in the same family."""
-    slim = Architecture(0.03, 1001)
-    values = lively_weights(slim)
-    with_background, without = tmp_path / "slim.tflite", tmp_path / "keras.tflite"
-    with_background.write_bytes(tflite_file(slim, values))
-    whole = build_network(slim, values, scale=1 / 127.5, offset=-1.0)
-    for name in ("classifier.weight", "classifier.bias"):
-        values[name] = values[name][1:]
-    without.write_bytes(tflite_file(Architecture(0.03, 1000), values))
-    labels = write_labels(tmp_path / "labels.txt", ("Background", *IMAGENET))
-    notes: list[str] = []
-    dropped = import_weights(
-        with_background, None, labels=labels, into=tmp_path / "a", note=notes.append
-    )
-    assert any("background, which no picture shows: it is dropped" in note for note in notes)
-    assert load_family(str(tmp_path / "a"), Path()).labels == IMAGENET
-    joined = import_weights(
-        without, None, resolutions=(96,), labels=labels, into=tmp_path / "a", note=notes.append
-    )
-    assert joined.sha256 == dropped.sha256
-    rest, all_scores = scores_of(dropped.read()), scores_of(whole)[1:]
-    np.testing.assert_allclose(rest, all_scores / all_scores.sum(), rtol=1e-3, atol=1e-7)
-
-
-def test_background_is_a_class_like_any_other_elsewhere(tmp_path: Path) -> None:
-    path = write_tflite(tmp_path / "own.tflite", TINY)
-    labels = ("background", "bee", "cat", "dog", "elk")
-    file = write_labels(tmp_path / "labels.txt", labels)
-    import_weights(path, None, labels=file, into=tmp_path / "family")
-    assert load_family(str(tmp_path / "family"), Path()).labels == labels
-    file = write_labels(tmp_path / "labels.txt", ("background", *LABELS))
-    with pytest.raises(InputError, match=r"has 5 classes \(got 6 labels"):
-        import_weights(path, None, labels=file, into=tmp_path / "other")
-
-
-def test_imagenets_thousand_labels_serve_a_network_of_1001(tmp_path: Path) -> None:
-    path = write_tflite(tmp_path / "slim.tflite", Architecture(0.03, 1001))
-    labels = write_labels(tmp_path / "labels.txt", [f"class {i}" for i in range(1000)])
-    into = tmp_path / "family"
-    import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert load_family(str(into), Path()).labels[0] == "class 0"
-
-
-@pytest.mark.parametrize("count", [1, 4, 6, 7])
-def test_labels_of_another_number_are_refused(
-    weights: Path, into: Path, tmp_path: Path, count: int
-) -> None:
-    labels = write_labels(tmp_path / "labels.txt", [f"class {i}" for i in range(count)])
-    with pytest.raises(InputError, match=rf"has 5 classes \(got {count} labels in .*labels\.txt"):
-        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert not into.exists()
-
-
-# ------------------------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no labels"),
-        (b"\n\n", "no labels"),
-        (b"ant\n\ncat\ndog\nelk\n", r"labels\.txt:2: an empty label"),
-        (b"ant\nb\xe9e\ncat\ndog\nelk\n", "not UTF-8"),
-    ],
-)
-def test_bad_labels_are_refused(
-    weights: Path, into: Path, tmp_path: Path, content: bytes, message: str
-) -> None:
-    labels = tmp_path / "labels.txt"
-    labels.write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert not into.exists()
-
-
-def test_labels_may_have_a_byte_order_mark_and_foreign_line_ends(
-    weights: Path, into: Path, tmp_path: Path
-) -> None:
-    labels = tmp_path / "labels.txt"
-    labels.write_bytes("\ufeffant\r\nbee\r\ncat \r\ndog\r\nélan\r\n\r\n".encode())
-    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert load_family(str(into), Path()).labels == ("ant", "bee", "cat", "dog", "élan")
-
-
-def test_another_alpha_than_the_files_is_refused(weights: Path, labels: Path, into: Path) -> None:
-    with pytest.raises(InputError, match=r"are of alpha 0\.03 \(got --alpha 0\.5\)"):
-        import_weights(weights, None, alpha=0.5, resolutions=(64,), labels=labels, into=into)
-    with pytest.raises(InputError, match="alpha must be above 0"):
-        import_weights(weights, None, alpha=0, resolutions=(64,), labels=labels, into=into)
-    assert not into.exists()
-
-
-def test_a_resolution_that_is_too_small_is_refused(weights: Path, labels: Path, into: Path) -> None:
-    with pytest.raises(InputError, match=r"from 32 to 512 \(got 16\)"):
-        import_weights(weights, None, alpha=0.03, resolutions=(64, 16), labels=labels, into=into)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "an empty file"),
-        (b"ant\nbee\n", r"it begins b'ant"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"LFS pointer.*git lfs pull"),
-        (b"\x1f\x8b\x08\x00", r"gzip archive\); unpack it"),
-        (b"PK\x03\x04\x14\x00", r"zip archive that is truncated"),
-        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P", r"PyTorch file.*not unpickled"),
-        (b"\x08\x08\x12\x07pytorch", r"ONNX network\); name the weights"),
-        (b"<!DOCTYPE html><html>", r"page of a website\); download the file"),
-        (bytes(4096), r"it begins b'\\x00"),
-    ],
-)
-def test_foreign_files_are_refused(
-    labels: Path, into: Path, tmp_path: Path, content: bytes, message: str
-) -> None:
-    path = tmp_path / "mobilenet.tflite"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"mobilenet\.tflite: neither .*{message}"):
-        import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert not into.exists()
-
-
-@pytest.mark.parametrize(
-    ("member", "message"),
-    [
-        ("model/data.pkl", r"PyTorch file.*not unpickled"),
-        ("export/saved_model.pb", r"SavedModel\); write it as a file there: tf\.keras\.models"),
-        ("converted/model_unquant.tflite", r"with converted/model_unquant\.tflite\); unpack it"),
-        ("model.json", r"zip archive\); unpack it"),
-    ],
-)
-def test_archives_are_called_by_what_they_hold(
-    labels: Path, into: Path, tmp_path: Path, member: str, message: str
-) -> None:
-    path = tmp_path / "download.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(member, b"content")
-    with pytest.raises(InputError, match=rf"download\.zip: neither .*{message}"):
-        import_weights(path, None, labels=labels, into=into)
-
-
-def test_a_saved_model_folder_is_called_one(labels: Path, into: Path, tmp_path: Path) -> None:
-    (tmp_path / "export").mkdir()
-    (tmp_path / "export" / "saved_model.pb").write_bytes(b"\x08\x01")
-    with pytest.raises(InputError, match=r"export: neither .*a TensorFlow SavedModel, which only"):
-        import_weights(tmp_path / "export", None, labels=labels, into=into)
-
-
-@pytest.mark.timeout(10)
-def test_a_pipe_is_not_waited_for(weights: Path, labels: Path, into: Path, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with pytest.raises(InputError, match=r"pipe: cannot be read: not a regular file"):
-        import_weights(pipe, None, labels=labels, into=into)
-    with pytest.raises(InputError, match=r"pipe: cannot be read: not a regular file"):
-        import_weights(weights, pipe, labels=labels, into=into)
-    with pytest.raises(InputError, match=r"pipe: cannot be read: not a regular file"):
-        import_weights(weights, None, labels=pipe, into=into)
-    network = import_weights(weights, None, labels=labels, into=into)
-    network.path.unlink()
-    os.mkfifo(network.path)
-    with pytest.raises(InputError, match=r"cannot be read: not a regular file"):
-        network.read()
-
-
-def test_absent_files_are_named(weights: Path, labels: Path, into: Path, tmp_path: Path) -> None:
-    absent = tmp_path / "absent"
-    with pytest.raises(InputError, match=r"absent: cannot be read"):
-        import_weights(absent, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    with pytest.raises(InputError, match=r"absent: cannot be read"):
-        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=absent, into=into)
-    with pytest.raises(InputError, match=r"absent: cannot be read"):
-        import_weights(weights, absent, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    with pytest.raises(InputError, match=r"tiny\.tflite: a family is a folder"):
-        import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=weights)
-
-
-@pytest.mark.parametrize("layer", ["block4.pointwise.weight", "classifier.weight"])
-@pytest.mark.parametrize(("value", "message"), [(0, "same number"), (np.nan, "not finite")])
-def test_a_layer_without_content_is_refused(
-    labels: Path, into: Path, tmp_path: Path, layer: str, value: float, message: str
-) -> None:
-    values = lively_weights(TINY)
-    values[layer] = np.full_like(values[layer], value)
-    path = tmp_path / "empty.tflite"
-    path.write_bytes(tflite_file(TINY, values, FLOAT32))
-    with pytest.raises(InputError, match=rf"empty\.tflite, {layer}: .*{message}"):
-        import_weights(path, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert not into.exists()
-
-
-def test_a_damaged_family_is_named_and_left_alone(weights: Path, labels: Path, into: Path) -> None:
-    network = import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    network.path.write_bytes(network.path.read_bytes()[:-1])
-    before = content_of(into)
-    with pytest.raises(InputError, match=r"mobilenet_v1_0\.03_64\.onnx: the file is truncated"):
-        import_weights(weights, None, alpha=0.03, resolutions=(96,), labels=labels, into=into)
-    assert content_of(into) == before
-
-
-def test_an_import_that_cannot_be_written_leaves_the_family_whole(
-    weights: Path, labels: Path, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import_weights(weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    before = content_of(into)
-    second = write_tflite(tmp_path / "second.tflite", TINY, seed=1)
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EdgedError, match="No space left"):
-        import_weights(second, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
-    assert content_of(into) == before
-    LoadedFamily(load_family(str(into), Path()), OrtBackend())
 
 
 # ------------------------------------------------------------------------------- real weights

@@ -21,12 +21,8 @@ from edged.variants.weights.onnx_builder import (
     build_network,
     check_weights,
 )
-from tests.rig.weight_files import TINY, keras_file
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "model.h5"
+from tests.rig.keras_files import keras_file
+from tests.rig.weights import TINY
 
 
 def same(imported: ImportedWeights, expected: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ import pytest
 from edged.errors import InputError
 from edged.variants.weights.keras import read_keras
 from edged.variants.weights.onnx_builder import Activation, InputRange
-from tests.rig.weight_files import TINY, KerasLayer, dense_layer, keras_file
+from tests.rig.keras_files import KerasLayer, dense_layer, keras_file
+from tests.rig.weights import TINY
 
 FEATURES = TINY.features
 RANDOM = np.random.default_rng(0)
@@ -35,11 +36,6 @@ def norm(name: str, channels: int) -> tuple[KerasLayer, Any, Any]:
     arrays = {"gamma": gamma, "beta": beta, "moving_mean": mean, "moving_variance": variance}
     layer = KerasLayer("BatchNormalization", name, {"epsilon": 1e-3}, arrays)
     return layer, gain, beta - mean * gain
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "model.keras"
 
 
 @pytest.mark.parametrize("layout", ["model", "archive"])

@@ -1,111 +1,41 @@
 from __future__ import annotations
 
-import gzip
-import io
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from edged.backends.auto import load_backend
 from edged.backends.onnxruntime import OrtBackend
-from edged.cli import main
 from edged.errors import EdgedError, InputError
-from edged.variants.evaluation.evaluate import verify
-from edged.variants.family import Family, load_family
 from edged.variants.mobilenet import Architecture
-from edged.variants.official import ALPHAS, LABELS_FILE, OFFICIAL, RESOLUTIONS, Weights
+from edged.variants.official import ALPHAS, LABELS_FILE, RESOLUTIONS, Weights
 from edged.variants.published import published_top1
 from edged.variants.variant import Variant
 from edged.variants.weights.download_record import RECORD
-from edged.variants.weights.http_client import Patience
-from edged.variants.weights.onnx_builder import Weights as Values
 from edged.variants.weights.pull import UNDER_WAY, Watch, pull
 from tests.rig.families import content_of, import_weights
-from tests.rig.weight_files import FLOAT32, UINT8, Coding, keras_file, lively_weights, tflite_file
+from tests.rig.keras_files import keras_file
+from tests.rig.pulls import (
+    CELL,
+    FLOAT_FILE,
+    HASTY,
+    IMAGENET,
+    LABELS,
+    archive,
+    command,
+    family_in,
+    network,
+    pulled,
+)
 from tests.rig.weight_server import WeightServer, cut, hold, redirect, status, tgz, weight_server
 
-IMAGENET = OFFICIAL["mobilenet-v1-imagenet"]
-LABELS = "background\n" + "".join(f"class {number}\n" for number in range(1, 1001))
-CELL = (0.25, 128)
-FLOAT_FILE = "mobilenet_v1_0.25_128.tgz"
-NOBODY = Watch()
-HASTY = Patience(timeout_seconds=60, retries=2, pause_seconds=0)
-
-Capture = pytest.CaptureFixture[str]
-
-
-@cache
-def weights(alpha: float, seed: int) -> Values:
-    return lively_weights(Architecture(alpha, 1001), seed)
-
-
-@cache
-def network(resolution: int, coding: Coding = FLOAT32, alpha: float = 0.25, seed: int = 0) -> bytes:
-    architecture = Architecture(alpha, 1001)
-    return tflite_file(architecture, weights(alpha, seed), coding, resolution=resolution)
-
-
-@cache
-def archive(resolution: int, coding: Coding = FLOAT32, alpha: float = 0.25, seed: int = 0) -> bytes:
-    """Made as TF-Slim's are: the network among files that are of no use here."""
-    name = f"mobilenet_v1_{alpha}_{resolution}"
-    return tgz(
-        {
-            f"./{name}.ckpt.meta": b"not looked at" * 100,
-            f"./{name}.tflite": network(resolution, coding, alpha, seed),
-            f"./{name}_frozen.pb": b"not looked at" * 100,
-        }
-    )
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "*")
-
-
-@pytest.fixture
-def into(tmp_path: Path) -> Path:
-    return tmp_path / "imagenet"
-
-
-@pytest.fixture
-def server() -> Iterator[WeightServer]:
-    files = {
-        LABELS_FILE: LABELS.encode(),
-        FLOAT_FILE: archive(128),
-        "mobilenet_v1_0.25_160.tgz": archive(160, seed=1),
-        "mobilenet_v1_0.25_128_quant.tgz": archive(128, UINT8),
-    }
-    with weight_server(files) as server:
-        yield server
-
-
-def pulled(
-    server: WeightServer,
-    into: Path,
-    *cells: tuple[float, int],
-    kind: Weights = Weights.FLOAT,
-    watch: Watch = NOBODY,
-) -> tuple[Variant, ...]:
-    _, new = pull(IMAGENET[kind], cells or [CELL], into, OrtBackend(), server.url, HASTY, watch)
-    return new
-
-
-def family_in(into: Path) -> Family:
-    """Loaded as the daemon does it, with everything checked that the manifest says."""
-    family = load_family(str(into), Path())
-    assert verify(family, load_backend("auto")[0]) == []
-    return family
-
+pytestmark = pytest.mark.usefixtures("mirror")
 
 # -------------------------------------------------------------------------------- what is official
 
@@ -298,14 +228,6 @@ def test_files_that_came_whole_are_kept_for_the_next_attempt(
     assert len(family_in(into).networks) == 2
 
 
-def command(server: WeightServer, into: Path, *more: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "edged", "models", "pull", "mobilenet-v1-imagenet"),
-        *("--alpha", "0.25", "--resolution", "128"),
-        *("--into", str(into), "--from", server.url, *more),
-    ]
-
-
 @contextmanager
 def held_halfway(server: WeightServer, into: Path) -> Iterator[subprocess.Popen[str]]:
     """A pull of another process that waits for the second half of its file."""
@@ -391,220 +313,6 @@ def test_a_damaged_record_is_told(server: WeightServer, into: Path) -> None:
         record.write("mobilenet_v1_0.25_160.tgz 1234\n")
     with pytest.raises(InputError, match=r"downloads\.txt:5: not a file name and its sha256"):
         pulled(server, into, (0.25, 160))
-
-
-# --------------------------------------------------------------------------------------- bad files
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
-    """An archive of a good network and one member more."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as made:
-        good = tarfile.TarInfo("good.tflite")
-        good.size = len(network(128))
-        made.addfile(good, io.BytesIO(network(128)))
-        bad = tarfile.TarInfo(name)
-        bad.type, bad.linkname = kind, link
-        made.addfile(bad)
-    return file.getvalue()
-
-
-def bomb() -> bytes:
-    """Half a gigabyte of zeros in half a megabyte: a member that has to be passed over."""
-    head = tarfile.TarInfo("weights.ckpt")
-    head.size = 1 << 29
-    block = gzip.compress(bytes(1 << 20), 9)
-    return gzip.compress(head.tobuf()) + block * 512
-
-
-ONE_LAYER_MORE = tflite_file(
-    Architecture(0.03, 1001),
-    lively_weights(Architecture(0.03, 1001)),
-    changed=lambda writer, layer, value: (
-        writer.operator("ADD", [value, value], writer.value((1, 1001)))
-        if layer == "classifier"
-        else value
-    ),
-)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (lambda: b"", "not a .tgz archive (got an empty file)"),
-        (lambda: b"<!DOCTYPE html><title>Log in", "not a .tgz archive (got it begins b'<!DOCTYP')"),
-        (lambda: archive(128)[: len(archive(128)) // 2], "a damaged or truncated archive"),
-        (lambda: archive(128)[:-4], "a damaged or truncated archive"),
-        (lambda: gzip.compress(b"no archive at all" * 99), "a damaged or truncated archive"),
-        (bomb, "a damaged or truncated archive (got unpacked too large)"),
-        (lambda: tgz({"weights.ckpt": b"1"}), "not one .tflite file in the archive (got none)"),
-        (
-            lambda: tgz({"a.tflite": network(128), "b.tflite": network(128)}),
-            "not one .tflite file in the archive (got 'a.tflite', 'b.tflite')",
-        ),
-        (lambda: member("../../etc/cron.d/x"), "leads out of it, or what is no file (got '../../"),
-        (lambda: member("/etc/cron.d/x"), "leads out of it, or what is no file (got '/etc/"),
-        (lambda: member("x", tarfile.SYMTYPE, "/etc"), "or what is no file (got 'x')"),
-        (lambda: member("x", tarfile.LNKTYPE, "good.tflite"), "or what is no file (got 'x')"),
-        (lambda: member("x", tarfile.CHRTYPE), "or what is no file (got 'x')"),
-        (lambda: tgz({"x.tflite": b""}), "neither a TensorFlow Lite file nor"),
-        (lambda: tgz({"x.tflite": network(128)[:5000]}), "is a truncated or damaged"),
-        (
-            lambda: tgz({"x.tflite": ONE_LAYER_MORE}),
-            "this is MobileNet v2; edged runs MobileNet v1",
-        ),
-        (
-            lambda: archive(160, seed=1),
-            "a network for 128 pixels, as its name says (got one for 160",
-        ),
-        (
-            lambda: archive(128, alpha=0.5),
-            "weights of alpha 0.25, as its name says (got alpha 0.5, separable body)",
-        ),
-        (
-            lambda: archive(128, UINT8),
-            "does not hold float TensorFlow Lite weights, as its name says (got de-quantised uint8",
-        ),
-    ],
-)
-def test_a_bad_archive_is_told_and_leaves_nothing(
-    server: WeightServer, into: Path, content: object, message: str
-) -> None:
-    assert callable(content)
-    server.files[FLOAT_FILE] = content()
-    with pytest.raises(InputError) as raised:
-        pulled(server, into)
-    assert str(raised.value).startswith(f"{server.url}/{FLOAT_FILE}")
-    assert message in str(raised.value)
-    assert not into.exists()
-
-
-def test_an_h5_of_another_architecture(server: WeightServer, into: Path, tmp_path: Path) -> None:
-    import h5py
-
-    name = "mobilenet_2_5_128_tf.h5"
-    with h5py.File(tmp_path / "resnet.h5", "w") as file:
-        file["conv1_conv/conv1_conv/kernel:0"] = [[1.0]]
-    server.files[name] = (tmp_path / "resnet.h5").read_bytes()
-    with pytest.raises(InputError, match=rf"{name}: holds weights alone, and no layer conv1"):
-        pulled(server, into, kind=Weights.KERAS)
-    server.files[name] = archive(128)
-    with pytest.raises(InputError, match=rf"{name}: neither a TensorFlow Lite .* a gzip archive"):
-        pulled(server, into, kind=Weights.KERAS)
-    assert not into.exists()
-
-
-@pytest.mark.parametrize(
-    ("labels", "got"),
-    [
-        (b"<html>Log in</html>\n", "1 lines, the first one '<html>Log in</html>'"),
-        (LABELS.removeprefix("background\n").encode(), "1000 lines, the first one 'class 1'"),
-        (b"", "there are no labels"),
-        (b"\xff" * 100, "not UTF-8"),
-    ],
-)
-def test_bad_labels(server: WeightServer, into: Path, labels: bytes, got: str) -> None:
-    server.files[LABELS_FILE] = labels
-    with pytest.raises(InputError, match=LABELS_FILE) as raised:
-        pulled(server, into)
-    assert got in str(raised.value)
-    assert not into.exists()
-
-
-def test_a_family_of_other_labels_is_told_before_the_weights_come(
-    server: WeightServer, into: Path
-) -> None:
-    pulled(server, into)
-    before = content_of(into)
-    (into / RECORD).unlink()
-    server.files[LABELS_FILE] = LABELS.replace("class 7\n", "class x\n").encode()
-    server.requests.clear()
-    with pytest.raises(InputError, match="has other labels"):
-        pulled(server, into, (0.25, 160))
-    assert [name for name, _ in server.gets()] == [LABELS_FILE]
-    before.pop(RECORD)
-    assert content_of(into) == before
-
-
-# -------------------------------------------------------------------------------- the user's world
-
-
-def test_the_command(server: WeightServer, into: Path, capsys: Capture) -> None:
-    assert main(command(server, into)[3:]) == 0
-    shown = capsys.readouterr()
-    assert shown.out == (
-        "mobilenet_v1_0.25_128: top-1 0.415 (published: ImageNet validation, by TF-Slim)\n"
-        f"measure them with: edged models evaluate {into} --photos …\n"
-    )
-    assert "edged: 1 file, " in shown.err
-    assert main(command(server, into)[3:]) == 0
-    assert "nothing to do, all 1 networks are there" in capsys.readouterr().out
-    assert main(command(server, into, "--resolution", "192")[3:]) == 1
-    assert capsys.readouterr().err == (
-        f"edged: {server.url}/mobilenet_v1_0.25_192.tgz: cannot be downloaded: HTTP 404 Not Found\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["resnet"], "mobilenet-v1-imagenet"),
-        (["mobilenet-v1-imagenet", "--alpha", "0.3"], "0.25"),
-        (["mobilenet-v1-imagenet", "--quant", "--keras"], "not allowed with"),
-    ],
-)
-def test_what_is_not_official(arguments: list[str], told: str, capsys: Capture) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["models", "pull", *arguments])
-    assert ended.value.code == 2
-    assert told in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_a_mirror_that_is_no_address(into: Path) -> None:
-    with pytest.raises(InputError, match="not an http or https address"):
-        pull(IMAGENET[Weights.FLOAT], [CELL], into, OrtBackend(), "/srv/weights")
-    assert not into.exists()
-
-
-def test_a_file_in_place_of_the_folder(server: WeightServer, into: Path) -> None:
-    into.write_text("a file")
-    with pytest.raises(InputError, match="a family is a folder"):
-        pulled(server, into)
-    assert into.read_text() == "a file"
-
-
-def test_a_folder_that_cannot_be_written(server: WeightServer) -> None:
-    with pytest.raises(EdgedError, match=r"/proc/imagenet.*: cannot be written"):
-        pulled(server, Path("/proc/imagenet"))
-
-
-def test_a_disk_with_too_little_room_is_told_beforehand(server: WeightServer, into: Path) -> None:
-    server.files[FLOAT_FILE] = b""
-    server.sizes[FLOAT_FILE] = 1 << 62
-    with pytest.raises(EdgedError, match=r"too little room: \d+ MB are needed"):
-        pulled(server, into)
-    assert not into.exists()
-
-
-def test_a_disk_that_fills_leaves_the_family(server: WeightServer, into: Path) -> None:
-    """The limit on a file's size is between the archive that is there and the one that comes."""
-    pulled(server, into)
-    before = content_of(into)
-    limit = len(server.files["mobilenet_v1_0.25_160.tgz"]) // 2
-    program = (
-        "import resource, sys; from edged.cli import main;"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY));"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    arguments = command(server, into, "--resolution", "160")[3:]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "cannot be written (got File too large)" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert {name: (into / name).read_bytes() for name in before} == before
-    assert pulled(server, into, (0.25, 160)) == (Variant(0.25, 160),)
 
 
 # ------------------------------------------------------------------------------------ real weights

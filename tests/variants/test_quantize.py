@@ -15,7 +15,6 @@ import pytest
 from numpy.typing import NDArray
 
 from edged.backends.onnxruntime import OrtBackend
-from edged.cli import main
 from edged.errors import InputError
 from edged.variants.evaluation.evaluate import verify
 from edged.variants.evaluation.photos import Photos
@@ -35,16 +34,13 @@ from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights.onnx_builder import Activation, build_network, expected_shapes
-from tests.rig.families import content_of, model
+from tests.rig.command_line import edged
+from tests.rig.families import content_of, model, reload
 
 Capture = pytest.CaptureFixture[str]
 SIDES = (96, 128)
 TRAINED, RANDOM = 0.25, 0.03  # the alphas of the test's family
 INT8 = [Variant(TRAINED, side, Precision.INT8) for side in SIDES]
-
-
-def edged(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @cache
@@ -128,10 +124,6 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("hard")
     family = make_family(root / "family", badly_quantised())
     return family.directory, clear_photos(root / "pictures", family, 24)
-
-
-def reload(directory: Path) -> Family:
-    return load_family(str(directory), Path())
 
 
 def errors(printed: str) -> list[str]:

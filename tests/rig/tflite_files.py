@@ -1,31 +1,23 @@
-"""Small TensorFlow Lite and Keras files of known weights, for the tests of their readers."""
+"""Small TensorFlow Lite files of known weights, for the tests of their reader."""
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import flatbuffers
-import h5py
 import numpy as np
-import onnxruntime
 import tflite
-from numpy.typing import NDArray
 
-from edged.variants.golden import golden_picture
 from edged.variants.mobilenet import Architecture, Kind
-from edged.variants.weights.onnx_builder import Weights, build_network
-from tests.rig.random_weights import random_weights
-
-Array = NDArray[Any]
-TINY = Architecture(0.03, 5)
-"""8 to 30 channels a layer."""
+from edged.variants.weights.onnx_builder import (
+    ImportedWeights,
+    Weights,
+)
+from edged.variants.weights.tflite import read_tflite
+from tests.rig.weights import TINY, Array, lively_weights
 
 _TYPES = {
     "f4": "FLOAT32",
@@ -35,55 +27,6 @@ _TYPES = {
     "u1": "UINT8",
     "i1": "INT8",
 }
-
-
-def lively_weights(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Random, with biases, and scores that depend much on the picture."""
-    generator = np.random.default_rng(seed)
-    weights = dict(random_weights(architecture, seed))
-    for name, values in weights.items():
-        if name.endswith(".bias"):
-            weights[name] = generator.normal(0.1, 0.2, values.shape).astype(np.float32)
-    return {**weights, **lively_classifier(architecture, weights, seed)}
-
-
-def lively_classifier(
-    architecture: Architecture, body: Weights, seed: int
-) -> dict[str, NDArray[np.float32]]:
-    """A classifier that tells pictures apart: what all have in common is taken off by its bias.
-
-    The features come out of a network whose classifier is the identity, as the logarithm of its
-    scores: but for a constant, which rows that sum to zero take no notice of.
-    """
-    generator = np.random.default_rng(seed)
-    size = architecture.features
-    identity = {
-        "classifier.weight": np.eye(size, dtype=np.float32),
-        "classifier.bias": np.zeros(size, np.float32),
-    }
-    body = {name: values for name, values in body.items() if not name.startswith("classifier")}
-    model = build_network(
-        replace(architecture, classes=size), {**body, **identity}, scale=1 / 127.5, offset=-1.0
-    )
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    by_side = []
-    for side in (64, 96, 128):
-        pictures = (cv2.resize(golden_picture(seed), (side, side)) for seed in range(900, 906))
-        scores = [session.run(None, {"image": picture[np.newaxis]})[0][0] for picture in pictures]
-        by_side.append(np.log(np.maximum(np.array(scores, np.float64), 1e-12)))
-    means = [features.mean(axis=0) for features in by_side]
-    # Nor may the side of the picture decide: blind to it as to the constant.
-    blind = np.stack([np.ones(size), means[1] - means[0], means[2] - means[0]], axis=1)
-    blind, _ = np.linalg.qr(blind)
-    weight = generator.standard_normal((architecture.classes, size))
-    weight -= weight @ blind @ blind.T
-    spread = np.concatenate(by_side) - np.repeat(means, 6, axis=0)
-    weight *= 1.5 / (spread @ weight.T).std(axis=0).mean()
-    bias = -weight @ means[0]
-    return {
-        "classifier.weight": weight.astype(np.float32),
-        "classifier.bias": bias.astype(np.float32),
-    }
 
 
 # ------------------------------------------------------------------------------ TensorFlow Lite
@@ -385,184 +328,9 @@ def tflite_file(
     return writer.finish(image, current)
 
 
-# -------------------------------------------------------------------------------------- Keras
+WEIGHTS = lively_weights(TINY)
 
 
-@dataclass(frozen=True)
-class Unfolded:
-    """A convolution before its batch norm was folded in."""
-
-    kernel: Array
-    gamma: Array
-    beta: Array
-    mean: Array
-    variance: Array
-
-
-def keras_file(
-    path: Path,
-    architecture: Architecture,
-    seed: int = 0,
-    *,
-    layout: str = "weights",
-    classifier: str | None = "conv_preds",
-    epsilon: float = 1e-3,
-    before: Sequence[KerasLayer] = (),
-    head: Sequence[KerasLayer] | None = None,
-    grey: bool = False,
-    changed: Callable[[dict[str, Any]], None] = lambda model: None,
-) -> dict[str, NDArray[np.float32]]:
-    """Write a file in one of Keras's layouts; returns the weights that a reader must find.
-
-    layout: `weights`, `model`, `nested` (MobileNet inside a model of one's own) or `archive`
-    (the same as `.keras`). classifier: `conv_preds` is a convolution as in keras.applications; any
-    other name is a dense layer. before: layers before the first convolution. head: in place of all
-    that follows the last convolution. grey: the first convolution sees one channel. changed: may
-    change the model's description.
-    """
-    generator = np.random.default_rng(seed)
-    folded: dict[str, NDArray[np.float32]] = {}
-    arrays: dict[str, dict[str, Array]] = {}
-    described: list[dict[str, Any]] = [
-        _described("InputLayer", "input_1", batch_input_shape=[None, 96, 96, 1 if grey else 3]),
-        *(layer.described for layer in before),
-    ]
-    arrays |= {layer.name: dict(layer.arrays) for layer in before if layer.arrays}
-    started = random_weights(architecture, seed)
-    for layer in architecture.layers():
-        block, _, part = layer.name.removeprefix("block").partition(".")
-        name = f"conv_{part[0]}w_{block}" if part else "conv1"
-        channels, depthwise = layer.out_channels, layer.kind is Kind.DEPTHWISE
-        weight = started[f"{layer.name}.weight"]
-        gamma, beta, mean = generator.normal(1, 0.2, (3, channels)) * [[1], [0.1], [0.1]]
-        variance = generator.uniform(0.5, 2, channels)
-        gain = gamma / np.sqrt(variance + epsilon)
-        folded[f"{layer.name}.weight"] = (weight * gain[:, None, None, None]).astype(np.float32)
-        folded[f"{layer.name}.bias"] = (beta - mean * gain).astype(np.float32)
-        if grey and name == "conv1":
-            weight = weight.sum(axis=1, keepdims=True)
-            folded[f"{layer.name}.weight"] = (weight * gain[:, None, None, None]).astype(np.float32)
-        kernel = weight.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
-        arrays[name] = {"depthwise_kernel" if depthwise else "kernel": kernel}
-        arrays[f"{name}_bn"] = {
-            "gamma": gamma, "beta": beta, "moving_mean": mean, "moving_variance": variance,
-        }  # fmt: skip
-        if layer.stride == 2 and part:
-            described.append(
-                _described("ZeroPadding2D", f"conv_pad_{block}", padding=[[0, 1], [0, 1]])
-            )
-        described += [
-            _described(
-                "DepthwiseConv2D" if depthwise else "Conv2D",
-                name,
-                kernel_size=[layer.kernel] * 2,
-                strides=[layer.stride] * 2,
-                padding="valid" if layer.stride == 2 and part else "same",
-                dilation_rate=[1, 1],
-                activation="linear",
-            ),
-            _described("BatchNormalization", f"{name}_bn", epsilon=epsilon),
-            _described("ReLU", f"{name}_relu", max_value=6.0, negative_slope=0.0, threshold=0.0),
-        ]
-    if head is not None:
-        classifier = None
-        described += [layer.described for layer in head]
-        arrays |= {layer.name: dict(layer.arrays) for layer in head if layer.arrays}
-    else:
-        described.append(_described("GlobalAveragePooling2D", "global_average_pooling2d"))
-    if classifier is not None:
-        folded |= lively_classifier(architecture, folded, seed)
-        matrix, bias = folded["classifier.weight"], folded["classifier.bias"]
-        convolution = classifier == "conv_preds"
-        kernel = matrix.T[np.newaxis, np.newaxis] if convolution else matrix.T
-        arrays[classifier] = {"kernel": kernel, "bias": bias}
-        ones = {"kernel_size": [1, 1], "strides": [1, 1], "dilation_rate": [1, 1]}
-        described.append(
-            _described("Conv2D", classifier, **ones, padding="same", activation="linear")
-            if convolution
-            else _described("Dense", classifier, activation="softmax")
-        )
-    model = {"class_name": "Functional", "config": {"name": "mobilenet", "layers": described}}
-    if layout == "nested":
-        outer = [described.pop(), model] if classifier else [model]
-        model = {"class_name": "Sequential", "config": {"name": "own", "layers": outer[::-1]}}
-    if layout == "archive":
-        of_body = len(described) - (len(head) if head is not None else 1)
-        inner = {"class_name": "Functional", "config": {"name": "mobilenet"}}
-        inner["config"]["layers"] = described[:of_body]  # type: ignore[index]
-        outer = [inner, *described[of_body:]]
-        model = {"class_name": "Sequential", "config": {"name": "own", "layers": outer}}
-        changed(model)
-        _write_archive(path, model, arrays)
-        return folded
-    changed(model)
-    with h5py.File(path, "w") as file:
-        root = file if layout == "weights" else file.create_group("model_weights")
-        for name, parts in arrays.items():
-            outer_name = "mobilenet" if layout == "nested" and name != classifier else name
-            for part, values in parts.items():
-                root[f"{outer_name}/{name}/{part}:0"] = values.astype(np.float32)
-        if layout != "weights":
-            file.attrs["model_config"] = json.dumps(model)
-            file["optimizer_weights/iteration:0"] = np.float32(3)
-    return folded
-
-
-@dataclass(frozen=True)
-class KerasLayer:
-    kind: str
-    name: str
-    config: Mapping[str, object] = field(default_factory=dict)
-    arrays: Mapping[str, Array] = field(default_factory=dict)
-
-    @property
-    def described(self) -> dict[str, Any]:
-        return _described(self.kind, self.name, **self.config)
-
-
-def dense_layer(name: str, kernel: Array, bias: Array, activation: str) -> KerasLayer:
-    arrays = {"kernel": kernel, "bias": bias}
-    return KerasLayer("Dense", name, {"activation": activation}, arrays)
-
-
-_SNAKE = {
-    "BatchNormalization": "batch_normalization",
-    "Conv2D": "conv2d",
-    "Dense": "dense",
-    "DepthwiseConv2D": "depthwise_conv2d",
-    "Functional": "functional",
-    "Normalization": "normalization",
-}
-_ORDER = ("kernel", "depthwise_kernel", "gamma", "beta", "moving_mean", "moving_variance")
-_ORDER += ("mean", "variance", "bias")
-
-
-def _write_archive(
-    path: Path, model: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Array]]
-) -> None:
-    """As Keras 3 writes it: arrays are numbered, layers are counted by their class."""
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-
-        def write(layers: Sequence[Mapping[str, Any]], way: str) -> None:
-            seen: dict[str, int] = {}
-            for layer in layers:
-                name = _SNAKE.get(layer["class_name"], "other")
-                number = seen[name] = seen.get(name, -1) + 1
-                at = f"{way}layers/{name}_{number}" if number else f"{way}layers/{name}"
-                if "layers" in layer["config"]:
-                    write(layer["config"]["layers"], f"{at}/")
-                parts = arrays.get(layer["config"]["name"], {})
-                for place, part in enumerate(sorted(parts, key=_ORDER.index)):
-                    file[f"{at}/vars/{place}"] = parts[part].astype(np.float32)
-
-        write(model["config"]["layers"], "")
-        file["optimizer/vars/0"] = np.float32(3)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
-        archive.writestr("config.json", json.dumps(model))
-        archive.writestr("model.weights.h5", content.getvalue())
-
-
-def _described(kind: str, name: str, **config: object) -> dict[str, Any]:
-    return {"class_name": kind, "config": {"name": name, **config}}
+def read(path: Path, content: bytes) -> ImportedWeights:
+    path.write_bytes(content)
+    return read_tflite(path)

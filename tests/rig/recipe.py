@@ -1,0 +1,59 @@
+"""The training recipe on drawn pictures, as a command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.rig.paths import PROJECT
+
+RECIPE = PROJECT / "models" / "recipe"
+sys.path.insert(0, str(RECIPE))  # its modules are a folder's, not a package's
+EPOCHS = 12
+COLOURS = {"blue box": (30, 60, 220), "green box": (40, 200, 50), "red box": (220, 40, 30)}
+
+
+def drawn(colour: tuple[int, int, int], random: np.random.Generator) -> NDArray[np.uint8]:
+    """A box of the colour in the upper half of a grey, noisy 80 x 64 picture, RGB."""
+    picture = random.integers(90, 160, (64, 80, 3), dtype=np.uint8)
+    left, top = int(random.integers(10, 34)), int(random.integers(2, 12))
+    picture[top : top + 28, left : left + 34] = colour
+    return picture
+
+
+def draw_classes(root: Path, each: int, seed: int) -> Path:
+    random = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for number in range(each):
+            picture = drawn(colour, random)[:, :, ::-1]
+            assert cv2.imwrite(str(root / name / f"{number:02}.png"), picture)
+    return root
+
+
+def command(training: Path, held_out: Path, checkpoints: Path, *options: str) -> list[str]:
+    small = ["--alpha", "0.25", "--resolution", "64", "--resolution", "96", "--batch", "10"]
+    small += ["--epoch-steps", "6"]  # those of one pass over the 60 pictures
+    places = ["--photos", training, "--validation", held_out, "--checkpoints", checkpoints]
+    return [sys.executable, str(RECIPE), *map(str, places), *small, "--threads", "1", *options]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=100)
+
+
+def log_of(checkpoints: Path) -> list[dict[str, object]]:
+    text = (checkpoints / "alpha_0.25.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def without_times(log: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [
+        {key: value for key, value in entry.items() if not key.endswith("seconds")} for entry in log
+    ]
