@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from edged.effort import LONGEST_LOOK_SECONDS, Turn, Turns
-from tests.daemon.test_daemon import SYNTHETIC
+from tests.rig.daemon import SYNTHETIC
 from tests.rig.notify_socket import Supervisor
 
 SECONDS = 2.0

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,17 +18,8 @@ from edged.daemon.daemon import Daemon
 from edged.result import Event, Result
 from edged.sinks.options import KINDS
 from tests.rig.clips import write_clip
-from tests.rig.daemon import RunningDaemon
-from tests.rig.notify_socket import Supervisor
+from tests.rig.daemon import SYNTHETIC, RunningDaemon
 from tests.rig.rtsp import free_port, needs_gstreamer, serving
-
-SYNTHETIC = """
-model: imagenette
-latency_budget_ms: 200
-cameras:
-  door: {source: synthetic, size: 320x240, fps: 30}
-http: {listen: 127.0.0.1:0}
-"""
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -355,93 +343,3 @@ def test_an_accuracy_that_the_family_does_not_have_is_said(tmp_path: Path) -> No
     with RunningDaemon(tmp_path, config, "--frames", "1") as daemon:
         assert daemon.process.wait(60) == 0
     assert "camera door: no variant reaches min_top1 1; the most accurate, mobilen" in daemon.text
-
-
-def test_systemd_is_told_when_it_is_ready_what_it_does_and_that_it_ends(tmp_path: Path) -> None:
-    notify = str(tmp_path / "notify")
-    supervisor = Supervisor(notify)
-    told: list[str] = []
-    environ = {"NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "1000000"}
-    with closing(supervisor.socket), RunningDaemon(tmp_path, SYNTHETIC, **environ) as daemon:
-        supervisor.socket.settimeout(60)
-        while not (told and "% on time" in told[-1]):
-            told.append(supervisor.next())
-        while told[-1] != "WATCHDOG=1":
-            told.append(supervisor.next())
-        assert daemon.stop()[0] == 0
-        told += supervisor.waiting()
-    ready = told.index("READY=1")
-    assert "EXTEND_TIMEOUT_USEC=60000000" in told[:ready]
-    assert any(re.match(r"STATUS=loading network 1 of \d+", message) for message in told[:ready])
-    assert told.count("READY=1") == 1
-    status = re.compile(r"STATUS=door: mobilenet_v1_\S+, \d+\.\d % on time$")
-    assert any(status.match(message) for message in told[ready:])
-    assert told[-1] == "STOPPING=1"
-
-
-def test_a_camera_that_is_known_to_be_down_makes_it_ready(tmp_path: Path) -> None:
-    notify = str(tmp_path / "notify")
-    supervisor = Supervisor(notify)
-    config = SYNTHETIC.replace("source: synthetic, size: 320x240, fps: 30", "source: /dev/video9")
-    environ = {"NOTIFY_SOCKET": notify}
-    with closing(supervisor.socket), RunningDaemon(tmp_path, config, **environ) as daemon:
-        supervisor.socket.settimeout(60)
-        while supervisor.next() != "READY=1":
-            pass
-        while not re.match(r"STATUS=door: backoff, /dev/video9: ", supervisor.next()):
-            pass
-        assert daemon.stop()[0] == 0
-
-
-STUCK = """
-import sys, threading
-from pathlib import Path
-from edged.config.config import load_config
-from edged.daemon.daemon import Daemon
-from dataclasses import replace
-from edged.sinks.jsonl.jsonl import Lines, open_lines
-from edged.sinks.options import KINDS
-from edged.web import server as http
-
-class Stuck(Lines):
-    def publish(self, result):
-        super().publish(result)
-        if sys.argv[2] == "pipeline":
-            threading.Event().wait()
-        if sys.argv[2] == "http":
-            http._Server.service_actions = lambda server: threading.Event().wait()
-
-    @property
-    def alive(self):
-        return sys.argv[2] != "sink" or not self.delivered
-
-kind = replace(KINDS["jsonl"], make=lambda *_: Stuck(open_lines(None)))
-Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": kind}).run()
-"""
-
-
-@pytest.mark.parametrize("loop", ["pipeline", "http", "sink"])
-def test_without_progress_the_watchdog_is_not_fed(tmp_path: Path, loop: str) -> None:
-    """From the first result on a loop hangs, or a thread has ended; all else goes on."""
-    (tmp_path / "edged.yaml").write_text(SYNTHETIC)
-    notify = str(tmp_path / "notify")
-    supervisor = Supervisor(notify)
-    environ = {"NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "1000000", "STATE_DIRECTORY": notify}
-    command = [sys.executable, "-c", STUCK, str(tmp_path / "edged.yaml"), loop]
-    with (
-        closing(supervisor.socket),
-        subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, **environ},
-        ) as process,
-    ):  # fmt: skip
-        supervisor.socket.settimeout(60)
-        fed, silent_statuses = 0, 0
-        while silent_statuses < 2:
-            message = supervisor.next()
-            fed += message == "WATCHDOG=1"
-            if message == "WATCHDOG=1":
-                silent_statuses = 0
-            silent_statuses += message.startswith("STATUS=door")
-        process.kill()
-    assert fed > 0

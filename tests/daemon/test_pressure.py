@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.test_changes import config, more_results
-from tests.rig.daemon import RunningDaemon, pss_mb
+from tests.rig.daemon import RunningDaemon, pss_mb, quick_config
 from tests.rig.damage import MANY
 
 CAMERAS = {
@@ -36,9 +35,9 @@ def descriptors_at_most(pid: int, most: int) -> Iterator[None]:
 def test_without_descriptors_the_cameras_that_run_go_on_and_the_others_come_back(
     tmp_path: Path,
 ) -> None:
-    with RunningDaemon(tmp_path, config(CAMERAS)) as daemon:
+    with RunningDaemon(tmp_path, quick_config(CAMERAS)) as daemon:
         for camera in CAMERAS:
-            more_results(daemon, camera)
+            daemon.more_results(camera)
         port, pid = daemon.port, daemon.process.pid
         daemon.wait_for(lambda: daemon.get("/readyz")[0] == 200)
         held = daemon.holds()[0]
@@ -59,7 +58,7 @@ def test_without_descriptors_the_cameras_that_run_go_on_and_the_others_come_back
                 lambda: any(len(daemon.results_of(c)) >= n + 3 for c, n in counts.items())
             )
         for camera in CAMERAS:
-            more_results(daemon, camera)
+            daemon.more_results(camera)
         daemon.wait_for(lambda: daemon.get("/healthz")[0] == 200)
         daemon.wait_for(lambda: daemon.get("/readyz")[0] == 200)
         assert len(daemon.log) - lines < 20
@@ -86,9 +85,9 @@ def test_a_thousand_clients_that_hang_keep_nobody_out(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 2 * CLIENTS:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * CLIENTS), hard))
-    with RunningDaemon(tmp_path, config(CAMERAS)) as daemon, ExitStack() as hanging:
+    with RunningDaemon(tmp_path, quick_config(CAMERAS)) as daemon, ExitStack() as hanging:
         for camera in CAMERAS:
-            more_results(daemon, camera)
+            daemon.more_results(camera)
         assert daemon.get("/healthz")[0] == 200
         pid = daemon.process.pid
         before, size_mb = daemon.holds(), pss_mb(pid)
@@ -103,7 +102,7 @@ def test_a_thousand_clients_that_hang_keep_nobody_out(tmp_path: Path) -> None:
                 assert daemon.get("/healthz")[0] == 200
                 assert daemon.get("/metrics")[0] == 200
         for camera in CAMERAS:
-            more_results(daemon, camera)
+            daemon.more_results(camera)
         crowded = daemon.holds()
         assert crowded[0] - before[0] < 100
         assert crowded[1] - before[1] < 100

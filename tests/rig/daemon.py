@@ -22,6 +22,25 @@ def pss_mb(pid: int) -> float:
     return int(re.findall(r"^Pss: +(\d+) kB", text, re.MULTILINE)[0]) / 1024
 
 
+SYNTHETIC = """
+model: imagenette
+latency_budget_ms: 200
+cameras:
+  door: {source: synthetic, size: 320x240, fps: 30}
+http: {listen: 127.0.0.1:0}
+"""
+QUICK = {"variants": "[mobilenet_v1_0.25_128]", "latency_budget_ms": "5000"}
+"""What runs in a moment, however busy the machine is."""
+SLOW = "{source: synthetic, size: 320x240, fps: 2}"
+"""A camera whose frames wait so long that none is lost while the machine is busy."""
+
+
+def quick_config(cameras: dict[str, str], **keys: str) -> str:
+    lines = {"model": "imagenette", **QUICK, "http": "{listen: 127.0.0.1:0}", **keys}
+    text = "".join(f"{key}: {value}\n" for key, value in lines.items())
+    return text + "cameras:\n" + "".join(f"  {name}: {keys}\n" for name, keys in cameras.items())
+
+
 class RunningDaemon:
     """`edged run` on a configuration text; results are read as they come."""
 
@@ -119,6 +138,15 @@ class RunningDaemon:
     def wait_for_results(self, count: int, seconds: float = 30) -> float:
         return self.wait_for(lambda: len(self.results) >= count, seconds)
 
+    def more_results(self, camera: str, count: int = 3) -> list[dict[str, Any]]:
+        """The next ones, which have just come."""
+        before = len(self.results_of(camera))
+        self.wait_for(lambda: len(self.results_of(camera)) >= before + count)
+        return self.results_of(camera)[before:]
+
+    def sequence(self, camera: str) -> list[int]:
+        return [result["sequence"] for result in self.results_of(camera)]
+
     def holds(self) -> tuple[int, int]:
         """Descriptors and threads; some come and go, so the smallest numbers of a while."""
         folders = [Path(f"/proc/{self.process.pid}/{kind}") for kind in ("fd", "task")]
@@ -172,3 +200,7 @@ class RunningDaemon:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(line.rstrip("\n"))
+
+
+def without_a_gap(numbers: list[int]) -> bool:
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
