@@ -1,0 +1,70 @@
+"""A server of the endpoints on a free port, and clients of it."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+
+from prometheus_client import CollectorRegistry, Counter
+
+from edged.web.options import HttpConfig
+from edged.web.server import HttpServer
+from tests.rig.live import Device, endpoints_of
+
+
+def make_registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc(3)
+    return registry
+
+
+@contextmanager
+def serving(
+    registry: CollectorRegistry | None = None,
+    device: Device | None = None,
+    *,
+    host: str = "127.0.0.1",
+    connections: int = 8,
+    connection_seconds: float = 5.0,
+) -> Iterator[HttpServer]:
+    with HttpServer(
+        HttpConfig(host, 0),
+        endpoints_of(device, registry or make_registry()),
+        connections=connections,
+        connection_seconds=connection_seconds,
+    ) as server:
+        yield server
+
+
+def request(
+    server: HttpServer,
+    path: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    host: str = "127.0.0.1",
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    with closing(http.client.HTTPConnection(host, server.port, timeout=10)) as connection:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+
+
+def connect(server: HttpServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def raw(server: HttpServer, data: bytes) -> bytes:
+    """Everything that comes back until the server ends the connection."""
+    with connect(server) as client:
+        client.sendall(data)
+        return read_all(client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    received = b""
+    while more := client.recv(65536):
+        received += more
+    return received
