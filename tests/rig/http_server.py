@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
@@ -68,3 +70,15 @@ def read_all(client: socket.socket) -> bytes:
     while more := client.recv(65536):
         received += more
     return received
+
+
+class Scripted(Collector):
+    """Yields what the test put into `collected`, or raises it."""
+
+    def __init__(self) -> None:
+        self.collected: Metric | Exception = GaugeMetricFamily("small", "A small one.", 1.0)
+
+    def collect(self) -> Iterator[Metric]:
+        if isinstance(self.collected, Exception):
+            raise self.collected
+        yield self.collected

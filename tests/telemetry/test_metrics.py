@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from shutil import which
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,80 +22,24 @@ from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.events.events import EventCount
 from edged.events.options import MOST_EVENTS
-from edged.result import Result, Score, Stages
+from edged.result import Stages
 from edged.sensors.reading import Gauge
 from edged.sensors.sensors import Sensors
 from edged.telemetry.counts import edge_seconds, latency_seconds
-from edged.telemetry.exposition import Subjects
-from edged.telemetry.metrics import Metrics
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 from tests.rig.device_files import ORIN, PI, make_files
-
-VARIANTS = [
-    Variant(alpha, resolution)
-    for alpha in (1.0, 0.75, 0.5, 0.25)
-    for resolution in (224, 192, 160, 128)
-]
-
-
-class State(str, Enum):
-    STARTING = "starting"
-    STREAMING = "streaming"
-    STALLED = "stalled"
-    BACKOFF = "backoff"
-    ENDED = "ended"
-
-
-@dataclass
-class Mailbox:
-    captured: int = 0
-    overwritten: int = 0
-    skipped: int = 0
-    broken: int = 0
-    quiet: int = 0
-
-
-@dataclass
-class Camera:
-    name: str
-    state: State = State.STARTING
-    restarts: Mapping[Failure, int] = field(default_factory=dict)
-    mailbox: Mailbox = field(default_factory=Mailbox)
-
-
-@dataclass
-class Sink:
-    name: str = "jsonl"
-    delivered: int = 0
-    dropped: Mapping[str, int] = field(
-        default_factory=lambda: {"queue_full": 0, "write_error": 0, "closed": 0}
-    )
-
-    def __post_init__(self) -> None:
-        self.observe_delivery: Callable[[float], None] = lambda seconds: None
-
-
-def subjects(
-    budgets_ms: Mapping[str, float] | None = None,
-    cameras: Sequence[Camera] | None = None,
-    sinks: Sequence[Sink] = (),
-    **more: Any,
-) -> Subjects:
-    budgets_ms = budgets_ms or {"door": 33}
-    known = {"variants": VARIANTS, "backend": "onnxruntime", "family": "imagenette"}
-    known |= {
-        "on_time": dict.fromkeys(budgets_ms, 0.95),
-        "top1": dict.fromkeys(more.get("variants", VARIANTS), 0.7),
-    }
-    cameras = [Camera(name) for name in budgets_ms] if cameras is None else cameras
-    return Subjects(budgets_ms, cameras=cameras, sinks=sinks, **{**known, **more})
-
-
-def make_metrics(*about: Any, **more: Any) -> Metrics:
-    metrics = Metrics("0.1.0", started_unix_seconds=1000.0)
-    metrics.follow(subjects(*about, **more))
-    return metrics
+from tests.rig.metrics import (
+    VARIANTS,
+    Camera,
+    Mailbox,
+    Sink,
+    State,
+    make_metrics,
+    make_result,
+    series_of,
+    value,
+)
 
 
 def test_events_are_counted_by_camera_and_name() -> None:
@@ -114,32 +55,6 @@ def test_events_are_counted_by_camera_and_name() -> None:
         'edged_frames_dropped_total{camera="door",reason="quiet"} 0.0',
     ):
         assert line in text.splitlines()
-
-
-def make_result(
-    latency_ms: float = 20.0,
-    *,
-    budget_ms: float = 33,
-    camera: str = "door",
-    variant: Variant = VARIANTS[0],
-) -> Result:
-    """Everything but one millisecond of each other stage was inference."""
-    stages = Stages(1, 1, 1, 1, inference=0, publish=1)
-    return Result(
-        camera=camera,
-        sequence=1,
-        captured_unix_ns=0,
-        budget_ms=budget_ms,
-        variant=variant,
-        threads=1,
-        reason="budget",
-        stages=Stages(1, 1, 1, 1, latency_ms - stages.latency_ms, 1),
-        top=(Score("dog", 0.9),),
-    )
-
-
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    return metrics.registry.get_sample_value(name, labels)
 
 
 def test_a_result_is_counted_in_every_place_it_belongs() -> None:
@@ -355,71 +270,6 @@ def test_the_openmetrics_form_is_valid() -> None:
     assert {"edged_results", "edged_result_latency_seconds", "edged_build"} <= names
 
 
-def test_a_sink_that_is_replaced_goes_on_counting() -> None:
-    first, second, third = Sink(), Sink(), Sink()
-    metrics = make_metrics(sinks=[first])
-    first.delivered, first.dropped = 80, {"queue_full": 4, "closed": 0}
-    metrics.follow(subjects({"door": 33}, sinks=[second]))
-    first.delivered, first.dropped = 81, {"queue_full": 4, "closed": 300}  # it ends after that
-    second.delivered, second.dropped = 7, {"queue_full": 1, "closed": 0}
-    third.delivered, third.dropped = 10, {"queue_full": 0, "closed": 0}
-
-    def counts() -> list[float | None]:
-        name, labels = "edged_sink_dropped_total", {"sink": "jsonl"}
-        dropped = [value(metrics, name, reason=each, **labels) for each in ("queue_full", "closed")]
-        return [value(metrics, "edged_sink_delivered_total", **labels), *dropped]
-
-    assert counts() == [88, 5, 300]
-    metrics.follow(subjects({"door": 33}, sinks=[second]))
-    assert counts() == [88, 5, 300]
-    metrics.follow(subjects({"door": 33}, sinks=[third]))
-    assert counts() == [98, 5, 300]
-    metrics.follow(subjects({"door": 33}, sinks=[]))
-    assert counts() == [None, None, None]
-
-
-def test_a_reload_goes_on_counting_for_the_cameras_that_stay() -> None:
-    sink = Sink()
-    metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink])
-    for latency_ms in (32, 45, 70):
-        metrics.observe(make_result(latency_ms))
-    metrics.stale("door")
-    metrics.switched("door", Reason.BUDGET.value)
-    sink.observe_delivery(0.001)
-    metrics.follow(subjects({"door": 47, "gate": 20}, sinks=[sink], variants=VARIANTS[:2]))
-    metrics.observe(make_result(46, budget_ms=47))
-
-    assert value(metrics, "edged_results_total", camera="door") == 4
-    assert value(metrics, "edged_deadline_misses_total", camera="door") == 3
-    assert value(metrics, "edged_latency_budget_seconds", camera="door") == 0.047
-    assert value(metrics, "edged_sink_delivery_seconds_count", sink="jsonl") == 1
-    assert value(metrics, "edged_result_latency_seconds_sum", camera="door") == pytest.approx(0.193)
-    counted = {
-        edge: value(metrics, "edged_result_latency_seconds_bucket", camera="door", le=edge)
-        for edge in ("0.033", "0.04", "0.047", "0.05", "0.075", "+Inf")
-    }
-    # 45 ms was counted before there was an edge at 47.
-    assert counted == {"0.033": None, "0.04": 1, "0.047": 2, "0.05": 3, "0.075": 4, "+Inf": 4}
-    text = generate_latest(metrics.registry).decode()
-    assert 'camera="yard"' not in text
-    assert value(metrics, "edged_results_total", camera="gate") == 0
-    names = {dict(labels).get("variant") for _, labels in series_of(metrics)} - {None}
-    assert names == {variant.name for variant in VARIANTS[:2]}
-
-
-def test_what_became_of_the_configuration() -> None:
-    metrics = make_metrics()
-    success = "edged_config_last_reload_success"
-    assert value(metrics, success) == 1
-    assert value(metrics, f"{success}_timestamp_seconds") == 1000
-    metrics.reloaded(False, 2000.0)
-    assert value(metrics, success) == 0
-    assert value(metrics, f"{success}_timestamp_seconds") == 1000
-    metrics.reloaded(True, 3000.0)
-    assert value(metrics, success) == 1
-    assert value(metrics, f"{success}_timestamp_seconds") == 3000
-
-
 @pytest.mark.servers
 def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
     promtool = which("promtool")
@@ -445,14 +295,6 @@ def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
         check=False,
     )
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
-
-
-def series_of(metrics: Metrics) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
-    return {
-        (sample.name, tuple(sorted(sample.labels.items())))
-        for metric in metrics.registry.collect()
-        for sample in metric.samples
-    }
 
 
 def test_the_backend_and_its_engines_are_told() -> None:

@@ -8,12 +8,9 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from edged.clock import monotonic_ns
 from edged.errors import EdgedError
@@ -25,18 +22,6 @@ from tests.rig.live import endpoints_of
 from tests.rig.waiting import eventually
 
 NOW_NS = 1_000_000_000_000
-
-
-class Scripted(Collector):
-    """Yields what the test put into `collected`, or raises it."""
-
-    def __init__(self) -> None:
-        self.collected: Metric | Exception = GaugeMetricFamily("small", "A small one.", 1.0)
-
-    def collect(self) -> Iterator[Metric]:
-        if isinstance(self.collected, Exception):
-            raise self.collected
-        yield self.collected
 
 
 # --- what is answered

@@ -17,7 +17,7 @@ from edged.web.connections import Connections
 from edged.web.handler import HEAD_BYTES
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
-from tests.rig.http_server import connect, raw, read_all, request, serving
+from tests.rig.http_server import Scripted, connect, raw, read_all, request, serving
 from tests.rig.live import ShownCamera, endpoints_of, live_of, result
 from tests.rig.waiting import eventually
 
