@@ -7,7 +7,6 @@ from enum import Enum
 
 from prometheus_client import CollectorRegistry
 
-from edged.result import Result, Score, Stages
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.health import CameraHealth, Health
 from edged.telemetry.metrics import Metrics
@@ -75,20 +74,4 @@ def endpoints_of(
         (device or Device()).health,
         live or live_of(),
         clock=lambda: NOW_NS,
-    )
-
-
-def result(
-    camera: str = "door", sequence: int = 1, latency_ms: float = 10.0, variant: Variant = SMALL
-) -> Result:
-    return Result(
-        camera=camera,
-        sequence=sequence,
-        captured_unix_ns=1_700_000_000_000_000_000,
-        budget_ms=20.0,
-        variant=variant,
-        threads=1,
-        reason="budget",
-        stages=Stages(0.0, 0.0, 0.0, 0.0, latency_ms, 0.0),
-        top=(Score("golf ball", 0.93),),
     )

@@ -8,7 +8,6 @@ from enum import Enum
 from typing import Any
 
 from edged.capture.source import Failure
-from edged.result import Result, Score, Stages
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
 from edged.variants.variant import Variant
@@ -77,28 +76,6 @@ def make_metrics(*about: Any, **more: Any) -> Metrics:
     metrics = Metrics("0.1.0", started_unix_seconds=1000.0)
     metrics.follow(subjects(*about, **more))
     return metrics
-
-
-def make_result(
-    latency_ms: float = 20.0,
-    *,
-    budget_ms: float = 33,
-    camera: str = "door",
-    variant: Variant = VARIANTS[0],
-) -> Result:
-    """Everything but one millisecond of each other stage was inference."""
-    stages = Stages(1, 1, 1, 1, inference=0, publish=1)
-    return Result(
-        camera=camera,
-        sequence=1,
-        captured_unix_ns=0,
-        budget_ms=budget_ms,
-        variant=variant,
-        threads=1,
-        reason="budget",
-        stages=Stages(1, 1, 1, 1, latency_ms - stages.latency_ms, 1),
-        top=(Score("dog", 0.9),),
-    )
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

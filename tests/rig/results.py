@@ -1,27 +1,30 @@
-"""Results as the pipeline makes them, and the lines that they become."""
+"""A result, as the pipeline would give it."""
 
 from __future__ import annotations
-
-import json
 
 from edged.result import Result, Score, Stages
 from edged.variants.variant import Variant
 
+LARGE = Variant(1.0, 224)
 
-def make_result(sequence: int, score: float = 0.5) -> Result:
+
+def make_result(
+    camera: str = "door",
+    sequence: int = 1,
+    latency_ms: float = 10.0,
+    variant: Variant = LARGE,
+    *,
+    budget_ms: float = 33.0,
+) -> Result:
+    """Everything but one millisecond of each other stage was inference."""
     return Result(
-        camera="door",
+        camera=camera,
         sequence=sequence,
-        captured_unix_ns=0,
-        budget_ms=33,
-        variant=Variant(0.25, 128),
+        captured_unix_ns=1_700_000_000_000_000_000,
+        budget_ms=budget_ms,
+        variant=variant,
         threads=1,
         reason="budget",
-        stages=Stages(1, 2, 3, 4, 5, 6),
-        top=(Score("line\nbreak", score),),
+        stages=Stages(1, 1, 1, 1, latency_ms - 5, 1),
+        top=(Score("golf ball", 0.93),),
     )
-
-
-def sequences(text: str) -> list[int]:
-    assert text == "" or text.endswith("\n")
-    return [json.loads(line)["sequence"] for line in text.splitlines()]

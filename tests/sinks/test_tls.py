@@ -20,7 +20,8 @@ from edged.web.password import new_token, token_hash
 from edged.web.server import HttpServer
 from edged.web.tls import server_context
 from tests.rig.camera import wait_until
-from tests.rig.live import ShownCamera, endpoints_of, live_of, result
+from tests.rig.live import ShownCamera, endpoints_of, live_of
+from tests.rig.results import make_result
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 
@@ -129,7 +130,7 @@ def test_a_stream_that_nobody_reads_ends_though_buffers_hold_it(tmp_path: Path) 
             client.sendall(b"GET /api/v1/results HTTP/1.1\r\n\r\n")
             client.recv(10)
             for sequence in range(50):  # more than its machine takes, much less than ours holds
-                live.observe(result(sequence=sequence))
+                live.observe(make_result(sequence=sequence))
             assert wait_until(lambda: len(threading.enumerate()) <= before, seconds=60)
 
 

@@ -36,10 +36,10 @@ from tests.rig.metrics import (
     Sink,
     State,
     make_metrics,
-    make_result,
     series_of,
     value,
 )
+from tests.rig.results import make_result
 
 
 def test_events_are_counted_by_camera_and_name() -> None:
@@ -59,8 +59,8 @@ def test_events_are_counted_by_camera_and_name() -> None:
 
 def test_a_result_is_counted_in_every_place_it_belongs() -> None:
     metrics = make_metrics()
-    metrics.observe(make_result(20, variant=Variant(0.5, 160)))
-    metrics.observe(make_result(40, variant=Variant(0.5, 160)))
+    metrics.observe(make_result(latency_ms=20, variant=Variant(0.5, 160)))
+    metrics.observe(make_result(latency_ms=40, variant=Variant(0.5, 160)))
 
     assert value(metrics, "edged_results_total", camera="door") == 2
     assert value(metrics, "edged_deadline_misses_total", camera="door") == 1
@@ -116,7 +116,7 @@ def test_the_temperature_limit_and_what_it_leaves() -> None:
 
 def test_cameras_are_counted_apart() -> None:
     metrics = make_metrics({"door": 33, "yard": 100})
-    metrics.observe(make_result(60, budget_ms=100, camera="yard"))
+    metrics.observe(make_result(latency_ms=60, budget_ms=100, camera="yard"))
     metrics.stale("door")
 
     assert value(metrics, "edged_results_total", camera="door") == 0
@@ -158,7 +158,7 @@ def test_the_bucket_of_the_budget_counts_what_was_on_time(
 def test_misses_read_from_the_histogram_are_those_counted() -> None:
     metrics = make_metrics({"door": 33.3})
     for latency_ms in (10, 33.2999, 33.3, 33.3001, 50, 5000):
-        metrics.observe(make_result(latency_ms, budget_ms=33.3))
+        metrics.observe(make_result(latency_ms=latency_ms, budget_ms=33.3))
     late = value(metrics, "edged_deadline_misses_total", camera="door")
     on_time = value(metrics, "edged_result_latency_seconds_bucket", camera="door", le="0.0333")
     assert late is not None

@@ -18,7 +18,8 @@ from edged.web.handler import HEAD_BYTES
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
 from tests.rig.http_server import Scripted, connect, raw, read_all, request, serving
-from tests.rig.live import ShownCamera, endpoints_of, live_of, result
+from tests.rig.live import ShownCamera, endpoints_of, live_of
+from tests.rig.results import make_result
 from tests.rig.waiting import eventually
 
 # --- bounds
@@ -138,7 +139,7 @@ def test_a_stream_that_nobody_reads_ends_though_buffers_hold_it() -> None:
         client.sendall(b"GET /api/v1/results HTTP/1.1\r\n\r\n")
         client.recv(10)
         for sequence in range(50):  # more than its machine takes, much less than ours holds
-            live.observe(result(sequence=sequence))
+            live.observe(make_result(sequence=sequence))
         eventually(lambda: len(threading.enumerate()) <= before, seconds=60)
 
 
