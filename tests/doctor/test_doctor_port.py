@@ -14,7 +14,7 @@ from edged.telemetry.metrics import Metrics
 from edged.web.options import HttpConfig, Tls
 from edged.web.password import PasswordHash
 from edged.web.server import HttpServer
-from tests.doctor.test_doctor import config, device, found
+from tests.rig.doctored import config, device, found
 from tests.rig.live import endpoints_of
 
 USERS = {"anna": PasswordHash.of("geheim")}

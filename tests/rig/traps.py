@@ -1,0 +1,374 @@
+"""What a device in trouble shows: a file or a program's answer for each check of the doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edged.doctor.child import Outcome
+from edged.doctor.finding import Severity
+from edged.service.install import shipped
+from tests.rig.doctored import (
+    ERROR,
+    ETC_UNIT,
+    INFO,
+    JETSON,
+    OURS,
+    PACKAGED,
+    RUNS,
+    SYNTHETIC,
+    WARNING,
+    cannot_import,
+    config,
+    distribution,
+)
+
+
+@dataclass(frozen=True)
+class Trap:
+    """said: a part of one finding of that severity."""
+
+    check: str
+    severity: Severity
+    said: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Outcome] = field(default_factory=dict)
+
+
+POLICY = "sys/devices/system/cpu/cpufreq/policy0/"
+FLAGS = "sys/devices/platform/soc/soc:firmware/get_throttled"
+TRAPS = [
+    Trap(
+        "system.dot_product",
+        INFO,
+        "INT8 networks may be slower",
+        {"proc/cpuinfo": "Features\t: fp asimd crc32\n"},
+    ),
+    Trap(
+        "system.memory",
+        WARNING,
+        "less than 256 MB of memory are available (got 100 of 500 MB",
+        {"proc/meminfo": "MemTotal: 512000 kB\nMemAvailable: 102400 kB\n"},
+    ),
+    Trap(
+        "system.memory",
+        WARNING,
+        "swap is nearly full",
+        {
+            "proc/meminfo": "MemTotal: 999999 kB\nMemAvailable: 800000 kB\n"
+            "SwapTotal: 100000 kB\nSwapFree: 5000 kB\n"
+        },
+    ),
+    Trap("system.memory", INFO, "cannot be read", {"proc/meminfo": "\n"}),
+    Trap("power.throttling", ERROR, "under voltage, now", {FLAGS: "50001\n"}),
+    Trap("power.throttling", WARNING, "under voltage, since boot", {FLAGS: "10000\n"}),
+    Trap("power.throttling", WARNING, "throttled, now", {FLAGS: "4\n"}),
+    Trap("power.throttling", WARNING, "throttled, since boot", {FLAGS: "40000\n"}),
+    Trap("power.throttling", WARNING, "frequency capped, now", {FLAGS: "2\n"}),
+    Trap("power.throttling", INFO, "soft temperature limit, since boot", {FLAGS: "80000\n"}),
+    Trap(
+        "power.throttling",
+        ERROR,
+        "under voltage, now",
+        answers={"vcgencmd": Outcome(0, "throttled=0x1\n")},
+    ),
+    Trap(
+        "power.governor",
+        WARNING,
+        "keeps the lowest clock (got powersave of policy0)",
+        {POLICY + "scaling_governor": "powersave\n", POLICY + "scaling_driver": "cpufreq-dt\n"},
+    ),
+    Trap(
+        "power.governor",
+        INFO,
+        "got 1500 of 2400 MHz",
+        {POLICY + "scaling_max_freq": "1500000\n"},
+    ),
+    Trap(
+        "power.mode",
+        INFO,
+        "keeps clocks or cores back (got 15W)",
+        JETSON,
+        {"nvpmodel": Outcome(0, "NV Power Mode: 15W\n0\n")},
+    ),
+    Trap(
+        "power.mode",
+        INFO,
+        "is not known (got no answer within 10 s)",
+        JETSON,
+        {"nvpmodel": Outcome(None, problem="no answer within 10 s")},
+    ),
+    Trap(
+        "runtime.packages",
+        ERROR,
+        "av cannot be imported (got ModuleNotFoundError: No module named 'av'); python3 -m pip",
+        answers=cannot_import("av"),
+    ),
+    Trap(
+        "runtime.packages",
+        ERROR,
+        "No module named 'av'); sudo apt install --reinstall ./edged_*.deb (",
+        {PACKAGED: ""},
+        cannot_import("av"),
+    ),
+    Trap(
+        "runtime.packages",
+        ERROR,
+        "cv2 was built for another NumPy (ABI) (got NumPy 2.3.1; compiled using NumPy 1)",
+        distribution("numpy", "2.3.1"),
+        {
+            "import cv2 ": Outcome(
+                0, "4.8\n", "A module that was compiled using NumPy 1.x cannot be run in\n"
+            )
+        },
+    ),
+    Trap(
+        "runtime.packages",
+        ERROR,
+        "this OpenCV wheel needs a desktop",
+        answers={
+            "import cv2 ": Outcome(
+                1,
+                err="ImportError: libGL.so.1: cannot open shared object file: "
+                "No such file or directory\n",
+            )
+        },
+    ),
+    Trap(
+        "runtime.packages",
+        ERROR,
+        "jsonschema cannot be imported (got no answer within 60 s)",
+        answers={"import jsonschema ": Outcome(None, problem="no answer within 60 s")},
+    ),
+    Trap(
+        "runtime.onnxruntime",
+        ERROR,
+        "dies of an instruction that this processor does not have (got SIGILL)",
+        answers={"import onnxruntime ": Outcome(-4)},
+    ),
+    Trap(
+        "runtime.onnxruntime",
+        ERROR,
+        "dies with an illegal instruction on a Raspberry Pi 4 (got onnxruntime 1.21.0)",
+        distribution("onnxruntime", "1.21.0"),
+    ),
+    Trap(
+        "runtime.onnxruntime",
+        ERROR,
+        "dies when it is imported (got SIGSEGV)",
+        answers={"import onnxruntime ": Outcome(-11)},
+    ),
+    Trap(
+        "runtime.opencv_wheels",
+        ERROR,
+        "overwrite each other (got opencv-python 4.11.0, opencv-python-headless 4.12.0)",
+        {
+            **distribution("opencv-python", "4.11.0"),
+            **distribution("opencv-python-headless", "4.12.0"),
+        },
+    ),
+    Trap(
+        "runtime.opencv_wheels",
+        INFO,
+        "needs a desktop's libraries",
+        distribution("opencv-contrib-python", "4.11.0"),
+    ),
+    Trap(
+        "runtime.tensorrt",
+        INFO,
+        "only a Jetson or another NVIDIA GPU",
+        answers=cannot_import("tensorrt"),
+    ),
+    Trap(
+        "runtime.tensorrt",
+        WARNING,
+        "networks run on the CPU: tensorrt is not installed",
+        JETSON,
+        cannot_import("tensorrt"),
+    ),
+    Trap(
+        "runtime.tensorrt",
+        WARNING,
+        "(got /usr/lib/python3.10/dist-packages/tensorrt)",
+        {**JETSON, "usr/lib/python3.10/dist-packages/tensorrt/__init__.py": ""},
+        cannot_import("tensorrt"),
+    ),
+    Trap(
+        "cameras.devices",
+        ERROR,
+        "/dev/video0: nobody has no permission to use the camera",
+        {**config("cameras: {door: {source: /dev/video0}}\n"), "dev/video0": ""},
+    ),
+    Trap(
+        "cameras.devices",
+        WARNING,
+        "another program has it; while that streams, edged cannot (got motion -n (pid 42))",
+        {
+            **config("cameras: {door: {source: /dev/video0}}\n"),
+            "dev/video0": "",
+            "proc/42/cmdline": "motion\0-n\0",
+            "proc/42/fd/3": "-> /dev/video0",
+        },
+    ),
+    Trap(
+        "cameras.gstreamer",
+        ERROR,
+        "no GStreamer, which door needs (got gst-launch-1.0: No such file",
+        config("cameras: {door: {source: csi}}\n"),
+        {"gst-launch": Outcome(None, problem="gst-launch-1.0: No such file or directory")},
+    ),
+    Trap(
+        "cameras.gstreamer",
+        INFO,
+        "no GStreamer; only sources that begin with gst:",
+        answers={"gst-launch": Outcome(None, problem="gst-launch-1.0: No such file")},
+    ),
+    Trap(
+        "cameras.gstreamer",
+        ERROR,
+        "no libcamerasrc, which libcamera needs",
+        config("cameras: {door: {source: libcamera}}\n"),
+        {"--exists libcamerasrc": Outcome(1)},
+    ),
+    Trap(
+        "cameras.gstreamer",
+        ERROR,
+        "the Jetson's camera service does not run",
+        config("cameras: {door: {source: csi}}\n"),
+    ),
+    Trap(
+        "cameras.picamera2",
+        ERROR,
+        "picamera2 is not installed; door needs it",
+        config("cameras: {door: {source: picamera2}}\n"),
+        cannot_import("picamera2"),
+    ),
+    Trap(
+        "cameras.picamera2",
+        INFO,
+        "(got /usr/lib/python3/dist-packages/picamera2)",
+        {"usr/lib/python3/dist-packages/picamera2/__init__.py": ""},
+        cannot_import("picamera2"),
+    ),
+    Trap(
+        "cameras.picamera2",
+        INFO,
+        "in /opt/edged/site-packages/libcamera/__init__.py",
+        answers={
+            "import picamera2 ": Outcome(
+                1,
+                err='  File "/usr/lib/python3/dist-packages/picamera2/__init__.py", line 4\n'
+                '  File "/opt/edged/site-packages/libcamera/__init__.py", line 1\n'
+                "ImportError: cannot import name 'controls'\n",
+            )
+        },
+    ),
+    Trap(
+        "files.configuration",
+        ERROR,
+        "cameras.door.fbs: unknown key; did you mean fps?",
+        config("cameras: {door: {source: synthetic, fbs: 3}}\n"),
+    ),
+    Trap(
+        "files.configuration",
+        WARNING,
+        "/dev/video9: No such file or directory",
+        config("cameras: {door: {source: /dev/video9}}\n"),
+    ),
+    Trap(
+        "files.configuration",
+        WARNING,
+        "the variable GATE is not set; the service may have it",
+        config("cameras: {door: {source: '${GATE}'}}\n"),
+    ),
+    Trap("files.configuration", ERROR, "the service's user nobody may not read it"),
+    Trap(
+        "files.family",
+        ERROR,
+        "there is no family",
+        config(SYNTHETIC + "model: ./no-such-folder\n"),
+    ),
+    Trap(
+        "files.family",
+        ERROR,
+        "a network kills ONNX Runtime on this processor (got SIGILL)",
+        answers={"models verify": Outcome(-4)},
+    ),
+    Trap(
+        "files.family",
+        ERROR,
+        "a.onnx: damaged",
+        answers={"models verify": Outcome(2, err="edged: a.onnx: damaged\n")},
+    ),
+    Trap(
+        "files.family",
+        ERROR,
+        "could not be verified (got no answer within 300 s)",
+        answers={"models verify": Outcome(None, problem="no answer within 300 s")},
+    ),
+    Trap(
+        "files.family",
+        INFO,
+        "not checked",
+        config("cameras: {}\n"),
+    ),
+    Trap("files.state", WARNING, "a file is in the way", {"var/lib/edged": ""}),
+    Trap("files.cache", WARNING, "a file is in the way", {"var/cache/edged": ""}),
+    Trap(
+        "network.port",
+        ERROR,
+        "203.0.113.7:9640 cannot be listened on (got Cannot assign requested address)",
+        config("cameras: {door: {source: synthetic}}\nhttp: {listen: '203.0.113.7:9640'}\n"),
+    ),
+    Trap(
+        "network.port",
+        ERROR,
+        "nobody may not listen on a port below 1024",
+        config("cameras: {door: {source: synthetic}}\nhttp: {listen: '127.0.0.1:80'}\n"),
+    ),
+    Trap(
+        "service.unit",
+        WARNING,
+        "differs from the shipped one (got WatchdogSec, Environment)",
+        {ETC_UNIT: OURS.replace("WatchdogSec=10", "WatchdogSec=0") + "Environment=DOOR=hunter2\n"},
+    ),
+    Trap(
+        "service.unit",
+        WARNING,
+        "hides the package's unit",
+        {PACKAGED: shipped("edged.service")},
+    ),
+    Trap("service.unit", WARNING, "is masked", {ETC_UNIT: ""}),
+    Trap("service.unit", WARNING, "the drop-in for a Jetson is not there", JETSON),
+    Trap("service.unit", INFO, f"changed by /{ETC_UNIT}.d/a.conf", {f"{ETC_UNIT}.d/a.conf": ""}),
+    Trap(
+        "service.account",
+        ERROR,
+        "the service's user no-such-user is not there",
+        {f"{ETC_UNIT}.d/who.conf": "[Service]\nUser=no-such-user\n"},
+    ),
+    Trap(
+        "service.state",
+        ERROR,
+        "the service has failed (got exit-code)",
+        answers={"systemctl": Outcome(0, "ActiveState=failed\nResult=exit-code\n")},
+    ),
+    Trap(
+        "service.state",
+        WARNING,
+        "restarted 7 times",
+        answers={"systemctl": Outcome(0, RUNS.replace("NRestarts=0", "NRestarts=7"))},
+    ),
+    Trap(
+        "service.state",
+        WARNING,
+        "has not read the changed unit",
+        answers={"systemctl": Outcome(0, RUNS + "NeedDaemonReload=yes\n")},
+    ),
+    Trap(
+        "service.memory_limit",
+        WARNING,
+        "MemoryMax= of the unit has no effect",
+        {"sys/fs/cgroup/cgroup.controllers": "cpu io pids\n"},
+    ),
+]
