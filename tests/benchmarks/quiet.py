@@ -39,7 +39,7 @@ from edged.events.events import AWAY_SECONDS, Watch
 from edged.events.options import EventConfig
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
-from tests.variants.test_person_detection import import_person
+from tests.rig.imports import import_person
 
 PERSON = Variant(0.25, 96)
 OTHERS = (Variant(0.25, 128), Variant(0.5, 160), Variant(1.0, 224))

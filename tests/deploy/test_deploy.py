@@ -12,13 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from edged.config.schema.schema import json_schema
 
-from edged.config.schema import json_schema
-from tests.rig.paths import PROJECT
+from tests.rig.paths import DASHBOARDS, DEPLOY, GRAFANA, PROMETHEUS
 
-DEPLOY = PROJECT / "deploy"
-PROMETHEUS, GRAFANA = DEPLOY / "prometheus", DEPLOY / "grafana"
-DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 ALERTS: list[dict[str, Any]] = [
     rule
     for group in yaml.safe_load((PROMETHEUS / "rules/alerts.yml").read_text())["groups"]

@@ -21,6 +21,8 @@ from PIL import Image
 from tests.rig.waiting import eventually
 
 CHROMIUM = shutil.which("chromium")
+CARD = "document.querySelector('[data-camera=door]')"
+CAMERAS = "door: {source: 'synthetic:320x240@20'}"
 
 
 class Browser:
@@ -132,3 +134,13 @@ def save(png: bytes, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(io.BytesIO(png)) as image:
         image.convert("RGB").quantize(256).save(path, optimize=True)
+
+
+def page_config(
+    port: int = 0, variants: str = "mobilenet_v1_0.25_128", cameras: str = CAMERAS
+) -> str:
+    return (
+        "latency_budget_ms: 200\n"
+        f"http: {{listen: 127.0.0.1:{port}}}\nresults: {{jsonl: none}}\n"
+        f"variants: [{variants}]\ncameras: {{{cameras}}}\n"
+    )

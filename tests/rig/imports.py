@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from edged.cli import main
 from edged.variants.mobilenet import Architecture
 from tests.rig.tflite_files import tflite_file
 from tests.rig.weights import lively_weights
@@ -32,3 +33,12 @@ def scores_of(model: bytes, side: int = 64) -> NDArray[np.float32]:
     picture = (np.stack(planes, axis=-1) % 256).astype(np.uint8)[np.newaxis]
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"image": picture})[0][0])
+
+
+def import_person(data: Path, into: Path) -> None:
+    labels = into.parent / "labels.txt"
+    labels.write_text("nobody\nperson\n")
+    weights = str(data / "weights" / "vww_96_float.tflite")
+    contract = ["--alpha", "0.25", "--resolution", "96", "--input-range", "unit"]
+    arguments = [weights, *contract, "--labels", str(labels), "--into", str(into)]
+    assert main(["models", "import", *arguments]) == 0

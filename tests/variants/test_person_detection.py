@@ -14,8 +14,8 @@ from typing import Any
 import av
 import pytest
 
-from edged.cli import main
 from tests.rig.daemon import RunningDaemon
+from tests.rig.imports import import_person
 
 SPEED = 8
 """The clip is played this much faster than its 10 frames a second."""
@@ -43,15 +43,6 @@ cameras:
 results: {top_k: 2, min_score: 0}
 http: {listen: 127.0.0.1:0}
 """
-
-
-def import_person(data: Path, into: Path) -> None:
-    labels = into.parent / "labels.txt"
-    labels.write_text("nobody\nperson\n")
-    weights = str(data / "weights" / "vww_96_float.tflite")
-    contract = ["--alpha", "0.25", "--resolution", "96", "--input-range", "unit"]
-    arguments = [weights, *contract, "--labels", str(labels), "--into", str(into)]
-    assert main(["models", "import", *arguments]) == 0
 
 
 def faster(clip: Path, path: Path) -> Path:

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from edged.web.password import PasswordHash, new_token, token_hash
-from tests.rig.browser import CHROMIUM, Browser, save
+from tests.rig.browser import CAMERAS, CARD, CHROMIUM, Browser, page_config, save
 from tests.rig.daemon import RunningDaemon
 
 pytestmark = [
@@ -28,16 +28,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
 ]
-CARD = "document.querySelector('[data-camera=door]')"
-CAMERAS = "door: {source: 'synthetic:320x240@20'}"
-
-
-def config(port: int = 0, variants: str = "mobilenet_v1_0.25_128", cameras: str = CAMERAS) -> str:
-    return (
-        "latency_budget_ms: 200\n"
-        f"http: {{listen: 127.0.0.1:{port}}}\nresults: {{jsonl: none}}\n"
-        f"variants: [{variants}]\ncameras: {{{cameras}}}\n"
-    )
 
 
 @pytest.fixture
@@ -51,7 +41,7 @@ def shown(selector: str) -> str:
 
 
 def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Browser) -> None:
-    with RunningDaemon(tmp_path, config()) as daemon:
+    with RunningDaemon(tmp_path, page_config()) as daemon:
         browser.open(f"http://127.0.0.1:{daemon.port}/")
         browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.25_128'")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
@@ -74,7 +64,7 @@ def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Bro
         ways = browser.value(f"{family}.querySelector('p').textContent")
         assert "edged models pull mobilenet-v1-imagenet" in ways and "edged models import" in ways
 
-        daemon.reload(config(variants="mobilenet_v1_0.5_160"))
+        daemon.reload(page_config(variants="mobilenet_v1_0.5_160"))
         browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.5_160'")
 
 
@@ -87,7 +77,9 @@ def test_what_is_seen_is_said_of_the_picture_that_is_shown(
     for number in range(2):
         Image.new("RGB", (64, 64), (255 * number,) * 3).save(pictures / f"{number}.png")
     door = f"door: {{source: {pictures}, fps: 4, loop: true}}"
-    text = config(cameras=door).replace("{jsonl: none}", "{jsonl: none, min_score: 0, top_k: 1}")
+    text = page_config(cameras=door).replace(
+        "{jsonl: none}", "{jsonl: none, min_score: 0, top_k: 1}"
+    )
     with RunningDaemon(tmp_path, text) as daemon:
         labels: dict[str, str] = {}
 
@@ -121,7 +113,7 @@ def test_what_is_seen_is_said_of_the_picture_that_is_shown(
 
 
 def test_a_second_of_late_frames_alone_breaks_no_chart(tmp_path: Path, browser: Browser) -> None:
-    with RunningDaemon(tmp_path, config()) as daemon:
+    with RunningDaemon(tmp_path, page_config()) as daemon:
         browser.open(f"http://127.0.0.1:{daemon.port}/")
         browser.wait_for(f"!!{CARD}?.querySelector('.chart .budget')")
         rows = [[9, 0.0, 0.0, 0.0, 0.0, 1, None]]
@@ -134,7 +126,7 @@ def test_a_second_of_late_frames_alone_breaks_no_chart(tmp_path: Path, browser: 
 
 
 def test_a_camera_that_streams_before_networks_are_there(tmp_path: Path, browser: Browser) -> None:
-    with RunningDaemon(tmp_path, config()) as daemon:
+    with RunningDaemon(tmp_path, page_config()) as daemon:
         browser.open(f"http://127.0.0.1:{daemon.port}/")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
         browser.value(
@@ -153,7 +145,7 @@ def test_a_camera_that_streams_before_networks_are_there(tmp_path: Path, browser
 
 def test_a_camera_that_is_down_says_why(tmp_path: Path, browser: Browser) -> None:
     cameras = f"{CAMERAS}, yard: {{source: /dev/no-such-camera}}"
-    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+    with RunningDaemon(tmp_path, page_config(cameras=cameras)) as daemon:
         browser.open(f"http://127.0.0.1:{daemon.port}/")
         yard = "document.querySelector('[data-camera=yard]')"
         browser.wait_for(f"/no such device/.test({yard}?.querySelector('.error').textContent)")
@@ -161,7 +153,7 @@ def test_a_camera_that_is_down_says_why(tmp_path: Path, browser: Browser) -> Non
         assert browser.value(f"{yard}.querySelector('img').hidden")
         assert browser.trouble == []
 
-        daemon.reload(config())
+        daemon.reload(page_config())
         browser.wait_for(f"{yard} === null")
 
 
@@ -169,7 +161,7 @@ def test_it_says_when_it_is_old_and_goes_on_after_a_restart(
     tmp_path: Path, browser: Browser
 ) -> None:
     said = "document.getElementById('connection').textContent"
-    with RunningDaemon(tmp_path, config()) as daemon:
+    with RunningDaemon(tmp_path, page_config()) as daemon:
         port = daemon.port
         browser.open(f"http://127.0.0.1:{port}/")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
@@ -177,7 +169,7 @@ def test_it_says_when_it_is_old_and_goes_on_after_a_restart(
     browser.wait_for(f"/what is shown is old/.test({said})")
     again = tmp_path / "again"
     again.mkdir()
-    with RunningDaemon(again, config(port)):
+    with RunningDaemon(again, page_config(port)):
         browser.wait_for(f"{said} === ''")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
 
@@ -186,7 +178,7 @@ def test_long_names_fit_a_phone(tmp_path: Path, browser: Browser) -> None:
     """Camera names of all the letters that they may have."""
     names = ("warehouse_north_entrance_camera1", "w" * 32)
     cameras = ", ".join(f"{name}: {{source: 'synthetic:320x240@5'}}" for name in names)
-    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+    with RunningDaemon(tmp_path, page_config(cameras=cameras)) as daemon:
         browser.open(f"http://127.0.0.1:{daemon.port}/")
         browser.wait_for("document.querySelectorAll('.state.streaming').length == 2")
         for width in (320, 360, 430):
@@ -201,7 +193,7 @@ def test_a_quiet_camera_shows_its_last_picture(tmp_path: Path, browser: Browser)
         "door: {source: 'synthetic:320x240@20?still', "
         "quiet: {at_least_every_seconds: 3600, hold_seconds: 0, threshold: 255}}"
     )
-    with RunningDaemon(tmp_path, config(cameras=cameras)) as daemon:
+    with RunningDaemon(tmp_path, page_config(cameras=cameras)) as daemon:
         daemon.wait_for(lambda: daemon.metric('edged_results_total{camera="door"}') >= 1)
         before = daemon.metric('edged_results_total{camera="door"}')
         browser.open(f"http://127.0.0.1:{daemon.port}/")
@@ -216,7 +208,7 @@ def test_a_quiet_camera_shows_its_last_picture(tmp_path: Path, browser: Browser)
 
 def test_an_address_with_name_and_password(tmp_path: Path, browser: Browser) -> None:
     users = f"users: {{anna: '{PasswordHash.of('hunter2hunter2')}'}}, open: [metrics]"
-    text = config().replace("{listen", f"{{{users}, listen")
+    text = page_config().replace("{listen", f"{{{users}, listen")
     with RunningDaemon(tmp_path, text) as daemon:
         browser.open(f"http://anna:hunter2hunter2@127.0.0.1:{daemon.port}/")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
@@ -225,12 +217,12 @@ def test_an_address_with_name_and_password(tmp_path: Path, browser: Browser) -> 
 
 
 def test_an_answer_that_is_none_of_use_is_told(tmp_path: Path, browser: Browser) -> None:
-    with RunningDaemon(tmp_path, config()) as daemon:
+    with RunningDaemon(tmp_path, page_config()) as daemon:
         port = daemon.port
         browser.open(f"http://127.0.0.1:{port}/")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
         asks = f"{{token_hashes: ['{token_hash(new_token())}'], open: [metrics], listen"
-        daemon.reload(config(port).replace("{listen", asks))
+        daemon.reload(page_config(port).replace("{listen", asks))
         said = "document.getElementById('connection').textContent"
         browser.wait_for(f"/^the device answers 401 for .*: what is shown is old/.test({said})")
 
@@ -238,7 +230,9 @@ def test_an_answer_that_is_none_of_use_is_told(tmp_path: Path, browser: Browser)
 def test_pictures_of_the_page(tmp_path: Path, browser: Browser) -> None:
     """On a phone and at a desk, light and dark: nothing is wider than the screen."""
     folder = os.environ.get("EDGED_SCREENSHOTS")
-    text = config(cameras="door: {source: synthetic}, bench: {source: 'synthetic:1280x720@15'}")
+    text = page_config(
+        cameras="door: {source: synthetic}, bench: {source: 'synthetic:1280x720@15'}"
+    )
     if folder is not None:
         text = re.sub("(?m)^variants.*", "", text).replace("ms: 200", "ms: 20")
     with RunningDaemon(tmp_path, text) as daemon:

@@ -9,9 +9,8 @@ from threading import Thread
 
 import pytest
 
-from tests.rig.browser import CHROMIUM, Browser
+from tests.rig.browser import CARD, CHROMIUM, Browser, page_config
 from tests.rig.daemon import RunningDaemon
-from tests.web.test_page import CARD, config
 
 MARKUP = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 pytestmark = [
@@ -23,7 +22,7 @@ pytestmark = [
 
 def test_markup_in_what_a_camera_says_is_text(tmp_path: Path) -> None:
     source = json.dumps(f"/nowhere/{MARKUP}.mp4")
-    with RunningDaemon(tmp_path, config(cameras=f"door: {{source: {source}}}")) as daemon:
+    with RunningDaemon(tmp_path, page_config(cameras=f"door: {{source: {source}}}")) as daemon:
         daemon.wait_for(lambda: MARKUP in daemon.get("/api/v1/status")[1])
         with Browser() as browser:
             browser.open(f"http://127.0.0.1:{daemon.port}/")
@@ -75,7 +74,7 @@ class Theirs(BaseHTTPRequestHandler):
 def test_other_sites_neither_read_nor_show_nor_frame_it(tmp_path: Path) -> None:
     """The same address with another port is another site."""
     with (
-        RunningDaemon(tmp_path, config()) as ours,
+        RunningDaemon(tmp_path, page_config()) as ours,
         ThreadingHTTPServer(("127.0.0.1", 0), Theirs) as theirs,
         Browser() as browser,
     ):
