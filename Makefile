@@ -44,7 +44,7 @@ types: $(VENV)/.develop
 # More than 100,000 inputs for what reads pictures, configurations, requests and the mailbox, thousands
 # of damaged clips and model files, 500 reloads, 1,000 clients that hang; some minutes.
 fuzz: $(VENV)/.develop
-	EDGED_FUZZ=26000 $(BIN)/python -m pytest -q tests/test_fuzz.py tests/test_damaged_files.py \
+	EDGED_FUZZ=26000 $(BIN)/python -m pytest -q tests/fuzz \
 	  tests/daemon/test_pressure.py tests/daemon/test_changes.py::test_thirty_reloads_leave_nothing_behind
 
 # Five minutes in which the webhook fails, the broker is down and the disk full; the disk needs root.

@@ -6,20 +6,17 @@ import fcntl
 import json
 import logging
 import os
-import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edged.control.profile import CONFIRMED_RUNS, Spread, Timing
+from edged.control.profile import Spread, Timing
 from edged.control.profile_store import BAD, FILES_KEPT, ProfileStore, state_directory
-from edged.variants.family import load_family
 from edged.variants.variant import Precision, Variant
-from tests.rig.daemon import RunningDaemon
-from tests.rig.families import make_family
+from tests.rig.profiles import only_file, profile_files
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224, Precision.INT8)
 KEY = {"model": "Board 4", "backend": "onnxruntime", "version": "1.2.3", "family": "abc"}
@@ -32,11 +29,6 @@ DECODING = {"door": {224: Spread(6, 7.5), 96: Spread(2, 3)}}
 
 def store(directory: Path | None, **key: str) -> ProfileStore:
     return ProfileStore(directory, KEY | key, [SMALL, LARGE], unix_ns=lambda: 0)
-
-
-def only_file(directory: Path) -> Path:
-    (found,) = directory.glob("profile-*.json")
-    return found
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -139,19 +131,17 @@ def test_former_keys_leave_a_bounded_number_of_files(tmp_path: Path) -> None:
         store(tmp_path, version=str(number)).save(PROFILE, {})
         os.utime(next(iter(_named(tmp_path, "version", str(number)))), (number, number))
     store(tmp_path, version="0").save(PROFILE, {})  # an old one is in use again
-    versions = {json.loads(path.read_text())["key"]["version"] for path in _files(tmp_path)}
+    versions = {json.loads(path.read_text())["key"]["version"] for path in profile_files(tmp_path)}
     expected = {str(number) for number in range(4, FILES_KEPT + 3)} | {"0"}
     assert versions == expected
     assert len(versions) == FILES_KEPT
 
 
-def _files(directory: Path) -> list[Path]:
-    return list(directory.glob("profile-*.json"))
-
-
 def _named(directory: Path, name: str, value: str) -> list[Path]:
     return [
-        path for path in _files(directory) if json.loads(path.read_text())["key"][name] == value
+        path
+        for path in profile_files(directory)
+        if json.loads(path.read_text())["key"][name] == value
     ]
 
 
@@ -280,127 +270,3 @@ def test_a_folder_in_the_place_of_the_profile(
     mine.save(PROFILE, {})
     assert len(warnings(caplog)) == 2
     assert path.is_dir()
-
-
-# the daemon
-
-CONFIG = """
-model: imagenette
-latency_budget_ms: 5000
-cameras:
-  door: {source: synthetic, size: 320x240, fps: 30}
-http: {listen: none}
-"""
-SIDES = (128, 160, 192, 224)
-LONG_SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state directory of a daemon that was stopped after its first round of measuring."""
-    folder = tmp_path_factory.mktemp("measured")
-    state = folder / "state"
-    with RunningDaemon(folder, CONFIG) as daemon:
-        daemon.wait_for(lambda: "no profile yet of this device" in daemon.text)
-        daemon.wait_for(lambda: state.is_dir() and _files(state), LONG_SECONDS)
-        assert daemon.stop()[0] == 0
-    return state
-
-
-@pytest.fixture
-def state(measured: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(measured, tmp_path / "state"))
-
-
-def _fill(path: Path, times_ms: Mapping[int, float], threads: int = 1, runs: int = 15) -> None:
-    """Into the profile that is there: these figures, by resolution, in place of the others of that
-    thread count."""
-    values = json.loads(path.read_text())
-    figures = {side: {"p50": time_ms, "p95": time_ms} for side, time_ms in times_ms.items()}
-    values["variants"] = [row for row in values["variants"] if row["threads"] != threads] + [
-        {"variant": f"mobilenet_v1_0.25_{side}", "threads": threads, "runs": runs}
-        | dict.fromkeys(("service_ms", "preprocess_ms", "inference_ms"), figures[side])
-        for side in figures
-    ]
-    path.write_text(json.dumps(values))
-
-
-def test_the_daemon_keeps_what_it_measured(measured: Path) -> None:
-    values = json.loads(only_file(measured).read_text())
-    names = {row["variant"] for row in values["variants"]}
-    # All of them, unless the machine is so busy that some do not fit beside the frames.
-    assert "mobilenet_v1_0.25_128" in names
-    assert names <= {variant.name for variant in load_family("imagenette", Path()).variants()}
-    assert values["key"]["backend"] == "onnxruntime"
-    assert set(values["decode_ms"]) == {"door"}
-
-
-def test_the_next_start_begins_with_it_and_with_the_best_variant(
-    tmp_path: Path, state: Path
-) -> None:
-    path = only_file(state)
-    _fill(path, {side: side / 128 for side in SIDES})
-    with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
-        assert daemon.process.wait(60) == 0
-    assert f"profile from {path}" in daemon.text
-    assert "no profile yet" not in daemon.text
-    assert daemon.results[0]["variant"] == "mobilenet_v1_0.25_224"  # others may be late
-
-
-def test_it_is_measured_once_more_and_the_faster_figures_stay(tmp_path: Path, state: Path) -> None:
-    path = only_file(state)
-    _fill(path, dict.fromkeys(SIDES, 2000.0))
-    with RunningDaemon(tmp_path, CONFIG) as daemon:
-        daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, LONG_SECONDS)
-        daemon.stop()
-    rows = json.loads(path.read_text())["variants"]
-    mended = [row for row in rows if row["runs"] > 15]
-    assert mended
-    assert all(row["service_ms"]["p50"] < 2000 for row in mended)
-
-
-def test_a_thread_count_that_is_known_to_be_slower_is_not_loaded(
-    tmp_path: Path, state: Path
-) -> None:
-    path = only_file(state)
-    _fill(path, {side: side / 128 for side in SIDES})
-    config = CONFIG + "threads: [1, 7]\n"
-    threads = {}
-    for runs in (CONFIRMED_RUNS, CONFIRMED_RUNS - 1):
-        _fill(path, dict.fromkeys(SIDES, 9.0), threads=7, runs=runs)
-        with RunningDaemon(tmp_path, config) as daemon:
-            daemon.wait_for_results(1, 60)
-            threads[runs] = len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir()))
-            daemon.process.kill()
-    assert threads[CONFIRMED_RUNS - 1] == threads[CONFIRMED_RUNS] + 6
-
-
-def test_another_family_is_measured_anew(tmp_path: Path, state: Path) -> None:
-    before = only_file(state)
-    make_family(tmp_path / "mine")
-    with RunningDaemon(tmp_path, CONFIG.replace("imagenette", "./mine")) as daemon:
-        daemon.wait_for(lambda: "no profile yet of this device" in daemon.text)
-        daemon.wait_for_results(1, 60)
-        assert daemon.stop()[0] == 0
-    assert len(_files(state)) == 2
-    assert before in _files(state)
-
-
-def test_a_corrupt_profile_is_said_and_measured_anew(tmp_path: Path, state: Path) -> None:
-    path = only_file(state)
-    path.write_bytes(path.read_bytes()[:300])
-    with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
-        assert daemon.process.wait(60) == 0
-    assert "not JSON" in daemon.text
-    assert "everything is measured anew" in daemon.text
-    assert "Traceback" not in daemon.text
-    assert (state / BAD).stat().st_size == 300
-    assert only_file(state) == path  # what was measured until the end is kept
-
-
-def test_without_a_place_to_write_it_works_and_warns_once(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("in the way")
-    with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
-        assert daemon.process.wait(60) == 0
-    assert len(daemon.results) == 3
-    assert daemon.text.count("not kept for the next start") == 1

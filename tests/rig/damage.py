@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 
+from hypothesis import HealthCheck, settings
+
 MANY = int(os.environ.get("EDGED_FUZZ", "0"))
 """`make fuzz` asks for many; otherwise 0."""
 
@@ -34,3 +36,11 @@ def damaged(whole: bytes, dice: random.Random, spare: int = 0) -> bytes:
         if len(data) < 2:
             return bytes(data)
     return bytes(data)
+
+
+fuzz = settings(
+    max_examples=MANY or 300,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
