@@ -339,7 +339,8 @@ class Pipeline:
         lane.last_result_ns = self.clock()
         lane.late += not result.on_time
         lane.by_variant[result.variant] = lane.by_variant.get(result.variant, 0) + 1
-        if before is not None and before is not decision.candidate:
+        chosen = decision.candidate  # the profile may have given the same one other figures since
+        if before and (before.variant, before.threads) != (chosen.variant, chosen.threads):
             self.observer.switched(lane.camera, decision.reason.value)
 
     def _record(

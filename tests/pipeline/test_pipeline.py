@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,17 @@ def test_it_is_kept_warm_ten_times_a_second_when_that_is_in_nobodys_way() -> Non
     pipeline = make([feed], Recorder(), keep_warm=False, **more)
     assert runs_in_a_second() == 0
     pipeline.close()
+
+
+def test_another_figure_of_the_same_variant_is_no_switch() -> None:
+    feed, seen, profiler = Feed("door", 200), Recorder(), Measured()
+    with running(make([feed], seen, profiler=profiler)):
+        for number in range(1, 4):
+            feed.send()
+            eventually(lambda number=number: len(seen.results) == number)
+            profiler.ladder = tuple(replace(each, p50_ms=2.0) for each in profiler.ladder)
+    assert {result.variant for result in seen.results} == {LARGE}
+    assert seen.switches == []
 
 
 def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
