@@ -130,14 +130,16 @@ def test_a_camera_that_streams_before_networks_are_there(tmp_path: Path, browser
         browser.open(f"http://127.0.0.1:{daemon.port}/")
         browser.wait_for(f"{shown('.state')} == 'streaming'")
         browser.value(
-            "window.ask = async (path) => { const answer = await fetch(new URL(path, HERE));"
+            "window.NONE = { columns: [], seconds: 300, cameras: { door: [] } };"
+            "window.ask = async (path) => {"
+            "if (path === 'api/v1/history') return { json: async () => NONE };"
+            "const answer = await fetch(new URL(path, HERE));"
             "if (path !== 'api/v1/status') return answer; const said = await answer.json();"
             "said.loading = true; said.cameras.door.last = null;"
-            "return { json: async () => said }; }; 0"
+            "return { json: async () => said }; }; showHistory(NONE); 0"
         )
         browser.wait_for(f"{shown('.state')} == 'loading'")
         assert browser.value(shown(".why")) == "networks are being loaded"
-        browser.value("showHistory({ columns: [], seconds: 300, cameras: { door: [] } }); 0")
         for kept in (".top", ".chart"):  # of the daemon that ran before
             # A picture of this daemon, which is not loading in truth, may bring its label again.
             browser.wait_for(f"{CARD}.querySelector('{kept}').childElementCount === 0")
