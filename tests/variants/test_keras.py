@@ -127,7 +127,7 @@ def test_another_network_is_refused_by_layer(
     path: Path, changed: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     keras_file(path, TINY, layout="model", changed=changed)
-    with pytest.raises(InputError, match=rf"model\.h5.*{message}"):
+    with pytest.raises(InputError, match=rf"model.*{message}"):
         read_keras(path)
 
 
@@ -242,7 +242,7 @@ def test_every_truncation_is_one_clear_error(path: Path) -> None:
     content = path.read_bytes()
     for end in np.linspace(1, len(content) - 1, 100, dtype=int):
         path.write_bytes(content[:end])
-        with pytest.raises(InputError, match=r"model\.h5: is "):
+        with pytest.raises(InputError, match=r"model: is "):
             read_keras(path)
 
 
@@ -275,7 +275,7 @@ def test_a_damaged_file_never_ends_in_a_traceback(path: Path) -> None:
 )
 def test_foreign_content_is_named(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
-    with pytest.raises(InputError, match=rf"model\.h5: {message}"):
+    with pytest.raises(InputError, match=rf"model: {message}"):
         read_keras(path)
 
 

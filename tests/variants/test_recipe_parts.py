@@ -67,7 +67,8 @@ def test_grey_deep_and_turned_pictures_are_read_as_rgb(tmp_path: Path) -> None:
     assert photos.skipped == ()
 
 
-def test_a_tar_is_read_as_the_folder_is(held_out: Path, tmp_path: Path) -> None:
+def test_a_tar_is_read_as_the_folder_is(tmp_path: Path) -> None:
+    held_out = draw_classes(tmp_path / "held-out", 6, seed=2)
     with tarfile.open(tmp_path / "held-out.tar", "w") as archive:
         archive.add(held_out, "held-out")
     folder, archived = (

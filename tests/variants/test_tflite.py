@@ -213,5 +213,5 @@ def test_truncations_of_official_files_are_refused(data: Path, path: Path) -> No
     ends = [*np.linspace(9, len(content) - 1, 60, dtype=int), len(content) - 20_000]
     for end in ends:
         path.write_bytes(content[:end])
-        with pytest.raises(InputError, match=r"model\.tflite.*: "):
+        with pytest.raises(InputError, match=r"model.*: "):
             read_tflite(path)
