@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,8 +49,24 @@ def command(training: Path, held_out: Path, checkpoints: Path, *options: str) ->
     return [sys.executable, str(RECIPE), *map(str, places), *small, "--threads", "1", *options]
 
 
+@cache
+def _recipe() -> Any:
+    spec = spec_from_file_location("recipe", RECIPE / "__main__.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=100)
+    """In this process, which has PyTorch already."""
+    printed, told = StringIO(), StringIO()
+    with redirect_stdout(printed), redirect_stderr(told):
+        try:
+            status = _recipe().main(arguments[2:])
+        except SystemExit as ended:
+            status = ended.code
+    return subprocess.CompletedProcess(arguments, status, printed.getvalue(), told.getvalue())
 
 
 def log_of(checkpoints: Path) -> list[dict[str, object]]:
