@@ -145,16 +145,15 @@ def test_the_port_can_be_used_again_at_once() -> None:
     HttpServer(HttpConfig("127.0.0.1", port), endpoints_of()).__enter__().__exit__()
 
 
-def test_stops_within_a_second_while_clients_hang() -> None:
+def test_clients_that_hang_do_not_hold_up_the_end() -> None:
+    """It would last an hour if the server waited for them."""
     before = set(threading.enumerate())
     with ExitStack() as clients:
-        with serving(connection_seconds=60) as server:
+        with serving(connection_seconds=3600) as server:
             for data in (b"", b"GET / HTT", b"GET /metrics HTTP/1.1\r\nX: y\r\n"):
                 clients.enter_context(connect(server)).sendall(data)
             assert request(server, "/healthz")[0] == 200
             eventually(lambda: len(set(threading.enumerate()) - before) == 4)
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 1
         eventually(lambda: not set(threading.enumerate()) - before)
 
 
