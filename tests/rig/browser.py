@@ -79,6 +79,13 @@ class Browser:
         self._process.stderr.close()
         self._profile.cleanup()
 
+    def forget(self) -> None:
+        """What was shown, how large, and what was wrong with it."""
+        self.open("about:blank")
+        self.call("Emulation.clearDeviceMetricsOverride")
+        self.wait_for("location.href == 'about:blank'")
+        self.trouble.clear()
+
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
