@@ -25,8 +25,16 @@ demo: $(VENV)/.run
 	  edged=$$!; { wait $$edged; status=$$?; while kill -0 $$edged; do wait $$edged; done; } 2>/dev/null; \
 	  [ -n "$$stopped" ] || exit $$status
 
+# Rooms whose tests measure no time share the cores; the others have them to themselves.
+TOGETHER := $(addprefix tests/,backends config control doctor fuzz sensors service telemetry tracing variants)
+
 test: $(VENV)/.develop
+ifeq ($(TESTS),tests)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TOGETHER)
+	$(BIN)/python -m pytest tests $(TOGETHER:%=--ignore=%)
+else
 	$(BIN)/python -m pytest $(TESTS)
+endif
 
 check: lint types test
 

@@ -64,7 +64,10 @@ def test_results_pictures_and_status(tmp_path: Path) -> None:
 
 
 def test_a_client_that_does_not_read_its_stream_holds_nothing_up(tmp_path: Path) -> None:
-    with RunningDaemon(tmp_path, config()) as daemon, socket.socket() as client:
+    with (
+        RunningDaemon(tmp_path, config().replace("@40", "@200")) as daemon,
+        socket.socket() as client,
+    ):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.settimeout(60)
         client.connect(("127.0.0.1", daemon.port))
