@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.rig.clips import write_clip
-from tests.rig.daemon import ANY, RunningDaemon
+from tests.rig.daemon import RunningDaemon
 from tests.rig.pictures import encoded
+from tests.rig.rules import ANY
 
 CONFIG = f"""
 variants: [mobilenet_v1_0.25_128, mobilenet_v1_0.25_160]

@@ -13,7 +13,8 @@ import pytest
 from edged.capture.decode.jpeg import jpeg_size
 from edged.events.journal import FILE
 from tests.rig.broker import Listener, needs_mosquitto, running_broker
-from tests.rig.daemon import ANY, RunningDaemon
+from tests.rig.daemon import RunningDaemon
+from tests.rig.rules import ANY
 from tests.rig.webhook import serving
 
 RULE = f"{{{ANY}, for_seconds: 0, snapshot: true}}"

@@ -33,11 +33,6 @@ QUICK = {"variants": "[mobilenet_v1_0.25_128]", "latency_budget_ms": "5000"}
 """What runs in a moment, however busy the machine is."""
 SLOW = "{source: synthetic, size: 320x240, fps: 2}"
 """A camera whose frames wait so long that none is lost while the machine is busy."""
-# All classes together have a score of 1: whatever the network sees, one of them is there.
-ANY = (
-    "classes: [tench, English springer, cassette player, chain saw, church, French horn,"
-    " garbage truck, gas pump, golf ball, parachute]"
-)
 
 
 def quick_config(cameras: dict[str, str], **keys: str) -> str:

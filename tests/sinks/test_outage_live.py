@@ -19,7 +19,8 @@ import pytest
 
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS
 from tests.rig.broker import Listener, needs_mosquitto, running_broker
-from tests.rig.daemon import ANY, RunningDaemon, pss_mb
+from tests.rig.daemon import RunningDaemon, pss_mb
+from tests.rig.rules import ANY
 from tests.rig.small_disk import fill, mounted
 from tests.rig.webhook import serving
 

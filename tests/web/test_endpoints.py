@@ -149,7 +149,7 @@ def test_status_before_and_after_a_result() -> None:
     assert said["cameras"]["yard"]["state"] == "backoff"
     assert "hunter2" not in json.dumps(said)
 
-    live.observe(make_result("door"))
+    live.observe(make_result())
     door = json.loads(get(endpoints, "/api/v1/status").body)["cameras"]["door"]
     assert door["last"]["variant"] == "mobilenet_v1_1.0_224"
     assert door["last"]["reason"] == "budget"
@@ -159,8 +159,8 @@ def test_status_before_and_after_a_result() -> None:
 
 def test_a_camera_that_a_reload_removed_is_gone() -> None:
     live = live_of(ShownCamera("door"), ShownCamera("yard"))
-    live.observe(make_result("yard"))
-    live.observe(make_result("door"))
+    live.observe(make_result(camera="yard"))
+    live.observe(make_result())
     live.follow(subjects_of(ShownCamera("door")))
     endpoints = endpoints_of(live=live)
     said = json.loads(get(endpoints, "/api/v1/status").body)["cameras"]
@@ -188,7 +188,7 @@ def test_history_tells_the_budget_of_a_second_in_which_every_frame_came_too_late
 
 def test_history_has_its_columns() -> None:
     live = live_of(ShownCamera("door"))
-    live.observe(make_result("door"))
+    live.observe(make_result())
     said = json.loads(get(endpoints_of(live=live), "/api/v1/history").body)
     for row in said["cameras"]["door"]:
         assert len(row) == len(said["columns"])
@@ -200,7 +200,7 @@ def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
 
     def deliver() -> None:
         while not given.is_set():
-            live.view.offer(make_result("door"), np.full((64, 48, 3), (250, 5, 5), np.uint8))
+            live.view.offer(make_result(), np.full((64, 48, 3), (250, 5, 5), np.uint8))
 
     pipeline = threading.Thread(target=deliver)
     pipeline.start()
@@ -213,8 +213,8 @@ def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
 
 def test_a_snapshot_says_what_was_seen_in_it_whatever_came_later() -> None:
     live = live_of(ShownCamera("door"), clock=FakeTime())
-    live.view.offer(make_result("door", sequence=7), np.zeros((64, 48, 3), np.uint8))
-    live.observe(make_result("door", sequence=8))
+    live.view.offer(make_result(sequence=7), np.zeros((64, 48, 3), np.uint8))
+    live.observe(make_result(sequence=8))
     headers = dict(get(endpoints_of(live=live), SNAPSHOT).headers)
     said = json.loads(headers["Picture-Result"])
     assert (said["camera"], said["sequence"]) == ("door", 7)
@@ -224,7 +224,7 @@ def test_a_snapshot_says_what_was_seen_in_it_whatever_came_later() -> None:
 def test_many_long_labels_fit_the_headers_that_a_proxy_takes() -> None:
     live = live_of(ShownCamera("door"), clock=FakeTime())
     top = tuple(Score(f"{number} ünïcödé\r\n" + 100 * "x", 0.5) for number in range(100))
-    live.view.offer(make_result("door")._replace(top=top), np.zeros((64, 48, 3), np.uint8))
+    live.view.offer(make_result()._replace(top=top), np.zeros((64, 48, 3), np.uint8))
     line = dict(get(endpoints_of(live=live), SNAPSHOT).headers)["Picture-Result"]
     assert line.isascii() and line.isprintable() and len(line) <= 2000
     assert [each["label"] for each in json.loads(line)["top"]][:2] == [top[0].label, top[1].label]
@@ -234,7 +234,7 @@ def test_a_camera_that_is_quiet_shows_its_last_picture_and_one_that_is_down_does
     time, door = FakeTime(), ShownCamera("door")
     live = live_of(door, clock=time)
     endpoints = endpoints_of(live=live)
-    live.view.offer(make_result("door"), np.full((64, 48, 3), (250, 5, 5), np.uint8))
+    live.view.offer(make_result(), np.full((64, 48, 3), (250, 5, 5), np.uint8))
     time.now_ns += 40_000_000_000
     answer = get(endpoints, SNAPSHOT)
     assert answer.status == 200
@@ -270,7 +270,7 @@ def test_streams_are_of_known_cameras_and_bounded() -> None:
     assert b"door" in unknown.body
     first = opened(endpoints, "a", "door")
     others = [opened(endpoints, "b", "door") for _ in range(STREAMS)]
-    live.observe(make_result("door"))
+    live.observe(make_result())
     assert b"displaced" in list(others[0].parts())[1]
     for stream in (first, *others[1:]):
         assert list(islice(stream.parts(), 2))[1].startswith(b"data: ")

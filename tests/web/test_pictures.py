@@ -45,15 +45,17 @@ def test_nobody_looks_one_a_second_is_kept() -> None:
     assert view.jpeg("door", 0) is None
     assert not view.wanted("nobody")
     view.follow(["yard", "door"])
-    view.offer(make_result("yard"), RED)
+    view.offer(make_result(camera="yard"), RED)
     for _ in range(3):
         time.now_ns += KEEP_NS - 1
         assert not view.wanted("yard")
-        view.offer(make_result("yard"), RED // 2)
+        view.offer(make_result(camera="yard"), RED // 2)
         time.now_ns += 1
         assert view.wanted("yard")
-        view.offer(make_result("yard"), RED)
-    assert view.jpeg("yard", 0) == Shown(encode_jpeg(RED, JPEG_QUALITY), make_result("yard"), 0.0)
+        view.offer(make_result(camera="yard"), RED)
+    assert view.jpeg("yard", 0) == Shown(
+        encode_jpeg(RED, JPEG_QUALITY), make_result(camera="yard"), 0.0
+    )
 
 
 def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
@@ -62,7 +64,7 @@ def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
     view.follow(["door"])
     thread = asking(view, found)
     pixels = RED.copy()
-    view.offer(make_result("door"), pixels)
+    view.offer(make_result(), pixels)
     pixels[:] = 0  # the next frame comes into the same memory
     thread.join()
     assert found == [encode_jpeg(RED, JPEG_QUALITY)]
@@ -70,7 +72,7 @@ def test_one_picture_serves_all_who_ask_within_a_moment() -> None:
     assert now(view) is found[0]
     time.now_ns += FRESH_NS + 1
     thread = asking(view, found)
-    view.offer(make_result("door"), pixels)
+    view.offer(make_result(), pixels)
     thread.join()
     assert found[1] == encode_jpeg(pixels, JPEG_QUALITY)
 
@@ -79,13 +81,13 @@ def test_where_nothing_comes_the_last_one_serves_with_its_age() -> None:
     time = FakeTime()
     view = View(time.clock)
     view.follow(["door"])
-    view.offer(make_result("door"), RED)
+    view.offer(make_result(), RED)
     for hours in (1, 2):
         time.now_ns += 3_600_000_000_000
-        shown = Shown(encode_jpeg(RED, JPEG_QUALITY), make_result("door"), 3600.0 * hours)
+        shown = Shown(encode_jpeg(RED, JPEG_QUALITY), make_result(), 3600.0 * hours)
         assert view.jpeg("door", 0) == shown
-    view.offer(make_result("door"), RED // 2)
-    shown = Shown(encode_jpeg(RED // 2, JPEG_QUALITY), make_result("door"), 0.0)
+    view.offer(make_result(), RED // 2)
+    shown = Shown(encode_jpeg(RED // 2, JPEG_QUALITY), make_result(), 0.0)
     assert view.jpeg("door", 0) == shown
 
 
@@ -93,8 +95,8 @@ def test_a_picture_comes_with_its_own_result_and_not_with_a_later_one() -> None:
     time = FakeTime()
     view = View(time.clock)
     view.follow(["door"])
-    view.offer(make_result("door", sequence=1), RED)
-    view.offer(make_result("door", sequence=2), RED // 2)  # not taken: nobody waits
+    view.offer(make_result(sequence=1), RED)
+    view.offer(make_result(sequence=2), RED // 2)  # not taken: nobody waits
     shown = view.jpeg("door", 0)
     assert shown is not None
     assert (shown.jpeg, shown.result.sequence) == (encode_jpeg(RED, JPEG_QUALITY), 1)
@@ -106,4 +108,4 @@ def test_a_camera_that_is_gone() -> None:
     view.follow(["yard"])
     with pytest.raises(KeyError):
         view.jpeg("door", 0)
-    view.offer(make_result("door"), RED)
+    view.offer(make_result(), RED)

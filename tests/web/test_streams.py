@@ -32,8 +32,8 @@ def test_every_stream_gets_every_result() -> None:
 def test_only_the_cameras_asked_for() -> None:
     streams = ResultStreams(1)
     stream = opened(streams, "yard")
-    streams.publish(make_result("door", 1))
-    streams.publish(make_result("yard", 2))
+    streams.publish(make_result(1))
+    streams.publish(make_result(2, camera="yard"))
     assert sequences(list(islice(stream.parts(), 2))[1:]) == [2]
 
 
