@@ -26,7 +26,8 @@ demo: $(VENV)/.run
 	  [ -n "$$stopped" ] || exit $$status
 
 # Rooms whose tests measure no time share the cores; the others have them to themselves.
-TOGETHER := $(addprefix tests/,backends config control doctor fuzz sensors service telemetry tracing variants)
+TOGETHER := $(addprefix tests/,backends config control deploy doctor fuzz sensors service telemetry tracing \
+  variants)
 
 test: $(VENV)/.develop
 ifeq ($(TESTS),tests)
