@@ -44,12 +44,12 @@ def test_a_reload_goes_on_counting_for_the_cameras_that_stay() -> None:
     sink = Sink()
     metrics = make_metrics({"door": 33, "yard": 100}, sinks=[sink])
     for latency_ms in (32, 45, 70):
-        metrics.observe(make_result(latency_ms=latency_ms))
+        metrics.observe(make_result(latency_ms=latency_ms, variant=VARIANTS[0]))
     metrics.stale("door")
     metrics.switched("door", Reason.BUDGET.value)
     sink.observe_delivery(0.001)
     metrics.follow(subjects({"door": 47, "gate": 20}, sinks=[sink], variants=VARIANTS[:2]))
-    metrics.observe(make_result(latency_ms=46, budget_ms=47))
+    metrics.observe(make_result(latency_ms=46, variant=VARIANTS[0], budget_ms=47))
 
     assert value(metrics, "edged_results_total", camera="door") == 4
     assert value(metrics, "edged_deadline_misses_total", camera="door") == 3
