@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from tests.rig.browser import CARD, CHROMIUM, Browser, page_config
 from tests.rig.daemon import RunningDaemon
+from tests.rig.http_server import answering
 
 MARKUP = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 pytestmark = [
@@ -75,13 +75,12 @@ def test_other_sites_neither_read_nor_show_nor_frame_it(tmp_path: Path) -> None:
     """The same address with another port is another site."""
     with (
         RunningDaemon(tmp_path, page_config()) as ours,
-        ThreadingHTTPServer(("127.0.0.1", 0), Theirs) as theirs,
+        answering(Theirs) as port,
         Browser() as browser,
     ):
         ours.wait_for(lambda: ours.metric('edged_results_total{camera="door"}') > 0)
         Theirs.ours = f"http://127.0.0.1:{ours.port}"
-        Thread(target=theirs.serve_forever, daemon=True).start()
-        browser.open(f"http://127.0.0.1:{theirs.server_address[1]}/")
+        browser.open(f"http://127.0.0.1:{port}/")
         browser.wait_for("window.told && Object.keys(told).length == 5")
         assert json.loads(browser.value("JSON.stringify(told)")) == {
             **dict.fromkeys(("/", "/metrics", "/api/v1/status", "picture"), "no"),
@@ -89,4 +88,3 @@ def test_other_sites_neither_read_nor_show_nor_frame_it(tmp_path: Path) -> None:
         }
         for why in ("frame-ancestors", "NotSameOrigin", "CORS policy"):
             assert any(why in each for each in browser.trouble), why
-        theirs.shutdown()
