@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.rig.weight_server import (
-    WeightServer,
-)
+from tests.rig.weight_server import WeightServer
 
 CONTENT = bytes(range(256)) * 2000
 MOST_BYTES = 1 << 20

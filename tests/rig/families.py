@@ -7,13 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from edged.backends.onnxruntime import OrtBackend
-from edged.variants.family import (
-    Family,
-    InputContract,
-    Network,
-    load_family,
-    write_family,
-)
+from edged.variants.family import Family, InputContract, Network, load_family, write_family
 from edged.variants.golden import with_golden
 from edged.variants.mobilenet import Architecture
 from edged.variants.weights.importing import import_weights as _import_weights

@@ -12,10 +12,7 @@ import numpy as np
 import tflite
 
 from edged.variants.mobilenet import Architecture, Kind
-from edged.variants.weights.onnx_builder import (
-    ImportedWeights,
-    Weights,
-)
+from edged.variants.weights.onnx_builder import ImportedWeights, Weights
 from edged.variants.weights.tflite import read_tflite
 from tests.rig.weights import TINY, Array, lively_weights
 

@@ -29,16 +29,7 @@ from edged.telemetry.counts import edge_seconds, latency_seconds
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 from tests.rig.device_files import ORIN, PI, make_files
-from tests.rig.metrics import (
-    VARIANTS,
-    Camera,
-    Mailbox,
-    Sink,
-    State,
-    make_metrics,
-    series_of,
-    value,
-)
+from tests.rig.metrics import VARIANTS, Camera, Mailbox, Sink, State, make_metrics, series_of, value
 from tests.rig.results import make_result
 
 

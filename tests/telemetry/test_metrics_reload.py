@@ -6,14 +6,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from edged.control.selector import Reason
-from tests.rig.metrics import (
-    VARIANTS,
-    Sink,
-    make_metrics,
-    series_of,
-    subjects,
-    value,
-)
+from tests.rig.metrics import VARIANTS, Sink, make_metrics, series_of, subjects, value
 from tests.rig.results import make_result
 
 

@@ -22,14 +22,7 @@ from edged.variants.family import (
 )
 from edged.variants.published import published_top1
 from edged.variants.variant import Precision, Variant
-from tests.rig.families import (
-    ALPHAS,
-    LABELS,
-    RESOLUTIONS,
-    edit,
-    model,
-    reload,
-)
+from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, edit, model, reload
 
 # ---------------------------------------------------------------------------------------- reading
 

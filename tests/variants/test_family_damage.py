@@ -16,11 +16,7 @@ import pytest
 from edged.backends.onnxruntime import OrtBackend
 from edged.errors import EdgedError, InputError
 from edged.variants.evaluation.evaluate import verify
-from edged.variants.family import (
-    Family,
-    load_family,
-    write_family,
-)
+from edged.variants.family import Family, load_family, write_family
 from edged.variants.golden import golden_picture
 from edged.variants.manifest import checksum_problem
 from tests.rig.families import (

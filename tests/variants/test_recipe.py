@@ -18,15 +18,7 @@ from edged.backends.onnxruntime import OrtBackend
 from edged.variants.evaluation.evaluate import verify
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
-from tests.rig.recipe import (
-    COLOURS,
-    EPOCHS,
-    command,
-    draw_classes,
-    log_of,
-    run,
-    without_times,
-)
+from tests.rig.recipe import COLOURS, EPOCHS, command, draw_classes, log_of, run, without_times
 
 torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
 

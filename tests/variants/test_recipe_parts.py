@@ -14,10 +14,7 @@ from edged.variants.evaluation.evaluate import Evaluation
 from edged.variants.variant import Variant
 from tests.rig.geometry import with_exif_orientation
 from tests.rig.photos import CMYK, RED, coded, halves
-from tests.rig.recipe import (
-    COLOURS,
-    draw_classes,
-)
+from tests.rig.recipe import COLOURS, draw_classes
 
 torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
 

@@ -19,15 +19,7 @@ from edged.web.live import STREAMS
 from edged.web.page import CONTENT_SECURITY_POLICY, HTML_PAGE
 from edged.web.streams import ResultStream
 from tests.rig.camera import FakeTime
-from tests.rig.live import (
-    NOW_NS,
-    Device,
-    ShownCamera,
-    State,
-    endpoints_of,
-    live_of,
-    subjects_of,
-)
+from tests.rig.live import NOW_NS, Device, ShownCamera, State, endpoints_of, live_of, subjects_of
 from tests.rig.results import make_result
 
 SNAPSHOT = "/api/v1/cameras/door/snapshot.jpg"
