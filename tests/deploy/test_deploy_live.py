@@ -22,7 +22,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler
+from email.message import Message
 from itertools import count
 from pathlib import Path
 from shutil import which
@@ -95,19 +95,12 @@ def restless(targets: list[dict[str, Any]]) -> Iterator[int]:
     the next, and that lists devices as http_sd."""
     starts = count(1)
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            metrics = self.path == "/metrics"
-            text = RESTLESS.format(number=next(starts)) if metrics else json.dumps(targets)
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain" if metrics else "application/json")
-            self.end_headers()
-            self.wfile.write(text.encode())
+    def answer(path: str, _: Message) -> tuple[int, str, str]:
+        if path == "/metrics":
+            return 200, "text/plain", RESTLESS.format(number=next(starts))
+        return 200, "application/json", json.dumps(targets)
 
-        def log_message(self, *about: Any) -> None:
-            pass
-
-    with answering(Answer) as port:
+    with answering(answer) as port:
         targets[0]["targets"] = [f"127.0.0.1:{port}"]
         yield port
 

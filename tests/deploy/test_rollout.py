@@ -16,7 +16,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
+from email.message import Message
 from pathlib import Path
 from shutil import which
 from threading import Timer
@@ -102,18 +102,7 @@ class Systemd:
 @contextmanager
 def systemd(folder: Path, device: str) -> Iterator[Systemd]:
     it = Systemd(folder, device)
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            said = it.obey(self.path[1:])
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(said.encode())
-
-        def log_message(self, *about: Any) -> None:
-            pass
-
-    with answering(Answer) as port:
+    with answering(lambda path, _: (200, "text/plain", it.obey(path[1:]))) as port:
         ask = f"""#!{sys.executable}
 import sys, urllib.request
 order = next(each for each in sys.argv[1:] if not each.startswith("-"))
@@ -138,30 +127,12 @@ class Alerts:
         self.firing: list[str] = []
         self.asked: list[str] = []
 
-    @contextmanager
-    def listening(self) -> Iterator[int]:
-        it = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                wanted = "Basic " + base64.b64encode(b"rollout:a word").decode()
-                if self.headers.get("Authorization") != wanted:
-                    self.send_response(401)
-                    self.send_header("WWW-Authenticate", 'Basic realm=""')
-                    self.end_headers()
-                    return
-                query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["query"][0]
-                it.asked.append(query)
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                self.wfile.write(json.dumps({"data": {"result": it.firing}}).encode())
-
-            def log_message(self, *about: Any) -> None:
-                pass
-
-        with answering(Answer) as port:
-            yield port
+    def answer(self, path: str, headers: Message) -> tuple[int, str, str]:
+        wanted = "Basic " + base64.b64encode(b"rollout:a word").decode()
+        if headers.get("Authorization") != wanted:
+            return 401, "text/plain", ""
+        self.asked += urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)["query"]
+        return 200, "application/json", json.dumps({"data": {"result": self.firing}})
 
 
 def rolled_out(
@@ -209,7 +180,7 @@ def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
     alerts, port = Alerts(), free_port()
     with (
         systemd(tmp_path, "depot") as system,
-        alerts.listening() as prometheus,
+        answering(alerts.answer) as prometheus,
         socket.socket() as taken,
     ):
         values: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -43,43 +42,29 @@ def test_markup_in_what_a_camera_says_is_text(tmp_path: Path) -> None:
             assert any("Content Security Policy" in each for each in browser.trouble)
 
 
-class Theirs(BaseHTTPRequestHandler):
-    """A page without any policy, which tries to read, show and frame what is ours."""
-
-    ours = ""
-
-    def do_GET(self) -> None:
-        body = self.PAGE.replace("OURS", self.ours).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    PAGE = """<!DOCTYPE html><link rel=icon href=data:,><script>
-        window.told = {};
-        for (const path of ["/", "/metrics", "/api/v1/status"])
-            fetch("OURS" + path).then(() => told[path] = "read", () => told[path] = "no");
-        const picture = new Image();
-        picture.onload = () => told.picture = "shown";
-        picture.onerror = () => told.picture = "no";
-        picture.src = "OURS/api/v1/cameras/door/snapshot.jpg";
-        addEventListener("load", () => told.loaded = "yes");
-    </script><iframe src="OURS/"></iframe>"""
+THEIRS = """<!DOCTYPE html><link rel=icon href=data:,><script>
+    window.told = {};
+    for (const path of ["/", "/metrics", "/api/v1/status"])
+        fetch("OURS" + path).then(() => told[path] = "read", () => told[path] = "no");
+    const picture = new Image();
+    picture.onload = () => told.picture = "shown";
+    picture.onerror = () => told.picture = "no";
+    picture.src = "OURS/api/v1/cameras/door/snapshot.jpg";
+    addEventListener("load", () => told.loaded = "yes");
+</script><iframe src="OURS/"></iframe>"""
+"""A page without any policy, which tries to read, show and frame what is ours."""
 
 
 def test_other_sites_neither_read_nor_show_nor_frame_it(tmp_path: Path) -> None:
     """The same address with another port is another site."""
     with (
         RunningDaemon(tmp_path, page_config()) as ours,
-        answering(Theirs) as port,
+        answering(
+            lambda *_: (200, "text/html", THEIRS.replace("OURS", f"http://127.0.0.1:{ours.port}"))
+        ) as port,
         Browser() as browser,
     ):
         ours.wait_for(lambda: ours.metric('edged_results_total{camera="door"}') > 0)
-        Theirs.ours = f"http://127.0.0.1:{ours.port}"
         browser.open(f"http://127.0.0.1:{port}/")
         browser.wait_for("window.told && Object.keys(told).length == 5")
         assert json.loads(browser.value("JSON.stringify(told)")) == {
