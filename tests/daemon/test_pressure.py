@@ -79,7 +79,7 @@ BEGINNINGS = (
 
 
 @pytest.mark.skipif(
-    not MANY, reason="`make fuzz` runs it; tests/web/test_server.py has 200 clients"
+    not MANY, reason="`make fuzz` runs it; tests/web/test_server_clients.py has 200"
 )
 def test_a_thousand_clients_that_hang_keep_nobody_out(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
