@@ -28,7 +28,7 @@ from edged.variants.family import Family, InputContract, Network, load_family, w
 from edged.variants.golden import golden_picture, with_golden
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Variant
-from tests.rig.families import LABELS, RESOLUTIONS, model
+from tests.rig.families import LABELS, RESOLUTIONS, import_weights, model
 from tests.rig.geometry import UPRIGHT, with_exif_orientation
 from tests.rig.photos import coded, drawn_photos
 
@@ -259,8 +259,6 @@ def test_official_weights_are_as_good_as_known(
 ) -> None:
     """Known: the same photos through the same weights by other programs. They resample a little
     otherwise, which moves a photo in a hundred; the wrong crop or colours move far more."""
-    from tests.rig.families import import_weights
-
     import_weights(
         data / "weights" / file,
         None,

@@ -24,7 +24,7 @@ from edged.variants.golden import (
 from edged.variants.mobilenet import Architecture
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights.onnx_builder import Weights, build_network
-from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family, model
+from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, import_weights, make_family, model
 from tests.rig.random_weights import random_weights
 from tests.rig.weights import lively_weights
 
@@ -275,8 +275,6 @@ def test_two_classes_are_enough(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_official_networks_are_proved_at_the_usual_tolerance(data: Path, tmp_path: Path) -> None:
-    from tests.rig.families import import_weights
-
     weights = data / "weights"
     for name, alpha, sides in (("0.25_128", 0.25, (128,)), ("0.5_160", 0.5, (128, 160, 192, 224))):
         import_weights(
