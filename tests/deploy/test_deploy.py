@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from edged.config.schema.schema import json_schema
 
+from edged.config.schema import json_schema
 from tests.rig.paths import DASHBOARDS, DEPLOY, GRAFANA, PROMETHEUS
 
 ALERTS: list[dict[str, Any]] = [
