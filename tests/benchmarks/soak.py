@@ -26,7 +26,8 @@ import numpy as np
 
 from edged.commands.plots.plot import new_figure, write_figure
 from tests.rig.daemon import RunningDaemon
-from tests.rig.rtsp import free_port, serving
+from tests.rig.ports import free_port
+from tests.rig.rtsp import serving
 
 FPS = 5
 SAMPLE_SECONDS = 10

@@ -39,7 +39,8 @@ from tests.rig.camera import (
 )
 from tests.rig.mjpeg_server import HttpCamera, part
 from tests.rig.pictures import encoded
-from tests.rig.rtsp import free_port, needs_gstreamer, order, servers, serving, url
+from tests.rig.ports import free_port
+from tests.rig.rtsp import needs_gstreamer, order, servers, serving, url
 
 PATIENCE = Patience(pause=0.3, pause_longest=0.6)
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -19,7 +19,8 @@ from edged.result import Event, Result
 from edged.sinks.options import KINDS
 from tests.rig.clips import write_clip
 from tests.rig.daemon import SYNTHETIC, RunningDaemon
-from tests.rig.rtsp import free_port, needs_gstreamer, serving
+from tests.rig.ports import free_port
+from tests.rig.rtsp import needs_gstreamer, serving
 from tests.rig.waiting import eventually
 
 

@@ -35,7 +35,7 @@ from tests.rig.clips import write_clip
 from tests.rig.device_files import PI, make_files
 from tests.rig.http_server import answering
 from tests.rig.paths import DASHBOARDS, PROMETHEUS
-from tests.rig.rtsp import free_port
+from tests.rig.ports import free_port
 
 SECONDS = 90
 """For the slowest of all to be there; a machine of its own takes a third of that."""

@@ -29,7 +29,7 @@ from edged.web.password import new_token, token_hash
 from tests.rig.certificates import Authority
 from tests.rig.http_server import answering
 from tests.rig.paths import DEPLOY
-from tests.rig.rtsp import free_port
+from tests.rig.ports import free_port
 
 
 class Systemd:

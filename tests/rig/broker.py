@@ -19,6 +19,7 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.rig.ports import free_port
 from tests.rig.waiting import eventually
 
 _FOUND = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -31,8 +32,7 @@ class Broker:
     """settings: lines of its configuration beyond the listener, which is on a free port."""
 
     def __init__(self, folder: Path, *settings: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port: int = listener.getsockname()[1]
+        self.port = free_port()
         self._config = folder / f"mosquitto-{self.port}.conf"
         lines = [f"listener {self.port} 127.0.0.1", *(settings or ["allow_anonymous true"])]
         if os.geteuid() == 0:

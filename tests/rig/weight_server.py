@@ -58,13 +58,6 @@ def weight_server(files: Mapping[str, bytes] | None = None) -> Iterator[WeightSe
         server.http.server_close()
 
 
-def free_port() -> int:
-    """One on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 # --------------------------------------------------------------------------------------- troubles
 
 

@@ -17,7 +17,8 @@ from edged.errors import EdgedError, InputError
 from edged.variants.weights.download import check_url, download
 from edged.variants.weights.http_client import Patience
 from tests.rig.downloads import CONTENT, MOST_BYTES, NAME, left, url
-from tests.rig.weight_server import WeightServer, cut, free_port, redirect, status, weight_server
+from tests.rig.ports import free_port
+from tests.rig.weight_server import WeightServer, cut, redirect, status, weight_server
 
 # ----------------------------------------------------------------------------------- where it goes
 

@@ -55,7 +55,8 @@ from tests.rig.geometry import (
     write_video,
 )
 from tests.rig.gst_launch import needs_gstreamer as needs_gst_launch
-from tests.rig.rtsp import free_port, needs_gstreamer, servers, serving, url
+from tests.rig.ports import free_port
+from tests.rig.rtsp import needs_gstreamer, servers, serving, url
 from tests.rig.v4l2_camera import Rig
 
 SHAPES = [Fraction(16, 11), Fraction(4, 3), Fraction(3, 4), Fraction(1)]

@@ -16,14 +16,8 @@ from edged.capture.supervisor import CameraState
 from edged.capture.vigil import Patience
 from edged.clock import monotonic_ns
 from tests.rig.camera import next_frame, running, wait_until
-from tests.rig.rtsp import (
-    Opened,
-    free_port,
-    needs_gstreamer,
-    servers,
-    serving,
-    url,
-)
+from tests.rig.ports import free_port
+from tests.rig.rtsp import Opened, needs_gstreamer, servers, serving, url
 
 PATIENCE = Patience(pause=0.3, pause_longest=0.6)
 

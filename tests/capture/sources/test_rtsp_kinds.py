@@ -10,15 +10,8 @@ import pytest
 from edged.capture.source import CaptureRequest
 from edged.capture.supervisor import CameraState
 from tests.rig.camera import next_frame, running, wait_until
-from tests.rig.rtsp import (
-    Opened,
-    free_port,
-    needs_gstreamer,
-    order,
-    servers,
-    serving,
-    url,
-)
+from tests.rig.ports import free_port
+from tests.rig.rtsp import Opened, needs_gstreamer, order, servers, serving, url
 
 MS = 1_000_000
 
