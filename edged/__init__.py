@@ -1,3 +1,3 @@
 """edged: camera frames become MobileNet results inside a latency budget."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
