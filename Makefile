@@ -14,7 +14,7 @@ SOAK_SECONDS ?= 3600
 OUTAGE_SECONDS ?= 300
 PHOTOS ?=
 
-.PHONY: demo test check lint format types fuzz deb bench-control bench-pipeline test-outage test-device test-device-arm64 test-jetson clean
+.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline test-outage test-device test-device-arm64 test-jetson clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -49,6 +49,14 @@ format: $(VENV)/.develop
 
 types: $(VENV)/.develop
 	$(BIN)/mypy
+
+# docs/configuration.md and docs/metrics.md from the schema and the metrics.
+docs: $(VENV)/.develop
+	$(BIN)/python docs/generate.py
+
+# The README's picture, from a run of the daemon beside busy programs; two minutes.
+picture: $(VENV)/.develop
+	$(BIN)/python tests/benchmarks/promise.py
 
 # More than 100,000 inputs for what reads pictures, configurations, requests and the mailbox, thousands
 # of damaged clips and model files, 500 reloads, 1,000 clients that hang; some minutes.

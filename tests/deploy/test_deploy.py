@@ -238,17 +238,3 @@ def test_ansible_takes_the_playbook_and_edged_the_configuration_it_writes(tmp_pa
     assert (document["min_fps"], document["keep_warm"], document["threads"]) == (5, False, [1, 2])
     assert document["events"]["visitor"]["above"] == 0.5
     assert " ".join(sorted(document)) == "cameras events http keep_warm min_fps results threads"
-
-
-def test_the_operators_way_is_short_and_names_what_is_there() -> None:
-    readme = (DEPLOY.parent / "README.md").read_text()
-    _, _, rest = readme.partition("\n## The operator's way\n")
-    way, _, _ = rest.partition("\n## ")
-    lines = way.strip().splitlines()
-    assert 20 < len(lines) < 40
-    for command in re.findall(r"^    (?:sudo )?(?:edged) (\w[\w-]*)", way, re.MULTILINE):
-        run = [sys.executable, "-m", "edged", command, "--help"]
-        assert subprocess.run(run, capture_output=True, check=False).returncode == 0, command
-    for file in ("prometheus/targets/example.yml", "ansible/rollout.yml", "ansible/inventory.yml"):
-        assert file.rpartition("/")[2] in way
-        assert (DEPLOY / file).exists()

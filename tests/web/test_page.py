@@ -2,7 +2,7 @@
 
     EDGED_SCREENSHOTS=docs/pictures python -m pytest tests/web/test_page.py -k pictures
 
-makes the two screenshots of the README again.
+makes the two screenshots in docs/pictures again.
 """
 
 from __future__ import annotations

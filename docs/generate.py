@@ -1,0 +1,170 @@
+"""Write the reference pages from what the program itself says: `make docs`.
+
+Below MARK, `configuration.md` lists every key of `edged schema`, and `metrics.md` every metric of
+`/metrics`. What stands above it is written by hand and stays.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+
+from edged.atomic_file import write_whole
+from edged.capture.supervisor import CameraState
+from edged.control.profile import Candidate
+from edged.events.events import EventCount
+from edged.sensors.sensors import Sensors
+from edged.telemetry.exposition import Subjects
+from edged.telemetry.metrics import Metrics
+from edged.variants.runtime import Engines
+from edged.variants.variant import Variant
+
+DOCS = Path(__file__).parent
+MARK = "<!-- Generated from here on: `make docs`. Change the program's own text instead. -->\n"
+TOLD = ("reason", "stage", "state", "when")
+"""Labels whose values are the program's own, and so are listed."""
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Each page's file, and what it must hold."""
+    for name, lines in (("configuration.md", configuration()), ("metrics.md", metrics())):
+        by_hand, _, _ = (DOCS / name).read_text().partition(MARK)
+        yield DOCS / name, by_hand + MARK + "\n" + "\n".join(lines).rstrip() + "\n"
+
+
+def configuration() -> Iterator[str]:
+    """A section for each object of the schema, its path as the heading."""
+    command = [sys.executable, "-m", "edged", "schema"]
+    schema = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    yield from _section("The top level", "", schema)
+
+
+def _section(title: str, path: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"## {title}", "")
+    inner = []
+    for name, key in schema["properties"].items():
+        required = "required" if name in schema.get("required", ()) else ""
+        facts = [fact for fact in (*_facts(key), required) if fact]
+        yield f"- **`{name}`** ({'; '.join(facts)})<br>"
+        yield f"  {key['title']}. {key['description']}"
+        if examples := [_yaml(each) for each in key.get("examples", ())]:
+            yield f"  For example {', '.join(f'`{each}`' for each in examples)}."
+        values = key.get("additionalProperties") or {}
+        if "properties" in key:
+            inner.append((f"{path}{name}", key))
+        elif isinstance(values, Mapping) and "properties" in values:
+            inner.append((f"{path}{name}.NAME", values))
+    yield ""
+    for deeper, key in inner:
+        yield from _section(f"`{deeper}`", f"{deeper}.", key)
+
+
+def _facts(key: Mapping[str, Any]) -> Iterator[str]:
+    """What a value must be, its default, and whether messages hide it."""
+    if "enum" in key:
+        yield "one of " + ", ".join(f"`{_yaml(each)}`" for each in key["enum"])
+    else:
+        kinds = key.get("type", "string")
+        kinds = [kinds] if isinstance(kinds, str) else kinds
+        bounds = {
+            "minimum": "at least",
+            "exclusiveMinimum": "more than",
+            "maximum": "at most",
+        }
+        said = [f"{word} {key[rule]:g}" for rule, word in bounds.items() if rule in key]
+        yield ", ".join((" or ".join(_KINDS[kind] for kind in kinds), *said))
+        if "patternErrorMessage" in key:
+            yield key["patternErrorMessage"]
+    if "default" in key:
+        yield f"default `{_yaml(key['default'])}`"
+    if key.get("writeOnly"):
+        yield "not shown in messages"
+
+
+_KINDS = {
+    "array": "list",
+    "boolean": "`true` or `false`",
+    "integer": "whole number",
+    "number": "number",
+    "object": "section",
+    "string": "text",
+}
+
+
+def _yaml(value: object) -> str:
+    """On one line, as it may stand in the configuration."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_yaml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    return value if isinstance(value, str) and value != "-" else json.dumps(value)
+
+
+def metrics() -> Iterator[str]:
+    """A row for each metric, in the order of the exposition."""
+    found = Metrics("", started_unix_seconds=0.0)
+    found.follow(_everything())
+    yield from ("| metric | type | labels | meaning |", "| --- | --- | --- | --- |")
+    for metric in found.registry.collect():
+        name = metric.name + {"counter": "_total", "info": "_info"}.get(metric.type, "")
+        yield f"| `{name}` | {metric.type} | {_labels(metric)} | {metric.documentation} |"
+
+
+def _labels(metric: Metric) -> str:
+    values: dict[str, dict[str, None]] = {}
+    for sample in metric.samples:
+        for label, value in sample.labels.items():
+            values.setdefault(label, {})[value] = None
+    values.pop("le", None)
+    return "; ".join(
+        f"`{label}`" + (f" ({', '.join(known)})" if label in TOLD and all(known) else "")
+        for label, known in values.items()
+    )
+
+
+def _everything() -> Subjects:
+    """One of each thing that a metric may be about."""
+    variant = Variant(0.25, 128)
+    camera = SimpleNamespace(
+        name="camera",
+        state=CameraState.STARTING,
+        last_error=None,
+        restarts={},
+        mailbox=SimpleNamespace(captured=0, overwritten=0, skipped=0, quiet=0, broken=0),
+    )
+    sink = SimpleNamespace(name="sink", delivered=0, dropped={"": 0}, observe_delivery=None)
+    sensors = Sensors(Path("/nonexistent"))
+    sensors.read()
+    gauges = [
+        each if each.values else replace(each, values={tuple("" for _ in each.labels): 0.0})
+        for each in sensors.gauges
+    ]
+    return Subjects(
+        budgets_ms={"camera": 33},
+        variants=[variant],
+        cameras=[camera],  # type: ignore[list-item]
+        sinks=[sink],  # type: ignore[list-item]
+        backend="",
+        family="",
+        on_time={"camera": 0.95},
+        top1={variant: 0.0},
+        runtime={"name": "", "version": ""},
+        engines=lambda: Engines(build_seconds={"": 0.0}),
+        max_temperature_c=75,
+        sensors=lambda: gauges,
+        ladder=lambda: [Candidate(variant, 1, 0.0, 0.0, 0.0)],
+        events=lambda: [EventCount("camera", "event", 0, False)],
+    )
+
+
+if __name__ == "__main__":
+    for page, text in pages():
+        write_whole(page, text.encode())
