@@ -70,7 +70,7 @@ def _section(title: str, path: str, schema: Mapping[str, Any]) -> Iterator[str]:
 def _facts(key: Mapping[str, Any]) -> Iterator[str]:
     """What a value must be, its default, and whether messages hide it."""
     if "enum" in key:
-        yield "one of " + ", ".join(f"`{_yaml(each)}`" for each in key["enum"])
+        yield "one of " + ", ".join(dict.fromkeys(f"`{_yaml(each)}`" for each in key["enum"]))
     else:
         kinds = key.get("type", "string")
         kinds = [kinds] if isinstance(kinds, str) else kinds
