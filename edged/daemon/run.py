@@ -26,7 +26,7 @@ from edged.daemon.sinks import OpenSink, open_sinks, take_over
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
-from edged.events.dispatcher import Announcer
+from edged.events.dispatcher import Dispatcher
 from edged.events.events import Watch
 from edged.events.journal import EventJournal
 from edged.pipeline.output import Output
@@ -101,10 +101,10 @@ class Running:
         self._watch = Watch.of(
             config.events, self.model.family.labels, away_seconds(config.cameras)
         )
-        self._announcer: Announcer = (
-            Announcer(EventJournal(state_directory(os.environ)))
+        self._dispatcher: Dispatcher = (
+            Dispatcher(EventJournal(state_directory(os.environ)))
             if before is None
-            else before._announcer
+            else before._dispatcher
         )
         try:
             self._open(before)
@@ -177,7 +177,7 @@ class Running:
         if before is not None:
             take_over(self.sinks, before.sinks)
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
-        self._announcer.follow(sinks, snapshots)
+        self._dispatcher.follow(sinks, snapshots)
         pipeline = Pipeline(
             lanes=[self._lane(settings, before) for settings in self.config.cameras],
             loaded=self.networks.loaded,
@@ -191,8 +191,8 @@ class Running:
             clock=world.clock,
             finished=self._all_ended,
             watch=self._watch,
-            announce=self._announcer.announce,
-            show=world.live.view.offer,
+            announce=self._dispatcher.dispatch,
+            show=world.live.pictures.offer,
             recorder=world.recorder,
             about=self.networks.about,
             allowance=self._thermostat.allowance,
@@ -262,14 +262,14 @@ class Running:
             self.server.close()
         if but is None:
             self._announce(self._watch.end())
-            self._announcer.close(STOP_SECONDS)
+            self._dispatcher.close(STOP_SECONDS)
         for sink in self.sinks.values():
             if id(sink) not in kept:
                 sink.close(STOP_SECONDS)
 
     def _announce(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._announcer.announce(event)
+            self._dispatcher.dispatch(event)
 
     # what is told of it; from any thread
 
@@ -279,7 +279,7 @@ class Running:
 
     def loops(self) -> dict[str, int]:
         """When every loop that must turn last did, or was seen at work. A camera whose source has
-        ended has none. Sinks and the announcer wait for as long as nothing comes: theirs are there
+        ended has none. Sinks and the dispatcher wait for as long as nothing comes: theirs are there
         only when their thread has ended by itself."""
         loops = {
             f"camera {name}": each.camera.turn
@@ -291,7 +291,7 @@ class Running:
         if self.server is not None:
             loops["http"] = self.server.turn
         waiting = {f"sink {kind}": each.sink.alive for kind, each in self.sinks.items()}
-        waiting["events"] = self._announcer.alive
+        waiting["events"] = self._dispatcher.alive
         loops |= {name: Turn(0, 0) for name, alive in waiting.items() if not alive}
         return self._turns.moments(loops, self._world.clock())
 
@@ -343,8 +343,8 @@ class Running:
             slowdown=self._slowdown,
             busy_share=lambda: self._thermostat.allowance.share,
             events=self._watch.counts,
-            events_dropped=lambda: self._announcer.dropped,
-            snapshots_dropped=lambda: self._announcer.snapshots_dropped,
+            events_dropped=lambda: self._dispatcher.dropped,
+            snapshots_dropped=lambda: self._dispatcher.snapshots_dropped,
             ladder=lambda: () if self.networks is None else self.networks.profiler.ladder,
             failures=lambda: {} if self.pipeline is None else self.pipeline.setbacks.failures,
         )

@@ -1,1 +1,1 @@
-"""Events: when one begins and ends, and how sinks are told."""
+"""Events: when they start and end, and their delivery to the sinks."""

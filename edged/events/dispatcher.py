@@ -1,7 +1,7 @@
-"""Events on their way to the sinks: a thread that makes their snapshots and hands them on.
+"""Dispatch of events to the sinks, in a thread that also encodes their snapshots.
 
-The pipeline only copies a picture; to compress it takes a millisecond or more. One announcer lasts
-as long as the daemon, so that every sink is told of events in their order, whatever a reload does.
+The pipeline only copies a picture, because encoding it takes a millisecond or more. One dispatcher
+lives as long as the daemon, so that sinks get events in order across reloads.
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ from edged.sinks.sink import Sink
 
 MOST_WAITING = 256
 MOST_PICTURES_WAITING = 16
-"""Where more events wait, the next ones have no snapshot: a picture takes up to 600 kB."""
+"""Above this number of queued events, new ones get no snapshot: a picture takes up to 600 kB."""
 SIGN_OF_LIFE_SECONDS = 5.0
 _QUALITY = 85
 
 log = logging.getLogger("edged.announcer")
 
 
-class Announcer:
-    """Call `follow` before anything else. journal: what ran when the last run ended without a word
-    is told as ended then."""
+class Dispatcher:
+    """Call `follow` first. journal: events that were active at a crash are dispatched as ended."""
 
     def __init__(self, journal: EventJournal) -> None:
         self._crowded_out = self._pictures_crowded_out = 0
-        """Counted by whoever announces; what the thread here counts is apart."""
+        """Counted by the caller's thread, the following two by the dispatcher's."""
         self._failed = self._pictures_failed = 0
         self._journal = journal
         self._sinks: Sequence[Sink] = ()
         self._snapshots: Collection[str] = ()
         self._handing = threading.Lock()
-        """Held while one event goes to the sinks, and while these are replaced."""
+        """Held while one event goes to the sinks, and while the sinks are replaced."""
         self._closing = False
         self._queue: queue.SimpleQueue[tuple[Event, NDArray[np.uint8] | None] | None] = (
             queue.SimpleQueue()
@@ -51,29 +50,29 @@ class Announcer:
 
     @property
     def dropped(self) -> int:
-        """Events that a sink was never given: too many came at once, or it failed."""
+        """Events that a sink did not get: too many at once, or it raised."""
         return self._crowded_out + self._failed
 
     @property
     def snapshots_dropped(self) -> int:
-        """Events that came without their picture."""
+        """Events dispatched without their snapshot."""
         return self._pictures_crowded_out + self._pictures_failed
 
     @property
     def alive(self) -> bool:
-        """False only when the thread has ended without being told to."""
+        """False only if the thread has ended unexpectedly."""
         return self._thread.ident is None or self._thread.is_alive() or self._closing
 
     def follow(self, sinks: Sequence[Sink], snapshots: Collection[str]) -> None:
-        """From now on, `publish_event` of each of these is called, from one thread. snapshots:
-        names of the events that have one."""
+        """Dispatch to these sinks from now on, from one thread. snapshots: names of the events that
+        have one."""
         with self._handing:
             self._sinks, self._snapshots = sinks, snapshots
         if self._thread.ident is None:
             self._thread.start()
 
-    def announce(self, event: Event, pixels: NDArray[np.uint8] | None = None) -> None:
-        """Never blocks. pixels: uint8 (height, width, 3), RGB, that may change afterwards."""
+    def dispatch(self, event: Event, pixels: NDArray[np.uint8] | None = None) -> None:
+        """Never blocks. pixels: uint8 (height, width, 3), RGB; copied if needed."""
         waiting = self._queue.qsize()
         if waiting >= MOST_WAITING:
             self._crowded_out += 1
@@ -88,7 +87,7 @@ class Announcer:
             self._queue.put((event, None))
 
     def close(self, timeout_seconds: float) -> None:
-        """Hand over what waits; what is not through by then is given up."""
+        """Dispatch what is queued; drop what is left after the time-out."""
         self._closing = True
         self._queue.put(None)
         if self._thread.ident is not None:
@@ -116,10 +115,10 @@ class Announcer:
     def _compressed(self, event: Event, pixels: NDArray[np.uint8]) -> bytes | None:
         try:
             return encode_jpeg(pixels, _QUALITY)
-        except Exception as error:  # an event without a picture is better than none
+        except Exception as error:  # an event without a snapshot is better than none
             self._pictures_failed += 1
             if self._pictures_failed == 1:
-                what = "%s: %s: the picture (%s) cannot be compressed: %s"
+                what = "%s: %s: cannot encode the snapshot (%s): %s"
                 log.warning(what, event.camera, event.name, pixels.shape, type(error).__name__)
             return None
 
@@ -133,7 +132,7 @@ class Announcer:
     def _give(self, sink: Sink, event: Event) -> None:
         try:
             sink.publish_event(event)
-        except Exception:  # it has promised not to
+        except Exception:  # against its contract
             self._failed += 1
             if self._failed == 1:
-                log.exception("%s: an event was not taken", sink.name)
+                log.exception("%s: the sink did not accept an event", sink.name)

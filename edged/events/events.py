@@ -1,16 +1,14 @@
 """Events: when classes become present before a camera, and when they have gone.
 
-A class, or a group of them, counts as present when its smoothed score has stayed at `above` or
-higher for a time, and as gone when it has stayed below `below` for another. The scores of a frame
-are a softmax: classes exclude each other and all scores add up to 1. So the score of a group is
-the sum of its classes', the probability that it is any of them: where a network wavers between two
-breeds, "dog" is certain nevertheless.
+A class or group is present when its smoothed score has been at least `above` for `for_seconds`, and
+gone when it has been lower than `below` for `gone_seconds`. The score of a group is the sum of its
+classes' scores: these are a softmax, so the sum is the probability of any of them.
 
-Smoothing is exponential in time, not in frames: rate, gaps and variants do not change what it
-means. Time is that of the capture, on the monotonic clock; wall time is told once, at an event's
-start, and its end is that plus what has passed, so that a clock that steps changes no duration.
+Smoothing is exponential in time, not in frames, so frame rate, gaps and variants do not affect it.
+Times are capture times on the monotonic clock. Wall time is taken once, at the start of an event;
+its end is derived from that, so a step of the wall clock does not change the duration.
 
-Pure, but for a lock.
+Pure, except for a lock.
 """
 
 from __future__ import annotations
@@ -30,12 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AWAY_SECONDS = 10.0
-"""A camera without a result for so long sees nothing: its events have ended when it last did."""
+"""Without a result for this time, a camera's events end at its last one."""
 
 
 @dataclass(slots=True)
 class Presence:
-    """What a rule asks for, before one camera. classes: positions among the scores."""
+    """State of a rule at one camera. classes: indices into the scores."""
 
     camera: str
     rule: EventConfig
@@ -43,30 +41,26 @@ class Presence:
     away_seconds: float = AWAY_SECONDS
     active: bool = False
     begun: int = 0
-    """Events until now."""
+    """Events since the start."""
     _smoothed: float = 0.0
     _peak: float = 0.0
     _scored_ns: int | None = None
-    """Capture of the last frame; None where nothing is known."""
+    """Capture of the last frame; None if unknown."""
     _since_ns: int | None = None
-    """Of the first frame that spoke for a change, all since then having done so."""
+    """Capture of the first frame in an unbroken row that indicates a change."""
     _started_ns: int = 0
     _started_unix_ns: int = 0
     _present_ns: int = 0
-    """Of the last frame that spoke for its presence."""
+    """Capture of the last frame with the class present."""
 
     def asks_the_same(self, other: Presence) -> bool:
-        """Before its own camera; at which others the rule counts, and how it is shown, is of no
-        matter."""
+        """Whether the rules agree, except for their cameras and presentation."""
         shown = {key: getattr(other.rule, key) for key in ("cameras", "snapshot", "device_class")}
         rule = replace(self.rule, **shown)
         return (rule, self.classes) == (other.rule, other.classes)
 
     def observe(self, score: float, captured_ns: int, captured_unix_ns: int) -> Iterator[Event]:
-        """What comes of the next frame: an end, a start, or nothing.
-
-        A score that is not a number tells nothing: the frame counts as one that never came.
-        """
+        """Starts and ends caused by the next frame. A score that is not finite is ignored."""
         yield from self.tick(captured_ns)
         if not math.isfinite(score):
             return
@@ -83,12 +77,12 @@ class Presence:
                 yield self._start(self._since_ns, captured_ns, captured_unix_ns)
 
     def tick(self, now_ns: int) -> Iterator[Event]:
-        """The end, if the camera has been away for too long."""
+        """The end, if the camera has been without a result for too long."""
         if self._scored_ns is not None and now_ns - self._scored_ns > self.away_seconds * 1e9:
             yield from self.end()
 
     def end(self) -> Iterator[Event]:
-        """Nothing more is known; an event has ended when its class was last seen."""
+        """Forget the camera; an active event ended when its class was last present."""
         if self.active:
             yield self._stop()
         self._scored_ns = self._since_ns = None
@@ -128,7 +122,7 @@ class Presence:
 
 
 class EventCount(NamedTuple):
-    """Of one rule at one camera. begun: events since the start."""
+    """One rule at one camera. begun: events since the start."""
 
     camera: str
     event: str
@@ -138,7 +132,7 @@ class EventCount(NamedTuple):
 
 @dataclass(slots=True)
 class Watch:
-    """All rules at all their cameras. Any thread may call anything."""
+    """All rules at all their cameras. Thread-safe."""
 
     presences: Sequence[Presence]
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -163,18 +157,17 @@ class Watch:
     def observe(
         self, camera: str, scores: NDArray[np.float32], captured_ns: int, captured_unix_ns: int
     ) -> list[Event]:
-        """scores: of all classes."""
         events: list[Event] = []
         with self._lock:
             for each in self.presences:
                 if each.camera == camera:
-                    # Scores that are each a sigmoid's may add up to more.
+                    # The sum of sigmoid scores may exceed 1.
                     score = min(float(sum(scores[place] for place in each.classes)), 1.0)
                     events += each.observe(score, captured_ns, captured_unix_ns)
         return events
 
     def tick(self, now_ns: int) -> list[Event]:
-        """Ends of events whose camera is away."""
+        """Ends of events whose camera has been without a result for too long."""
         with self._lock:
             return [event for each in self.presences for event in each.tick(now_ns)]
 
@@ -184,8 +177,8 @@ class Watch:
             return [event for each in self.presences for event in each.end()]
 
     def take_over(self, before: Watch) -> list[Event]:
-        """Go on with what `before` knew, where the rule and its classes are the same, at whatever
-        other cameras; the ends of the other events. `before` is left with nothing."""
+        """Continue the state of `before` where rule and classes agree; returns the ends of the
+        other events. Empties `before`."""
         with before._lock:
             old = {(each.camera, each.rule.name): each for each in before.presences}
             before.presences = ()

@@ -1,7 +1,7 @@
-"""Which events are running, in a file: a start after a crash tells the ends of what ran before.
+"""File of the active events, from which a start after a crash reports their ends.
 
-The file is written when an event begins or ends, and touched while one runs: its time is the
-daemon's last sign of life.
+The file is written when an event starts or ends, and touched while one is active: its modification
+time is the daemon's last sign of life.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ FILE = "running-events.json"
 LARGEST_BYTES = 1_000_000
 _NAME = re.compile(r"[\w-]{1,100}", re.ASCII)
 _LATEST_UNIX_NS = 2**63 - 1
-"""In 2262; a time stamp that no message can tell is none."""
+"""In 2262; later time stamps cannot be encoded."""
 
 log = logging.getLogger("edged.event_journal")
 
 
 class EventJournal:
-    """Belongs to one thread. directory: made when there is something to write; None for no file.
-
-    A second daemon of the same directory keeps no journal: the first one's events go on.
+    """For one thread. directory: created when needed; None for no file. A second daemon with the
+    same directory writes no journal.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -46,8 +45,8 @@ class EventJournal:
         return bool(self._running)
 
     def left(self) -> list[Event]:
-        """The ends of what ran when the last run ended without a word. They have not been told
-        until `note` has had each of them."""
+        """Ends of the events that were active at a crash; each stays in the journal until `note`
+        gets it."""
         if self._directory is None or not self._lock(self._directory):
             return []
         path = self._directory / FILE
@@ -58,7 +57,7 @@ class EventJournal:
         except FileNotFoundError:
             return []
         except Exception as error:
-            log.warning("%s cannot be used: %s", path, type(error).__name__)
+            log.warning("%s: invalid event journal, removed: %s", path, type(error).__name__)
             with suppress(OSError):
                 path.unlink()
             return []
@@ -69,7 +68,7 @@ class EventJournal:
         ]
 
     def note(self, event: Event) -> None:
-        """That it has begun, or ended."""
+        """Record a start or an end."""
         key = event.camera, event.name
         if event.ended_unix_ns is None:
             self._running[key] = replace(event, snapshot=None)
@@ -78,8 +77,8 @@ class EventJournal:
         self._write()
 
     def still_alive(self) -> None:
-        """Call it now and then while there is something running."""
-        if self._failed:  # what is there may have ended long ago
+        """Call periodically while an event is active."""
+        if self._failed:  # the file may be out of date
             self._write()
         elif self._lock_fd is not None:
             with suppress(OSError):
@@ -104,13 +103,13 @@ class EventJournal:
                 path.unlink(missing_ok=True)
         except OSError as error:
             if not self._failed:
-                log.warning("%s cannot be written: %s", path, error.strerror)
+                log.warning("%s: cannot be written: %s", path, error.strerror)
             self._failed = True
         else:
             self._failed = False
 
     def _lock(self, directory: Path) -> bool:
-        """Whether this process is the only one with this directory, from now on."""
+        """Lock the directory for this process; False if another one has it."""
         if self._lock_fd is not None:
             return True
         try:

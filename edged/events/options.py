@@ -1,8 +1,4 @@
-"""What the configuration says of events.
-
-Knows the names of cameras; which classes there are is known only to who loads the family
-(edged/events/events.py).
-"""
+"""Configuration of events. events.py checks the classes, once the family is loaded."""
 
 from __future__ import annotations
 
@@ -16,18 +12,16 @@ from edged.document.parts import key, section
 from edged.errors import InputError
 
 BELOW_SHARE = 2 / 3
-"""Of `above`, where `below` is not stated."""
-
-
+"""Default of `below`, as a share of `above`."""
 DEVICE_CLASSES = (
     *("battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door"),
     *("garage_door", "gas", "heat", "light", "lock", "moisture", "motion", "moving", "occupancy"),
     *("opening", "plug", "power", "presence", "problem", "running", "safety", "smoke", "sound"),
     *("tamper", "update", "vibration", "window"),
 )
-"""Of Home Assistant's binary sensors: https://www.home-assistant.io/integrations/binary_sensor/"""
+"""Home Assistant's binary sensors: https://www.home-assistant.io/integrations/binary_sensor/"""
 MOST_EVENTS = 16
-"""Rules; each has two series of metrics a camera, which has no more than 200."""
+"""Each rule adds two series of metrics per camera, which must have less than 200."""
 
 _EVENT_SECONDS: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 3600}
 _SHARE: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
@@ -46,12 +40,12 @@ EVENT = section(
     _HINTS,
     **{
         "class": key(
-            "Class", "Its label in the family.", "person", "golf ball", type="string", minLength=1
+            "Class", "Label of the class.", "person", "golf ball", type="string", minLength=1
         )
     },
     classes=key(
         "Classes",
-        "Instead of class: labels of a group, whose scores are added up.",
+        "Instead of class: labels of a group, whose scores are added.",
         ["church", "garbage truck"],
         type="array",
         items={"type": "string", "minLength": 1},
@@ -60,7 +54,7 @@ EVENT = section(
     ),
     cameras=key(
         "Cameras",
-        "Names of those that are watched. Without it all.",
+        "Cameras to watch. Default: all.",
         ["door"],
         type="array",
         items={"type": "string"},
@@ -69,54 +63,54 @@ EVENT = section(
     ),
     above=key(
         "Present above",
-        "The smoothed score from which on the class counts as present.",
+        "Smoothed score at or above which the class counts as present.",
         0.6,
         default=0.6,
         **_SHARE,
     ),
     below=key(
         "Gone below",
-        "The smoothed score below which it counts as gone. Without it two thirds of `above`.",
+        "Smoothed score below which the class counts as gone. Default: two thirds of `above`.",
         0.4,
         **_SHARE,
     ),
     for_seconds=key(
         "For (seconds)",
-        "How long the score must have stayed there before an event begins.",
+        "How long the class must be present before the event starts.",
         1,
         default=1,
         **_EVENT_SECONDS,
     ),
     gone_seconds=key(
         "Gone (seconds)",
-        "How long it must have stayed away before the event ends.",
+        "How long the class must be gone before the event ends.",
         3,
         default=3,
         **_EVENT_SECONDS,
     ),
     smooth_seconds=key(
         "Smoothing (seconds)",
-        "Time constant of the score's exponential mean; 0 for none.",
+        "Time constant of the exponential smoothing of scores; 0 disables it.",
         0.5,
         default=0.5,
         **_EVENT_SECONDS,
     ),
     snapshot=key(
         "Snapshot",
-        "The start of an event comes with a JPEG picture of what the network saw.",
+        "Attach a JPEG of the frame to the start of the event.",
         True,
         type="boolean",
         default=False,
     ),
     device_class=key(
         "Device class",
-        "What Home Assistant shows the event as, such as occupancy. Without it as on or off.",
+        "Device class in Home Assistant, such as occupancy. Default: a plain on/off sensor.",
         "occupancy",
         enum=list(DEVICE_CLASSES),
     ),
 ) | {
     "title": "Event",
-    "description": "When a class, or one of a group, counts as present before a camera.",
+    "description": "Starts when a class, or one of a group, becomes present before a camera.",
     "oneOf": [{"required": ["class"]}, {"required": ["classes"]}],
     "examples": [{"class": "person"}],
 }
@@ -124,11 +118,8 @@ EVENT = section(
 
 @dataclass(frozen=True, slots=True)
 class EventConfig:
-    """When classes count as present.
-
-    classes: a group, whose scores add up. cameras: names. above, below: thresholds of the smoothed
-    score. smooth_seconds: time constant, 0 for none. device_class: Home Assistant's, None for none.
-    where: file, line and key of the classes.
+    """An event rule. classes: their scores are added. above, below: thresholds of the smoothed
+    score. smooth_seconds: time constant, 0 for none. where: file, line and key of the classes.
     """
 
     name: str
@@ -147,7 +138,7 @@ class EventConfig:
 def events_of(
     data: Mapping[str, Any], cameras: Collection[str], document: Document
 ) -> tuple[EventConfig, ...]:
-    """data: what stands under `events`."""
+    """data: the section `events`, checked."""
     return tuple(_event(name, own, cameras, document) for name, own in data.items())
 
 
@@ -178,7 +169,7 @@ def event_errors(
     sound: Collection[str],
     document: Document,
 ) -> Iterator[InputError]:
-    """cameras: all names that stand in the file. sound: those of cameras without a mistake."""
+    """cameras: all names in the file. sound: those of cameras without errors."""
     for event in events:
         keys = "events", event.name
         for index, camera in enumerate(event.cameras):
@@ -187,7 +178,7 @@ def event_errors(
                 place = (*keys, "cameras", index)
                 yield document.error("no such camera", *place, got=camera, fix=fix)
         if event.below > event.above:
-            what = f"expected at most {event.above:g}, which is `above`"
+            what = f"expected at most {event.above:g}, the value of `above`"
             yield document.error(what, *keys, "below", got=f"{event.below:g}")
 
 
@@ -196,4 +187,4 @@ def nearest(name: str, known: Collection[str]) -> str:
     if close:
         return f"did you mean {' or '.join(close)}?"
     few = list(known)[:10]
-    return f"there are {', '.join(few)}" + (" …" if len(known) > len(few) else "")
+    return f"use one of {', '.join(few)}" + (" …" if len(known) > len(few) else "")

@@ -10,7 +10,7 @@ from edged.sensors.reading import Gauge, read_text
 
 
 def meminfo(root: Path = Path("/")) -> dict[str, int]:
-    """What /proc/meminfo states, in bytes; empty where there is none."""
+    """/proc/meminfo in bytes; empty if it cannot be read."""
     text = read_text(root / "proc/meminfo") or ""
     fields = re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)
     return {name: 1024 * int(kilobytes) for name, kilobytes in fields}
@@ -23,8 +23,8 @@ class Memory:
     def read(self) -> Iterable[Gauge]:
         fields = meminfo(self._root)
         for field, name, documentation in (
-            ("MemAvailable", "edged_memory_available_bytes", "What can be had without swapping."),
-            ("MemTotal", "edged_memory_total_bytes", "What the kernel has to give."),
+            ("MemAvailable", "edged_memory_available_bytes", "Memory available without swapping."),
+            ("MemTotal", "edged_memory_total_bytes", "Memory that the kernel manages."),
         ):
             values: dict[tuple[str, ...], float] = {}
             if field in fields:

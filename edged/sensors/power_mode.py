@@ -1,10 +1,9 @@
-"""The power mode that a Jetson is in: how many cores it may use, and how fast.
+"""Power mode of a Jetson, which limits its cores and clocks.
 
-nvpmodel keeps the number in a file (`pmode:0002`), and the names stand in its configuration
-(`< POWER_MODEL ID=2 NAME=MAXN_SUPER >`); both can be read by everybody, `nvpmodel -q` needs a
-process. Which modes there are differs between modules: the number alone says little.
-The format: NVIDIA, Jetson Linux Developer Guide, power management, and what users of JetPack 5 to 7
-quote. Tested with trees of files, on no real device.
+nvpmodel stores the number in a file (`pmode:0002`); its configuration has the names, which differ
+between modules (`< POWER_MODEL ID=2 NAME=MAXN_SUPER >`). Both files are world-readable.
+Source: NVIDIA, Jetson Linux Developer Guide, power management, and quotations by users of JetPack 5
+to 7. Tested with copies of such files, not on a device.
 """
 
 from __future__ import annotations
@@ -35,4 +34,4 @@ class PowerMode:
         if mode is not None:
             number = int(mode[1])
             values[str(number), self._names.get(number, "")] = 1.0
-        yield Gauge(NAME, "1 for the power mode of nvpmodel (Jetson).", ("id", "name"), values)
+        yield Gauge(NAME, "1 for the current nvpmodel power mode (Jetson).", ("id", "name"), values)

@@ -1,4 +1,4 @@
-"""What the sensors share: the form of a reading, and how a small file of the kernel is read."""
+"""Readings of sensors, and reading small files of the kernel."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ _LONGEST_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One metric now, in base units. values: by its labels' values; empty where nothing is known.
-
-    Labels take few values that a device cannot invent more of: zones, policies, kinds.
+    """A metric's values in base units, by label values; empty if unknown. Labels must have few
+    values, which a device cannot extend: zones, policies, kinds.
     """
 
     name: str
@@ -24,17 +23,17 @@ class Gauge:
 
 
 def read_text(path: Path) -> str | None:
-    """The content without blanks around it; None where there is none to be had.
+    """The stripped content; None if empty or unreadable.
 
-    A part that is switched off fails in ways of its own, with ENODATA, EIO or EAGAIN. The last is
-    why this is one read(2): Python's file objects take it for an answer of None.
+    A part that is switched off fails with ENODATA, EIO or EAGAIN. This calls read(2) directly
+    because Python's file objects return None for EAGAIN.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        # A name in the device tree ends with a zero byte.
+        # Strings of the device tree end with a zero byte.
         return os.read(descriptor, _LONGEST_BYTES).decode(errors="replace").strip("\0 \n") or None
     except OSError:
         return None
@@ -43,7 +42,7 @@ def read_text(path: Path) -> str | None:
 
 
 def read_number(path: Path, base: int = 10) -> int | None:
-    """The content as a whole number; None for anything else."""
+    """The content as an integer; None for anything else."""
     text = read_text(path)
     try:
         return None if text is None else int(text, base)

@@ -1,15 +1,14 @@
-"""Whether the device runs slower than it could, or has since its start, and why.
+"""Throttling, now and since boot, and its causes.
 
-Raspberry Pi: the firmware's flags, which have several ways out, none of them reliable. The file in
-sysfs is a copy that a driver of the kernel refreshes: without that driver it stays at 0 while
-`vcgencmd` shows the truth, and kernels of a Raspberry Pi 5 have no such file. `vcgencmd` needs
-/dev/vcio, which a container or a service may not be given. The alarm of the driver rpi_volt knows
-of voltage only. So each is asked, and what any of them shows counts (raspberrypi/linux#2367).
-Elsewhere (Jetson, Rockchip, x86) it is the kernel that slows the device, by cooling devices whose
-state is then above 0.
+Raspberry Pi: the firmware's flags. No way to read them is reliable, so all are read and combined
+(raspberrypi/linux#2367): the sysfs file stays at 0 if no driver refreshes it, and a Raspberry Pi 5
+does not have it; `vcgencmd` needs /dev/vcio, to which a container or a service may have no access;
+the alarm of the driver rpi_volt covers voltage only.
+Elsewhere (Jetson, Rockchip, x86) the kernel slows the device by cooling devices, whose state is
+then above 0.
 
-The bits: raspberrypi.com, config and tools, `vcgencmd get_throttled`. The names of cooling devices:
-Linux, drivers/thermal, and device trees of Jetson. Tested with trees of files, on no real device.
+Sources: raspberrypi.com, config and tools, `vcgencmd get_throttled`; Linux, drivers/thermal, and
+device trees of Jetson. Tested with copies of such files, not on a device.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ log = logging.getLogger(__name__)
 
 NAME = "edged_soc_throttled"
 VCGENCMD_READINGS = 10
-"""It starts a process, so it is asked at every tenth reading only."""
+"""It starts a process, so it runs at every tenth reading only."""
 VCGENCMD_SECONDS = 1.0
 
 
 class Throttle(str, Enum):
-    """Why, as the metric's label."""
+    """The cause, as the metric's label."""
 
     UNDER_VOLTAGE = "under_voltage"
     FREQUENCY_CAPPED = "frequency_capped"
@@ -46,14 +45,14 @@ NOW, SINCE_BOOT = "now", "since_boot"
 _BITS_NOW = {kind: 1 << bit for bit, kind in enumerate(Throttle)}
 _BITS_SINCE = {kind: bit << 16 for kind, bit in _BITS_NOW.items()}
 
-# Fans and displays are cooling devices as well, and a fan that turns slows nothing down.
+# Fans and displays are cooling devices too, but do not slow the device.
 _SLOWS = re.compile(r"(thermal-)?(cpufreq|devfreq)-.*|.*-throttle-alert|Processor")
 
 Run = Callable[[Sequence[str]], str | None]
 
 
 def run_command(command: Sequence[str]) -> str | None:
-    """What it prints; None when it cannot be run, fails, or hangs."""
+    """Standard output; None if the command cannot be run, fails, or takes too long."""
     try:
         done = subprocess.run(
             command,
@@ -69,7 +68,7 @@ def run_command(command: Sequence[str]) -> str | None:
 
 
 class Throttling:
-    """Remembers what it has seen: firmware and drivers may clear their marks of the past."""
+    """Remembers the flags seen, because firmware and drivers may clear those of the past."""
 
     def __init__(self, root: Path, run: Run = run_command) -> None:
         self._run = run
@@ -94,7 +93,7 @@ class Throttling:
         self._seen: set[Throttle] = set()
 
     def read(self) -> Iterable[Gauge]:
-        """A kind that nothing here could show has no values, neither now nor in the past."""
+        """A kind that this device cannot report has no values."""
         known, now = set[Throttle](), set[Throttle]()
         bits = self._firmware_bits()
         if bits is not None:
@@ -118,13 +117,13 @@ class Throttling:
                 values[kind.value, SINCE_BOOT] = float(kind in self._seen)
         yield Gauge(
             NAME,
-            "1 while the device is slower than it could be, or if it has been, by reason.",
+            "1 if the device is throttled, by kind: now, or at some time since boot.",
             ("kind", "when"),
             values,
         )
 
     def _firmware_bits(self) -> int | None:
-        """The union of what file and command show; the command's answer stays until the next."""
+        """The union of file and command; the command's answer is kept until the next one."""
         if self._is_raspberry and self._readings % VCGENCMD_READINGS == 0:
             answer = re.search(r"0x([0-9a-fA-F]+)", self._run(["vcgencmd", "get_throttled"]) or "")
             self._vcgencmd_bits = None if answer is None else int(answer[1], 16)
@@ -134,7 +133,7 @@ class Throttling:
             if found and not found[0] and self._vcgencmd_bits and not self._disagreed:
                 self._disagreed = True
                 log.info(
-                    "%s says 0 while vcgencmd get_throttled says %#x: what either shows counts",
+                    "%s reads 0 but vcgencmd get_throttled returns %#x; using both",
                     *(self._flag_files[0], self._vcgencmd_bits),
                 )
             found.append(self._vcgencmd_bits)

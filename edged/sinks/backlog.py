@@ -1,6 +1,6 @@
-"""What waits for a way out that is slow or away: bounded, and the oldest gives way.
+"""Bounded queue of a sink: when it is full, the oldest entry is dropped.
 
-Events wait apart from results, and leave first: there are few of them, and each counts.
+Events have a queue of their own and go first: they are few, and each matters.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from edged.clock import Clock, monotonic_ns
 from edged.result import Event, Result
 
 MOST_RESULTS = 1000
-"""Half a minute of one camera; 1 MB."""
+"""Half a minute of one camera, 1 MB."""
 MOST_EVENTS = 64
-"""With snapshots of up to 600 kB each."""
+"""Snapshots take up to 600 kB each."""
 
 Entry = Result | Event
 
 
 class Backlog:
-    """`put` never blocks and belongs to any thread, `take` to the sink's. wake: called by `put`."""
+    """Any thread may call `put`, which never blocks; only the sink's thread may call `take`. wake:
+    called by `put`."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class Backlog:
         self._most = {False: most_results, True: most_events}
         self._clock = clock
         self._queues: dict[bool, deque[tuple[int, Entry]]] = {False: deque(), True: deque()}
-        """By whether they are events."""
+        """Key: whether the entries are events."""
         self._lock = threading.Lock()
         self._successor: Backlog | None = None
         self._closed = False
@@ -54,13 +55,13 @@ class Backlog:
         self._wake()
 
     def take(self) -> tuple[int, Entry] | None:
-        """The next one, with when it was put there (nanoseconds); None when there is none."""
+        """(time of its `put` in nanoseconds, entry) of the next one; None if empty."""
         with self._lock:
             queue = self._queues[True] or self._queues[False]
             return queue.popleft() if queue else None
 
     def put_back(self, put_ns: int, entry: Entry) -> None:
-        """What was taken and has not left, in front of all that waits: the first to give way."""
+        """Return a taken entry to the front of its queue."""
         with self._lock:
             successor = self._successor
             if self._closed:
@@ -78,12 +79,12 @@ class Backlog:
         return self._successor is not None
 
     def close(self) -> None:
-        """Whoever has something in hand keeps it: it has been counted as lost."""
+        """Ignore `put_back` from now on: the caller has counted what is taken as lost."""
         with self._lock:
             self._closed = True
 
     def move_to(self, successor: Backlog) -> None:
-        """All that waits, and from now on all that is put here."""
+        """Move what is queued, and forward what is put later."""
         with self._lock:
             waiting = [*self._queues[True], *self._queues[False]]
             for queue in self._queues.values():

@@ -1,7 +1,7 @@
-"""The addresses of a host name, found within a given time.
+"""Host name lookup with a time-out.
 
-The system's resolver waits as long as it likes (half a minute where no name server answers), and
-nothing can interrupt it: it runs in a thread that is left behind when the time is up.
+The system's resolver cannot be interrupted, and takes half a minute if no name server responds. It
+runs in a thread that is abandoned after the time-out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 _MOST_WAITING = 4
-"""Threads that may be left behind in the resolver at a time; each ends when that gives up."""
+"""Most threads in the resolver at a time; an abandoned one ends when the resolver gives up."""
 _waiting = threading.BoundedSemaphore(_MOST_WAITING)
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -20,14 +20,13 @@ Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 class LookupTimeoutError(TimeoutError):
     def __init__(self) -> None:
-        super().__init__("no answer from the name server in time")
+        super().__init__("name lookup timed out")
 
 
 def addresses(
     host: str, port: int, seconds: float, resolve: Callable[..., list[Any]] = socket.getaddrinfo
 ) -> list[Address]:
-    """In the order in which they are to be tried. Raises what `resolve` raises, or
-    LookupTimeoutError."""
+    """Addresses in the order to try. Raises what `resolve` raises, or LookupTimeoutError."""
     if not _waiting.acquire(timeout=seconds):
         raise LookupTimeoutError
     found: list[Address] = []

@@ -1,4 +1,4 @@
-"""The section `results`: the kinds of sinks, one line each, and what stands in a result."""
+"""The section `results`: the table of sink kinds, and the content of results."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KINDS: Mapping[str, Kind] = {
     "mqtt": MQTT,
     "webhook": WEBHOOK,
 }
-"""By their key in the section, which is also the metrics' label."""
+"""By key in the section, which is also the metrics' label."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultsConfig:
-    """sinks: the configurations of those that are used, by their names in KINDS."""
+    """sinks: name in KINDS → configuration, of the configured ones."""
 
     sinks: Mapping[str, Any]
     top_k: int
@@ -34,7 +34,7 @@ class ResultsConfig:
 
 
 DEMO = ResultsConfig({"jsonl": JsonlConfig(words=True)}, top_k=3, min_score=0.1)
-"""Standard output, for a person or a program."""
+"""Standard output: text on a terminal, else JSON."""
 
 
 def results_config(data: Mapping[str, Any], base: Path) -> ResultsConfig:
@@ -54,7 +54,7 @@ def results_errors(results: ResultsConfig, document: Document) -> Iterator[Input
 
 
 def results_warnings(results: ResultsConfig) -> Iterator[str]:
-    """What is not wrong, but will surprise. One line each."""
+    """One line each."""
     for name, config in results.sinks.items():
         for warning in KINDS[name].warnings(config):
             yield f"results.{name}: {warning}"
@@ -68,7 +68,7 @@ _HINTS = {
 
 RESULTS = key(
     "Results",
-    "Where results go, and what stands in them.",
+    "Where results go, and what they contain.",
     {"jsonl": "-", "top_k": 3, "min_score": 0.1},
     default={},
     **section(
@@ -77,7 +77,7 @@ RESULTS = key(
         **{name: kind.schema for name, kind in KINDS.items()},
         top_k=key(
             "Classes in a result",
-            "The best so many classes.",
+            "Number of classes in a result, best first.",
             3,
             type="integer",
             minimum=1,
@@ -85,8 +85,8 @@ RESULTS = key(
             default=3,
         ),
         min_score=key(
-            "Least score",
-            "Classes below it are left out.",
+            "Minimum score",
+            "Classes with a lower score are omitted.",
             0.1,
             type="number",
             minimum=0,

@@ -1,4 +1,4 @@
-"""What every sink can do, and what a kind of sink brings: edged/sinks/options.py has the table."""
+"""Protocol of sinks, and what defines a kind of sink; edged/sinks/options.py has the table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edged.result import Event, Result
 
 
 class Sink(Protocol):
-    """Takes results and delivers them from a thread and a bounded queue of its own."""
+    """Delivers results and events from its own bounded queue and thread."""
 
     observe_delivery: Callable[[float], None]
-    """Told the seconds from the hand-over of a result to its delivery; the metrics assign it."""
+    """Called with the seconds from hand-over to delivery; assigned by the metrics."""
 
     @property
     def name(self) -> str:
@@ -28,42 +28,41 @@ class Sink(Protocol):
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Results given up, per reason; every reason is present from the start."""
+        """Dropped results and events by reason; every reason is present from the start."""
 
     @property
     def alive(self) -> bool:
-        """False when its thread has ended by itself, which must not happen."""
+        """False if its thread has ended unexpectedly."""
 
     @property
     def broken_pipe(self) -> bool:
-        """True when its reader has left for good (`| head`), with which the daemon ends."""
+        """True when the reader of its pipe has gone (`| head`), upon which the daemon ends."""
 
     def start(self) -> None:
-        """The configuration is in force: a connection may be made. Again and again is once."""
+        """Start sending; the configuration is in force. Idempotent."""
 
     def renew(self) -> None:
-        """The configuration was read again, and is the same: files that it names may be others.
-        Raises EdgedError for one that cannot be used."""
+        """Read the configuration's files again after a reload. Raises EdgedError for one that
+        cannot be used."""
 
     def take_over(self, before: object) -> None:
-        """Before `start`: go on with what waits in `before`, which ends; a sink of this name."""
+        """Before `start`: take over the backlog of `before`, a sink of this name, and end it."""
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
-        """Which cameras deliver pictures; told a few times a second. Never blocks."""
+        """Called a few times a second with which cameras deliver pictures. Never blocks."""
 
     def publish(self, result: Result) -> None:
-        """Hand over a result. Never blocks and never raises: what does not fit is counted."""
+        """Queue a result. Never blocks and never raises; what does not fit counts as dropped."""
 
     def publish_event(self, event: Event) -> None:
-        """The same for an event, from another thread."""
+        """The same for an event, from another thread than results."""
 
     def close(self, timeout_seconds: float) -> None:
-        """Deliver what is queued, but give up after the time-out. From then on all that was handed
-        over is either delivered or dropped."""
+        """Deliver what is queued until the time-out, then count the rest as dropped."""
 
 
 class Rule(NamedTuple):
-    """Of events. device_class: Home Assistant's, None for none."""
+    """An event rule. device_class: Home Assistant's, or None."""
 
     name: str
     snapshot: bool
@@ -76,28 +75,24 @@ Rules = Mapping[str, tuple[Rule, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of sink: a key of `results`, and the sinks that the values there ask for.
-
-    Importing it imports nothing heavy: `make` does. What `parse` returns is its configuration:
-    frozen, equal to another one that asks for the same.
-    """
+    """A kind of sink: its key in `results`. Its options import nothing heavy; `make` does."""
 
     schema: dict[str, Any]
-    """Of the value. What stands under a key `…_file` is a path that the daemon must be able to
-    read."""
+    """JSON Schema of the value. A key `…_file` names a file that the daemon must read."""
     parse: Callable[[Any, Path], Any]
-    """The value, right by the schema, and the folder where relative paths start. None: no sink."""
+    """(checked value, folder of relative paths) → a frozen configuration that compares by value;
+    None for no sink."""
     make: Callable[[Any, Rules, Path | None], Sink]
-    """Configuration, rules of events, folder for state. Raises EdgedError."""
+    """(configuration, event rules, state folder) → sink. Raises EdgedError."""
     formats: Callable[[Path], Formats] = lambda base: {}
-    """The checks of each `format` in the schema; relative paths start at `base`."""
+    """Checks of the schema's `format`s; relative paths start at `base`."""
     check: Callable[[Any, Document], Iterable[InputError]] = lambda config, document: ()
-    """What the schema cannot tell."""
+    """Errors that the schema cannot find."""
     warnings: Callable[[Any], Iterable[str]] = lambda config: ()
-    """What is not wrong, but will surprise. One line each."""
+    """One line each."""
     try_files: Callable[[Any], object] = lambda config: None
-    """Raises EdgedError where files that it names cannot be used; `edged check` asks."""
+    """For `edged check`: raises EdgedError for a file that cannot be used."""
     uses_rules: bool = False
-    """Other rules of events make another sink."""
+    """Whether changed event rules need another sink."""
     words: tuple[str, ...] = ()
-    """Other words for its key."""
+    """Misnomers of its key, for hints."""

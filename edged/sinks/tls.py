@@ -1,4 +1,4 @@
-"""TLS to a server: the keys of a section, their files, and the SSL context made of these."""
+"""TLS client: keys of the configuration, their files, and the SSL context."""
 
 from __future__ import annotations
 
@@ -14,37 +14,36 @@ from edged.document.values import path_from
 from edged.errors import EdgedError
 
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
-"""OpenSSL's codes for a certificate that is signed by itself, or by somebody unknown."""
+"""OpenSSL's codes for a self-signed certificate or an unknown issuer."""
 
 TLS_KEYS: dict[str, Any] = {
     "ca_file": key(
-        "Trusted certificates",
-        "PEM file of who may have signed the server's certificate. Without it whom the system "
-        "trusts.",
+        "CA bundle",
+        "CA bundle (PEM). Default: the system's trust store.",
         "/etc/edged/ca.pem",
         **FILE,
     ),
     "certificate_file": key(
         "Client certificate",
-        "PEM file that is shown to the server. Without it none is.",
+        "Client certificate (PEM). Default: none.",
         "/etc/edged/pi.pem",
         **FILE,
     ),
     "key_file": key(
-        "Its key",
-        "PEM file that has no password. Without it there is no client certificate.",
+        "Client key",
+        "Key of the client certificate, without a password (PEM). Default: none.",
         "/etc/edged/pi.key",
         **FILE,
     ),
 }
 TLS_PAIR = {"certificate_file": ["key_file"], "key_file": ["certificate_file"]}
-"""Which of them goes with which: `dependentRequired` of the schema."""
+"""`dependentRequired` of the schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsClient:
-    """PEM files. ca: who is trusted, None for whom the system trusts. certificate: what the client
-    shows, with its key; None for nothing."""
+    """PEM files. ca: CA bundle, None for the system's trust store. certificate, key: of the client,
+    or None."""
 
     ca: Path | None = None
     certificate: Path | None = None
@@ -58,11 +57,11 @@ def parse_tls(data: Mapping[str, Any], base: Path) -> TlsClient:
 
 
 def tls_context(tls: TlsClient) -> ssl.SSLContext:
-    """Certificates and host names are checked, always. Raises EdgedError for a file without use."""
+    """A context that verifies certificate and host name. Raises EdgedError for an unusable file."""
     try:
         context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except OSError as error:
-        fix = "name a PEM file with the certificates of those whom you trust"
+        fix = "name a PEM file with the certificates of trusted CAs"
         raise _useless("ca_file", tls.ca, error, fix) from None
     if tls.certificate is not None and tls.key is not None:
         _check_readable("certificate_file", tls.certificate)
@@ -70,7 +69,7 @@ def tls_context(tls: TlsClient) -> ssl.SSLContext:
         try:
             context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
         except OSError as error:
-            fix = "both are PEM files; the key has no password, and the certificate comes first"
+            fix = "use PEM files: a key without a password, and the certificate before its chain"
             keys = f"certificate_file, with key_file {tls.key}"
             raise _useless(keys, tls.certificate, error, fix) from None
     return context
@@ -82,13 +81,13 @@ class _Client(Protocol):
 
 
 def try_tls(config: _Client) -> None:
-    """Raises EdgedError for a file without use."""
+    """Raises EdgedError for an unusable file."""
     if config.tls is not None:
         tls_context(config.tls)
 
 
 def _check_readable(key: str, file: Path) -> None:
-    """OpenSSL does not say which of the two it could not read."""
+    """OpenSSL does not report which of the two files it could not read."""
     try:
         read_file(file, 1)
     except OSError as error:
@@ -98,20 +97,20 @@ def _check_readable(key: str, file: Path) -> None:
 
 def _useless(keys: str, file: Path | None, error: OSError, fix: str) -> EdgedError:
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or "no PEM, or not of this kind"
+        reason = error.reason or "not PEM, or of another kind"
     else:
         reason = error.strerror or type(error).__name__
     return EdgedError(f"cannot be used for TLS as {keys}", where=file, got=reason, fix=fix)
 
 
 def tls_trouble(error: ssl.SSLError, plain: str) -> str:
-    """What a peer's TLS failed of. plain: the URL's beginning for a peer that speaks none."""
+    """Why TLS failed. plain: URL scheme for a server without TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = f"its certificate is not accepted: {error.verify_message}"
+        reason = f"certificate verification failed: {error.verify_message}"
         if error.verify_code in _UNKNOWN_AUTHORITY:
-            said += "; if you trust it, name it, or the authority that signed it, as ca_file"
-        return said
+            reason += "; if you trust it, set ca_file to it or to its CA"
+        return reason
     reason = error.reason or str(error)
-    if "ALERT" in reason:  # the peer's own word
+    if "ALERT" in reason:  # sent by the peer
         return f"TLS failed: {reason}"
-    return f"TLS failed: {reason}; if that port speaks no TLS, write {plain}"
+    return f"TLS failed: {reason}; if that port does not use TLS, write {plain}"

@@ -1,4 +1,4 @@
-"""What the sinks have in common: a thread, what waits for it, and what became of all of it."""
+"""Base of the sinks: a thread, its backlog and the counts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from edged.result import Event, Result
 from edged.sinks.backlog import MOST_RESULTS, Backlog, Entry
 
 LASTING_SECONDS = 10.0
-"""What has not failed for as long works again; and another trouble is told after as long."""
+"""An outage ends after this time without failures; a new reason is logged after this time."""
 _HANDING_OVER_SECONDS = 2.0
-"""How long a sink waits for the one whose place it takes to finish what it has in hand."""
+"""How long a new sink waits for its predecessor to finish the current entry."""
 
 Wait = Callable[[float], bool]
-"""Waits for so many seconds, or until the sink is closed: then it is true."""
+"""Waits for the seconds given; True if the sink is closed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """first_pause_seconds: after a failure; the next ones double up to the longest. spread: by what
-    share of it each is shortened at most, so that not all devices of a fleet come at the same
-    moment. wait: for a pause; None to wait for the sink to be closed as well.
+    """first_pause_seconds: after a failure; doubles up to longest_pause_seconds. spread: each pause
+    is shortened by a random share up to this, so that a fleet does not retry in step. wait: for a
+    pause; by default `close` ends it.
     """
 
     first_pause_seconds: float = 1.0
@@ -41,8 +41,8 @@ TIMING = Timing()
 
 
 class Worker:
-    """where: what is written to, for the log. reasons: why a result or event may be given up;
-    `queue_full` and `closed` among them. wake: ends the thread's wait for something to do.
+    """where: destination, for the log. reasons: of drops, including `queue_full` and `closed`.
+    wake: ends the thread's wait for entries.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Worker:
         self._log = logging.getLogger(f"edged.sinks.{name}")
         self._counts: dict[str, int] = {each.value: 0 for each in reasons}
         self._set_aside = 0
-        """What was taken and is neither delivered nor dropped."""
+        """Entries taken that are neither delivered nor dropped."""
         self._timing = timing
         self._clock = timing.clock
         self._pause_seconds = timing.first_pause_seconds
@@ -84,7 +84,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """False only when the thread has ended without being told to."""
+        """False only if the thread has ended unexpectedly."""
         return self._thread.ident is None or self._thread.is_alive() or self._closing.is_set()
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class Worker:
             self._thread.start()
 
     def renew(self) -> None:
-        """The default: nothing that this sink uses is read from files."""
+        """By default there are no files to read again."""
 
     def publish(self, result: Result) -> None:
         self._backlog.put(result)
@@ -101,7 +101,7 @@ class Worker:
         self._backlog.put(event)
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
-        """The default: nobody is told."""
+        """Ignored by default."""
 
     def take_over(self, before: object) -> None:
         if isinstance(before, Worker):
@@ -113,20 +113,20 @@ class Worker:
         self._end(timeout_seconds)
         if self._thread.ident is not None:
             self._thread.join(timeout_seconds)
-        if self._backlog.has_moved:  # what the thread still has in hand will follow
+        if self._backlog.has_moved:  # the thread's current entry will follow
             return
         self._backlog.close()
         settled = self.delivered + self._set_aside + sum(self.dropped.values())
         self._counts["closed"] += self._backlog.received - settled
 
     def _end(self, send_seconds: float = 0.0) -> None:
-        """Have the thread end: when all has left, or after so long."""
+        """Make the thread end once the backlog is empty, or after `send_seconds`."""
         self._send_until_ns = self._clock() + int(send_seconds * 1e9)
         self._closing.set()
         self._wake()
 
     def _run(self) -> None:
-        """Until the sink is closed."""
+        """Send until the sink is closed."""
         while not self._is_over():
             self._woken.clear()
             waiting = self._backlog.take()
@@ -150,8 +150,8 @@ class Worker:
         return self._closing.is_set() and self._clock() >= self._send_until_ns
 
     def _send(self, put_ns: int, entry: Entry) -> float | None:
-        """One that waits. None when it is done with; when it waits again, the seconds that the next
-        attempt must wait at least. Whatever happens in it, the thread goes on."""
+        """Send one entry, or put it back. None if it is done with; else the least seconds until the
+        next attempt. Must not raise."""
         raise NotImplementedError
 
     def _next_pause(self) -> float:
@@ -167,19 +167,18 @@ class Worker:
         self._run()
 
     def _inherit(self, before: Worker) -> None:
-        """Take what `before`, which has ended, knew; beside what waited."""
+        """Take over the state of `before`, which has ended; its backlog has been moved."""
 
     def _deliver(self, put_ns: int) -> None:
-        """Count one that has left."""
+        """Count a delivery."""
         self.delivered += 1
         self.observe_delivery((self._clock() - put_ns) / 1e9)
 
 
 class Outage:
-    """Tells of a way out that does not work: one line when that begins, one for the first loss, and
-    one when it has worked again for a while.
+    """Logs an outage: one line when it starts, one for the first loss, and one after it has ended.
 
-    where: what does not work, in words. dropped: by reason, until now.
+    where: the destination. dropped: counts by reason.
     """
 
     def __init__(
@@ -195,38 +194,38 @@ class Outage:
         self._dropped = dropped
         self._clock = clock
         self._lasting_ns = lasting_seconds * 1e9
-        self._told: str | None = None
-        self._told_ns = self._failed_ns = 0
+        self._logged: str | None = None
+        self._logged_ns = self._failed_ns = 0
         self._is_over = True
         self._lost_before = 0
         self._overflow_before: int | None = 0
-        """What had overflowed before this outage; None when it has been told that more did."""
+        """Count of `queue_full` before this outage; None once an overflow is logged."""
 
     @property
     def is_ending(self) -> bool:
-        """It works, and that has not been told: `worked` has to be called once more."""
-        return self._told is not None and self._is_over
+        """It is over but not logged as such: `worked` must be called again."""
+        return self._logged is not None and self._is_over
 
     def failed(self, trouble: str) -> None:
         self._failed_ns, self._is_over = self._clock(), False
-        lasts = self._told is None or self._failed_ns - self._told_ns >= self._lasting_ns
-        if trouble != self._told and lasts:
-            self._told, self._told_ns = trouble, self._failed_ns
+        lasts = self._logged is None or self._failed_ns - self._logged_ns >= self._lasting_ns
+        if trouble != self._logged and lasts:
+            self._logged, self._logged_ns = trouble, self._failed_ns
             self._log.warning("%s: %s", self._where, trouble)
         before = self._overflow_before
         if before is not None and self._dropped()["queue_full"] > before:
             self._overflow_before = None
-            self._log.warning("%s: the backlog is full: the oldest are lost", self._where)
+            self._log.warning("%s: backlog full, dropping the oldest entries", self._where)
 
     def worked(self) -> None:
-        """At a delivery, and now and then after it."""
+        """Call at a delivery, and repeatedly after it."""
         self._is_over = True
-        if self._told is None or self._clock() - self._failed_ns < self._lasting_ns:
+        if self._logged is None or self._clock() - self._failed_ns < self._lasting_ns:
             return
         dropped = self._dropped()
         lost = sum(dropped.values()) - self._lost_before
-        told = f", {lost} results and events were lost" if lost else ""
-        self._log.info("%s works again%s", self._where, told)
-        self._told = None
+        losses = f", {lost} results and events were lost" if lost else ""
+        self._log.info("%s works again%s", self._where, losses)
+        self._logged = None
         self._lost_before += lost
         self._overflow_before = dropped["queue_full"]

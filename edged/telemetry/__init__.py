@@ -1,1 +1,1 @@
-"""Counts, histograms and their Prometheus exposition."""
+"""Metrics and health."""

@@ -1,4 +1,4 @@
-"""What is counted of one camera, per result and per frame that became none, and of one sink."""
+"""Counters and histograms of one camera and of one sink."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from edged.sinks.sink import Sink
 from edged.telemetry.histogram import Histogram
 from edged.variants.variant import Variant
 
-# A series per edge, stage and camera: together with 16 variants a camera stays below 200 series.
-# The budgets of the configuration are added to the first two ladders.
+# One series per edge, stage and camera: with 16 variants a camera has less than 200 series. The
+# budgets of the configuration are added to the first two.
 LATENCY_EDGES_SECONDS = (
     *(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0),
@@ -23,14 +23,12 @@ STAGE_EDGES_SECONDS = (
     *(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01),
     *(0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
 )
-
-
 DELIVERY_EDGES_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
 
 
 @dataclass(slots=True)
 class CameraCounts:
-    """One call at a time changes it; any thread may read."""
+    """One thread at a time may write, any may read."""
 
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_EDGES_SECONDS))
     stages: Sequence[Histogram] = field(
@@ -43,8 +41,8 @@ class CameraCounts:
     shed: int = 0
     switches: dict[str, int] = field(default_factory=lambda: {reason.value: 0 for reason in Reason})
 
-    def going_on(self, budgets_ms: Iterable[float], variants: Iterable[Variant]) -> CameraCounts:
-        """The same counts, with an edge at each budget, of these variants."""
+    def continued(self, budgets_ms: Iterable[float], variants: Iterable[Variant]) -> CameraCounts:
+        """The same counts, with an edge at each budget, for these variants."""
         edges = {edge_seconds(budget_ms) for budget_ms in budgets_ms}
         return replace(
             self,
@@ -65,14 +63,13 @@ class CameraCounts:
 
 
 def edge_seconds(budget_ms: float) -> float:
-    """The budget as a bucket edge that reads as it was written: 33 ms is `0.033`."""
+    """The budget as a bucket edge without rounding noise: 33 ms is `0.033`."""
     return round(budget_ms / 1000, 9)
 
 
 def latency_seconds(latency_ms: float, budget_ms: float) -> float:
-    """The latency, kept on its side of the budget's edge whatever the rounding of both.
-
-    So the bucket `le="<budget>"` counts exactly the results that were on time.
+    """The latency, on its side of the budget's edge despite rounding: the bucket `le="<budget>"`
+    counts exactly the results on time.
     """
     edge = edge_seconds(budget_ms)
     if latency_ms <= budget_ms:
@@ -82,23 +79,23 @@ def latency_seconds(latency_ms: float, budget_ms: float) -> float:
 
 @dataclass(slots=True)
 class SinkCounts:
-    """Of the sinks of one name, one after the other: a reload may replace it.
+    """Counts of a sink and of those that it replaced by a reload.
 
-    before: the last one that was replaced; it counts on until it has ended.
+    before: the latest one replaced, which counts until it has ended.
     """
 
     sink: Sink
     times: Histogram = field(default_factory=lambda: Histogram(DELIVERY_EDGES_SECONDS))
     before: Sink | None = None
     _delivered: int = 0
-    """By those before that."""
+    """By sinks earlier than `before`."""
     _dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sink.observe_delivery = self.times.observe
 
-    def going_on(self, sink: Sink) -> SinkCounts:
-        """The same counts, from now on of this one as well."""
+    def continued(self, sink: Sink) -> SinkCounts:
+        """The same counts, continued with this sink."""
         if sink is self.sink:
             return self
         counted = self._delivered_before, self._dropped_before
@@ -122,7 +119,7 @@ class SinkCounts:
 
 
 def _sum(*counts: Mapping[str, int]) -> Mapping[str, int]:
-    """Reasons of which there are none are kept."""
+    """Keeps reasons with a count of 0."""
     total: Counter[str] = Counter()
     for each in counts:
         total.update(each)

@@ -1,7 +1,4 @@
-"""What a scrape says: counts and states become metric families, by subject.
-
-Counts nothing itself.
-"""
+"""Metric families, made at a scrape from counts and states."""
 
 from __future__ import annotations
 
@@ -30,15 +27,12 @@ from edged.variants.variant import Variant
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
-    """What the numbers are about, until a reload makes it something else.
+    """What the metrics describe, until a reload replaces it.
 
-    budgets_ms: camera → latency budget; on_time: → promised share. labels: what the family knows.
-    variants: all that the selector may choose; top1: their accuracy. runtime: what the backend says
-    of itself. Cameras, sinks and the functions are asked at every scrape: whether networks are
-    still loaded, so that no frame can run; the backend's engines; what the sensors read last; how
-    much longer a run takes than the profile says; what max_temperature_c leaves of the time; which
-    variants are worth a run on this device; runs that failed; what was seen, and what the sinks
-    were not told of it.
+    budgets_ms: camera → latency budget. on_time: camera → target share. labels: the family's
+    classes. variants: all that the selector may choose. top1: their accuracy. runtime: the
+    backend's own description. Cameras, sinks and functions are read at each scrape. loading: no
+    frame can run yet. ladder: variants worth a run on this device. failures: failed runs.
     """
 
     budgets_ms: Mapping[str, float]
@@ -66,7 +60,7 @@ class Subjects:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What belongs together in one scrape, whatever a reload does meanwhile."""
+    """A consistent set for one scrape, unaffected by a reload."""
 
     subjects: Subjects
     cameras: Mapping[str, CameraCounts]
@@ -88,37 +82,35 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
     results = _counter("edged_results", "Results handed to the sinks.", "camera")
     misses = _counter(
         "edged_deadline_misses",
-        "Results later than the budget, and frames dropped because it was spent already.",
+        "Results later than the budget, and frames dropped because their budget was spent.",
         "camera",
     )
     latency = _histogram(
         "edged_result_latency_seconds",
-        "From capture to the result's hand-over to the sinks.",
+        "Time from capture until the result is handed to the sinks.",
         "camera",
     )
     stages = _histogram(
         "edged_stage_duration_seconds",
-        "Where the latency of a result was spent; the stages add up to it.",
+        "Duration of each stage of a result; the stages add up to its latency.",
         "camera",
         "stage",
     )
-    by_variant = _counter(
-        "edged_variant_results", "Results by the variant that made them.", "camera", "variant"
-    )
+    by_variant = _counter("edged_variant_results", "Results by variant.", "camera", "variant")
     switches = _counter(
         "edged_variant_switches",
-        "Changes of variant or of its threads, by the reason of the new choice.",
+        "Changes of the variant or its threads, by reason of the new choice.",
         "camera",
         "reason",
     )
     budget = _gauge(
         "edged_latency_budget_seconds",
-        "What the configuration allows from capture to result.",
+        "Configured time from capture to result (latency_budget_ms).",
         "camera",
     )
     target = _gauge(
         "edged_on_time_target_ratio",
-        "Share of results that the configuration wants within the budget (on_time).",
+        "Configured share of results within the budget (on_time).",
         "camera",
     )
     for name, counts in scene.cameras.items():
@@ -139,12 +131,12 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_frames(scene: Scene) -> Iterator[Metric]:
-    captured = _counter("edged_frames_captured", "Frames the driver handed over.", "camera")
+    captured = _counter("edged_frames_captured", "Frames received from the source.", "camera")
     dropped = _counter(
         "edged_frames_dropped",
-        "Frames that became no result: replaced by a newer one before they could run "
-        "(overwritten), older than the budget (stale), above max_fps, not decodable (broken), "
-        "without motion (quiet), or left out to stay below max_temperature_c (temperature).",
+        "Frames without a result: replaced by a newer one before they ran (overwritten), older "
+        "than the budget (stale), above max_fps, not decodable (broken), without motion (quiet), "
+        "or left out to stay below max_temperature_c (temperature).",
         "camera",
         "reason",
     )
@@ -161,32 +153,30 @@ def _of_frames(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_events(subjects: Subjects) -> Iterator[Metric]:
-    begun = _counter("edged_events", "Events that have begun.", "camera", "event")
-    active = _gauge(
-        "edged_event_active", "1 while the event goes on before the camera.", "camera", "event"
-    )
+    begun = _counter("edged_events", "Events started.", "camera", "event")
+    active = _gauge("edged_event_active", "1 while the event is active.", "camera", "event")
     for each in subjects.events():
         begun.add_metric([each.camera, each.event], each.begun)
         active.add_metric([each.camera, each.event], float(each.active))
     yield from (begun, active)
     dropped = _counter(
-        "edged_events_dropped", "Starts and ends that no sink was told of: too many came at once."
+        "edged_events_dropped", "Event starts and ends that a sink did not get: too many at once."
     )
     dropped.add_metric([], subjects.events_dropped())
     pictures = _counter(
         "edged_event_snapshots_dropped",
-        "Events without their picture: too many came at once, or it could not be compressed.",
+        "Event snapshots dropped: too many at once, or not encodable as JPEG.",
     )
     pictures.add_metric([], subjects.snapshots_dropped())
     yield from (dropped, pictures)
 
 
 def _of_sinks(scene: Scene) -> Iterator[Metric]:
-    delivered = _counter("edged_sink_delivered", "Results that left through the sink.", "sink")
-    dropped = _counter("edged_sink_dropped", "Results the sink gave up.", "sink", "reason")
+    delivered = _counter("edged_sink_delivered", "Results and events delivered.", "sink")
+    dropped = _counter("edged_sink_dropped", "Results and events dropped.", "sink", "reason")
     times = _histogram(
         "edged_sink_delivery_seconds",
-        "From the hand-over of a result to its delivery; no part of its latency.",
+        "Time from the hand-over of a result to its delivery; not part of its latency.",
         "sink",
     )
     for name, counts in scene.sinks.items():
@@ -198,10 +188,11 @@ def _of_sinks(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_sources(subjects: Subjects) -> Iterator[Metric]:
-    state = _gauge("edged_source_state", "1 for the state the source is in.", "camera", "state")
+    state = _gauge("edged_source_state", "1 for the current state.", "camera", "state")
     restarts = _counter(
         "edged_source_restarts",
-        "Restarts of the capture process (no_pictures: the camera answers, but sends none).",
+        "Restarts of the capture process, by reason (no_pictures: the camera responds but sends "
+        "no valid pictures).",
         "camera",
         "reason",
     )
@@ -217,21 +208,20 @@ def _of_sources(subjects: Subjects) -> Iterator[Metric]:
 def _of_variants(subjects: Subjects) -> Iterator[Metric]:
     top1 = _gauge(
         "edged_variant_top1_ratio",
-        "Share of held-out pictures that the variant names right, by the family's manifest; absent "
-        "where it is unknown.",
+        "Top-1 accuracy on held-out pictures, from the family's manifest; absent if unknown.",
         "variant",
     )
     run = _gauge(
         "edged_variant_run_seconds",
-        "Median of preprocessing and inference on the undisturbed device; of variants that are "
-        "worth a run: nothing else is as accurate and faster.",
+        "Median time of preprocessing and inference on an idle device; only variants for which no "
+        "other is as accurate and faster.",
         "variant",
     )
     for variant, accuracy in subjects.top1.items():
         top1.add_metric([variant.name], accuracy)
     failures = _counter(
         "edged_variant_failures",
-        "Runs that failed on a picture; the variant then rests and the others go on.",
+        "Failed runs; the variant is then suspended while the others continue.",
         "variant",
     )
     failed = subjects.failures()
@@ -249,21 +239,21 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
 
 def _of_backend(subjects: Subjects) -> Iterator[Metric]:
     engines = subjects.engines()
-    yield InfoMetricFamily("edged_backend", "What runs the networks.", dict(subjects.runtime))
+    yield InfoMetricFamily("edged_backend", "Inference runtime.", dict(subjects.runtime))
     yield GaugeMetricFamily(
         "edged_engines_building",
-        "Networks that run on the CPU until their engine is built.",
+        "Engines still to be built; until then these networks run on the CPU.",
         engines.building,
     )
     seconds = _gauge(
         "edged_engine_build_seconds",
-        "How long the building of a network's engine took; of those built since the start.",
+        "Build time of each engine built since the start.",
         "network",
     )
     for network, took_seconds in dict(engines.build_seconds).items():
         seconds.add_metric([network], took_seconds)
     yield seconds
-    failures = _counter("edged_gpu_failures", "Runs that the GPU failed, made on the CPU.")
+    failures = _counter("edged_gpu_failures", "Runs that failed on the GPU and ran on the CPU.")
     failures.add_metric([], engines.failures)
     yield failures
 
@@ -271,7 +261,7 @@ def _of_backend(subjects: Subjects) -> Iterator[Metric]:
 def _of_device(subjects: Subjects) -> Iterator[Metric]:
     slowdown = _gauge(
         "edged_slowdown_ratio",
-        "How much longer a run takes than the profile says; 1 is an undisturbed device.",
+        "Run time relative to the profile; 1 is an idle device.",
         "backend",
     )
     slowdown.add_metric([subjects.backend], subjects.slowdown())
@@ -279,12 +269,12 @@ def _of_device(subjects: Subjects) -> Iterator[Metric]:
     if subjects.max_temperature_c is not None:
         yield GaugeMetricFamily(
             "edged_temperature_limit_celsius",
-            "max_temperature_c of the configuration.",
+            "Configured limit (max_temperature_c).",
             subjects.max_temperature_c,
         )
         yield GaugeMetricFamily(
             "edged_allowed_busy_ratio",
-            "Share of the time in which the temperature lets the device compute; 1 is all.",
+            "Share of time that max_temperature_c leaves for computing.",
             subjects.busy_share(),
         )
     for reading in subjects.sensors():

@@ -1,4 +1,4 @@
-"""A histogram whose edges may change while it goes on counting, as those of Prometheus cannot."""
+"""A histogram whose edges can change, unlike those of prometheus-client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 class Histogram:
-    """edges: of the buckets, ascending. One thread observes, any may read."""
+    """edges: upper bounds of the buckets, ascending. One thread may write, any may read."""
 
     __slots__ = ("_counts", "_upper", "edges", "sum")
 
@@ -23,8 +23,8 @@ class Histogram:
         self.sum += value
 
     def with_edges(self, edges: Sequence[float]) -> Histogram:
-        """One that goes on from here. What was counted stays exact at every edge that both have;
-        at a new one it counts as lying above, because that is all that is known of it."""
+        """A copy with other edges. Counts stay exact at edges that both have; earlier values count
+        as above a new edge."""
         other = Histogram(edges)
         for edge, count in zip(self._upper, self._counts, strict=True):
             other._counts[bisect_left(other._upper, edge)] += count
@@ -32,7 +32,7 @@ class Histogram:
         return other
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Upper edges as Prometheus writes them, and how many values are at or below each."""
+        """(upper edge as Prometheus writes it, number of values at or below it)"""
         total, found = 0, []
         for edge, count in zip(self._upper, self._counts, strict=True):
             total += count

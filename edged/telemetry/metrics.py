@@ -1,26 +1,23 @@
-"""The daemon's numbers for Prometheus, on a registry of their own.
+"""The daemon's Prometheus metrics, in a registry of their own.
 
-Every label value comes from the configuration or from an enum, and every series is there with 0
-from the start, so that rates work from the first scrape. What happens per result is counted here;
-what others count already (mailboxes, sources, sinks, the slow-down estimate, sensors) is read at
-the scrape. Of the device's sensors only those are there that it has.
+Label values come from the configuration or from enums, and every series starts at 0, so that rates
+work from the first scrape. Results are counted here; mailboxes, sources, sinks, the slow-down
+estimate and sensors are read at the scrape.
 
-A reload goes on counting for the cameras that stay, and those that are gone have no series any
-more. A changed budget becomes an edge of the histograms, and from then on `le="<budget>"` counts
-what was on time: rates over the time since are exact, while results from before lie above a new
-edge unless they lay below an older, lower one.
+A reload keeps the counts of cameras that stay and removes the series of those that are gone. A
+changed budget becomes an edge of the histograms: from then on `le="<budget>"` counts the results on
+time, while earlier ones count as above it unless they were below a lower edge.
 
-The share of frames that missed their deadline, which a drop cannot flatter:
+The share of missed deadlines, which dropping frames does not improve:
 
     rate(edged_deadline_misses_total)
       / (rate(edged_results_total) + rate(edged_frames_dropped_total{reason="stale"}))
 
-A frame that is left out for the temperature's sake (reason="temperature") stands on neither side of
-it, as one above max_fps or without motion (quiet): nobody tried it, and which frames these are has
-nothing to do with how late they are. What has come too late already is counted as such before.
+Frames dropped for max_temperature_c, max_fps or lack of motion count on neither side: they never
+ran, and the choice does not depend on how late they are. Frames already too late count as stale.
 
-There are no native histograms: Prometheus takes them in its protobuf form only, which
-prometheus-client (0.26) does not write.
+There are no native histograms: they need the protobuf format, which prometheus-client (0.26) does
+not write.
 """
 
 from __future__ import annotations
@@ -38,10 +35,8 @@ from edged.telemetry.exposition import Scene, Subjects, families
 
 
 class Metrics(Collector):
-    """`registry` is what is served. Before anything else, `follow` says what there is to count.
-
-    `observe`, `stale`, `shed` and `switched` are called by the pipeline, one call at a time, and
-    `follow` while no pipeline runs.
+    """Call `follow` first, and only while no pipeline runs. The pipeline calls `observe`, `stale`,
+    `shed` and `switched`, one call at a time.
     """
 
     def __init__(self, version: str, started_unix_seconds: float) -> None:
@@ -56,16 +51,16 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def follow(self, subjects: Subjects) -> None:
-        """Go on with these; what they have in common with those before keeps its counts."""
+        """Continue with these; cameras, variants and sinks that stay keep their counts."""
         budgets_ms = subjects.budgets_ms
         self._sinks = {
             sink.name: SinkCounts(sink)
             if sink.name not in self._sinks
-            else self._sinks[sink.name].going_on(sink)
+            else self._sinks[sink.name].continued(sink)
             for sink in subjects.sinks
         }
         self._cameras = {
-            name: self._cameras.get(name, CameraCounts()).going_on(
+            name: self._cameras.get(name, CameraCounts()).continued(
                 budgets_ms.values(), subjects.variants
             )
             for name in budgets_ms
@@ -73,29 +68,29 @@ class Metrics(Collector):
         self._scene = Scene(subjects, self._cameras, self._sinks)
 
     def reloaded(self, success: bool, unix_seconds: float) -> None:
-        """The configuration was read again at that time, and taken over or refused."""
+        """Record a reload of the configuration. success: it was applied, not refused."""
         self._reload_success = success
         if success:
             self._reload_unix_seconds = unix_seconds
 
     def clock_stepped(self) -> None:
-        """Somebody set the wall clock."""
+        """Count a step of the wall clock."""
         self._clock_steps += 1
 
     def observe(self, result: Result) -> None:
         self._cameras[result.camera].observe(result)
 
     def stale(self, camera: str) -> None:
-        """Count a frame dropped because its budget was spent before it could run: a miss too."""
+        """Count a frame whose budget was spent before it could run: dropped, and a miss."""
         self._cameras[camera].stale += 1
         self._cameras[camera].misses += 1
 
     def shed(self, camera: str) -> None:
-        """Count a frame left out so that the device stays below max_temperature_c: no miss."""
+        """Count a frame dropped to stay below max_temperature_c: not a miss."""
         self._cameras[camera].shed += 1
 
     def switched(self, camera: str, reason: str) -> None:
-        """Count a change of variant; `reason` is the new decision's."""
+        """Count a change of variant. reason: of the new choice."""
         self._cameras[camera].switches[reason] += 1
 
     def collect(self) -> Iterator[Metric]:
@@ -104,19 +99,19 @@ class Metrics(Collector):
 
     def _of_daemon(self, subjects: Subjects) -> Iterator[Metric]:
         about = {"version": self._version, "backend": subjects.backend, "family": subjects.family}
-        yield InfoMetricFamily("edged_build", "What is running.", about)
+        yield InfoMetricFamily("edged_build", "Version, backend and family.", about)
         yield GaugeMetricFamily(
             "edged_config_last_reload_success",
-            "Whether the configuration, when it was last read, was taken over.",
+            "1 if the last reload of the configuration succeeded, else 0.",
             float(self._reload_success),
         )
         yield GaugeMetricFamily(
             "edged_config_last_reload_success_timestamp_seconds",
-            "When a configuration was last taken over.",
+            "Time of the last successful load of the configuration.",
             self._reload_unix_seconds,
         )
         yield CounterMetricFamily(
             "edged_clock_steps",
-            "Times that the wall clock was set by half a second or more, or the device slept.",
+            "Steps of the wall clock by half a second or more, including after a suspend.",
             self._clock_steps,
         )

@@ -1,8 +1,7 @@
-"""Who may ask: users with a password, programs with a token, everybody for what is open.
+"""Authorization: users with a password, programs with a token, anybody for open paths.
 
-A right answer is remembered as a keyed digest, so that a password costs its tens of milliseconds
-once, not with every picture. Wrong ones are bounded: one is computed at a time, and an address that
-guesses has to wait.
+Accepted passwords are cached as keyed digests, because checking one takes tens of milliseconds.
+Only one password is checked at a time, and an address that sends wrong ones is delayed.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from edged.web.options import HttpConfig
 from edged.web.password import LONGEST_PASSWORD_BYTES, PasswordHash, token_hash
 
 GUESSES = 5
-"""Wrong ones of one address at once; then one more each GUESS_SECONDS."""
+"""Wrong passwords an address may send in a row; then one more per GUESS_SECONDS."""
 GUESS_SECONDS = 2.0
 BUSY_SECONDS = 2.0
-"""How long a request waits while the passwords of others are looked at."""
+"""How long a request waits while other passwords are checked."""
 _MOST_REMEMBERED = 64
 _MOST_ADDRESSES = 256
 
 
 class Access:
-    """names: host names, in small letters, by which this machine may be asked without a login."""
+    """names: lower-case host names that requests without a login may use for this machine."""
 
     def __init__(
         self, http: HttpConfig, clock: Clock = monotonic_ns, names: Collection[str] = ()
@@ -45,10 +44,10 @@ class Access:
         self._guesses = _Guesses(clock)
         self._computing = threading.Lock()
         self._nobody = PasswordHash(1 << 14, 8, 1, b"0" * 16, b"") if http.users else None
-        """So that an unknown name takes as long as a known one."""
+        """Checked for unknown users, so that they take as long as known ones."""
 
     def refusal(self, request: Request) -> Answer | None:
-        """None for whoever may; else what is answered."""
+        """The answer to a request that is not authorized; None if it is."""
         if request.path in self._open:
             return None
         if not self._http.asks:
@@ -64,10 +63,9 @@ class Access:
         return self._ask()
 
     def _host_refusal(self, host: str) -> Answer | None:
-        """A page of another site may give a name of its own this machine's address, and so read by
-        a browser what only this network may (DNS rebinding). Its name stands in the request; an
-        address or a name of this machine cannot be had so. With TLS its name would have to be in
-        the certificate."""
+        """Refuse foreign host names against DNS rebinding: a web page may resolve its own name to
+        this machine and read the answers. It cannot do so with an address or a name of this
+        machine; with TLS, its name would have to be in the certificate."""
         name = (host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host).lower()
         bare = name.strip("[]")
         if bare.rstrip(".") in ("", "localhost", *self._names) or _is_address(bare):
@@ -75,7 +73,7 @@ class Access:
         known = ", ".join(["an address", "localhost", *sorted(self._names)])
         return Answer.text(
             HTTPStatus.MISDIRECTED_REQUEST,
-            why=f"ask for {known}; other names need http.users or http.token_hashes, or http.open",
+            why=f"use {known}; other names need http.users, http.token_hashes or http.open",
         )
 
     def _ask(self) -> Answer:
@@ -96,12 +94,12 @@ class Access:
             return Answer.text(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 ("Retry-After", f"{wait_seconds:.0f}"),
-                why="wrong passwords came from this address",
+                why="too many wrong passwords from this address",
             )
         if not self._computing.acquire(timeout=BUSY_SECONDS):
             return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, ("Retry-After", "1"))
         try:
-            if digest in self._known:  # a browser asks several times at once
+            if digest in self._known:  # a browser sends several requests at once
                 return None
             expected = self._http.users.get(name, self._nobody)
             if expected is not None and expected.matches(password):
@@ -116,27 +114,27 @@ class Access:
 
 
 class _Guesses:
-    """Wrong passwords by address. For each the moment until which it has used up its share."""
+    """Rate limit of wrong passwords, by address: until when each has used up its share."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._until_ns: OrderedDict[str, int] = OrderedDict()
 
     def wait_seconds(self, client: str) -> float:
-        """Until the next guess; 0 when it may guess now."""
-        ahead_ns = self._until_ns.get(_network(client), 0) - self._clock()
+        """Time until the next attempt; 0 if one is allowed now."""
+        ahead_ns = self._until_ns.get(_origin(client), 0) - self._clock()
         return max(0.0, ahead_ns / 1e9 - (GUESSES - 1) * GUESS_SECONDS)
 
     def wrong(self, client: str) -> None:
-        network, now_ns = _network(client), self._clock()
-        until_ns = max(now_ns, self._until_ns.pop(network, 0))
-        self._until_ns[network] = until_ns + int(GUESS_SECONDS * 1e9)
+        origin, now_ns = _origin(client), self._clock()
+        until_ns = max(now_ns, self._until_ns.pop(origin, 0))
+        self._until_ns[origin] = until_ns + int(GUESS_SECONDS * 1e9)
         if len(self._until_ns) > _MOST_ADDRESSES:
             self._until_ns.popitem(last=False)
 
 
-def _network(client: str) -> str:
-    """One machine has a whole /64 of IPv6."""
+def _origin(client: str) -> str:
+    """The address, or the /64 of an IPv6 address, all of which one machine may use."""
     try:
         address = ip_address(client.partition("%")[0])
     except ValueError:
@@ -145,7 +143,7 @@ def _network(client: str) -> str:
 
 
 def _decoded(value: str) -> tuple[str, str] | None:
-    """Name and password of basic authentication; None for nonsense."""
+    """Name and password of basic authentication; None if malformed."""
     if len(value) > 2 * LONGEST_PASSWORD_BYTES:
         return None
     try:
@@ -156,7 +154,7 @@ def _decoded(value: str) -> tuple[str, str] | None:
 
 
 def own_names(http: HttpConfig, host_name: str) -> set[str]:
-    """host_name: of this machine. Multicast DNS has another one, and so may http.listen."""
+    """The machine's host name, its multicast DNS name, and the one in http.listen."""
     short = host_name.lower().partition(".")[0]
     names = {host_name.lower(), short, f"{short}.local" if short else "", http.host.lower()}
     return {name for name in names if name and not _is_address(name)}

@@ -1,4 +1,4 @@
-"""What is asked and answered over HTTP, as values: no sockets here."""
+"""HTTP requests and answers as values, without sockets."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ JPEG = "image/jpeg"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """path: without the query, not decoded. query: each key with all its values. client: address
-    of the other side. Headers are "" when they are not there."""
+    """path: without the query, not decoded. query: key → all its values. client: the peer's
+    address. Absent headers are ""."""
 
     method: str
     path: str
@@ -47,9 +47,9 @@ class Answer:
 
 
 class Stream(Protocol):
-    """Server-sent events. Closed by whoever was given it."""
+    """Server-sent events. The receiver must close it."""
 
     def parts(self) -> Iterator[bytes]:
-        """As they come; a part every few seconds at least, until the stream ends."""
+        """Yields a part at least every few seconds, until the stream ends."""
 
     def close(self) -> None: ...

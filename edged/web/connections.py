@@ -1,7 +1,7 @@
-"""Which connections there are, how long each may last, and which one goes when there are too many.
+"""Open connections: their deadlines, and which one to close when there are too many.
 
-A newcomer is never turned away: the oldest that has not even asked makes room, so that clients that
-only hold connections open do not keep out those that ask.
+A new connection is always accepted. The oldest one that has sent no request is closed first, so
+idle clients cannot block others.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class _Connection:
-    """deadline: monotonic seconds. asked: its request has been read. endless: a stream, whose
-    number others bound."""
+    """deadline: monotonic seconds. asked: its request has been read. endless: a stream, limited
+    by streams.py."""
 
     deadline: float
     asked: bool = False
@@ -29,10 +29,10 @@ class Connections:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._open: dict[socket.socket, _Connection] = {}
-        """The oldest first."""
+        """Oldest first."""
 
     def admit(self, newcomer: socket.socket, now: float) -> bool:
-        """Whether another one had to go for it."""
+        """Add a connection; True if another one was closed for it."""
         leaving = None
         with self._lock:
             bounded = [each for each, state in self._open.items() if not state.endless]
@@ -61,7 +61,7 @@ class Connections:
             self._open.pop(connection, None)
 
     def cut_off(self, now: float) -> None:
-        """End those whose deadline has come."""
+        """Close connections whose deadline has passed."""
         with self._lock:
             due = [each for each, state in self._open.items() if state.deadline <= now]
         for each in due:
@@ -69,7 +69,7 @@ class Connections:
 
 
 def cut(connection: socket.socket) -> None:
-    """Its thread, wherever it waits for the other side, finds that nothing comes any more."""
-    with contextlib.suppress(OSError):  # it has just gone by itself
-        # Not TLS' own shutdown: that would turn what its thread still writes into plain text.
+    """Shut the socket down, which wakes a thread that reads or writes it."""
+    with contextlib.suppress(OSError):  # already closed
+        # Not SSLSocket.shutdown, which would let the thread continue in plain text.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

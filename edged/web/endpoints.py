@@ -1,4 +1,4 @@
-"""What each path answers. Paths are compared as a whole: none of them names a file."""
+"""The endpoints. Paths are compared as a whole; none of them names a file."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edged.web.status import history, result_line, status
 
 STUCK_SECONDS = 5.0
 PICTURE_SECONDS = 2.0
-"""How long a picture is waited for: a camera that sends one a second has it."""
+"""How long a snapshot request waits for a new picture."""
 STILL_SECONDS = 15.0
-"""So old a picture may be of a camera that is down; one that streams has sent no newer one because
-nothing has moved, and still sees what it shows."""
+"""Maximum age of the picture of a camera that is down. A streaming camera's picture may be older:
+without motion it sends no newer one."""
 _SNAPSHOT = re.compile(r"/api/v1/cameras/([a-z][a-z0-9_-]{0,31})/snapshot\.jpg")
 
 
@@ -43,7 +43,7 @@ class Endpoints:
         self._stuck_seconds = stuck_seconds
         self._clock = clock
         self._encoding = threading.Lock()
-        """One scrape at a time: many at once would only take the pipeline's turns."""
+        """One scrape at a time: several would only compete with the pipeline."""
         self._answers: dict[str, Callable[[Request], Answer | Stream]] = {
             "/": lambda request: _PAGE,
             "/metrics": self._metrics,
@@ -68,14 +68,14 @@ class Endpoints:
     def _metrics(self, request: Request) -> Answer:
         try:
             encode, content_type = choose_encoder(" ".join(request.accept.split()))
-        except (TypeError, ValueError):  # a version that is no version
+        except (TypeError, ValueError):  # a malformed version
             encode, content_type = choose_encoder("")
         with self._encoding:
             body = encode(self._registry)
         vary = ("Vary", "Accept, Accept-Encoding")
         if not gzip_accepted(request.accept_encoding):
             return Answer(HTTPStatus.OK, content_type, body, (vary,))
-        packed = gzip.compress(body, compresslevel=1)  # a device's time is dearer than the bytes
+        packed = gzip.compress(body, compresslevel=1)  # CPU time costs more than the bytes
         return Answer(HTTPStatus.OK, content_type, packed, (vary, ("Content-Encoding", "gzip")))
 
     def _healthz(self) -> Answer:
@@ -110,23 +110,23 @@ class Endpoints:
         wanted = frozenset(request.query.get("camera", ()))
         if unknown := sorted(wanted - self._live.cameras.keys()):
             known = ", ".join(self._live.cameras)
-            why = f"no camera {unknown[0][:32]!r}; there are: {known}"
+            why = f"no camera {unknown[0][:32]!r}; cameras: {known}"
             return Answer.text(HTTPStatus.NOT_FOUND, why=why)
 
         def is_over() -> bool:
-            """A reload has removed every camera that was asked for."""
+            """True once a reload has removed every requested camera."""
             return bool(wanted) and not wanted & self._live.cameras.keys()
 
         return self._live.streams.open(wanted, request.client, is_over)
 
     def _snapshot(self, camera: str) -> Answer:
         try:
-            shown = self._live.view.jpeg(camera, PICTURE_SECONDS)
+            shown = self._live.pictures.jpeg(camera, PICTURE_SECONDS)
         except KeyError:
             return Answer.text(HTTPStatus.NOT_FOUND, why="no such camera")
         if shown is None or (shown.age_seconds > STILL_SECONDS and not self._streams(camera)):
             retry = ("Retry-After", "2")
-            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture came")
+            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture available")
         age = ("Picture-Age-Seconds", f"{shown.age_seconds:.1f}")
         result = ("Picture-Result", result_line(shown.result))
         return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, result))

@@ -1,4 +1,4 @@
-"""One request on its connection: TLS, the head, the answer or the stream, and the end."""
+"""One HTTP request: TLS handshake, head, answer or stream, and close."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 HEAD_BYTES = 8192
 """Request line and headers together. Browsers send about one thousand."""
 BODY_BYTES = 128 * 1024
-"""What a request may hold besides; nothing here looks at it."""
+"""Limit of a request body, which is read and ignored."""
 QUERY_FIELDS = 32
 SPEAK_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n"
     b"Connection: close\r\n\r\nThis port speaks TLS: write https://.\n"
 )
 _ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?#]+)(?P<rest>.*)")
-"""A request's target as for a proxy; its host counts, not the header's (RFC 9112, 3.2.2)."""
+"""Absolute-form request target; its host overrides the Host header (RFC 9112, 3.2.2)."""
 NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
 
 log = logging.getLogger("edged.telemetry.http")
 
 
 class Context(socketserver.ThreadingTCPServer):
-    """What a handler needs of its server."""
+    """The server's state that handlers use."""
 
     access: Access
     endpoints: Endpoints
@@ -48,8 +48,6 @@ class Context(socketserver.ThreadingTCPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request, then the connection ends."""
-
     server: Context
     protocol_version = "HTTP/1.1"
     default_request_version = request_version = "HTTP/1.1"  # errors have a status line too
@@ -57,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # the client went away, or was cut off
+        with contextlib.suppress(OSError):  # the client disconnected, or was disconnected
             if isinstance(self.connection, ssl.SSLSocket) and not self._shakes_hands():
                 return
             head = self._read_head()
@@ -73,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             self._end()
 
     def _shakes_hands(self) -> bool:
-        """False after telling a client that speaks plain HTTP why it gets no other answer."""
+        """False for a client that speaks plain HTTP; it has been answered."""
         try:
             self.connection.do_handshake()
         except ssl.SSLError as error:
@@ -87,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _read_head(self) -> bytes | None:
-        """Up to the empty line; less when the client ends before it; None when it is too long."""
+        """Up to the empty line; shorter if the client stops sending; None above HEAD_BYTES."""
         head = b""
         while b"\n\n" not in head.replace(b"\r", b""):
             if len(head) > HEAD_BYTES:
@@ -149,10 +147,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_stream(self, stream: Stream) -> None:
         self.server.connections.never_ends(self.connection)
-        # A buffer holds many minutes of results: without this one who takes nothing would stay.
+        # The send buffer holds minutes of results: a client that reads nothing would stay.
         untaken_ms = int(4000 * self.server.connection_seconds)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, untaken_ms)
-        # nginx collects what it passes on, unless it is told not to.
+        # nginx buffers responses by default.
         unbuffered = ("X-Accel-Buffering", "no")
         self._send_head(HTTPStatus.OK, "text/event-stream; charset=utf-8", unbuffered)
         if self.command != "HEAD":
@@ -180,11 +178,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _end(self) -> None:
-        """What is left unread at the end would turn the answer into a reset."""
+        """Read what is left of the request: closing with unread data would send a reset."""
         if isinstance(self.connection, ssl.SSLSocket):
             self.connection.settimeout(0)
             with contextlib.suppress(OSError, ValueError):
-                self.connection.unwrap()  # says that the answer is whole; does not wait
+                self.connection.unwrap()  # sends close_notify; does not wait
             return
         self.connection.shutdown(socket.SHUT_WR)
         left = BODY_BYTES if self.command not in ("GET", "HEAD") else 0
@@ -192,8 +190,8 @@ class Handler(BaseHTTPRequestHandler):
             left -= len(discarded)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class calls for a request it cannot parse."""
+        """Called by the base class for a request that it cannot parse."""
         self._send(Answer.text(HTTPStatus(code)))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing per request."""
+        """No access log."""

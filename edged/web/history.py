@@ -1,7 +1,4 @@
-"""What became of the frames of one camera in the last minutes, second by second.
-
-Per result a few numbers are kept, and a second is summed up when it is over.
-"""
+"""One camera's results of the last minutes, second by second."""
 
 from __future__ import annotations
 
@@ -14,16 +11,15 @@ import numpy as np
 
 SECONDS = 300
 MOST_RESULTS = 240
-"""Of one second, whose latencies are kept; `fps` of the configuration goes no higher."""
+"""Latencies kept per second; the upper limit of `fps` in the configuration."""
 RATE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """number: on the monotonic clock. p50_ms, p95_ms, most_ms: of its results; 0 without any.
-
-    budget_ms: of its last frame. stale: frames that came too late to run. variant: the one that
-    ran last; None without results.
+    """number: on the monotonic clock. stale: frames too late to run. p50_ms, p95_ms, most_ms:
+    latency; 0 without results. budget_ms: of the last frame. variant: of the last result; None
+    without results.
     """
 
     number: int
@@ -40,7 +36,7 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """on_time: share of results and of frames that came too late to run; None without any."""
+    """on_time: share of results and frames too late to run; None without any."""
 
     p50_ms: float | None
     p95_ms: float | None
@@ -50,7 +46,7 @@ class Summary:
 
 @dataclass(slots=True)
 class _Current:
-    """The second that is not over."""
+    """The current second."""
 
     number: int
     results: int = 0
@@ -77,7 +73,7 @@ class _Current:
 
 
 class History:
-    """One thread at a time changes it, any may read."""
+    """One thread at a time may write, any may read."""
 
     def __init__(self) -> None:
         self._seconds: deque[Second] = deque(maxlen=SECONDS)
@@ -92,13 +88,13 @@ class History:
             current.latencies_ms.append(latency_ms)
 
     def stale(self, now_ns: int, budget_ms: float) -> None:
-        """A frame came too late to run."""
+        """Count a frame too late to run."""
         current = self._at(now_ns)
         current.stale += 1
         current.budget_ms = budget_ms
 
     def seconds(self, now_ns: int) -> list[Second]:
-        """Those of the last SECONDS that are over and in which something happened, oldest first."""
+        """The complete, non-empty ones of the last SECONDS, oldest first."""
         number = now_ns // 1_000_000_000
         current = self._current
         found = [each for each in tuple(self._seconds) if number - each.number <= SECONDS]
@@ -130,7 +126,7 @@ class History:
 
 
 def quantiles_ms(latencies_ms: Sequence[array[float]]) -> tuple[float, float] | None:
-    """The median and the 95th percentile; None of nothing."""
+    """Median and 95th percentile; None without values."""
     parts = [np.array(each, np.float32) for each in latencies_ms if each]
     if not parts:
         return None

@@ -1,7 +1,6 @@
-"""What happens now: the last result of each camera, its last minutes, its picture, its stream.
+"""Live data for page and API: last results, recent history, pictures and streams.
 
-What metrics are for months, this is for somebody who looks; the pipeline tells both through here.
-Nothing in it waits for whoever looks.
+The pipeline reports here, and Live passes it on to the metrics. No call waits for a client.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from edged.result import Result
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
 from edged.web.history import History
-from edged.web.pictures import View
+from edged.web.pictures import Pictures
 from edged.web.streams import ResultStreams
 
 STREAMS = 8
-"""Clients that get results as they come; each has a thread. The next one displaces the oldest."""
+"""Clients that stream results, each in a thread. One more displaces the oldest."""
 
 
 @dataclass(slots=True)
@@ -29,10 +28,8 @@ class CameraLive:
 
 
 class Live:
-    """Counts for the metrics too: it stands before them."""
-
     def __init__(self, metrics: Metrics, clock: Clock = monotonic_ns) -> None:
-        self.view = View(clock)
+        self.pictures = Pictures(clock)
         self.streams = ResultStreams(STREAMS)
         self.clock = clock
         self.subjects = Subjects({}, (), (), (), "", "")
@@ -40,12 +37,12 @@ class Live:
         self._metrics = metrics
 
     def follow(self, subjects: Subjects) -> None:
-        """Go on with these, as in the metrics."""
+        """Continue with the cameras of `subjects`; those that stay keep their data."""
         self._metrics.follow(subjects)
         self.cameras = {
             name: self.cameras.get(name) or CameraLive() for name in subjects.budgets_ms
         }
-        self.view.follow(self.cameras)
+        self.pictures.follow(self.cameras)
         self.subjects = subjects
 
     def observe(self, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""The configuration of the HTTP server: where it listens, and who may ask it what."""
+"""Configuration of the HTTP server."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from edged.private_file import readable_by_all
 from edged.web.password import PasswordHash, check_token_hash
 
 OPEN = ("metrics", "healthz", "readyz")
-"""What may be left open to everybody."""
-
+"""Endpoints that may be open to everybody."""
 
 _HASH_EXAMPLE = (
     "scrypt:16384:8:1:oYPE7qv1E4GqhdIvL9pQ3A:2n0ZkkeW1uH9qT0Zc0m1yXb7u3sQm0d3v5kH1xVtR2w"
 )
 
-_LISTEN = 'write listen: "127.0.0.1:9640", address and port in one'
+_LISTEN = 'write address and port together: listen: "127.0.0.1:9640"'
 _HINTS = {
     **dict.fromkeys(("port", "host", "address", "bind"), _LISTEN),
     **dict.fromkeys(
         ("password", "user", "username", "auth"),
-        "write users: {NAME: HASH}; edged hash-password makes the hash",
+        "write users: {NAME: HASH}; edged hash-password prints the hash",
     ),
     **dict.fromkeys(
-        ("token", "tokens", "api_key"), "write token_hashes: [HASH]; edged new-token makes both"
+        ("token", "tokens", "api_key"), "write token_hashes: [HASH]; edged new-token prints both"
     ),
     **dict.fromkeys(("ssl", "https", "certificate", "cert"), "tls"),
-    "enabled": "write listen: none for no server",
+    "enabled": "to disable the server, write listen: none",
 }
 
 HTTP = section(
@@ -42,8 +41,8 @@ HTTP = section(
     _HINTS,
     listen=key(
         "Address",
-        "address:port; an IPv6 address in brackets, and that in quotes. Port 0 takes a "
-        "free one; none switches the server off.",
+        "address:port. Write an IPv6 address in brackets, and the whole in quotes. Port 0 selects "
+        "a free port; none disables the server.",
         "127.0.0.1:9640",
         "0.0.0.0:9640",
         "[::1]:9640",
@@ -54,8 +53,8 @@ HTTP = section(
     ),
     users=key(
         "Users",
-        "Name and hash of the password, as edged hash-password prints it. With users or "
-        "tokens, whoever has neither gets nothing but what is open.",
+        "User name and password hash, as edged hash-password prints it. With users or tokens, "
+        "requests without a login are limited to the open paths.",
         {"anna": _HASH_EXAMPLE},
         type="object",
         propertyNames={
@@ -63,14 +62,14 @@ HTTP = section(
             "patternErrorMessage": "letters, digits, . _ or -, 64 at most",
         },
         additionalProperties=key(
-            "Hash", "Of the password.", _HASH_EXAMPLE, format="password-hash", **SECRET
+            "Hash", "The password's hash.", _HASH_EXAMPLE, format="password-hash", **SECRET
         ),
         default={},
     ),
     token_hashes=key(
         "Hashes of tokens",
-        "For programs, which send the token itself (Authorization: Bearer …); edged "
-        "new-token prints both.",
+        "Hashes of tokens for programs, which send the token itself (Authorization: Bearer …). "
+        "edged new-token prints both.",
         ["sha256:" + 64 * "0"],
         type="array",
         items={"format": "token-hash", **SECRET},
@@ -79,21 +78,19 @@ HTTP = section(
     ),
     tls=key(
         "TLS",
-        "PEM files: the certificate with its chain, and the key without a password. A "
-        "reload reads them anew. Without it, plain HTTP.",
+        "Certificate and key for HTTPS. A reload reads the files again. Default: plain HTTP.",
         {"certificate": "/etc/edged/tls.pem", "key": "/etc/edged/tls.key"},
         **section(
             ["certificate", "key"],
-            certificate=key("Certificate", "A PEM file.", "tls.pem", **FILE),
-            key=key("Key", "A PEM file.", "tls.key", **FILE),
+            certificate=key("Certificate", "Certificate and its chain (PEM).", "tls.pem", **FILE),
+            key=key("Key", "Private key without a password (PEM).", "tls.key", **FILE),
         ),
     ),
     open=key(
         "Open paths",
-        "What needs neither password nor token although there are some. Without any and "
-        "without TLS, what may be asked under any host name: else only under an address, "
-        "localhost and the names of this machine, because a web page could read the rest (DNS "
-        "rebinding).",
+        "Endpoints that need no login. Without users, tokens and TLS: endpoints that answer under "
+        "any host name. The others then answer only under an address, localhost or a name of this "
+        "machine, to protect them from web pages (DNS rebinding).",
         ["metrics", "healthz"],
         type="array",
         items={"enum": list(OPEN)},
@@ -113,10 +110,8 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """host: a name or address, an IPv6 address without its brackets. port: 0 is any free one.
-
-    users: name → hash of the password. open: of OPEN. Without users and tokens all is open to who
-    asks by an address or a name of this machine.
+    """host: a name or address, IPv6 without brackets. port: 0 selects a free one. users: name →
+    password hash. open: a subset of OPEN.
     """
 
     host: str
@@ -128,7 +123,7 @@ class HttpConfig:
 
     @property
     def asks(self) -> bool:
-        """For a password or a token."""
+        """Whether requests need a password or a token."""
         return bool(self.users or self.token_hashes)
 
     @property
@@ -171,7 +166,7 @@ def listen_address(text: str) -> tuple[str, int] | None:
     match = re.fullmatch(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+)):(?P<port>\d{1,5})", text)
     if match and int(match["port"]) <= 65535:
         host = match["v6"] or match["host"]
-        # A name is resolved when it is listened on; what looks like an address must be one.
+        # Names are resolved when the server starts; what looks like an address must be one.
         if not match["v6"] and not re.fullmatch(r"[\d.]+", host):
             check_host(host)
             return host, int(match["port"])
@@ -195,8 +190,8 @@ HTTP_FORMATS: Mapping[str, Callable[[str], object]] = {
 """Of the schema."""
 
 _NAMES = (
-    ". Until then it answers who asks for an address, localhost or this machine's own name; who "
-    "asks for another host name gets what http.open lists"
+    ". Until then it answers requests for an address, localhost or this machine's own name; other "
+    "host names get only what http.open lists"
 )
 
 
@@ -204,14 +199,14 @@ def http_warnings(http: HttpConfig) -> Iterator[str]:
     """One line each."""
     if not http.is_loopback and not http.asks:
         yield (
-            f"http.listen: {http.host} can be reached from other machines, and nothing asks "
-            "for a password; add http.users or http.token_hashes with http.tls (edged "
-            "hash-password, edged new-token), or keep it to this one with 127.0.0.1"
+            f"http.listen: {http.host} is reachable from other machines without a password; add "
+            "http.users or http.token_hashes with http.tls (edged hash-password, edged "
+            "new-token), or listen on 127.0.0.1"
         ) + ("" if http.tls else _NAMES)
     elif not http.is_loopback and http.tls is None:
         yield (
-            f"http.listen: {http.host} can be reached from other machines, and passwords and "
-            "tokens travel readably; add http.tls"
+            f"http.listen: {http.host} is reachable from other machines, and passwords and tokens "
+            "are sent unencrypted; add http.tls"
         )
     if http.tls is not None:
         yield from readable_by_all(http.tls.key)

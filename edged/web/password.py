@@ -1,8 +1,7 @@
-"""Passwords and tokens as hashes: what stands in a configuration lets nobody in by itself.
+"""Hashes of passwords and tokens, which the configuration holds instead of these.
 
-A password is what a person can remember, so that trying one must be dear: scrypt (RFC 7914), with
-the cost in the hash. A token is 256 random bits, which nobody guesses, so that one round of SHA-256
-does.
+Passwords can be guessed, so they use scrypt (RFC 7914), with the cost parameters in the hash;
+`hashlib` has it. Tokens are 256 random bits, for which SHA-256 suffices.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from edged.errors import InputError
 
 _N, _R, _P = 1 << 14, 8, 1
-"""16 MB of memory; the cost that RFC 7914 and Python's documentation give for logins."""
+"""16 MB of memory; the cost that RFC 7914 gives for interactive logins."""
 _MOST_MEMORY_BYTES = 64 * 1024 * 1024
 _SCRYPT = re.compile(r"scrypt:(\d{1,7}):(\d{1,2}):(\d{1,2}):([\w-]{22}):([\w-]{43})", re.ASCII)
 _TOKEN = re.compile(r"sha256:([0-9a-f]{64})")
@@ -41,7 +40,7 @@ class PasswordHash:
 
     @classmethod
     def parse(cls, text: str) -> PasswordHash:
-        """Raises InputError, which does not show the text: it may be a password."""
+        """Raises InputError. The error does not show the text, which may be a password."""
         match = _SCRYPT.fullmatch(text)
         if match:
             n, r, p = int(match[1]), int(match[2]), int(match[3])
@@ -49,7 +48,7 @@ class PasswordHash:
             if power_of_two and 0 < 128 * n * r * p <= _MOST_MEMORY_BYTES:
                 return cls(n, r, p, _decoded(match[4]), _decoded(match[5]))
         raise InputError(
-            "expected the hash of a password", fix="make one with: edged hash-password"
+            "expected the hash of a password", fix="create one with: edged hash-password"
         )
 
     def __str__(self) -> str:
@@ -57,7 +56,7 @@ class PasswordHash:
         return f"scrypt:{self.n}:{self.r}:{self.p}:{salt}:{derived}"
 
     def matches(self, password: str) -> bool:
-        """Takes tens of milliseconds of a core, right or wrong."""
+        """Takes tens of milliseconds of CPU time."""
         derived = _derive(password, self.salt, self.n, self.r, self.p)
         return hmac.compare_digest(derived, self.derived)
 
@@ -73,14 +72,14 @@ def new_token() -> str:
 
 
 def token_hash(token: str) -> str:
-    """Written `sha256:` and 64 hexadecimal digits."""
+    """`sha256:` and 64 hexadecimal digits."""
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def check_token_hash(text: str) -> None:
-    """Raises InputError, which does not show the text: it may be a token."""
+    """Raises InputError. The error does not show the text, which may be a token."""
     if not _TOKEN.fullmatch(text):
-        raise InputError("expected the hash of a token", fix="make both with: edged new-token")
+        raise InputError("expected the hash of a token", fix="create both with: edged new-token")
 
 
 def _encoded(value: bytes) -> str:

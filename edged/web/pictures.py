@@ -1,9 +1,7 @@
-"""Pictures for whoever looks, each with its result: the pipeline gives those that somebody waits
-for, else one a second.
+"""Snapshots of the cameras, each with its result.
 
-That one is shown of a camera in front of which nothing moves: it may send no other for long. The
-pipeline's part is a look into a dictionary, and when a picture is wanted a copy of its pixels. They
-become a JPEG in the thread that asked.
+The pipeline offers every frame; one is copied when a client waits for it, and one a second, which
+is shown while a camera without motion delivers no other. The client's thread encodes the JPEG.
 """
 
 from __future__ import annotations
@@ -22,15 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FRESH_NS = 100_000_000
-"""So long a picture serves everybody who asks: ten a second at most, however many look."""
+"""A picture of at most this age is reused: ten a second at most for any number of clients."""
 KEEP_NS = 1_000_000_000
-"""How often a picture is kept for whoever comes later."""
+"""Interval of the pictures that are kept for later requests."""
 JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """result: of this very picture. age_seconds: since the pipeline had it."""
+    """result: of this picture. age_seconds: since the pipeline offered it."""
 
     jpeg: bytes
     result: Result
@@ -38,7 +36,7 @@ class Shown:
 
 
 class _Offered(NamedTuple):
-    """number: how many have come of this camera."""
+    """number: counts the camera's pictures."""
 
     number: int
     taken_ns: int
@@ -48,10 +46,10 @@ class _Offered(NamedTuple):
 
 @dataclass(slots=True)
 class _Shot:
-    """What is known of one camera's picture.
+    """The latest picture of one camera.
 
-    wanted: somebody waits. last: what came last. encoded: what somebody asked for last, with its
-    JPEG. Under `encoding` is this one, under `changed` the others.
+    wanted: a client waits. encoded: the last requested picture with its JPEG. `encoding` guards
+    `encoded`, `changed` the others.
     """
 
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -61,17 +59,17 @@ class _Shot:
     encoded: tuple[_Offered, bytes] | None = None
 
 
-class View:
+class Pictures:
     def __init__(self, clock: Clock = monotonic_ns) -> None:
         self._clock = clock
         self._shots: Mapping[str, _Shot] = {}
 
     def follow(self, cameras: Iterable[str]) -> None:
-        """These are there from now on."""
+        """Serve these cameras from now on."""
         self._shots = {name: self._shots.get(name) or _Shot() for name in cameras}
 
     def wanted(self, camera: str) -> bool:
-        """Whether the next picture would be taken."""
+        """Whether `offer` would copy the next picture."""
         shot = self._shots.get(camera)
         return shot is not None and (shot.wanted or self._is_older(shot, KEEP_NS - 1))
 
@@ -86,10 +84,8 @@ class View:
             shot.changed.notify_all()
 
     def jpeg(self, camera: str, wait_seconds: float) -> Shown | None:
-        """A picture that is not older than the call, or by FRESH_NS; when none comes in time the
-        last one; None when there has been none.
-
-        Raises KeyError for a camera that is not there.
+        """A picture taken at most FRESH_NS before the call; after `wait_seconds` the last one, None
+        if there is none. Raises KeyError for an unknown camera.
         """
         shot = self._shots[camera]
         with shot.changed:
@@ -100,7 +96,7 @@ class View:
             last = shot.last
         if last is None:
             return None
-        with shot.encoding:  # not the other lock: the pipeline may want that
+        with shot.encoding:  # not `changed`, which the pipeline needs
             if shot.encoded is None or shot.encoded[0].number < last.number:
                 shot.encoded = last, encode_jpeg(last.pixels, JPEG_QUALITY)
             of, jpeg = shot.encoded

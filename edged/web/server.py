@@ -1,8 +1,8 @@
-"""The HTTP server: for Prometheus, for whoever restarts us, for a person and for other programs.
+"""The HTTP server: metrics, health checks, API and page.
 
-Small and bounded: one request a connection, a thread each, so many at once, so many seconds each;
-a client that hangs is cut off. What is answered is decided in endpoints.py, who may ask in
-access.py, which connection makes room for a new one in connections.py.
+Bounded: one request per connection, one thread per connection, a limit on connections and on the
+seconds of each. endpoints.py produces the answers, access.py authorizes, connections.py decides
+which connection makes room for a new one.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from edged.web.options import HttpConfig
 from edged.web.tls import fingerprint, server_context
 
 CONNECTIONS = 64
-"""At once, besides streams: some scrapers and browsers. The next one displaces the slowest."""
+"""Simultaneous connections, not counting streams. One more displaces the oldest."""
 CONNECTION_SECONDS = 5.0
-"""From the first byte to the last; a scrape takes milliseconds. A stream: for each part; and four
-times that for what its client's machine does not take, though there is room for it here."""
+"""Limit for a whole request and its answer. For a stream: for each part, and four times that for
+data that the peer does not acknowledge."""
 SWEEP_SECONDS = 0.25
-"""How often hanging connections and the wish to stop are looked for."""
+"""Interval of the checks for overdue connections and for shutdown."""
 CROWDED_SECONDS = 0.005
-"""What a connection that displaces another one waits: a flood of them must not take a core."""
+"""Delay of a connection that displaces another one, so that a flood does not occupy a core."""
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-"""For these, a connection cannot be accepted and goes on waiting: its socket stays readable."""
+"""accept(2) fails with these, and the connection stays pending: its socket remains readable."""
 
 log = logging.getLogger("edged.telemetry.http")
 
 
 class HttpServer:
-    """Listens from its construction, answers from `start` to `close`, or inside `with`; its end
+    """Listens from its construction, answers from `start` to `close`, or inside `with`. `close`
     takes a second at most.
 
-    Raises EdgedError when it cannot listen, or its certificate cannot be used. beside: another one
-    of this process, which may have the same port on another address and is to be closed soon.
+    Raises EdgedError when it cannot listen, or cannot use its certificate. beside: a server of
+    this process that is about to close; it may use the same port on another address.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class HttpServer:
             self._server.listen(None if beside is None else beside._server)
         except (socket.gaierror, UnicodeError) as error:  # Unicode: an empty label, or a long one
             raise EdgedError(
-                "no address has this name",
+                "cannot resolve the host name",
                 where=f"http.listen: {_written(http.host, http.port)}",
-                got=error.strerror if isinstance(error, OSError) else "no name of a host",
-                fix="write an address of this machine, as 127.0.0.1, or 0.0.0.0 for all; or a name "
-                "that `getent hosts NAME` finds",
+                got=error.strerror if isinstance(error, OSError) else "not a host name",
+                fix="write an address of this machine such as 127.0.0.1, 0.0.0.0 for all, "
+                "or a name that `getent hosts NAME` resolves",
             ) from None
         except OSError as error:
             if error.errno == errno.EMFILE:  # no other port would help
@@ -88,12 +88,12 @@ class HttpServer:
                 where=_written(http.host, http.port),
                 got=error.strerror,
                 fix="choose another address or port in the configuration, http: {listen: …}; "
-                "`ss -ltnp` as root shows who holds a port",
+                "`sudo ss -ltnp` shows which program uses a port",
             ) from None
         self.port = int(self._server.server_address[1])
         shown = _written(_reached(http.host), self.port)
         self.url = f"{'http' if context is None else 'https'}://{shown}"
-        """What a person can open: never the address that stands for all of them."""
+        """URL that a browser can open: never the wildcard address."""
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(SWEEP_SECONDS,), name="http", daemon=True
         )
@@ -104,16 +104,16 @@ class HttpServer:
 
     @property
     def turn(self) -> Turn:
-        """Of the loop that accepts connections."""
+        """The last turn of the accept loop."""
         return Turn(self._server.progress_ns, self._thread.native_id or 0)
 
     def renew(self) -> None:
-        """Show the certificate that the files hold now. Raises EdgedError and keeps the old one."""
+        """Reload the certificate from its files. On EdgedError the old one stays in use."""
         if self._tls is None or fingerprint(self._tls) == self._certificate:
             return
         self._server.tls = server_context(self._tls)
         self._certificate = fingerprint(self._tls)
-        log.info("%s: the certificate has been renewed", self._tls.certificate)
+        log.info("%s: certificate reloaded", self._tls.certificate)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -130,8 +130,8 @@ class HttpServer:
 
 
 def _reached(host: str) -> str:
-    """An address by which others reach this machine where `host` is every one of it; what has no
-    network has loopback. Nothing is sent: to connect a datagram socket chooses a route."""
+    """An address under which others reach this machine if `host` is the wildcard; loopback without
+    a route. Nothing is sent: connecting a datagram socket only selects a route."""
     if host.strip("0.:"):
         return host
     for family, anywhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
@@ -181,11 +181,11 @@ class _Server(Context):
             raise
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Nothing is read here: the thread that accepts must not hang on a client."""
+        """Reads nothing: the accepting thread must not block on a client."""
         try:
             connection, address = super().get_request()
         except OSError as error:
-            if error.errno in _SHORTAGES:  # tried again and again, it would take a core
+            if error.errno in _SHORTAGES:  # retrying at once would occupy a core
                 time.sleep(SWEEP_SECONDS)
             raise
         connection.settimeout(self.connection_seconds)
@@ -193,7 +193,7 @@ class _Server(Context):
             return connection, address
         try:
             return self.tls.wrap_socket(connection, True, do_handshake_on_connect=False), address
-        except (OSError, ValueError) as error:  # it has gone already
+        except (OSError, ValueError) as error:  # the client has disconnected
             connection.close()
             raise OSError(str(error)) from None
 
@@ -219,8 +219,8 @@ class _Server(Context):
 
 @contextlib.contextmanager
 def _sharing_ports(*sockets: socket.socket) -> Iterator[None]:
-    """0.0.0.0:9640 may be bound beside 127.0.0.1:9640 if both allow it. Only for that moment: two
-    daemons on one port must not go unnoticed."""
+    """Allow these to bind overlapping addresses, as 0.0.0.0:9640 and 127.0.0.1:9640. Only during
+    the bind: a second daemon on the port must fail."""
     try:
         for each in sockets:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -1,4 +1,4 @@
-"""What `/api/v1/status` and `/api/v1/history` say: plain data about now and the last minutes."""
+"""The data of `/api/v1/status` and `/api/v1/history`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edged.web.history import SECONDS, Second
 from edged.web.live import CameraLive, Live
 
 LINE_BYTES = 2000
-"""A proxy takes 4 KB of headers for certain."""
+"""Proxies accept at least 4 KB of headers."""
 
 
 def status(live: Live) -> dict[str, Any]:
-    """Without secrets. Figures are of the last `window_seconds`, `fps` of the last ten."""
+    """Contains no secrets. Figures cover the last `window_seconds`, `fps` the last ten seconds."""
     subjects, now_ns = live.subjects, live.clock()
     engines = subjects.engines()
     hottest = [
@@ -90,16 +90,15 @@ def _last(result: Result, age_seconds: float) -> dict[str, Any]:
 
 
 def result_line(result: Result) -> str:
-    """One line of JSON in ASCII, for a header: of `top` as much as fits into LINE_BYTES."""
-    said = to_json(result)
-    while len(line := json.dumps(said)) > LINE_BYTES and said["top"]:
-        said["top"].pop()
+    """One line of ASCII JSON for a header; `top` is shortened to fit into LINE_BYTES."""
+    data = to_json(result)
+    while len(line := json.dumps(data)) > LINE_BYTES and data["top"]:
+        data["top"].pop()
     return line
 
 
 def history(live: Live) -> dict[str, Any]:
-    """Each second in which there was a result or a frame that came too late to run: how long ago it
-    was, then the rest of `columns`."""
+    """One row of `columns` for each second with a result or a frame too late to run."""
     now_ns = live.clock()
     columns = ("ago", "p50_ms", "p95_ms", "most_ms", "budget_ms", "late", "variant")
     return {

@@ -1,7 +1,7 @@
-"""Results for HTTP clients as server-sent events; each client has a bounded queue of its own.
+"""Results as server-sent events; each client has its own bounded queue.
 
-A client that reads too slowly loses the oldest results, and its stream says how many. A newcomer is
-never turned away: one that has got its turn makes room.
+A client that reads too slowly loses the oldest results, and its stream reports how many. A new
+client is always accepted; above the limit it displaces another one.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from collections.abc import Callable, Iterator
 from edged.result import Result, to_json_line
 
 QUEUE_RESULTS = 128
-"""Some seconds of a camera."""
+"""A few seconds of one camera."""
 HEARTBEAT_SECONDS = 5.0
-"""Without a result, a comment: so proxies keep the stream, and a client that is gone is noticed."""
+"""Interval of comments while there is no result: they keep proxies from closing the stream, and
+detect clients that are gone."""
 _DISPLACED = b'retry: 30000\nevent: end\ndata: {"reason":"displaced"}\n\n'
-"""Comes again later than one that broke off: with too many clients they take turns."""
+"""The long retry lets too many clients take turns."""
 _REMOVED = b'event: end\ndata: {"reason":"camera_removed"}\n\n'
 
 
 class ResultStreams:
-    """Hands every result to every stream. `publish` belongs to one thread at a time."""
+    """Passes each result to every stream. One thread at a time may call `publish`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._open: tuple[ResultStream, ...] = ()
-        """The oldest first."""
+        """Oldest first."""
 
     def open(
         self,
@@ -38,10 +39,10 @@ class ResultStreams:
         client: str = "",
         is_over: Callable[[], bool] = lambda: False,
     ) -> ResultStream:
-        """A stream of these cameras, all of them for none. is_over: asked when nothing comes.
+        """A stream of these cameras; of all if empty. is_over: asked while there is no result.
 
-        With `most` already, it displaces the oldest of the client that has most: whether one still
-        reads, nobody can tell where its machine takes what is sent; one that does comes again.
+        Above the limit it displaces the oldest stream of the client that has the most. Whether a
+        client still reads is not known, as its kernel buffers; one that does will reconnect.
         """
         stream = ResultStream(self, cameras, client, is_over)
         with self._lock:
@@ -77,22 +78,22 @@ class ResultStream:
         self._is_over = is_over
         self._displaced = False
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
-        """None only wakes."""
+        """None only wakes the reader."""
         self._dropped = 0
-        """Counted by one thread, told by another: each has a count of its own."""
-        self._told = 0
+        self._reported = 0
+        """What `parts` has reported of `_dropped`, which another thread counts."""
 
     def put(self, result: Result) -> None:
         if self._cameras and result.camera not in self._cameras:
             return
         if self._queue.qsize() >= QUEUE_RESULTS:
-            with contextlib.suppress(queue.Empty):  # the client has just taken it
+            with contextlib.suppress(queue.Empty):  # the reader has just taken it
                 self._queue.get_nowait()
                 self._dropped += 1
         self._queue.put(result)
 
     def displace(self) -> None:
-        """End it, whatever still waits."""
+        """End the stream without sending what is queued."""
         self._displaced = True
         self._queue.put(None)
 
@@ -111,9 +112,10 @@ class ResultStream:
                 yield _DISPLACED
                 return
             dropped = self._dropped
-            if dropped != self._told:
-                yield f'event: dropped\ndata: {{"results":{dropped - self._told}}}\n\n'.encode()
-                self._told = dropped
+            if dropped != self._reported:
+                lost = dropped - self._reported
+                yield f'event: dropped\ndata: {{"results":{lost}}}\n\n'.encode()
+                self._reported = dropped
             yield f"data: {to_json_line(result)}\n\n".encode()
 
     def close(self) -> None:

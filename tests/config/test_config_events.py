@@ -97,7 +97,7 @@ events:
     assert "(got [0.9, 0, 0.2, 1])" in first
     assert others == [
         "8: events.visitor.cameras[0]: no such camera (got dor); did you mean door?",
-        "12: events.guest.below: expected at most 0.5, which is `above` (got 0.7)",
+        "12: events.guest.below: expected at most 0.5, the value of `above` (got 0.7)",
     ]
 
 

@@ -44,10 +44,10 @@ def test_everything_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("http", "said"),
     [
-        ("  users: {anna: hunter22}", "expected the hash of a password; make one with"),
+        ("  users: {anna: hunter22}", "expected the hash of a password; create one with"),
         ("  users: {anna: 22446688}", "http.users.anna: expected text"),
         ("  users: {'an:na': x}", "expected a name that is letters"),
-        ("  token_hashes: [hunter22]", "expected the hash of a token; make both with"),
+        ("  token_hashes: [hunter22]", "expected the hash of a token; create both with"),
         ("  token_hashes: [22446688]", "http.token_hashes[0]: expected text"),
         ("  tls: {certificate: hunter22}", "http.tls.key: is missing"),
         ("  open: [page]", "expected one of metrics, healthz, readyz"),
@@ -74,10 +74,10 @@ def test_listen_address() -> None:
         (HttpConfig("::1", 1), None),
         (HttpConfig("localhost", 1), None),
         (HttpConfig("127.0.0.1", 1, {"anna": PASSWORD}), None),
-        (HttpConfig("0.0.0.0", 1), "nothing asks for a password"),
-        (HttpConfig("door.local", 1), "who asks for another host name gets what http.open lists"),
-        (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}), "travel readably; add http.tls"),
-        (HttpConfig("0.0.0.0", 1, token_hashes=(TOKEN,)), "travel readably; add http.tls"),
+        (HttpConfig("0.0.0.0", 1), "reachable from other machines without a password"),
+        (HttpConfig("door.local", 1), "other host names get only what http.open lists"),
+        (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}), "are sent unencrypted; add http.tls"),
+        (HttpConfig("0.0.0.0", 1, token_hashes=(TOKEN,)), "are sent unencrypted; add http.tls"),
         (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}, tls=Tls(Path("/x"), Path("/x"))), None),
     ],
 )

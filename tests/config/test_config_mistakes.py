@@ -165,7 +165,7 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
                 "1: variants[1]: the family imagenette has no such variant (got mobilenet_v1_0.3",
                 "2: keep_warm: expected true or false (got 1)",
                 "3: cameras: expected lines of `key: value` with 1 to 256 entries",
-                "5: events.a.class: the family has no such class (got person); there are tench",
+                "5: events.a.class: the family has no such class (got person); use one of tench",
                 "6: events.b.cameras[0]: no such camera (got dor)",
                 "6: events.b.class: the family has no such class (got golf_ball); did you mean g",
             ],
@@ -180,7 +180,10 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
             ["cameras.door: min_fps 60 is not reached: the camera gives 5 pictures a second"],
         ),
         ("min_fps: 31\n" + DOOR, ["the camera gives 30 pictures a second"]),
-        (DOOR + "results: {jsonl: /nope/dir/a}", ["results.jsonl: there is no folder /nope/dir"]),
+        (
+            DOOR + "results: {jsonl: /nope/dir/a}",
+            ["results.jsonl: the folder /nope/dir does not exist"],
+        ),
     ],
 )
 def test_a_mistake_has_its_line_its_key_and_what_to_do(

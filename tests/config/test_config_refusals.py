@@ -106,7 +106,7 @@ def test_cameras_that_are_wrong(
         ("http: {listen: '127.0.0.256:1'}", "expected address:port or none"),
         ("http: {listen: '[::1%]:1'}", "expected address:port or none"),
         ("http: {listen: 'localhost:65536'}", "expected address:port or none"),
-        ("http: {port: 1}", 'http.port: unknown key; write listen: "127.0.0.1:9640"'),
+        ("http: {port: 1}", 'port: unknown key; write address and port together: listen: "127.0'),
         ("http: none", "http: expected lines of `key: value` (got text)"),
         ("results: {top_k: 0}", "results.top_k: expected a whole number from 1 to 100 (got 0)"),
         ("results: {top_k: 101}", "results.top_k: expected a whole number from 1 to 100 (got 101)"),

@@ -79,7 +79,7 @@ def test_a_full_disk_costs_what_would_be_on_it_and_nothing_else(
         daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, 60)
         said = [
             f"what is measured is not kept for the next start: {disk}: No space left on device",
-            f"jsonl: {disk}/results.jsonl: cannot be written: No space left on device",
+            f"jsonl: {disk}/results.jsonl: cannot write: No space left on device",
             f"the trace ends, {disk}/trace.jsonl cannot be written: No space left on device",
         ]
         daemon.wait_for(lambda: all(line in daemon.text for line in said))

@@ -11,7 +11,7 @@ import pytest
 
 from edged.capture.decode.jpeg import decode_jpeg
 from edged.events import journal as event_journal
-from edged.events.dispatcher import MOST_PICTURES_WAITING, MOST_WAITING, Announcer
+from edged.events.dispatcher import MOST_PICTURES_WAITING, MOST_WAITING, Dispatcher
 from edged.events.journal import FILE, EventJournal
 from edged.result import Event
 
@@ -37,19 +37,19 @@ class Heard:
         self.events.append(event)
 
 
-def announcer(
+def dispatcher(
     *sinks: Heard, snapshots: tuple[str, ...] = ("visitor",), state: Path | None = None
-) -> Announcer:
-    each = Announcer(EventJournal(state))
+) -> Dispatcher:
+    each = Dispatcher(EventJournal(state))
     each.follow(sinks, snapshots)  # type: ignore[arg-type]
     return each
 
 
 def test_every_sink_hears_of_events_in_their_order() -> None:
     first, second = Heard(), Heard()
-    each = announcer(first, second, snapshots=())
+    each = dispatcher(first, second, snapshots=())
     for event in (BEGUN, ENDED, BEGUN):
-        each.announce(event, PICTURE)
+        each.dispatch(event, PICTURE)
     each.close(30)
     assert first.events == second.events == [BEGUN, ENDED, BEGUN]
 
@@ -57,12 +57,12 @@ def test_every_sink_hears_of_events_in_their_order() -> None:
 def test_the_start_has_a_picture_of_its_moment_and_the_end_has_none() -> None:
     sink = Heard()
     sink.open.clear()
-    each = announcer(sink)
+    each = dispatcher(sink)
     pixels = PICTURE.copy()
     pixels.flags.writeable = True
-    each.announce(BEGUN, pixels)
+    each.dispatch(BEGUN, pixels)
     pixels[:] = 0  # the camera's next one
-    each.announce(ENDED, pixels)
+    each.dispatch(ENDED, pixels)
     sink.open.set()
     each.close(30)
     begun, ended = sink.events
@@ -77,11 +77,11 @@ def test_the_start_has_a_picture_of_its_moment_and_the_end_has_none() -> None:
 def test_nobody_waits_for_a_sink_and_what_is_too_much_is_counted() -> None:
     sink = Heard()
     sink.open.clear()
-    each = announcer(sink)
-    each.announce(BEGUN, PICTURE)
+    each = dispatcher(sink)
+    each.dispatch(BEGUN, PICTURE)
     assert sink.taken.acquire(timeout=30)
     for _ in range(MOST_WAITING + 7):
-        each.announce(BEGUN, PICTURE)
+        each.dispatch(BEGUN, PICTURE)
     assert each.dropped == 7
     assert each.snapshots_dropped == MOST_WAITING - MOST_PICTURES_WAITING
     sink.open.set()
@@ -94,8 +94,8 @@ def test_nobody_waits_for_a_sink_and_what_is_too_much_is_counted() -> None:
 def test_a_sink_that_hangs_is_left_behind() -> None:
     sink = Heard()
     sink.open.clear()
-    each = announcer(sink)
-    each.announce(ENDED)
+    each = dispatcher(sink)
+    each.dispatch(ENDED)
     assert sink.taken.acquire(timeout=30)
     each.close(0.01)
     assert sink.events == []
@@ -109,15 +109,15 @@ def test_a_picture_that_cannot_be_compressed_costs_the_picture_alone(
     pixels: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Heard()
-    each = announcer(sink)
+    each = dispatcher(sink)
     for _ in range(2):
-        each.announce(BEGUN, pixels)
-    each.announce(BEGUN, PICTURE)
+        each.dispatch(BEGUN, pixels)
+    each.dispatch(BEGUN, PICTURE)
     each.close(30)
     assert [event.snapshot is None for event in sink.events] == [True, True, False]
     assert (each.dropped, each.snapshots_dropped) == (0, 2)
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith(f"door: visitor: the picture ({pixels.shape}) cannot be compressed")
+    assert said.startswith(f"door: visitor: cannot encode the snapshot ({pixels.shape})")
 
 
 def test_a_sink_that_fails_costs_no_other_its_events(caplog: pytest.LogCaptureFixture) -> None:
@@ -126,9 +126,9 @@ def test_a_sink_that_fails_costs_no_other_its_events(caplog: pytest.LogCaptureFi
             raise RuntimeError("no")
 
     sink = Heard()
-    each = announcer(Failing(), sink)
+    each = dispatcher(Failing(), sink)
     for event in (BEGUN, ENDED):
-        each.announce(event)
+        each.dispatch(event)
     assert each.alive
     each.close(30)
     assert sink.events == [BEGUN, ENDED]
@@ -139,12 +139,12 @@ def test_a_sink_that_fails_costs_no_other_its_events(caplog: pytest.LogCaptureFi
 def test_a_reload_changes_who_hears_and_not_the_order_nor_the_counts() -> None:
     before, after = Heard(), Heard()
     before.open.clear()
-    each = announcer(before, snapshots=())
-    each.announce(BEGUN)
+    each = dispatcher(before, snapshots=())
+    each.dispatch(BEGUN)
     assert before.taken.acquire(timeout=30)
-    each.announce(ENDED)
+    each.dispatch(ENDED)
     for _ in range(MOST_WAITING):
-        each.announce(BEGUN)
+        each.dispatch(BEGUN)
     assert each.dropped == 1
     reload = threading.Thread(target=each.follow, args=([after], ()))
     reload.start()
@@ -161,9 +161,9 @@ def test_a_reload_changes_who_hears_and_not_the_order_nor_the_counts() -> None:
 
 def crashed(state: Path, *events: Event) -> None:
     """What a daemon that is killed leaves behind."""
-    each = announcer(Heard(), state=state)
+    each = dispatcher(Heard(), state=state)
     for event in events:
-        each.announce(event, PICTURE)
+        each.dispatch(event, PICTURE)
     each.close(30)
 
 
@@ -175,8 +175,8 @@ def test_what_ran_at_a_crash_is_told_as_ended_at_the_last_sign_of_life(tmp_path:
     assert b"snapshot" not in (state / FILE).read_bytes()
     for _ in range(2):  # the second start has nothing to tell
         sink = Heard()
-        each = announcer(sink, state=state)
-        each.announce(Event("yard", "dog", 10**10, 10**10 + 1, 0.9))
+        each = dispatcher(sink, state=state)
+        each.dispatch(Event("yard", "dog", 10**10, 10**10 + 1, 0.9))
         each.close(30)
         told = sink.events[:-1]
         assert told in ([], [
@@ -192,23 +192,23 @@ def test_a_clock_that_went_back_ends_no_event_before_its_start(tmp_path: Path) -
     crashed(tmp_path, begun)
     os.utime(tmp_path / FILE, ns=(5, 5))
     sink = Heard()
-    announcer(sink, state=tmp_path).close(30)
+    dispatcher(sink, state=tmp_path).close(30)
     assert [event.ended_unix_ns for event in sink.events] == [10**18]
 
 
 def test_a_second_daemon_of_the_same_directory_ends_nothing(tmp_path: Path) -> None:
     first, second = Heard(), Heard()
-    running = announcer(first, state=tmp_path)
-    running.announce(BEGUN)
+    running = dispatcher(first, state=tmp_path)
+    running.dispatch(BEGUN)
     while not (tmp_path / FILE).exists():
         assert running.alive
-    other = announcer(second, state=tmp_path)
+    other = dispatcher(second, state=tmp_path)
     for ended in (None, 2):
-        other.announce(Event("door", "dog", 1, ended, 0.5))
+        other.dispatch(Event("door", "dog", 1, ended, 0.5))
     other.close(30)
     assert [event.name for event in second.events] == ["dog", "dog"]
     assert b"visitor" in (tmp_path / FILE).read_bytes()
-    running.announce(ENDED)
+    running.dispatch(ENDED)
     running.close(30)
     assert not (tmp_path / FILE).exists()
 
@@ -229,8 +229,8 @@ def noted(started_unix_ns: str, peak: str) -> bytes:
 def test_a_damaged_journal_tells_nothing_and_is_replaced(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     sink = Heard()
-    each = announcer(sink, state=tmp_path)
-    each.announce(BEGUN)
+    each = dispatcher(sink, state=tmp_path)
+    each.dispatch(BEGUN)
     each.close(30)
     assert [event.name for event in sink.events] == ["visitor"]
     assert b"visitor" in (tmp_path / FILE).read_bytes()
@@ -264,10 +264,10 @@ def test_a_state_directory_that_cannot_be_written_costs_a_log_line(
 ) -> None:
     (tmp_path / "state").write_text("a file")
     sink = Heard()
-    each = announcer(sink, state=tmp_path / "state")
+    each = dispatcher(sink, state=tmp_path / "state")
     for event in (BEGUN, ENDED, BEGUN, ENDED):
-        each.announce(event)
+        each.dispatch(event)
     each.close(30)
     assert len(sink.events) == 4
     assert len(caplog.records) <= 2
-    assert "running-events.json cannot be written" in caplog.text
+    assert "running-events.json: cannot be written" in caplog.text

@@ -221,7 +221,7 @@ def test_unknown_classes_are_all_named_with_what_may_be_meant() -> None:
         "x.yaml:7: events.visitor.classes: the family has no such class (got cta); "
         "did you mean cat?"
     )
-    assert str(second).endswith("(got zebra); there are ant, bee, cat, dog")
+    assert str(second).endswith("(got zebra); use one of ant, bee, cat, dog")
     assert "did you mean bee?" in str(third)
 
 

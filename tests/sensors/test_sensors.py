@@ -225,7 +225,7 @@ def test_the_command_counts_where_the_file_stays_at_0(
     for _ in range(2 * VCGENCMD_READINGS):
         assert ("throttled", "now") in on(throttling)
     assert asked == [["vcgencmd", "get_throttled"]] * 2
-    assert caplog.text.count("vcgencmd get_throttled says 0x50005") == 1
+    assert caplog.text.count("vcgencmd get_throttled returns 0x50005") == 1
     assert on(throttling) == {("throttled", "since_boot"), ("under_voltage", "since_boot")}
 
 

@@ -117,8 +117,8 @@ def test_on_a_full_disk_lines_wait_and_two_log_lines_say_so(
     assert pauses[:6] == [0.5, 1, 2, 4, 5, 5]
     told = [each.getMessage() for each in caplog.records if "/dev/full" in each.getMessage()]
     assert told == [
-        "jsonl: /dev/full: cannot be written: No space left on device",
-        "jsonl: /dev/full: the backlog is full: the oldest are lost",
+        "jsonl: /dev/full: cannot write: No space left on device",
+        "jsonl: /dev/full: backlog full, dropping the oldest entries",
     ]
 
 
@@ -126,7 +126,7 @@ def test_another_path_takes_over_what_waits_for_a_full_disk(tmp_path: Path) -> N
     before = Lines(open_lines(Path("/dev/full")), timing=replace(TIMING, lasting_seconds=0))
     for sequence in range(5):
         before.publish(make_result(sequence))
-    eventually(lambda: before._outage._told is not None)
+    eventually(lambda: before._outage._logged is not None)
     after = Lines(open_lines(tmp_path / "results.jsonl"))
     after.take_over(before)
     after.start()
@@ -171,7 +171,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 sink = Lines(open_lines(Path(sys.argv[2])), timing=replace(TIMING, lasting_seconds=0))
 for sequence in range(10):
     sink.publish(make_result(sequence))
-eventually(lambda: sink._outage._told is not None)
+eventually(lambda: sink._outage._logged is not None)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 for sequence in range(10, 20):
     sink.publish(make_result(sequence))
@@ -190,7 +190,7 @@ print(sum(sink.dropped.values()))
     assert sequences(path.read_text()) == list(range(20))
     log = done.stderr.splitlines()
     assert len(log) == 2
-    assert "cannot be written: File too large" in log[0]
+    assert "cannot write: File too large" in log[0]
     assert log[1].endswith("works again")
 
 
@@ -209,7 +209,7 @@ from edged.sinks.jsonl.jsonl import Lines, open_lines
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 sink = Lines(open_lines(Path(sys.argv[2])))
 sink.publish(make_result(0))
-eventually(lambda: sink._outage._told is not None)
+eventually(lambda: sink._outage._logged is not None)
 print(Path(sys.argv[2]).read_text(), end="|")
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 sink.publish(make_result(1))
@@ -268,7 +268,7 @@ print(sink.delivered >= 3, sink.dropped["write_error"] > 0, file=sys.stderr)
     assert first == [0, 1, 2]
     assert complaints[-1] == "True True"
     assert len(complaints) == 2
-    assert "standard output: cannot be written: Broken pipe" in complaints[0]
+    assert "standard output: cannot write: Broken pipe" in complaints[0]
 
 
 def test_closed_standard_output_is_an_error() -> None:

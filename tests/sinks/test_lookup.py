@@ -26,7 +26,7 @@ def test_a_name_server_that_does_not_answer_costs_the_time_that_was_given() -> N
 
     for _ in range(10):
         begun = time.monotonic()
-        with pytest.raises(LookupTimeoutError, match="no answer from the name server in time"):
+        with pytest.raises(LookupTimeoutError, match="name lookup timed out"):
             addresses("host", 80, 0.02, silent)
         assert time.monotonic() - begun < 20
     left = [each for each in threading.enumerate() if each.name == "lookup"]

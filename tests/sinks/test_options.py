@@ -98,7 +98,7 @@ def test_a_webhook(tmp_path: Path) -> None:
         ("mqtt: {broker: 'mqtt://hooks..example'}", "expected a host name"),
         (f"webhook: {{url: 'http://{64 * 'a'}.example/s3cret'}}", "expected a host name"),
         ("jsonl: .", "results.jsonl: expected a file, not a folder"),
-        ("jsonl: edged.yaml", "results.jsonl: is this very file"),
+        ("jsonl: edged.yaml", "results.jsonl: is the configuration file itself"),
         ("jsonl: {path: r.jsonl}", "results.jsonl.max_bytes: is missing"),
         ("jsonl: {path: r.jsonl, max_bytes: 5}", "at least 100000"),
     ],

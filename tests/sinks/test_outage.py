@@ -90,7 +90,7 @@ def check(
     first, *told = [each for each in lines_of(caplog) if "connected" not in each]
     assert trouble in first
     if excess:
-        assert told.pop(0).endswith(": the backlog is full: the oldest are lost")
+        assert told.pop(0).endswith(": backlog full, dropping the oldest entries")
     ends = f"works again, {excess} results and events were lost" if excess else "works again"
     assert all(each.endswith(ends) for each in told)
     assert len(told) <= 1  # if it has lasted
@@ -164,4 +164,4 @@ def test_a_disk_that_is_full(tmp_path: Path, excess: int, caplog: pytest.LogCapt
     ]
     results = [each["sequence"] for each in written if "event" not in each]
     assert results == list(range(MOST_RESULTS))
-    check(sink, minutes, excess, caplog, "cannot be written: No space left on device")
+    check(sink, minutes, excess, caplog, "cannot write: No space left on device")

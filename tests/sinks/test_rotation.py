@@ -101,7 +101,7 @@ def test_what_cannot_be_opened_anew_keeps_lines_waiting(
     path.unlink()
     path.mkdir()
     sink.publish(make_result(1))
-    eventually(lambda: "results.jsonl cannot be opened (Is a directory)" in caplog.text)
+    eventually(lambda: "cannot open results.jsonl (Is a directory)" in caplog.text)
     path.rmdir()
     sink.renew()
     opened.set()

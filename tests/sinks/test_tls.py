@@ -153,7 +153,7 @@ def test_a_renewed_certificate_is_shown_and_a_bad_one_is_not(tmp_path: Path) -> 
         server.renew()
         assert get(server, old_one) == 200
         tls.certificate.write_bytes(new.certificate.read_bytes())
-        with pytest.raises(EdgedError, match="does not belong to the key"):
+        with pytest.raises(EdgedError, match="certificate and key do not match"):
             server.renew()
         assert get(server, old_one) == 200
         tls.key.write_bytes(new.key.read_bytes())
@@ -178,10 +178,10 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         (Tls(good.certificate, tmp_path / "none.key"), "none.key: cannot be read"),
         (Tls(tmp_path, good.key), "cannot be read"),
         (Tls(pipe, good.key), "pipe: cannot be read"),  # not waited for
-        (Tls(good.certificate, other.key), "does not belong"),
-        (Tls(good.certificate, locked), "the key has no password"),
-        (Tls(empty, good.key), "cannot be used"),
-        (Tls(good.certificate, empty), "cannot be used"),
+        (Tls(good.certificate, other.key), "do not match"),
+        (Tls(good.certificate, locked), "a key without a password"),
+        (Tls(empty, good.key), "cannot load"),
+        (Tls(good.certificate, empty), "cannot load"),
     ):
         with pytest.raises(EdgedError, match=said):
             server_context(tls)

@@ -264,7 +264,7 @@ def test_tls_to_whom_speaks_none_and_the_other_way(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     for secure_server, tls, said in (
-        (False, TlsClient(), "if that port speaks no TLS, write http://"),
+        (False, TlsClient(), "does not use TLS, write http://"),
         (True, None, "if that port speaks TLS, write https://"),
         (True, TlsClient(), "as ca_file"),
     ):
@@ -307,7 +307,7 @@ def test_which_file_cannot_be_used_and_why(tmp_path: Path) -> None:
     for certificate, key, said in (
         (missing, one.key, "missing: cannot be used for TLS as certificate_file .got No such file"),
         (one.certificate, missing, "missing: cannot be used for TLS as key_file .got No such file"),
-        (one.key, one.certificate, "key_file .*one.pem .got .*certificate comes first"),
+        (one.key, one.certificate, "key_file .*one.pem .got .*certificate before its chain"),
         (one.certificate, other.key, "key_file .*other.key .got .*MISMATCH"),
     ):
         with pytest.raises(EdgedError, match=said):

@@ -192,7 +192,7 @@ def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
 
     def deliver() -> None:
         while not given.is_set():
-            live.view.offer(make_result(), np.full((64, 48, 3), (250, 5, 5), np.uint8))
+            live.pictures.offer(make_result(), np.full((64, 48, 3), (250, 5, 5), np.uint8))
 
     pipeline = threading.Thread(target=deliver)
     pipeline.start()
@@ -205,7 +205,7 @@ def test_a_snapshot_is_a_jpeg_of_the_next_frame() -> None:
 
 def test_a_snapshot_says_what_was_seen_in_it_whatever_came_later() -> None:
     live = live_of(ShownCamera("door"), clock=FakeTime())
-    live.view.offer(make_result(sequence=7), np.zeros((64, 48, 3), np.uint8))
+    live.pictures.offer(make_result(sequence=7), np.zeros((64, 48, 3), np.uint8))
     live.observe(make_result(sequence=8))
     headers = dict(get(endpoints_of(live=live), SNAPSHOT).headers)
     said = json.loads(headers["Picture-Result"])
@@ -216,7 +216,7 @@ def test_a_snapshot_says_what_was_seen_in_it_whatever_came_later() -> None:
 def test_many_long_labels_fit_the_headers_that_a_proxy_takes() -> None:
     live = live_of(ShownCamera("door"), clock=FakeTime())
     top = tuple(Score(f"{number} ünïcödé\r\n" + 100 * "x", 0.5) for number in range(100))
-    live.view.offer(make_result()._replace(top=top), np.zeros((64, 48, 3), np.uint8))
+    live.pictures.offer(make_result()._replace(top=top), np.zeros((64, 48, 3), np.uint8))
     line = dict(get(endpoints_of(live=live), SNAPSHOT).headers)["Picture-Result"]
     assert line.isascii() and line.isprintable() and len(line) <= 2000
     assert [each["label"] for each in json.loads(line)["top"]][:2] == [top[0].label, top[1].label]
@@ -226,7 +226,7 @@ def test_a_camera_that_is_quiet_shows_its_last_picture_and_one_that_is_down_does
     time, door = FakeTime(), ShownCamera("door")
     live = live_of(door, clock=time)
     endpoints = endpoints_of(live=live)
-    live.view.offer(make_result(), np.full((64, 48, 3), (250, 5, 5), np.uint8))
+    live.pictures.offer(make_result(), np.full((64, 48, 3), (250, 5, 5), np.uint8))
     time.now_ns += 40_000_000_000
     answer = get(endpoints, SNAPSHOT)
     assert answer.status == 200
@@ -234,7 +234,7 @@ def test_a_camera_that_is_quiet_shows_its_last_picture_and_one_that_is_down_does
     door.state = State.BACKOFF
     answer = get(endpoints, SNAPSHOT)
     assert answer.status == 503
-    assert b"no picture came" in answer.body
+    assert b"no picture available" in answer.body
 
 
 @pytest.mark.parametrize(

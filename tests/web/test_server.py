@@ -107,7 +107,9 @@ def test_an_address_that_is_not_ours_says_so() -> None:
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70 + ".invalid", ".b"])
 def test_a_name_that_no_address_has_says_so(host: str) -> None:
-    with pytest.raises(EdgedError, match=f"http.listen: {host}:0: no address .*an address of this"):
+    with pytest.raises(
+        EdgedError, match=f"http.listen: {host}:0: cannot resolve .*an address of this"
+    ):
         HttpServer(HttpConfig(host, 0), endpoints_of())
 
 

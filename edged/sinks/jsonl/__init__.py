@@ -1,1 +1,1 @@
-"""JSON lines, in a file or on standard output."""
+"""JSON lines to a file or standard output."""

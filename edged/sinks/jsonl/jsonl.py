@@ -1,10 +1,9 @@
 """Results as JSON lines, on standard output or appended to a file.
 
-One thread turns results into text and writes each line at once, so that `tail -f` and pipes see
-it. While the disk is full, lines wait in a bounded backlog. With `max_bytes` a file that is full
-becomes FILE.1, FILE.1 becomes FILE.2, and so on; lines stay whole. Where FILE is a symbolic link,
-that happens to the file it points to. A file that logrotate has renamed is opened anew, and one
-that it has truncated (`copytruncate`) is appended to.
+Each line is written at once, so that `tail -f` and pipes see it. While the disk is full, entries
+wait in the bounded backlog. With `max_bytes` a full file becomes FILE.1, FILE.1 becomes FILE.2, and
+so on; lines are never split. If FILE is a symbolic link, its target is rotated. A file renamed by
+logrotate is opened again; one that it truncated (`copytruncate`) is appended to.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ from edged.sinks.backlog import MOST_RESULTS, Entry
 from edged.sinks.worker import Timing, Worker
 
 TIMING = Timing(first_pause_seconds=0.5, longest_pause_seconds=5.0, spread=0.0)
-"""Of attempts to write to a full disk."""
+"""Retries of writes to a full disk."""
 MISSING_SECONDS = 1.0
-"""How long logrotate may take from renaming the file to creating the next one."""
+"""Time allowed for logrotate between renaming the file and creating the next one."""
 MODE = 0o640
 """Results may hold pictures."""
 
 
 class DropReason(str, Enum):
-    QUEUE_FULL = "queue_full"  # the disk is full, or it or the reader is too slow: the oldest
-    WRITE_ERROR = "write_error"  # no JSON, or nobody reads standard output any more
-    CLOSED = "closed"  # the daemon ended before the queue was written
+    QUEUE_FULL = "queue_full"  # disk full, or disk or reader too slow; drops the oldest
+    WRITE_ERROR = "write_error"  # not encodable as JSON, or the reader of the pipe has gone
+    CLOSED = "closed"  # not written before the daemon ended
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where lines go. torn: what is there ends inside a line. name: for messages. path: of a
-    regular file, which can be rotated, as configured. identity: of that file."""
+    """Where lines go. name: for messages. torn: the file ends inside a line. path, identity: of a
+    regular file, which can be rotated."""
 
     fd: int
     name: str
@@ -51,15 +50,15 @@ class Destination:
 
 
 def open_lines(path: Path | None, also: int = 0) -> Destination:
-    """Standard output for None, else the file, made if it is missing; its folder must be there.
+    """Open a file for appending, creating it if needed; standard output for None.
 
-    also: further flags. Raises EdgedError when it cannot be opened for appending.
+    also: further flags of open(2). Raises EdgedError.
     """
     if path is None:
         if sys.__stdout__ is None:
-            raise EdgedError("standard output is closed", fix="give the sink a path, or a reader")
+            raise EdgedError("standard output is closed", fix="set jsonl to a file")
         return Destination(1, "standard output")
-    # Without O_NONBLOCK, opening a named pipe would wait for its reader.
+    # Without O_NONBLOCK, opening a named pipe would block until it has a reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
         fd = os.open(path, flags | also, MODE)
@@ -80,27 +79,27 @@ def _identity(file: os.stat_result) -> tuple[int, int]:
 
 def _how_to_open(path: Path, error: OSError) -> str:
     if error.errno == errno.ENOENT:
-        return f"make the folder: mkdir -p {path.parent}"
+        return f"create the folder: mkdir -p {path.parent}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "let the user edged runs as write there; as a service it may write in /var/lib/edged"
+        return "allow the user edged runs as to write there; the service may use /var/lib/edged"
     if error.errno == errno.ENXIO:
-        return "this is a pipe or socket without a reader: start the reader first"
+        return "this is a pipe or socket without a reader; start the reader first"
     return "name a file in a folder that exists"
 
 
 def _ends_inside_line(path: Path) -> bool:
-    """True when the last run was cut off while it wrote. path: of a regular file."""
+    """Whether the last line is incomplete. path: of a regular file."""
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
             return end > 0 and file.read(1) != b"\n"
     except OSError:
-        return False  # it may be written but not read
+        return False  # no permission to read
 
 
 class Lines(Worker):
-    """The sink. Its thread runs from the beginning: whoever reads standard output waits for it."""
+    """The sink. Its thread runs from construction, as readers of standard output wait for it."""
 
     def __init__(
         self,
@@ -120,26 +119,25 @@ class Lines(Worker):
         self._torn = destination.torn
         self._renew = False
         self._missing_ns: int | None = None
-        """Since when there is no file of that name."""
+        """Since when no file has the name."""
         self._thread.start()
 
     def renew(self) -> None:
-        """Open the file by its name again, before the next line."""
+        """Open the file again by name before the next line."""
         self._renew = True
 
     def close(self, timeout_seconds: float) -> None:
-        """Write what is queued. A reader that has stopped reading is left after the time-out."""
         super().close(timeout_seconds)
-        # Inside a write, its descriptor must stay.
+        # A thread that still blocks in a write needs the descriptor.
         if not self._thread.is_alive() and self._destination.fd != 1:
             os.close(self._destination.fd)
 
     def _send(self, put_ns: int, entry: Entry) -> float | None:
         try:
             line = self._render(entry).encode() + b"\n"
-        except Exception:  # a score that is not a number
+        except Exception:  # a score is NaN
             self._counts[DropReason.WRITE_ERROR.value] += 1
-            self._log.debug("%s: one result or event cannot be encoded as JSON", self.name)
+            self._log.debug("%s: a result or event cannot be encoded as JSON", self.name)
             return None
         try:
             self._write(line)
@@ -151,15 +149,15 @@ class Lines(Worker):
             else:
                 self._backlog.put_back(put_ns, entry)
             reason = error.strerror if isinstance(error, OSError) else None
-            self._outage.failed(f"cannot be written: {reason or error}")
+            self._outage.failed(f"cannot write: {reason or error}")
             return None if gone else 0.0
         self._deliver(put_ns)
         self._outage.worked()
         return None
 
     def _write(self, line: bytes) -> None:
-        """All of it, or an OSError and nothing where that can be; else a line left torn is ended
-        before the next begins."""
+        """Write a line, or raise OSError and undo a partial write. If it cannot be undone, the next
+        write ends the torn line first."""
         self._follow_name()
         if self._max_bytes is not None:
             size = os.fstat(self._destination.fd).st_size
@@ -177,17 +175,17 @@ class Lines(Worker):
             raise
 
     def _take_back(self, added: int) -> bool:
-        """What has been written of a line; not where the file has another end meanwhile."""
+        """Truncate a partial line, unless the file has another end meanwhile."""
         fd = self._destination.fd
         with contextlib.suppress(OSError):  # a pipe
-            end = os.lseek(fd, 0, os.SEEK_CUR)  # after what was appended
+            end = os.lseek(fd, 0, os.SEEK_CUR)
             if self._destination.path is not None and os.fstat(fd).st_size == end >= added:
                 os.ftruncate(fd, end - added)
                 return True
         return False
 
     def _follow_name(self) -> None:
-        """Go on in the file that has the name now: somebody else rotates, too."""
+        """Continue in the file that has the name now, if it was rotated by another program."""
         path = self._destination.path
         if path is None:
             return
@@ -205,11 +203,11 @@ class Lines(Worker):
         self._go_on_in(_opened(path))
 
     def _rotate(self) -> None:
-        """Begin a new file. Where that fails, OSError: lines are lost rather than the bound."""
+        """Start a new file. Raises OSError; the size limit takes precedence over lines."""
         assert self._destination.path is not None
         path = Path(os.path.realpath(self._destination.path))  # a symbolic link stays one
         begun = path.with_name(f"{path.name}.new")
-        with contextlib.suppress(OSError):  # of a crash, or a link that somebody else has made
+        with contextlib.suppress(OSError):  # left by a crash, or a link made by somebody else
             begun.unlink()
         fresh = _opened(begun, os.O_EXCL)
         try:
@@ -233,4 +231,4 @@ def _opened(path: Path, also: int = 0) -> Destination:
     try:
         return open_lines(path, also)
     except EdgedError as error:
-        raise OSError(f"{path.name} cannot be opened ({error.got}); {error.fix}") from None
+        raise OSError(f"cannot open {path.name} ({error.got}); {error.fix}") from None

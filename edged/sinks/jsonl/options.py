@@ -1,4 +1,4 @@
-"""`results.jsonl`: its keys, and the sink that it asks for."""
+"""`results.jsonl`: options and table entry."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from edged.sinks.sink import Kind, Rules, Sink
 
 @dataclass(frozen=True, slots=True)
 class JsonlConfig:
-    """path: None for standard output. max_bytes: of one file, None for no rotation. keep: how many
-    full files stay beside the one that is written. words: for people where standard output is a
-    terminal, instead of JSON."""
+    """path: None for standard output. max_bytes: of one file, None for no rotation. keep: number of
+    full files kept. words: plain text instead of JSON if standard output is a terminal."""
 
     path: Path | None = None
     max_bytes: int | None = None
@@ -40,21 +39,20 @@ def _parse(data: str | Mapping[str, Any], base: Path) -> JsonlConfig | None:
 
 
 def _check(config: JsonlConfig, document: Document) -> Iterator[InputError]:
-    """For a path that leads to what holds no lines."""
     path = config.path
-    with suppress(OSError):  # it is not there yet, as it should be
+    with suppress(OSError):  # it does not exist yet
         if path is not None and path.is_dir():
             yield document.error("expected a file, not a folder", "results", "jsonl", got=path)
         elif path is not None and path.samefile(document.path):
-            yield document.error("is this very file", "results", "jsonl", got=path)
+            yield document.error("is the configuration file itself", "results", "jsonl", got=path)
 
 
 def _warnings(config: JsonlConfig) -> Iterator[str]:
     path = config.path
     try:
         if path is not None and not path.parent.is_dir():
-            yield f"there is no folder {path.parent}; make it: mkdir -p {path.parent}"
-    except OSError as error:  # a folder above it is closed to us
+            yield f"the folder {path.parent} does not exist; create it: mkdir -p {path.parent}"
+    except OSError as error:  # no permission for a folder above it
         yield f"{path}: {error.strerror}"
 
 
@@ -73,22 +71,21 @@ def _make(config: JsonlConfig, rules: Rules, state: Path | None) -> Sink:
 _ROTATION: dict[str, Any] = {
     "path": key(
         "File",
-        "Appended to; a symbolic link stays one.",
+        "File to append to. A symbolic link is preserved.",
         "results.jsonl",
         type="string",
         minLength=1,
     ),
     "max_bytes": key(
-        "Bytes in a file",
-        "A file that would grow beyond it becomes FILE.1, and that FILE.2.",
+        "Size of a file (bytes)",
+        "A file that would exceed this size becomes FILE.1, FILE.1 becomes FILE.2, and so on.",
         10_000_000,
         type="integer",
         minimum=100_000,
     ),
     "keep": key(
         "Full files",
-        "So many stay beside the one that is written: the card holds at most (keep + 1) x "
-        "max_bytes of results.",
+        "Number of full files to keep. Results take at most (keep + 1) x max_bytes.",
         3,
         type="integer",
         minimum=0,
@@ -100,7 +97,7 @@ _ROTATION: dict[str, Any] = {
 JSONL = Kind(
     schema=key(
         "JSON lines",
-        'A file, "-" for standard output, or none. After logrotate, the new file is used.',
+        'A file, "-" for standard output, or none. edged follows rotation by logrotate.',
         "-",
         "results.jsonl",
         "none",

@@ -1,5 +1,5 @@
-"""The page at `/`: one HTML file with its style and script inside, and the policy that allows no
-others. It asks nothing but this daemon, so that it works where there is no other network.
+"""The page at `/`: one HTML file with inline style and script, and a policy that allows no others.
+It loads nothing from elsewhere, so it works without Internet access.
 """
 
 from __future__ import annotations

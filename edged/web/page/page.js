@@ -4,24 +4,24 @@ const STATUS_MS = 1000;
 const HISTORY_MS = 3000;
 const PICTURE_MS = 300;
 const STALE_MS = 4000;
-const PICTURE_AGE_TOLD_SECONDS = 3;
-const HERE = location.origin + location.pathname;  // without a name and password, which fetch refuses
+const PICTURE_AGE_SHOWN_SECONDS = 3;
+const HERE = location.origin + location.pathname;  // without credentials, which fetch refuses
 
 const WHY = {
-  most_accurate: "there is nothing more accurate",
-  budget: "anything more accurate is too slow for the budget",
-  frame_age: "the picture came late, which left less time",
-  slowdown: "the device is slower now than when it was measured",
-  limit: "min_fps or max_temperature_c allow nothing that runs longer",
-  picture: "this picture was decoded too small for more; the next will not be",
-  cores: "other cameras need the cores that a larger one would take",
+  most_accurate: "the most accurate variant",
+  budget: "more accurate variants are too slow for the budget",
+  frame_age: "the frame arrived late and left less time",
+  slowdown: "the device is currently slower than its profile",
+  limit: "min_fps or max_temperature_c allows no slower variant",
+  picture: "this frame was decoded too small for a larger variant; the next will not be",
+  cores: "other cameras need the cores that a larger variant would use",
   hold: "a change would gain too little",
-  none_fits: "not even the cheapest is likely to make it",
+  none_fits: "even the cheapest variant is unlikely to meet the budget",
 };
 
 const cards = new Map();
 let answered = 0;
-let told = "";
+let shownMessage = "";
 
 const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -39,7 +39,7 @@ function visible() {
 async function ask(path) {
   const answer = await fetch(new URL(path, HERE), { signal: AbortSignal.timeout(5000) })
     .catch((error) => { throw new Error(`no answer (${error.message})`); });
-  if (!answer.ok) throw new Error(`the device answers ${answer.status}`);
+  if (!answer.ok) throw new Error(`the device answered with status ${answer.status}`);
   return answer;
 }
 
@@ -116,23 +116,23 @@ function showCamera(name, camera, loading) {
   figure(find(".p50"), ms(camera.latency_ms.p50), "ms");
   figure(find(".p95"), ms(camera.latency_ms.p95), "ms",
     camera.latency_ms.p95 > camera.budget_ms ? "bad" : "");
-  figure(find(".fps"), camera.fps.toFixed(camera.fps < 10 ? 1 : 0), "a second");
+  figure(find(".fps"), camera.fps.toFixed(camera.fps < 10 ? 1 : 0), "fps");
   put(find(".chart-title"), `Latency against the budget of ${camera.budget_ms} ms`);
   const last = camera.last;
-  if (!last) {  // nor may anything of a daemon before this one stay
+  if (!last) {  // clear what an earlier daemon may have left
     find(".top").replaceChildren();
     put(find(".variant"), "");
-    put(find(".why"), loading ? "networks are being loaded" : "no result yet");
+    put(find(".why"), loading ? "loading networks" : "no result yet");
     return;
   }
   const old = last.age_seconds > 5;
   made.old = old;
-  if (old) showTop(find(".top"), [], "nothing new");
-  else if (!made.pictured) showTop(find(".top"), last.top, "nothing sure");
+  if (old) showTop(find(".top"), [], "no recent result");
+  else if (!made.pictured) showTop(find(".top"), last.top, "no class above min_score");
   put(find(".variant"), last.variant);
   const threads = last.threads > 1 ? `on ${last.threads} threads: ` : "";
   put(find(".why"), old
-    ? `ran last, ${span(last.age_seconds)} ago`
+    ? `last run ${span(last.age_seconds)} ago`
     : threads + (WHY[last.reason] || last.reason));
 }
 
@@ -146,11 +146,11 @@ function showStatus(status) {
   }
   const { name, classes, count } = status.family;
   const more = count > classes.length ? ", …" : "";
-  put($("family").firstElementChild, `knows ${count} classes: ${classes.join(", ")}${more}`);
+  put($("family").firstElementChild, `${count} classes: ${classes.join(", ")}${more}`);
   $("family").hidden = false;
   const parts = [status.backend, name];
   if (status.temperature_c !== null) parts.push(`${status.temperature_c.toFixed(0)} °C`);
-  if (status.slowdown >= 1.05) parts.push(`${status.slowdown.toFixed(2)} × slower than measured`);
+  if (status.slowdown >= 1.05) parts.push(`slow-down ${status.slowdown.toFixed(2)}`);
   if (status.engines_building) parts.push(`${status.engines_building} engines to build`);
   put($("device"), parts.join(" · "));
   put($("version"), `version ${status.version}`);
@@ -203,9 +203,9 @@ function showHistory(history) {
   }
 }
 
-function tell(text) {
-  if (text === told) return;
-  told = text;
+function showMessage(text) {
+  if (text === shownMessage) return;
+  shownMessage = text;
   put($("connection"), text);
   document.body.classList.toggle("stale", text !== "");
 }
@@ -216,11 +216,11 @@ async function poll(path, everyMs, show) {
     try {
       show(await (await ask(path)).json());
       answered = Date.now();
-      tell("");
+      showMessage("");
     } catch (error) {
       const age = span((Date.now() - answered) / 1000);
-      if (!answered) tell(error.message);
-      else if (Date.now() - answered > STALE_MS) tell(`${error.message} for ${age}: what is shown is old`);
+      if (!answered) showMessage(error.message);
+      else if (Date.now() - answered > STALE_MS) showMessage(`${error.message}; last update ${age} ago`);
     }
     await sleep(everyMs);
   }
@@ -229,12 +229,12 @@ async function poll(path, everyMs, show) {
 async function watch(name, made) {
   const image = made.find("img");
   const caption = made.find("figcaption");
-  image.alt = `what camera ${name} sees`;
+  image.alt = `picture from camera ${name}`;
   while (!made.gone) {
     await visible();
     let pause = PICTURE_MS;
     try {
-      if (!made.delivers) throw new Error("it would be waited for in vain");
+      if (!made.delivers) throw new Error("no picture expected");
       const answer = await ask(`api/v1/cameras/${name}/snapshot.jpg`);
       const age = Number(answer.headers.get("Picture-Age-Seconds"));
       const result = JSON.parse(answer.headers.get("Picture-Result"));
@@ -245,9 +245,9 @@ async function watch(name, made) {
       made.find("figure").style.aspectRatio = image.naturalWidth / image.naturalHeight;
       if (before) URL.revokeObjectURL(before);
       image.hidden = false;
-      made.pictured = true;  // from now on what it shows is said of this picture, not of a later one
-      if (!made.old) showTop(made.find(".top"), result.top, "nothing sure");
-      put(caption, age > PICTURE_AGE_TOLD_SECONDS ? `${span(age)} ago` : "");
+      made.pictured = true;  // from now on the result shown is that of the picture
+      if (!made.old) showTop(made.find(".top"), result.top, "no class above min_score");
+      put(caption, age > PICTURE_AGE_SHOWN_SECONDS ? `${span(age)} ago` : "");
     } catch (error) {
       image.hidden = true;
       made.pictured = false;
