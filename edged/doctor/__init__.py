@@ -1,1 +1,1 @@
-"""`edged doctor`: finds what keeps edged from working well on a device."""
+"""`edged doctor`: checks of the device, the installation and the configuration."""

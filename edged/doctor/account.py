@@ -1,4 +1,4 @@
-"""Whose rights are judged: those of the service, or of whoever runs this."""
+"""The account whose permissions are checked: the service's, or that of this process."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Account:
 
     @property
     def group(self) -> str:
-        """The user's own one, by name."""
+        """Name of the user's primary group."""
         try:
             return grp.getgrgid(pwd.getpwuid(self.uid).pw_gid).gr_name
         except KeyError:
             return self.name
 
     def may(self, path: Path, rights: int) -> bool:
-        """rights: of READ, WRITE and SEARCH. For another user than this process's only the mode
-        is looked at, not access lists."""
+        """rights: of READ, WRITE and SEARCH. For other users than this process's, only the file
+        mode counts, not ACLs."""
         if self.uid == os.geteuid():
             return os.access(path, rights)
         try:
@@ -42,7 +42,7 @@ class Account:
         return self.uid == 0 or (status.st_mode >> shift) & rights == rights
 
     def barred(self, path: Path, rights: int) -> Path | None:
-        """What keeps it from the path: the first folder on the way, or the path itself."""
+        """The first folder on the way, or the path itself, that denies access; else None."""
         for folder in reversed(path.parents):
             if not self.may(folder, SEARCH):
                 return folder
@@ -59,7 +59,7 @@ def own_account() -> Account:
 
 
 def account_of(user: str, groups: Iterable[str]) -> Account | None:
-    """None where there is no such user; groups that are not there are left out."""
+    """None if the user does not exist; unknown groups are ignored."""
     try:
         entry = pwd.getpwnam(user)
     except (KeyError, ValueError):
@@ -72,16 +72,16 @@ def account_of(user: str, groups: Iterable[str]) -> Account | None:
 
 
 def unreadable(account: Account, path: Path) -> Iterator[tuple[str, str, str]]:
-    """(what, got, fix) where the service's user may not read a file that is there."""
+    """(what, got, fix) if the file exists but the account has no permission to read it."""
     barred = account.barred(path, READ)
     try:
         status = None if barred is None else barred.stat()
-    except OSError:  # it is not there, or not to be looked at
+    except OSError:  # it does not exist, or this process has no permission
         return
     if status is None or barred is None:
         return
     yield (
-        f"{path}: the service's user {account.name} may not read it",
+        f"{path}: no read permission for the service's user {account.name}",
         f"{barred}: uid {status.st_uid}, gid {status.st_gid}, mode {status.st_mode & 0o777:o}",
         for_the_service(path, account.group) if barred == path else f"sudo chmod 755 {barred}",
     )

@@ -1,4 +1,4 @@
-"""Cameras: may they be used, who holds them, and is the software there that reads them."""
+"""Cameras: permissions, other programs that use them, and the software that reads them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ELEMENTS = {
     "csi": ("nvarguscamerasrc", "sudo apt install nvidia-l4t-gstreamer"),
     "libcamera": ("libcamerasrc", "sudo apt install gstreamer1.0-libcamera"),
 }
-"""By the word that a source begins with."""
+"""By the prefix of the source."""
 
 
 def devices(subject: Subject) -> Iterator[Finding]:
-    """Those that the configuration names; without one, all. What is absent, its warnings tell."""
+    """Devices in the configuration, or all without one. `edged check` warns of missing ones."""
     named = set(subject.uses("v4l2"))
     cameras = [] if subject.config is None else subject.config.cameras
     paths = [Path(each.capture.source) for each in cameras if each.name in named]
@@ -35,7 +35,8 @@ def devices(subject: Subject) -> Iterator[Finding]:
         nodes = sorted((subject.root / "dev").glob("video*"))
     nodes = [node for node in nodes if node.exists()]
     if not nodes and subject.config is None:
-        yield info("there is no V4L2 camera", "no /dev/video*", "is it seen at all? lsusb")
+        fix = "check whether the system detects one: lsusb"
+        yield info("no V4L2 camera found", "no /dev/video*", fix)
     good = []
     for node in nodes:
         problems = list(_problems(subject, node))
@@ -43,8 +44,8 @@ def devices(subject: Subject) -> Iterator[Finding]:
         if not problems:
             good.append(f"/{node.relative_to(subject.root)}")
     if good:
-        seen = "" if os.geteuid() == 0 else ", as far as is seen without sudo"
-        yield ok(f"{', '.join(good)}: may be used, and no other program has it{seen}")
+        scope = "" if os.geteuid() == 0 else " (of this user; check others with sudo)"
+        yield ok(f"{', '.join(good)}: accessible, and not in use by another program{scope}")
 
 
 def _problems(subject: Subject, node: Path) -> Iterator[Finding]:
@@ -54,9 +55,9 @@ def _problems(subject: Subject, node: Path) -> Iterator[Finding]:
     real = f"/{os.path.relpath(os.path.realpath(node), os.path.realpath(subject.root))}"
     for holder in holders(real, subject.root / "proc"):
         if "edged.capture.worker" not in holder.command:
-            what = f"{name}: another program has it; while that streams, edged cannot"
+            what = f"{name}: in use by another program; edged cannot open it meanwhile"
             who = f"{holder.command} (pid {holder.pid})"
-            yield warning(what, who, f"end it: sudo kill {holder.pid}")
+            yield warning(what, who, f"stop it: sudo kill {holder.pid}")
 
 
 def _forbidden(node: Path, name: str, user: str, *, service: bool) -> Finding:
@@ -67,25 +68,26 @@ def _forbidden(node: Path, name: str, user: str, *, service: bool) -> Finding:
         group = str(status.st_gid)
     got = f"group {group}, mode {status.st_mode & 0o777:o}"
     if status.st_mode & 0o060 != 0o060:
-        fix = f"let its group use it: sudo chmod g+rw {name} (for good: a rule of udev)"
+        fix = f"allow its group: sudo chmod g+rw {name} (permanently: with a udev rule)"
     elif service:
         fix = f"sudo systemctl edit edged: [Service] SupplementaryGroups={group}"
     else:
-        fix = f"sudo usermod -aG {group} {user}, then log in anew"
-    return error(f"{name}: {user} has no permission to use the camera", got, fix)
+        fix = f"sudo usermod -aG {group} {user}, then log in again"
+    return error(f"{name}: {user} has no permission for this camera", got, fix)
 
 
 def gstreamer(subject: Subject) -> Iterator[Finding]:
     wanted = subject.uses("gstreamer")
     outcome = subject.run(["gst-launch-1.0", "--version"], _GSTREAMER_SECONDS)
     if outcome.status != 0 and wanted:
-        yield error(f"no GStreamer, which {', '.join(wanted)} needs", outcome.said, _GSTREAMER)
+        what = f"GStreamer is not installed; needed by {', '.join(wanted)}"
+        yield error(what, outcome.said, _GSTREAMER)
     elif outcome.status != 0:
-        what = "no GStreamer; only sources that begin with gst:, csi or libcamera need it"
+        what = "GStreamer is not installed; only gst:, csi and libcamera sources need it"
         yield info(what, outcome.said)
     else:
         version = re.search(r"GStreamer (\S+)", outcome.out)
-        yield ok(f"GStreamer {version[1] if version else ''} as a program of its own")
+        yield ok(f"GStreamer {version[1] if version else ''} is installed")
         yield from _presets(subject)
 
 
@@ -97,10 +99,10 @@ def _presets(subject: Subject) -> Iterator[Finding]:
             continue
         found = subject.run(["gst-inspect-1.0", "--exists", element], _GSTREAMER_SECONDS)
         if found.status != 0:
-            yield error(f"GStreamer has no {element}, which {word} needs", None, install)
+            yield error(f"GStreamer lacks {element}, needed by {word}", None, install)
     if "csi" in begin and not (subject.root / "tmp/argus_socket").exists():
         fix = "sudo systemctl restart nvargus-daemon"
-        yield error("the Jetson's camera service does not run", "no /tmp/argus_socket", fix)
+        yield error("the Jetson's camera service is not running", "no /tmp/argus_socket", fix)
 
 
 def picamera2(subject: Subject) -> Iterator[Finding]:
@@ -112,6 +114,6 @@ def picamera2(subject: Subject) -> Iterator[Finding]:
         return
     seen = unseen(subject, "picamera2", problem, "sudo apt install python3-picamera2")
     if wanted:
-        yield error(f"{seen.what}; {', '.join(wanted)} needs it", seen.got, seen.fix)
+        yield error(f"{seen.what}; needed by {', '.join(wanted)}", seen.got, seen.fix)
     else:
         yield info(f"{seen.what}; only the source picamera2 needs it", seen.got, seen.fix)

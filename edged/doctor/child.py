@@ -1,4 +1,4 @@
-"""Child processes: what may crash, hang or not be there is run in one."""
+"""Runs commands that may crash, hang or be missing, in a child process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edged.process import child_environment
 _REAP_SECONDS = 1.0
 _ENVIRONMENT = {
     "LC_ALL": "C",
-    # ONNX Runtime calls home from its import on (edged/backends/onnxruntime.py).
+    # No telemetry of ONNX Runtime (edged/backends/onnxruntime.py).
     "ORT_TELEMETRY_DISABLED": "1",
     "TF_BUILD": "true",
     "LIBCAMERA_LOG_LEVELS": "*:ERROR",
@@ -23,8 +23,8 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """status: as of `subprocess`, None when it could not be started or did not end; `said` is why
-    then, else the last line of its standard error."""
+    """status: as in `subprocess`; None if it could not be started or timed out. said: the reason,
+    or the last line of standard error."""
 
     status: int | None
     out: str = ""
@@ -38,7 +38,7 @@ class Outcome:
 
     @property
     def signal(self) -> str | None:
-        """`SIGILL`, if that ended it."""
+        """The signal that killed it, such as `SIGILL`; else None."""
         if self.status is None or self.status >= 0:
             return None
         try:
@@ -48,11 +48,10 @@ class Outcome:
 
 
 Run = Callable[[Sequence[str], float], Outcome]
-"""(command, the seconds that it may take); never raises, never takes much longer."""
+"""(command, time-out in seconds); never raises."""
 
 
 def run(command: Sequence[str], seconds: float) -> Outcome:
-    """The real one."""
     try:
         process = subprocess.Popen(
             command,
@@ -69,7 +68,7 @@ def run(command: Sequence[str], seconds: float) -> Outcome:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        with suppress(subprocess.TimeoutExpired):  # a driver that hangs does not let go of it
+        with suppress(subprocess.TimeoutExpired):  # stuck in a driver
             process.communicate(timeout=_REAP_SECONDS)
-        return Outcome(None, problem=f"no answer within {seconds:g} s")
+        return Outcome(None, problem=f"timed out after {seconds:g} s")
     return Outcome(process.returncode, out, err)

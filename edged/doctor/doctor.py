@@ -1,7 +1,7 @@
-"""`edged doctor`: the field's traps, each found by a check that says what to do.
+"""`edged doctor`: the table of checks.
 
-Works where half of edged does not: nothing heavy is imported here, what may crash or hang runs in a
-child. Nothing is changed, and no secret is shown.
+Works with broken libraries: imports nothing heavy, and runs what may crash or hang in a child.
+Changes nothing and shows no secrets.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ CHECKS: Mapping[str, Check] = {
     "service.state": service.state,
     "service.memory_limit": service.memory_limit,
 }
-"""A check whose subject is not there (no Jetson, no service) finds nothing."""
+"""A check that does not apply (no Jetson, no service) finds nothing."""
 
 
 def examine(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> list[tuple[str, Finding]]:
-    """What each check finds, with its name, in the order of the table."""
+    """(name of the check, finding), in the order of the table."""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # they mostly wait for children
         found = pool.map(lambda check: _findings(check, subject), checks.values())
         return [
@@ -56,11 +56,11 @@ def examine(subject: Subject, checks: Mapping[str, Check] = CHECKS) -> list[tupl
 
 
 def _findings(check: Check, subject: Subject) -> list[Finding]:
-    """A check that fails is itself a finding: the others are wanted all the same."""
+    """Failure of a check is a finding, so that the others are reported too."""
     try:
         return [_redacted(each) for each in check(subject)]
     except Exception as failure:
-        what = f"the check itself failed: {type(failure).__name__}: {failure}"
+        what = f"the check failed: {type(failure).__name__}: {failure}"
         return [error(redact(what), fix="please report it")]
 
 

@@ -1,4 +1,4 @@
-"""The configuration, the family of networks, and the folders that edged writes to."""
+"""Configuration, family, state and cache folders."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def configuration(subject: Subject) -> Iterator[Finding]:
     path = subject.config_path
     if path is None:
         fix = "name one: edged doctor -c edged.yaml"
-        yield info("there is no configuration to check", "no /etc/edged/edged.yaml", fix)
+        yield info("no configuration to check", "no /etc/edged/edged.yaml", fix)
         return
     yield from _ownership(subject, path)
     for each in subject.config_errors:
         if _UNSET.search(each.what) and subject.unit is not None:
-            fix = "the service may have it: sudo edged doctor, while it runs, asks it"
+            fix = "to use the variables of the running service: sudo edged doctor"
             yield warning(each.what, each.got, fix)
         elif _FORBIDDEN in each.what and subject.unit is not None:
             yield warning(each.what, each.got, "sudo edged doctor")
@@ -46,7 +46,7 @@ def configuration(subject: Subject) -> Iterator[Finding]:
 
 
 def _ownership(subject: Subject, path: Path) -> Iterator[Finding]:
-    """The service must be able to read it, and what it names, whoever asks here."""
+    """Whether the service can read the configuration and the files that it names."""
     account = subject.account
     if subject.unit is None or account is None:
         return
@@ -60,9 +60,9 @@ def _ownership(subject: Subject, path: Path) -> Iterator[Finding]:
 
 
 def family(subject: Subject) -> Iterator[Finding]:
-    """As `edged models verify`, in a child: networks run in it."""
+    """Runs `edged models verify` in a child."""
     if subject.config is None and subject.config_path is not None:
-        yield info("not checked: the configuration does not say which")
+        yield info("not checked, because the configuration is invalid")
         return
     try:
         from edged.variants.family import load_family, shipped_families
@@ -91,21 +91,21 @@ def _verified(subject: Subject, folder: Path) -> Iterator[Finding]:
     if outcome.status == 0:
         yield ok(outcome.out.strip())
     elif outcome.signal is not None:
-        what = f"{folder}: a network kills ONNX Runtime on this processor"
+        what = f"{folder}: a network crashes ONNX Runtime on this processor"
         yield error(what, outcome.signal, "install another version of onnxruntime")
     elif problems:
         yield from (error(line.removeprefix("edged: ")) for line in problems)
     else:
-        yield error(f"{folder}: it could not be verified", outcome.said)
+        yield error(f"{folder}: cannot be verified", outcome.said)
 
 
 def state_folder(subject: Subject) -> Iterator[Finding]:
-    """Where the profile is kept: without it the next start measures everything anew."""
+    """The profile's folder; without it each start measures all variants."""
     yield from _folder(subject, "STATE_DIRECTORY", "var/lib/edged", state_directory)
 
 
 def cache_folder(subject: Subject) -> Iterator[Finding]:
-    """Where built engines are kept."""
+    """The folder of built engines."""
     yield from _folder(subject, "CACHE_DIRECTORY", "var/cache/edged", cache_directory)
 
 
@@ -115,28 +115,31 @@ def _folder(
     service: str,
     otherwise: Callable[[Mapping[str, str]], Path | None],
 ) -> Iterator[Finding]:
-    """systemd makes the service's folders and gives them to its user; others must be writable."""
+    """systemd creates the service's folders; others must be writable."""
     managed = subject.unit is not None and not subject.environ.get(variable)
     path = subject.root / service if managed else otherwise(subject.environ)
     if path is None:
-        yield warning("there is no folder to write to", "no HOME", f"set {variable} to a folder")
+        yield warning("no folder to write to", "HOME is not set", f"set {variable} to a folder")
         return
     there = next(each for each in (path, *path.parents) if os.access(each, os.F_OK))
     free_mb, read_only = _space(subject, there)
     if read_only:
-        yield warning(f"{path}: the file system is read-only", None, "see mount, and dmesg for why")
+        fix = "check mount, and dmesg for the reason"
+        yield warning(f"{path}: the file system is read-only", None, fix)
     elif not there.is_dir():
-        yield warning(f"{path}: a file is in the way", str(there), f"remove it, or set {variable}")
+        what = f"{path}: a file has the name of a folder"
+        yield warning(what, str(there), f"remove it, or set {variable}")
     elif not managed and subject.account and not subject.account.may(there, WRITE | SEARCH):
         fix = f"sudo install -d -o {subject.account.name} {path}, or set {variable}"
-        yield warning(f"{path}: {subject.account.name} may not write to it", str(there), fix)
+        what = f"{path}: no write permission for {subject.account.name}"
+        yield warning(what, str(there), fix)
     elif free_mb < LEAST_FREE_MB:
-        yield warning(f"{path}: the disk is nearly full", f"{free_mb} MB free", "make room")
+        yield warning(f"{path}: the disk is nearly full", f"{free_mb} MB free", "free some space")
     else:
-        yield ok(f"{path}: can be written to, {free_mb} MB free")
+        yield ok(f"{path}: writable, {free_mb} MB free")
 
 
 def _space(subject: Subject, folder: Path) -> tuple[int, bool]:
-    """(MB that others than root may take, whether the file system is read-only)"""
+    """(MB available to users other than root, whether the file system is read-only)"""
     status = subject.statvfs(folder)
     return status.f_bavail * status.f_frsize // 1_000_000, bool(status.f_flag & os.ST_RDONLY)

@@ -1,4 +1,4 @@
-"""What a check says: how bad it is, what it is, what was found, what to do."""
+"""Findings of the checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edged.errors import EdgedError
 
 
 class Severity(str, Enum):
-    """From the best to the worst."""
+    """In ascending order."""
 
     OK = "ok"
     INFO = "info"
@@ -44,17 +44,17 @@ def ok(what: str) -> Finding:
 
 
 def info(what: str, got: str | None = None, fix: str | None = None) -> Finding:
-    """Neither good nor bad, but it explains something."""
+    """Neither good nor bad, but may explain something."""
     return Finding(Severity.INFO, what, got, fix)
 
 
 def warning(what: str, got: str | None = None, fix: str | None = None) -> Finding:
-    """edged runs, less well than it could, or may not run for long."""
+    """edged runs, but worse than it could, or perhaps not for long."""
     return Finding(Severity.WARNING, what, got, fix)
 
 
 def error(what: str, got: str | None = None, fix: str | None = None) -> Finding:
-    """edged, or one of its cameras, does not work."""
+    """edged or a camera does not work."""
     return Finding(Severity.ERROR, what, got, fix)
 
 

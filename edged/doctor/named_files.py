@@ -1,6 +1,4 @@
-"""The files that a configuration names: whether they are of use, and whether the service may read
-them.
-"""
+"""Files that a configuration names: whether they are valid, and the service may read them."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ T = TypeVar("T")
 
 
 def tls_errors(config: Config) -> Iterator[InputError]:
-    """For certificates and keys that cannot be used."""
+    """Errors for unusable certificates and keys."""
     if config.http is not None:
         yield from _useless(config, try_files, config.http, "http", "tls")
     for name, sink in config.results.sinks.items():
@@ -42,9 +40,8 @@ def _useless(
 
 
 def unreadable_errors(config: Config, root: Path = Path("/")) -> Iterator[InputError]:
-    """For what the service's user may not read, where the configuration is that of the service.
-
-    Root may read everything, and would find nothing wrong. root: the folder that stands for `/`.
+    """Errors for files that the service's user has no permission to read, if the configuration is
+    that of the service. root: the folder that stands for `/`.
     """
     account = service_account(config.path, root)
     if account is not None:
@@ -54,7 +51,7 @@ def unreadable_errors(config: Config, root: Path = Path("/")) -> Iterator[InputE
 
 
 def service_account(path: Path, root: Path = Path("/")) -> Account | None:
-    """Of the service whose configuration that is; None where it is nobody's."""
+    """Account of the service that uses this configuration; None if none does."""
     unit = installed_unit(root)
     named = unit is not None and unit.config is not None and root / unit.config.relative_to("/")
     if path.absolute() != named and not path.absolute().is_relative_to(SERVICE_FOLDER):

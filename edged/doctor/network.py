@@ -1,4 +1,4 @@
-"""The port of /metrics."""
+"""The HTTP port."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def port(subject: Subject) -> Iterator[Finding]:
     where = f"[{http.host}]:{http.port}" if ":" in http.host else f"{http.host}:{http.port}"
     first = read_number(subject.root / "proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024
     if http.port < first and subject.account is not None and subject.account.uid != 0:
-        what = f"{where}: {subject.account.name} may not listen on a port below {first}"
-        yield error(what, fix="set another one, http.listen: 127.0.0.1:9640")
+        what = f"{where}: {subject.account.name} has no permission for ports below {first}"
+        yield error(what, fix="set another port, http.listen: 127.0.0.1:9640")
         return
     try:
         _listen(http.host, http.port)
@@ -37,9 +37,9 @@ def port(subject: Subject) -> Iterator[Finding]:
             yield _taken(subject, where, http)
             return
         fix = {
-            errno.EADDRNOTAVAIL: "name an address of this machine: ip address",
-        }.get(failure.errno or 0, "see http.listen in the configuration")
-        yield error(f"{where} cannot be listened on", failure.strerror or str(failure), fix)
+            errno.EADDRNOTAVAIL: "set http.listen to an address of this machine; see: ip address",
+        }.get(failure.errno or 0, "check http.listen in the configuration")
+        yield error(f"cannot listen on {where}", failure.strerror or str(failure), fix)
     else:
         yield ok(f"{where} is free")
 
@@ -54,20 +54,20 @@ def _listen(host: str, port: int) -> None:
 
 
 def _taken(subject: Subject, where: str, http: HttpConfig) -> Finding:
-    plain_or_tls = (http.tls is not None, http.tls is None)  # what runs may be older than the file
+    plain_or_tls = (http.tls is not None, http.tls is None)  # the file may have changed since
     if not any(_is_edged(http, tls) for tls in plain_or_tls):
-        fix = f"see which: sudo ss -ltnp 'sport = :{http.port}'; or set another http.listen"
+        fix = f"find it: sudo ss -ltnp 'sport = :{http.port}'; or set another http.listen"
         return error(f"another program listens on {where}", fix=fix)
     if subject.unit is None or subject.service.get("ActiveState") == "active":
-        return ok(f"edged itself listens on {where}")
-    what = f"an edged listens on {where} that is not the service, which therefore does not start"
-    return warning(what, fix="end it, or set another http.listen")
+        return ok(f"edged listens on {where}")
+    what = f"an edged other than the service listens on {where}, so the service cannot start"
+    return warning(what, fix="stop it, or set another http.listen")
 
 
 def _is_edged(http: HttpConfig, tls: bool) -> bool:
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
     connection = HTTPConnection(address, http.port, timeout=_ANSWER_SECONDS)
-    if tls:  # whoever it is: nothing is told to it
+    if tls:  # unverified: the request contains no secret
         context = ssl._create_unverified_context()
         connection = HTTPSConnection(address, http.port, timeout=_ANSWER_SECONDS, context=context)
     try:

@@ -1,4 +1,4 @@
-"""Power and clocks: throttling now and since boot, the governor, a Jetson's power mode."""
+"""Throttling now and since boot, the CPU governor, a Jetson's power mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edged.sensors.throttling import NOW, Throttle, Throttling
 
 _COMMAND_SECONDS = 10.0
 _SCALES_BY_ITSELF = ("intel_pstate", "amd-pstate-epp")
-"""Drivers whose `powersave` follows the load; elsewhere it is the lowest clock for good."""
+"""Drivers whose `powersave` follows the load; with others it is the lowest clock."""
 
 _FIXES = {
     Throttle.UNDER_VOLTAGE: "use the board's own power supply and a short cable, and a powered hub "
@@ -31,15 +31,15 @@ def throttling(subject: Subject) -> Iterator[Finding]:
     (gauge,) = Throttling(subject.root, printed).read()
     flags = {(Throttle(kind), when): bool(on) for (kind, when), on in gauge.values.items()}
     if not flags:
-        yield info("nothing here tells of throttling or of under-voltage")
+        yield info("this device does not report throttling or under-voltage")
     elif not any(flags.values()):
-        yield ok("neither throttled nor short of voltage, now and since boot")
+        yield ok("no throttling or under-voltage, now or since boot")
     for (kind, when), on in flags.items():
-        if not on or (when != NOW and flags[kind, NOW]):  # said once
+        if not on or (when != NOW and flags[kind, NOW]):  # reported once
             continue
         what = f"{kind.value.replace('_', ' ')}, {when.replace('_', ' ')}"
         if kind is Throttle.UNDER_VOLTAGE and when == NOW:
-            yield error(f"{what}: slow, and cards lose data", fix=_FIXES[kind])
+            yield error(f"{what}: slows the device, and may corrupt its card", fix=_FIXES[kind])
         elif kind is Throttle.SOFT_TEMPERATURE_LIMIT:
             yield info(what, fix=_FIXES[kind])
         else:
@@ -51,7 +51,7 @@ def governor(subject: Subject) -> Iterator[Finding]:
     chosen = {policy.name: read_text(policy / "scaling_governor") for policy in policies}
     known = sorted({name for name in chosen.values() if name is not None})
     if not known:
-        yield info("nothing here sets the clocks", "no cpufreq")
+        yield info("the kernel does not control the CPU clock", "no cpufreq")
         return
     slow = [
         policy.name
@@ -61,8 +61,8 @@ def governor(subject: Subject) -> Iterator[Finding]:
     ]
     if slow:
         yield warning(
-            "the governor keeps the lowest clock",
-            f"powersave of {', '.join(slow)}",
+            "the governor keeps the CPU at its lowest clock",
+            f"powersave on {', '.join(slow)}",
             "echo ondemand | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
         )
     else:
@@ -72,24 +72,24 @@ def governor(subject: Subject) -> Iterator[Finding]:
         allowed = read_number(policy / "scaling_max_freq")
         if most is not None and allowed is not None and allowed < most:
             yield info(
-                f"{policy.name} is kept below its full clock: a power mode, heat or a setting",
+                f"{policy.name} is limited below its full clock by power mode, heat or a setting",
                 f"{allowed // 1000} of {most // 1000} MHz",
             )
 
 
 def power_mode(subject: Subject) -> Iterator[Finding]:
-    """Written from NVIDIA's documentation of nvpmodel; there was no Jetson to run it on."""
+    """After NVIDIA's documentation of nvpmodel; not tested on a Jetson."""
     if not subject.is_jetson:
         return
     outcome = subject.run(["nvpmodel", "-q"], _COMMAND_SECONDS)
     mode = re.search(r"NV Power Mode: *(\S.*)", outcome.out)
     if mode is None:
-        yield info("the power mode is not known", outcome.said, "ask for it: sudo nvpmodel -q")
+        yield info("the power mode is unknown", outcome.said, "query it: sudo nvpmodel -q")
     elif mode[1].upper().startswith("MAXN"):
         yield ok(f"power mode {mode[1]}")
     else:
         yield info(
-            "the power mode keeps clocks or cores back",
+            "the power mode limits clocks or cores",
             mode[1],
-            "a larger one: sudo nvpmodel -p --verbose lists them, sudo nvpmodel -m N sets it",
+            "list modes: sudo nvpmodel -p --verbose; set a higher one: sudo nvpmodel -m N",
         )

@@ -1,4 +1,4 @@
-"""What edged is made of: each library is imported in a child, which may die of it."""
+"""Libraries: each is imported in a child process, as it may crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edged.errors import EdgedError
 from edged.service.install import PACKAGED_UNIT, REINSTALL
 
 IMPORT_SECONDS = 60.0
-"""A Raspberry Pi 3 reads OpenCV from a slow card for many seconds."""
+"""A Raspberry Pi 3 needs many seconds to read OpenCV from a slow card."""
 
 PACKAGES = {
     "numpy": "numpy",
@@ -23,7 +23,7 @@ PACKAGES = {
     "jsonschema": "jsonschema",
     "prometheus_client": "prometheus-client",
 }
-"""Distributions by module; onnxruntime has a check of its own."""
+"""Module → distribution; onnxruntime has a check of its own."""
 _OPENCV = (
     *("opencv-python", "opencv-python-headless"),
     *("opencv-contrib-python", "opencv-contrib-python-headless"),
@@ -48,7 +48,7 @@ def packages(subject: Subject) -> Iterator[Finding]:
 
 
 def onnxruntime(subject: Subject) -> Iterator[Finding]:
-    """A version known to die is not imported: it would only leave a core file."""
+    """Versions known to crash are not imported."""
     from edged.backends.onnxruntime import check_version
 
     try:
@@ -64,17 +64,17 @@ def onnxruntime(subject: Subject) -> Iterator[Finding]:
 
 
 def opencv_wheels(subject: Subject) -> Iterator[Finding]:
-    """They share one folder, so the last one installed has overwritten parts of the other."""
+    """They share a folder, so the last one installed overwrites parts of the other."""
     found = {name: version for name in _OPENCV if (version := subject.version(name)) is not None}
     wheels = ", ".join(f"{name} {version}" for name, version in found.items())
     if len(found) > 1:
-        fix = f"pip uninstall {' '.join(found)}, then pip install opencv-python-headless: one alone"
+        fix = f"keep only one: pip uninstall {' '.join(found)}; pip install opencv-python-headless"
         yield error("several OpenCV wheels overwrite each other", wheels, fix)
     elif found.keys() & {"opencv-python", "opencv-contrib-python"}:
         fix = f"pip uninstall {' '.join(found)}; pip install opencv-python-headless"
-        yield info("this OpenCV wheel needs a desktop's libraries", wheels, fix)
+        yield info("this OpenCV wheel needs desktop libraries", wheels, fix)
     else:
-        yield ok(wheels or "no OpenCV wheel: OpenCV is the system's, if it can be imported")
+        yield ok(wheels or "no OpenCV wheel; edged uses the system's OpenCV")
 
 
 def tensorrt(subject: Subject) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def tensorrt(subject: Subject) -> Iterator[Finding]:
         seen = unseen(subject, "tensorrt", problem, "sudo apt install python3-libnvinfer")
         yield warning(f"networks run on the CPU: {seen.what}", seen.got, seen.fix)
     else:
-        yield info("TensorRT is not there; only a Jetson or another NVIDIA GPU has a use for it")
+        yield info("TensorRT is not installed; only NVIDIA GPUs, such as a Jetson's, need it")
 
 
 def _anew(subject: Subject, distribution: str) -> str:
@@ -98,7 +98,7 @@ def _anew(subject: Subject, distribution: str) -> str:
 
 
 def imported(subject: Subject, module: str) -> Outcome:
-    """Prints its version and its file."""
+    """`out` is the module's version and file."""
     code = f"import {module} as m; print(vars(m).get('__version__', ''), vars(m).get('__file__'))"
     outcome = subject.run([*subject.python, "-c", code], IMPORT_SECONDS)
     return Outcome(outcome.status, outcome.out.strip(), outcome.err, outcome.problem)
@@ -107,27 +107,26 @@ def imported(subject: Subject, module: str) -> Outcome:
 def diagnosis(
     outcome: Outcome, module: str, anew: str | None, numpy_version: str | None
 ) -> Finding | None:
-    """What is wrong with an import; None when nothing is.
-
-    anew: the command that installs it once more; None for what comes from the system.
+    """Why an import failed; None if it succeeded. anew: command that reinstalls it, None for
+    packages of the system.
     """
     if outcome.signal == "SIGILL":
         return error(
-            f"{module} dies of an instruction that this processor does not have",
+            f"{module} crashes: it uses an instruction that this processor does not have",
             outcome.signal,
-            "install another version of it, older or newer",
+            "install an older or newer version of it",
         )
     if outcome.signal is not None:
-        return error(f"{module} dies when it is imported", outcome.signal, anew)
+        return error(f"{module} crashes on import", outcome.signal, anew)
     if outcome.status is None:
         return error(f"{module} cannot be imported", outcome.said, anew)
     mismatch = _ABI.search(outcome.err)
-    if mismatch is not None:  # some only warn, and crash later
+    if mismatch is not None:  # some modules only warn now, and crash later
         return error(
-            f"{module} was built for another NumPy (ABI)",
+            f"{module} was built for another NumPy ABI",
             f"NumPy {numpy_version or 'unknown'}; {mismatch[0]}",
-            f"{anew or 'a build for this NumPy'}, or the NumPy that it wants: "
-            "pip install 'numpy<2' for what was built with 1.x",
+            f"{anew or 'install a build for this NumPy'}, or the NumPy that it needs: "
+            "pip install 'numpy<2' if it was built with 1.x",
         )
     if outcome.status == 0:
         return None
@@ -136,12 +135,12 @@ def diagnosis(
     library = re.search(r"(\S+\.so\S*): cannot open shared object", outcome.err)
     if module == "cv2" and library is not None and library[1].startswith("libGL"):
         fix = "pip uninstall opencv-python; pip install --force-reinstall opencv-python-headless"
-        return error("this OpenCV wheel needs a desktop", got, fix)
+        return error("this OpenCV wheel needs desktop libraries", got, fix)
     return error(f"{module} cannot be imported", got, anew)
 
 
 def unseen(subject: Subject, module: str, problem: Finding, install: str) -> Finding:
-    """Why a package of the system is not to be had here, from the import's own problem."""
+    """Why a package of the system cannot be imported here."""
     if f"No module named '{module}'" not in (problem.got or ""):
         return problem
     found = sorted((subject.root / "usr/lib").glob(f"python3*/dist-packages/{module}/__init__.py"))
@@ -149,10 +148,10 @@ def unseen(subject: Subject, module: str, problem: Finding, install: str) -> Fin
         return error(f"{module} is not installed", problem.got, install)
     folder = f"/{found[0].parent.relative_to(subject.root)}"
     if sys.prefix == sys.base_prefix:
-        what = f"{module} belongs to another Python than this one"
-        return error(what, folder, "run edged with the system's: /usr/bin/python3")
+        what = f"{module} is installed for another Python"
+        return error(what, folder, "run edged with the system's Python: /usr/bin/python3")
     return error(
-        f"{module} is installed, but this virtual environment does not see it",
+        f"{module} is installed, but not visible in this virtual environment",
         folder,
-        "make it anew: /usr/bin/python3 -m venv --system-site-packages FOLDER",
+        "create it again: /usr/bin/python3 -m venv --system-site-packages FOLDER",
     )

@@ -1,4 +1,4 @@
-"""The service: its unit beside the shipped one, its user, its state under systemd."""
+"""The service: its unit compared with the shipped one, its user and its state."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edged.service.install import PACKAGED_UNIT, REINSTALL, shipped
 _OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
 """What `edged service install` fills in."""
 
-_OWN = "changes of your own belong into: sudo systemctl edit edged"
+_OWN = "for your own changes use: sudo systemctl edit edged"
 
 
 def unit(subject: Subject) -> Iterator[Finding]:
     found = subject.unit
     if found is None:
-        yield info("edged is no service here", fix=_install(subject))
+        yield info("edged is not installed as a service", fix=_install(subject))
         return
     packaged = (subject.root / PACKAGED_UNIT).exists()
     by_package = found.path == f"/{PACKAGED_UNIT}"
@@ -31,32 +31,31 @@ def unit(subject: Subject) -> Iterator[Finding]:
         text, ours = _OURS.sub(r"\1=", text), _OURS.sub(r"\1=", ours)
     changes = _changes(ours, text)
     if packaged and not by_package:  # systemctl revert would take every drop-in along
-        what = f"{found.path} hides the package's unit, and its updates"
+        what = f"{found.path} overrides the package's unit and its updates"
         fix = f"sudo rm {found.path} && sudo systemctl daemon-reload; {_OWN}"
         yield warning(what, ", ".join(changes) or None, fix)
     elif changes:
-        mend = REINSTALL if packaged else _install(subject)
-        what = f"{found.path} differs from the shipped one"
-        fix = f"{mend}; {_OWN}"
+        what = f"{found.path} differs from the shipped unit"
+        fix = f"{REINSTALL if packaged else _install(subject)}; {_OWN}"
         yield warning(what, ", ".join(changes), fix)
     else:
-        yield ok(f"{found.path} is the shipped one")
+        yield ok(f"{found.path} is the shipped unit")
     for path in found.drop_ins:
-        yield info(f"changed by {path}")
+        yield info(f"modified by {path}")
     if subject.is_jetson and not any(path.endswith("/jetson.conf") for path in found.drop_ins):
         yield warning(
-            "the drop-in for a Jetson is not there: no GPU, no CSI camera",
+            "the drop-in for Jetson is missing: no GPU, no CSI camera",
             fix=REINSTALL if packaged else _install(subject),
         )
 
 
 def _install(subject: Subject) -> str:
-    """sudo does not look into virtual environments."""
+    """The full path, because sudo does not search virtual environments."""
     return f"sudo {subject.python[0]} -m edged service install"
 
 
 def _changes(shipped_text: str, text: str) -> list[str]:
-    """Which directives, by name: a value may be a password (Environment=)."""
+    """Names of changed directives; values may be passwords (Environment=)."""
     before, after = (
         [line for line in each.splitlines() if line.strip() and line[0] not in "#;"]
         for each in (shipped_text, text)
@@ -70,7 +69,7 @@ def account(subject: Subject) -> Iterator[Finding]:
         return
     user = subject.unit.value("User")
     if subject.account is None:
-        yield error(f"the service's user {user} is not there", fix="sudo systemd-sysusers")
+        yield error(f"the service's user {user} does not exist", fix="sudo systemd-sysusers")
     else:
         yield ok(f"the service runs as {subject.account.name}")
 
@@ -78,29 +77,29 @@ def account(subject: Subject) -> Iterator[Finding]:
 def state(subject: Subject) -> Iterator[Finding]:
     if subject.unit is None or not subject.service:
         return
-    told = subject.service
-    active = f"{told.get('ActiveState')} ({told.get('SubState')})"
-    if told.get("ActiveState") == "failed":
-        fix = "read why: journalctl -u edged -n 30"
-        yield error("the service has failed", told.get("Result"), fix)
-    elif told.get("NRestarts", "0") != "0":
-        what = f"the service was restarted {told['NRestarts']} times since it was started"
-        yield warning(what, active, "read why: journalctl -u edged")
+    shown = subject.service
+    active = f"{shown.get('ActiveState')} ({shown.get('SubState')})"
+    if shown.get("ActiveState") == "failed":
+        fix = "see: journalctl -u edged -n 30"
+        yield error("the service has failed", shown.get("Result"), fix)
+    elif shown.get("NRestarts", "0") != "0":
+        what = f"the service has restarted {shown['NRestarts']} times"
+        yield warning(what, active, "see: journalctl -u edged")
     else:
         yield ok(f"the service is {active}")
-    if told.get("NeedDaemonReload") == "yes":
-        yield warning("systemd has not read the changed unit", fix="sudo systemctl daemon-reload")
+    if shown.get("NeedDaemonReload") == "yes":
+        yield warning("systemd has not loaded the changed unit", fix="sudo systemctl daemon-reload")
 
 
 def memory_limit(subject: Subject) -> Iterator[Finding]:
-    """Raspberry Pi OS switches the controller off."""
+    """Raspberry Pi OS disables the memory controller."""
     try:
         controllers = (subject.root / "sys/fs/cgroup/cgroup.controllers").read_text()
     except OSError:
         return
     if subject.unit is not None and "memory" not in controllers.split():
         yield warning(
-            "MemoryMax= of the unit has no effect: a leak would take the device along",
+            "MemoryMax= of the unit has no effect, so a leak could take down the device",
             f"controllers {controllers.strip()}",
-            "add cgroup_enable=memory to the one line of /boot/firmware/cmdline.txt, and restart",
+            "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and reboot",
         )

@@ -1,4 +1,4 @@
-"""What the checks look at, gathered once: where things are, who runs edged, its configuration."""
+"""What the checks examine, gathered once."""
 
 from __future__ import annotations
 
@@ -28,12 +28,10 @@ _PROPERTIES = "ActiveState,SubState,Result,NRestarts,MainPID,NeedDaemonReload"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One device, as the checks see it.
-
-    root: the folder that stands for `/`. python: the command of the Python that has edged.
-    module_path: where distributions are looked for. unit: None where edged is no service here.
-    service: what systemd says of it, empty where nothing. account: None where the unit names a user
-    that is not there. config: None where there is none or it is wrong; config_errors say why.
+    """The device. root: the folder that stands for `/`. python: command of the Python that has
+    edged. module_path: where to look for distributions. unit: None if the service is not installed.
+    service: its properties from systemctl. account: None if the unit's user does not exist.
+    config: None if missing or invalid; config_errors has the reasons.
     """
 
     root: Path
@@ -54,12 +52,12 @@ class Subject:
         return (self.root / "etc/nv_tegra_release").exists()
 
     def version(self, distribution: str) -> str | None:
-        """Of an installed one, without importing it."""
+        """Version of an installed distribution, without importing it; else None."""
         found = distributions(name=distribution, path=list(self.module_path))
         return next((each.version for each in found), None)
 
     def uses(self, *kinds: str) -> list[str]:
-        """The cameras, by name, with a source of one of these kinds."""
+        """Names of the cameras with a source of these kinds."""
         from edged.capture.sources.table import kind_of
 
         cameras = () if self.config is None else self.config.cameras
@@ -75,7 +73,7 @@ def subject_of(
     python: Sequence[str] = (sys.executable, *(["-I"] if sys.flags.isolated else [])),
     module_path: Sequence[str] = tuple(sys.path),
 ) -> Subject:
-    """config_path: None for the service's, or else the usual one, if it is there."""
+    """config_path: default is that of the service, else the usual one if it exists."""
     unit = installed_unit(root)
     service = {} if unit is None else _service(run)
     if config_path is None and unit is not None and unit.config is not None:
@@ -116,10 +114,10 @@ def _service(run: Run) -> Mapping[str, str]:
 
 
 def _environ_of(process: Path) -> dict[str, str]:
-    """What a running service was started with: variables that the configuration names."""
+    """Environment of the running service, for variables in the configuration."""
     try:
         content = (process / "environ").read_bytes()
-    except OSError:  # it does not run, or only root may know
+    except OSError:  # not running, or readable by root only
         return {}
     entries = (entry.partition("=") for entry in os.fsdecode(content).split("\0"))
     return {name: value for name, equals, value in entries if equals}
@@ -134,6 +132,6 @@ def _read(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, tuple[
         return None, tuple(finding.of(each) for each in failure.errors)
     except EdgedError as failure:
         return None, (finding.of(failure),)
-    except Exception as failure:  # a library that is broken raises what it likes
-        what = f"it cannot be read here: {type(failure).__name__}: {failure}"
-        return None, (finding.error(what, fix="mend first what runtime.packages says"),)
+    except Exception as failure:  # a broken library may raise anything
+        what = f"cannot be read: {type(failure).__name__}: {failure}"
+        return None, (finding.error(what, fix="first fix what runtime.packages reports"),)

@@ -1,4 +1,4 @@
-"""The system: its width, its processor, its memory, its clock, what it confines."""
+"""Word size, processor, memory, clock and confinement."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edged.sensors.memory import meminfo
 from edged.sensors.reading import read_text
 
 NEEDED_MB = 256
-"""A daemon with one camera takes 150 to 200 MB."""
+"""A daemon with one camera uses 150 to 200 MB."""
 LEAST_SWAP_FREE = 0.1
 _LANDLOCK_FIX = (
-    "a kernel of 5.13 or later with CONFIG_SECURITY_LANDLOCK; where it has that, add landlock to "
-    "lsm= of its command line (cat /sys/kernel/security/lsm lists what is there)"
+    "use kernel 5.13 or later with CONFIG_SECURITY_LANDLOCK, and landlock in lsm= on its command "
+    "line (cat /sys/kernel/security/lsm shows the active ones)"
 )
 _SYNCHRONISED_US = 16_000_000
-"""The kernel's estimated error is below that once something sets the clock; systemd's timedatectl
-judges by the same number, because the flag STA_UNSYNC has other uses."""
+"""The kernel's error estimate is below this once the clock is synchronised. timedatectl uses this
+threshold too, because the flag STA_UNSYNC has other uses."""
 
 
 def bits(
@@ -32,7 +32,6 @@ def bits(
     pointer_bits: int = 8 * struct.calcsize("P"),
     machine: str = platform.machine(),
 ) -> Iterator[Finding]:
-    """machine: of the kernel."""
     if pointer_bits == 64:
         yield ok(f"64-bit, {machine}")
         return
@@ -45,7 +44,7 @@ def bits(
 
 
 def dot_product(subject: Subject) -> Iterator[Finding]:
-    """ARM only. A Cortex-A72 (Raspberry Pi 4) does not have it, a Cortex-A76 (5) does."""
+    """ARM only. A Cortex-A72 (Raspberry Pi 4) lacks it, a Cortex-A76 (Raspberry Pi 5) has it."""
     features = re.search(r"^Features\s*:(.*)$", _file(subject, "proc/cpuinfo"), re.MULTILINE)
     if features is None:
         return
@@ -54,22 +53,22 @@ def dot_product(subject: Subject) -> Iterator[Finding]:
     else:
         yield info(
             "the processor has no dot-product instructions: INT8 networks may be slower than float",
-            fix="edged measures both; see edged bench",
+            fix="edged measures both; run edged bench",
         )
 
 
 def memory(subject: Subject) -> Iterator[Finding]:
     field = {name: value >> 20 for name, value in meminfo(subject.root).items()}
     if not {"MemTotal", "MemAvailable"} <= field.keys():
-        yield info("how much memory there is cannot be read", "no figures in /proc/meminfo")
+        yield info("memory size cannot be read", "no figures in /proc/meminfo")
         return
     swap, swap_free = field.get("SwapTotal", 0), field.get("SwapFree", 0)
     got = f"{field['MemAvailable']} of {field['MemTotal']} MB, swap {swap_free} of {swap} MB"
     if field["MemAvailable"] < NEEDED_MB:
-        fix = "end other programs (a desktop?), fewer cameras, or a network of a smaller alpha"
-        yield warning(f"less than {NEEDED_MB} MB of memory are available", got, fix)
+        fix = "stop other programs (a desktop?), or use fewer cameras or a network of smaller alpha"
+        yield warning(f"less than {NEEDED_MB} MB of memory available", got, fix)
     elif swap and swap_free < LEAST_SWAP_FREE * swap:
-        fix = "see what takes it: top -o %MEM; a device that swaps misses its budget"
+        fix = "find what uses it: top -o %MEM; a device that swaps misses its budget"
         yield warning("swap is nearly full", got, fix)
     else:
         yield ok(f"available memory: {got}")
@@ -78,28 +77,30 @@ def memory(subject: Subject) -> Iterator[Finding]:
 def confinement(
     subject: Subject, *, missing: Callable[[], list[str]] = missing
 ) -> Iterator[Finding]:
-    """Of capture processes; and the cameras that go without."""
+    """Kernel support for confining capture processes, and cameras that are not confined."""
     lacking = missing()
     for each in lacking:
         yield warning(
-            "a capture process that a hostile stream takes over can do more than it needs",
+            "capture processes are not fully confined against hostile streams",
             f"the kernel has no {each}",
-            _LANDLOCK_FIX if each.startswith("Landlock") else "a kernel with CONFIG_SECCOMP_FILTER",
+            _LANDLOCK_FIX
+            if each.startswith("Landlock")
+            else "use a kernel with CONFIG_SECCOMP_FILTER",
         )
     cameras = () if subject.config is None else subject.config.cameras
     free = [each.name for each in cameras if not each.capture.confine]
     for name in free:
-        what = f"camera {name} is not confined: its process can read what the user of edged can"
-        fix = "leave confine: false out, and see whether it works: errors name what it needs"
+        what = f"camera {name} is not confined: its process can read all that edged's user can"
+        fix = "remove confine: false and try it; error messages name what it needs"
         yield warning(what, "confine: false", fix)
     if not lacking and len(free) < max(1, len(cameras)):
-        yield ok("capture processes are confined by Landlock and a filter of system calls")
+        yield ok("capture processes are confined by Landlock and a system call filter")
 
 
 def clock_error_us() -> int | None:
-    """What the kernel takes for the error of the wall clock at most; None where it does not tell.
+    """The kernel's upper bound of the wall clock's error; None if unknown.
 
-    adjtimex(2) with modes = 0 only reads; a struct timex begins with an int and three longs.
+    adjtimex(2) with modes = 0 only reads; struct timex starts with an int and three longs.
     """
     try:
         answer = ctypes.create_string_buffer(512)
@@ -115,14 +116,14 @@ def clock(
 ) -> Iterator[Finding]:
     microseconds = error_us()
     if microseconds is None:
-        yield info("whether the clock is synchronised cannot be read")
+        yield info("synchronisation of the clock cannot be read")
     elif microseconds < _SYNCHRONISED_US:
         yield ok("the clock is synchronised")
     else:
         yield warning(
-            "the clock is not synchronised: results carry a wrong time, and certificates may fail",
-            fix="sudo timedatectl set-ntp true; a Raspberry Pi 4 has no clock of its own and needs "
-            "the network at each start",
+            "the clock is not synchronised: results may have a wrong time, and TLS may fail",
+            fix="sudo timedatectl set-ntp true; a Raspberry Pi 4 has no battery-backed clock and "
+            "needs a time server at each start",
         )
 
 

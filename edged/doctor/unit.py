@@ -1,4 +1,4 @@
-"""The installed systemd unit: its text, its drop-ins, and what they say."""
+"""The installed systemd unit and its drop-ins."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 UNIT = "edged.service"
 FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system")
-"""The first one that has a unit decides; drop-ins come from all."""
+"""The first folder that has the unit applies; drop-ins come from all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """path: where it lies in the device, absolute. drop_ins: texts by path, as they apply."""
+    """path: absolute, on the device. drop_ins: path → text, in the order of application."""
 
     path: str
     text: str
     drop_ins: dict[str, str]
 
     def values(self, directive: str) -> list[str]:
-        """All that is assigned to it; an empty assignment forgets what came before."""
+        """All values of the directive; an empty assignment resets them."""
         found: list[str] = []
         for text in (self.text, *self.drop_ins.values()):
             for value in re.findall(rf"^{directive}=(.*)$", text, re.MULTILINE):
@@ -29,7 +29,7 @@ class Unit:
         return found
 
     def value(self, directive: str) -> str:
-        """The last one; empty where there is none."""
+        """The last value; "" without one."""
         return (self.values(directive) or [""])[-1]
 
     @property
@@ -42,7 +42,7 @@ class Unit:
 
     @property
     def config(self) -> Path | None:
-        """The configuration that its command names."""
+        """The configuration named by its command."""
         words = self.command
         for option in ("-c", "--config"):
             if option in words[:-1]:
@@ -62,7 +62,7 @@ def installed_unit(root: Path) -> Unit | None:
 
 
 def _drop_ins(root: Path) -> dict[str, str]:
-    """By file name: of two with the same name the first folder's applies."""
+    """Sorted by file name; of equal names the first folder's applies."""
     by_name: dict[str, Path] = {}
     for folder in FOLDERS:
         for path in (root / folder / f"{UNIT}.d").glob("*.conf"):

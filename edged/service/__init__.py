@@ -1,1 +1,1 @@
-"""edged as a systemd service: installation, readiness, journal, status line."""
+"""edged as a systemd service: installation, notification, journal, status line."""

@@ -1,6 +1,6 @@
-"""systemd/ for an edged that pip installed: its unit, user and first configuration.
+"""Installation of the systemd unit, user and first configuration for an edged installed with pip.
 
-Does not know the daemon, starts nothing, and leaves what a package brought alone.
+Does not start the service, and does not modify what a package has installed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from edged.errors import EdgedError, InputError
 
 _PACKAGE = Path(__file__).parent.parent
 SHIPPED = (_PACKAGE / "systemd", _PACKAGE.parent / "systemd")
-"""Where systemd/ lies: inside an installed package, or beside it in a checkout."""
+"""Location of systemd/: inside an installed package, or beside it in a checkout."""
 
 PACKAGED_UNIT = "usr/lib/systemd/system/edged.service"
 REINSTALL = "sudo apt install --reinstall ./edged_*.deb (the package's file)"
-"""It is in no archive that apt could fetch it from."""
+"""apt cannot fetch the package, as it is in no archive."""
 CONFIG = Path("/etc/edged/edged.yaml")
 USER = "edged"
 _UNITS = "etc/systemd/system"
@@ -30,14 +30,14 @@ _JETSON = f"{_UNITS}/edged.service.d/jetson.conf"
 _SYSUSERS = "etc/sysusers.d/edged.conf"
 _KEPT = ("etc/edged", "var/lib/edged", "var/cache/edged")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
-"""What ProtectHome= and PrivateTmp= of the unit take out of its sight."""
+"""Hidden from the service by ProtectHome= and PrivateTmp=."""
 
 Run = Callable[[Sequence[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """interpreter: the Python that has edged. config: absolute, where the service reads it."""
+    """interpreter: the Python that has edged. config: absolute path."""
 
     interpreter: Path
     config: Path = CONFIG
@@ -45,7 +45,7 @@ class Service:
 
 
 def shipped(name: str) -> str:
-    """The text of a file in systemd/, such as `edged.service`."""
+    """Text of a file in systemd/, such as `edged.service`."""
     return next(folder / name for folder in SHIPPED if folder.is_dir()).read_text("utf-8")
 
 
@@ -62,11 +62,11 @@ def unit_text(service: Service) -> str:
 
 
 def run_command(command: Sequence[str]) -> None:
-    """Raises EdgedError when it is not there or fails."""
+    """Raises EdgedError if the command does not exist or fails."""
     try:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     except FileNotFoundError:
-        raise EdgedError("there is no systemd here", got=f"no {command[0]}") from None
+        raise EdgedError("this system has no systemd", got=f"no {command[0]}") from None
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", "") or str(error)).strip()
         raise EdgedError(f"{' '.join(command)} failed", got=said) from None
@@ -80,31 +80,31 @@ def install(
     user_id: int | None = None,
     code: Iterable[Path] = (_PACKAGE,),
 ) -> list[str]:
-    """Write what is not there or differs; returns what was done, a line each.
+    """Write files that are missing or differ; returns a line for each step.
 
-    root: the folder that stands for `/`. user_id: who does it, if not this process's. code: folders
-    that the interpreter reads. Raises InputError before anything is written, EdgedError after.
+    root: the folder that stands for `/`. user_id: default is this process's. code: folders that the
+    interpreter reads. Raises InputError before, EdgedError after anything is written.
     """
     _check_root(user_id, service.interpreter, "install")
     if (root / PACKAGED_UNIT).exists():
         raise InputError(
-            "a package has installed the service",
+            "the service is already installed by a package",
             where=f"/{PACKAGED_UNIT}",
             fix="change it with: sudo systemctl edit edged",
         )
     if (root / _UNITS / "edged.service").is_symlink():
         raise InputError(
-            "the service is masked, or its unit is a link to another file",
+            "the service is masked, or its unit is a symbolic link",
             where=f"/{_UNITS}/edged.service",
             fix="sudo systemctl unmask edged, or delete the link",
         )
     _check_user(service.user)
     _check_executable(service.interpreter)
     _check_visible((service.interpreter, *code, service.config))
-    run(["systemd-sysusers", "--version"])  # before anything is written where there is no systemd
+    run(["systemd-sysusers", "--version"])  # fails before anything is written without systemd
     config = root / service.config.relative_to("/")
     if service.config != CONFIG and not config.is_file():
-        raise InputError("no such file", where=service.config, fix="write the configuration first")
+        raise InputError("no such file", where=service.config, fix="create the configuration first")
 
     files = {
         f"{_UNITS}/edged.service": unit_text(service),
@@ -117,12 +117,12 @@ def install(
     done = [_put(root / name, text, f"/{name}") for name, text in files.items()]
 
     run(["systemd-sysusers", f"--root={root}", Path(_SYSUSERS).name])
-    done.append(f"users and groups of /{_SYSUSERS} are there")
+    done.append(f"users and groups of /{_SYSUSERS} exist")
     if str(CONFIG.relative_to("/")) in files and _give_to_service(config, service.user, root):
-        done.append(f"{CONFIG}: root and the service may read it, for passwords in it")
-    if (root / "run/systemd/system").is_dir():  # systemd runs: this is no image being built
+        done.append(f"{CONFIG}: readable by root and the service only, as it may hold passwords")
+    if (root / "run/systemd/system").is_dir():  # systemd runs: not an image build
         run(["systemctl", "daemon-reload"])
-        done.append("systemd has read the unit")
+        done.append("systemd has loaded the unit")
     return done
 
 
@@ -133,19 +133,20 @@ def uninstall(
     run: Run = run_command,
     user_id: int | None = None,
 ) -> list[str]:
-    """End the service and remove what `install` wrote but the configuration; returns what was done,
-    a line each. State, drop-ins of the administrator and the user stay. Raises as `install` does.
+    """Stop the service and remove what `install` wrote except the configuration; returns a line for
+    each step. State, the user and the administrator's drop-ins stay. Raises as `install` does.
     """
     _check_root(user_id, interpreter, "uninstall")
     if (root / PACKAGED_UNIT).exists():
         fix = "remove it with: sudo apt remove edged"
-        raise InputError("a package has installed the service", where=f"/{PACKAGED_UNIT}", fix=fix)
+        what = "the service was installed by a package"
+        raise InputError(what, where=f"/{PACKAGED_UNIT}", fix=fix)
     unit = root / _UNITS / "edged.service"
     if not unit.is_file() or unit.is_symlink():
-        raise InputError("edged is no service here", where=f"/{_UNITS}/edged.service")
+        raise InputError("the service is not installed", where=f"/{_UNITS}/edged.service")
     runs = (root / "run/systemd/system").is_dir()
     run(["systemctl", *(["--now"] if runs else [f"--root={root}"]), "disable", "edged.service"])
-    done = ["stopped, and not started at boot any more"]
+    done = ["stopped and disabled"]
     for name in (f"{_UNITS}/edged.service", _JETSON, _SYSUSERS):
         path = root / name
         try:
@@ -154,7 +155,7 @@ def uninstall(
                 done.append(f"removed: /{name}")
         except OSError as error:
             raise EdgedError("cannot be removed", where=f"/{name}", got=error.strerror) from error
-    with suppress(OSError):  # with drop-ins of others in it
+    with suppress(OSError):  # not empty: the administrator's drop-ins
         (root / _JETSON).parent.rmdir()
     if runs:
         run(["systemctl", "daemon-reload"])
@@ -165,16 +166,16 @@ def uninstall(
 def _check_root(user_id: int | None, interpreter: Path, verb: str) -> None:
     if (os.geteuid() if user_id is None else user_id) != 0:
         fix = f"run it as root: sudo {interpreter} -m edged service {verb}"
-        raise InputError(f"a service is {verb}ed by root", fix=fix)
+        raise InputError(f"only root can {verb} the service", fix=fix)
 
 
 def _command(service: Service) -> str:
-    """-I: neither the folder it is started in nor PYTHON… variables bring other code."""
+    """-I: ignore the working directory and PYTHON… variables."""
     return f"{_quoted(service.interpreter)} -I -m edged run -c {_quoted(service.config)}"
 
 
 def _quoted(path: Path) -> str:
-    """As systemd.service(5) wants an argument of ExecStart= that holds what it would replace."""
+    """Quote an argument of ExecStart= as in systemd.service(5)."""
     text = str(path).replace("%", "%%").replace("$", "$$")
     if not any(sign in text for sign in " \t\"'\\;"):
         return text
@@ -182,55 +183,54 @@ def _quoted(path: Path) -> str:
 
 
 def _give_to_service(config: Path, user: str, root: Path) -> bool:
-    """To the group of the user, by the device's own list, so that nobody else reads it."""
+    """Set group and mode so that only root and the user can read it; False if unknown in `root`."""
     try:
         entries = (line.split(":") for line in (root / "etc/passwd").read_text().splitlines())
         group = next(int(entry[3]) for entry in entries if entry[0] == user)
         os.chown(config, 0, group)
         config.chmod(0o640)
-    except (OSError, StopIteration):  # an image that gets its users later
+    except (OSError, StopIteration):  # an image whose users are created later
         return False
     return True
 
 
 def _check_user(name: str) -> None:
-    """The unit's own user is made by the installation."""
     try:
         known = name == USER or bool(pwd.getpwnam(name))
     except (KeyError, ValueError):
         known = False
     if not known:
-        raise InputError("there is no such user", got=repr(name), fix="without --user it is edged")
+        raise InputError("no such user", got=repr(name), fix="omit --user to use edged")
 
 
 def _check_visible(paths: Iterable[Path]) -> None:
     for path in paths:
         for seen in (path, path.resolve()):
             if not str(seen).isprintable():
-                raise InputError("a unit cannot hold this name", got=repr(str(seen)))
+                raise InputError("a unit cannot contain this path", got=repr(str(seen)))
             if any(seen.is_relative_to(folder) for folder in _HIDDEN):
                 raise InputError(
-                    "the service could not see it: home folders and /tmp are hidden from it",
+                    "the service cannot access home folders and /tmp",
                     where=seen,
                     fix="install edged elsewhere: sudo /usr/bin/python3 -m venv /opt/edged && "
-                    "sudo /opt/edged/bin/pip install CHECKOUT (its folder, or a wheel made of it)"
+                    "sudo /opt/edged/bin/pip install CHECKOUT (the source folder or a wheel)"
                     if path.suffix not in (".yaml", ".yml")
                     else f"move it, for example to {CONFIG}",
                 )
 
 
 def _check_executable(interpreter: Path) -> None:
-    """systemd.service(5): the name of the program itself knows no escapes."""
+    """ExecStart= has no escapes for the path of the program."""
     if any(sign in str(interpreter) for sign in '$"\\'):
         raise InputError(
-            "a unit cannot start a program of this name",
+            "a unit cannot start a program with this path",
             got=repr(str(interpreter)),
             fix="install edged elsewhere: sudo /usr/bin/python3 -m venv /opt/edged",
         )
 
 
 def _make_folder(path: Path) -> None:
-    """Open to everybody's eyes, whatever the umask of who installs."""
+    """Create a world-readable folder, whatever the umask."""
     if not path.is_dir():
         _make_folder(path.parent)
         path.mkdir()
@@ -244,7 +244,7 @@ def _put(path: Path, text: str, name: str) -> str:
             return f"unchanged: {name}"
         _make_folder(path.parent)
         write_whole(path, content)
-        path.chmod(0o644)  # whatever the umask of who installs
+        path.chmod(0o644)  # whatever the umask
     except OSError as error:
         raise EdgedError("cannot be written", where=name, got=error.strerror) from error
     return f"written: {name}"

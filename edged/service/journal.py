@@ -1,9 +1,7 @@
-"""The log in systemd's journal: a level and fields with each line, in the standard library alone.
+"""Log handler for systemd's journal ("Native Journal Protocol"), by hand to spare a dependency.
 
-The protocol is systemd.io's "Native Journal Protocol"; where journald does not answer, a line goes
-to standard error with its level in front, sd-daemon(3), which the journal understands as well.
-Which fields a line has follows from its text: one that is logged as `camera %s…` carries the field
-CAMERA. Does not know what is logged, nor how often: journald limits that by the unit's settings.
+If journald does not respond, lines go to standard error with a level prefix, as in sd-daemon(3). A
+message that starts with `camera %s` gets the field CAMERA.
 """
 
 from __future__ import annotations
@@ -17,11 +15,11 @@ from pathlib import Path
 
 JOURNAL = Path("/run/systemd/journal/socket")
 SEND_SECONDS = 1.0
-"""A journal that does not read is waited for no longer than this."""
+"""Time-out if the journal does not read."""
 
 
 def writes_to_journal(environ: Mapping[str, str], stderr_fd: int = 2) -> bool:
-    """Whether systemd has connected standard error to the journal, and nobody to something else."""
+    """Whether standard error is still the stream that systemd connected to the journal."""
     try:
         stat = os.fstat(stderr_fd)
     except OSError:
@@ -64,7 +62,7 @@ def fields(record: logging.LogRecord, text: str) -> dict[str, str]:
 
 
 def datagram(entry: Mapping[str, str]) -> bytes:
-    """A value of several lines is written with its length before it."""
+    """Multi-line values are preceded by their length."""
     parts = []
     for name, value in entry.items():
         data = value.encode(errors="replace")
@@ -76,12 +74,12 @@ def datagram(entry: Mapping[str, str]) -> bytes:
 
 
 def with_level(record: logging.LogRecord, text: str) -> str:
-    """Each line with its own level: standard error reaches the journal line by line."""
+    """Every line gets the level, because the journal splits standard error into lines."""
     return "".join(f"<{priority(record.levelno)}>{line}\n" for line in text.splitlines())
 
 
 def priority(level: int) -> int:
-    """syslog(3)'s: 2 critical, 3 error, 4 warning, 6 information, 7 debugging."""
+    """Level of syslog(3): 2 critical, 3 error, 4 warning, 6 info, 7 debug."""
     thresholds = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4))
     for threshold, number in (*thresholds, (logging.INFO, 6)):
         if level >= threshold:

@@ -1,8 +1,6 @@
-"""Notification of systemd over its datagram socket, in the standard library alone.
+"""Notification of systemd, sd_notify(3) and sd_watchdog_enabled(3), by hand to spare a dependency.
 
-The protocol is that of sd_notify(3) and sd_watchdog_enabled(3). Without a supervisor (no
-NOTIFY_SOCKET) every call does nothing. Does not know whether the daemon is healthy: the caller
-asks for a watchdog ping only when every loop has made progress.
+Without NOTIFY_SOCKET the calls do nothing.
 """
 
 from __future__ import annotations
@@ -15,16 +13,16 @@ from collections.abc import Mapping
 from edged.clock import Clock, monotonic_ns
 
 SEND_SECONDS = 1.0
-"""A supervisor that does not read is waited for no longer than this."""
+"""Time-out if systemd does not read."""
 
 STATUS_SECONDS = 5.0
-"""Every status wakes the first process of the machine."""
+"""Least time between two statuses: each wakes PID 1."""
 
 log = logging.getLogger("edged.telemetry.systemd")
 
 
 class Notifier:
-    """Speaks to the supervisor that started this process. No method raises on a dead socket."""
+    """Sends notifications. No method raises if the socket fails."""
 
     def __init__(
         self,
@@ -44,27 +42,27 @@ class Notifier:
             if self._address is not None
             else None
         )
-        """How often the supervisor is pinged at most, half its limit; None when it does not
-        watch. `watchdog` wants to be called a good deal more often than that."""
+        """Least time between two pings, half the watchdog's limit; None without a watchdog. Call
+        `watchdog` much more often."""
 
     def ready(self) -> None:
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """The configuration is read again; `ready` says that this is over, well or not."""
+        """A reload begins; `ready` ends it, successful or not."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={self._clock() // 1000}")
 
     def starting(self, seconds: int) -> None:
-        """The start makes progress: it may now take so long before it says that again or is over,
-        whatever the unit's time-out. Call it as often as you like."""
+        """Start-up makes progress: extend the unit's start time-out to `seconds` from now. May be
+        called at any rate."""
         now_ns = self._clock()
         if _is_due(self._last_start_ns, now_ns, seconds * 1e9 / 6):
             self._last_start_ns = now_ns
             self._send(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}")
 
     def status(self, status: str, *, at_once: bool = False) -> None:
-        """One line that `systemctl status` shows. Call it as often as you like: one that comes
-        sooner than STATUS_SECONDS after the last is left out, unless it must be seen."""
+        """Set the line that `systemctl status` shows. May be called at any rate: at most one per
+        STATUS_SECONDS is sent, except with `at_once`."""
         now_ns = self._clock()
         if at_once or _is_due(self._last_status_ns, now_ns, STATUS_SECONDS * 1e9):
             self._last_status_ns = now_ns
@@ -74,7 +72,7 @@ class Notifier:
         self._send("STOPPING=1")
 
     def watchdog(self) -> None:
-        """All is well. Call it as often as you like: it is passed on when a ping is due."""
+        """Ping the watchdog if due. Call it only while every loop makes progress."""
         if self.watchdog_interval_ns is None:
             return
         now_ns = self._clock()
@@ -91,7 +89,7 @@ class Notifier:
                 channel.sendto(message.encode(errors="replace"), self._address)
         except OSError as error:
             if not self._failing:
-                log.warning("systemd does not take notifications: %s", error.strerror or error)
+                log.warning("cannot notify systemd: %s", error.strerror or error)
             self._failing = True
             return False
         self._failing = False
@@ -105,7 +103,7 @@ def _address(name: str) -> bytes | None:
     if name.startswith("/"):
         return os.fsencode(name)
     if name:
-        log.warning("NOTIFY_SOCKET is of a kind that is not supported: %s", name)
+        log.warning("unsupported NOTIFY_SOCKET: %s", name)
     return None
 
 
@@ -114,7 +112,7 @@ def _watchdog_interval_ns(environ: Mapping[str, str], pid: int) -> int | None:
     if not limit_usec.isdecimal() or int(limit_usec) == 0:
         return None
     if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
-        return None  # meant for another process
+        return None  # for another process
     return int(limit_usec) * 1000 // 2
 
 
@@ -123,5 +121,5 @@ def _is_due(last_ns: int | None, now_ns: int, interval_ns: float) -> bool:
 
 
 def _one_line(text: str) -> str:
-    """A newline would begin another assignment."""
+    """A newline would start another assignment."""
     return " ".join(text.splitlines())

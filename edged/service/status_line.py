@@ -1,4 +1,4 @@
-"""The line that `systemctl status` shows: what is built, and what each camera does now."""
+"""The status line of `systemctl status`: engine builds and cameras."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ if TYPE_CHECKING:
     from edged.variants.runtime import Engines
 
 WINDOW_SECONDS = 60
-"""A share over months would hide what is wrong now: it is that of the last one to two windows."""
+"""The share on time covers the last one to two windows."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraNow:
-    """trouble: why it is down; None while it works. variant: the one in use, "" before the first.
-
-    frames: results, and frames that came too late to run. on_time: results. Both since the start.
+    """trouble: why it is down, or None. variant: in use, "" before the first. frames: results and
+    frames too late to run. on_time: results on time. Both counts are since the start.
     """
 
     name: str
@@ -28,7 +27,7 @@ class CameraNow:
 
 
 def building(engines: Engines) -> str:
-    """`building engine 2 of 4`; empty when none is built."""
+    """`building engine 2 of 4`; empty if none is being built."""
     left, of = engines.building, engines.of
     return f"building engine {of - left + 1} of {of}" if left else ""
 
@@ -51,9 +50,9 @@ class StatusLine:
         if camera.trouble is not None:
             return camera.trouble
         frames, on_time = self._since.get(camera.name, (0, 0))
-        if frames > camera.frames:  # another one, of the same name
+        if frames > camera.frames:  # another camera with the name
             frames = on_time = 0
         if camera.frames == frames:
-            return "nothing lately" if frames else "no results yet"
+            return "no recent results" if frames else "no results yet"
         share = 100 * (camera.on_time - on_time) / (camera.frames - frames)
-        return f"{camera.variant or 'every frame too late'}, {share:.1f} % on time"
+        return f"{camera.variant or 'all frames too late'}, {share:.1f} % on time"

@@ -73,7 +73,7 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
             DOOR + "results:\n  mqtt: {broker: 192.0.2.3:1883, username: x}",
             [
                 "3: results.mqtt.username: unknown key; did you mean user?",
-                "3: results.mqtt.broker: expected the URL of a broker; write mqtt://host:1883",
+                "3: results.mqtt.broker: expected a broker URL; write mqtt://host:1883",
             ],
         ),
         (
@@ -380,13 +380,20 @@ def test_what_the_service_may_not_read_is_told_to_root(tmp_path: Path) -> None:
     told = found()
     assert len(told) == 2
     assert (
-        f"{path}:1: {path}: the service's user nobody may not read it; sudo chown root:" in told[0]
+        f"{path}:1: {path}: no read permission for the service's user nobody; sudo chown root:"
+        in told[0]
     )
     assert told[0].endswith(f" {path} && sudo chmod 640 {path}")
-    assert told[1].startswith(f"{path}:3: cameras.door.source_file: {door}: the service's user")
+    assert told[1].startswith(
+        f"{path}:3: cameras.door.source_file: {door}: no read permission for the service's user"
+    )
     subject = subject_of(path, {}, root=tmp_path, run=lambda command, seconds: Outcome(1))
     by_doctor = [str(finding) for finding in configuration(subject)]
-    assert [each for each in by_doctor if each.startswith(f"{door}: the service's user nobody")]
+    assert [
+        each
+        for each in by_doctor
+        if each.startswith(f"{door}: no read permission for the service's user nobody")
+    ]
     for each in (path, door):  # what was told
         os.chown(each, 0, int(group))
         each.chmod(0o640)

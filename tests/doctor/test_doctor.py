@@ -178,9 +178,9 @@ def test_a_folder_that_the_user_may_not_write_to(tmp_path: Path, check: str) -> 
     nobody = account_of("nobody", [])
     (finding,) = found(replace(subject, account=nobody), check)
     assert finding.severity is WARNING
-    assert "nobody may not write to it" in finding.what
+    assert "no write permission for nobody" in finding.what
     (finding,) = found(device(tmp_path, {}, environ={}), check)
-    assert (finding.severity, finding.got) == (WARNING, "no HOME")
+    assert (finding.severity, finding.got) == (WARNING, "HOME is not set")
 
 
 def test_a_damaged_family_is_found_by_the_real_child(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_child_that_dies_hangs_or_is_not_there() -> None:
     failed = run([sys.executable, "-c", "input()"], 60)
     assert (failed.status, failed.said) == (1, "EOFError: EOF when reading a line")
     hung = run(["sleep", "600"], 0.01)
-    assert (hung.status, hung.signal, hung.said) == (None, None, "no answer within 0.01 s")
+    assert (hung.status, hung.signal, hung.said) == (None, None, "timed out after 0.01 s")
     absent = run(["no-such-program-of-edged"], 60)
     assert absent.said == "no-such-program-of-edged: No such file or directory"
 

@@ -50,7 +50,7 @@ def test_edged_itself(
     with serving(HttpConfig("0.0.0.0", 0, users)) as server:
         subject = subject_with(tmp_path, files, server.port, tls=tls)
         (finding,) = found(replace(subject, service=service), "network.port")
-    assert str(finding) == f"edged itself listens on 127.0.0.1:{server.port}"
+    assert str(finding) == f"edged listens on 127.0.0.1:{server.port}"
     assert finding.severity is Severity.OK
 
 
@@ -59,4 +59,4 @@ def test_one_by_hand_that_is_in_the_services_way(tmp_path: Path) -> None:
         subject = subject_with(tmp_path, UNIT, server.port, tls=False)
         (finding,) = found(replace(subject, service={"ActiveState": "failed"}), "network.port")
     assert finding.severity is Severity.WARNING
-    assert "that is not the service, which therefore does not start; end it" in str(finding)
+    assert "so the service cannot start; stop it" in str(finding)

@@ -131,12 +131,12 @@ def test_names_that_systemd_would_read_otherwise_are_quoted() -> None:
 
 
 REFUSED = [
-    (Service(Path("/home/pi/venv/bin/python3")), "hidden from it"),
-    (Service(Path("/tmp/venv/bin/python3")), "hidden from it"),
+    (Service(Path("/home/pi/venv/bin/python3")), "cannot access home folders"),
+    (Service(Path("/tmp/venv/bin/python3")), "cannot access home folders"),
     (Service(OPT.interpreter, Path("/root/edged.yaml")), "move it"),
-    (Service(OPT.interpreter, Path("/etc/a\nUser=root")), "cannot hold this name"),
+    (Service(OPT.interpreter, Path("/etc/a\nUser=root")), "cannot contain this path"),
     (Service(OPT.interpreter, Path("/etc/edged/none.yaml")), "no such file"),
-    (Service(Path("/opt/a$b/bin/python3")), "cannot start a program of this name"),
+    (Service(Path("/opt/a$b/bin/python3")), "cannot start a program with this path"),
     (Service(OPT.interpreter, user="no such\nuser"), "no such user"),
 ]
 
@@ -154,7 +154,7 @@ def test_an_interpreter_that_a_link_leads_home_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=f"^{tmp_path}/python3: .*hidden"):
+    with pytest.raises(InputError, match=f"^{tmp_path}/python3: .*cannot access"):
         installed(tmp_path, Service(Path("/proc/self/cwd/python3")))
 
 
@@ -169,7 +169,7 @@ def test_a_mask_of_the_administrator_stays(tmp_path: Path) -> None:
 
 def test_without_systemd_nothing_is_written(tmp_path: Path) -> None:
     def run(command: Sequence[str]) -> None:
-        raise EdgedError("there is no systemd here")
+        raise EdgedError("this system has no systemd")
 
     with pytest.raises(EdgedError, match="no systemd"):
         install(OPT, root=tmp_path, run=run, user_id=0, code=CODE)
@@ -192,7 +192,10 @@ def test_the_first_configuration_may_hold_passwords(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nedged:x:977:976::/:/bin/false\n")
     config = tmp_path / "etc/edged/edged.yaml"
-    assert f"{CONFIG}: root and the service may read it, for passwords in it" in installed(tmp_path)
+    assert (
+        f"{CONFIG}: readable by root and the service only, as it may hold passwords"
+        in installed(tmp_path)
+    )
     status = config.stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 976, 0o640)
     config.chmod(0o600)  # from here on it is the administrator's
@@ -210,7 +213,7 @@ def test_the_packages_own_unit_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_only_root_installs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"by root; .*sudo /opt/edged/bin/python3 -m edged"):
+    with pytest.raises(InputError, match=r"only root can .*sudo /opt/edged/bin/python3 -m edged"):
         install(OPT, root=tmp_path, run=Commands(), user_id=1000, code=CODE)
     assert list(tmp_path.iterdir()) == []
 
@@ -240,7 +243,7 @@ def test_what_was_installed_goes_and_what_the_administrator_made_stays(tmp_path:
         "kept, with the user edged: /etc/edged /var/lib/edged "
         "(sudo rm -r /etc/edged /var/lib/edged)"
     )
-    with pytest.raises(InputError, match="edged is no service here"):
+    with pytest.raises(InputError, match="the service is not installed"):
         uninstall(OPT.interpreter, root=tmp_path, run=run, user_id=0)
     assert [line[:8] for line in installed(tmp_path)[:3]] == ["written:"] * 3
 
@@ -255,13 +258,13 @@ def test_an_image_is_freed_of_it_without_a_running_systemd(tmp_path: Path) -> No
 
 def test_what_uninstall_refuses(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"by root; .*sudo /opt/edged/bin/python3 -m edged service un"
+        InputError, match=r"only root can .*sudo /opt/edged/bin/python3 -m edged service un"
     ):
         uninstall(OPT.interpreter, root=tmp_path, run=Commands(), user_id=1000)
     unit, packaged = tmp_path / UNIT, tmp_path / PACKAGED_UNIT
     unit.parent.mkdir(parents=True)
     unit.symlink_to("/dev/null")
-    with pytest.raises(InputError, match="edged is no service here"):
+    with pytest.raises(InputError, match="the service is not installed"):
         uninstall(OPT.interpreter, root=tmp_path, run=Commands(), user_id=0)
     packaged.parent.mkdir(parents=True)
     packaged.touch()
@@ -277,7 +280,7 @@ def test_a_disk_that_takes_nothing_is_one_message(tmp_path: Path) -> None:
 
 
 def test_a_command_that_is_missing_or_fails_is_one_message() -> None:
-    with pytest.raises(EdgedError, match="there is no systemd here"):
+    with pytest.raises(EdgedError, match="this system has no systemd"):
         run_command(["no-such-command-of-systemd"])
     with pytest.raises(EdgedError, match=r"sh -c .* failed .*said why"):
         run_command(["sh", "-c", "echo said why >&2; exit 1"])

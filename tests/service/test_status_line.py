@@ -35,7 +35,7 @@ def test_silence_and_a_new_camera_of_the_same_name() -> None:
     line, window_ns = StatusLine(), WINDOW_SECONDS * 10**9
     for windows in range(3):
         text = line.text([now(500, 400)], windows * window_ns)
-    assert text == "door: nothing lately"
+    assert text == "door: no recent results"
     assert "50.0 %" in line.text([now(10, 5)], 2 * window_ns + 1)
 
 

@@ -91,8 +91,8 @@ def test_what_the_broker_lets_nobody_write_is_told_once_with_its_topic(
         eventually(lambda: sink.delivered == 1 and sink.dropped["refused"] == 5)
     (refused,) = [each for each in told(caplog) if "refuses" in each]
     assert refused == (
-        f"mqtt: 127.0.0.1:{broker.port} refuses writing {RESULT}: not authorized; it must let a "
-        f"client without a name read and write {ROOT}/# and homeassistant/device/edged-pi/#"
+        f"mqtt: 127.0.0.1:{broker.port} refuses writing {RESULT}: not authorized; allow "
+        f"anonymous clients to read and write {ROOT}/# and homeassistant/device/edged-pi/#"
     )
 
 
@@ -124,7 +124,7 @@ def test_two_devices_of_one_name_are_told_so(
 ) -> None:
     config = replace(config_for(broker), version=version)
     with started(config), started(config):
-        said = "another client has the"
+        said = "another client uses the"
         eventually(lambda: any(said in each for each in told(caplog)))
     assert any("device" in each for each in told(caplog) if said in each)
 
@@ -152,7 +152,7 @@ def test_a_broker_says_how_much_it_takes(tmp_path: Path, caplog: pytest.LogCaptu
         assert listener.of(f"{EVENT}/snapshot") == []
     (refused,) = [each for each in told(caplog) if "refuses" in each]
     assert f"refuses writing {EVENT}/snapshot: 90" in refused
-    assert "bytes, and the broker takes 8000" in refused
+    assert "bytes exceed the broker's packet limit of 8000" in refused
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -169,7 +169,7 @@ def test_a_packet_that_is_too_large_is_never_taken_in(
         eventually(lambda: len(connections) >= 3)
         peak = tracemalloc.get_traced_memory()[1]
     assert peak < 20e6
-    assert "it sends 268435455 bytes in a packet; at most 262144 are taken" in caplog.text
+    assert "the broker sent a packet of 268435455 bytes; the limit is 262144" in caplog.text
     limit = b"\x27" + struct.pack(">I", MOST_PACKET_BYTES)  # property 39
     assert (limit in connections[0]) == (version == "5")
 
@@ -206,7 +206,7 @@ def test_what_is_too_large_for_a_broker_that_says_so_is_no_matter_of_permission(
             eventually(lambda: sink.delivered == 1 and caplog.records != [])
             assert listener.of(f"{EVENT}/snapshot") == []
     (told,) = [each.getMessage() for each in caplog.records]
-    what = f"writing {EVENT}/snapshot: 9036 bytes, and the broker takes 5000 in a packet"
+    what = f"writing {EVENT}/snapshot: 9036 bytes exceed the broker's packet limit of 5000"
     assert told == f"mqtt: 127.0.0.1:{broker.port} refuses {what}"
 
 
@@ -226,5 +226,5 @@ def test_a_broker_that_ends_the_connection_for_a_large_picture_gets_all_else(
         eventually(lambda: sink.delivered == 8)
         assert listener.of(f"{EVENT}/snapshot") == []
     assert sum(sink.dropped.values()) == 0
-    why = "it ends the connection; pictures of 9000 bytes are not sent again"
+    why = "the connection ended; snapshots of 9000 bytes or more are not sent"
     assert f"refuses writing {EVENT}/snapshot: {why}" in caplog.text

@@ -110,7 +110,7 @@ def test_a_webhook_that_answers_503(excess: int, caplog: pytest.LogCaptureFixtur
         assert [json.loads(body) for _, _, body in server.got[-MOST_EVENTS:]] == [
             event_to_json(event) for event in expected
         ]
-    check(sink, minutes, excess, caplog, "it answered with status 503")
+    check(sink, minutes, excess, caplog, "the server answered with status 503")
 
 
 @pytest.mark.servers

@@ -93,7 +93,7 @@ def test_a_server_that_never_answers_blocks_nobody(caplog: pytest.LogCaptureFixt
             assert sink.dropped["queue_full"] > 0
             for _ in range(2 * MOST_EVENTS):
                 sink.publish_event(EVENT)
-            eventually(lambda: "no answer in time" in caplog.text)
+            eventually(lambda: "request timed out" in caplog.text)
             assert len(sink._backlog) <= MOST_RESULTS + MOST_EVENTS
         assert sink.delivered == 0
         assert sum(sink.dropped.values()) == count + 2 * MOST_EVENTS
@@ -132,7 +132,7 @@ def test_answers_in_turn_are_not_told_in_turn(caplog: pytest.LogCaptureFixture) 
         eventually(lambda: sink.delivered + sink.dropped["refused"] == 90)
     assert sink.dropped["refused"] == 60
     (line,) = told(caplog)
-    assert line.endswith("it answered with status 400; it is not sent again")
+    assert line.endswith("the server answered with status 400; not retried")
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def test_an_answer_in_drops_ends_in_time(
     assert sink.delivered == 0
     assert sink.dropped["closed"] == 1
     assert [each.getMessage() for each in caplog.records] == [
-        f"webhook: 127.0.0.1:{port}: no answer in time"
+        f"webhook: 127.0.0.1:{port}: request timed out"
     ]
 
 
@@ -224,7 +224,7 @@ def test_whatever_an_attempt_fails_of_the_thread_goes_on(caplog: pytest.LogCaptu
         eventually(lambda: caplog.records != [])
     assert sink.dropped["closed"] == 2
     assert [each.getMessage() for each in caplog.records] == [
-        "webhook: hooks..example:1: the request failed (UnicodeError)"
+        "webhook: hooks..example:1: request failed (UnicodeError)"
     ]
     with serving(200) as server:
         config = replace(config_for(server.server_port), results=True)
@@ -265,7 +265,7 @@ def test_tls_to_whom_speaks_none_and_the_other_way(
     context.load_cert_chain(pair.certificate, pair.key)
     for secure_server, tls, said in (
         (False, TlsClient(), "does not use TLS, write http://"),
-        (True, None, "if that port speaks TLS, write https://"),
+        (True, None, "if that port uses TLS, write https://"),
         (True, TlsClient(), "as ca_file"),
     ):
         caplog.clear()

@@ -48,7 +48,7 @@ def test_a_message_that_is_refused_is_lost_alone_and_at_once(
         assert len(server.got) == 2
     assert sink.dropped["refused"] == sum(sink.dropped.values()) == 1
     (line,) = told(caplog)
-    assert line.endswith(f"it answered with status {status}; it is not sent again")
+    assert line.endswith(f"the server answered with status {status}; not retried")
 
 
 def test_a_refusal_is_no_reason_to_leave_the_others_at_the_end() -> None:
@@ -75,23 +75,27 @@ def test_a_message_that_alone_fails_again_and_again_is_given_up(
         eventually(lambda: sink.delivered == 3)
         assert sink.dropped["given_up"] == sum(sink.dropped.values()) == 1
     assert told(caplog)[-1] == (
-        "webhook: given up, as others are accepted: it answered with status 500"
+        "webhook: dropped, as others are accepted: the server answered with status 500"
     )
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "said"),
     [
-        (401, {}, "it answered with status 401; see authorization"),
-        (404, {}, "it answered with status 404; see the path of the url"),
+        (401, {}, "the server answered with status 401; check authorization"),
+        (404, {}, "the server answered with status 404; check the path of the url"),
         (
             302,
             {"Location": "https://other.example:8443/hook/s3cret"},
-            "to https://other.example:8443; no redirect is followed: write the new address as url",
+            "to https://other.example:8443; redirects are not followed, set url to the new address",
         ),
-        (307, {"Location": "/hook/s3cret/"}, "it redirects with status 307; no redirect is"),
-        (302, {"Location": "https://[::/s3cret"}, "it redirects with status 302; no redirect is"),
-        (304, {}, "it answered with status 304"),
+        (307, {"Location": "/hook/s3cret/"}, "the server redirects with status 307; redirects are"),
+        (
+            302,
+            {"Location": "https://[::/s3cret"},
+            "the server redirects with status 302; redirects are",
+        ),
+        (304, {}, "the server answered with status 304"),
     ],
 )
 def test_what_a_person_can_mend_waits_and_is_named(

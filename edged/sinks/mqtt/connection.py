@@ -1,8 +1,7 @@
-"""One connection to an MQTT broker, from its opening to its loss; a next try is a new one.
+"""One connection to an MQTT broker; each attempt makes a new one. For one thread.
 
-The only file that knows paho-mqtt, whose own queues stay almost empty: at most IN_FLIGHT messages
-wait for the broker's word, and nothing is added while bytes wait to be written. Belongs to one
-thread. Knows nothing of results.
+Only this module uses paho-mqtt, and keeps its queues almost empty: at most IN_FLIGHT messages are
+unacknowledged, and nothing is added while bytes wait to be written.
 """
 
 from __future__ import annotations
@@ -28,51 +27,51 @@ from edged.sinks.tls import tls_context, tls_trouble
 
 IN_FLIGHT = 20
 KEEPALIVE_SECONDS = 20
-"""A broker that is silent for twice as long is gone."""
+"""The connection counts as lost after twice this time without data."""
 CONNECT_SECONDS = 10
-"""For TCP, for TLS and for the broker's answer, each."""
+"""Time-out of each of TCP, TLS and the broker's acknowledgement."""
 MOST_FOUND = 500
-"""Retained messages that are looked at: a broker may send what it likes."""
+"""Limit of retained messages that are read."""
 MOST_PACKET_BYTES = 256 * 1024
-"""What a broker may send at once; discovery payloads take some kilobytes."""
+"""Limit of a packet from the broker; discovery payloads take some kilobytes."""
 _HEADER_BYTES = 16
-"""Of a packet, beside topic and payload, at most."""
+"""Upper bound of a packet without topic and payload."""
 
 
 class BrokerError(Exception):
-    """Why there is no connection, or no longer."""
+    """Why the connection failed or was lost."""
 
 
 class _Client(Client):
-    """Allocates no memory for more than it would take."""
+    """Refuses large packets before allocating memory for them."""
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if bufsize > MOST_PACKET_BYTES:
-            what = f"it sends {bufsize} bytes in a packet; at most {MOST_PACKET_BYTES} are taken"
+            what = f"the broker sent a packet of {bufsize} bytes; the limit is {MOST_PACKET_BYTES}"
             raise BrokerError(what)
         return super()._sock_recv(bufsize)
 
 
 class Connection:
-    """will: what the broker publishes when this client is gone without a word."""
+    """will: the message that the broker publishes if the connection is lost."""
 
     def __init__(self, config: MqttConfig, will: Message) -> None:
-        """Raises BrokerError where files of the configuration cannot be used."""
+        """Raises BrokerError if files of the configuration cannot be used."""
         self.in_flight: dict[int, Message] = {}
-        """By paho's number; the broker has not yet answered for these."""
+        """Message identifier → unacknowledged message."""
         self.ended: str | None = None
-        """Why."""
+        """The reason, once the connection has ended."""
         self.found: list[tuple[str, bytes]] = []
-        """Topics and payloads that the broker had retained when it was asked by `subscribe`."""
+        """(topic, payload) of retained messages received after `subscribe`."""
         self.seen: set[str] = set()
-        """Topics of all that was found; two filters may find the same."""
+        """Topics of `found`; filters may overlap."""
         self.most_in_flight = IN_FLIGHT
         self.refused: list[str] = []
-        """Filters that the broker lets nobody like this read."""
+        """Filters whose subscription the broker refused."""
         self._filters: dict[int | None, str] = {}
-        """By paho's number of the request."""
+        """Message identifier → filter of a pending subscription."""
         self._most_bytes: int | None = None
-        """What the broker takes in a packet, where it says so."""
+        """The broker's Maximum Packet Size, if it states one."""
         self._config = config
         self._connected = False
         self._secure = config.tls is not None
@@ -105,13 +104,13 @@ class Connection:
         client.on_subscribe = self._on_subscribe
 
     def open(self, stop_fd: int) -> None:
-        """Until the broker has agreed; BrokerError where it does not. stop_fd: see `turn`."""
+        """Connect, and wait until the broker accepts. Raises BrokerError. stop_fd: see `turn`."""
         config, properties = self._config, None
         if config.version == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = MOST_PACKET_BYTES
         try:
-            addresses(config.host, config.port, CONNECT_SECONDS)  # what follows has no time-out
+            addresses(config.host, config.port, CONNECT_SECONDS)  # paho's lookup has no time-out
             self._client.connect(config.host, config.port, KEEPALIVE_SECONDS, properties=properties)
         except (OSError, ValueError) as error:
             raise BrokerError(_why(error, self._secure)) from None
@@ -121,7 +120,7 @@ class Connection:
                 raise BrokerError(self.ended)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise BrokerError("no answer")
+                raise BrokerError("the broker did not respond")
             self.turn(stop_fd, min(remaining, 1.0))
 
     @property
@@ -135,14 +134,14 @@ class Connection:
         return bool(self._settled)
 
     def is_too_large(self, message: Message) -> bool:
-        """For the broker, as far as it has said so."""
+        """Whether the message exceeds the broker's Maximum Packet Size."""
         most = self._most_bytes
         return most is not None and _size(message) + _HEADER_BYTES > most
 
     def publish(self, message: Message) -> None:
-        """Only while there is room. What becomes of it, `settled` tells."""
+        """Call only while `has_room`. `settled` reports the outcome."""
         if self.is_too_large(message):
-            what = f"{_size(message)} bytes, and the broker takes {self._most_bytes} in a packet"
+            what = f"{_size(message)} bytes exceed the broker's packet limit of {self._most_bytes}"
             self._settled.append((message, what))
             return
         info = self._client.publish(
@@ -152,13 +151,13 @@ class Connection:
         self._settle_written()
 
     def settled(self) -> Iterator[tuple[Message, str | None]]:
-        """Messages that the broker has, or that it refused, with its reason; each once."""
+        """(message, None), or (message, the broker's reason) if it refused it; each once."""
         self._settle_written()
         while self._settled:
             yield self._settled.pop(0)
 
     def _settle_written(self) -> None:
-        """With QoS 0 that is all there is to wait for."""
+        """With QoS 0 a written message is settled."""
         if self._config.qos == 0 and self.ended is None and not self._client.want_write():
             self._settled += [(message, None) for message in self.in_flight.values()]
             self.in_flight.clear()
@@ -167,7 +166,7 @@ class Connection:
         self._filters[self._client.subscribe(topics)[1]] = topics
 
     def turn(self, stop_fd: int, timeout_seconds: float) -> None:
-        """Wait for the network or for `stop_fd` (an eventfd, which is reset), and deal with it."""
+        """Wait for the socket or for `stop_fd` (an eventfd, which is reset), and process events."""
         socket = self._client.socket()
         if socket is None:
             self.ended = self.ended or "the connection was lost"
@@ -185,7 +184,7 @@ class Connection:
         self._client.loop_misc()
 
     def close(self, stop_fd: int, timeout_seconds: float) -> None:
-        """Take leave of the broker; its will is void then."""
+        """Disconnect properly, so that the broker does not publish the will."""
         if self.ended is None and self._connected:
             self._client.disconnect()
             deadline = time.monotonic() + timeout_seconds
@@ -194,7 +193,7 @@ class Connection:
         self.drop()
 
     def drop(self) -> None:
-        """Without a word."""
+        """Close the socket without disconnecting from the broker."""
         self._client.on_disconnect = None
         socket = self._client.socket()
         if socket is not None:
@@ -204,7 +203,7 @@ class Connection:
         self, client: Client, data: Any, flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
         if reason.is_failure:
-            self.ended = f"the broker refuses: {_in_words(reason)}"
+            self.ended = f"the broker refused the connection: {_in_words(reason)}"
         else:
             self._connected = True
             self._most_bytes = getattr(properties, "MaximumPacketSize", None)
@@ -222,16 +221,16 @@ class Connection:
         if self.ended is not None:
             return
         if flags.is_disconnect_packet_from_server:
-            self.ended = f"the broker ended the connection: {_in_words(reason)}"
+            self.ended = f"the broker closed the connection: {_in_words(reason)}"
         elif not self._connected:
-            self.ended = "the broker closed the connection without an answer; its log says why"
+            self.ended = "the broker closed the connection without a reply; see its log"
             if not self._secure:
-                self.ended += ", or that port speaks TLS: mqtts://"
+                self.ended += ", or write mqtts:// if that port uses TLS"
         else:
             self.ended = "the connection was lost"
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
-        if not message.retain or message.topic in self.seen:  # an echo of what is sent
+        if not message.retain or message.topic in self.seen:  # not retained: our own message
             return
         if len(self.seen) < MOST_FOUND:
             self.seen.add(message.topic)
@@ -240,7 +239,7 @@ class Connection:
     def _on_publish(
         self, client: Client, data: Any, mid: int, reason: ReasonCode, properties: Any
     ) -> None:
-        message = self.in_flight.pop(mid, None)  # None when it was written as it was published
+        message = self.in_flight.pop(mid, None)  # None if `publish` itself wrote it
         if message is not None:
             self._settled.append((message, str(reason) if reason.is_failure else None))
 
@@ -252,9 +251,9 @@ def _size(message: Message) -> int:
 def _in_words(reason: ReasonCode) -> str:
     known = str(reason).lower()
     if known in ("bad user name or password", "not authorized"):
-        known += "; see user and password, and what the broker lets that user do"
+        known += "; check user, password and the broker's access rules for that user"
     if known == "session taken over":
-        known += "; another client has the same name, see device"
+        known += "; another client uses the same name, see device"
     return known
 
 
@@ -264,7 +263,7 @@ def _why(error: OSError | ValueError, secure: bool) -> str:
     if isinstance(error, ssl.SSLError):
         return tls_trouble(error, "mqtt://")
     if isinstance(error, ConnectionResetError) and secure:
-        return "connection reset by peer; if that port speaks no TLS, write mqtt://"
+        return "connection reset by peer; if that port does not use TLS, write mqtt://"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__

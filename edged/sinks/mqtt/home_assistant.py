@@ -1,7 +1,6 @@
-"""How a device's cameras introduce themselves to Home Assistant: its MQTT discovery.
+"""Home Assistant MQTT discovery: retained messages that define a device for each camera.
 
-Pure: it makes retained messages, one device for each camera. Home Assistant takes them from
-2024.11 on (device discovery).
+Needs Home Assistant 2024.11 or later (device discovery).
 Source: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the pages of
 the platforms sensor, binary_sensor and image there.
 """
@@ -49,12 +48,12 @@ _SENSORS: dict[str, dict[str, str]] = {
         "icon": "mdi:timer-check-outline",
     },
 }
-"""By their key in a camera's state."""
+"""By key in a camera's state."""
 
 
 def discovery_topics(config: MqttConfig) -> tuple[str, ...]:
-    """The filters that find what this device has introduced, now or before: also under another
-    prefix of one level."""
+    """Filters for this device's discovery messages, also those under an earlier one-level
+    prefix."""
     own = f"device/edged-{config.device}/+/config"
     if config.home_assistant is None:
         return (f"+/{own}",)
@@ -62,7 +61,7 @@ def discovery_topics(config: MqttConfig) -> tuple[str, ...]:
 
 
 def is_own_discovery(config: MqttConfig, topic: str, payload: bytes) -> bool:
-    """Whether this is an introduction by this device, or a withdrawn one."""
+    """Whether this is a discovery message of this device, or an emptied one."""
     if not re.fullmatch(rf".+/device/edged-{re.escape(config.device)}/[^/]+/config", topic):
         return False
     with suppress(ValueError, TypeError, KeyError, RecursionError):
@@ -80,8 +79,8 @@ def discovery(config: MqttConfig, rules: Rules) -> Iterator[Message]:
 
 
 def withdrawals(introduction: Message, found: bytes) -> list[Message]:
-    """To take back components of an earlier introduction that this one has no longer: each is told
-    without anything but its platform, once. found: what the broker has kept."""
+    """Messages that remove components of an earlier discovery message: an update that reduces each
+    to its platform, then the present one. found: the payload retained by the broker."""
     payload = json.loads(introduction.payload)
     gone: dict[str, Any] = {}
     with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):  # not ours
@@ -98,7 +97,7 @@ def withdrawals(introduction: Message, found: bytes) -> list[Message]:
 
 
 def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[str, Any]:
-    # A point stands in no name: what "gate" has as "pi-door" is not what "gate-pi" has as "door".
+    # Names contain no dots, which keeps "gate" + "pi-door" apart from "gate-pi" + "door".
     own, here = f"edged.{config.device}.{camera}", f"{root_of(config)}/{camera}"
     components: dict[str, dict[str, Any]] = {
         key: {
@@ -120,7 +119,7 @@ def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[s
         "state_topic": delivers,
         "payload_on": "online",
         "payload_off": "offline",
-        "availability": [{"topic": device}],  # it has to tell of a camera that is gone
+        "availability": [{"topic": device}],  # must stay available while the camera is down
     }
     for name, snapshot, device_class in rules:
         topic, title = f"{here}/event/{name}", name.replace("_", " ").replace("-", " ")

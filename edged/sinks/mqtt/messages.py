@@ -1,13 +1,11 @@
-"""Results and events as MQTT messages: topics, payloads, and what is retained.
+"""Results and events as MQTT messages, without a connection. Times are monotonic nanoseconds.
 
-Pure: it knows no broker. Times are monotonic nanoseconds.
-
-    TOPIC/DEVICE/status                       online, offline (retained)
-    TOPIC/DEVICE/CAMERA/status                online while it delivers pictures, offline (retained)
-    TOPIC/DEVICE/CAMERA/result                every result
-    TOPIC/DEVICE/CAMERA/state                 every state_seconds at most (retained)
-    TOPIC/DEVICE/CAMERA/event/NAME            start and end (retained)
-    TOPIC/DEVICE/CAMERA/event/NAME/snapshot   JPEG of the start (retained)
+TOPIC/DEVICE/status                       online or offline (retained)
+TOPIC/DEVICE/CAMERA/status                online while it delivers pictures, else offline (retained)
+TOPIC/DEVICE/CAMERA/result                every result
+TOPIC/DEVICE/CAMERA/state                 at most one per state_seconds (retained)
+TOPIC/DEVICE/CAMERA/event/NAME            start and end (retained)
+TOPIC/DEVICE/CAMERA/event/NAME/snapshot   JPEG of the start (retained)
 """
 
 from __future__ import annotations
@@ -22,14 +20,13 @@ from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 
 _SHARE_SECONDS = 60
-"""The share on time is that of a minute's results, or of the last state if that is older."""
+"""Window of the share on time; at least the time since the last state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """put_ns: when what it tells was handed over; None where every connection makes it anew.
-
-    entry: the result or event that is delivered with it. losses: connections it was lost with.
+    """put_ns: hand-over of its result or event; None if each connection creates it again. entry:
+    the result or event that it delivers. losses: connections lost with it in flight.
     """
 
     topic: str
@@ -45,13 +42,13 @@ class Message:
 
     @property
     def is_picture(self) -> bool:
-        """Beside the event that is counted."""
+        """A snapshot; its event is counted, not this message."""
         return self.entry is None and self.put_ns is not None
 
 
 @dataclass(slots=True)
 class _CameraState:
-    """counts: results and late ones between states, the present one last."""
+    """counts: [results, late ones] between two states, the current last."""
 
     latest: Result | None = None
     sent_ns: int | None = None
@@ -60,7 +57,7 @@ class _CameraState:
 
 
 class Messages:
-    """What is to be sent. Belongs to the sink's thread."""
+    """Creates the messages. For the sink's thread."""
 
     def __init__(self, config: MqttConfig, rules: Rules) -> None:
         self._root = root_of(config)
@@ -71,7 +68,7 @@ class Messages:
             f"{self._root}/{camera}/{what}" for camera in rules for what in _kept(rules[camera])
         }
         self._cameras = {camera: _CameraState() for camera in rules}
-        # An event that the last run left open has ended with it.
+        # Events of an earlier run have ended.
         self._events = {
             (camera, rule.name): Event(camera, rule.name, 0, 0, 0.0)
             for camera, rules_of in rules.items()
@@ -80,7 +77,7 @@ class Messages:
         self._online = dict.fromkeys(rules, False)
 
     def take_over(self, before: Messages) -> None:
-        """Go on with what was told last of the same cameras and events."""
+        """Continue with the states of cameras and events that both have."""
         self._events |= {key: before._events[key] for key in self._events if key in before._events}
         for camera in self._cameras.keys() & before._cameras.keys():
             self._cameras[camera] = before._cameras[camera]
@@ -92,7 +89,7 @@ class Messages:
         )
 
     def _of(self, result: Result, put_ns: int) -> list[Message]:
-        payload = to_json_line(result).encode()  # ValueError where it cannot be told
+        payload = to_json_line(result).encode()  # ValueError for NaN
         state = self._cameras.get(result.camera)
         if state is not None:
             state.latest, state.is_new = result, True
@@ -104,7 +101,7 @@ class Messages:
         return [Message(topic, payload, put_ns=put_ns, entry=result)]
 
     def _of_event(self, event: Event, put_ns: int) -> list[Message]:
-        """The picture comes first: whoever acts on the event finds it there."""
+        """The snapshot comes first, so that it is there when a receiver acts on the event."""
         message = self._event_message(event)
         if message.retain:
             self._events[event.camera, event.name] = replace(event, snapshot=None)
@@ -123,7 +120,7 @@ class Messages:
         return Message(topic, encode(payload).encode(), retain=topic in self._kept)
 
     def due(self, now_ns: int) -> Iterator[Message]:
-        """States that are new, and of cameras whose last one is old enough."""
+        """New states of cameras whose last one is state_seconds old."""
         for camera, state in self._cameras.items():
             if state.is_new and self._due_ns(state) <= now_ns:
                 yield self._state_message(camera, state)
@@ -133,14 +130,14 @@ class Messages:
                     state.counts.popleft()
 
     def statuses(self, streaming: Mapping[str, bool]) -> Iterator[Message]:
-        """Of the cameras that have come or gone since the last call."""
+        """Status of each camera whose status has changed since the last call."""
         for camera, online in self._online.items():
             if streaming.get(camera, False) != online:
                 self._online[camera] = not online
                 yield self._status_message(camera)
 
     def next_due_ns(self) -> int | None:
-        """When `due` will have something, if nothing happens until then."""
+        """When `due` will next yield a message without a new result; None if never."""
         return min(
             (self._due_ns(state) for state in self._cameras.values() if state.is_new), default=None
         )
@@ -149,7 +146,7 @@ class Messages:
         return 0 if state.sent_ns is None else state.sent_ns + self._state_ns
 
     def all_retained(self) -> list[Message]:
-        """What a broker that has forgotten everything must be told."""
+        """All retained messages, for a broker that may have lost them."""
         states = [
             self._state_message(camera, state)
             for camera, state in self._cameras.items()
@@ -159,8 +156,8 @@ class Messages:
         return [*map(self._status_message, self._online), *events, *states]
 
     def left_over(self, topic: str) -> list[Message]:
-        """To clear what the broker has kept of this topic, one of `kept_topics`, and beside it, as
-        far as it is of no camera and no event that there is now."""
+        """Messages that clear this topic, one of `kept_topics`, and its snapshot, unless a present
+        camera or event uses it."""
         beside = [f"{topic}/snapshot"] if "/event/" in topic.removeprefix(self._root) else []
         return [
             Message(each, b"", retain=True) for each in (topic, *beside) if each not in self._kept
@@ -197,8 +194,8 @@ def _kept(rules: tuple[Rule, ...]) -> Iterator[str]:
 
 
 def kept_topics(config: MqttConfig) -> tuple[str, ...]:
-    """The filters that find what of this device's cameras is retained, now or before. Pictures are
-    not asked for, because they are large: each lies beside its event."""
+    """Filters for retained messages of this device's cameras. Snapshots are large and not read:
+    their topics follow from those of the events."""
     return tuple(f"{root_of(config)}/+/{each}" for each in ("status", "state", "event/+"))
 
 

@@ -1,10 +1,10 @@
-"""Results, states and events to an MQTT broker; a broker that is away is waited for.
+"""Results, states and events to an MQTT broker, with reconnection.
 
-One thread sends. What it cannot send waits in a bounded backlog; what the broker has not answered
-for when a connection is lost is sent again over the next one. Only the thread waits, for whatever.
+One thread sends. Entries wait in a bounded backlog; messages that are unacknowledged when a
+connection is lost are sent again over the next one.
 
-What the broker refuses is told once a topic. Only version 5 with QoS 1 or 2 says so; otherwise the
-device's own status, which must come back from the broker, shows whether anything is let through.
+Refusals are logged once per topic. Only version 5 with QoS 1 or 2 reports them; otherwise the sink
+checks whether its own status message comes back from the broker.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from edged.sinks.sink import Rules
 from edged.sinks.worker import TIMING, Timing, Worker
 
 MOST_LOSSES = 3
-"""Connections that one message may be lost with: it may be what they are lost of."""
+"""A message in flight at this many lost connections is dropped: it may be the cause."""
 SHORT_SECONDS = 60.0
 MOST_SHORT = 3
-"""So many connections in turn that were lost after less: another client may have the name."""
-MOST_REFUSALS_TOLD = 8
+"""This many consecutive connections shorter than SHORT_SECONDS suggest a duplicate client name."""
+MOST_REFUSALS_LOGGED = 8
 _TURN_SECONDS = 1.0
 _LEAVE_SECONDS = 0.5
 _LARGEST_MEMORY_BYTES = 4096
 _NAME = re.compile(r"[\w./-]+")
-"""Of a device, with its topic: no wildcards."""
+"""A device with its topic, without wildcards."""
 
 
 class DropReason(str, Enum):
-    QUEUE_FULL = "queue_full"  # the broker is away or too slow: the oldest gave way
-    CONNECTION_LOST = "connection_lost"  # on the way, with QoS 0 or for the third time
-    REFUSED = "refused"  # by the broker, or it is no JSON
-    CLOSED = "closed"  # the daemon ended before it was sent
+    QUEUE_FULL = "queue_full"  # broker unreachable or too slow; drops the oldest
+    CONNECTION_LOST = "connection_lost"  # in flight, with QoS 0 or for the third time
+    REFUSED = "refused"  # by the broker, or not encodable as JSON
+    CLOSED = "closed"  # not sent before the daemon ended
 
 
 class Mqtt(Worker):
     """The sink. rules: camera → its event rules. Counts results and events, not messages.
 
-    memory: a file that keeps under which name this device was last at a broker, so that what is
-    retained of it can be cleared under another one.
+    memory: file with the device's last name at a broker, so that retained messages of an earlier
+    name can be cleared.
     """
 
     def __init__(
@@ -78,24 +78,24 @@ class Mqtt(Worker):
         self._status = Message(status_topic(config), b"online", retain=True)
         self._introductions = list(discovery(config, rules))
         self._outbox: deque[Message] = deque()
-        """What goes next; refilled from the backlog only when it is empty."""
+        """Messages to send next; refilled from the backlog when empty."""
         self._streaming: Mapping[str, bool] = {}
         self._stays = False
-        """Another one goes on with the same connection: nobody is told that this one leaves."""
+        """A successor uses the same identity, so `offline` is not published."""
         self._former: MqttConfig | None = None
-        """As what this device was last there, if that is not as what it is now."""
+        """The device's earlier name at this broker, if it has changed."""
         self._is_remembered = False
         self._has_settled = False
-        """The present connection has brought something to the broker."""
+        """The current connection has delivered a message."""
         self._opened_ns: int | None = None
-        """When the last connection was made; None where it was not."""
+        """When the last connection was established; None if it failed."""
         self._short = 0
         self._suspects = 0
-        """So many messages go one at a time: with one of them the last connection was lost."""
+        """Number of messages to send one at a time: one of them may end the connection."""
         self._too_large: int | None = None
-        """Bytes of the smallest picture that connections were lost with."""
-        self._is_greeted = False
-        self._refusals_told: set[str] = set()
+        """Bytes of the smallest snapshot with which connections were lost."""
+        self._has_connected = False
+        self._refusals_logged: set[str] = set()
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
         if streaming != self._streaming:
@@ -111,7 +111,7 @@ class Mqtt(Worker):
         super().take_over(before)
 
     def close(self, timeout_seconds: float) -> None:
-        """Send what waits; the last of the time is for taking leave of the broker."""
+        """Send what is queued; the last part of the time is for disconnecting."""
         super().close(timeout_seconds)
         if not self._thread.is_alive():
             os.close(self._wake_fd)
@@ -127,11 +127,11 @@ class Mqtt(Worker):
         while not self._closing.is_set():
             begun_ns, self._opened_ns = self._clock(), None
             try:
-                self._session()
+                self._serve()
             except BrokerError as error:
                 self._outage.failed(self._lost_of(str(error)))
-            except Exception as error:  # whatever a broker sends, the thread goes on
-                self._outage.failed(f"what it sends is not understood ({type(error).__name__})")
+            except Exception as error:  # whatever a broker sends, the thread continues
+                self._outage.failed(f"invalid data from the broker ({type(error).__name__})")
             if self._clock() - begun_ns > self._timing.longest_pause_seconds * 1e9:
                 self._pause_seconds = self._timing.first_pause_seconds
             self._wait(self._next_pause())
@@ -140,30 +140,30 @@ class Mqtt(Worker):
                 self._backlog.put_back(message.put_ns, message.entry)
 
     def _lost_of(self, trouble: str) -> str:
-        """With what it may come from that connections are lost again and again."""
+        """The reason, with a hint if connections are lost repeatedly."""
         if self._opened_ns is None:
             return trouble
         is_short = self._clock() - self._opened_ns < SHORT_SECONDS * 1e9
         self._short = self._short + 1 if is_short else 0
         if self._short >= MOST_SHORT and "see device" not in trouble:
             name = self._config.device
-            trouble += f"; if another client has the name {name} as well, give one another device"
+            trouble += f"; if another client uses the name {name}, change the device of one"
         return trouble
 
-    def _session(self) -> None:
-        """From a connection to the end of the sink, or to its loss, which is a BrokerError."""
+    def _serve(self) -> None:
+        """Connect, and send until the sink ends. Raises BrokerError when the connection is lost."""
         self._has_settled = False
         offline = replace(self._status, payload=b"offline")
         connection = Connection(self._config, offline)
         try:
             connection.open(self._wake_fd)
             since_ns = self._opened_ns = self._clock()
-            if not self._is_greeted:
-                self._is_greeted = True
+            if not self._has_connected:
+                self._has_connected = True
                 self._log.info("mqtt: connected to %s", self._address)
             self._introduce(connection)
             self._feed(connection)
-            connection.subscribe(self._status.topic)  # after it has been written
+            connection.subscribe(self._status.topic)  # after it has been published
             while self._goes_on(connection):
                 self._outage.worked()
                 self._once_it_lasts(connection, since_ns)
@@ -194,13 +194,13 @@ class Mqtt(Worker):
         for config in filter(None, (self._former, self._config)):
             for topics in (*kept_topics(config), *discovery_topics(config)):
                 connection.subscribe(topics)
-        # The present state comes last: what is sent again must not stay as the retained one.
+        # The present state comes last, so that a message sent again does not stay retained.
         first, last = [self._status, *self._introductions], self._messages.all_retained()
         self._suspects += len(first) if self._suspects else 0
         self._outbox = deque([*first, *self._outbox, *last])
 
     def _remembered(self) -> MqttConfig | None:
-        """This device as it was last at this broker, if it had another name."""
+        """The configuration with the device's earlier name at this broker; None if unchanged."""
         if self._memory is None:
             return None
         with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -214,19 +214,20 @@ class Mqtt(Worker):
     def _once_it_lasts(self, connection: Connection, since_ns: int) -> None:
         if self._clock() - since_ns < self._timing.lasting_seconds * 1e9:
             return
-        is_told = self._config.version == "5" and self._config.qos > 0
-        if not is_told and self._status.topic not in connection.seen:
-            self._tell_refused(f"writing or reading {self._status.topic}", "it does not come back")
+        has_reasons = self._config.version == "5" and self._config.qos > 0
+        if not has_reasons and self._status.topic not in connection.seen:
+            what = f"writing or reading {self._status.topic}"
+            self._log_refused(what, "the message does not come back")
         if self._memory is not None and not self._is_remembered:
             self._remember(self._memory)
 
     def _remember(self, memory: Path) -> None:
-        """What there was of the former name has been cleared."""
+        """Store the present name; retained messages of the earlier one have been cleared."""
         self._is_remembered = True
         config = self._config
         now = {"broker": self._address, "topic": config.topic, "device": config.device}
         content = json.dumps(now).encode()
-        with suppress(OSError):  # what is retained under this name stays then
+        with suppress(OSError):
             if read_file(memory, _LARGEST_MEMORY_BYTES) == content:
                 return
         with suppress(OSError):
@@ -249,14 +250,14 @@ class Mqtt(Worker):
                 return
             message = self._outbox.popleft()
             if self._too_large and message.is_picture and len(message.payload) >= self._too_large:
-                self._tell_lost_with(message)
+                self._log_lost_with(message)
             else:
                 connection.publish(message)
 
     def _messages_of(self, entry: Entry, put_ns: int) -> list[Message]:
         try:
             messages = self._messages.of(entry, put_ns)
-        except Exception:  # a score that is not a number, a time that no calendar has
+        except Exception:  # a score is NaN, or a time is out of range
             self._counts[DropReason.REFUSED.value] += 1
             return []
         self._set_aside += not messages
@@ -277,48 +278,48 @@ class Mqtt(Worker):
             if refusal is not None:
                 self._counts[DropReason.REFUSED.value] += message.counts
                 too_large = connection.is_too_large(message)
-                self._tell_refused(f"writing {message.topic}", refusal, too_large=too_large)
+                self._log_refused(f"writing {message.topic}", refusal, too_large=too_large)
             elif message.counts and message.put_ns is not None:
                 self._deliver(message.put_ns)
         while connection.refused:
             topics = connection.refused.pop()
-            if not topics.startswith("+/"):  # beyond what this device is known to need
-                self._tell_refused(f"reading {topics}", "what is retained cannot be cleared")
+            if not topics.startswith("+/"):  # those are optional
+                self._log_refused(f"reading {topics}", "retained messages cannot be cleared")
 
-    def _tell_refused(self, what: str, why: str, *, too_large: bool = False) -> None:
-        """Once for each topic."""
-        if what in self._refusals_told or len(self._refusals_told) >= MOST_REFUSALS_TOLD:
+    def _log_refused(self, what: str, why: str, *, too_large: bool = False) -> None:
+        """Once per topic."""
+        if what in self._refusals_logged or len(self._refusals_logged) >= MOST_REFUSALS_LOGGED:
             return
-        self._refusals_told.add(what)
+        self._refusals_logged.add(what)
         if too_large:
             self._log.warning("mqtt: %s refuses %s: %s", self._address, what, why)
             return
-        user = "a client without a name" if self._config.user is None else self._config.user
+        user = "anonymous clients" if self._config.user is None else self._config.user
         self._log.warning(
-            "mqtt: %s refuses %s: %s; it must let %s read and write %s/# and %s/#",
+            "mqtt: %s refuses %s: %s; allow %s to read and write %s/# and %s/#",
             *(self._address, what, why.lower(), user, root_of(self._config)),
             f"{self._config.home_assistant or 'homeassistant'}/device/edged-{self._config.device}",
         )
 
-    def _tell_lost_with(self, message: Message) -> None:
+    def _log_lost_with(self, message: Message) -> None:
         what, size = f"writing {message.topic}", len(message.payload)
-        why = f"it ends the connection; pictures of {size} bytes are not sent again"
-        self._tell_refused(what, why, too_large=True)
+        why = f"the connection ended; snapshots of {size} bytes or more are not sent"
+        self._log_refused(what, why, too_large=True)
 
     def _take_back(self, connection: Connection) -> None:
-        """What was under way, and is not made anew for each connection."""
+        """Queue unacknowledged messages again, except those that each connection creates."""
         again = []
         for index, message in enumerate(connection.in_flight.values()):
-            # A broker answers in turn: the first one without an answer may be why it has gone, if
-            # it has not gone before any.
+            # Brokers acknowledge in order: the first unacknowledged message may have ended the
+            # connection, unless nothing was acknowledged at all.
             losses = message.losses + (index == 0 and self._has_settled)
             if message.put_ns is None:
                 continue
             if self._config.qos == 0 or losses >= MOST_LOSSES:
                 self._counts[DropReason.CONNECTION_LOST.value] += message.counts
-                if self._config.qos and message.is_picture:  # the next ones would go the same way
+                if self._config.qos and message.is_picture:  # so would the next ones be
                     self._too_large = len(message.payload)
-                    self._tell_lost_with(message)
+                    self._log_lost_with(message)
             else:
                 again.append(replace(message, losses=losses))
         if connection.in_flight:
@@ -327,7 +328,7 @@ class Mqtt(Worker):
         self._outbox = deque([*again, *waiting])
 
     def _clear(self, connection: Connection) -> None:
-        """Cameras, events and pictures that this device once had and has no longer."""
+        """Clear retained messages of cameras, events and snapshots that no longer exist."""
         introductions = {message.topic: message for message in self._introductions}
         while connection.found:
             topic, payload = connection.found.pop(0)
@@ -343,10 +344,10 @@ class Mqtt(Worker):
                 self._outbox.extend(self._left_of(self._former, topic, payload))
 
     def _left_of(self, former: MqttConfig, topic: str, payload: bytes) -> list[Message]:
-        """What is retained under this device's former name, unless another one has that now."""
+        """Messages that clear those of the earlier name, unless another device uses it now."""
         if topic == status_topic(former) and payload == b"online":
             self._log.info(
-                "mqtt: %s is another device now: what is retained of it stays", former.device
+                "mqtt: another device is now named %s; keeping its retained messages", former.device
             )
             self._former, self._is_remembered = None, True
             return []

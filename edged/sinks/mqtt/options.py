@@ -1,4 +1,4 @@
-"""`results.mqtt`: its keys, and the sink that it asks for."""
+"""`results.mqtt`: options and table entry."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ _BROKER = re.compile(rf"mqtt(?P<tls>s?)://{AUTHORITY}/?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
-    """tls: None for a connection that is not encrypted. device: stands in every topic.
-    state_seconds: from one state of a camera to the next. home_assistant: the prefix of its
-    discovery topics, None for no discovery."""
+    """tls: None for an unencrypted connection. device: part of every topic. state_seconds: least
+    time between two states of a camera. home_assistant: discovery prefix, None for no discovery."""
 
     host: str
     port: int
@@ -64,7 +63,7 @@ def _parse(data: Mapping[str, Any], base: Path) -> MqttConfig:
 
 
 def _host_name() -> str:
-    """As a level of a topic, and as Home Assistant takes it for an identifier."""
+    """As a topic level and an identifier for Home Assistant."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().split(".")[0]) or "edged"
 
 
@@ -78,12 +77,12 @@ def _formats(base: Path) -> Formats:
 
 def _broker_url(text: str) -> re.Match[str]:
     if "@" in text:
-        fix = "user: and password: or password_file: are keys of their own"
-        raise InputError("a broker's URL holds no user and password", got=SourceUrl(text), fix=fix)
+        fix = "write them under user: and password: or password_file:"
+        raise InputError("expected no user in the broker's URL", got=SourceUrl(text), fix=fix)
     match = _BROKER.fullmatch(text)
     if match is None or not 0 < int(match["port"] or 1) < 65536:
         raise InputError(
-            "expected the URL of a broker",
+            "expected a broker URL",
             got=SourceUrl(text),
             fix="write mqtt://host:1883, or mqtts://host:8883 for TLS",
         )
@@ -92,15 +91,15 @@ def _broker_url(text: str) -> re.Match[str]:
 
 
 def _topic(text: str) -> None:
-    """Levels that every broker takes; `+` and `#` would be wildcards."""
+    """Topic levels that every broker accepts; `+` and `#` are wildcards."""
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", text):
-        fix = "write letters, digits, _, - and . in levels parted by /"
+        fix = "use letters, digits, _, - and . in levels separated by /"
         raise InputError("expected an MQTT topic", got=repr(text), fix=fix)
 
 
 def _warnings(config: MqttConfig) -> Iterator[str]:
     if not config.tls and config.password and not is_loopback(config.host):
-        yield (f"everybody on the way to {config.host} can read the password; mqtts:// encrypts it")
+        yield f"the password is sent to {config.host} unencrypted; use mqtts://"
 
 
 def _make(config: MqttConfig, rules: Rules, state: Path | None) -> Sink:
@@ -109,10 +108,10 @@ def _make(config: MqttConfig, rules: Rules, state: Path | None) -> Sink:
     return Mqtt(config, rules, None if state is None else state / "mqtt.json")
 
 
-_TLS = "write mqtts:// in broker:, and ca_file: for a certificate of your own"
+_TLS = "write mqtts:// in broker:, and ca_file: for your own CA"
 _HINTS = {
     **dict.fromkeys(("host", "server", "address", "url"), "broker"),
-    "port": "a port stands in the address: broker: mqtt://host:1883",
+    "port": "write the port in the address: broker: mqtt://host:1883",
     **dict.fromkeys(("username", "login"), "user"),
     **dict.fromkeys(("tls", "ssl"), _TLS),
     **dict.fromkeys(("ca", "ca_cert", "cafile"), "ca_file"),
@@ -126,7 +125,7 @@ _SCHEMA = section(
     _HINTS,
     broker=key(
         "Broker",
-        "mqtt://host, or mqtts://host for TLS; :port where it is not 1883 or 8883.",
+        "mqtt://host, or mqtts://host for TLS. Add :port unless it is 1883 or 8883.",
         "mqtts://broker.example",
         "mqtt://192.0.2.10:1883",
         format="broker-url",
@@ -134,30 +133,30 @@ _SCHEMA = section(
     ),
     user=key(
         "User",
-        "Whom the broker knows, and lets write and read TOPIC/DEVICE/# and the topics of Home "
-        "Assistant. Without it a client without a name.",
+        "User name at the broker, with permission to read and write TOPIC/DEVICE/# and the "
+        "discovery topics of Home Assistant. Default: anonymous.",
         "edged",
         **SECRET,
     ),
     password=key(
         "Password",
-        "`${NAME}` becomes the variable of that name. Without it none is sent.",
+        "Password of the user; `${NAME}` inserts an environment variable. Default: none.",
         "${MQTT_PASSWORD}",
         **SECRET,
     ),
     password_file=key(
         "Password file",
-        "Instead of password: a file whose one line it is. Without it none is read.",
+        "File with the password on one line, instead of password. Default: none.",
         "${CREDENTIALS_DIRECTORY}/mqtt",
         format="password-file",
         **SECRET,
     ),
     **TLS_KEYS,
-    version=key("MQTT version", "Of the protocol.", 5, "3.1.1", enum=[5, "5", "3.1.1"], default=5),
+    version=key("MQTT version", "Protocol version.", 5, "3.1.1", enum=[5, "5", "3.1.1"], default=5),
     topic=key(
         "Topic",
-        "What all topics begin with: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/status, …/result, "
-        "…/state, …/event/NAME and …/event/NAME/snapshot.",
+        "Prefix of all topics: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/status, …/result, …/state, "
+        "…/event/NAME and …/event/NAME/snapshot.",
         "edged",
         type="string",
         format="mqtt-topic",
@@ -165,8 +164,8 @@ _SCHEMA = section(
     ),
     device=key(
         "Device",
-        "This device in topics and in Home Assistant; no two may share it. Without it the host "
-        "name. What the broker has retained of an earlier name is cleared.",
+        "Unique name of this device in topics and in Home Assistant. Default: the host name. "
+        "edged clears the messages that the broker retains under an earlier name.",
         "gate-pi",
         pattern="^[A-Za-z0-9_-]{1,64}$",
         patternErrorMessage="letters, digits, _ and -, 64 at most",
@@ -174,22 +173,21 @@ _SCHEMA = section(
     ),
     qos=key(
         "Quality of service",
-        "0: sent once; 1: until the broker says that it is there; 2: and never twice while the "
-        "connection lasts.",
+        "MQTT QoS. 0: at most once; 1: at least once; 2: exactly once while the connection lasts.",
         1,
         enum=[0, 1, 2],
         default=1,
     ),
     results=key(
         "Results",
-        "Send every result. Without it there are events, and a camera's state.",
+        "Send every result. If false, only events and states of cameras are sent.",
         True,
         type="boolean",
         default=True,
     ),
     state_seconds=key(
         "Seconds between states",
-        "The least time from one state of a camera to the next. Home Assistant stores each.",
+        "Minimum time between two states of a camera. Home Assistant stores each state.",
         10,
         type="number",
         minimum=0.1,
@@ -198,8 +196,7 @@ _SCHEMA = section(
     ),
     home_assistant=key(
         "Home Assistant",
-        "What its discovery topics begin with, or none; what was introduced before is taken back "
-        "then.",
+        "Prefix of the discovery topics, or none, which also removes earlier discovery messages.",
         "homeassistant",
         "none",
         type="string",
@@ -208,7 +205,7 @@ _SCHEMA = section(
     ),
 ) | {
     "title": "MQTT",
-    "description": "Results, states and events to a broker. Without it to none.",
+    "description": "Sends results, states and events to an MQTT broker. Default: none.",
     "dependentRequired": {
         "password": ["user"],
         "password_file": ["user"],

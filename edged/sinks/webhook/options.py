@@ -1,4 +1,4 @@
-"""`results.webhook`: its keys, and the sink that it asks for."""
+"""`results.webhook`: options and table entry."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _URL = re.compile(rf"http(?P<tls>s?)://{AUTHORITY}(?P<target>[/?][!-\"$-~]*)?", 
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfig:
-    """authorization: the header's value. timeout_seconds: for the answer to one request."""
+    """authorization: the header's value. timeout_seconds: of one request."""
 
-    url: SourceUrl = field(repr=False)  # its path may be what lets in
+    url: SourceUrl = field(repr=False)  # its path may be a secret
     tls: TlsClient | None
     host: str
     port: int
@@ -71,27 +71,27 @@ def _read_authorization(file: str, base: Path) -> str:
 
 
 def _webhook_url(text: str) -> re.Match[str]:
-    """Nothing of it is shown: it is common that the path itself is what lets in."""
+    """Errors do not show the URL, whose path is often a secret."""
     if re.match(r"https?://[^/?]*@", text):
-        fix = "authorization: or authorization_file: is a key of its own"
-        raise InputError("a webhook's URL holds no user and password", fix=fix)
+        fix = "write authorization: or authorization_file:"
+        raise InputError("expected no user in the webhook's URL", fix=fix)
     match = _URL.fullmatch(text)
     if match is None or not 0 < int(match["port"] or 1) < 65536:
-        fix = "write https://host/path; a blank is %20"
-        raise InputError("expected a URL of http:// or https://", fix=fix)
+        fix = "write https://host/path, with %20 for a space"
+        raise InputError("expected an http:// or https:// URL", fix=fix)
     check_host(match["host"])
     return match
 
 
 def _header_value(text: str) -> None:
-    """Not shown: it is the secret."""
+    """The error does not show the value, which is a secret."""
     if not text.isascii() or not text.isprintable():
         raise InputError("expected the value of an Authorization header: printable ASCII")
 
 
 def _warnings(config: WebhookConfig) -> Iterator[str]:
     if not config.tls and not is_loopback(config.host):
-        yield f"everybody on the way to {config.host} can read what is sent; https:// encrypts it"
+        yield f"data is sent to {config.host} unencrypted; use https://"
 
 
 def _make(config: WebhookConfig, rules: Rules, state: Path | None) -> Sink:
@@ -112,22 +112,23 @@ _SCHEMA = section(
     _HINTS,
     url=key(
         "URL",
-        "Gets a POST with JSON for each event, until it is accepted or the backlog is full. "
-        "Redirects are not followed. It is never shown, as its path often is what lets in.",
+        "Receives a POST with JSON for each event, retried until it is accepted or the backlog is "
+        "full. Redirects are not followed. edged never shows the URL, as its path is often a "
+        "secret.",
         "https://hooks.example/${HOOK}",
         format="webhook-url",
         **SECRET,
     ),
     authorization=key(
         "Authorization",
-        "The value of that header. Without it none is sent.",
+        "Value of the Authorization header. Default: none.",
         "Bearer ${TOKEN}",
         format="header-value",
         **SECRET,
     ),
     authorization_file=key(
         "Authorization file",
-        "Instead of authorization: a file whose one line it is. Without it none is read.",
+        "File with the value on one line, instead of authorization. Default: none.",
         "${CREDENTIALS_DIRECTORY}/webhook",
         format="authorization-file",
         **SECRET,
@@ -145,7 +146,7 @@ _SCHEMA = section(
     ),
     timeout_seconds=key(
         "Time-out (seconds)",
-        "So long the server may take for one answer; then it is asked again.",
+        "Time-out of one request, which is then retried.",
         10,
         type="number",
         exclusiveMinimum=0,
@@ -154,7 +155,7 @@ _SCHEMA = section(
     ),
 ) | {
     "title": "Webhook",
-    "description": "Events to a web server. Without it to none.",
+    "description": "Sends events, results or both to a web server. Default: none.",
     "dependentRequired": TLS_PAIR,
     "not": {"required": ["authorization", "authorization_file"]},
     "examples": [{"url": "https://hooks.example/edged"}],

@@ -1,11 +1,10 @@
-"""Events, or results, as JSON to a web server: one POST each.
+"""Events or results as JSON to a web server, one POST each, in order.
 
-A server that does not answer, or answers with a failure, is asked again with growing pauses, for as
-long as there is room in the bounded backlog; events leave in their order. Only an answer that
-refuses the message itself (400, 413, …) loses it at once: one that refuses the address or the login
-(401, 404, a redirect, …) is a matter for a person, and what waits can still be sent after a reload.
-No redirect is followed. No address is logged beyond its host: it is common that the path itself is
-what lets in.
+Failed requests are retried with growing pauses until the bounded backlog is full. Only an answer
+that refuses the message itself (400, 413, …) drops it at once; after one that refuses address or
+login (401, 404, a redirect, …), the backlog can still be sent once a person has fixed the
+configuration. Redirects are not followed. The log shows only the URL's host, because its path is
+often a secret.
 """
 
 from __future__ import annotations
@@ -31,33 +30,30 @@ from edged.sinks.webhook.options import WebhookConfig
 from edged.sinks.worker import TIMING, Timing, Worker
 
 LONGEST_ASKED_PAUSE_SECONDS = 300.0
-"""The most of a Retry-After that is granted."""
+"""Upper limit of a Retry-After."""
 MOST_ATTEMPTS = 5
-"""After so many failures of one message that may be its own fault, the next one shows that."""
+"""After this many failures that a message may have caused itself, the next message is tried."""
 _LONGEST_ANSWER_BYTES = 64 * 1024
 _REFUSED = (400, 411, 413, 414, 415, 422, 431)
-"""Answers about the message itself: it would get the same one again."""
+"""Status codes that refuse the message itself: a retry is pointless."""
 _NOT_THE_MESSAGE = (401, 403, 404, 405, 407, 408, 410, 421, 425, 429, 502, 503, 504)
-"""Answers about the address, the login or the server; so are redirects."""
-_IN_WORDS = {
-    401: "; see authorization",
-    403: "; see authorization",
-    404: "; see the path of the url",
-    405: "; see the path of the url",
-    410: "; see the path of the url",
+"""Status codes about the address, the login or the server, besides redirects."""
+_HINTS = {
+    **dict.fromkeys((401, 403), "; check authorization"),
+    **dict.fromkeys((404, 405, 410), "; check the path of the url"),
 }
 
 
 class DropReason(str, Enum):
-    QUEUE_FULL = "queue_full"  # the server is away or too slow: the oldest gave way
-    GIVEN_UP = "given_up"  # the server takes others, and not this one
-    REFUSED = "refused"  # the message itself, or it is no JSON
-    CLOSED = "closed"  # the daemon ended before it was sent
+    QUEUE_FULL = "queue_full"  # server unreachable or too slow; drops the oldest
+    GIVEN_UP = "given_up"  # the server accepts others but not this one
+    REFUSED = "refused"  # by the server, or not encodable as JSON
+    CLOSED = "closed"  # not sent before the daemon ended
 
 
 class _FailedError(Exception):
-    """An attempt without success. final: another one would fail as well. suspect: it may be the
-    message's own fault. again_seconds: the server asks for so long a pause."""
+    """A failed attempt. final: a retry is pointless. suspect: the message may be the cause.
+    again_seconds: the server's Retry-After."""
 
     def __init__(
         self, what: str, *, final: bool = False, suspect: bool = False, again_seconds: float = 0.0
@@ -72,21 +68,20 @@ class Webhook(Worker):
     """The sink."""
 
     def __init__(self, config: WebhookConfig, timing: Timing = TIMING) -> None:
-        """Raises EdgedError for a certificate that cannot be used."""
+        """Raises EdgedError for an unusable certificate."""
         super().__init__("webhook", f"{config.host}:{config.port}", DropReason, timing)
         self._config = config
         self._tls: ssl.SSLContext | None = None
         self.renew()
         self._connection: http.client.HTTPConnection | None = None
         self._socket: socket.socket | None = None
-        """The connection's, once more: the connection gives its own away, to TLS and answers."""
+        """A duplicate of the connection's socket, which TLS and responses take over."""
         self._failing = False
         self._tried: Entry | None = None
         self._attempts = 0
-        """How often that one has failed in a way that may be its own fault."""
+        """Failures of `_tried` that it may have caused itself."""
 
     def renew(self) -> None:
-        """Certificates may have been replaced. Raises EdgedError for one that cannot be used."""
         if self._config.tls is not None:
             self._tls = tls_context(self._config.tls)
 
@@ -120,7 +115,7 @@ class Webhook(Worker):
                     return None
                 if failure.suspect:
                     self._counts[DropReason.GIVEN_UP.value] += 1
-                    self._log.warning("webhook: given up, as others are accepted: %s", failure)
+                    self._log.warning("webhook: dropped, as others are accepted: %s", failure)
                     return None
             elif not others.final:
                 self._backlog.put_back(*following)
@@ -129,7 +124,7 @@ class Webhook(Worker):
         return min(failure.again_seconds, LONGEST_ASKED_PAUSE_SECONDS)
 
     def _attempt(self, put_ns: int, entry: Entry) -> _FailedError | None:
-        """Whatever happens in it, the thread goes on."""
+        """POST one entry; None on success. Does not raise."""
         try:
             self._post(entry)
         except _FailedError as error:
@@ -145,14 +140,14 @@ class Webhook(Worker):
         self._hang_up()
         if failure.final:
             self._counts[DropReason.REFUSED.value] += 1
-        self._outage.failed(f"{failure}; it is not sent again" if failure.final else str(failure))
+        self._outage.failed(f"{failure}; not retried" if failure.final else str(failure))
         return failure
 
     def _post(self, entry: Entry) -> None:
         try:
             body = to_json_line(entry).encode()
-        except Exception:  # a score that is not a number, a time that no calendar has
-            raise _FailedError("it cannot be encoded as JSON", final=True) from None
+        except Exception:  # a score is NaN, or a time is out of range
+            raise _FailedError("cannot encode as JSON", final=True) from None
         until_ns = monotonic_ns() + int(self._config.timeout_seconds * 1e9)
         kept = self._connection is not None
         try:
@@ -160,15 +155,14 @@ class Webhook(Worker):
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             if not kept or monotonic_ns() >= until_ns:
                 raise
-            self._hang_up()  # idle for too long: the server has hung up meanwhile
+            self._hang_up()  # the server has closed the idle connection
             answer = self._ask(body, until_ns)
         if not 200 <= answer.status < 300:
             raise _refusal(answer)
 
     def _ask(self, body: bytes, until_ns: int) -> http.client.HTTPResponse:
-        """One request; the head of its answer. TimeoutError when not all of it is there in time.
-
-        A time-out of the socket would begin anew with every byte: a timer ends the connection.
+        """One request; returns the response. Raises TimeoutError at `until_ns`: a timer closes the
+        connection, because a socket's own time-out restarts with every byte.
         """
         config = self._config
         headers = {"Content-Type": "application/json", "User-Agent": f"edged/{__version__}"}
@@ -189,9 +183,9 @@ class Webhook(Worker):
         finally:
             timer.cancel()
             timer.join()
-        if monotonic_ns() >= until_ns:  # a cut looks like an end
+        if monotonic_ns() >= until_ns:  # the timer's shutdown looks like the end of the body
             raise TimeoutError
-        # A longer answer is nobody's, and after some the connection is closed.
+        # Not read to its end, or closed by the server.
         if not answer.isclosed() or connection.sock is None:
             self._hang_up()
         return answer
@@ -206,14 +200,14 @@ class Webhook(Worker):
         connection = self._connection = kind(config.host, config.port)
         connection.auto_open, connection.sock = 0, plain
         self._socket = plain.dup()
-        if monotonic_ns() >= until_ns:  # the timer may have come too early
+        if monotonic_ns() >= until_ns:  # the timer may have fired before `_socket` was set
             raise TimeoutError
         if self._tls is not None:
             connection.sock = self._tls.wrap_socket(plain, server_hostname=config.host)
         return connection
 
     def _cut(self) -> None:
-        """From the timer's thread: whoever reads or writes is woken."""
+        """Called by the timer; wakes the thread that reads or writes."""
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -226,7 +220,7 @@ class Webhook(Worker):
 
 
 def _connected(host: str, port: int, until_ns: int) -> socket.socket:
-    """To the first address that answers; all of them, and their look-up, have one time-out."""
+    """Connect to the first address that responds. Lookup and attempts share the time-out."""
     failed: OSError = OSError("the name has no address")
     for family, address in addresses(host, port, _seconds_to(until_ns)):
         if monotonic_ns() >= until_ns:
@@ -245,17 +239,17 @@ def _connected(host: str, port: int, until_ns: int) -> socket.socket:
 
 def _refusal(answer: http.client.HTTPResponse) -> _FailedError:
     status = answer.status
-    what = f"it answered with status {status}"
+    what = f"the server answered with status {status}"
     if 300 <= status < 400 and (location := answer.getheader("Location")):
-        what = f"it redirects with status {status}"
+        what = f"the server redirects with status {status}"
         with suppress(ValueError):
             to = urlsplit(location)
-            # The path may repeat what lets in.
+            # The path may contain the secret.
             if to.scheme and to.hostname:
                 port = f":{to.port}" if to.port else ""
                 what += f" to {printable(f'{to.scheme}://{to.hostname}{port}')}"
-        what += "; no redirect is followed: write the new address as url"
-    what += _IN_WORDS.get(status, "")
+        what += "; redirects are not followed, set url to the new address"
+    what += _HINTS.get(status, "")
     again_seconds = _seconds_asked(answer.getheader("Retry-After", ""))
     final = status in _REFUSED
     suspect = status >= 400 and status not in _NOT_THE_MESSAGE
@@ -263,7 +257,7 @@ def _refusal(answer: http.client.HTTPResponse) -> _FailedError:
 
 
 def _seconds_asked(retry_after: str) -> float:
-    """A number of seconds or a date; 0 for what is neither."""
+    """Seconds of a Retry-After, a number or a date; 0 if it is neither."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:9])
     with suppress(ValueError, TypeError, OverflowError):
@@ -276,18 +270,18 @@ def _seconds_to(moment_ns: int) -> float:
 
 
 def _why(error: Exception, secure: bool) -> str:
-    """Without the error's own text, where that may hold the address."""
+    """The reason, without text of the error that may contain the URL."""
     if isinstance(error, LookupTimeoutError):
         return str(error)
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "request timed out"
     if isinstance(error, ssl.SSLError):
         return tls_trouble(error, "http://")
-    hint = "" if secure else "; if that port speaks TLS, write https://"
+    hint = "" if secure else "; if that port uses TLS, write https://"
     if isinstance(error, ConnectionResetError) and error.strerror:
         return error.strerror.lower() + hint
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     if isinstance(error, http.client.HTTPException):
-        return f"no answer of HTTP ({type(error).__name__}){hint}"
-    return f"the request failed ({type(error).__name__})"
+        return f"invalid HTTP response ({type(error).__name__}){hint}"
+    return f"request failed ({type(error).__name__})"
