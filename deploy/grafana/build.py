@@ -1,6 +1,6 @@
-"""Write dashboards/*.json, which Grafana is given as files: python deploy/grafana/build.py [FOLDER]
+"""Write dashboards/*.json for Grafana: python deploy/grafana/build.py [FOLDER]
 
-What is asked again and again is reckoned by ../prometheus/rules/recording.yml.
+../prometheus/rules/recording.yml has the rules for shared queries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The page of one device: is the budget kept, by which variants, and what disturbs it?"""
+"""Dashboard of one device: latency against the budget, variants, and disturbances."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _numbers() -> list[Json]:
             **ends,
         ),
         stat(
-            "p95 of the budget",
+            "p95 latency / budget",
             query(
                 f"camera:edged_result_latency_seconds:p95_rate5m{CAMERA} "
                 f"/ edged_latency_budget_seconds{CAMERA}",
@@ -97,10 +97,10 @@ def _numbers() -> list[Json]:
 
 
 def _promise() -> list[Json]:
-    """Latency against the budget, and what it is spent on."""
+    """Latency against the budget, and variants."""
     of_variant = f"rate(edged_variant_results_total{CAMERA}[$__rate_interval])"
     return [
-        row("The promise"),
+        row("Latency and variants"),
         graph(
             "Latency against the budget",
             query(f"edged_latency_budget_seconds{CAMERA}", "{{camera}} budget"),
@@ -114,12 +114,12 @@ def _promise() -> list[Json]:
             unit="s",
             bounds=(0, None),
             overrides=[limit_line("/ budget$/")],
-            about="From capture to result. Percentiles of five minutes, between the histogram's "
-            "edges; one edge is the budget.",
+            about="From capture to result. Percentiles over five minutes, interpolated between "
+            "histogram buckets; the budget is a bucket's edge.",
             size=(12, 9),
         ),
         graph(
-            "Share on time against the promise",
+            "Share on time against the target",
             query(f"camera:edged_on_time:ratio_rate5m{CAMERA}", "{{camera}}"),
             query(f"edged_on_time_target_ratio{CAMERA}", "{{camera}} on_time"),
             unit="percentunit",
@@ -141,7 +141,7 @@ def _promise() -> list[Json]:
                 (0.5, BLUE),
                 (0.9, "dark-blue"),
             ),
-            about="Share of the results that each variant made: the darker, the more.",
+            about="Share of results by variant; darker means more.",
             size=(24, 9),
         ),
         graph(
@@ -153,7 +153,7 @@ def _promise() -> list[Json]:
                 )
                 for window in ("5m", "1h", "6h", "3d")
             ),
-            about="Frames late, in units of what on_time allows; above 1 the promise is broken.",
+            about="Share of late frames relative to what on_time allows; above 1, too many.",
             bounds=(0, None),
             size=(12, 8),
         ),
@@ -183,7 +183,7 @@ def _time_and_accuracy() -> list[Json]:
             ),
             unit="s",
             stacked=True,
-            about="Mean of each stage; together they are the mean latency.",
+            about="Mean duration of each stage; they add up to the mean latency.",
             size=(12, 9),
         ),
         graph(
@@ -199,7 +199,7 @@ def _time_and_accuracy() -> list[Json]:
             "Run time of variants",
             now(f"sort(edged_variant_run_seconds{DEVICE})", "{{variant}}"),
             unit="s",
-            about="On the undisturbed device; those that are worth a run.",
+            about="On an idle device; only variants for which no other is as accurate and faster.",
             size=(12, 9),
         ),
         graph(
@@ -261,7 +261,7 @@ def _frames() -> list[Json]:
             size=(8, 8),
         ),
         graph(
-            "Results lost on their way out",
+            "Results dropped by sinks",
             query(
                 f"rate(edged_sink_dropped_total{DEVICE}[$__rate_interval])",
                 "{{sink}} {{reason}}",
@@ -294,15 +294,15 @@ def _state_of_device() -> list[Json]:
             "Slow-down factor",
             query(f"edged_slowdown_ratio{DEVICE}", "{{backend}}"),
             bounds=(0, None),
-            about="How much longer a run takes than on the undisturbed device.",
+            about="Run time relative to an idle device.",
             size=(8, 8),
         ),
         graph(
-            "Share of the time that may be computed",
+            "Allowed compute time",
             query(f"edged_allowed_busy_ratio{DEVICE}", "allowed"),
             unit="percentunit",
             bounds=(0, 1),
-            about="Below 1 the daemon sheds work to stay below max_temperature_c.",
+            about="Below 100 %, edged drops frames to stay below max_temperature_c.",
             size=(8, 8),
         ),
         graph(

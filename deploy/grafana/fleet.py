@@ -1,4 +1,4 @@
-"""The page of all devices: which one needs a look?"""
+"""Dashboard of all devices."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _of_fleet() -> list[Json]:
                 ),
             },
             by="device",
-            about="The worst camera of each. A click on the name leads to the device.",
+            about="Values of each device's worst camera. The name links to the device's dashboard.",
             overrides=[
                 override("Device", links=[TO_DEVICE]),
                 override("State", mappings=[up], custom__cellOptions={"type": "color-text"}),

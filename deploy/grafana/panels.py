@@ -1,7 +1,6 @@
-"""Building blocks of Grafana's dashboard JSON, the classic model, as plain dictionaries.
+"""Building blocks of Grafana's dashboard JSON (classic model), without metrics.
 
-Options and units by the names of Grafana's documentation and of its package @grafana/schema. Knows
-no metrics.
+Names of options and units: Grafana's documentation, and its package @grafana/schema.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from typing import Any
 Json = dict[str, Any]
 
 SCHEMA_VERSION = 39
-"""That of Grafana 11; later ones bring a dashboard up to their own when they load it."""
+"""Grafana 11; later versions migrate dashboards when they load them."""
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-"""That of the variable, so that a dashboard can be imported by hand into any Grafana."""
+"""A variable, so that dashboards can be imported into any Grafana."""
 COLUMNS = 24
 GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
 
 Steps = Sequence[tuple[float | None, str]]
-"""From which value on which colour; None is the lowest."""
+"""(lowest value, colour); None for no lower bound."""
 SHARE_STEPS = ((None, RED), (0.9, YELLOW), (0.95, GREEN))
 PACE_STEPS = ((None, GREEN), (1.3, YELLOW), (2.0, RED))
 HEAT_STEPS = ((None, GREEN), (70, YELLOW), (80, RED))
@@ -30,7 +29,7 @@ def query(expression: str, legend: str = "", **more: Any) -> Json:
 
 
 def now(expression: str, legend: str = "", **more: Any) -> Json:
-    """Asked for the end of the time range only."""
+    """An instant query at the end of the time range."""
     return query(expression, legend, range=False, instant=True, **more)
 
 
@@ -50,7 +49,7 @@ def panel(
     options: Json | None = None,
     **more: Any,
 ) -> Json:
-    """size: columns of 24, and rows. bounds: lowest and highest value of the scale."""
+    """size: columns (of 24) and rows. bounds: lowest and highest value of the scale."""
     defaults: Json = {
         "unit": unit,
         "color": {"mode": "palette-classic" if kind == "timeseries" else "thresholds"},
@@ -132,7 +131,7 @@ def bars(title: str, asked: Json, **more: Any) -> Json:
 
 
 def table(title: str, columns: Mapping[str, Json], *, by: str, **more: Any) -> Json:
-    """columns: name → a query whose series have the label `by` and no other."""
+    """columns: name → query whose series have only the label `by`."""
     names = {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate(columns)}
     transformations = [
         {"id": "joinByField", "options": {"byField": by, "mode": "outer"}},
@@ -150,7 +149,7 @@ def table(title: str, columns: Mapping[str, Json], *, by: str, **more: Any) -> J
 
 
 def override(match: str, **properties: Any) -> Json:
-    """match: a field's name, or a regular expression between slashes. `__` in a key is a dot."""
+    """match: a field's name, or a /regular expression/. `__` in a key stands for a dot."""
     matcher = "byRegexp" if match.startswith("/") else "byName"
     return {
         "matcher": {"id": matcher, "options": match},
@@ -161,7 +160,7 @@ def override(match: str, **properties: Any) -> Json:
 
 
 def limit_line(match: str, colour: str = RED) -> Json:
-    """Draws what is a limit as one: dashed, in its own colour."""
+    """Draw matching series as a dashed line."""
     return override(
         match,
         color={"mode": "fixed", "fixedColor": colour},
@@ -173,7 +172,7 @@ def limit_line(match: str, colour: str = RED) -> Json:
 
 
 def words(meanings: Mapping[int, tuple[str, str]]) -> Json:
-    """What a value is called, and its colour."""
+    """meanings: value → (text, colour)."""
     return {
         "type": "value",
         "options": {
@@ -201,7 +200,7 @@ def variable(name: str, label: str, values: str, *, several: bool) -> Json:
 
 
 def datasource() -> Json:
-    """Chosen by the reader; at first the default one, or the only one."""
+    """The choice of the data source; initially the default one."""
     return {
         "name": "datasource",
         "label": "Prometheus",
@@ -245,7 +244,7 @@ def dashboard(
 
 
 def placed(panels: Iterable[Json]) -> list[Json]:
-    """From left to right, then further down; with numbers."""
+    """Place panels from left to right and top to bottom, and number them."""
     found, left, top, height = [], 0, 0, 0
     for number, each in enumerate(panels, 1):
         grid = each["gridPos"]

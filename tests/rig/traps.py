@@ -47,7 +47,7 @@ TRAPS = [
     Trap(
         "system.memory",
         WARNING,
-        "less than 256 MB of memory are available (got 100 of 500 MB",
+        "less than 256 MB of memory available (got 100 of 500 MB",
         {"proc/meminfo": "MemTotal: 512000 kB\nMemAvailable: 102400 kB\n"},
     ),
     Trap(
@@ -75,7 +75,7 @@ TRAPS = [
     Trap(
         "power.governor",
         WARNING,
-        "keeps the lowest clock (got powersave of policy0)",
+        "keeps the CPU at its lowest clock (got powersave on policy0)",
         {POLICY + "scaling_governor": "powersave\n", POLICY + "scaling_driver": "cpufreq-dt\n"},
     ),
     Trap(
@@ -87,16 +87,16 @@ TRAPS = [
     Trap(
         "power.mode",
         INFO,
-        "keeps clocks or cores back (got 15W)",
+        "limits clocks or cores (got 15W)",
         JETSON,
         {"nvpmodel": Outcome(0, "NV Power Mode: 15W\n0\n")},
     ),
     Trap(
         "power.mode",
         INFO,
-        "is not known (got no answer within 10 s)",
+        "is unknown (got timed out after 10 s)",
         JETSON,
-        {"nvpmodel": Outcome(None, problem="no answer within 10 s")},
+        {"nvpmodel": Outcome(None, problem="timed out after 10 s")},
     ),
     Trap(
         "runtime.packages",
@@ -114,7 +114,7 @@ TRAPS = [
     Trap(
         "runtime.packages",
         ERROR,
-        "cv2 was built for another NumPy (ABI) (got NumPy 2.3.1; compiled using NumPy 1)",
+        "cv2 was built for another NumPy ABI (got NumPy 2.3.1; compiled using NumPy 1)",
         distribution("numpy", "2.3.1"),
         {
             "import cv2 ": Outcome(
@@ -125,7 +125,7 @@ TRAPS = [
     Trap(
         "runtime.packages",
         ERROR,
-        "this OpenCV wheel needs a desktop",
+        "this OpenCV wheel needs desktop libraries",
         answers={
             "import cv2 ": Outcome(
                 1,
@@ -137,13 +137,13 @@ TRAPS = [
     Trap(
         "runtime.packages",
         ERROR,
-        "jsonschema cannot be imported (got no answer within 60 s)",
-        answers={"import jsonschema ": Outcome(None, problem="no answer within 60 s")},
+        "jsonschema cannot be imported (got timed out after 60 s)",
+        answers={"import jsonschema ": Outcome(None, problem="timed out after 60 s")},
     ),
     Trap(
         "runtime.onnxruntime",
         ERROR,
-        "dies of an instruction that this processor does not have (got SIGILL)",
+        "it uses an instruction that this processor does not have (got SIGILL)",
         answers={"import onnxruntime ": Outcome(-4)},
     ),
     Trap(
@@ -155,7 +155,7 @@ TRAPS = [
     Trap(
         "runtime.onnxruntime",
         ERROR,
-        "dies when it is imported (got SIGSEGV)",
+        "crashes on import (got SIGSEGV)",
         answers={"import onnxruntime ": Outcome(-11)},
     ),
     Trap(
@@ -170,13 +170,13 @@ TRAPS = [
     Trap(
         "runtime.opencv_wheels",
         INFO,
-        "needs a desktop's libraries",
+        "needs desktop libraries",
         distribution("opencv-contrib-python", "4.11.0"),
     ),
     Trap(
         "runtime.tensorrt",
         INFO,
-        "only a Jetson or another NVIDIA GPU",
+        "only NVIDIA GPUs, such as a Jetson's",
         answers=cannot_import("tensorrt"),
     ),
     Trap(
@@ -196,13 +196,13 @@ TRAPS = [
     Trap(
         "cameras.devices",
         ERROR,
-        "/dev/video0: nobody has no permission to use the camera",
+        "/dev/video0: nobody has no permission for this camera",
         {**config("cameras: {door: {source: /dev/video0}}\n"), "dev/video0": ""},
     ),
     Trap(
         "cameras.devices",
         WARNING,
-        "another program has it; while that streams, edged cannot (got motion -n (pid 42))",
+        "in use by another program; edged cannot open it meanwhile (got motion -n (pid 42))",
         {
             **config("cameras: {door: {source: /dev/video0}}\n"),
             "dev/video0": "",
@@ -213,33 +213,33 @@ TRAPS = [
     Trap(
         "cameras.gstreamer",
         ERROR,
-        "no GStreamer, which door needs (got gst-launch-1.0: No such file",
+        "GStreamer is not installed; needed by door (got gst-launch-1.0: No such file",
         config("cameras: {door: {source: csi}}\n"),
         {"gst-launch": Outcome(None, problem="gst-launch-1.0: No such file or directory")},
     ),
     Trap(
         "cameras.gstreamer",
         INFO,
-        "no GStreamer; only sources that begin with gst:",
+        "GStreamer is not installed; only gst:",
         answers={"gst-launch": Outcome(None, problem="gst-launch-1.0: No such file")},
     ),
     Trap(
         "cameras.gstreamer",
         ERROR,
-        "no libcamerasrc, which libcamera needs",
+        "lacks libcamerasrc, needed by libcamera",
         config("cameras: {door: {source: libcamera}}\n"),
         {"--exists libcamerasrc": Outcome(1)},
     ),
     Trap(
         "cameras.gstreamer",
         ERROR,
-        "the Jetson's camera service does not run",
+        "the Jetson's camera service is not running",
         config("cameras: {door: {source: csi}}\n"),
     ),
     Trap(
         "cameras.picamera2",
         ERROR,
-        "picamera2 is not installed; door needs it",
+        "picamera2 is not installed; needed by door",
         config("cameras: {door: {source: picamera2}}\n"),
         cannot_import("picamera2"),
     ),
@@ -278,10 +278,10 @@ TRAPS = [
     Trap(
         "files.configuration",
         WARNING,
-        "the variable GATE is not set; the service may have it",
+        "the variable GATE is not set; to use the variables of the running service",
         config("cameras: {door: {source: '${GATE}'}}\n"),
     ),
-    Trap("files.configuration", ERROR, "the service's user nobody may not read it"),
+    Trap("files.configuration", ERROR, "no read permission for the service's user nobody"),
     Trap(
         "files.family",
         ERROR,
@@ -291,7 +291,7 @@ TRAPS = [
     Trap(
         "files.family",
         ERROR,
-        "a network kills ONNX Runtime on this processor (got SIGILL)",
+        "a network crashes ONNX Runtime on this processor (got SIGILL)",
         answers={"models verify": Outcome(-4)},
     ),
     Trap(
@@ -303,8 +303,8 @@ TRAPS = [
     Trap(
         "files.family",
         ERROR,
-        "could not be verified (got no answer within 300 s)",
-        answers={"models verify": Outcome(None, problem="no answer within 300 s")},
+        "cannot be verified (got timed out after 300 s)",
+        answers={"models verify": Outcome(None, problem="timed out after 300 s")},
     ),
     Trap(
         "files.family",
@@ -312,39 +312,39 @@ TRAPS = [
         "not checked",
         config("cameras: {}\n"),
     ),
-    Trap("files.state", WARNING, "a file is in the way", {"var/lib/edged": ""}),
-    Trap("files.cache", WARNING, "a file is in the way", {"var/cache/edged": ""}),
+    Trap("files.state", WARNING, "a file has the name of a folder", {"var/lib/edged": ""}),
+    Trap("files.cache", WARNING, "a file has the name of a folder", {"var/cache/edged": ""}),
     Trap(
         "network.port",
         ERROR,
-        "203.0.113.7:9640 cannot be listened on (got Cannot assign requested address)",
+        "cannot listen on 203.0.113.7:9640 (got Cannot assign requested address)",
         config("cameras: {door: {source: synthetic}}\nhttp: {listen: '203.0.113.7:9640'}\n"),
     ),
     Trap(
         "network.port",
         ERROR,
-        "nobody may not listen on a port below 1024",
+        "nobody has no permission for ports below 1024",
         config("cameras: {door: {source: synthetic}}\nhttp: {listen: '127.0.0.1:80'}\n"),
     ),
     Trap(
         "service.unit",
         WARNING,
-        "differs from the shipped one (got WatchdogSec, Environment)",
+        "differs from the shipped unit (got WatchdogSec, Environment)",
         {ETC_UNIT: OURS.replace("WatchdogSec=10", "WatchdogSec=0") + "Environment=DOOR=hunter2\n"},
     ),
     Trap(
         "service.unit",
         WARNING,
-        "hides the package's unit",
+        "overrides the package's unit",
         {PACKAGED: shipped("edged.service")},
     ),
     Trap("service.unit", WARNING, "is masked", {ETC_UNIT: ""}),
-    Trap("service.unit", WARNING, "the drop-in for a Jetson is not there", JETSON),
-    Trap("service.unit", INFO, f"changed by /{ETC_UNIT}.d/a.conf", {f"{ETC_UNIT}.d/a.conf": ""}),
+    Trap("service.unit", WARNING, "the drop-in for Jetson is missing", JETSON),
+    Trap("service.unit", INFO, f"modified by /{ETC_UNIT}.d/a.conf", {f"{ETC_UNIT}.d/a.conf": ""}),
     Trap(
         "service.account",
         ERROR,
-        "the service's user no-such-user is not there",
+        "the service's user no-such-user does not exist",
         {f"{ETC_UNIT}.d/who.conf": "[Service]\nUser=no-such-user\n"},
     ),
     Trap(
@@ -362,7 +362,7 @@ TRAPS = [
     Trap(
         "service.state",
         WARNING,
-        "has not read the changed unit",
+        "has not loaded the changed unit",
         answers={"systemctl": Outcome(0, RUNS + "NeedDaemonReload=yes\n")},
     ),
     Trap(

@@ -266,7 +266,7 @@ def test_tls_to_whom_speaks_none_and_the_other_way(
     for secure_server, tls, said in (
         (False, TlsClient(), "does not use TLS, write http://"),
         (True, None, "if that port uses TLS, write https://"),
-        (True, TlsClient(), "as ca_file"),
+        (True, TlsClient(), "set ca_file to it"),
     ):
         caplog.clear()
         with (
