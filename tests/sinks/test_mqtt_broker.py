@@ -115,7 +115,9 @@ def test_a_broker_that_refuses_without_a_word_is_found_out(
                     eventually(lambda: "refuses" in caplog.text)
         refusals = [each for each in told(caplog) if "refuses" in each]
         assert len(refusals) == (allowed != "#")
-        assert all(f"writing or reading {STATUS}: the message does not" in each for each in refusals)
+        assert all(
+            f"writing or reading {STATUS}: the message does not" in each for each in refusals
+        )
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
