@@ -38,7 +38,9 @@ def packages(subject: Subject) -> Iterator[Finding]:
     good = []
     for module, distribution in PACKAGES.items():
         outcome = imported(subject, module)
-        problem = diagnosis(outcome, module, _anew(subject, distribution), subject.version("numpy"))
+        problem = diagnosis(
+            outcome, module, _reinstall(subject, distribution), subject.version("numpy")
+        )
         if problem is None:
             good.append(f"{distribution} {subject.version(distribution) or outcome.out}")
         else:
@@ -58,7 +60,7 @@ def onnxruntime(subject: Subject) -> Iterator[Finding]:
         return
     outcome = imported(subject, "onnxruntime")
     problem = diagnosis(
-        outcome, "onnxruntime", _anew(subject, "onnxruntime"), subject.version("numpy")
+        outcome, "onnxruntime", _reinstall(subject, "onnxruntime"), subject.version("numpy")
     )
     yield problem or ok(f"onnxruntime {outcome.out}")
 
@@ -91,7 +93,7 @@ def tensorrt(subject: Subject) -> Iterator[Finding]:
         yield info("TensorRT is not installed; only NVIDIA GPUs, such as a Jetson's, need it")
 
 
-def _anew(subject: Subject, distribution: str) -> str:
+def _reinstall(subject: Subject, distribution: str) -> str:
     if (subject.root / PACKAGED_UNIT).exists():
         return REINSTALL
     return f"{subject.python[0]} -m pip install --force-reinstall {distribution}"
@@ -105,9 +107,9 @@ def imported(subject: Subject, module: str) -> Outcome:
 
 
 def diagnosis(
-    outcome: Outcome, module: str, anew: str | None, numpy_version: str | None
+    outcome: Outcome, module: str, reinstall: str | None, numpy_version: str | None
 ) -> Finding | None:
-    """Why an import failed; None if it succeeded. anew: command that reinstalls it, None for
+    """Why an import failed; None if it succeeded. reinstall: command that reinstalls it, None for
     packages of the system.
     """
     if outcome.signal == "SIGILL":
@@ -117,15 +119,15 @@ def diagnosis(
             "install an older or newer version of it",
         )
     if outcome.signal is not None:
-        return error(f"{module} crashes on import", outcome.signal, anew)
+        return error(f"{module} crashes on import", outcome.signal, reinstall)
     if outcome.status is None:
-        return error(f"{module} cannot be imported", outcome.said, anew)
+        return error(f"{module} cannot be imported", outcome.said, reinstall)
     mismatch = _ABI.search(outcome.err)
     if mismatch is not None:  # some modules only warn now, and crash later
         return error(
             f"{module} was built for another NumPy ABI",
             f"NumPy {numpy_version or 'unknown'}; {mismatch[0]}",
-            f"{anew or 'install a build for this NumPy'}, or the NumPy that it needs: "
+            f"{reinstall or 'install a build for this NumPy'}, or the NumPy that it needs: "
             "pip install 'numpy<2' if it was built with 1.x",
         )
     if outcome.status == 0:
@@ -136,7 +138,7 @@ def diagnosis(
     if module == "cv2" and library is not None and library[1].startswith("libGL"):
         fix = "pip uninstall opencv-python; pip install --force-reinstall opencv-python-headless"
         return error("this OpenCV wheel needs desktop libraries", got, fix)
-    return error(f"{module} cannot be imported", got, anew)
+    return error(f"{module} cannot be imported", got, reinstall)
 
 
 def unseen(subject: Subject, module: str, problem: Finding, install: str) -> Finding:
