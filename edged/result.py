@@ -1,7 +1,7 @@
 """Results and events, and their form in JSON and in text.
 
 A field that results are to have gets its line in `Result` and in `to_json`, and its value in
-edged/pipeline/pipeline.py.
+edged/pipeline/run.py.
 """
 
 from __future__ import annotations
