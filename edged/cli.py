@@ -1,4 +1,4 @@
-"""The `edged` command: parses, calls a command of edged/commands/, reports what goes wrong."""
+"""The `edged` command: parses arguments, runs a command of edged/commands/, reports errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edged.secret import redact
 from edged.service.journal import JournalHandler, writes_to_journal
 
 _ENDING = ("loading", "pipeline")
-"""Names of threads that have ended when a command has, unless a network never answers."""
+"""Threads that end with a command, unless a network hangs."""
 _LIMITS = (errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EAGAIN, errno.ENOMEM)
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 success, 1 failure at run time, 2 bad usage or input."""
     status = _run(arguments)
     if any(thread.name.startswith(_ENDING) for thread in threading.enumerate()):
-        # It sits in a library that never returns, and that would abort the process at its end.
+        # It hangs in a library, which would abort the process at exit.
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(status)
@@ -48,7 +48,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         for line in str(error).splitlines():
             report(line)
         return error.exit_status
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -58,7 +58,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        report(f"the output cannot be written: {error.strerror}")
+        report(f"cannot write the output: {error.strerror}")
         return 1
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != "can't start new thread":
@@ -71,23 +71,25 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _check_folder() -> None:
-    """Relative paths, the shell's own folder and every child need one."""
+    """Raise EdgedError without a current folder: relative paths and children need one."""
     try:
         Path.cwd()
     except FileNotFoundError:
-        raise EdgedError("the current folder has been deleted", fix="cd to another one") from None
+        raise EdgedError(
+            "the current folder has been deleted", fix="cd to another folder"
+        ) from None
 
 
 def _open_standard_streams() -> None:
-    """A descriptor below 3 that is closed would go to the next file opened, and a capture process
-    would then find its mailbox where its standard input belongs."""
+    """Open closed standard descriptors on /dev/null: otherwise the next file opened would take
+    their place, and a capture process would find its mailbox as its standard input."""
     while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
         os.set_inheritable(fd, True)
     os.close(fd)
 
 
 def _log_to(journal: bool) -> Callable[[str], None]:
-    """Sets logging up; returns how a failure is told. The journal stamps its own time."""
+    """Set up logging; returns the function that reports a failure."""
     if journal:
         logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[JournalHandler()])
         return logging.getLogger("edged").error
@@ -96,7 +98,7 @@ def _log_to(journal: bool) -> Callable[[str], None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Shows no password that was written in the wrong place, such as `edged hash-password WORD`."""
+    """Never shows a misplaced password, as in `edged hash-password WORD`."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, rest = self.parse_known_args(args, namespace)
@@ -104,7 +106,7 @@ class _Parser(argparse.ArgumentParser):
             unknown = [each.partition("=")[0] for each in rest if each.startswith("-")]
             known_form = [each for each in unknown if re.fullmatch(r"-[a-z]|--[a-z-]+", each)]
             named = f"unknown arguments: {' '.join(known_form)}"
-            self.error(named if known_form else "more arguments than this command takes")
+            self.error(named if known_form else "too many arguments")
         return options
 
     def error(self, message: str) -> NoReturn:
@@ -114,8 +116,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="edged",
-        description="Camera frames become MobileNet results inside a latency budget.",
-        epilog="A first look, without a camera or a configuration: edged demo",
+        description="Classifies camera frames with MobileNet within a latency budget.",
+        epilog="To try it without a camera or a configuration: edged demo",
     )
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -1,4 +1,4 @@
-"""Picks the runtime. One line of the table is one runtime."""
+"""Selects the runtime from the table BACKENDS."""
 
 from __future__ import annotations
 
@@ -34,24 +34,23 @@ BACKENDS: Mapping[str, Callable[[bool], Backend]] = {
 }
 
 _made: dict[tuple[str, bool], Backend] = {}
-"""One of each for the process: a reload goes on with the engines, and with their building."""
+"""One of each per process: a reload keeps the engines and their builds."""
 
 
 def load_backend(name: str, *, background: bool = False) -> tuple[Backend, str]:
-    """The backend of that name, or the best of this device for `auto`; and why it was chosen.
+    """The named backend, or for `auto` the best of this device; and why it was chosen.
 
-    background: what has to be built is built beside, while networks already serve.
+    background: build engines in the background, while networks already run on the CPU.
     Raises InputError for an unknown name, EdgedError when the runtime is not usable.
     """
     if name == "auto":
         try:
-            return _backend("tensorrt", background), "there is a GPU, and TensorRT for it"
+            return _backend("tensorrt", background), "TensorRT and a GPU are available"
         except EdgedError as error:
-            why = f"it runs on every 64-bit processor; {error.what}"
-            return _backend("onnxruntime", background), why
+            return _backend("onnxruntime", background), error.what
     if name not in BACKENDS:
         raise InputError(
-            "there is no such backend", got=repr(name), fix="write auto or " + ", ".join(BACKENDS)
+            "no such backend", got=repr(name), fix="write auto or " + ", ".join(BACKENDS)
         )
     return _backend(name, background), "the configuration names it"
 

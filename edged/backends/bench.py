@@ -1,6 +1,6 @@
-"""Every variant timed on this device, and what a pause costs: what `edged bench` prints.
+"""Times every variant on this device, and the cost of a pause, for `edged bench`.
 
-Variants take turns, so that a disturbance meets all of them; the picture is a camera's size.
+Variants take turns, so that a disturbance affects all of them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SETTLING_ROUNDS = 2
 PAUSES = 5
 PAUSE_SECONDS = 1.0
 RAMP_RATIO = 1.3
-"""What the first run may take over the steady ones. Where clocks stay as they are, a pause costs
+"""Limit of the first run after a pause, relative to steady runs. With constant clocks a pause costs
 0.4 ms (x86-64, virtual): 1 % of MobileNet 1.0 at 224, but 58 % of 0.25 at 128."""
 
 
 def bench(loaded: LoadedFamily, runs: int, progress: Callable[[], object]) -> list[Candidate]:
     """Time preprocess and inference of each variant x threads, `runs` times.
 
-    progress: called after each round of all of them.
+    progress: called after each round.
     """
     pixels = _picture()
     family = loaded.family
@@ -53,9 +53,9 @@ def bench(loaded: LoadedFamily, runs: int, progress: Callable[[], object]) -> li
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """Median times of the dearest variant, in ms: steady in a row with others; rested, the first
-    run after a pause; warm, the same where the cheapest ran all the while, as with `keep_warm`
-    (None where there is no need to know)."""
+    """Median times of the slowest variant, in ms. steady: without pauses; rested: first run after
+    a pause; warm: the same with the cheapest variant running during the pause, as with `keep_warm`
+    (None if not measured)."""
 
     variant: str
     steady_ms: float
@@ -73,10 +73,10 @@ def ramp(
     sleep: Callable[[float], None] = time.sleep,
     clock: Clock = monotonic_ns,
 ) -> Ramp:
-    """What a pause of PAUSE_SECONDS costs.
+    """Measure the cost of a pause of PAUSE_SECONDS.
 
-    Clocks that have come down make every variant slower by the same factor. The dearest tells it
-    best: of that one, what else a pause costs (cold caches, a processor's sleep) is a small part.
+    Lower clocks slow all variants by the same factor. The slowest variant shows it best: other
+    costs of a pause (cold caches, sleep states) are a small part of its time.
     """
     dearest = max(measured, key=lambda each: each.p50_ms)
     cheapest = min(measured, key=lambda each: each.p50_ms)

@@ -1,4 +1,4 @@
-"""A family in memory, loaded, checked and warm: a picture goes in, scores come out."""
+"""A family in memory, loaded and checked: a picture goes in, scores come out."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ log = logging.getLogger("edged")
 class LoadedFamily:
     """One session per network file and thread count, shared by the file's resolutions.
 
-    left_out: variants x threads that will not be asked for; a session that serves nothing else is
-    not made, and a file that no session needs is not read. progress: told before each file which
-    one of how many it is.
-    A network that cannot be read or loaded now, for want of memory or because of an I/O error, is
-    left out while there are others. Raises InputError when a file is damaged, foreign, or answers
-    its golden picture wrongly.
+    left_out: choices that will not run; sessions that serve nothing else are not created, and
+    files without a session are not read. progress: called before each file with its number and the
+    count.
+    A network that fails to load because of memory or an I/O error is skipped if others load.
+    Raises InputError for a file that is damaged, not one of edged's, or gives wrong golden scores.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class LoadedFamily:
             except InputError:
                 raise
             except EdgedError as error:
-                log.error("the other networks go on without this one: %s", error)
+                log.error("continuing without one of the networks: %s", error)
                 failed.append(error)
         if failed and not self._runners:
             raise failed[0]
@@ -75,13 +74,13 @@ class LoadedFamily:
 
     @property
     def choices(self) -> Set[tuple[Variant, int]]:
-        """Variants x threads that can be asked for."""
+        """Variants x threads that can run."""
         return self._runners.keys()
 
     def keep(self, wanted: Collection[tuple[Variant, int]]) -> None:
-        """Drop the sessions that serve none of `wanted`, which gives their memory back.
+        """Drop the sessions that serve none of `wanted`.
 
-        None while engines are built: what the CPU has no use for may be worth a run on the GPU.
+        Not while engines are built: a variant dominated on the CPU may be useful on the GPU.
         """
         if self.backend.engines.building:
             return
@@ -93,21 +92,21 @@ class LoadedFamily:
     def infer(
         self, variant: Variant, threads: int, pixels: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], int, int]:
-        """Scores (classes,) of an RGB picture (height, width, 3), and two moments in ns:
-        when the picture was ready for the network, and when the scores were there. Several
-        threads may call it at once. Raises RunError when the variant fails on the picture."""
+        """Scores (classes,) of an RGB picture (height, width, 3), and the times
+        (ns) after preprocessing and after inference. Several threads may call it at once. Raises
+        RunError if the variant fails on the picture."""
         runner = self._runners[variant, threads]
         try:
             image = self._preprocessors.by_resolution[variant.resolution](pixels)
             preprocessed_ns = self._clock()
             scores = runner.run(image)
-        except Exception as error:  # OpenCV's and the runtimes' own, for want of memory
+        except Exception as error:  # of OpenCV and the runtimes, for example out of memory
             raise RunError((variant, threads), error) from error
         return scores, preprocessed_ns, self._clock()
 
 
 class _Preprocessors(threading.local):
-    """A thread's own: each writes into an array that it keeps."""
+    """One set per thread: each writes into an array that it reuses."""
 
     def __init__(self, family: Family) -> None:
         self.by_resolution = {

@@ -48,7 +48,7 @@ class OrtBackend:
                 "ONNX Runtime cannot load the network",
                 where=network.path,
                 got=_first_line(error),
-                fix="make it again with edged models import or quantize",
+                fix="create it again with edged models import or quantize",
             ) from error
         return _Runner(session, network, _check_contract(network, session))
 
@@ -85,13 +85,12 @@ class _Runner:
             answer: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0]
         except Exception as error:
             raise EdgedError(
-                "the network does not run on a picture of shape "
-                f"{image.shape}: {_first_line(error)}",
+                f"the network fails on a picture of shape {image.shape}: {_first_line(error)}",
                 where=self._network.path,
             ) from error
-        if answer.shape != self._shape:  # a file may declare one shape and answer in another
+        if answer.shape != self._shape:  # a file may declare another shape than it returns
             raise InputError(
-                f"the network answers with scores of shape {answer.shape}, not {self._shape}",
+                f"the network returns scores of shape {answer.shape}, not {self._shape}",
                 where=self._network.path,
             )
         scores: NDArray[np.float32] = answer[0]
@@ -102,25 +101,25 @@ def check_version(found: str) -> None:
     """Raise EdgedError for a version of ONNX Runtime that must not even be imported."""
     if found.split("+")[0] == "1.21.0":
         raise EdgedError(
-            "this version of ONNX Runtime dies with an illegal instruction on a Raspberry Pi 4",
+            "this version of ONNX Runtime crashes with an illegal instruction on a Raspberry Pi 4",
             where="onnxruntime",
             got=found,
-            fix="install another one: pip install 'onnxruntime!=1.21.0'",
+            fix="install another version: pip install 'onnxruntime!=1.21.0'",
         )
 
 
 def _import_onnxruntime() -> Any:
-    with suppress(PackageNotFoundError):  # built for the board, under another name
+    with suppress(PackageNotFoundError):  # a build for the board, under another name
         check_version(version("onnxruntime"))
-    # Version 1.32 makes a device id and calls home from the import on, before it can be told not
-    # to, unless it believes to run in a CI; later ones obey the first of these.
+    # Version 1.32 creates a device id and sends telemetry from the import on, unless it believes to
+    # run in a CI; later ones obey the first variable.
     os.environ["ORT_TELEMETRY_DISABLED"] = "1"
     os.environ.setdefault("TF_BUILD", "true")
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingPackageError(
-            f"ONNX Runtime is not there: {_first_line(error)}", "pip install onnxruntime"
+            f"ONNX Runtime is not installed: {_first_line(error)}", "pip install onnxruntime"
         ) from error
     check_version(onnxruntime.__version__)
     onnxruntime.disable_telemetry_events()
@@ -128,7 +127,7 @@ def _import_onnxruntime() -> Any:
 
 
 def _check_contract(network: Network, session: Any) -> int:
-    """How many classes it declares."""
+    """Check inputs and outputs; returns the number of classes."""
     inputs = [(value.name, value.type, value.shape) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape) for value in session.get_outputs()]
     good_input = (
@@ -163,7 +162,7 @@ def _check_contract(network: Network, session: Any) -> int:
 
 
 def _serves(declared: list[int | str | None], wanted: tuple[int, ...]) -> bool:
-    """Whether each declared dimension is open (a name or nothing) or the wanted number."""
+    """Whether each declared dimension is free (a name or None) or the wanted number."""
     return all(
         not isinstance(dimension, int) or dimension == number
         for dimension, number in zip(declared, wanted, strict=True)
@@ -175,7 +174,7 @@ def _described(values: list[tuple[str, str, list[int | str | None]]]) -> str:
 
 
 def _is_of_memory(error: Exception) -> bool:
-    """Whether the runtime failed to allocate: its words are std::bad_alloc's or its arena's."""
+    """Whether the runtime is out of memory, by the text of std::bad_alloc or its arena."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "bad_alloc" in text or "failed to allocate" in text
 

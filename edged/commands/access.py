@@ -1,4 +1,4 @@
-"""`edged hash-password` and `edged new-token`: what the configuration needs to let somebody in."""
+"""`edged hash-password` and `edged new-token`: credentials for the HTTP server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "hash-password",
         _hash_password,
-        "print the hash of a password, for http.users; asks for it, or reads it from a pipe",
+        "print the hash of a password for http.users; prompts, or reads standard input",
         "edged hash-password",
     )
     add_command(
         commands,
         "new-token",
         _new_token,
-        "print a new token for a program, and its hash for http.token_hashes",
+        "print a new API token, and its hash for http.token_hashes",
         "edged new-token",
     )
 
@@ -34,7 +34,7 @@ def _hash_password(options: argparse.Namespace) -> int:
 
 
 def _password() -> str:
-    """Without echo, twice, where there is a terminal; else the first line of standard input."""
+    """Prompt twice without echo on a terminal; otherwise read the first line of standard input."""
     from edged.errors import InputError
     from edged.web.password import LONGEST_PASSWORD_BYTES
 
@@ -42,7 +42,7 @@ def _password() -> str:
         try:
             password = getpass.getpass("Password: ")
             if password != getpass.getpass("Again: "):
-                raise InputError("the two are not the same", fix="try it once more")
+                raise InputError("the passwords do not match", fix="try again")
         except EOFError:
             password = ""
     else:
@@ -63,6 +63,6 @@ def _new_token(options: argparse.Namespace) -> int:
     from edged.web.password import new_token, token_hash
 
     token = new_token()
-    print(f"token, for the program; it is not shown again:  {token}")
-    print(f"hash, for http.token_hashes:                    {token_hash(token)}")
+    print(f"token (not shown again):      {token}")
+    print(f"hash for http.token_hashes:   {token_hash(token)}")
     return 0

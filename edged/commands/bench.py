@@ -1,4 +1,4 @@
-"""`edged bench`: every variant on this device, the clocks it ran at, and what a pause costs."""
+"""`edged bench`: times of every variant on this device, its clocks, and the cost of a pause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edged.backends.bench import Ramp
 
 HELPS = 0.85
-"""What makes a run shorter by less is not worth its power."""
+"""keep_warm is recommended if it shortens the first run after a pause to this part."""
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -32,7 +32,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     bench.add_argument("--model", default="imagenette", help="a shipped family or a folder")
     bench.add_argument("--backend", default="auto")
     bench.add_argument("--threads", type=thread_count, nargs="+", default=[1], metavar="N")
-    bench.add_argument("--runs", type=positive_int, default=100, help="of each (default: 100)")
+    bench.add_argument(
+        "--runs", type=positive_int, default=100, help="runs of each variant (default: 100)"
+    )
     bench.add_argument("--json", action="store_true")
 
 
@@ -91,7 +93,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def samples(gauges: Iterable[Gauge]) -> Iterator[tuple[str, float]]:
-    """Each value by the name that it has in /metrics."""
+    """Each value with its name in /metrics."""
     for gauge in gauges:
         for labels, value in gauge.values.items():
             pairs = zip(gauge.labels, labels, strict=True)
@@ -100,8 +102,7 @@ def samples(gauges: Iterable[Gauge]) -> Iterator[tuple[str, float]]:
 
 
 def device_state(gauges: Iterable[Gauge]) -> Iterator[str]:
-    """`power mode MAXN_SUPER (2)`, `GPU at 306 of 1020 MHz`; what the device does not tell is left
-    out."""
+    """`power mode MAXN_SUPER (2)`, `GPU at 306 of 1020 MHz`; unknown values are left out."""
     gauges = tuple(gauges)
     values = {gauge.name: gauge.values for gauge in gauges}
     for number, name in values.get(power_mode.NAME, {}):
@@ -125,17 +126,17 @@ def device_state(gauges: Iterable[Gauge]) -> Iterator[str]:
 
 
 def warning(pause: Ramp, gauges: Iterable[Gauge]) -> str:
-    """What a pause costs, and what helps: one line."""
+    """One line: the cost of a pause, and what reduces it."""
     assert pause.warm_ms is not None
     known = {gauge.name for gauge in gauges if gauge.values}
-    times = f"takes {pause.rested_ms:.1f} ms, in a row {pause.steady_ms:.1f}"
-    said = [f"after a pause of a second {pause.variant} {times}"]
+    times = f"takes {pause.rested_ms:.1f} ms instead of {pause.steady_ms:.1f}"
+    said = [f"after a pause of one second {pause.variant} {times}"]
     if "edged_gpu_frequency_hertz" in known:
         said.append("sudo jetson_clocks keeps the clocks up")
     elif "edged_cpu_frequency_hertz" in known:
         said.append("the CPU governor `performance` keeps the clocks up")
     if pause.warm_ms < HELPS * pause.rested_ms:
-        said.append(f"keep_warm: true makes it {pause.warm_ms:.1f} ms")
+        said.append(f"keep_warm: true reduces that to {pause.warm_ms:.1f} ms")
     else:
         said.append(f"keep_warm: true does not help here ({pause.warm_ms:.1f} ms)")
     return "warning: " + "; ".join(said)

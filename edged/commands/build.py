@@ -1,4 +1,4 @@
-"""`edged models build`: the engines of a GPU, ahead of time."""
+"""`edged models build`: build TensorRT engines ahead of time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "build",
         _build,
-        "build a family's TensorRT engines now, rather than beside the first run",
+        "build a family's TensorRT engines now instead of during the first run",
         "sudo -u edged CACHE_DIRECTORY=/var/cache/edged edged models build imagenette",
     )
     build.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
     build.add_argument(
         "--fp32",
         action="store_true",
-        help="as for backend: tensorrt-fp32; otherwise float networks become FP16",
+        help="build for backend: tensorrt-fp32 (default: float networks in FP16)",
     )
 
 
@@ -64,7 +64,7 @@ def build_family(
     begin: Callable[[str], None],
     tell: Callable[[str], None],
 ) -> bool:
-    """Whether all networks have an engine afterwards. begin: told each network's file."""
+    """Whether all networks then have an engine. begin: called with each network's file name."""
     built = True
     for network in family.networks:
         name = network.path.name
@@ -76,5 +76,5 @@ def build_family(
             print(f"edged: {error}", file=sys.stderr)
             continue
         seconds = backend.engines.build_seconds.get(name)
-        tell(f"{name}: " + ("was there" if seconds is None else f"built in {seconds:.0f} s"))
+        tell(f"{name}: " + ("already built" if seconds is None else f"built in {seconds:.0f} s"))
     return built

@@ -1,4 +1,4 @@
-"""`edged cameras`: what is attached, and the lines that name it in a configuration."""
+"""`edged cameras`: the attached cameras, and their lines for a configuration."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from edged.capture.sources.v4l2.discovery import AttachedCamera
 
 NOTHING = """\
-no camera is attached that V4L2 knows: there is no /dev/video* that gives pictures
-  USB:                  is it seen at all? lsusb; what the kernel says: sudo dmesg | tail
-  in a container:       it must be given the device: --device /dev/video0
-  Raspberry Pi module:  source: picamera2 (what is found: rpicam-hello --list-cameras)
-  Jetson module:        source: csi (whether it runs: systemctl status nvargus-daemon)
-  over the network:     needs no listing: source: rtsp://… or http://…"""
+no V4L2 camera found: no /dev/video* delivers pictures
+  USB:                  check lsusb, and the kernel log: sudo dmesg | tail
+  in a container:       pass the device: --device /dev/video0
+  Raspberry Pi module:  source: picamera2 (list them: rpicam-hello --list-cameras)
+  Jetson module:        source: csi (check: systemctl status nvargus-daemon)
+  over the network:     not listed here: source: rtsp://… or http://…"""
 _COVERED_SIDE = 448
-"""Twice the largest resolution: what a camera sends beyond that no network sees."""
+"""Twice the largest resolution: no network uses more pixels."""
 _USUAL_FPS = 30.0
 
 
@@ -33,7 +33,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "cameras",
         _cameras,
-        "list the attached cameras, and the lines to name them in a configuration",
+        "list the attached cameras, and their lines for a configuration",
         "edged cameras",
     )
     cameras.add_argument("--json", action="store_true")
@@ -59,7 +59,7 @@ def _cameras(options: argparse.Namespace) -> int:
 def listing(
     found: list[AttachedCamera], left_out: list[str], *, all_seen: bool = True
 ) -> Iterable[str]:
-    """What a person reads, line by line. all_seen: so are the programs of other users."""
+    """Lines for a terminal. all_seen: the programs of other users are visible as well."""
     for camera in found:
         driver = camera.driver and f" ({camera.driver})"
         yield f"{camera.card or 'a camera'}{driver}, {camera.node}"
@@ -78,7 +78,7 @@ def listing(
         yield NOTHING
         return
     if not all_seen:
-        yield "# which programs of other users hold a camera, or edged itself, is told with sudo"
+        yield "# run with sudo to see cameras in use by other users' programs or by the service"
     yield "# for the configuration"
     yield "cameras:"
     for name, keys in named(found).items():
@@ -102,7 +102,7 @@ def _modes(camera: AttachedCamera) -> Iterator[str]:
         for rates, equal in by_rates.items():
             yield from _wrapped(", ".join(equal) + (f" at {rates}" if rates else ""), "    ")
     if unread := [each.name for each in camera.formats if each.name not in PIXEL_FORMATS]:
-        yield from _wrapped(f"not read by edged: {', '.join(unread)}", "  ")
+        yield from _wrapped(f"not supported by edged: {', '.join(unread)}", "  ")
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
@@ -117,7 +117,7 @@ def _yaml(value: object) -> str:
 
 
 def named(found: Iterable[AttachedCamera]) -> dict[str, Mapping[str, object]]:
-    """What to write under `cameras:`, by a name made of the camera's own; in the same order."""
+    """The entries under `cameras:`, named after the camera; in the same order."""
     entries: dict[str, Mapping[str, object]] = {}
     for camera in found:
         words = re.sub(r"[^a-z0-9]+", "_", camera.card.split(":")[0].lower()).strip("_")
@@ -145,7 +145,7 @@ def _keys(camera: AttachedCamera) -> dict[str, object]:
 
 
 def _preference(size: FrameSize) -> tuple[bool, int, float]:
-    """The smallest that covers what networks see, else the largest; then the fastest."""
+    """Sort key: the smallest that covers _COVERED_SIDE, else the largest; then the fastest."""
     width, height = asked_size(size)
     covers = min(width, height) >= _COVERED_SIDE
     pixels = width * height
@@ -153,7 +153,7 @@ def _preference(size: FrameSize) -> tuple[bool, int, float]:
 
 
 def asked_size(size: FrameSize) -> tuple[int, int]:
-    """Of a range 640x480, if it is in it."""
+    """640x480, if a range of sizes includes it; otherwise the largest."""
     return (640, 480) if size.holds((640, 480)) else size.largest
 
 

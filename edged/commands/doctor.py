@@ -25,13 +25,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "doctor",
         _doctor,
-        "find what keeps edged from working well on this device, and what to do about it",
+        "check this device and the installation, and say how to fix what is wrong",
         "edged doctor -c edged.yaml",
     )
-    doctor.epilog = (
-        f"exit status: 0 all is well, 1 there are warnings, 2 there are errors\n\n{doctor.epilog}"
-    )
-    add_config(doctor, "default: the service's, else /etc/edged/edged.yaml if it is there")
+    doctor.epilog = f"exit status: 0 no problems, 1 warnings, 2 errors\n\n{doctor.epilog}"
+    add_config(doctor, "default: the service's, else /etc/edged/edged.yaml if it exists")
     doctor.add_argument("--json", action="store_true")
 
 
@@ -75,10 +73,10 @@ def report(subject: Subject, found: Sequence[tuple[str, Finding]]) -> Mapping[st
 def listing(
     subject: Subject, found: Sequence[tuple[str, Finding]], *, coloured: bool = False
 ) -> Iterator[str]:
-    """For people: a line each, the worst last, where it is still on the screen."""
+    """Lines for a terminal, the worst last, where they stay on the screen."""
     from edged.device import device_name
 
-    user = "a user that is not there" if subject.account is None else subject.account.name
+    user = "a user that does not exist" if subject.account is None else subject.account.name
     yield f"edged {__version__} on {device_name(subject.root)}, for the user {user}"
     width = max((len(name) for name, _ in found), default=0)
     for name, finding in sorted(found, key=lambda each: each[1].severity.rank):

@@ -1,4 +1,4 @@
-"""`edged models evaluate`: how often each variant is right, and what that costs on this device."""
+"""`edged models evaluate`: accuracy of each variant and, for --plot, its time on this device."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "evaluate",
         _evaluate,
-        "measure top-1 and top-5 on labelled pictures",
+        "measure top-1 and top-5 accuracy on labelled photos",
         "edged models evaluate imagenet --photos val.tar --labels val.csv --plot imagenet.png",
     )
     evaluate.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
     evaluate.add_argument(
-        "--photos", type=Path, required=True, metavar="TAR-or-DIR", help="a folder per class"
+        "--photos", type=Path, required=True, metavar="TAR-or-DIR", help="one folder per class"
     )
     evaluate.add_argument("--labels", type=Path, metavar="CSV", help="file name and class index")
-    evaluate.add_argument("--variant", action="append", metavar="V", help="may be repeated")
+    evaluate.add_argument(
+        "--variant", action="append", metavar="V", help="only this variant; may be repeated"
+    )
     evaluate.add_argument("--threads", type=thread_count, default=1, metavar="N")
     evaluate.add_argument(
-        "--record", metavar="SET", help="write the result into family.yaml as measured on SET"
+        "--record", metavar="SET", help="record the result in family.yaml, as measured on SET"
     )
     evaluate.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
-        help="time each variant as well, and draw accuracy against latency: .png, .svg or .pdf",
+        help="also time each variant, and plot accuracy against latency: .png, .svg or .pdf",
     )
     evaluate.add_argument("--json", action="store_true")
 
@@ -70,7 +72,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     backend, _ = load_backend("auto")
     found = _measured(family, photos, variants, backend, options.threads)
     for problem in photos.broken:
-        print(f"edged: left out: {problem}", file=sys.stderr)
+        print(f"edged: skipped: {problem}", file=sys.stderr)
     timed = None
     if options.plot is not None:
         timed = _timed(family, found, backend, options.threads)
@@ -101,7 +103,7 @@ def _measured(
 def _timed(
     family: Family, found: Sequence[Evaluation], backend: Backend, threads: int
 ) -> list[Candidate]:
-    """What was measured on the photos, with its time; as `edged bench` takes it."""
+    """The measured variants with their times, as in `edged bench`."""
     from tqdm import tqdm
 
     from edged.backends.bench import bench

@@ -1,4 +1,4 @@
-"""`edged models …`: what variants cost, where they come from, how good they are."""
+"""`edged models …`: manage families of networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edged.errors import InputError
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
     models = commands.add_parser(
         "models",
-        help="what variants cost, where they come from",
+        help="list, import, download, measure and check models",
         epilog="example: edged models list imagenette",
     )
     verbs = models.add_subparsers(metavar="VERB", required=True)
@@ -24,11 +24,16 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "cost",
         _models_cost,
-        "multiply-adds and parameters of MobileNet v1",
+        "show multiply-adds and parameters of MobileNet v1",
         "edged models cost --alpha 0.5 --resolution 160",
     )
     cost.add_argument("--alpha", type=float)
-    cost.add_argument("--resolution", type=positive_int, default=224, help="goes with --alpha")
+    cost.add_argument(
+        "--resolution",
+        type=positive_int,
+        default=224,
+        help="in pixels, with --alpha (default: 224)",
+    )
     cost.add_argument("--classes", type=positive_int, default=1000)
     cost.add_argument("--body", choices=("separable", "standard", "shallow"), default="separable")
     cost.add_argument("--json", action="store_true")
@@ -37,14 +42,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "import",
         _models_import,
-        "turn TensorFlow Lite or Keras weights into a network of a family",
+        "add a TensorFlow Lite or Keras model to a family",
         "edged models import model.keras --labels labels.txt --into mine",
     )
     load.add_argument("weights", type=Path, metavar="WEIGHTS", help=".tflite, .keras or .h5")
     load.add_argument(
         "head", type=Path, nargs="?", metavar="HEAD", help="the second of two chained .tflite files"
     )
-    load.add_argument("--alpha", type=float, help="refuse a file of another (default: the file's)")
+    load.add_argument("--alpha", type=float, help="expected width multiplier (default: the file's)")
     load.add_argument(
         "--resolution",
         type=positive_int,
@@ -57,20 +62,20 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="one label a line, in the order of the classes",
+        help="one label per line, in the order of the classes",
     )
     load.add_argument("--into", type=Path, required=True, metavar="DIR")
     load.add_argument(
         "--input-range",
         choices=("symmetric", "unit", "pixels"),
-        help="what the file's input holds: -1 to 1, 0 to 1, or 0 to 255 (default: what the file "
-        "states; where it states nothing, the import says what it assumes)",
+        help="the model's input range: -1 to 1, 0 to 1, or 0 to 255 (default: as stated in the "
+        "file; otherwise the import prints its assumption)",
     )
     load.add_argument(
         "--fit",
         choices=("crop", "squash"),
-        help="how a picture becomes square: its centre, or the whole picture with its sides scaled "
-        "(default: the family's; crop for a new one)",
+        help="how pictures become square: crop the centre, or squash the whole picture (default: "
+        "the family's; crop for a new one)",
     )
 
     pull.add(verbs)
@@ -79,7 +84,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "list",
         _models_list,
-        "the shipped families, or the variants of one",
+        "list the shipped families, or the variants of one",
         "edged models list imagenette",
     )
     listing.add_argument("family", nargs="?", help="a shipped family or a folder")
@@ -155,7 +160,7 @@ def _models_import(options: argparse.Namespace) -> int:
     )
     names = ", ".join(variant.name for variant in network.variants())
     print(f"{network.path}: {names}")
-    print(f"measure it with: edged models evaluate {options.into} --photos …")
+    print(f"measure its accuracy: edged models evaluate {options.into} --photos …")
     return 0
 
 
@@ -189,7 +194,7 @@ def _models_list(options: argparse.Namespace) -> int:
     if family.is_shipped:
         print(*OTHER_CLASSES, sep="\n")
     if any(row["top1"] == "unknown" for row in rows):
-        print(f"measure it with: edged models evaluate {options.family} --photos … --record NAME")
+        print(f"measure it: edged models evaluate {options.family} --photos … --record NAME")
     return 0
 
 
@@ -199,10 +204,10 @@ def _models_verify(options: argparse.Namespace) -> int:
     from edged.variants.family import load_family
 
     family = load_family(options.family, Path.cwd())
-    # Whether the files are right, the CPU tells; on a GPU engines would have to be built for it.
+    # On the CPU: a GPU would first need engines.
     problems = verify(family, load_backend("onnxruntime")[0])
     for problem in problems:
         print(f"edged: {problem}", file=sys.stderr)
     if not problems:
-        print(f"{family.directory}: {len(family.networks)} networks as they were made")
+        print(f"{family.directory}: {len(family.networks)} networks verified")
     return InputError.exit_status if problems else 0

@@ -1,7 +1,7 @@
-"""The commands, a file each: its arguments, the call, and what is printed.
+"""What the commands share.
 
-Heavy libraries are imported inside the functions that need them, so that `--help` and `check`
-answer at once.
+Commands import heavy libraries inside the functions that need them, so that `--help` and `check`
+are fast.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def add_command(
 
 
 def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """The configuration, as FILE or as -c FILE; `config_of` gives it."""
+    """Accept the configuration as FILE or -c FILE; `config_of` returns it."""
     parser.add_argument("file", type=_config_file, nargs="?", metavar="FILE", help=purpose)
     parser.add_argument("-c", "--config", type=_config_file, metavar="FILE", help="the same")
 
@@ -43,16 +43,15 @@ def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
 def _config_file(text: str) -> Path:
     if "://" in text or (":" in text and "@" in text and not Path(text).exists()):
         raise argparse.ArgumentTypeError(
-            "expected a file, and this is an address: it is the source of a camera in that file, "
-            "and edged demo --source shows it without one"
+            "expected a configuration file, got an address: write it as a camera's source in "
+            "that file, or try it with edged demo --source"
         )
     return Path(text)
 
 
 def config_of(options: argparse.Namespace) -> Path | None:
-    """None where none was given."""
     if options.file is not None and options.config is not None:
-        raise InputError("one configuration is expected", got=f"{options.file} and -c")
+        raise InputError("expected one configuration", got=f"{options.file} and -c")
     path: Path | None = options.config or options.file
     return path
 
@@ -60,19 +59,19 @@ def config_of(options: argparse.Namespace) -> Path | None:
 def required_config_of(options: argparse.Namespace, example: str) -> Path:
     path = config_of(options)
     if path is None:
-        raise InputError("no configuration was named", fix=f"for example: {example}")
+        raise InputError("no configuration given", fix=f"for example: {example}")
     return path
 
 
 def positive_int(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, got {text}")
     return number
 
 
 def thread_count(text: str) -> int:
-    """As the configuration's `threads`."""
+    """As in the configuration's `threads`."""
     from edged.config.schema import MOST_THREADS
 
     number = int(text) if text.isdecimal() else 0
@@ -96,7 +95,7 @@ def positive_float(text: str) -> float:
 
 
 def print_table(rows: Sequence[Mapping[str, object]], heads: Sequence[str]) -> None:
-    """Columns as wide as they need to be; numbers to the right."""
+    """Print aligned columns; numbers to the right."""
     lines = [heads, *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     right = [isinstance(value, (int, float)) for value in rows[0].values()] if rows else []

@@ -1,4 +1,4 @@
-"""`edged models pull`: official weights with one command."""
+"""`edged models pull`: download official weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "pull",
         _models_pull,
-        "download official ImageNet weights and make a family of them",
+        "download official ImageNet weights into a family",
         "edged models pull mobilenet-v1-imagenet --alpha 0.25 0.5 --into imagenet",
     )
     pull.add_argument("name", choices=tuple(OFFICIAL), metavar="NAME", help="%(choices)s")
@@ -31,17 +31,14 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
             help=f"one or more of {', '.join(map(str, choices))} (default: all)",
         )
     source = pull.add_mutually_exclusive_group()
-    source.add_argument(
-        "--quant", action="store_true", help="TF-Slim's weights for quantised networks"
-    )
+    source.add_argument("--quant", action="store_true", help="TF-Slim's quantization-aware weights")
     source.add_argument("--keras", action="store_true", help="Keras's weights")
-    pull.add_argument("--into", type=Path, metavar="DIR", help="(default: a folder of that name)")
+    pull.add_argument("--into", type=Path, metavar="DIR", help="(default: a folder called NAME)")
     pull.add_argument(
         "--from",
         dest="mirror",
         metavar="URL",
-        help="a folder that holds the files under their official names "
-        "(default: where they are published)",
+        help="URL of a folder with the files under their official names (default: the publisher's)",
     )
 
 
@@ -78,13 +75,13 @@ def _models_pull(options: argparse.Namespace) -> int:
                 watch=Watch(progress, note),
             )
         except KeyboardInterrupt:
-            note("interrupted; the same command continues")
+            note("interrupted; run the same command to continue")
             raise
     if not new:
-        print(f"{into}: nothing to do, all {len(cells)} networks are there and whole")
+        print(f"{into}: nothing to do, all {len(cells)} networks are complete")
         return 0
     for variant in new:
         accuracy = family.network(variant).accuracy[variant.resolution]
         print(f"{variant}: top-1 {accuracy.top1:.3f} ({accuracy.source})")
-    print(f"measure them with: edged models evaluate {into} --photos …")
+    print(f"measure their accuracy: edged models evaluate {into} --photos …")
     return 0

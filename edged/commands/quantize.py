@@ -1,4 +1,4 @@
-"""`edged models quantize`: INT8 twins for a family's float networks."""
+"""`edged models quantize`: INT8 counterparts of a family's float networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "quantize",
         _quantize,
-        "add INT8 twins of a family's float networks, calibrated and measured",
+        "add INT8 counterparts of a family's float networks: calibrate, then measure the loss",
         "edged models quantize imagenette --photos train.tar --measure val.tar --into mine",
     )
     quantize.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
@@ -36,43 +36,46 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         type=Path,
         required=True,
         metavar="TAR-or-DIR",
-        help="what to calibrate with, and without --measure to measure with: a folder per class; "
-        "no photo is used for both",
+        help="photos for calibration and, without --measure, also for measuring: one folder per "
+        "class; no photo is used for both",
     )
     quantize.add_argument(
         "--measure",
         type=Path,
         metavar="TAR-or-DIR",
-        help="other photos to measure with, a folder per class; those of --photos then need none",
+        help="photos for measuring, one folder per class; --photos then needs no class folders",
     )
     quantize.add_argument(
         "--labels",
         type=Path,
         metavar="CSV",
-        help="file name and class index of the photos that measure, instead of folders",
+        help="file name and class index of the photos for measuring, instead of class folders",
     )
     quantize.add_argument(
         "--calibration",
         type=positive_int,
         default=CALIBRATION,
         metavar="N",
-        help="photos that calibrate, spread evenly over --photos; without --measure half of them "
-        f"at most (default: {CALIBRATION})",
+        help="number of photos for calibration, spread evenly over --photos; without --measure at "
+        f"most half of them (default: {CALIBRATION})",
     )
     quantize.add_argument(
-        "--alpha", type=float, nargs="+", metavar="A", help="only these (default: all)"
+        "--alpha", type=float, nargs="+", metavar="A", help="only these alphas (default: all)"
     )
     quantize.add_argument(
-        "--into", type=Path, metavar="DIR", help="write a new family there and leave this one"
+        "--into",
+        type=Path,
+        metavar="DIR",
+        help="write a new family there, keep this one",
     )
     quantize.add_argument(
         "--record",
         metavar="SET",
-        help="what family.yaml calls the photos that measured (default: as before where the "
-        "float figures show that they are the same, else the file's name)",
+        help="name of the measured photos in family.yaml (default: the name recorded before, if "
+        "the float figures match, else the file name)",
     )
     quantize.add_argument(
-        "--force", action="store_true", help="keep variants that lose more than 2 points, too"
+        "--force", action="store_true", help="also keep variants that lose more than 2 points"
     )
     quantize.add_argument("--threads", type=thread_count, default=1, metavar="N")
 
@@ -83,10 +86,10 @@ def _quantize(options: argparse.Namespace) -> int:
     from edged.backends.onnxruntime import OrtBackend
     from edged.variants.family import load_family
     from edged.variants.int8.quantize import (
-        add_twins,
+        add_counterparts,
         compare,
         float_networks,
-        make_twins,
+        make_counterparts,
         source_of,
     )
 
@@ -98,12 +101,12 @@ def _quantize(options: argparse.Namespace) -> int:
     backend, threads = OrtBackend(), options.threads
     bar = partial(tqdm, unit="photo", disable=None, leave=False)
     with bar(total=len(calibrating), desc="calibrating") as shown:
-        twins = make_twins(family, networks, calibrating, backend, threads, shown.update)
+        made = make_counterparts(family, networks, calibrating, backend, threads, shown.update)
     broken = dict.fromkeys(map(str, calibrating.broken))
     with bar(total=len(measuring), desc="measuring") as shown:
-        measured = compare(family, twins, measuring, backend, threads, shown.update)
+        measured = compare(family, made, measuring, backend, threads, shown.update)
     for problem in dict.fromkeys((*broken, *map(str, measuring.broken))):
-        print(f"edged: left out: {problem}", file=sys.stderr)
+        print(f"edged: skipped: {problem}", file=sys.stderr)
     # Printed before anything is written: a full disk must not cost an hour's measurement.
     _print_measured(measured, options.force)
     kept = {each.variant for each in measured if options.force or not each.loses_too_much}
@@ -114,34 +117,35 @@ def _quantize(options: argparse.Namespace) -> int:
             fix="calibrate with more photos (--calibration), or keep them all with --force",
         )
     source = options.record or source_of(family, measured, (options.measure or options.photos).name)
-    written = add_twins(replace(family, directory=into), twins, measured, kept, source, backend)
+    target = replace(family, directory=into)
+    written = add_counterparts(target, made, measured, kept, source, backend)
     _print_written(written)
     return 0
 
 
 def _check_target(directory: Path, family: Family) -> None:
-    """Before the work rather than after it."""
+    """Raise InputError before the work if the family cannot be written to the folder."""
     from edged.variants.manifest import MANIFEST
 
     if directory != family.directory and (directory / MANIFEST).exists():
         raise InputError(
-            "there is a family in this folder already",
+            "this folder already contains a family",
             where=directory,
-            fix="name another folder, or quantise that family itself",
+            fix="name another folder, or quantize that family itself",
         )
     standing = next(each for each in (directory, *directory.absolute().parents) if each.exists())
     if not standing.is_dir():
-        raise InputError("a family is a folder", where=standing, got="a file")
+        raise InputError("a family must be a folder", where=standing, got="a file")
     if not os.access(standing, os.W_OK):
         raise InputError(
-            "no permission to write the family here",
+            "no write permission for this folder",
             where=standing,
-            fix="write it into a folder of yours with --into DIR",
+            fix="name a folder of your own with --into DIR",
         )
 
 
 def _parts(options: argparse.Namespace, family: Family) -> tuple[Photos, Photos]:
-    """What calibrates and what measures."""
+    """The photos for calibration, and those for measuring."""
     from edged.variants.evaluation.photos import Photos
     from edged.variants.int8.quantize import split
 
@@ -151,9 +155,9 @@ def _parts(options: argparse.Namespace, family: Family) -> tuple[Photos, Photos]
         return split(photos, min(options.calibration, len(photos) // 2))
     if options.measure.resolve() == options.photos.resolve():
         raise InputError(
-            "the photos that calibrate must not measure",
+            "the photos for calibration must not be used for measuring",
             where=options.measure,
-            fix="leave out --measure: the photos are then divided",
+            fix="leave out --measure: edged then divides the photos",
         )
     measuring = Photos(options.measure, family, options.labels)
     _print_notes(measuring)
@@ -162,7 +166,7 @@ def _parts(options: argparse.Namespace, family: Family) -> tuple[Photos, Photos]
 
 
 def _unlabelled(path: Path, family: Family) -> Photos:
-    """Whatever the folders are called: they are the labels."""
+    """The photos with their folders' names as labels, whatever these are."""
     from edged.variants.evaluation.photos import Photos, picture_names
 
     folders = dict.fromkeys(PurePosixPath(name).parent.name for name in picture_names(path))
@@ -205,11 +209,12 @@ def _print_written(family: Family) -> None:
         if network.precision is Precision.INT8 and network.size is not None:
             print(f"{network.path}: {network.size / 1e6:.2f} MB")
     sizes = [network.size or 0 for network in family.networks]
-    print(f"the whole family: {sum(sizes) / 1e6:.2f} MB")
+    print(f"whole family: {sum(sizes) / 1e6:.2f} MB")
     sources = {each.source for network in family.networks for each in network.accuracy.values()}
     if len(sources) > 1:
         print(
-            "its figures are of different photos, which cannot be compared; measure it whole: "
+            "recorded accuracies come from different photos and cannot be compared; measure the "
+            "whole family: "
             f"edged models evaluate {family.directory} --photos … --record SET"
         )
-    print(f"whether INT8 is faster here: edged bench --model {family.directory}")
+    print(f"check whether INT8 is faster here: edged bench --model {family.directory}")

@@ -1,4 +1,4 @@
-"""`edged replay`: what the controller chose, or would have chosen under other settings."""
+"""`edged replay`: the recorded choices, or those under other settings."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "replay",
         _replay,
-        "decide a trace again: as recorded, or under another budget, share or policy",
+        "replay a trace: as recorded, or under another budget, on-time share or policy",
         "edged replay trace.jsonl --budget 25",
     )
     replay.add_argument(
-        "trace", type=Path, metavar="TRACE", help="of `edged run --trace`, or with every time known"
+        "trace",
+        type=Path,
+        metavar="TRACE",
+        help="from `edged run --trace`, or a full trace with the times of all variants",
     )
-    replay.add_argument("--camera", help="only this one of a recorded trace")
+    replay.add_argument("--camera", help="only this camera of a recorded trace")
     replay.add_argument("--budget", type=positive_float, metavar="MS")
-    replay.add_argument("--on-time", type=_share, metavar="Q", help="share, for example 0.95")
+    replay.add_argument(
+        "--on-time", type=_share, metavar="Q", help="share on time, for example 0.95"
+    )
     replay.add_argument(
         "--policy",
         default="edged",
@@ -40,7 +45,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw latency, budget and chosen variant over time: .png, .svg or .pdf",
+        help="plot latency, budget and chosen variant over time: .png, .svg or .pdf",
     )
     replay.add_argument("--json", action="store_true")
 
@@ -82,7 +87,7 @@ def _is_as_recorded(options: argparse.Namespace) -> bool:
 
 
 def _of_cameras(trace: RecordedTrace, options: argparse.Namespace) -> dict[str, Timeline]:
-    """Of the camera that was asked for, or of all that have frames."""
+    """Timelines of the requested camera, or of all."""
     from edged.commands.plots.latency import Timeline
     from edged.tracing.reproduce import as_full, recorded_steps
 
@@ -126,12 +131,12 @@ def _decided(
 
 
 def _reproduce(trace: RecordedTrace, options: argparse.Namespace) -> int:
-    """Whether the recorded decisions come out again."""
+    """Make the recorded decisions again; exit status 1 if any differs."""
     from edged.tracing.reproduce import reproduce
 
     found = reproduce(trace)
     if not options.json:
-        print(f"{found.decisions} decisions made again, {found.different} differ")
+        print(f"{found.decisions} decisions replayed, {found.different} differ")
     for each in found.differences:
         print(
             f"line {each.line}: recorded {each.recorded}; replayed {each.replayed}", file=sys.stderr
@@ -148,7 +153,7 @@ def _print(outcome: dict[str, object], as_json: bool) -> None:
     print_table([outcome], [name.replace("_", " ") for name in outcome])
     print()
     if not shares:
-        print("no variant ran: each frame was older than the budget when it came")
+        print("no variant ran: every frame arrived older than the budget")
         return
     rows = sorted(shares.items(), key=lambda item: -item[1])
     print_table(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edged.config.config import Config
-    from edged.daemon.signals import Orders
+    from edged.daemon.signals import Signals
     from edged.variants.family import Family
 
 
@@ -41,7 +41,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--trace",
         type=Path,
         metavar="FILE",
-        help="record what was seen and chosen, for `edged replay`; bounded, two files",
+        help="record timings and choices for `edged replay`, in at most two files",
     )
     _add_limits(run)
 
@@ -49,13 +49,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "demo",
         _demo,
-        "run on a drawn scene, a clip or a camera, without a configuration",
+        "run on a synthetic scene, a clip or a camera, without a configuration",
         "edged demo --source /dev/video0 --frames 200",
     )
     demo.add_argument(
         "--source",
         default="synthetic",
-        help="clip.mp4, a folder of pictures, /dev/video0, rtsp://… (default: a drawn scene)",
+        help="clip.mp4, a folder of pictures, /dev/video0, rtsp://… (default: a synthetic scene)",
     )
     demo.set_defaults(trace=None)
     demo.add_argument("--model", default="imagenette", help="a shipped family or a folder")
@@ -63,7 +63,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     demo.add_argument(
         "--port",
         type=port,
-        help=f"of /metrics (default: {DEMO_PORT}, or a free one); 0: a free one",
+        help=f"HTTP port (default: {DEMO_PORT}, or a free one); 0: a free one",
     )
     _add_limits(demo)
 
@@ -76,7 +76,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "schema",
         _schema,
-        "print the JSON Schema of the configuration, for completion in an editor",
+        "print the JSON Schema of the configuration, for editors",
         "edged schema > edged.schema.json",
     )
 
@@ -87,11 +87,11 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from edged.daemon.signals import Orders, obeying_signals
+    from edged.daemon.signals import Signals, handling_signals
 
-    orders = Orders()
+    signals = Signals()
     _close_up()  # before a password is read
-    with obeying_signals(orders):  # before anything that takes its time
+    with handling_signals(signals):  # before anything that takes its time
         from edged.config.config import load_config
         from edged.config.family import family_errors
 
@@ -100,15 +100,15 @@ def _run(options: argparse.Namespace) -> int:
         def read() -> Config:
             return load_config(path, os.environ, family_errors, always=False)
 
-        return _run_daemon(read(), orders, options, reread=read)
+        return _run_daemon(read(), signals, options, reread=read)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edged.daemon.signals import Orders, obeying_signals
+    from edged.daemon.signals import Signals, handling_signals
 
-    orders = Orders()
+    signals = Signals()
     _close_up()
-    with obeying_signals(orders):
+    with handling_signals(signals):
         from edged.capture.source import CaptureRequest
         from edged.capture.sources.grammar import camera_source
         from edged.config.camera import CameraConfig
@@ -136,20 +136,20 @@ def _demo(options: argparse.Namespace) -> int:
             http=HttpConfig("127.0.0.1", _demo_port(options.port)),
             results=DEMO,
         )
-        return _run_daemon(config, orders, options)
+        return _run_daemon(config, signals, options)
 
 
 def _check_there(path: Path) -> None:
-    """A daemon waits for what is not there; who types a name wants to know."""
+    """Raise InputError for a missing file or device; the daemon would wait for it."""
     if path.is_absolute() and not path.exists():
         names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         close = difflib.get_close_matches(path.name, names, n=1)
         fix = f"did you mean {path.parent / close[0]}?" if close else None
-        raise InputError("there is no such file, folder or device", where=path, fix=fix)
+        raise InputError("no such file, folder or device", where=path, fix=fix)
 
 
 def _demo_port(wanted: int | None) -> int:
-    """The usual one, unless something has it that is not in the way of a first look."""
+    """The default port, or 0 if it is in use."""
     if wanted is not None:
         return wanted
     with socket.socket() as probe:
@@ -158,13 +158,13 @@ def _demo_port(wanted: int | None) -> int:
             probe.bind(("127.0.0.1", DEMO_PORT))
         except OSError:
             log = logging.getLogger("edged")
-            log.info("port %d is in use, perhaps by another edged: a free one is taken", DEMO_PORT)
+            log.info("port %d is in use, perhaps by another edged; using a free one", DEMO_PORT)
             return 0
     return DEMO_PORT
 
 
 def _close_up() -> None:
-    """Against its own capture processes, which meet strangers and have its user."""
+    """Protect the daemon from its capture processes, which run as the same user."""
     from edged.process import refuse_inspection, refuse_new_privileges
 
     refuse_inspection()
@@ -173,7 +173,7 @@ def _close_up() -> None:
 
 def _run_daemon(
     config: Config,
-    orders: Orders,
+    signals: Signals,
     options: argparse.Namespace,
     reread: Callable[[], Config] | None = None,
 ) -> int:
@@ -189,12 +189,12 @@ def _run_daemon(
         log.warning("%s", warning)
     if lacking := missing():
         log.warning(
-            "capture processes are less confined than they could be: no %s",
+            "capture processes are only partly confined: this system has no %s",
             " and no ".join(lacking),
         )
     Daemon(
         config,
-        orders=orders,
+        signals=signals,
         reread=reread,
         frames=options.frames,
         duration_seconds=options.duration,

@@ -18,22 +18,22 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "install",
         _install,
-        "write the systemd unit, its user and a first configuration, after pip install",
+        "create the systemd unit, its user and a first configuration (after pip install)",
         "edged service install --config /etc/edged/edged.yaml",
     )
     install.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="what the service runs (default: /etc/edged/edged.yaml, written if it is not there)",
+        help="the configuration (default: /etc/edged/edged.yaml, created if missing)",
     )
-    install.add_argument("--user", metavar="NAME", help="who it runs as (default: edged)")
+    install.add_argument("--user", metavar="NAME", help="user of the service (default: edged)")
     install.add_argument("--print", action="store_true", help="only show the unit")
     add_command(
         verbs,
         "uninstall",
         _uninstall,
-        "end the service and remove its unit; configuration and state stay",
+        "stop the service and remove its unit; keep configuration and state",
         "edged service uninstall",
     )
 
@@ -51,7 +51,7 @@ def _install(options: argparse.Namespace) -> int:
         return 0
     for line in install(service):
         print(line)
-    print("start it, now and at every boot: sudo systemctl enable --now edged")
+    print("start it now and at every boot: sudo systemctl enable --now edged")
     return 0
 
 

@@ -1,8 +1,7 @@
-"""Everything the choice of a variant rests on, in one place: decide, run, observe.
+"""All state that the choice of a variant depends on: decide, run, observe.
 
-One backend's slow-down estimate, and per camera its settings, its account of misses and what ran
-last. The pipeline drives it live, a replay drives it from a trace: the same calls give the same
-decisions. Knows no clock, no frames and no backend.
+It holds the slow-down estimate and, for each camera, the settings, the account of misses and what
+ran last. The pipeline and a replay use it alike: the same calls give the same decisions.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from edged.control.slowdown import Slowdown
 
 @dataclass(frozen=True, slots=True)
 class CameraSettings:
-    """on_time: share of the frames that must have their result within the budget.
+    """on_time: share of frames whose result must be within the budget.
 
-    min_top1: rather late than less accurate than this; the misses are counted.
+    min_top1: never use a less accurate variant, even if results come late.
     """
 
     budget_ms: float
@@ -38,7 +37,7 @@ class CameraControl:
 
 
 class Controller:
-    """cameras: by name. slowdown: where to go on from; None begins anew."""
+    """cameras: by name. slowdown: the estimate to continue with; None: a new one."""
 
     __slots__ = ("cameras", "slowdown")
 
@@ -52,8 +51,8 @@ class Controller:
         }
 
     def take_over(self, before: Controller, same_profile: bool) -> None:
-        """Go on with the accounts of cameras whose settings are the same; and, under the same
-        profile, with the slow-down and with what ran last."""
+        """Continue the accounts of cameras with the same settings and, with the same profile, the
+        slow-down estimate and what ran last."""
         if same_profile:
             self.slowdown = before.slowdown
         for name, control in self.cameras.items():
@@ -96,10 +95,10 @@ class Controller:
         free: int,
         waiting: int,
     ) -> int:
-        """How many of the `free` cores a frame may spread over, while `waiting` others wait.
+        """How many of the `free` cores a frame may use while `waiting` others wait.
 
-        Either all, and the next frame runs after it; or its part of them, and the next runs beside
-        it: whichever promises more of both answers.
+        Either all, and the next frame runs afterwards; or an equal part, and the next runs in
+        parallel: whichever has the higher expected value for both.
         """
         part = max(1, free // (1 + waiting))
         wide, wide_value = self._promise(camera, ladder, slack_ms, free)
@@ -115,7 +114,7 @@ class Controller:
     def _promise(
         self, camera: str, ladder: Sequence[Candidate], slack_ms: float, threads: int
     ) -> tuple[Decision, float]:
-        """What would run, and what the selector weighs: accuracy and price times the chance."""
+        """What would run, and its value: (accuracy + price) x chance."""
         decision = self.decide(camera, ladder, slack_ms, Limits(threads=threads))
         worth = decision.candidate.top1 + self.cameras[camera].share.price
         return decision, worth * decision.chance
@@ -133,7 +132,7 @@ class Controller:
         service_ms: float,
         on_time: bool,
     ) -> None:
-        """What came of a decision. ladder: what it was taken from."""
+        """Learn from a run. ladder: the one that the decision was made from."""
         self.slowdown.observe(candidate, service_ms)
         control = self.cameras[camera]
         others = allowed(ladder, control.settings.min_top1)
@@ -142,5 +141,5 @@ class Controller:
         control.previous = candidate
 
     def dropped(self, camera: str) -> None:
-        """A frame's budget was spent before it could run: a miss without a choice."""
+        """Count a frame that was too old to run: a miss without a choice."""
         self.cameras[camera].share.observe(False, avoidable=False)

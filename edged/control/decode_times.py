@@ -1,9 +1,8 @@
-"""How long the pictures of one camera take to decode, by the resolution wanted of them.
+"""How long one camera's pictures take to decode, by the resolution requested.
 
-The pictures that come next are decoded for the variant that is wanted next, so what a larger one
-costs in decoding must be known before it is wanted; and the profile shows it. Resolutions that
-never ran are not there, because wanting one only to measure it would make a running camera's
-pictures dearer.
+The next picture is decoded for the variant that should run on it, so the decoding cost of a larger
+resolution must be known before it is requested. Resolutions that were never used are unknown:
+requesting one only to measure it would slow the camera down.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ class DecodeTimes:
         """On an undisturbed device."""
 
     def observe(self, wanted: int, decode_ms: float, slowdown: float) -> None:
-        """A picture was decoded for this resolution. slowdown: of the device, then."""
+        """Add the time of one picture. slowdown: the device's, at that time."""
         self._times_ms.setdefault(wanted, deque(maxlen=FRAMES_KEPT)).append(decode_ms)
         typical_ms = self._typical_ms.get(wanted, decode_ms / slowdown)
         self._typical_ms[wanted] = typical_ms + GAIN * (decode_ms / slowdown - typical_ms)
 
     def dearer_ms(self, wanted: int, slowdown: float) -> Mapping[int, float]:
-        """How much longer each resolution takes than this one: above zero for larger ones, below
-        for smaller ones. What never ran takes as long as the next larger one that did."""
+        """How much longer each resolution takes than `wanted`: positive for larger, negative for
+        smaller ones. An unknown one is taken to cost as much as the next larger known one."""
         here_ms = self._typical_ms.get(wanted)
         if here_ms is None:
             return {}

@@ -1,10 +1,9 @@
-"""What load does to a run: how long it takes, given the kind of load and how long it would take.
+"""Distributions of a run's time, given the kind of load and the undisturbed time.
 
-A busy device does two different things to a run that needs `work` milliseconds of computing. It
-*stretches* all of it (clocks, caches, memory), which is the caller's business, and it *interrupts*
-it: the scheduler hands the core to somebody else for some milliseconds. Each kind of load below is
-one way of doing so. The distributions are tables over logarithmic grids of time, made once, so
-that a controller reads a row instead of computing.
+A busy device does two things to a run that needs `work` milliseconds of computing: it *stretches*
+all of it (clocks, caches, memory), which the caller handles, and it *interrupts* it: the scheduler
+gives the core to another process for some milliseconds. Each load below is one pattern of
+interruptions. The distributions are tables over logarithmic grids of time, computed once.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ STEP = 0.08
 """Grid of log(milliseconds): 8 %, well below the 20 to 40 % between neighbours on the ladder."""
 SHORTEST_MS, LONGEST_MS = 0.05, 4000.0
 MOST_INTERRUPTIONS = 24
-"""Above, their number is as good as normally distributed."""
+"""Above this, their number is treated as normally distributed."""
 INTERRUPTION_SPREAD = 0.2
 """Standard deviation of an interruption's length, in parts of it."""
 ODD, ODD_SPREAD = 0.005, 0.4
-"""So many runs do what no model foresees: exponential in log(time), both ways, with this scale.
-Without it a single such run would be taken as proof of whatever explains it least badly."""
+"""Share of runs that fit no load: exponential in log(time), both ways, with this scale. Without it,
+one outlier would count as proof of the load that explains it least badly."""
 
 
 @dataclass(frozen=True, slots=True)

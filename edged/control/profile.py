@@ -1,4 +1,4 @@
-"""What every variant costs on this device when nothing disturbs it, and which are worth having."""
+"""The time of every variant on the undisturbed device, and the Pareto frontier of variants."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from edged.variants.variant import Variant
 
 MEASURED_RUNS = 15
 CONFIRMED_RUNS = 3 * MEASURED_RUNS
-"""So many runs, which take at least two starts of the daemon, are believed: a session that serves
-only what is dominated then is not made again."""
+"""After this many runs, over at least two starts, a timing is final: sessions that serve only
+dominated variants are no longer created."""
 
 Choice = tuple[Variant, int]
 """A variant and a thread count."""
@@ -34,7 +34,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What the profile knows of a choice. service: preprocess and inference. runs: behind it."""
+    """Measured times of a choice. service: preprocess + inference. runs: how many were measured."""
 
     service: Spread
     preprocess: Spread
@@ -52,7 +52,7 @@ class Timing:
         )
 
     def with_more(self, other: Timing) -> Timing:
-        """The faster figures stay: a disturbance only ever makes a run slower."""
+        """Combine two; the faster figures stay, because a disturbance only makes runs slower."""
         return Timing(
             self.service.faster(other.service),
             self.preprocess.faster(other.preprocess),
@@ -66,9 +66,9 @@ Profile = Mapping[Choice, Timing]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A variant with a thread count, its accuracy, and its service time on an undisturbed device.
+    """A variant with a thread count, its accuracy, and its service time on the undisturbed device.
 
-    top1: share of held-out pictures named right. p50_ms, p95_ms: preprocess and inference.
+    top1: share of held-out pictures classified correctly. p50_ms, p95_ms: preprocess and inference.
     """
 
     variant: Variant
@@ -90,12 +90,12 @@ def quantile(values: Iterable[float], share: float) -> float:
 
 
 def timed(variant: Variant, threads: int, top1: float, service_ms: Sequence[float]) -> Candidate:
-    """The candidate whose profile is this sample of service times."""
+    """The candidate with this sample of service times."""
     return Candidate(variant, threads, top1, quantile(service_ms, 0.5), quantile(service_ms, 0.95))
 
 
 def candidates(profile: Profile, top1: Mapping[Variant, float]) -> list[Candidate]:
-    """Of those variants of the profile whose accuracy is given."""
+    """The variants of the profile whose accuracy is given."""
     return [
         Candidate(variant, threads, top1[variant], timing.service.p50_ms, timing.service.p95_ms)
         for (variant, threads), timing in profile.items()
@@ -104,11 +104,11 @@ def candidates(profile: Profile, top1: Mapping[Variant, float]) -> list[Candidat
 
 
 def ladder(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The Pareto frontier, most accurate first: what is as slow and no better is never worth a run.
+    """The Pareto frontier, most accurate first.
 
-    Medians decide between variants. Several threads never drive out a single one: on an idle
-    device, where the profile is measured, they are faster, but beside a busy neighbour a single
-    one has by far the better tail. Of several, each count whose p50 or p95 is the best stays.
+    Medians decide between variants. Several threads never replace a single one: they are faster on
+    an idle device, where the profile is measured, but beside other load a single thread has by far
+    the better tail. Of several counts, each with the best p50 or p95 stays.
     """
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (-c.top1, c.p50_ms)):
@@ -118,7 +118,7 @@ def ladder(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def dominated(profile: Profile, top1: Mapping[Variant, float]) -> frozenset[Choice]:
-    """What has been measured often enough to know that it is never worth a run."""
+    """Choices measured often enough to know that they are not on the frontier."""
     frontier = {(each.variant, each.threads) for each in ladder(candidates(profile, top1))}
     return frozenset(
         choice
@@ -128,7 +128,7 @@ def dominated(profile: Profile, top1: Mapping[Variant, float]) -> frozenset[Choi
 
 
 def _dominates(other: Candidate, candidate: Candidate) -> bool:
-    """`other` is at least as accurate (the caller's order sees to that) and nowhere slower."""
+    """Whether `other`, which is at least as accurate, is nowhere slower."""
     if other.threads > candidate.threads:
         tail_is_better = candidate.threads == 1 or candidate.p95_ms < other.p95_ms
         return other.p50_ms <= candidate.p50_ms and not tail_is_better

@@ -1,11 +1,10 @@
 """The profile on disk: one JSON file for each device, backend version and family.
 
-The file's name is a hash of its key, and the key stands in it. A file that is not what it should be
-is put aside, never believed and never a reason not to start. Several daemons may share the
-directory. How variants are measured, and which are worth having, is not known here.
+The file's name is a hash of its key, which the file also contains. An invalid file is renamed and
+never prevents a start. Several daemons may share the directory.
 
-The size of a camera's picture is no part of the key: capture hands over pictures between once and
-twice the resolution that is wanted, whatever the camera.
+The size of a camera's picture is not part of the key: capture delivers pictures between once and
+twice the requested resolution, whatever the camera.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from edged.errors import InputError
 from edged.variants.variant import Variant
 
 FORMAT = 1
-"""The value of `edged_profile`, and part of the key: another version keeps files of its own."""
+"""The value of `edged_profile`, and part of the key: each format has files of its own."""
 FILES_KEPT = 8
-"""An update of the backend, or a family that was trained again, leaves one behind."""
+"""Updates of the backend and retrained families leave old files behind."""
 LARGEST_BYTES = 1_000_000
 BAD = "profile.bad"
 DECIMALS = 4
@@ -39,11 +38,11 @@ DECIMALS = 4
 log = logging.getLogger("edged")
 
 Decoding = Mapping[str, Mapping[int, Spread]]
-"""By camera and by the resolution that was wanted of it."""
+"""By camera and requested resolution."""
 
 
 def state_directory(environ: Mapping[str, str]) -> Path | None:
-    """systemd's StateDirectory=, or where the XDG Base Directory Specification puts state."""
+    """systemd's StateDirectory=, or the state folder of the XDG Base Directory Specification."""
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
@@ -54,9 +53,9 @@ def state_directory(environ: Mapping[str, str]) -> Path | None:
 
 
 class ProfileStore:
-    """directory: made when it is not there; where it cannot be written to, one warning says so.
+    """directory: created if missing; if it is not writable, one warning is logged.
 
-    key: device, backend, family. variants: those of the family.
+    key: device, backend, family. variants: the family's.
     """
 
     def __init__(
@@ -77,27 +76,27 @@ class ProfileStore:
         self._prepare()
 
     def load(self) -> Profile:
-        """What is known of this key; nothing where there is no file or none that can be used."""
+        """The profile of this key; empty if there is no valid file."""
         if self._directory is None:
             return {}
         path = self._directory / self._name
         try:
             profile, measured_at = self._read(path)
         except (FileNotFoundError, NotADirectoryError):
-            log.info("no profile yet of this device, backend and family: it is measured now")
+            log.info("no profile of this device, backend and family yet: measuring it now")
             return {}
         except OSError as error:
-            log.warning("%s: %s; everything is measured anew", path, error.strerror)
+            log.warning("%s: %s; measuring everything again", path, error.strerror)
             return {}
         except InputError as error:
             kept = self._put_aside(path)
-            log.warning("%s%s; everything is measured anew", error, kept)
+            log.warning("%s%s; measuring everything again", error, kept)
             return {}
         log.info("profile from %s, measured at %s", path, measured_at)
         return profile
 
     def save(self, profile: Profile, decoding: Decoding) -> None:
-        """Write it, together with what the file knows beyond it. May wait for a slow disk."""
+        """Write the profile, merged with the file's. May wait for a slow disk."""
         if self._directory is None:
             return
         path = self._directory / self._name
@@ -114,7 +113,7 @@ class ProfileStore:
 
     def _prepare(self) -> None:
         if self._directory is None:
-            self._tell("there is no HOME; set STATE_DIRECTORY to a folder")
+            self._tell("HOME is not set; set STATE_DIRECTORY to a folder")
             return
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -122,11 +121,11 @@ class ProfileStore:
             self._tell(f"{self._directory}: {error.strerror}")
             return
         if not os.access(self._directory, os.W_OK | os.X_OK):
-            self._tell(f"{self._directory} cannot be written to")
+            self._tell(f"no write permission for {self._directory}")
 
     def _tell(self, problem: str) -> None:
         if not self._told:
-            log.warning("what is measured is not kept for the next start: %s", problem)
+            log.warning("the profile is not kept for the next start: %s", problem)
         self._told = True
 
     def _put_aside(self, path: Path) -> str:
@@ -135,7 +134,7 @@ class ProfileStore:
             path.replace(aside)
         except OSError:
             return ""
-        return f"; it is {aside} now"
+        return f"; renamed to {aside}"
 
     def _delete_oldest(self, path: Path) -> None:
         others = [other for other in path.parent.glob("profile-*.json") if other != path]
@@ -177,7 +176,7 @@ class ProfileStore:
         line = parse_line(content, str(path), 1)
         version = line.take("edged_profile")
         if version != FORMAT:
-            raise line.error(f"a profile in another format than {FORMAT}", repr(version))
+            raise line.error(f"the profile's format is not {FORMAT}", repr(version))
         key = line.object_at("key")
         for name in sorted({*self._key, *key}):
             if key.get(name) != self._key.get(name):
@@ -198,7 +197,7 @@ class ProfileStore:
     def _row(self, row: Line) -> tuple[Choice, Timing]:
         name = row.text_at("variant")
         if name not in self._variants:
-            raise row.error("a variant that the family does not have", name)
+            raise row.error("the family has no such variant", name)
         timing = Timing(
             _spread(row, "service_ms"),
             _spread(row, "preprocess_ms"),

@@ -1,15 +1,13 @@
-"""Measures the profile while the daemon already works: in the gaps between frames, at their pace.
+"""Measures the profile while the daemon runs, in the gaps between frames.
 
-What a stored profile knows is on the ladder from the first frame on. Otherwise the cheapest variant
-is measured first, before any frame; each other one joins the ladder when it has its runs. Start-up
-is a busy time, with drivers and libraries loading, so all are measured once more when it is over,
-one run a gap, and the faster figures stay: that mends a profile stored by a disturbed device, too.
-What runs on frames then needs no gaps, its runs count.
+A stored profile puts its variants on the ladder from the first frame. Without one, the cheapest
+variant is measured before any frame; the others join the ladder when they are measured. Start-up
+is a busy time, so everything is measured once more afterwards, one run per gap, and the faster
+figures stay: this also corrects a profile stored by a disturbed device. Runs on frames count too.
 
-A measurement only starts where it is expected to end before the next frame comes, or, for variants
-that outlast the gap, where that frame still makes its deadline on the cheapest. What never fits is
-left out, and tried again as long as the daemon runs.
-Knows no cameras and no files; is told how long nothing is expected to happen.
+A measurement starts only if it is expected to end before the next frame or, for variants longer
+than a gap, if that frame can still meet its deadline on the cheapest variant. Variants that never
+fit are skipped and tried again later.
 """
 
 from __future__ import annotations
@@ -32,20 +30,20 @@ SETTLING_RUNS = 2
 """The first runs after loading touch memory for the first time and are not counted."""
 ROUNDS = 2
 REST_GAPS = 150
-"""Gaps between the two rounds: five seconds of a camera. After so many in which nothing fits, a
-round is over."""
+"""Gaps between the two rounds: five seconds of a camera. A round also ends after this many gaps in
+which nothing fits."""
 MARGIN = 1.3
-"""A run is given this much more room than it is expected to take."""
+"""Required room, relative to a run's expected time."""
 
 Measure = Callable[[Variant, int], tuple[float, float]]
 """Runs a variant with a number of threads on the latest picture; preprocess and inference in ms."""
 
 
 class Profiler:
-    """Owns the profile and the ladder, and replaces rather than changes them: any thread may read.
+    """Owns the profile and the ladder; replaces, never changes them: any thread may read.
 
-    costs: multiply-adds of each variant, which order the work and foretell its length.
-    known: a stored profile. left_out: what is not loaded, and so not to be measured.
+    costs: multiply-adds of each variant, to order the work and predict times.
+    known: a stored profile. left_out: choices that are not loaded.
     """
 
     def __init__(
@@ -69,16 +67,16 @@ class Profiler:
         self.profile: Profile = {choice: known[choice] for choice in self._order if choice in known}
         self.ladder: tuple[Candidate, ...] = ladder(candidates(self.profile, top1))
         self.waiting = [choice for choice in self._order if choice not in known]
-        """What is to be measured still."""
+        """Choices that are still to be measured."""
         self._runs_ms: dict[Choice, list[tuple[float, float]]] = {}
         self._rest_gaps = rest_gaps
         self._unfit_gaps = 0
         self._again = False
         self._resting: frozenset[Choice] = frozenset()
         self._outdated: set[Choice] = set()
-        """Measured before `measure_again`; their figures serve until there are new ones."""
+        """Measured before `measure_again`; their figures are used until there are new ones."""
         self.rounds = 0
-        """Through all that could be measured, finished."""
+        """Completed measuring rounds."""
         if not self.waiting:
             self._finish_round()
 
@@ -88,21 +86,21 @@ class Profiler:
 
     @property
     def usable(self) -> bool:
-        """There is something to run that does not rest."""
+        """At least one choice is not resting."""
         return any(choice not in self._resting for choice in self._order)
 
     def rest(self, choices: frozenset[Choice]) -> None:
-        """These are neither measured nor on the ladder, until the next call says otherwise."""
+        """Keep these off the ladder and unmeasured, until the next call."""
         self._resting = choices
         self.ladder = self._ladder()
 
     def measure_again(self) -> None:
-        """Networks run otherwise than they did: new figures replace the old ones rather than join
-        them. From the next run on; from any thread."""
+        """Replace all figures by new ones from the next run on, because networks now run
+        differently; from any thread."""
         self._again = True
 
     def measure_cheapest(self, measure: Measure) -> None:
-        """There must be something to run on the next frame."""
+        """Measure until the ladder has a variant for the next frame."""
         while not self.ladder:
             choice = next(choice for choice in self.waiting if choice not in self._resting)
             self._note(choice, measure(*choice))
@@ -110,10 +108,10 @@ class Profiler:
     def use_gap(
         self, gap_ms: float, tolerable_ms: float, measure: Measure, slowdown: float = 1.0
     ) -> bool:
-        """Run one measurement if it is expected to fit; True when another may be tried at once.
+        """Run one measurement if it is expected to fit; True if another may follow at once.
 
-        gap_ms: time until the next frame is due. tolerable_ms: how much later than that the
-        backend may be free again without that frame missing its deadline on the cheapest variant.
+        gap_ms: time until the next frame is due. tolerable_ms: the longest run after which
+        that frame still meets its deadline on the cheapest variant.
         slowdown: how much slower than its profile the device is now.
         """
         if self._rests():
@@ -133,7 +131,7 @@ class Profiler:
         return False
 
     def observe(self, choice: Choice, run_ms: tuple[float, float]) -> None:
-        """A run on a frame, preprocess and inference: as good as a measurement."""
+        """Count a run on a frame (preprocess, inference) as a measurement."""
         if self._again:
             self._again = False
             self.rounds = min(self.rounds, ROUNDS - 1)
@@ -147,8 +145,8 @@ class Profiler:
         return self.rounds > 0 and self._rest_gaps > 0
 
     def _expected_ms(self, choice: Choice, slowdown: float) -> float:
-        """By its own runs, or by the figures of its like, which may be less disturbed than its own;
-        what is cheaper than those is not expected to be faster."""
+        """From its own runs, or else from similar variants in the profile; a cheaper variant is not
+        expected to be faster than those."""
         runs = self._runs_ms.get(choice)
         if runs:
             return max(sum(run) for run in runs[SETTLING_RUNS:] or runs)

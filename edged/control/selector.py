@@ -1,11 +1,11 @@
-"""Which variant runs on this frame: a pure function of the ladder, the estimate and the slack.
+"""Which variant runs on a frame: a pure function of the ladder, the estimate and the slack.
 
-The one with the highest expected accuracy of what arrives in time: (top-1 + price) x chance of
-being on time. The price is zero while the camera keeps its promise; when it misses more than it
-may, the price rises until the promise is kept (share.py), which in the end leaves the variant that
-is the likeliest to be on time, the cheapest. Allowed misses are not spent for their own sake: a
-late result costs a whole answer, a step down the ladder a point or two. No clock and no I/O here,
-so a recorded run replays to the same choices.
+It chooses the highest expected accuracy of results on time: (top-1 + price) x chance of being on
+time. The price is zero while the camera meets its on-time share; when it misses more, the price
+rises until it meets it again (share.py), in the end leaving only the variant most likely to be on
+time, the cheapest. Allowed misses are not used up for their own sake: a late result costs a whole
+answer, a step down the ladder a point or two. No clock and no I/O: a trace replays to the same
+choices.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from edged.control.profile import Candidate
 from edged.control.slowdown import Slowdown
 
 HOLD = 0.001
-"""A gain in expected top-1 below this is not worth a change that people see flicker."""
+"""A smaller gain in expected top-1 is not worth a change of variant."""
 ROOM = 0.9
-"""What is not running must take at most this part of a limit before it runs: the device's pace
-wavers by some per cent, and a variant at the limit would come and go with it."""
+"""A variant that is not running must take at most this part of a limit: the device's speed varies
+by some per cent, and a variant at the limit would be switched on and off with it."""
 
 
 class Reason(str, Enum):
-    """Why not something more accurate: the metric's label, and a field of every result."""
+    """Why nothing more accurate ran: a label in metrics and a field of every result."""
 
-    MOST_ACCURATE = "most_accurate"  # nothing better is there
+    MOST_ACCURATE = "most_accurate"  # there is no better one
     BUDGET = "budget"  # the next better one is too slow for the budget even undisturbed
-    FRAME_AGE = "frame_age"  # it would fit the budget, but the frame came old
+    FRAME_AGE = "frame_age"  # it would fit the budget, but the frame arrived old
     SLOWDOWN = "slowdown"  # it would fit, but the device is slower than its profile
-    LIMIT = "limit"  # it would run longer than the frame rate or the temperature allows
+    LIMIT = "limit"  # it would run longer than min_fps or the temperature allows
     PICTURE = "picture"  # the picture was decoded too small for it; the next one will not be
-    CORES = "cores"  # it wants more threads than other frames that wait leave it
+    CORES = "cores"  # it needs more threads than other waiting frames leave
     HOLD = "hold"  # a change would gain too little
-    NONE_FITS = "none_fits"  # none is as likely to be on time as was asked
+    NONE_FITS = "none_fits"  # none reaches the requested chance of being on time
 
 
 class Decision(NamedTuple):
@@ -50,11 +50,10 @@ class Decision(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a frame may not be given, whatever its slack.
+    """Limits besides the slack.
 
-    run_ms: what is expected to run longer is left out as long as something cheaper is there.
-    resolution: the largest that the picture, as it was decoded, can serve; threads: the most that
-    are free. None for no such limit.
+    run_ms: the longest expected run, unless there is nothing cheaper. resolution: the largest that
+    the decoded picture serves. threads: how many are free. None: no limit.
     """
 
     run_ms: float = math.inf
@@ -67,10 +66,7 @@ NOTHING_DEARER: Mapping[int, float] = MappingProxyType({})
 
 
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
-    """The ladder without what is less accurate than the configuration's min_top1.
-
-    Rather late than worse; the most accurate is always left.
-    """
+    """The ladder without variants below min_top1; the most accurate always stays."""
     if ladder[-1].top1 >= min_top1:
         return ladder
     return [candidate for candidate in ladder if candidate.top1 >= min_top1] or ladder[:1]
@@ -91,15 +87,15 @@ def choose(
     """Decide for one frame. `ladder` is the Pareto frontier, most accurate first, not empty.
 
     slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
-    decides what the reason is, the price is what enforces it. price: of a miss, in answers.
-    previous: what ran on this camera's last frame. dearer_ms: how much less slack there would be
-    for a resolution, because its pictures take so much longer to decode.
+    sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
+    this camera's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
+    to decode.
     """
     longest_ms = limits.run_ms / outlook.ratio
     bounded = limits is not NO_LIMITS
 
     def bar(candidate: Candidate) -> Reason | None:
-        """What forbids it."""
+        """The limit that excludes it, if any."""
         if limits.resolution is not None and candidate.variant.resolution > limits.resolution:
             return Reason.PICTURE
         if limits.threads is not None and candidate.threads > limits.threads:
@@ -115,7 +111,7 @@ def choose(
     for candidate in ladder:
         worth = candidate.top1 + price
         if worth <= best_value:
-            break  # what follows is less accurate even if it were certain
+            break  # the rest is worth less even if certainly on time
         if bounded and bar(candidate):
             continue
         chance = outlook.chance(candidate, slack_for(candidate))
@@ -146,7 +142,7 @@ def choose(
 
 
 def _next_better(ladder: Sequence[Candidate], best: Candidate) -> Sequence[Candidate]:
-    """The variants that come next in accuracy, at every thread count; empty at the top."""
+    """The next more accurate variants, at every thread count; empty at the top."""
     better: list[Candidate] = []
     for candidate in reversed(ladder):
         if better and candidate.top1 > better[0].top1:
@@ -157,7 +153,7 @@ def _next_better(ladder: Sequence[Candidate], best: Candidate) -> Sequence[Candi
 
 
 def _why(better: Candidate, slack_ms: float, budget_ms: float) -> Reason:
-    """Why this one did not run, though no limit forbids it."""
+    """Why this one did not run although no limit excludes it."""
     if better.p50_ms > budget_ms:
         return Reason.BUDGET
     return Reason.FRAME_AGE if better.p50_ms > slack_ms else Reason.SLOWDOWN

@@ -1,4 +1,4 @@
-"""Which variants rest because a run of theirs has failed, and until when. No clock, no I/O."""
+"""Which variants rest after a failed run, and until when. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_REST_SECONDS = 3600.0
 
 
 class Setbacks:
-    """Replaces rather than changes what it holds: any thread may read."""
+    """Replaces, never changes its values: any thread may read."""
 
     def __init__(self) -> None:
         self.failures: Mapping[Choice, int] = MappingProxyType({})
@@ -21,7 +21,7 @@ class Setbacks:
         self._until_ns: dict[Choice, int] = {}
 
     def fail(self, choice: Choice, now_ns: int) -> float:
-        """A run of `choice` has failed: it rests from now on, for so many seconds. Each further
+        """Let `choice` rest after a failed run, and return for how many seconds. Each further
         failure doubles them, up to LONGEST_REST_SECONDS.
         """
         failures = self.failures.get(choice, 0) + 1
@@ -32,7 +32,7 @@ class Setbacks:
         return seconds
 
     def end_rests(self, now_ns: int) -> bool:
-        """Whether the rest of any choice is over at this time; it may run again."""
+        """Release choices whose rest is over; whether there were any."""
         over = [choice for choice, until_ns in self._until_ns.items() if now_ns >= until_ns]
         for choice in over:
             del self._until_ns[choice]

@@ -1,25 +1,24 @@
-"""Keeps the promised share of results on time over the long run, whatever the distribution.
+"""Keeps the configured share of results on time over the long run, whatever the distribution.
 
-Predictions err. So every camera keeps an account of its misses: each one above the promised share
+Predictions err. So each camera has an account of its misses: each miss above the allowed share
 raises the price of a miss, each result on time lowers it, and the selector weighs accuracy against
-that price. It is the dual ascent of "as accurate as possible, subject to the share", and the same
+that price. This is dual ascent on "as accurate as possible, subject to the share", and the same
 feedback as adaptive conformal inference (arXiv 2106.00170), which moves a quantile instead: while
-the account is bounded, the share of misses cannot stay above the promised one.
+the account is bounded, the share of misses cannot stay above the allowed one.
 """
 
 from __future__ import annotations
 
 CREDIT_FRAMES = 200.0
-"""So many frames' worth of misses may be saved up while all goes well, and be spent on a rough
-patch before the price rises."""
+"""The allowed misses of this many frames may be saved up, and used before the price rises."""
 UNIT_FRAMES = 500.0
-"""Misses owed, in frames' worth, at which a miss begins to cost more than the answer it loses."""
+"""Debt, in allowed misses of this many frames, at which a miss costs more than its lost answer."""
 MOST_FRAMES = 1500.0
-"""Debt is forgiven above this, which bounds the time in which it is paid back. Towards it the price
-grows without bound, and in the end nothing but the chance of being on time counts."""
+"""Debt is capped at this, which bounds the time to pay it back. The price grows without bound
+towards it, until only the chance of being on time counts."""
 UNAVOIDABLE_PRICE = 10.0
-"""Misses of the fastest variant, and frames that came too old, raise the price no higher: a dearer
-miss would change nothing about them, and cost the frames that can be served well."""
+"""Misses of the fastest variant, and of frames that arrive too old, raise the price no higher: a
+higher price cannot avoid them, and would cost other frames accuracy."""
 HIGHEST_PRICE = 1e6
 
 
@@ -35,11 +34,11 @@ class OnTimeShare:
 
     @property
     def owed(self) -> float:
-        """Misses above the allowed ones; below zero: saved. All there is to know of the past."""
+        """Misses above the allowed ones; negative: saved. The whole state."""
         return self._owed
 
     def observe(self, on_time: bool, avoidable: bool = True) -> None:
-        """Count a result, or a frame that was dropped because its budget was spent: a miss.
+        """Count a result, or, as a miss, a frame dropped as too old.
 
         avoidable: something faster could have run.
         """
@@ -50,7 +49,7 @@ class OnTimeShare:
         self._set_price()
 
     def _set_price(self) -> None:
-        """What a miss costs beyond the answer that is lost, in answers."""
+        """Set the cost of a miss beyond its lost answer, in answers."""
         debt = max(0.0, self._owed / (UNIT_FRAMES * self._allowed))
         room = 1 - debt * UNIT_FRAMES / MOST_FRAMES
         self.price = debt / room if debt < HIGHEST_PRICE * room else HIGHEST_PRICE

@@ -1,16 +1,15 @@
-"""How much slower than its profile the device is now, learnt from the runs that happen anyway.
+"""How much slower than its profile the device is now, learnt from the runs on frames.
 
-One factor is shared by all variants (observed / profiled, the xi of ALERT, arXiv 1911.00119), so
-that variants which are not running need no probing; what a variant's own runs keep saying beyond it
-corrects it for that variant. But a busy neighbour does not only stretch
-runs, it interrupts some of them, the likelier the longer they are. So what is estimated is two
-things at once: the level (how far every run is stretched) and the kind of load (how runs scatter
-and are interrupted, loads.py). It is the forward filter of a hidden Markov model: a probability
-for each pair of level and load, moved a little with every run, and, with a small chance,
-anywhere. One slow run is then most likely an interruption; several are a change of regime; and a
-calmer device is believed as soon as a few runs show it.
+All variants share one factor (observed / profiled, the xi of ALERT, arXiv 1911.00119), so variants
+that are not running need no probing; a small correction per variant follows its own runs. Other
+load does not only stretch runs, it also interrupts some of them, longer runs more often. So two
+things are estimated together: the level (how far every run is stretched) and the kind of load (how
+runs scatter and are interrupted, loads.py). This is the forward filter of a hidden Markov model: a
+probability for each pair of level and load, which each run moves a little and, with a small
+chance, anywhere. One slow run is then most likely an interruption, several are a change of regime,
+and a few fast runs suffice to show a calmer device.
 
-Knows no clock, no budget and no camera: the same observations give the same answers.
+It has no clock: the same observations give the same answers.
 """
 
 from __future__ import annotations
@@ -27,43 +26,42 @@ from edged.control.profile import Candidate
 from edged.errors import InputError
 
 LOWEST, HIGHEST = 0.4, 16.0
-"""Levels considered. Below 1: the profile was measured on a disturbed device."""
+"""Range of levels. Below 1: the profile was measured on a disturbed device."""
 CHANGE = 0.005
-"""Chance per run that everything is different: a change of regime every few seconds of a camera."""
+"""Chance per run of a change of regime: one every few seconds of a camera."""
 DRIFT = 0.01
-"""Chance per run that the level moves one step up, and down: clocks that follow the heat."""
+"""Chance per run that the level moves one step up, and down, as clocks follow the temperature."""
 OTHER_LOAD = 0.005
 """Chance per run that the load is of another kind while the level stays."""
 RARITY = 500.0
-"""Before any run, loads that interrupt a run of one millisecond with chance p are taken to be
+"""At first, loads that interrupt a run of one millisecond with chance p are assumed to be
 1 + 500 p times as rare as those that never do ..."""
 ACQUAINTANCE = 0.002
-"""... and then as frequent as they were in the last few hundred runs, this share of which is the
-latest one: a device with busy neighbours learns to expect them, another not to be alarmed."""
+"""... later as frequent as in the last few hundred runs; this is the weight of the latest run."""
 UNKNOWN = 0.1
-"""So much of the expectation stays with the loads that have not been met."""
+"""Share of the expectation that stays with loads not yet observed."""
 CORRECTION_GAIN = 0.02
-"""How much of what a run says beyond the shared level is believed of its variant alone."""
+"""Weight of a run's deviation from the shared level in its variant's correction."""
 CORRECTION_DECAY = 0.001
-"""Per run: what no run confirms is forgotten."""
+"""Decay of a correction per run."""
 MOST_CORRECTED = 0.25
-"""In log, both ways; a run further off the level was interrupted, and says nothing of it."""
+"""In log, both ways; a run further from the level was interrupted and is not counted."""
 FIRST_SPREAD = 0.08
-"""Before any run, how far (in log) the level may lie from 1."""
+"""Initial spread of the level around 1, in log."""
 
 _LEVELS = int(math.log(HIGHEST / LOWEST) / STEP) + 1
 _SIZE = _LEVELS * len(LOADS)
 _NEGLIGIBLE = np.float32(1.6e-4)
 _IMPOSSIBLE = np.float32(1e-7)
-"""No likelihood is below, so that no run, however absurd, leaves nothing to believe in."""
+"""Least likelihood, so that no run, however odd, makes all weights zero."""
 _PLACES_KEPT = 256
 
 
 @dataclass(slots=True)
 class _Place:
-    """Where a candidate's levels lie in the table of its thread count.
+    """A candidate's levels in the table of its thread count.
 
-    correction: what its runs take in parts of what the shared level says.
+    correction: its times relative to the shared level.
     """
 
     name: str
@@ -82,7 +80,7 @@ def _level_moves() -> NDArray[np.float32]:
 
 
 _LOG_LEVELS = math.log(LOWEST) + STEP * np.arange(_LEVELS)
-# Where a new regime may lie: levels far above 1 are met less often, far below 1 rarely.
+# Levels of a new regime: far above 1 less often, far below 1 rarely.
 _LEVEL_SHARES = np.where(_LOG_LEVELS < -0.2, 0.15, np.exp(-0.7 * np.maximum(_LOG_LEVELS, 0)))
 _CHANGES = (CHANGE * _LEVEL_SHARES / _LEVEL_SHARES.sum()).astype(np.float32)
 _LEVEL_MOVES = _level_moves()
@@ -99,7 +97,7 @@ _ALL_LEVELS, _ALL_LOADS = np.ones(_LEVELS, np.float32), np.ones(len(LOADS), np.f
 
 
 class Slowdown:
-    """The state of one backend's estimate. `observe` a run, ask the `chance` of another."""
+    """`observe` runs; `chance` tells how likely another is to be on time."""
 
     __slots__ = (
         "_corrections",
@@ -113,18 +111,18 @@ class Slowdown:
 
     def __init__(self, threads: Sequence[int] = (1,)) -> None:
         for count in threads:
-            duration_table(count)  # made now rather than on a frame
+            duration_table(count)  # computed now rather than during a frame
         self._places: dict[tuple[float, int], _Place] = {}
         self._corrections: dict[str, float] = {}
         """In log, by candidate."""
         self._weights = _START
         self._expected = _LOAD_SHARES
-        """What share each load has among those that a change may bring."""
+        """Probability of each load after a change."""
         self._conclude()
 
     @classmethod
     def from_state(cls, state: Mapping[str, object], threads: Sequence[int] = (1,)) -> Slowdown:
-        """What `state` was taken from, exactly. Raises InputError for anything else."""
+        """Restore the exact state. Raises InputError if it is invalid."""
         slowdown = cls(threads)
         slowdown._weights = _numbers(state, "weights", _SIZE)
         slowdown._expected = _numbers(state, "expected", len(LOADS))
@@ -133,7 +131,7 @@ class Slowdown:
         return slowdown
 
     def state(self) -> dict[str, object]:
-        """Everything that answers depend on, for JSON."""
+        """The whole state, for JSON."""
         return {
             "weights": self._weights.tolist(),
             "expected": self._expected.tolist(),
@@ -157,7 +155,7 @@ class Slowdown:
         self._move(weights.reshape(_LEVELS, len(LOADS)))
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float:
-        """Probability that a run of `candidate` begun now takes at most `slack_ms`."""
+        """Probability that a run of `candidate` takes at most `slack_ms` now."""
         place = self._place(candidate)
         slack_ms /= place.correction
         if slack_ms <= candidate.p50_ms * self._floor:
@@ -196,7 +194,7 @@ class Slowdown:
         return place
 
     def _move(self, weights: NDArray[np.float32]) -> None:
-        """From what is now to what the next run will meet; shape (levels, loads), sum not 1."""
+        """Predict the weights for the next run; shape (levels, loads), not normalised."""
         by_load = _ALL_LEVELS @ weights
         scale = 1 / float(by_load.dot(_ALL_LOADS))
         by_load *= ACQUAINTANCE * (1 - UNKNOWN) * scale
@@ -204,17 +202,17 @@ class Slowdown:
         by_load += (1 - ACQUAINTANCE) * self._expected
         self._expected = by_load
         weights = _LEVEL_MOVES @ weights
-        anew = weights @ _ALL_LOADS
-        anew *= OTHER_LOAD * scale
-        anew += _CHANGES
+        changed = weights @ _ALL_LOADS
+        changed *= OTHER_LOAD * scale
+        changed += _CHANGES
         weights *= (1 - OTHER_LOAD) * scale
-        weights += anew[:, None] * self._expected
+        weights += changed[:, None] * self._expected
         self._weights = weights.ravel()
         self._conclude()
 
     def _conclude(self) -> None:
         self.ratio = math.exp(float(self._weights.dot(_LOG_STRETCH)))
-        """Observed / profiled, as expected of the next run: 1 is an undisturbed device."""
+        """Expected observed / profiled time of the next run; 1: undisturbed device."""
         by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ALL_LOADS
         self._level = float(by_level.dot(_LOG_LEVELS))
         level = int((by_level > _NEGLIGIBLE).argmax())
@@ -225,14 +223,14 @@ def _numbers(state: Mapping[str, object], key: str, count: int) -> NDArray[np.fl
     values = state.get(key)
     if not isinstance(values, list) or len(values) != count:
         raise InputError(
-            "not the state of this version's slow-down estimate",
+            "not a state of this version's slow-down estimate",
             where=key,
             got=f"{len(values)} values" if isinstance(values, list) else type(values).__name__,
         )
     if not all(isinstance(value, float) and 0 <= value <= 1 for value in values):
         raise InputError("not a list of probabilities", where=key)
     if abs(sum(values) - 1) > 0.01:
-        raise InputError("probabilities that do not add up to 1", where=key, got=sum(values))
+        raise InputError("probabilities must add up to 1", where=key, got=sum(values))
     return np.array(values, np.float32)
 
 

@@ -1,16 +1,14 @@
-"""How much of the time the device may compute, so that it stays below a temperature.
+"""The share of the time that the device may compute so that it stays below a temperature.
 
-What heats the chip is the share of the time spent computing. Close to the limit the allowed share
-shrinks in proportion to the degrees that are left, and it is next to nothing just below the limit:
-so the temperature settles where heat and share agree, below the limit whatever the weather, the
-cooler and the other programs. Nothing is summed up over time, so there is nothing to wind up and
-to swing with. The share shrinks at once, but grows slowly, and only when it has become cooler by
-more than a sensor's step: else two variants would take turns at every reading.
+The share of the time spent computing heats the chip. Close to the limit the allowed share shrinks
+in proportion to the degrees left, to almost nothing just below the limit: so the temperature
+settles below the limit, whatever the weather, the cooler and other programs. Nothing is integrated
+over time, so nothing can wind up or oscillate. The share shrinks at once but grows slowly, and only
+after cooling by more than a sensor's step: otherwise two variants would alternate with every
+reading.
 
-With a share, each run may take that part of the time between two frames, which makes for cheaper
-variants; where even the cheapest takes longer, frames are left out.
-
-Pure: knows no sensor, no clock and no camera.
+With a share, each run may take that part of the time between two frames, which selects cheaper
+variants; if even the cheapest takes longer, frames are skipped. No clock and no I/O.
 """
 
 from __future__ import annotations
@@ -19,26 +17,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MARGIN_C = 1.0
-"""So far below the limit next to nothing runs any more: sensors have steps of 0.5 or 1 degree,
-and some show the one below."""
+"""Distance from the limit at which almost nothing runs: sensors have steps of 0.5 or 1 degree, and
+some round down."""
 BAND_C = 5.0
-"""Over so many degrees below that the share falls from everything to nothing. A narrower band lets
-the device come closer to the limit, but what a run heats must stay small against it."""
+"""Over this many degrees below that, the share falls from 1 to 0. A narrower band lets the device
+come closer to the limit, but a single run must heat it by much less."""
 HYSTERESIS_C = 2.0
-"""So much cooler than where work was shed it must be before work comes back."""
+"""Cooling required before shed work comes back."""
 GROWTH_PER_SECOND = 0.02
-"""Of the share: from nothing to everything in 50 s, as fast as a chip with its cooler warms up."""
+"""Of the share: from 0 to 1 in 50 s, as fast as a chip with its cooler warms up."""
 RETREAT_PER_SECOND = 0.05
-"""What is given up while the firmware throttles although the limit is not reached."""
+"""Loss of share while the firmware throttles below the limit."""
 LEAST_SHARE = 0.02
-"""Where the surroundings alone are too hot, seeing something now and then is worth this much."""
+"""Least share, even if the surroundings alone are too hot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """share: of the time that may be spent computing; 1 is no limit.
+    """share: of the time that may be spent computing; 1: no limit.
 
-    sensors: readings by name that were known then, for a trace.
+    sensors: readings by name, for a trace.
     """
 
     share: float = 1.0
@@ -69,9 +67,9 @@ def next_share(
 
 
 class Pace:
-    """Which frames of a camera run where even its cheapest variant takes longer than it may.
+    """Which frames of a camera run if even the cheapest variant takes longer than allowed.
 
-    Each frame brings the time that it is allowed; one runs when there is enough for it.
+    Each frame adds its allowed time; a frame runs when enough is saved up.
     """
 
     __slots__ = ("_saved_ms",)
@@ -80,7 +78,7 @@ class Pace:
         self._saved_ms = 0.0
 
     def admits(self, allowed_ms: float, cheapest_ms: float) -> bool:
-        """Asked once a frame. cheapest_ms: expected time of the cheapest variant."""
+        """Call it once per frame. cheapest_ms: expected time of the cheapest variant."""
         self._saved_ms += allowed_ms
         if self._saved_ms < cheapest_ms:
             return False

@@ -1,6 +1,4 @@
-"""The cameras of a configuration, each with what it was made from, which tells which ones a reload
-leaves alone, and with the queue of its frames.
-"""
+"""The cameras of a configuration, their queues, and which of them a reload keeps."""
 
 from __future__ import annotations
 
@@ -18,13 +16,13 @@ from edged.capture.supervisor import Camera
 from edged.config.camera import CameraConfig
 from edged.control.decode_times import DecodeTimes
 from edged.events.events import AWAY_SECONDS
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.variants.family import Family, Fit
 
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A camera, what is asked of it, and the largest resolution that its mailbox has room for."""
+    """A camera, its request, and the largest resolution that its mailbox holds."""
 
     camera: Camera
     request: CaptureRequest
@@ -32,14 +30,14 @@ class Attached:
 
 
 LOADING = threading.Semaphore(len(os.sched_getaffinity(0)))
-"""So many capture processes load their libraries at once."""
+"""Limits how many capture processes load their libraries at once."""
 
 
 def attach(settings: CameraConfig, family: Family, before: Attached | None) -> Attached:
-    """The camera as it is to be, not started; `before` itself, the one of that name, if it is so.
+    """The camera, not started; `before`, the present camera of that name, if nothing changed.
 
-    One that takes its place goes on with its mailbox, if that is large enough, and so with its
-    counters: it must not start before the other has stopped.
+    A replacement keeps the mailbox, if that is large enough, and with it the counters: it must not
+    start before the other has stopped.
     """
     request = replace(settings.capture, square=family.input.fit is Fit.CROP)
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
@@ -57,7 +55,7 @@ def attach(settings: CameraConfig, family: Family, before: Attached | None) -> A
 
 
 def stop_together(cameras: Iterable[Camera]) -> None:
-    """A driver that does not let go costs its second once, not once a camera."""
+    """Stop cameras in parallel: slow drivers cost one time-out together, not one each."""
     stopping = list(cameras)
     for camera in stopping:
         camera.begin_stop()
@@ -65,16 +63,16 @@ def stop_together(cameras: Iterable[Camera]) -> None:
         camera.stop()
 
 
-def lane_of(
+def queue_of(
     settings: CameraConfig,
     mailbox: Mailbox,
     resolutions: set[int],
-    before: Lane | None,
+    before: CameraQueue | None,
     *,
     same_source: bool,
     same_model: bool,
-) -> Lane:
-    """A camera's queue; `before`, where it is the one of that name, goes on with these settings."""
+) -> CameraQueue:
+    """A camera's queue; the state of `before`, the present queue of that name, is kept."""
     values: dict[str, Any] = {
         "mailbox": mailbox,
         "budget_ms": settings.latency_budget_ms,
@@ -83,7 +81,7 @@ def lane_of(
         "min_top1": settings.min_top1,
     }
     if before is None:
-        return Lane(settings.name, **values, decode_times=DecodeTimes(resolutions))
+        return CameraQueue(settings.name, **values, decode_times=DecodeTimes(resolutions))
     if not same_source:
         values |= {"waiting": None, "last_ready_ns": 0, "interval_ns": 0, "period_ms": 0.0}
     if not (same_source and same_model):
@@ -92,7 +90,7 @@ def lane_of(
 
 
 def away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
-    """How long each may give no result before it counts as away; with a quiet one that is usual."""
+    """How long each camera may give no result before it counts as away."""
     return {
         each.name: max(AWAY_SECONDS, 2 * quiet.at_least_every_seconds if quiet else 0.0)
         for each in cameras

@@ -1,4 +1,4 @@
-"""What a reload changes or why it is refused, in words: never values, which may be secret."""
+"""Describes what a reload changes, or why it is refused; never shows values: they may be secret."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _Fields: TypeAlias = Config | CameraConfig | CaptureRequest
 
 
 def refusal(reasons: Sequence[str], path: Path) -> str:
-    """For one line of `systemctl status`, which is where who has typed `systemctl reload` looks:
-    that itself says nothing. Empty where nothing is wrong."""
+    """One line for `systemctl status`, because `systemctl reload` itself prints nothing. Empty
+    without reasons."""
     if not reasons:
         return ""
-    more = f", the first of {len(reasons)} mistakes" if len(reasons) > 1 else ""
+    more = f" (first of {len(reasons)} errors)" if len(reasons) > 1 else ""
     return f"configuration not reloaded: {reasons[0]}{more}; check it with: edged check {path}"
 
 
-def changes(before: Config, after: Config, *, same_networks: bool) -> list[str]:
-    """A few words for each thing that is another one; nothing if the two ask for the same.
+def changes(before: Config, after: Config, *, same_model: bool) -> list[str]:
+    """A few words for each difference; empty if the two are equal.
 
-    same_networks: what they want to be loaded is the same, down to the files.
+    same_model: both load the same model, down to the files.
     """
     old = {camera.name: camera for camera in before.cameras}
     new = {camera.name: camera for camera in after.cameras}
@@ -37,7 +37,7 @@ def changes(before: Config, after: Config, *, same_networks: bool) -> list[str]:
             found.append(f"camera {name}: {', '.join(keys)}")
     keys = [key for key in _differing(before, after) if key != "cameras"]
     found += keys
-    if not same_networks and not {"model", "backend", "threads", "variants"} & set(keys):
+    if not same_model and not {"model", "backend", "threads", "variants"} & set(keys):
         found.append("files of the family")
     return found
 

@@ -16,8 +16,8 @@ from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config.config import Config
 from edged.config.warnings import warnings
 from edged.daemon.changes import changes, refusal
-from edged.daemon.run import STOP_SECONDS, Running, World
-from edged.daemon.signals import Orders
+from edged.daemon.run import STOP_SECONDS, Run, World
+from edged.daemon.signals import Signals
 from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
@@ -36,20 +36,20 @@ log = logging.getLogger("edged")
 
 TICK_SECONDS = 0.25
 START_SECONDS = 60
-"""What systemd is asked for again and again while a start makes progress, however slowly."""
+"""Time-out extension requested from systemd while a start makes progress."""
 LOADING_SECONDS = 5.0
-"""How long a reload that is no longer wanted may take to notice: it looks between two networks."""
+"""How long a cancelled reload may take: it checks between two networks."""
 
 
 class Stopped(Exception):  # noqa: N818  (nothing is wrong)
-    """There was an order to stop while something was being made ready."""
+    """A stop was requested during start-up or a reload."""
 
 
 class Daemon:
-    """One run. `frames` and `duration_seconds` end it by themselves; sources that end, too.
+    """Runs until stopped, all sources end, or `frames` or `duration_seconds` is reached.
 
-    kinds: of sinks, by the names of the configuration. reread: the configuration as it is now;
-    None where there is no file. root: the folder that stands for `/` where sensors are read.
+    kinds: sink kinds by their name in the configuration. reread: loads the configuration again;
+    None without a file. root: replaces `/` for the sensors.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Daemon:
         config: Config,
         kinds: Mapping[str, Kind] = KINDS,
         *,
-        orders: Orders | None = None,
+        signals: Signals | None = None,
         reread: Callable[[], Config] | None = None,
         frames: int | None = None,
         duration_seconds: float | None = None,
@@ -66,7 +66,7 @@ class Daemon:
         root: Path = Path("/"),
     ) -> None:
         self._config = config
-        self._orders = orders or Orders()
+        self._signals = signals or Signals()
         self._reread = reread
         self._duration_seconds = duration_seconds
         self._clock = clock
@@ -85,20 +85,19 @@ class Daemon:
             frames_wanted=frames,
             ended=self._ended,
         )
-        self._running: Running | None = None
+        self._run: Run | None = None
         self._failure: BaseException | None = None
         self._ready = False
         self._refused = ""
-        """Why the configuration that was read last has not been taken over."""
+        """Why the last reload was refused."""
         self._reload = threading.Thread(name="reload")
-        """Takes a turn of its own, so that everything goes on while networks are loaded."""
         self._reading = False
-        """Whether a reload is still at the file, which ends nothing and holds nothing."""
+        """A reload is reading the file; a stop need not wait for it."""
         self._changing = threading.Lock()
-        """Held while `_running` is replaced, and when it ends."""
+        """Held while `_run` is replaced or closed."""
 
     def run(self) -> None:
-        """Until stopped or finished. Raises EdgedError where it cannot start."""
+        """Run until stopped or finished. Raises EdgedError if it cannot start."""
         try:
             self._start()
             self._main_loop()
@@ -106,7 +105,7 @@ class Daemon:
         except Stopped:
             pass
         finally:
-            self._orders.stop()  # a reload under way gives up
+            self._signals.stop()  # cancels a reload in progress
             with self._changing:
                 self._close()
             if self._reload.is_alive() and not self._reading:
@@ -116,74 +115,74 @@ class Daemon:
         log.info("%s", self.summary())
 
     def summary(self) -> str:
-        """One line: results, their share on time, and which variants made them."""
-        lanes = () if self._running is None else tuple(self._running.lanes.values())
-        results = sum(lane.results for lane in lanes)
-        stale = sum(lane.stale for lane in lanes)
-        late = sum(lane.late for lane in lanes)
+        """One line: number of results, their share on time, and the variants used."""
+        queues = () if self._run is None else tuple(self._run.queues.values())
+        results = sum(queue.results for queue in queues)
+        stale = sum(queue.stale for queue in queues)
+        late = sum(queue.late for queue in queues)
         if not results + stale:
             return "no results yet"
         counts: dict[str, int] = {}
-        for lane in lanes:
-            for variant, count in lane.by_variant.items():
+        for queue in queues:
+            for variant, count in queue.by_variant.items():
                 counts[variant.name] = counts.get(variant.name, 0) + count
         used = sorted(counts.items(), key=lambda item: -item[1])[:3]
         on_time = 100 * (results - late) / (results + stale)
         shares = ", ".join(f"{name} {100 * count / results:.0f} %" for name, count in used)
-        dropped = f", {stale} frames came too late to run" if stale else ""
-        if shed := sum(lane.shed for lane in lanes):
-            dropped += f", {shed} frames left out to stay cool"
+        dropped = f", {stale} frames too old to run" if stale else ""
+        if shed := sum(queue.shed for queue in queues):
+            dropped += f", {shed} frames skipped to limit the temperature"
         return f"{results} results, {on_time:.1f} % on time{dropped}" + (shares and f"; {shares}")
 
     def _start(self) -> None:
         keep_memory_small()
-        gc.freeze()  # what is imported stays: to look through it would hold frames up
+        gc.freeze()  # modules stay: scanning them would delay frames
         self._go_on()
-        self._running = running = Running(self._config, self._world)
-        running.start_cameras()  # while the networks load: drivers take their time as well
-        self._load(running)
-        running.run()
+        self._run = run = Run(self._config, self._world)
+        run.start_cameras()  # in parallel with loading: drivers are slow as well
+        self._load(run)
+        run.start_pipeline()
 
-    def _load(self, running: Running) -> None:
-        """In a thread of its own, so that a network that never answers keeps no order waiting."""
+    def _load(self, run: Run) -> None:
+        """Load in a thread, so that a stop need not wait for a network that hangs."""
         outcome: list[BaseException | None] = []
 
         def load() -> None:
             try:
-                running.load(None, self._loading)
+                run.load(None, self._loading)
                 outcome.append(None)
             except BaseException as error:  # the main thread raises it, whatever it is
                 outcome.append(error)
-            self._orders.wake()
+            self._signals.wake()
 
         thread = threading.Thread(target=load, name="loading", daemon=True)
         thread.start()
         silence = Silence(self._clock())
         effort = partial(effort_of_thread, thread.native_id or 0)
         while not outcome:
-            self._orders.wait(TICK_SECONDS)
+            self._signals.wait(TICK_SECONDS)
             if silence.look(self._clock(), effort) < STUCK_SECONDS:
                 self._notifier.starting(START_SECONDS)
-            if self._orders.stopped:
+            if self._signals.stopped:
                 thread.join(STOP_SECONDS)
                 raise Stopped
         if outcome[0] is not None:
             raise outcome[0]
 
     def _close(self) -> None:
-        if self._running is not None:
-            self._running.stop_pipeline()
+        if self._run is not None:
+            self._run.stop_pipeline()
         if self._world.recorder is not None:
             self._world.recorder.close(STOP_SECONDS)
-        if self._running is not None:
-            self._running.close()
+        if self._run is not None:
+            self._run.close()
 
     # run
 
     def _main_loop(self) -> None:
         begun_ns = self._clock()
-        while not self._orders.stopped:
-            self._orders.wait(TICK_SECONDS)
+        while not self._signals.stopped:
+            self._signals.wait(TICK_SECONDS)
             now_ns = self._clock()
             limit = self._duration_seconds
             if limit is not None and now_ns - begun_ns >= limit * 1e9:
@@ -191,61 +190,61 @@ class Daemon:
             self._tick(now_ns)
 
     def _tick(self, now_ns: int) -> None:
-        running = self._running
-        assert running is not None
-        if any(each.sink.broken_pipe for each in running.sinks.values()):
-            self._orders.stop()
+        run = self._run
+        assert run is not None
+        if any(each.sink.broken_pipe for each in run.sinks.values()):
+            self._signals.stop()
             return
-        running.tick(now_ns)
+        run.tick(now_ns)
         if step_seconds := self._wall_clock.step_seconds():
             self._metrics.clock_stepped()
             log.warning(
-                "the wall clock was set by %+.1f s: times in results follow it, latencies do not",
+                "the system clock changed by %+.1f s; times in results follow it, latencies do not",
                 step_seconds,
             )
-        if not stuck_loops(running.loops(), now_ns, STUCK_SECONDS):
+        if not stuck_loops(run.loops(), now_ns, STUCK_SECONDS):
             self._notifier.watchdog()
             if not self._ready:
                 self._notifier.starting(START_SECONDS)
-        if not self._ready and any(camera.settled for camera in running.health()):
+        if not self._ready and any(camera.settled for camera in run.health()):
             self._ready = True
             self._notifier.ready()
             self._tell_status(now_ns, at_once=True)
-        if not self._reload.is_alive() and self._orders.take_reload():
+        if not self._reload.is_alive() and self._signals.take_reload():
             self._begin_reload()
         self._tell_status(now_ns)
 
     def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
-        assert self._running is not None
-        cameras = self._status_line.text(self._running.now(), now_ns)
-        parts = (self._refused, building(self._running.model.backend.engines), cameras)
+        assert self._run is not None
+        cameras = self._status_line.text(self._run.now(), now_ns)
+        parts = (self._refused, building(self._run.model.backend.engines), cameras)
         self._notifier.status("; ".join(filter(None, parts)), at_once=at_once)
 
     def _loading(self, number: int, of: int) -> None:
-        """Building engines needs no such time: networks run on the CPU until then."""
+        """Report progress to systemd; building engines needs none, as networks run on the CPU."""
         self._go_on()
         self._notifier.status(f"loading network {number} of {of}", at_once=True)
 
     def _go_on(self) -> None:
-        if self._orders.stopped:
+        if self._signals.stopped:
             raise Stopped
 
     def _ended(self, failure: BaseException | None) -> None:
         """The pipeline ended by itself."""
         self._failure = failure or self._failure
-        self._orders.stop()
+        self._signals.stop()
 
     def _loops(self) -> Mapping[str, int]:
-        return {} if self._running is None else self._running.loops()
+        return {} if self._run is None else self._run.loops()
 
     def _health(self) -> list[CameraHealth]:
-        return [] if self._running is None else self._running.health()
+        return [] if self._run is None else self._run.health()
 
     # reload
 
     def _begin_reload(self) -> None:
         if self._reread is None:
-            log.warning("there is no configuration file to read again: nothing is reloaded")
+            log.warning("reload ignored: edged runs without a configuration file")
             return
         self._reload = threading.Thread(
             target=self._reload_from, args=(self._reread,), name="reload", daemon=True
@@ -253,8 +252,8 @@ class Daemon:
         self._reload.start()
 
     def _reload_from(self, reread: Callable[[], Config]) -> None:
-        """Nothing that is wrong with the file, and with what it names, ends the daemon."""
-        ready = self._ready  # before that, systemd would take the end of this for the start's
+        """Reload; errors in the file, or in what it names, leave the present run as it is."""
+        ready = self._ready  # earlier, systemd would take READY=1 for the end of the start
         if ready:
             self._notifier.reloading()
         done, reasons = [], []
@@ -273,31 +272,31 @@ class Daemon:
             reasons = [f"{type(error).__name__}: {error}"]
         finally:
             self._reading = False
-        gc.collect()  # what is no longer needed refers to itself
+        gc.collect()  # the replaced parts form reference cycles
         return_free_memory()
         self._refused = refusal(reasons, self._config.path)
         self._metrics.reloaded(not reasons, time.time())
-        if not self._orders.stopped:  # systemd has been told of the end
+        if not self._signals.stopped:  # otherwise STOPPING=1 was sent
             if ready:
                 self._notifier.ready()
             self._tell_status(self._clock(), at_once=True)
         for reason in reasons:
-            log.error("configuration not reloaded, everything goes on as before: %s", reason)
+            log.error("configuration not reloaded, the previous one stays active: %s", reason)
         if reasons:
-            log.error("mend it, check it with: edged check %s, and reload again", self._config.path)
+            log.error("fix it, check it with: edged check %s, and reload again", self._config.path)
         else:
-            log.info("configuration reloaded: %s", "; ".join(done) or "nothing has changed")
+            log.info("configuration reloaded: %s", "; ".join(done) or "no changes")
 
     def _change_to(self, config: Config) -> list[str]:
-        """What has changed. Raises EdgedError, or whatever it may be, with nothing changed."""
-        before = self._running
+        """Replace the run, and return what changed. An exception leaves the present run alone."""
+        before = self._run
         assert before is not None
         for warning in warnings(config):
             log.warning("%s", warning)
-        after = Running(config, self._world, before)
+        after = Run(config, self._world, before)
         try:
-            same_networks = before.model == after.model
-            done = changes(before.config, config, same_networks=same_networks)
+            same_model = before.model == after.model
+            done = changes(before.config, config, same_model=same_model)
             if not done:
                 return done
             after.load(before, self._loading)
@@ -310,11 +309,11 @@ class Daemon:
         before.close(but=after)
         return done
 
-    def _replace(self, before: Running, after: Running) -> None:
+    def _replace(self, before: Run, after: Run) -> None:
         try:
             after.start_cameras(before)
-            after.run(before)
-        except BaseException as error:  # neither of them works any more
+            after.start_pipeline(before)
+        except BaseException as error:  # neither run works any more
             self._ended(error)
             raise Stopped from error
-        self._running = after
+        self._run = after

@@ -1,4 +1,4 @@
-"""The family that a configuration names, loaded and checked, and its profile."""
+"""The model of a configuration, loaded and checked, and its profile."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from edged.variants.variant import Variant
 log = logging.getLogger("edged")
 
 STORE_SECONDS = 600
-"""A profile that has changed is written after each round of measuring, then this often at most; and
-this often the heap's free pages are given back, which variants leave that run in turn."""
+"""How often a changed profile is written after the measuring rounds, and free heap memory is
+returned to the system."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a configuration wants to be loaded. Equal ones are the same, down to the files' hashes.
+    """What a configuration loads. Equal values mean the same files, compared by hash.
 
-    variants: those of the family that may run. backend_name: as configured.
+    variants: the family's variants that may run. backend_name: as configured.
     """
 
     family: Family
@@ -50,8 +50,8 @@ class Model:
 
     @classmethod
     def of(cls, config: Config) -> Model:
-        """Reads the manifest. Raises InputError for what is not there, EdgedError for a runtime
-        that is not usable."""
+        """Read the manifest. Raises InputError for a missing or unsuitable family, EdgedError for
+        an unusable runtime."""
         family = family_of(config)
         if errors := list(model_errors(family, config)):
             raise InputErrors(errors)
@@ -64,29 +64,30 @@ class Model:
         return {variant: self.family.top1(variant) for variant in self.variants}
 
     def known_top1(self) -> dict[Variant, float]:
-        """Of the variants whose accuracy is known."""
+        """Top-1 of the variants whose accuracy is known."""
         found = {variant: self.family.accuracy(variant) for variant in self.variants}
         return {variant: each.top1 for variant, each in found.items() if each is not None}
 
     def report_hopeless(self, camera: CameraConfig) -> None:
-        """Say it if the camera asks for more accuracy than the family has."""
+        """Warn if no variant reaches the camera's min_top1."""
         best = max(self.variants, key=self.family.top1)
         if self.family.top1(best) < camera.min_top1:
             log.warning(
-                "camera %s: no variant reaches min_top1 %g; the most accurate, %s with %.3f, runs",
+                "camera %s: no variant reaches min_top1 %g; using the most accurate, %s (%.3f)",
                 *(camera.name, camera.min_top1, best, self.family.top1(best)),
             )
 
 
-class Networks:
-    """progress: told before each network which one of how many it is; what it raises ends it all.
-    before: what ran until now; what is known of the same networks on this device is taken over.
+class LoadedModel:
+    """The loaded family and its profiler; keeps the profile on disk.
 
-    Raises InputError for a network that is damaged, foreign or answers wrongly.
+    before: the present model, whose profile is reused if device, backend and family are the same.
+    progress: called before each network with its number and the count; its exception cancels.
+    Raises InputError for a network that is damaged, not one of edged's, or gives wrong scores.
     """
 
     def __init__(
-        self, model: Model, before: Networks | None, progress: Callable[[int, int], None]
+        self, model: Model, before: LoadedModel | None, progress: Callable[[int, int], None]
     ) -> None:
         family = model.family
         top1 = model.top1()
@@ -121,9 +122,9 @@ class Networks:
             ],
         )
         self.about: Mapping[str, str] = {**key, "family": family.name, "hash": family.fingerprint}
-        """For the header of a trace."""
+        """Header of a trace."""
         self._stored = self.profiler.profile
-        """What its file has been given."""
+        """The profile as last written to its file."""
         self._stored_ns = 0
         self._rounds = self.profiler.rounds
         self._waiting = len(self.profiler.waiting)
@@ -137,7 +138,7 @@ class Networks:
         )
 
     def measure_cheapest(self) -> None:
-        """If no variant's time is known, so that there is one to run on the first frame."""
+        """Measure the cheapest variant if the profile is empty: the first frame needs one."""
         picture = self.loaded.family.golden_picture()
 
         def measure(variant: Variant, threads: int) -> tuple[float, float]:
@@ -148,14 +149,14 @@ class Networks:
         self.profiler.measure_cheapest(measure)
 
     def tick(self, now_ns: int, decoding: Callable[[], Decoding]) -> None:
-        """Keep the profile on disk up to date. Call it a few times a second."""
+        """Keep the profile on disk up to date; called a few times per second."""
         engines = self.loaded.backend.engines
         if engines.takeovers != self._takeovers:
             self._takeovers = engines.takeovers
             self.profiler.measure_again()
         if self._waiting != len(self.profiler.waiting):
             self._waiting = len(self.profiler.waiting)
-            return_free_heap()  # what a variant needed that may not run again for long
+            return_free_heap()  # memory of a variant that may not run again for long
         self._stored_ns = self._stored_ns or now_ns
         due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
         if due:
@@ -165,9 +166,9 @@ class Networks:
             self.store_profile(decoding)
 
     def store_profile(self, decoding: Callable[[], Decoding], wait_seconds: float = 0.0) -> None:
-        """If it has changed. In a thread, because a worn memory card may take its time.
+        """Write the profile if it has changed; in a thread, because memory cards can be slow.
 
-        Figures of the CPU are not kept for engines that are about to take over.
+        Not while engines are built: the CPU's times would be stored for them.
         """
         engines = self.loaded.backend.engines
         changing = engines.building or (engines.takeovers and not self.profiler.complete)
@@ -181,21 +182,21 @@ class Networks:
             done.set()
 
         try:
-            # Not Thread.start: that waits for ever for a thread that memory does not suffice for.
+            # Not Thread.start: without memory for the thread, it waits forever.
             _thread.start_new_thread(save, ())
         except RuntimeError as error:
-            log.warning("what was measured is not stored: %s", error)
+            log.warning("the profile is not stored: %s", error)
         else:
             done.wait(wait_seconds)
 
     def report_profile(self) -> None:
-        """Say once what the measuring has found. Call it when that is finished."""
+        """Log the profile once; call it when measuring is complete."""
         if self._reported:
             return
         self._reported = True
         return_free_memory()
         log.info(
-            "measured, most accurate first: %s",
+            "profile measured, most accurate first: %s",
             ", ".join(
                 f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms"
                 for each in self.profiler.ladder
@@ -203,12 +204,12 @@ class Networks:
         )
 
     def report_hopeless(self, camera: CameraConfig) -> None:
-        """Say it if even the cheapest variant breaks the camera's budget."""
+        """Warn if even the cheapest variant exceeds the camera's budget."""
         cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
         if cheapest.p50_ms > camera.latency_budget_ms:
             log.warning(
-                "camera %s: no variant reaches latency_budget_ms %g on this device; the "
-                "cheapest, %s, takes %.1f ms: it runs, and its misses are counted",
+                "camera %s: no variant meets latency_budget_ms %g on this device; the cheapest, "
+                "%s, takes %.1f ms, and its results will be late",
                 *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
             )
 

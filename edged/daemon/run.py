@@ -1,9 +1,8 @@
-"""What one configuration has brought about; a reload makes the next one from it, part by part.
+"""Everything that one configuration starts; a reload builds the next `Run` from it, part by part.
 
-A part whose settings are the same is taken over as it is. Everything that can fail happens while
-the old one still works; then the frames under way end, what was learnt of cameras and networks
-changes hands, and the new one begins: for milliseconds, frames wait in their mailboxes.
-Knows nothing of signals and systemd, nor of when a reload is wanted.
+A part whose settings are unchanged is taken over. Everything that can fail happens while the old
+run still works; then the frames in progress finish, what was learnt about cameras and the model is
+handed over, and the new run starts: frames wait in their mailboxes for milliseconds.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from edged.clock import Clock
 from edged.config.camera import CameraConfig
 from edged.config.config import Config
 from edged.control.profile_store import Decoding, state_directory
-from edged.daemon.cameras import Attached, attach, away_seconds, lane_of, stop_together
-from edged.daemon.model import Model, Networks
+from edged.daemon.cameras import Attached, attach, away_seconds, queue_of, stop_together
+from edged.daemon.model import LoadedModel, Model
 from edged.daemon.sinks import OpenSink, open_sinks, take_over
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
@@ -31,7 +30,7 @@ from edged.events.events import Watch
 from edged.events.journal import EventJournal
 from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.result import Event
 from edged.sensors.sensors import Sensors
 from edged.service.status_line import CameraNow
@@ -48,18 +47,18 @@ from edged.web.server import HttpServer
 log = logging.getLogger("edged")
 
 STOP_SECONDS = 1.0
-"""What the pipeline and each sink get to finish what they have in hand."""
+"""How long the pipeline and each sink may take to finish."""
 HANGING_SECONDS = 10.0
-"""What takes longer on one frame, and does not even compute, will never end."""
+"""A frame that takes longer without using the processor counts as hanging."""
 WAIT_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What outlasts every configuration.
+    """What stays the same over all configurations.
 
-    kinds: of sinks, by name. ended: called when the pipeline has ended by itself, with what it
-    failed of or None.
+    kinds: sink kinds by name. ended: called when the pipeline ends by itself, with its exception
+    or None.
     """
 
     kinds: Mapping[str, Kind]
@@ -73,20 +72,20 @@ class World:
     ended: Callable[[BaseException | None], None]
 
 
-class Running:
-    """Its steps: construction, `load`, `start_cameras` (before or after that), `run`.
+class Run:
+    """Steps: construction, `load`, `start_cameras` (before or after `load`), `start_pipeline`.
 
-    before, everywhere: what has run until now. Construction opens what is new; where that is not
-    possible it raises EdgedError and leaves nothing open.
+    before (in all methods): the present run. Construction opens what is new; it raises EdgedError
+    if that fails, and then leaves nothing open.
     """
 
-    def __init__(self, config: Config, world: World, before: Running | None = None) -> None:
+    def __init__(self, config: Config, world: World, before: Run | None = None) -> None:
         self.config = config
         self.model = Model.of(config)
         self.cameras: dict[str, Attached] = {}
         self.sinks: dict[str, OpenSink] = {}
         self.server: HttpServer | None = None
-        self.networks: Networks | None = None
+        self.loaded_model: LoadedModel | None = None
         self.pipeline: Pipeline | None = None
         self._thermostat = Thermostat(world.sensors, config.max_temperature_c)
         if before is not None and before.config.max_temperature_c == config.max_temperature_c:
@@ -95,7 +94,7 @@ class Running:
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
         self._turns = Turns()
         self._replaced = False
-        """What ends now ends because something else takes its place."""
+        """Another run takes this one's place: ended cameras do not end the daemon."""
         self._stopped = False
         self._hopeless_reported = False
         self._watch = Watch.of(
@@ -112,7 +111,7 @@ class Running:
             self.close(but=before)
             raise
 
-    def _open(self, before: Running | None) -> None:
+    def _open(self, before: Run | None) -> None:
         sinks = {} if before is None else before.sinks
         for name, sink in open_sinks(self.config, self._world.kinds, sinks):
             self.sinks[name] = sink
@@ -141,20 +140,20 @@ class Running:
     def _tell_address(self) -> None:
         if self.server is not None:
             url = self.server.url
-            log.info("%s/ shows what happens; %s/metrics is for Prometheus", url, url)
+            log.info("page: %s/  metrics for Prometheus: %s/metrics", url, url)
 
-    def load(self, before: Running | None, progress: Callable[[int, int], None]) -> None:
-        """Load and check the networks, which may take a while; what `progress` raises ends it."""
+    def load(self, before: Run | None, progress: Callable[[int, int], None]) -> None:
+        """Load and check the networks; an exception of `progress` cancels that."""
         if before is not None and before.model == self.model:
-            self.networks = before.networks
+            self.loaded_model = before.loaded_model
         else:
-            known = None if before is None else before.networks
-            self.networks = Networks(self.model, known, progress)
-            if before is not None:  # while frames still flow
-                self.networks.measure_cheapest()
+            known = None if before is None else before.loaded_model
+            self.loaded_model = LoadedModel(self.model, known, progress)
+            if before is not None:  # while frames still run
+                self.loaded_model.measure_cheapest()
 
-    def start_cameras(self, before: Running | None = None) -> None:
-        """The new ones, when those are gone whose devices they may want."""
+    def start_cameras(self, before: Run | None = None) -> None:
+        """Start the new cameras after stopping those whose devices they may need."""
         old = {} if before is None else before.cameras
         if before is not None:
             before._replaced = True
@@ -167,21 +166,21 @@ class Running:
                     each.camera.take_over(old[name].camera)
                 each.camera.start()
 
-    def run(self, before: Running | None = None) -> None:
-        """Begin with frames, when those of `before` that are under way have ended."""
-        assert self.networks is not None
+    def start_pipeline(self, before: Run | None = None) -> None:
+        """Start running frames as soon as those of `before` have finished."""
+        assert self.loaded_model is not None
         world, results = self._world, self.config.results
         if before is not None and not before.await_pipeline(HANGING_SECONDS):
-            raise EdgedError(f"a network has not answered for {HANGING_SECONDS:.0f} s")
+            raise EdgedError(f"a network has not returned for {HANGING_SECONDS:.0f} s")
         sinks = [each.sink for each in self.sinks.values()]
         if before is not None:
             take_over(self.sinks, before.sinks)
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
         self._dispatcher.follow(sinks, snapshots)
         pipeline = Pipeline(
-            lanes=[self._lane(settings, before) for settings in self.config.cameras],
-            loaded=self.networks.loaded,
-            profiler=self.networks.profiler,
+            queues=[self._queue(settings, before) for settings in self.config.cameras],
+            loaded=self.loaded_model.loaded,
+            profiler=self.loaded_model.profiler,
             output=Output(self.model.family.labels, results.top_k, results.min_score),
             sinks=sinks,
             observer=world.live,
@@ -194,7 +193,7 @@ class Running:
             announce=self._dispatcher.dispatch,
             show=world.live.pictures.offer,
             recorder=world.recorder,
-            about=self.networks.about,
+            about=self.loaded_model.about,
             allowance=self._thermostat.allowance,
         )
         if before is not None and before.pipeline is not None:
@@ -211,7 +210,7 @@ class Running:
 
     def tick(self, now_ns: int) -> None:
         """Call it a few times a second."""
-        if self.pipeline is None or self.networks is None:
+        if self.pipeline is None or self.loaded_model is None:
             return
         self.pipeline.allowance = self._thermostat.tick(now_ns)
         self._announce(self._watch.tick(now_ns))
@@ -220,16 +219,16 @@ class Running:
         }
         for each in self.sinks.values():
             each.sink.observe_cameras(streaming)
-        self.networks.tick(now_ns, self._decoding)
+        self.loaded_model.tick(now_ns, self._decoding)
         if self.pipeline.profiled:
-            self.networks.report_profile()
-        if self.networks.profiler.ladder and not self._hopeless_reported:
+            self.loaded_model.report_profile()
+        if self.loaded_model.profiler.ladder and not self._hopeless_reported:
             self._hopeless_reported = True
             for camera in self.config.cameras:
-                self.networks.report_hopeless(camera)
+                self.loaded_model.report_hopeless(camera)
 
     def await_pipeline(self, seconds: float) -> bool:
-        """Stop it; whether the frames under way have ended before they hung for so long."""
+        """Stop the pipeline; False if a frame hangs for `seconds`."""
         silence = Silence(self._world.clock())
         while not self.stop_pipeline(WAIT_SECONDS):
             assert self.pipeline is not None
@@ -239,7 +238,7 @@ class Running:
         return True
 
     def stop_pipeline(self, seconds: float = STOP_SECONDS) -> bool:
-        """After the frames under way, which have so long to end; whether they did."""
+        """Stop after the frames in progress; False if they take longer than `seconds`."""
         if self.pipeline is None or self._stopped or self._thread.ident is None:
             return True
         self.pipeline.stop()
@@ -249,15 +248,15 @@ class Running:
             self.pipeline.close()
         return self._stopped
 
-    def close(self, but: Running | None = None) -> None:
-        """Give up all that `but` does not have. The pipeline has been stopped before."""
+    def close(self, but: Run | None = None) -> None:
+        """Close everything that `but` does not share. The pipeline must have stopped."""
         kept = set() if but is None else {id(part) for part in but._parts()}
         stop_together(each.camera for each in self.cameras.values() if id(each.camera) not in kept)
         for each in self.cameras.values():
             if id(each.camera.mailbox) not in kept:
                 each.camera.mailbox.close()
-        if self.networks is not None and id(self.networks) not in kept:
-            self.networks.store_profile(self._decoding, STOP_SECONDS)
+        if self.loaded_model is not None and id(self.loaded_model) not in kept:
+            self.loaded_model.store_profile(self._decoding, STOP_SECONDS)
         if self.server is not None and id(self.server) not in kept:
             self.server.close()
         if but is None:
@@ -271,16 +270,16 @@ class Running:
         for event in events:
             self._dispatcher.dispatch(event)
 
-    # what is told of it; from any thread
+    # status, from any thread
 
     @property
-    def lanes(self) -> Mapping[str, Lane]:
-        return {} if self.pipeline is None else {lane.camera: lane for lane in self.pipeline.lanes}
+    def queues(self) -> Mapping[str, CameraQueue]:
+        return {} if self.pipeline is None else {each.camera: each for each in self.pipeline.queues}
 
     def loops(self) -> dict[str, int]:
-        """When every loop that must turn last did, or was seen at work. A camera whose source has
-        ended has none. Sinks and the dispatcher wait for as long as nothing comes: theirs are there
-        only when their thread has ended by itself."""
+        """By name, when each loop last made progress (ns). Cameras whose source has ended are left
+        out. Sinks and the event dispatcher may wait forever: they appear only if their thread has
+        died."""
         loops = {
             f"camera {name}": each.camera.turn
             for name, each in self.cameras.items()
@@ -296,33 +295,33 @@ class Running:
         return self._turns.moments(loops, self._world.clock())
 
     def health(self) -> list[CameraHealth]:
-        lanes = self.lanes
+        queues = self.queues
         return [
             CameraHealth(
                 name,
                 each.camera.state.value,
-                name in lanes and lanes[name].results > 0,
+                name in queues and queues[name].results > 0,
                 each.camera.last_error,
             )
             for name, each in self.cameras.items()
         ]
 
     def now(self) -> list[CameraNow]:
-        lanes = self.lanes
+        queues = self.queues
         return [
-            self._now(name, each.camera, lanes.get(name)) for name, each in self.cameras.items()
+            self._now(name, each.camera, queues.get(name)) for name, each in self.cameras.items()
         ]
 
-    def _now(self, name: str, camera: Camera, lane: Lane | None) -> CameraNow:
+    def _now(self, name: str, camera: Camera, queue: CameraQueue | None) -> CameraNow:
         trouble = None
         if camera.state.value in DOWN_STATES:
             trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
-        if lane is None or self.pipeline is None:
+        if queue is None or self.pipeline is None:
             return CameraNow(name, trouble, "", 0, 0)
         in_use = self.pipeline.controller.cameras[name].previous
         variant = "" if in_use is None else in_use.variant.name
-        on_time = lane.results - lane.late
-        return CameraNow(name, trouble, variant, lane.results + lane.stale, on_time)
+        on_time = queue.results - queue.late
+        return CameraNow(name, trouble, variant, queue.results + queue.stale, on_time)
 
     def _subjects(self) -> Subjects:
         return Subjects(
@@ -345,7 +344,7 @@ class Running:
             events=self._watch.counts,
             events_dropped=lambda: self._dispatcher.dropped,
             snapshots_dropped=lambda: self._dispatcher.snapshots_dropped,
-            ladder=lambda: () if self.networks is None else self.networks.profiler.ladder,
+            ladder=lambda: () if self.loaded_model is None else self.loaded_model.profiler.ladder,
             failures=lambda: {} if self.pipeline is None else self.pipeline.setbacks.failures,
         )
 
@@ -353,7 +352,7 @@ class Running:
         return 1.0 if self.pipeline is None else self.pipeline.controller.slowdown.ratio
 
     def _decoding(self) -> Decoding:
-        return {name: lane.decode_times.spreads() for name, lane in self.lanes.items()}
+        return {name: queue.decode_times.spreads() for name, queue in self.queues.items()}
 
     def _all_ended(self) -> bool:
         ended = all(each.camera.state is CameraState.ENDED for each in self.cameras.values())
@@ -362,7 +361,7 @@ class Running:
     def _parts(self) -> Iterator[object]:
         for each in self.cameras.values():
             yield from (each.camera, each.camera.mailbox)
-        yield from (self.networks, self.server, *self.sinks.values())
+        yield from (self.loaded_model, self.server, *self.sinks.values())
 
     def _run_pipeline(self) -> None:
         assert self.pipeline is not None
@@ -374,14 +373,13 @@ class Running:
         if failure is not None or not self._replaced:
             self._world.ended(failure)
 
-    def _lane(self, settings: CameraConfig, before: Running | None) -> Lane:
-        """The one of that name goes on, with these settings."""
+    def _queue(self, settings: CameraConfig, before: Run | None) -> CameraQueue:
         name = settings.name
-        return lane_of(
+        return queue_of(
             settings,
             self.cameras[name].camera.mailbox,
             {variant.resolution for variant in self.model.variants},
-            None if before is None else before.lanes.get(name),
+            None if before is None else before.queues.get(name),
             same_source=before is not None and before.cameras.get(name) is self.cameras[name],
             same_model=before is not None and before.model == self.model,
         )

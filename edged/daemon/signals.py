@@ -1,7 +1,4 @@
-"""What the daemon has been told to do: stop, or read its configuration again.
-
-Signals tell it, and so do its own threads.
-"""
+"""Requests to stop or reload, from signals and from the daemon's own threads."""
 
 from __future__ import annotations
 
@@ -16,11 +13,10 @@ from types import FrameType
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class Orders:
-    """Given from any thread and inside signal handlers, carried out by the main thread.
+class Signals:
+    """Set from any thread or signal handler, read by the main thread.
 
-    Holds no lock: a handler runs between any two steps of the main thread, also while that is in
-    here.
+    Uses no lock: a handler may interrupt the main thread inside any of these methods.
     """
 
     def __init__(self) -> None:
@@ -33,7 +29,7 @@ class Orders:
         os.eventfd_write(self._wake_fd, 1)
 
     def wake(self) -> None:
-        """End `wait` without an order."""
+        """End `wait` without a request."""
         os.eventfd_write(self._wake_fd, 1)
 
     def reload(self) -> None:
@@ -41,34 +37,34 @@ class Orders:
         os.eventfd_write(self._wake_fd, 1)
 
     def take_reload(self) -> bool:
-        """Whether there was an order to reload; all that came until now are one."""
-        if not self._reload:  # one that comes from here on is not lost
+        """Whether a reload was requested since the last call."""
+        if not self._reload:  # a request from here on is kept for the next call
             return False
         self._reload = False
         return True
 
     def wait(self, seconds: float) -> None:
-        """Until the next order, or for so long."""
+        """Wait for a request, for at most `seconds`."""
         select.select([self._wake_fd], [], [], seconds)
-        with contextlib.suppress(BlockingIOError):  # there was none
+        with contextlib.suppress(BlockingIOError):  # no request
             os.eventfd_read(self._wake_fd)
 
 
 @contextlib.contextmanager
-def obeying_signals(orders: Orders) -> Iterator[None]:
-    """SIGTERM and SIGINT stop, SIGHUP reloads. Call it in the main thread, as early as can be.
+def handling_signals(signals: Signals) -> Iterator[None]:
+    """SIGTERM and SIGINT stop, SIGHUP reloads. Enter it early, in the main thread.
 
-    A terminal that is closed sends SIGHUP as well: that stops, unless nohup(1) forbade it.
-    Afterwards all three are ignored: the process is about to end, and nothing shall cut it short.
+    SIGHUP from a terminal that closes stops as well, unless nohup(1) ignores it. After leaving,
+    all three are ignored, so that the process can finish.
     """
     in_terminal = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and _has_terminal()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP and not (in_terminal and not _has_terminal()):
-            orders.reload()
+            signals.reload()
         else:
-            _ignore_all()  # nothing more can be ordered, and a storm would pile up handlers
-            orders.stop()
+            _ignore_all()  # nothing else can be requested; more signals would stack up handlers
+            signals.stop()
 
     for number in _SIGNALS:
         signal.signal(number, handle)
@@ -79,7 +75,7 @@ def obeying_signals(orders: Orders) -> Iterator[None]:
 
 
 def _ignore_all() -> None:
-    # One that came just before finds no handler, now or later: Python would tell of an OSError.
+    # A signal that came just before finds no handler: Python would print an OSError.
     if sys.unraisablehook is not _tell:
         global _tell_before
         _tell_before, sys.unraisablehook = sys.unraisablehook, _tell
@@ -96,7 +92,7 @@ def _tell(said: sys.UnraisableHookArgs) -> None:
 
 
 def _has_terminal() -> bool:
-    """Whether the process has a terminal that signals come from."""
+    """Whether the process has a controlling terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:

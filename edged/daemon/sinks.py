@@ -1,6 +1,4 @@
-"""The sinks of a configuration, each with what it was made from: that tells which ones a reload
-leaves alone.
-"""
+"""The sinks of a configuration, and which of them a reload keeps."""
 
 from __future__ import annotations
 
@@ -23,17 +21,17 @@ class OpenSink:
     made_from: tuple[Any, Rules]
 
     def close(self, seconds: float) -> None:
-        """When what waits has left, or after so long."""
+        """Close after sending what is queued, within `seconds`."""
         self.sink.close(seconds)
         if lost := self.sink.dropped.get("closed"):
-            log.warning("%s: %d results and events had not left", self.sink.name, lost)
+            log.warning("%s: %d results and events were not delivered", self.sink.name, lost)
 
 
 def open_sinks(
     config: Config, kinds: Mapping[str, Kind], before: Mapping[str, OpenSink]
 ) -> Iterator[tuple[str, OpenSink]]:
-    """With their names, not started; `before` has those that run. Raises EdgedError for one that
-    cannot be made, when those before it are open.
+    """Yields (name, sink), not started; unchanged sinks of `before` are kept. Raises EdgedError if
+    one cannot be opened; those yielded before stay open.
     """
     rules = _rules(config)
     for name, own in config.results.sinks.items():
@@ -47,7 +45,7 @@ def open_sinks(
 
 
 def take_over(sinks: Mapping[str, OpenSink], before: Mapping[str, OpenSink]) -> None:
-    """What waits in `before` goes to the sinks that take their places."""
+    """Hand what is queued in `before` to the sinks that replace them."""
     for name, old in before.items():
         new = sinks.get(name)
         if new is not None and new is not old:

@@ -1,6 +1,6 @@
-"""Reads the sensors now and then, and says how much of the time the pipeline may compute.
+"""Reads the sensors and sets the share of the time that the pipeline may compute.
 
-Between edged/sensors, which knows facts, and edged/control/thermal.py, which knows the rule.
+The rule is in edged/control/thermal.py.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ log = logging.getLogger("edged")
 
 READING_SECONDS = 1.0
 CALM_SECONDS = 300.0
-"""After so long without shedding it is said to be over, and a new spell is worth a line."""
+"""After this long without shedding, its end is logged."""
 
 
 class Thermostat:
-    """limit_c: `max_temperature_c`, None for none; then the sensors are read all the same."""
+    """limit_c: `max_temperature_c`; None: no limit, but the sensors are read for metrics."""
 
     def __init__(self, sensors: Sensors, limit_c: float | None) -> None:
         self.allowance = Allowance()
@@ -28,7 +28,7 @@ class Thermostat:
         self._shed_ns: int | None = None
 
     def tick(self, now_ns: int) -> Allowance:
-        """Call it a few times a second."""
+        """Update and return the allowance; called a few times per second."""
         seconds = READING_SECONDS if self._read_ns is None else (now_ns - self._read_ns) / 1e9
         if seconds < READING_SECONDS:
             return self.allowance
@@ -40,8 +40,7 @@ class Thermostat:
             )
             if self._read_ns is None and heat.temperature_c is None:
                 log.warning(
-                    "max_temperature_c %g: nothing here shows the temperature of the processor, so "
-                    "nothing is done about it",
+                    "max_temperature_c %g has no effect: no temperature sensor for the processor",
                     self._limit_c,
                 )
             self._tell(share, heat.temperature_c, now_ns)
@@ -53,8 +52,8 @@ class Thermostat:
         if share < 1:
             if self._shed_ns is None:
                 why = "throttled" if temperature_c is None else f"{temperature_c:.1f} degrees"
-                log.info("%s: work is shed to stay below max_temperature_c %g", why, self._limit_c)
+                log.info("%s: reducing work to stay below max_temperature_c %g", why, self._limit_c)
             self._shed_ns = now_ns
         elif self._shed_ns is not None and now_ns - self._shed_ns > CALM_SECONDS * 1e9:
             self._shed_ns = None
-            log.info("cool again: no work is shed any more")
+            log.info("cool again: work is no longer reduced")

@@ -1,4 +1,4 @@
-"""What is done while no frame waits: the profile is measured, and the device is kept warm."""
+"""Work for idle times, while no frame waits: measure the profile, keep the device warm."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from edged.backends.loaded import LoadedFamily
 from edged.clock import Clock
 from edged.control.profiler import Profiler
 from edged.device import KEEP_WARM_SECONDS
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.variants.variant import Variant
 
 NO_FRAME_SOON_MS = 1000.0
-"""The gap to count on when no camera is delivering."""
+"""Idle time to assume while no camera delivers."""
 
 
 @dataclass(slots=True)
-class Gap:
-    """Belongs to the thread that looks for the next frame."""
+class Idle:
+    """Used only by the thread that looks for the next frame."""
 
-    lanes: Sequence[Lane]
+    queues: Sequence[CameraQueue]
     loaded: LoadedFamily
     profiler: Profiler
     keep_warm: bool
-    """While no frame comes, the cheapest network runs now and then, and its scores are nobody's."""
+    """Run the cheapest network from time to time while no frame comes, and discard its scores."""
     clock: Clock
     profiled: bool = False
-    """The profile is complete, and sessions that it made needless are gone."""
+    """The profile is complete, and the sessions that it made unnecessary are released."""
     ran_ns: int = 0
-    """When a network has run last, for whatever reason."""
+    """When a network last ran."""
 
     def use(self, slowdown: float, *, cool: bool) -> bool:
-        """Spend the time until the next frame; True to look for one before going on.
+        """Use the time until the next frame; True if the caller should look for one at once.
 
-        slowdown: how much longer a run takes than on the undisturbed device. cool: nothing needs to
-        be left out for the sake of the temperature.
+        slowdown: run time relative to the undisturbed device. cool: no work is shed because of
+        the temperature.
         """
         if self.profiler.complete and not self.profiled:
             on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
@@ -49,7 +49,7 @@ class Gap:
         gap_ms = self._gap_ms()
         if self.profiler.waiting:
             cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
-            spare_ms = min(lane.budget_ms - lane.age_ms for lane in self.lanes) - 1.5 * cheapest_ms
+            spare_ms = min(each.budget_ms - each.age_ms for each in self.queues) - 1.5 * cheapest_ms
             tolerable_ms = gap_ms + max(0.0, spare_ms)
             if self.profiler.use_gap(gap_ms, tolerable_ms, self.measure, slowdown):
                 return True
@@ -58,22 +58,22 @@ class Gap:
         return False
 
     def _gap_ms(self) -> float:
-        """Until the next frame is due; negative while it is late."""
+        """Time until the next frame is due; negative if it is late."""
         now_ns = self.clock()
-        due_ns = [due for lane in self.lanes if (due := lane.due_ns()) is not None]
+        due_ns = [due for queue in self.queues if (due := queue.due_ns()) is not None]
         gap_ms = min(((due - now_ns) / 1e6 for due in due_ns), default=NO_FRAME_SOON_MS)
         # Later than that, the cameras that delivered are silent.
         return NO_FRAME_SOON_MS if gap_ms < -NO_FRAME_SOON_MS else gap_ms
 
     def _warm(self, gap_ms: float) -> None:
-        """Run the cheapest network, if none has run for a while and no frame would find it."""
+        """Run the cheapest network, if none has run for a while and no frame has to wait for it."""
         cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
         rested = self.clock() - self.ran_ns >= KEEP_WARM_SECONDS * 1e9
         if rested and not 0 <= gap_ms < cheapest.p95_ms:
             self.measure(cheapest.variant, cheapest.threads)
 
     def measure(self, variant: Variant, threads: int) -> tuple[float, float]:
-        """Milliseconds of preprocessing and of inference, on the newest picture there is."""
+        """Milliseconds of preprocessing and of inference, on the latest picture."""
         pixels = self._latest_pixels()
         begun_ns = self.clock()
         _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, pixels)
@@ -81,7 +81,7 @@ class Gap:
         return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
 
     def _latest_pixels(self) -> NDArray[np.uint8]:
-        for lane in self.lanes:
-            if lane.mailbox.latest is not None:
-                return lane.mailbox.latest.pixels
+        for queue in self.queues:
+            if queue.mailbox.latest is not None:
+                return queue.mailbox.latest.pixels
         return np.zeros((480, 480, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""How much of a network's scores a result carries."""
+"""The scores that a result carries."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Output:
     min_score: float
 
     def top(self, scores: NDArray[np.float32]) -> tuple[Score, ...]:
-        """The best labels, best first, with the scores that reach the minimum."""
+        """At most top_k labels whose scores reach min_score, best first."""
         left, found = scores.copy(), []
-        # A few are wanted of a thousand: to partition or sort these takes three times as long.
+        # For a few out of a thousand, partitioning or sorting takes three times as long.
         for _ in range(min(self.top_k, len(scores))):
             best = int(left.argmax())
             score = float(left[best])
-            if not self.min_score <= score < math.inf:  # or not a number
+            if not self.min_score <= score < math.inf:  # also ends at NaN
                 break
             found.append(Score(self.labels[best], score))
             left[best] = -1

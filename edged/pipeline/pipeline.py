@@ -1,8 +1,8 @@
-"""The way of a frame: newest frame → slack → variant → scores → result → sinks.
+"""The path of a frame: newest frame → slack → variant → scores → result → sinks.
 
-The next frame to run is the one whose deadline is earliest. Frames of several cameras run side by
-side, on a core each, when there are cores; a frame that waits alone may spread over all of them.
-What is kept for each camera is in queue.py, the threads are in workers.py.
+The frame with the earliest deadline runs next. Frames of several cameras run in parallel, one core
+each; a frame that waits alone may use all cores. queue.py holds the state of each camera,
+workers.py the threads.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from edged.control.thermal import Allowance
 from edged.device import KEEP_WARM_SECONDS
 from edged.effort import Turn
 from edged.events.events import Watch
-from edged.pipeline.idle import Gap
+from edged.pipeline.idle import Idle
 from edged.pipeline.output import Output
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.pipeline.run import Run
-from edged.pipeline.workers import IDLE_SECONDS, Crew
+from edged.pipeline.workers import IDLE_SECONDS, Workers
 from edged.result import Event, Result
 from edged.sinks.sink import Sink
 from edged.tracing.recorder import Recorder
@@ -46,7 +46,7 @@ log = logging.getLogger("edged")
 
 
 class ResultObserver(Protocol):
-    """What the pipeline tells the metrics."""
+    """Receives what the metrics count."""
 
     def observe(self, result: Result) -> None: ...
     def stale(self, camera: str) -> None: ...
@@ -56,12 +56,12 @@ class ResultObserver(Protocol):
 
 @dataclass(slots=True)
 class Pipeline:
-    """Call `run` in a thread; `stop` from any other ends it after the frames under way.
+    """Call `run` in a thread; `stop`, from any other, ends it after the frames in progress.
 
-    cores: that inference may use; so many frames, of as many cameras, run side by side.
+    cores: how many inference may use, and so how many cameras' frames run in parallel.
     """
 
-    lanes: Sequence[Lane]
+    queues: Sequence[CameraQueue]
     loaded: LoadedFamily
     profiler: Profiler
     output: Output
@@ -76,10 +76,9 @@ class Pipeline:
 
     watch: Watch = field(default_factory=lambda: Watch(()))
     announce: Callable[[Event, NDArray[np.uint8] | None], None] = lambda event, pixels: None
-    """Takes what the watch sees, and the picture that it began with, which is valid until it
-    returns."""
+    """Receives an event and the picture of its start, which is valid until the call returns."""
     show: Callable[[Result, NDArray[np.uint8]], None] = lambda result, pixels: None
-    """Takes every result and its picture, valid until it returns, for whoever may be looking."""
+    """Receives every result and its picture, which is valid until the call returns."""
 
     recorder: Recorder | None = None
     about: Mapping[str, str] = field(default_factory=dict)
@@ -87,53 +86,51 @@ class Pipeline:
 
     controller: Controller = field(init=False)
     allowance: Allowance = field(default_factory=Allowance)
-    """How much of the time may be spent computing; the main thread sets it."""
+    """Share of the time that may be spent computing; the main thread sets it."""
     setbacks: Setbacks = field(default_factory=Setbacks)
     """Variants that failed on a picture."""
     _events: int = 0
     _runs: dict[str, Run] = field(default_factory=dict)
-    """Under way, by camera."""
+    """In progress, by camera."""
     _state: threading.Lock = field(default_factory=threading.Lock)
-    """For what decisions depend on and results change."""
-    _gap: Gap = field(init=False)
-    _crew: Crew[Run] = field(init=False)
+    """Guards what decisions depend on and results change."""
+    _idle: Idle = field(init=False)
+    _workers: Workers[Run] = field(init=False)
 
     def __post_init__(self) -> None:
         self.controller = Controller(
             {
-                lane.camera: CameraSettings(lane.budget_ms, lane.on_time, lane.min_top1)
-                for lane in self.lanes
+                queue.camera: CameraSettings(queue.budget_ms, queue.on_time, queue.min_top1)
+                for queue in self.queues
             },
             Slowdown(self.loaded.threads),
         )
-        self._gap = Gap(self.lanes, self.loaded, self.profiler, self.keep_warm, self.clock)
-        mailboxes = [lane.mailbox for lane in self.lanes]
+        self._idle = Idle(self.queues, self.loaded, self.profiler, self.keep_warm, self.clock)
+        mailboxes = [queue.mailbox for queue in self.queues]
         idle_seconds = KEEP_WARM_SECONDS if self.keep_warm else IDLE_SECONDS
-        threads = min(self.cores, len(self.lanes))
-        self._crew = Crew(self, mailboxes, threads, self.clock, idle_seconds)
+        threads = min(self.cores, len(self.queues))
+        self._workers = Workers(self, mailboxes, threads, self.clock, idle_seconds)
 
     @property
     def profiled(self) -> bool:
-        """The profile is complete, and sessions that it made needless are gone."""
-        return self._gap.profiled
+        return self._idle.profiled
 
     @property
     def results(self) -> int:
-        return sum(lane.results for lane in self.lanes)
+        return sum(queue.results for queue in self.queues)
 
     @property
     def turn(self) -> Turn:
-        """When the thread that has been busy for longest began."""
+        """The start of the thread that has been busy for the longest time."""
         runs = tuple(self._runs.values())
-        return min([self._crew.looked, *(Turn(run.taken_ns, run.thread) for run in runs)])
+        return min([self._workers.looked, *(Turn(run.taken_ns, run.thread) for run in runs)])
 
     def take_over(self, before: Pipeline) -> None:
-        """Go on from what `before`, which has ended, knew of cameras, networks, events and the
-        device."""
-        same_networks = before.loaded is self.loaded
-        self.controller.take_over(before.controller, same_networks)
-        self._gap.profiled = same_networks and before.profiled
-        if same_networks:
+        """Continue with the state of `before`, which has ended."""
+        same_model = before.loaded is self.loaded
+        self.controller.take_over(before.controller, same_model)
+        self._idle.profiled = same_model and before.profiled
+        if same_model:
             self.setbacks = before.setbacks
         for event in self.watch.take_over(before.watch):
             self.announce(event, None)
@@ -141,38 +138,38 @@ class Pipeline:
             self.recorder.interrupt()
 
     def stop(self) -> None:
-        self._crew.stop()
+        self._workers.stop()
 
     def close(self) -> None:
-        """Give up its descriptor, after the last `run` and `stop`."""
-        self._crew.close()
+        """Call it after the last `run` and `stop`."""
+        self._workers.close()
 
     def run(self) -> None:
-        """Until stopped, or the wanted number of results is out, or every source has ended."""
-        self._crew.run(self._measure_cheapest)
+        """Run until stopped, frames_wanted results are published, or every source has ended."""
+        self._workers.run(self._measure_cheapest)
 
     def over(self) -> bool:
         return not self._runs and (self._enough() or self.finished())
 
     def _enough(self) -> bool:
-        """With those under way, the wanted results will be out."""
+        """The runs in progress complete the wanted number of results."""
         wanted = self.frames_wanted
         return wanted is not None and self.results + len(self._runs) >= wanted
 
     def begin(self) -> Run | None:
-        """Decide on the most urgent frame, if there is one and a core to run it on."""
+        """Decide on the most urgent frame, if there is one and a free core."""
         with self._state:
             return None if self._enough() else self._begin()
 
     def _begin(self) -> Run | None:
         if self.setbacks.resting and self.setbacks.end_rests(self.clock()):
             self.profiler.rest(self.setbacks.resting)
-        for lane in self.lanes:
-            if lane.camera not in self._runs:
-                lane.take()
+        for queue in self.queues:
+            if queue.camera not in self._runs:
+                queue.take()
         ladder = self.profiler.ladder
-        while waiting := [lane for lane in self.lanes if lane.waiting is not None]:
-            waiting.sort(key=lambda lane: lane.urgency_ns)
+        while waiting := [queue for queue in self.queues if queue.waiting is not None]:
+            waiting.sort(key=lambda queue: queue.urgency_ns)
             free = self.cores - sum(run.decision.candidate.threads for run in self._runs.values())
             if free < 1:
                 return None
@@ -182,46 +179,50 @@ class Pipeline:
                 self.recorder.begin(Header.of(self.controller, ladder, self.about), ladder)
             run = self._decide(waiting, free, ladder)
             if run is not None:
-                self._runs[run.lane.camera] = run
+                self._runs[run.queue.camera] = run
                 return run
         return None
 
     def _decide(
-        self, waiting: Sequence[Lane], free: int, ladder: Sequence[Candidate]
+        self, waiting: Sequence[CameraQueue], free: int, ladder: Sequence[Candidate]
     ) -> Run | None:
-        """Take the frame of the first lane; None when it is not to be run."""
-        lane = waiting[0]
-        frame, lane.waiting = lane.waiting, None
+        """Decide on the frame of the first queue; None if it is dropped."""
+        queue = waiting[0]
+        frame, queue.waiting = queue.waiting, None
         assert frame is not None
         taken_ns = self.clock()
-        slack_ms = lane.budget_ms - (taken_ns - frame.captured_ns) / 1e6
-        if slack_ms <= 0 and not lane.is_overdue(taken_ns):
-            lane.stale += 1
-            self._record(lane, frame, slack_ms)
-            self.controller.dropped(lane.camera)
-            self.observer.stale(lane.camera)
+        slack_ms = queue.budget_ms - (taken_ns - frame.captured_ns) / 1e6
+        if slack_ms <= 0 and not queue.is_overdue(taken_ns):
+            queue.stale += 1
+            self._record(queue, frame, slack_ms)
+            self.controller.dropped(queue.camera)
+            self.observer.stale(queue.camera)
             return None
-        run_ms = self._limit_ms(lane, taken_ns)
+        run_ms = self._limit_ms(queue, taken_ns)
         if run_ms is None:
-            lane.shed += 1
-            self.observer.shed(lane.camera)
+            queue.shed += 1
+            self.observer.shed(queue.camera)
             return None
         if frame.wanted:
             decode_ms = (frame.ready_ns - frame.received_ns) / 1e6
-            lane.decode_times.observe(frame.wanted, decode_ms, self.controller.slowdown.ratio)
+            queue.decode_times.observe(frame.wanted, decode_ms, self.controller.slowdown.ratio)
         limits = Limits(
             run_ms, _too_small_beyond(frame, ladder), self._threads(waiting, slack_ms, free, ladder)
         )
         if limits == NO_LIMITS:
             limits = NO_LIMITS
-        decision = self.controller.decide(lane.camera, ladder, slack_ms, limits)
-        thread = threading.get_native_id()  # who looks for a frame also runs it
-        return Run(lane, frame, taken_ns, slack_ms, limits, ladder, decision, self._events, thread)
+        decision = self.controller.decide(queue.camera, ladder, slack_ms, limits)
+        thread = threading.get_native_id()  # the thread that finds a frame also runs it
+        return Run(queue, frame, taken_ns, slack_ms, limits, ladder, decision, self._events, thread)
 
     def _threads(
-        self, waiting: Sequence[Lane], slack_ms: float, free: int, ladder: Sequence[Candidate]
+        self,
+        waiting: Sequence[CameraQueue],
+        slack_ms: float,
+        free: int,
+        ladder: Sequence[Candidate],
     ) -> int | None:
-        """How many the frame of the first lane may use; None for as many as any variant has."""
+        """How many threads the first queue's frame may use; None for no limit."""
         most = max(self.loaded.threads)
         if most == 1:
             return None
@@ -241,8 +242,8 @@ class Pipeline:
         return threads if threads < most else None
 
     def carry_out(self, run: Run) -> None:
-        """Run the frame's variant; hand out the result, and learn from it."""
-        lane, frame, decision = run.lane, run.frame, run.decision
+        """Run the frame's variant, publish the result and learn from it."""
+        queue, frame, decision = run.queue, run.frame, run.decision
         candidate = decision.candidate
         try:
             scores, preprocessed_ns, inferred_ns = self.loaded.infer(
@@ -252,41 +253,41 @@ class Pipeline:
             with self._state:
                 self._set_aside(error)
                 self._measure_cheapest()
-                lane.waiting = frame  # for another variant, unless a newer one has come
-                del self._runs[lane.camera]
+                queue.waiting = frame  # for another variant, unless a newer frame has come
+                del self._runs[queue.camera]
             return
-        self._gap.ran_ns = inferred_ns
+        self._idle.ran_ns = inferred_ns
         top = self.output.top(scores)
         published_ns = self.clock()
         result = run.result(top, preprocessed_ns, inferred_ns, published_ns)
         with self._state:
             self.observer.observe(result)
             service_ms = (published_ns - run.taken_ns) / 1e6
-            self._record(lane, frame, run.slack_ms, run, result, service_ms)
-            before = self.controller.cameras[lane.camera].previous
-            self.controller.observe(lane.camera, run.ladder, candidate, service_ms, result.on_time)
+            self._record(queue, frame, run.slack_ms, run, result, service_ms)
+            before = self.controller.cameras[queue.camera].previous
+            self.controller.observe(queue.camera, run.ladder, candidate, service_ms, result.on_time)
             self._want(run)
-            self._note(lane, before, decision, result)
-            self.profiler.observe(  # last, because it may bring another ladder
+            self._note(queue, before, decision, result)
+            self.profiler.observe(  # last, because it may change the ladder
                 (candidate.variant, candidate.threads),
                 (result.stages.preprocess, result.stages.inference),
             )
             captured = frame.captured_ns, result.captured_unix_ns
-            for event in self.watch.observe(lane.camera, scores, *captured):
+            for event in self.watch.observe(queue.camera, scores, *captured):
                 self.announce(event, frame.pixels)
             self.show(result, frame.pixels)
-            del self._runs[lane.camera]  # its pixels may change from now on
-            # Last: a sink's thread that woke before would only wait for this one.
+            del self._runs[queue.camera]  # its pixels may change from now on
+            # Last: a sink's thread woken earlier would only wait for this one.
             for sink in self.sinks:
                 sink.publish(result)
 
     def _set_aside(self, error: RunError) -> None:
-        """The other variants go on; with none left, raise the error."""
+        """Stop using the variant for a while; raise the error if no other is left."""
         seconds = self.setbacks.fail(error.choice, self.clock())
         self.profiler.rest(self.setbacks.resting)
         if not self.profiler.usable:
             raise error
-        log.error("%s; the others go on, it is tried again in %.0f s", error, seconds)
+        log.error("%s; other variants continue, retrying this one in %.0f s", error, seconds)
 
     def _measure_cheapest(self) -> None:
         try:
@@ -296,69 +297,68 @@ class Pipeline:
             self._measure_cheapest()
 
     def _measure(self, variant: Variant, threads: int) -> tuple[float, float]:
-        self._crew.turned()
-        return self._gap.measure(variant, threads)
+        self._workers.turned()
+        return self._idle.measure(variant, threads)
 
     def _want(self, run: Run) -> None:
-        """Have the next picture decoded for what would run on it: a frame ahead of the choice."""
+        """Request the next picture at the resolution of the variant that would run on it."""
         side = run.decision.candidate.variant.resolution
         ratio = self.controller.slowdown.ratio
-        dearer_ms = run.lane.decode_times.dearer_ms(run.frame.wanted, ratio)
+        dearer_ms = run.queue.decode_times.dearer_ms(run.frame.wanted, ratio)
         if run.limits.resolution is not None or any(dearer_ms.values()):
             limits = run.limits._replace(resolution=None)
             lead = self.controller.decide(
-                run.lane.camera, run.ladder, run.slack_ms, limits, dearer_ms
+                run.queue.camera, run.ladder, run.slack_ms, limits, dearer_ms
             )
             side = lead.candidate.variant.resolution
-        run.lane.mailbox.want(side)
+        run.queue.mailbox.want(side)
 
-    def _limit_ms(self, lane: Lane, now_ns: int) -> float | None:
-        """How long the run may be expected to take; None to leave the frame out.
+    def _limit_ms(self, queue: CameraQueue, now_ns: int) -> float | None:
+        """How long the run may be expected to take; None to skip the frame.
 
-        The cameras that deliver share the cores. So that each comes round as often as the most
-        demanding `min_fps` says, all their runs together must fit into its interval; and what the
-        temperature allows is parted equally among them.
+        Delivering cameras share the cores: all their runs together must fit into the interval of
+        the highest `min_fps`, and each gets an equal part of what the temperature allows.
         """
-        delivering = [other for other in self.lanes if other is lane or other.delivers(now_ns)]
+        delivering = [other for other in self.queues if other is queue or other.delivers(now_ns)]
         beside, cameras = min(self.cores, len(delivering)), len(delivering)
         most_fps = max(other.min_fps for other in delivering)
         limit_ms = 1000 / most_fps * beside / cameras if most_fps else math.inf
         share = self.allowance.share
-        if share < 1 and lane.period_ms:
-            cool_ms = share * lane.period_ms * beside / cameras
-            cheapest_ms = self.controller.cheapest_ms(lane.camera, self.profiler.ladder)
-            if not lane.pace.admits(cool_ms, cheapest_ms):
+        if share < 1 and queue.period_ms:
+            cool_ms = share * queue.period_ms * beside / cameras
+            cheapest_ms = self.controller.cheapest_ms(queue.camera, self.profiler.ladder)
+            if not queue.pace.admits(cool_ms, cheapest_ms):
                 return None
             limit_ms = min(limit_ms, cool_ms)
         return limit_ms
 
     def _note(
-        self, lane: Lane, before: Candidate | None, decision: Decision, result: Result
+        self, queue: CameraQueue, before: Candidate | None, decision: Decision, result: Result
     ) -> None:
-        lane.results += 1
-        lane.last_result_ns = self.clock()
-        lane.late += not result.on_time
-        lane.by_variant[result.variant] = lane.by_variant.get(result.variant, 0) + 1
-        chosen = decision.candidate  # the profile may have given the same one other figures since
+        queue.results += 1
+        queue.last_result_ns = self.clock()
+        queue.late += not result.on_time
+        queue.by_variant[result.variant] = queue.by_variant.get(result.variant, 0) + 1
+        chosen = decision.candidate  # its figures in the profile may have changed
         if before and (before.variant, before.threads) != (chosen.variant, chosen.threads):
-            self.observer.switched(lane.camera, decision.reason.value)
+            self.observer.switched(queue.camera, decision.reason.value)
 
     def _record(
         self,
-        lane: Lane,
+        queue: CameraQueue,
         frame: Frame,
         slack_ms: float,
         run: Run | None = None,
         result: Result | None = None,
         service_ms: float = 0.0,
     ) -> None:
-        """Into the trace, if one is kept. No run for a frame that was dropped as too old."""
+        """Add the frame to the trace, if there is one; run is None if it was dropped as too old."""
         if self.recorder is None:
             return
-        before_ns, lane.recorded_ns = lane.recorded_ns or frame.captured_ns, frame.captured_ns
+        before_ns, queue.recorded_ns = queue.recorded_ns or frame.captured_ns, frame.captured_ns
         self.recorder.record(
             RecordedFrame(
-                camera=lane.camera,
+                camera=queue.camera,
                 interval_ms=max(0, frame.captured_ns - before_ns) / 1e6,
                 wait_ms=(frame.ready_ns - frame.captured_ns) / 1e6,
                 slack_ms=slack_ms,
@@ -374,10 +374,10 @@ class Pipeline:
         )
         self._events += 1
 
-    def use_gap(self) -> bool:
+    def use_idle(self) -> bool:
         ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
         try:
-            return not self._runs and self._gap.use(ratio, cool=cool)
+            return not self._runs and self._idle.use(ratio, cool=cool)
         except RunError as error:
             self._set_aside(error)
             self._measure_cheapest()
@@ -385,7 +385,7 @@ class Pipeline:
 
 
 def _too_small_beyond(frame: Frame, ladder: Sequence[Candidate]) -> int | None:
-    """The largest resolution that the picture can serve, where the ladder has larger ones."""
+    """The largest resolution that the picture serves; None if it serves the whole ladder."""
     serves = frame.serves
     if serves is None or all(candidate.variant.resolution <= serves for candidate in ladder):
         return None

@@ -1,4 +1,4 @@
-"""A frame under way, from the decision on it to its result."""
+"""A frame in progress, from the decision to the result."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edged.capture.frame import Frame
 from edged.clock import unix_ns_of
 from edged.control.profile import Candidate
 from edged.control.selector import Decision, Limits
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.result import Result, Score, Stages
 
 
 class Run(NamedTuple):
-    """A frame under way, and what the decision on it rested on. event: lines of a trace before."""
+    """A frame with its decision and the inputs of that. event: number of trace lines before it."""
 
-    lane: Lane
+    queue: CameraQueue
     frame: Frame
     taken_ns: int
     slack_ms: float
@@ -31,10 +31,10 @@ class Run(NamedTuple):
     ) -> Result:
         frame, candidate = self.frame, self.decision.candidate
         return Result(
-            camera=self.lane.camera,
+            camera=self.queue.camera,
             sequence=frame.sequence,
             captured_unix_ns=unix_ns_of(frame.captured_ns, published_ns),
-            budget_ms=self.lane.budget_ms,
+            budget_ms=self.queue.budget_ms,
             variant=candidate.variant,
             threads=candidate.threads,
             reason=self.decision.reason.value,

@@ -1,4 +1,4 @@
-"""Threads that take turns: one waits for the next job, the others carry out the ones they found."""
+"""Threads that take turns: one waits for the next job while the others carry out theirs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edged.clock import Clock
 from edged.effort import Turn
 
 IDLE_SECONDS = 0.5
-"""Without anything to do a look is taken this often, so that progress can be seen."""
+"""Without jobs, the threads look for one this often, which shows progress to the watchdog."""
 
 Job = TypeVar("Job")
 
 
 class Mailbox(Protocol):
-    """Something that jobs come from."""
+    """A source of jobs; wake_fd becomes readable when there is one."""
 
     @property
     def wake_fd(self) -> int: ...
@@ -26,22 +26,22 @@ class Mailbox(Protocol):
 
 
 class Jobs(Protocol[Job]):
-    """What there is to do. Only `carry_out` runs in several threads at once."""
+    """The jobs. Only `carry_out` runs in several threads at once."""
 
     def over(self) -> bool:
-        """There will be no more jobs; those under way have ended."""
+        """There will be no more jobs, and all have finished."""
 
     def begin(self) -> Job | None:
-        """The next job, if one can be carried out now."""
+        """The next job; None if none can start now."""
 
-    def use_gap(self) -> bool:
-        """Nothing can begin now; True to look again at once rather than wait."""
+    def use_idle(self) -> bool:
+        """Called when no job can start; True to look again at once instead of waiting."""
 
     def carry_out(self, job: Job) -> None: ...
 
 
-class Crew(Generic[Job]):
-    """`run` in a thread makes the others; `stop` from any ends them after the jobs under way."""
+class Workers(Generic[Job]):
+    """`run` starts the other threads; `stop`, from any thread, ends them after their jobs."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Crew(Generic[Job]):
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.looked = Turn(clock(), threading.get_native_id())
-        """When somebody last looked for a job, and who."""
+        """When a thread last looked for a job, and which one."""
         self._jobs = jobs
         self._by_wake_fd = {mailbox.wake_fd: mailbox for mailbox in mailboxes}
         self._threads = threads
@@ -60,13 +60,13 @@ class Crew(Generic[Job]):
         self._idle_seconds = idle_seconds
         self._turn = threading.Lock()
         self._ended_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        """Wakes the one who looks: a job has ended, or all shall."""
+        """Wakes the thread that waits: a job has finished, or `stop` was called."""
         self._stopping = threading.Event()
         self._over = False
         self._failure: BaseException | None = None
 
     def turned(self) -> None:
-        """The calling thread goes on; also told by what takes long before the first job."""
+        """Note progress of the calling thread; for long work before the first job as well."""
         self.looked = Turn(self._clock(), threading.get_native_id())
 
     def stop(self) -> None:
@@ -74,11 +74,11 @@ class Crew(Generic[Job]):
         os.eventfd_write(self._ended_fd, 1)
 
     def close(self) -> None:
-        """Give up its descriptor. `run` has returned, and neither it nor `stop` is called again."""
+        """Call it after the last `run` and `stop`."""
         os.close(self._ended_fd)
 
     def run(self, before: Callable[[], None]) -> None:
-        """Until the jobs are over or `stop`; raises what a job raised. before: done first."""
+        """Call `before`, then run until the jobs are over or `stop`; raise what a job raised."""
         self.turned()
         self._over = False
         before()
@@ -103,7 +103,7 @@ class Crew(Generic[Job]):
         try:
             while (job := self._next(events)) is not None:
                 self._jobs.carry_out(job)
-                if self._turn.locked():  # by one who found no job that could begin before
+                if self._turn.locked():  # by a thread that found no job that could start
                     os.eventfd_write(self._ended_fd, 1)
         except BaseException as error:  # `run` raises it, whatever it is
             self._failure = error
@@ -119,7 +119,7 @@ class Crew(Generic[Job]):
                     return job
                 if over:
                     self._over = True
-                elif not self._jobs.use_gap():
+                elif not self._jobs.use_idle():
                     self._wait(events)
         return None
 

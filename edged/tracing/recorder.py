@@ -1,9 +1,8 @@
 """Writes a recorded trace beside a running pipeline, which it never delays.
 
-The pipeline hands over values; a thread turns them into lines. Two files of bounded length: when
-the file is full it becomes `<name>.1`, in place of the one before, and a new one begins. What the
-disk cannot take in time is dropped and counted, and a new header follows, because decisions after
-a gap cannot be made again from a state before it.
+The pipeline queues values; a thread writes them as lines. When the file is full it replaces
+`<name>.1`, and a new one begins. Frames that the disk cannot take in time are dropped and counted,
+and a new header follows, because decisions after a gap cannot be replayed from the state before.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from edged.tracing.recording import BEGINNING, Header, RecordedFrame, frame_line
 FRAMES_PER_FILE = 50_000
 """About half an hour of one camera at 30 frames per second, and 20 MB."""
 QUEUE_FRAMES = 512
-"""Some seconds of several cameras: what a slow disk may take for one write."""
+"""Some seconds of several cameras: the longest write of a slow disk."""
 
 log = logging.getLogger("edged.control.recorder")
 
@@ -82,11 +81,11 @@ class Recorder:
         self._ladder, self._gap = ladder, False
 
     def interrupt(self) -> None:
-        """What comes does not follow from what is recorded: other settings, another state."""
+        """Settings or state change: a new header must follow."""
         self._gap = True
 
     def record(self, frame: RecordedFrame) -> None:
-        """A frame that `begin` came before; without it, it is dropped."""
+        """Queue a frame after `begin`; drop it if a header is missing."""
         self._frames_left -= 1
         if self._gap or self._failed:
             self.dropped += 1
@@ -110,7 +109,7 @@ class Recorder:
         except Exception as error:  # whatever it is, frames go on without a trace
             self._failed = True
             reason = getattr(error, "strerror", None) or repr(error)
-            log.warning("the trace ends, %s cannot be written: %s", self._path, reason)
+            log.warning("the trace ends: cannot write %s: %s", self._path, reason)
             with contextlib.suppress(OSError):
                 self._file.close()
 
@@ -132,17 +131,17 @@ class Recorder:
 
     @staticmethod
     def _check(path: Path) -> None:
-        """What is there must be a trace, which becomes `<name>.1`: nothing else is moved aside."""
+        """Raise EdgedError unless an existing file is a trace, which then becomes `<name>.1`."""
         wrong, fix = None, "name another file"
         if path.suffix == ".gz":
             wrong, fix = "a trace is recorded uncompressed", f"name it {path.stem}"
         elif path.is_fifo():
-            wrong = "a trace is a plain file, this is a named pipe"
+            wrong = "a trace must be a regular file, not a named pipe"
         elif path.is_file():
             with path.open("rb") as file:
                 begins = file.read(len(BEGINNING))
             if begins not in (b"", BEGINNING):
-                wrong, fix = "the file is there and is no trace", f"{fix}, or remove it"
+                wrong, fix = "the file exists and is not a trace", f"{fix}, or remove it"
         if wrong is not None:
             raise EdgedError(wrong, where=path, fix=fix)
 

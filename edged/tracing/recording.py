@@ -124,7 +124,7 @@ def read_trace(path: Path) -> FullTrace | RecordedTrace:
     lines = read_lines(path)
     first = next(lines, None)
     if first is None:
-        raise InputError("an empty trace", where=path)
+        raise InputError("the trace is empty", where=path)
     if "edged_trace" in first.values:
         return _recorded(first, lines)
     if "variants" in first.values:
@@ -132,7 +132,7 @@ def read_trace(path: Path) -> FullTrace | RecordedTrace:
     raise InputError(
         "not a trace",
         where=first.where,
-        fix="the first line is a header with `variants` or, recorded by edged, `edged_trace`",
+        fix="the first line must be a header with `variants` or `edged_trace`",
     )
 
 
@@ -213,11 +213,11 @@ def _recorded(first: Line, lines: Iterator[Line]) -> RecordedTrace:
         else:
             frame = _frame(line, header)
             if frame.overtaken > len(frames):
-                raise line.error("`overtaken` reaches beyond the header", frame.overtaken)
+                raise line.error("`overtaken` points before the header", frame.overtaken)
             frames.append(frame)
     segments.append(Segment(header, tuple(frames)))
     if not any(segment.frames for segment in segments):
-        raise first.error("a trace without frames")
+        raise first.error("the trace has no frames")
     return RecordedTrace(tuple(segments))
 
 
@@ -225,7 +225,7 @@ def _header(line: Line) -> Header:
     version = line.take("edged_trace")
     if version != FORMAT:
         raise line.error(
-            f"recorded in another format than {FORMAT}, by another version of edged",
+            f"the trace's format is not {FORMAT}: recorded by another version of edged",
             version,
         )
     ladder = []
@@ -262,7 +262,7 @@ def _header(line: Line) -> Header:
 def _frame(line: Line, header: Header) -> RecordedFrame:
     camera = line.text_at("camera")
     if camera not in header.cameras:
-        raise line.error("a camera that the header does not know", camera)
+        raise line.error("the header has no such camera", camera)
     chosen, reason, service_ms, on_time = None, "", 0.0, False
     stages = dict[str, float]()
     if "variant" in line.values:
@@ -306,7 +306,7 @@ def _chosen(line: Line, header: Header) -> int:
     for position, candidate in enumerate(header.ladder):
         if candidate.variant.name == name and candidate.threads == threads:
             return position
-    raise line.error("a variant that the header's ladder does not have", f"{name} x{threads:g}")
+    raise line.error("the header's ladder has no such variant", f"{name} x{threads:g}")
 
 
 def _numbers(line: Line, key: str) -> dict[str, float]:

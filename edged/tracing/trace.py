@@ -61,7 +61,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                 except InputError:
                     if line.endswith(b"\n") or number == 1:
                         raise
-                    log.warning("%s: cut off, as when the recording is killed: left out", where)
+                    log.warning("%s: incomplete line ignored, as after a killed recording", where)
                     return
                 yield parsed
     except (OSError, EOFError, zlib.error) as error:
@@ -96,5 +96,5 @@ def full_trace(first: Line, lines: Iterator[Line]) -> FullTrace:
         times = tuple(line.check("service_ms", value) for value in service_ms)
         frames.append(TracedFrame(index * interval_ms, line.number_at("wait_ms"), times))
     if not frames:
-        raise first.error("a trace without frames")
+        raise first.error("the trace has no frames")
     return FullTrace(tuple(variants), tuple(frames))

@@ -1,8 +1,8 @@
-"""Whether an ONNX file keeps numbers in other files, asked before any runtime sees it.
+"""Detects ONNX files with external data, before a runtime opens them.
 
-A runtime opens what such a file names, relative to the working directory, whoever wrote it. The
-networks of a family are whole in themselves. Reads just the structure of the protocol buffer that
-leads to tensors, so that the onnx package is not needed on a device.
+A runtime would open any file that such a file names, relative to the working directory. Networks of
+a family contain all their weights. Reads only the structure of the protocol buffer that leads to
+tensors, so that devices do not need the onnx package.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _DEEPEST = 100
 
 
 def has_external_data(model: bytes) -> bool:
-    """True as well where messages lie deeper in each other than any network's. What is no protocol
-    buffer a runtime refuses itself."""
+    """Also True for messages nested deeper than in any network. False for other content, which
+    runtimes reject themselves."""
     waiting = [("Model", memoryview(model), 0)]
     try:
         while waiting:

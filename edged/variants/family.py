@@ -2,8 +2,7 @@
 
 A family is what its manifest says, and the manifest is the last file written: a power cut leaves
 the old family or the new one. Each file is named together with its sha256.
-Knows the files, not the networks: what a runtime makes of them is edged/backends, whether their
-answers are right is golden.py, how good those are is evaluate.py.
+Runtimes are in edged/backends, the check of their scores in golden.py, accuracy in evaluate.py.
 """
 
 from __future__ import annotations
@@ -44,28 +43,28 @@ __all__ = [
 _IMAGENET_CLASSES = 1000
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = (_PACKAGE / "families", _PACKAGE.parent / "models")
-"""Where the shipped families lie: inside an installed package, or beside it in a checkout."""
+"""Folders of shipped families: inside an installed package, or beside it in a checkout."""
 OTHER_CLASSES = (
     "ImageNet's 1000 classes: edged models pull mobilenet-v1-imagenet --into imagenet",
-    "classes of your own: edged models import; models/README.md trains a network for them",
+    "your own classes: edged models import, or train a network: models/README.md",
 )
-"""For whoever wants others than a family knows."""
+"""Hints for other classes than a family has."""
 MOST_NAMED = 20
 
 
 class Fit(str, Enum):
     """How an oblong picture becomes square."""
 
-    CROP = "crop"  # the centre square; what is beside it is not seen
-    SQUASH = "squash"  # the whole picture, each side scaled on its own
+    CROP = "crop"  # the centre square; the rest is not used
+    SQUASH = "squash"  # the whole picture, each side scaled independently
 
 
 @dataclass(frozen=True, slots=True)
 class InputContract:
-    """A network always gets uint8 NHWC RGB; this is the rest.
+    """How a picture becomes a network's input, which is always uint8 NHWC RGB.
 
-    crop_fraction: the share of a photo's sides that an evaluation looks at (0.875: how the
-    published ImageNet figures were measured). A camera's picture is taken whole.
+    crop_fraction: the share of a photo's sides that an evaluation uses (0.875: as in the published
+    ImageNet figures). A camera's picture is used whole.
     """
 
     fit: Fit = Fit.CROP
@@ -101,10 +100,10 @@ class Family:
         )
 
     def accuracy(self, variant: Variant) -> Accuracy | None:
-        """As measured, or published figures where the classes are ImageNet's; else unknown, None.
+        """Measured, or published if the classes are ImageNet's; None if unknown.
 
-        Figures from different photos put variants in a wrong order, so either every variant is
-        judged by what the manifest says, all from one source, or none is.
+        Figures from different photos would rank variants wrongly, so the manifest's figures count
+        only if every variant has one from the same source.
         """
         measured = self.network(variant).accuracy.get(variant.resolution)
         sources = {
@@ -119,14 +118,14 @@ class Family:
         return Accuracy(published_top1(variant), None, None, SOURCE)
 
     def top1(self, variant: Variant) -> float:
-        """What variants are ordered by. Where the accuracy is unknown, that of ImageNet: which
-        variant is better is likely the same for other classes, how good it is is not."""
+        """Accuracy for ranking. If unknown, that on ImageNet: the ranking is likely the same for
+        other classes, though the accuracy is not."""
         known = self.accuracy(variant)
         return published_top1(variant) if known is None else known.top1
 
     @property
     def classes(self) -> str:
-        """What it knows, in words; of many classes the first."""
+        """Number and names of the classes; of many, the first."""
         named = ", ".join(printable(label, 80) for label in self.labels[:MOST_NAMED])
         more = ", …" if len(self.labels) > MOST_NAMED else ""
         return f"{len(self.labels)} classes: {named}{more}"
@@ -141,7 +140,7 @@ class Family:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a network, a resolution, a label or the fit does: for the profile's key."""
+        """Changes with networks, resolutions, labels and fit; part of the profile's key."""
         digest = hashlib.sha256(self.input.fit.value.encode())
         for variant in self.variants():
             digest.update(f"\n{variant.name} {self.network(variant).sha256}".encode())
@@ -156,7 +155,7 @@ class Family:
         try:
             return decode_picture(self.golden_file(), 0)
         except BrokenPictureError as error:
-            what = f"the golden picture cannot be used: {error}"
+            what = f"invalid golden picture: {error}"
             raise InputError(what, where=self.golden, fix=MEND) from None
 
     def golden_file(self) -> bytes:
@@ -166,11 +165,11 @@ class Family:
 
 
 def load_family(reference: str, relative_to: Path, shipped_in: Sequence[Path] = SHIPPED) -> Family:
-    """Read a family's manifest and labels; the networks are read when they are wanted.
+    """Read a family's manifest and labels; networks are read later.
 
     reference: a shipped family's name, or a folder, relative to `relative_to`, absolute or with
     `~`. A shipped name wins over a folder of that name (`./name` is the folder).
-    Raises InputError, or InputErrors with everything that is wrong with the manifest.
+    Raises InputError, or InputErrors with all errors of the manifest.
     """
     return _read_family(_find_family(reference, relative_to, shipped_in))
 
@@ -185,22 +184,22 @@ def _find_family(reference: str, relative_to: Path, shipped_in: Sequence[Path]) 
         return next(
             root / reference for root in shipped_in if (root / reference / MANIFEST).is_file()
         )
-    with suppress(RuntimeError):  # ~nobody: there is no such home
+    with suppress(RuntimeError):  # ~nobody: no such home
         reference = str(Path(reference).expanduser())
     directory = relative_to / reference
     if directory.name == MANIFEST:
         directory = directory.parent
     try:
         found = (directory / MANIFEST).is_file()
-    except OSError as error:  # a folder above it is closed to us
-        what = f"the family cannot be read: {error.strerror}"
+    except OSError as error:  # no permission for a folder above it
+        what = f"cannot read the family: {error.strerror}"
         raise InputError(what, where=directory) from None
     if not found:
         shipped = ", ".join(shipped_families(shipped_in)) or "none"
         raise InputError(
-            f"there is no family: no {MANIFEST}",
+            f"not a family: no {MANIFEST}",
             where=directory,
-            fix=f"name a folder that has one, or a shipped family (there are: {shipped})",
+            fix=f"name a folder with one, or a shipped family ({shipped})",
         )
     return directory
 
@@ -245,14 +244,14 @@ def _read_family(directory: Path) -> Family:
 
 
 def _read_labels(path: Path, sha256: str) -> tuple[str, ...]:
-    """One a line. The same label twice is right: ImageNet has two kinds of crane."""
+    """One per line. A label may occur twice: ImageNet has two kinds of crane."""
     try:
         lines = read_checked(path, sha256).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError("the labels are not UTF-8", where=path, got=str(error)) from None
     labels = tuple(line.strip() for line in lines)
     if not labels:
-        raise InputError("there are no labels", where=path)
+        raise InputError("no labels", where=path)
     if "" in labels:
         raise InputError("an empty label", where=f"{path}:{labels.index('') + 1}")
     return labels
@@ -261,13 +260,13 @@ def _read_labels(path: Path, sha256: str) -> tuple[str, ...]:
 def write_family(
     family: Family, models: Mapping[str, bytes], golden: bytes | None = None
 ) -> Family:
-    """Write the family into its directory and return it as it lies there then.
+    """Write the family into its directory and return it as written.
 
     models: content of the new networks, by file name; the other networks are read from their
-    paths. golden: the golden picture, a PNG; without it the family keeps the one it has.
-    Nothing that the present manifest names is touched before the new manifest is in place: new
-    content under an old name gets a name of its own. What only the old manifest named is deleted
-    then. After a full disk the old family is whole; raises EdgedError.
+    paths. golden: the golden picture, a PNG; without it the family keeps its own.
+    Files of the present manifest stay until the new manifest is in place: new content under an old
+    name gets another name. Files that only the old manifest names are deleted last. Raises
+    EdgedError, for example if the disk is full, and then leaves the old family intact.
     """
     directory = family.directory
     files: dict[str, bytes] = {}
@@ -302,7 +301,7 @@ def write_family(
         _replace_family(directory, files, manifest_text(head, networks).encode())
     except OSError as error:
         raise EdgedError(
-            "cannot write the family; the one that was there is unchanged",
+            "cannot write the family; the existing one is unchanged",
             where=directory,
             got=error.strerror,
         ) from error
@@ -321,7 +320,7 @@ def _free_name(directory: Path, name: str, content: bytes) -> str:
 
 
 def _replace_family(directory: Path, files: Mapping[str, bytes], manifest: bytes) -> None:
-    """Every temporary file first, so that a full disk shows before anything has its name."""
+    """Write all temporary files first, so that a full disk is found before any renaming."""
     old_names = named_files(directory)
     new = {name: data for name, data in files.items() if not (directory / name).exists()}
     partial = {name: partial_of(directory / name) for name in (*new, MANIFEST)}

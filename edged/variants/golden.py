@@ -1,11 +1,10 @@
-"""The golden picture: proof, at every load, that pictures reach the networks as they expect them.
+"""The golden picture: a check, at every load, that networks get their input in the right form.
 
-A network that gets red and blue exchanged still answers, only worse. So each family keeps one drawn
-picture together with the scores it must get. Such a picture proves nothing where the scores would
-hardly differ; it is therefore chosen so that exchanging red and blue moves the scores of every
-network at every resolution by SENSITIVITY times what is tolerated, and so do mirroring and turning
-upside down at every resolution (in one network at least: the way of a picture is the same for all,
-while a file alone can expect BGR).
+With red and blue swapped a network still gives scores, only worse ones. So each family has one
+synthetic picture with its expected scores. It is chosen so that swapping red and blue moves the
+scores of every network at every resolution by SENSITIVITY times the tolerance, as do mirroring and
+flipping at every resolution (in at least one network: preprocessing is the same for all, but a
+single file may expect BGR).
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ Picture = NDArray[np.uint8]
 Golden = tuple[tuple[int, float], ...]
 
 TOLERANCE: Mapping[Precision, float] = {Precision.FLOAT: 0.05, Precision.INT8: 0.1}
-"""How far a score may be off. Changing each pixel by up to one grey level moves float scores of
-the official networks by up to 0.03; the integer kernels and the same INT8 network computed in
-floating point, roundings apart, differ by up to 0.1. The integer kernels of ONNX Runtime agree to
+"""Allowed deviation of a score. Changing each pixel by up to one grey level moves float scores of
+the official networks by up to 0.03; integer kernels and the same INT8 network computed in
+floating point differ by up to 0.1. The integer kernels of ONNX Runtime agree to
 1e-6 between x86-64 and emulated ARM64, with dot-product instructions and without; one that
 saturates (x86-64 without VNNI, unless told to be exact) is off by 0.23 and rightly refused."""
 SENSITIVITY = 2.0
 LEAST_PROOF = 0.1
-"""A network whose scores move less is held to a tolerance that is smaller in proportion, down to
-this part of the usual one; one that moves less still cannot be told right from wrong."""
+"""A network whose scores move less gets a proportionally smaller tolerance, down to this part of
+the usual one; below that the picture proves nothing."""
 
 _TOP = 5
 _SEEDS = 20
@@ -46,16 +45,16 @@ _HEIGHT, _WIDTH = 256, 320  # oblong, so that the fit is proved too
 _SHAPES = 14
 _GRAIN = 30  # grey levels; without grain, scores hang on the rounding of large even areas
 
-_COLOURS = "exchanging red and blue"
+_COLOURS = "swapping red and blue"
 _TURNS: Mapping[str, Callable[[Picture], Picture]] = {
     _COLOURS: lambda picture: picture[:, :, ::-1],
     "mirroring": lambda picture: picture[:, ::-1],
-    "turning upside down": lambda picture: picture[::-1],
+    "flipping": lambda picture: picture[::-1],
 }
 
 
 def golden_picture(seed: int) -> Picture:
-    """Draw uint8 (256, 320, 3) RGB: grainy coloured shapes, no two halves alike."""
+    """A synthetic picture, uint8 (256, 320, 3) RGB: grainy coloured shapes."""
     random = np.random.default_rng(seed)
     corners = random.integers(0, 256, (2, 2, 3), dtype=np.uint8)
     picture: Picture = cv2.resize(corners, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_LINEAR)
@@ -106,8 +105,8 @@ def with_golden(
     """The family with golden scores for every network, and its golden picture as a PNG.
 
     models: content of networks that are not on disk yet, by file name, as for `write_family`.
-    The family's present picture is kept where it proves every network; otherwise a new one is
-    chosen. Raises InputError naming the network that no picture proves.
+    The family's present picture is kept if it suits every network; otherwise a new one is
+    chosen. Raises InputError with the network that no picture suits.
     """
     runners = [
         (network, backend.load(network, models.get(network.path.name) or network.read(), 1))
@@ -129,7 +128,7 @@ def with_golden(
     )
     done, png = cv2.imencode(".png", picture[:, :, ::-1])
     if not done:
-        raise EdgedError("the golden picture cannot be stored as PNG")
+        raise EdgedError("cannot encode the golden picture as PNG")
     return replace(family, networks=networks), png.tobytes()
 
 
@@ -161,7 +160,7 @@ def choose_golden(
     if not proof.share >= LEAST_PROOF:
         tolerance = TOLERANCE[proof.cell.network.precision]
         raise InputError(
-            f"no drawn picture proves that {proof.cell.variant} gets its input right: "
+            f"no golden picture can check the input of {proof.cell.variant}: "
             f"{proof.turn} moves no score by more than {proof.share * SENSITIVITY * tolerance:.4f}",
             where=proof.cell.network.path,
             fix="check its weights, or train it further",
@@ -186,7 +185,7 @@ class _Cell:
         scores = self.runner.run(images[""])
         if not np.isfinite(scores).all():
             raise InputError(
-                f"{self.variant} answers with scores that are not numbers",
+                f"{self.variant} returns scores that are not finite",
                 where=self.network.path,
             )
         golden = _best(scores)
@@ -280,9 +279,9 @@ def _weakest(groups: list[_Group], picture: Picture, beyond: float) -> _Proof:
 
 
 def check_golden(runner: Runner, family: Family, network: Network, picture: Picture) -> None:
-    """Run the golden picture at each resolution the way a camera's frame goes.
+    """Run the golden picture at each resolution, as a camera's frame.
 
-    Raises InputError when an answer is missing or further off than tolerated.
+    Raises InputError if golden scores are missing or differ by more than the tolerance.
     """
     for variant in network.variants():
         golden = network.golden.get(variant.resolution)
@@ -293,21 +292,21 @@ def check_golden(runner: Runner, family: Family, network: Network, picture: Pict
         scores = runner.run(preprocess(picture))
         if scores.shape != (len(family.labels),):
             raise InputError(
-                f"the network's classes are not those of the family's {len(family.labels)} labels",
+                f"the network's scores do not match the family's {len(family.labels)} labels",
                 where=network.path,
                 got=f"{scores.size} scores",
             )
         if _distance(scores, golden) <= tolerance:
             continue
-        fix = "make the network again with edged models import or quantize"
+        fix = "create the network again with edged models import or quantize"
         swapped = preprocess(np.ascontiguousarray(_TURNS[_COLOURS](picture)))
         if _distance(runner.run(swapped), golden) <= tolerance:
             fix = "the file expects BGR; a family's networks take RGB"
         expected = ", ".join(f"{family.labels[number]} {score:.4f}" for number, score in golden)
         got = ", ".join(f"{family.labels[number]} {scores[number]:.4f}" for number, _ in golden)
         raise InputError(
-            f"{variant} answers the golden picture wrongly: "
-            f"{expected} was expected, each within {tolerance}",
+            f"{variant} gives wrong scores for the golden picture: "
+            f"expected {expected}, each within {tolerance}",
             where=network.path,
             got=got,
             fix=fix,
@@ -320,5 +319,5 @@ def _best(scores: NDArray[np.float32]) -> Golden:
 
 
 def _distance(scores: NDArray[np.float32], golden: Golden) -> float:
-    """The largest difference in the golden classes; not a number when a score is not one."""
+    """The largest difference in the golden classes; NaN if a score is NaN."""
     return float(np.max([abs(float(scores[number]) - score) for number, score in golden]))

@@ -1,4 +1,4 @@
-"""The text of `family.yaml`: what may stand in it, its networks read and written."""
+"""The manifest `family.yaml`: its schema, and reading and writing its networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edged.variants.variant import Precision, Variant
 
 MANIFEST = "family.yaml"
 SMALLEST_RESOLUTION = 32
-"""The stride of the whole network: below it the last layers would see less than one value."""
+"""The stride of the whole network."""
 
 _HEADER = "# Written by `edged models`; `edged models verify` checks it and the files it names.\n"
 
@@ -104,7 +104,7 @@ SCHEMA: Mapping[str, Any] = {
 def read_networks(
     document: Document, directory: Path, classes: int
 ) -> tuple[tuple[Network, ...], list[InputError]]:
-    """The networks of a manifest that fits SCHEMA, and what the schema cannot see is wrong."""
+    """The networks of a manifest that fits SCHEMA, and the errors that a schema cannot find."""
     networks: list[Network] = []
     errors: list[InputError] = []
     offered: dict[Variant, str] = {}
@@ -118,7 +118,7 @@ def read_networks(
         networks.append(network)
         for variant in network.variants():
             if variant in offered:
-                what = f"{offered[variant]} already offers this variant"
+                what = f"{offered[variant]} already has this variant"
                 errors.append(document.error(what, *at, got=variant.name))
             offered[variant] = network.path.name
     return tuple(networks), errors
@@ -132,7 +132,7 @@ def _cells(
     for side, cell in document.data["networks"][index]["resolutions"].items():
         at = ("networks", index, "resolutions", side)
         if not re.fullmatch(r"\d{2,4}", str(side)) or int(side) < SMALLEST_RESOLUTION:
-            what = f"a resolution is a number of pixels from {SMALLEST_RESOLUTION}"
+            what = f"a resolution must be a number of pixels, at least {SMALLEST_RESOLUTION}"
             errors.append(document.error(what, *at, got=repr(side)))
             continue
         cells[int(side)] = cell
@@ -175,9 +175,9 @@ def manifest_text(head: Mapping[str, Any], networks: Iterable[Network]) -> str:
 
 
 def checksum_problem(directory: Path) -> InputError | None:
-    """A manifest that is not, to the byte, as it was written; written by hand, it has no checksum.
+    """The error if the manifest was changed after writing; handwritten ones have no checksum.
 
-    Loading does not ask this: an edited manifest is a valid one.
+    Loading does not check this: an edited manifest is valid.
     """
     path = directory / MANIFEST
     content = path.read_bytes()
@@ -186,14 +186,14 @@ def checksum_problem(directory: Path) -> InputError | None:
     if by_hand or checksum == hashlib.sha256(body).hexdigest().encode() + b"\n":
         return None
     return InputError(
-        "the manifest is not as it was written",
+        "the manifest was changed after it was written",
         where=path,
-        fix=f"{MEND}; if the change is yours, remove its first and its last line",
+        fix=f"{MEND}; if the change is intended, remove its first and its last line",
     )
 
 
 def named_files(directory: Path) -> set[str]:
-    """The files that a manifest names; none where there is no readable one."""
+    """The files that a manifest names; empty if there is no readable one."""
     try:
         data = yaml.safe_load((directory / MANIFEST).read_bytes())
         entries: Sequence[Any] = [data["labels"], data["golden"], *data["networks"]]

@@ -23,7 +23,7 @@ _EXIT = ((1024, 2), (1024, 1))
 
 
 class Body(str, Enum):
-    """What the network is made of; all but SEPARABLE exist to compare costs with."""
+    """Kind of layers; all but SEPARABLE exist only to compare costs."""
 
     SEPARABLE = "separable"
     STANDARD = "standard"
@@ -117,10 +117,10 @@ class Architecture:
 
 
 def recognise(layers: Sequence[Layer], classes: int) -> Architecture:
-    """The architecture that has just these layers in this order, whatever they are called.
+    """The architecture with exactly these layers in this order, ignoring names.
 
-    alpha is the shortest decimal that gives their widths. Raises InputError naming the first
-    layer that MobileNet v1 would have otherwise.
+    alpha is the shortest decimal that gives their widths. Raises InputError with the first layer
+    that differs from MobileNet v1.
     """
     bodies = {len(Architecture(1.0, classes, body).layers()): body for body in Body}
     if len(layers) not in bodies:
@@ -184,7 +184,7 @@ def cost(architecture: Architecture, resolution: int) -> Cost:
     multiply-adds are published without the classifier's million, which is 0.02 % of them.
     """
     if resolution < 1:
-        raise InputError("a resolution is at least one pixel", got=resolution)
+        raise InputError("a resolution must be at least one pixel", got=resolution)
     multiply_adds = parameters = sum(seen * made for _, seen, made in architecture.dense())
     pointwise_multiply_adds = pointwise_parameters = 0
     side = resolution

@@ -57,7 +57,7 @@ class Network:
         resolutions: Iterable[int],
         precision: Precision = Precision.FLOAT,
     ) -> Network:
-        """The entry of a network that is going to be written to `path`."""
+        """The entry of a network to be written to `path`."""
         digest = hashlib.sha256(model).hexdigest()
         return cls(path, digest, alpha, precision, tuple(sorted(resolutions)), size=len(model))
 
@@ -65,26 +65,26 @@ class Network:
         return tuple(Variant(self.alpha, side, self.precision) for side in self.resolutions)
 
     def read(self) -> bytes:
-        """The file's content; InputError when it is not what the manifest says, or names other
-        files that a runtime would open."""
+        """The file's content; InputError if it does not match the manifest, or refers to other
+        files, which a runtime would open."""
         model = read_checked(self.path, self.sha256, self.size)
         if has_external_data(model):
             raise InputError(
-                "the network keeps its weights in another file, which is not opened",
+                "the network keeps its weights in another file, which edged does not open",
                 where=self.path,
-                fix="write it with all weights inside, or make it with edged models import",
+                fix="save it with all weights inside, or create it with edged models import",
             )
         return model
 
 
 def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:
-    """Read a file once; InputError when it is absent, shorter or other than was written."""
+    """Read a file; InputError if it is missing or does not match size and hash."""
     try:
         data = read_file(path, LARGEST_BYTES)
     except OSError as error:
         raise cannot_read(path, error, MEND) from None
     if size is not None and len(data) != size:
-        how = "truncated" if len(data) < size else "longer than it was written"
+        how = "truncated" if len(data) < size else "too long"
         raise InputError(
             f"the file is {how}: the manifest says {size} bytes",
             where=path,
@@ -94,9 +94,9 @@ def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
         raise InputError(
-            f"the file is damaged or was changed: the manifest says sha256 {sha256}",
+            f"the file is damaged or changed: the manifest says sha256 {sha256}",
             where=path,
             got=f"sha256 {digest}",
-            fix=f"{MEND}; if the change is yours, write the new sha256 into the manifest",
+            fix=f"{MEND}; if the change is intended, write the new sha256 into the manifest",
         )
     return data

@@ -1,6 +1,6 @@
-"""A picture becomes what a network takes: square, of its resolution, uint8 NHWC RGB.
+"""Turns a picture into a network's input: square, of its resolution, uint8 NHWC RGB.
 
-Normalisation is inside the networks; no float picture is ever made of a camera's frame.
+Normalisation is part of the networks.
 """
 
 from __future__ import annotations

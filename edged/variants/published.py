@@ -17,7 +17,7 @@ _TOP1: Mapping[float, Mapping[float, float]] = {
     alpha: {side: _FLOAT.accuracy(alpha, side).top1 for side in RESOLUTIONS} for alpha in ALPHAS
 }
 _INT8_LOSS = 0.01
-"""Roughly what quantisation costs; only the sign matters: of two twins the float one is better."""
+"""Approximate cost of quantisation; only the sign matters: float ranks above INT8."""
 
 
 def published_top1(variant: Variant) -> float:

@@ -18,7 +18,7 @@ class Precision(str, Enum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Variant:
-    """`mobilenet_v1_0.5_160`: alpha 0.5 at 160 x 160; `_int8` follows for the quantised twin."""
+    """`mobilenet_v1_0.5_160`: alpha 0.5 at 160 x 160; `_int8` follows for INT8."""
 
     alpha: float
     resolution: int

@@ -44,7 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"recipe: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("recipe: stopped; the same command continues after the last epoch", file=sys.stderr)
+        print(
+            "recipe: stopped; run the same command to continue after the last epoch",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)  # the pictures of a batch are small: threads would only wait
-    # Everything that can be wrong is looked at before the hours of training.
+    # Check everything before hours of training.
     _check_apart(options.photos, options.validation)
     folders = class_folders(options.photos)
     labels = _labels(folders, options.names)
@@ -98,7 +101,7 @@ def _without(training: Photos, validation: Photos) -> Photos:
     if kept.all():
         return training
     same = len(kept) - int(kept.sum())
-    print(f"left out of the training: {same} pictures that are held out as well", file=sys.stderr)
+    print(f"skipped {same} training pictures that are held out as well", file=sys.stderr)
     left = replace(training, pixels=training.pixels[kept], classes=training.classes[kept])
     for number, folder in enumerate(left.folders):
         if not (left.classes == number).any():
@@ -115,7 +118,7 @@ def _settings(
 ) -> Settings:
     resolutions = tuple(sorted(set(options.resolution)))
     if resolutions[0] < SMALLEST_RESOLUTION:
-        raise InputError(f"a resolution is at least {SMALLEST_RESOLUTION}", got=resolutions[0])
+        raise InputError(f"a resolution must be at least {SMALLEST_RESOLUTION}", got=resolutions[0])
     return Settings(
         alpha=Architecture(alpha, classes).alpha,
         classes=classes,
@@ -179,9 +182,7 @@ def _family(
 
 def _export(options: argparse.Namespace, family: Family, runs: list[Run], about: str) -> None:
     if not runs:
-        raise InputError(
-            "no training is finished, so there is nothing to export", where=options.checkpoints
-        )
+        raise InputError("nothing to export: no training is finished", where=options.checkpoints)
     family, guessing = export(family, runs, options.validation, options.source, about)
     for variant in family.variants():
         print(f"{variant.name}: top-1 {family.top1(variant):.3f}")
@@ -190,8 +191,7 @@ def _export(options: argparse.Namespace, family: Family, runs: list[Run], about:
         raise EdgedError(
             f"no better than guessing on the held-out pictures: {', '.join(guessing)}",
             where=family.directory,
-            fix="add pictures, train for longer (--epochs), or start from weights that know "
-            "pictures already (--from FAMILY)",
+            fix="add pictures, train longer (--epochs), or start from weights (--from FAMILY)",
         )
 
 
@@ -199,7 +199,7 @@ def _finished(paths: list[Path], classes: int) -> list[Run]:
     finished = []
     for path in paths:
         if not path.exists():
-            print(f"{path}: not trained yet, left out")
+            print(f"{path}: skipped, not trained yet")
             continue
         run = train.load(path)
         if run.settings.classes != classes:
@@ -209,7 +209,7 @@ def _finished(paths: list[Path], classes: int) -> list[Run]:
         if run.finished:
             finished.append(run)
         else:
-            print(f"{path}: left out, {run.epoch} of {run.settings.epochs} epochs are done")
+            print(f"{path}: skipped, {run.epoch} of {run.settings.epochs} epochs done")
     return finished
 
 
@@ -227,7 +227,7 @@ def _keep(path: Path, run: Run) -> None:
 
 def _report_skipped(source: Path, photos: Photos) -> None:
     if photos.skipped:
-        print(f"{source}: left out {len(photos.skipped)} of its pictures:", file=sys.stderr)
+        print(f"{source}: skipped {len(photos.skipped)} pictures:", file=sys.stderr)
     for problem in photos.skipped:
         print(f"  {problem}", file=sys.stderr)
 
@@ -257,37 +257,42 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python models/recipe",
         description="Train a MobileNet v1 family on folders of pictures, one folder per class. "
-        "What the checkpoints hold is not trained again.",
+        "Finished training in the checkpoints is not repeated.",
         epilog="example: python models/recipe --photos pictures/training --validation "
         "pictures/held-out --checkpoints training --from imagenette --into models/mine",
     )
     add = parser.add_argument
     add("--photos", type=Path, required=True, help="training pictures: a folder or a tar archive")
     add("--validation", type=Path, required=True, help="held-out pictures, with the same folders")
-    add("--checkpoints", type=Path, required=True, help="folder for what a run needs to continue")
-    add("--into", type=Path, help="the family's folder; without it networks are only trained")
-    add("--export-only", action="store_true", help="write the family with what is trained by now")
-    add("--names", type=Path, help="text file: folder, space or tab, name of the class, one a line")
+    add("--checkpoints", type=Path, required=True, help="folder for checkpoints")
+    add("--into", type=Path, help="the family's folder; without it, only train")
+    add(
+        "--export-only",
+        action="store_true",
+        help="write the family with the networks trained so far",
+    )
+    add(
+        "--names", type=Path, help="text file with lines of folder, space or tab, name of the class"
+    )
     add("--about", type=Path, help="Markdown about the data and its licence, for the model card")
-    add("--source", default="the held-out photos", help="what the card says accuracy is from")
+    add("--source", default="the held-out photos", help="name of the measured photos in the card")
     add(
         "--from",
         dest="start",
         metavar="FAMILY",
-        help="a family, by name or folder, whose weights the networks begin with; some hundred "
-        "pictures then suffice. --alpha is one of its own",
+        help="family, by name or folder, whose weights to start from; a few hundred pictures then "
+        "suffice. --alpha must be one of its own",
     )
     add("--alpha", type=float, action=_Collect, help=f"width; repeatable (default: {ALPHAS})")
     add("--resolution", type=int, action=_Collect, default=RESOLUTIONS, help="repeatable")
     add("--crop-fraction", type=float, default=1.0, help="of a held-out picture's sides")
-    add("--teacher", help="a family, by name or folder, that knows these classes already")
+    add("--teacher", help="family, by name or folder, already trained on these classes")
     add("--epochs", type=int, help=f"default: {EPOCHS}, with --from {EPOCHS_FROM_WEIGHTS}")
     add(
         "--epoch-steps",
         type=int,
         default=train.EPOCH_STEPS,
-        help="an epoch is one pass over the training pictures, or this many steps where those "
-        "are more",
+        help="steps per epoch, if more than one pass over the training pictures",
     )
     add("--batch", type=int, default=64, help="pictures per step")
     add(
@@ -295,9 +300,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help=f"at its peak (default: {RATE}, with --from {RATE_FROM_WEIGHTS})",
     )
-    add("--seed", type=int, default=1, help="of everything random")
-    add("--bfloat16", action="store_true", help="faster on a processor that computes with it")
-    add("--threads", type=int, default=torch.get_num_threads(), help="of the training")
+    add("--seed", type=int, default=1, help="random seed")
+    add("--bfloat16", action="store_true", help="faster on processors with bfloat16")
+    add("--threads", type=int, default=torch.get_num_threads(), help="threads for training")
     return parser
 
 

@@ -45,7 +45,7 @@ class FamilyTeacher:
         unknown = [label for label in labels if family.labels.count(label) != 1]
         if unknown:
             raise InputError(
-                "the teacher's family does not know all these classes",
+                "the teacher's family lacks some of these classes",
                 where=family.directory,
                 got=f"no single label {unknown[0]!r}",
                 fix="name the classes with --names as the teacher's labels do",
@@ -106,7 +106,7 @@ def export(
         network = Network.of(path, model, alpha, run.settings.resolutions)
         if network.sha256 in {known.sha256 for known in networks}:
             continue
-        # Quantised twins were made of the network that goes, and go with it.
+        # The INT8 counterparts of a replaced network are removed as well.
         networks = [known for known in networks if known.alpha != alpha] + [network]
         models[path.name] = model
     networks.sort(key=lambda network: (network.alpha, network.precision.value))

@@ -1,7 +1,4 @@
-"""Pictures for training: read once into memory, and cut anew for every batch.
-
-How a picture is found and decoded is `edged.variants.evaluation.photos`. Knows nothing of networks.
-"""
+"""Pictures for training: read once into memory, cropped for every batch."""
 
 from __future__ import annotations
 
@@ -81,7 +78,7 @@ def class_folders(source: Path) -> tuple[str, ...]:
     names = picture_names(source)
     if not names:
         raise InputError(
-            "there are no pictures here",
+            "no pictures",
             where=source,
             fix="give a folder or a tar archive with one folder of pictures per class",
         )
@@ -106,7 +103,7 @@ def _folders(source: Path) -> list[PurePosixPath]:
 
 def _empty(source: Path, folder: str) -> InputError:
     return InputError(
-        f"the class {folder!r} has no picture that can be read",
+        f"the class {folder!r} has no readable picture",
         where=source,
         fix="add pictures to its folder, or remove the folder",
     )

@@ -308,7 +308,7 @@ def load(path: Path) -> Run:
             "not a checkpoint of this recipe, or a damaged one",
             where=path,
             got=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            fix="remove the file to train this network anew",
+            fix="remove the file to train this network again",
         ) from None
     return run
 

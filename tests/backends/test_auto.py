@@ -62,7 +62,7 @@ def test_auto_takes_tensorrt_where_there_is_a_gpu() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "auto: tensorrt: fp16: there is a GPU, and TensorRT for it",
+        "auto: tensorrt: fp16: TensorRT and a GPU are available",
         "tensorrt: tensorrt: fp16: the configuration names it",
         "tensorrt-fp32: tensorrt: fp32: the configuration names it",
         "onnxruntime: onnxruntime: None: the configuration names it",

@@ -190,7 +190,7 @@ def test_a_network_that_cannot_run_at_a_resolution_says_so() -> None:
     onnx.checker.check_model(made)
     runner = load(made.SerializeToString())
     assert runner.run(picture(64)).shape == (64 * 64 * 3,)
-    with pytest.raises(EdgedError, match=r"file\.onnx: the network does not run on .*96, 96"):
+    with pytest.raises(EdgedError, match=r"file\.onnx: the network fails on .*96, 96"):
         runner.run(picture(96))
 
 

@@ -176,7 +176,7 @@ def test_a_spoiled_file_is_built_anew(
     bench = Bench(tmp_path)
     np.testing.assert_allclose(load(bench, family).run(PICTURE), on_cpu(family), atol=1e-5)
     assert bench.starts == 1
-    assert "damaged, or of another device or version; it is made anew" in caplog.text
+    assert "damaged, or for another device or version; building it again" in caplog.text
     assert path.read_bytes() == whole
 
 
@@ -189,7 +189,7 @@ def test_a_plan_that_tensorrt_does_not_take_is_built_anew(
     bench = Bench(tmp_path)
     np.testing.assert_allclose(load(bench, family).run(PICTURE), on_cpu(family), atol=1e-5)
     assert bench.starts == 1
-    assert "built anew: TensorRT does not take the engine" in caplog.text
+    assert "building the stored engine again: TensorRT rejects the engine" in caplog.text
 
 
 def test_a_stored_engine_that_answers_wrongly_is_built_anew(
@@ -202,7 +202,7 @@ def test_a_stored_engine_that_answers_wrongly_is_built_anew(
     bench = Bench(tmp_path)
     np.testing.assert_allclose(load(bench, family).run(PICTURE), on_cpu(family), atol=1e-5)
     assert bench.starts == 1
-    assert "answers the golden picture wrongly" in caplog.text
+    assert "gives wrong scores for the golden picture" in caplog.text
 
 
 # what is missing
@@ -224,13 +224,13 @@ def importing(error: BaseException) -> Callable[[], Any]:
         ),
         (
             ImportError("libnvinfer.so.10: cannot open shared object file: No such file"),
-            r"a library of TensorRT is missing \(got libnvinfer.so.10.*sudo apt install nvidia-jet",
+            r"a TensorRT library is missing \(got libnvinfer.so.10.*sudo apt install nvidia-jet",
         ),
         (
             ImportError("numpy.core.multiarray failed to import"),
-            r"built for NumPy 1, and this is NumPy 2 .*; pip install 'numpy<2'",
+            r"need NumPy 1, but NumPy 2 is installed .*; pip install 'numpy<2'",
         ),
-        (AttributeError("_ARRAY_API not found"), r"built for NumPy 1, and this is NumPy 2"),
+        (AttributeError("_ARRAY_API not found"), r"need NumPy 1, but NumPy 2 is installed"),
         (RuntimeError("odd"), r"TensorRT cannot be imported \(got odd\)"),
     ],
 )
@@ -251,16 +251,16 @@ def test_versions_before_8_6_are_refused(version: str, good: bool) -> None:
     if good:
         assert checked_tensorrt(lambda: trt) is trt
     else:
-        with pytest.raises(EdgedError, match=r"too old: 8.6 is the first.*flash JetPack 6"):
+        with pytest.raises(EdgedError, match=r"too old: edged needs 8.6 or later.*flash JetPack 6"):
             checked_tensorrt(lambda: trt)
 
 
 def test_without_a_device_the_backend_says_so(tmp_path: Path) -> None:
     device = Device()
     device.failing["cudaGetDeviceCount"] = Error.cudaErrorInsufficientDriver
-    with pytest.raises(GpuError, match=r"no GPU that can be used .got cudaErrorInsufficientDriver"):
+    with pytest.raises(GpuError, match=r"no usable GPU .got cudaErrorInsufficientDriver"):
         Bench(tmp_path, device)
-    with pytest.raises(GpuError, match="there is no GPU"):
+    with pytest.raises(GpuError, match="no GPU"):
         Bench(tmp_path, Device(count=0))
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from edged.backends.onnxruntime import OrtBackend
 from edged.backends.tensorrt.build_process import build_in_child
-from edged.backends.tensorrt.build_worker import Order
+from edged.backends.tensorrt.build_worker import BuildRequest
 from edged.backends.tensorrt.onnx_forms import EnginePrecision, fp16_form, fp32_form, int8_form
 from edged.errors import EdgedError, InputError
 from edged.variants.family import InputContract, Network, load_family
@@ -36,14 +36,16 @@ pytestmark = [pytest.mark.tensorrt, pytest.mark.timeout(600)]
 SHIPPED = load_family("imagenette", Path())
 
 
-def order(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) -> Order:
-    return Order("a network", sides, precision, 256 << 20, len(model), 0)
+def request(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) -> BuildRequest:
+    return BuildRequest("a network", sides, precision, 256 << 20, len(model), 0)
 
 
 def plan_of(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) -> bytes:
     """In a child of its own, as the daemon does it."""
     rtx()  # skips here, rather than fails there
-    plan, timing = build_in_child(order(model, sides, precision), model, b"", start=starter("real"))
+    plan, timing = build_in_child(
+        request(model, sides, precision), model, b"", start=starter("real")
+    )
     assert timing
     return plan.partition(MARK)[0]
 
@@ -51,10 +53,10 @@ def plan_of(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) ->
 @pytest.mark.parametrize("network", SHIPPED.networks, ids=lambda network: network.path.stem)
 def test_every_shipped_network_becomes_a_plan(network: Network) -> None:
     if network.precision is Precision.INT8:
-        (twin,) = (
+        (int8,) = (
             n for n in SHIPPED.networks if (n.alpha, n.precision) == (network.alpha, "float")
         )
-        models = {EnginePrecision.INT8: int8_form(twin.read(), network.calibration, network.read())}
+        models = {EnginePrecision.INT8: int8_form(int8.read(), network.calibration, network.read())}
     else:
         model = network.read()
         models = {EnginePrecision.FP32: fp32_form(model), EnginePrecision.FP16: fp16_form(model)}
@@ -74,8 +76,8 @@ def quantised(model: bytes, network: Network) -> bytes:
     rows = np.stack([runner.run(make(golden_picture(seed))) for seed in range(3)])
     count = len(probing.names)
     calibration = probing.calibration(np.maximum(rows[:, :count].max(axis=0), 1e-3))
-    twin = runtime_form(model, calibration, probing.means(rows[:, count:].mean(axis=0)))
-    return int8_form(model, calibration, twin)
+    int8 = runtime_form(model, calibration, probing.means(rows[:, count:].mean(axis=0)))
+    return int8_form(model, calibration, int8)
 
 
 @pytest.mark.data
@@ -135,7 +137,7 @@ def test_garbage_is_refused() -> None:
     with pytest.raises(
         InputError,
         match=r"a network: TensorRT cannot read the network \(got .*[Ff]ailed to parse.*"
-        r"it runs on the CPU with backend: onnxruntime",
+        r"run it on the CPU with backend: onnxruntime",
     ):
         plan_of(b"garbage", (128,), EnginePrecision.FP16)
 
@@ -155,7 +157,7 @@ def test_a_picture_that_the_network_cannot_have_is_refused() -> None:
     model = onnx.load_model_from_string(fp32_form(SHIPPED.networks[0].read()))
     for dimension in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
         dimension.dim_value = 128
-    with pytest.raises(EdgedError, match="TensorRT makes no engine of"):
+    with pytest.raises(EdgedError, match="TensorRT could not build an engine for"):
         plan_of(model.SerializeToString(), (64,), EnginePrecision.FP16)
 
 
@@ -163,7 +165,7 @@ def test_progress_is_told_where_there_is_a_monitor() -> None:
     rtx()
     model = fp32_form(SHIPPED.networks[0].read())
     told: list[float] = []
-    wanted = order(model, SHIPPED.networks[0].resolutions, EnginePrecision.FP32)
+    wanted = request(model, SHIPPED.networks[0].resolutions, EnginePrecision.FP32)
     build_in_child(wanted, model, b"", told.append, start=starter("real"))
     assert told == sorted(told)
     assert told and 0 < told[0] <= told[-1] <= 1
@@ -172,7 +174,7 @@ def test_progress_is_told_where_there_is_a_monitor() -> None:
 def test_a_timing_cache_of_something_else_is_left_aside() -> None:
     rtx()
     model = fp32_form(SHIPPED.networks[0].read())
-    wanted = Order("n", (128,), EnginePrecision.FP32, 256 << 20, len(model), 9)
+    wanted = BuildRequest("n", (128,), EnginePrecision.FP32, 256 << 20, len(model), 9)
     plan, timing = build_in_child(wanted, model, b"not a one", start=starter("real"))
     assert plan and timing
 

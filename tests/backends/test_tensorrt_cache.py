@@ -55,7 +55,7 @@ def test_a_file_under_another_key_is_not_believed(
     other = replace(KEY, **{name: OTHERS[name]})
     (tmp_path / KEY.name).rename(tmp_path / other.name)
     assert cache.load(other) is None
-    assert "of another device or version" in caplog.text
+    assert "for another device or version" in caplog.text
 
 
 def test_all_builds_of_a_device_and_version_share_what_was_timed(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_folder_that_is_only_read_still_serves(
     cache = EngineCache(readable)
     for _ in range(2):
         cache.store(replace(KEY, gpu="Other"), b"plan", b"timing")
-    assert caplog.text.count("engines are not kept, each start builds them anew") == 1
+    assert caplog.text.count("engines are not kept, each start builds them again") == 1
     assert os.strerror(errno.EACCES) in caplog.text
     assert cache.load(KEY) == b"plan"
 

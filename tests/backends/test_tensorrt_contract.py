@@ -324,9 +324,9 @@ def test_the_backend_says_what_is_missing(version: str, libraries: bool) -> None
     )
     assert done.returncode == 0, done.stderr
     if libraries:
-        assert done.stdout.startswith("there is no GPU that can be used (got cudaError")
+        assert done.stdout.startswith("no usable GPU (got cudaError")
     else:
         assert re.match(
-            r"a library of TensorRT is missing \(got libnv\w+\.so.*sudo apt install nvidia-jetpack",
+            r"a TensorRT library is missing \(got libnv\w+\.so.*sudo apt install nvidia-jetpack",
             done.stdout,
         )

@@ -139,7 +139,7 @@ def test_it_serves_without_engines_they_take_over_and_a_failing_gpu_is_replaced(
         gpu.fail()
         daemon.wait_for(lambda: daemon.metric("edged_gpu_failures_total") > 0, 60)
         daemon.wait_for_results(len(daemon.results) + 10)
-        assert "the CPU takes over, the GPU is tried again later" in daemon.text
+        assert "GPU failed, using the CPU and retrying later" in daemon.text
         gpu.work_again()
         daemon.wait_for(lambda: "the GPU works again" in daemon.text, 120)
         daemon.wait_for_results(len(daemon.results) + 10)
@@ -160,7 +160,7 @@ def test_auto_takes_the_gpu_and_says_why(tmp_path: Path, gpu: Gpu) -> None:
     config = CONFIG.replace("backend: tensorrt", "backend: auto")
     with RunningDaemon(tmp_path, config, "--frames", "3", **gpu.environ) as daemon:
         assert daemon.process.wait(120) == 0
-    assert "tensorrt 10.3.0 (there is a GPU, and TensorRT for it)" in daemon.text
+    assert "tensorrt 10.3.0 (TensorRT and a GPU are available)" in daemon.text
 
 
 @pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed here")

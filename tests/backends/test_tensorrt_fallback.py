@@ -17,7 +17,7 @@ from edged.backends.tensorrt.cache import EngineCache
 from edged.backends.tensorrt.cuda import GpuError
 from edged.backends.tensorrt.fallback import LONGEST_RETRY_SECONDS, RETRY_SECONDS
 from edged.control.profile import Candidate
-from edged.daemon.model import Model, Networks
+from edged.daemon.model import LoadedModel, Model
 from edged.errors import InputError
 from edged.variants.family import Family
 from tests.rig.gpu_stand_in import Device, Error
@@ -93,7 +93,7 @@ def test_what_the_cpu_took_is_forgotten_when_engines_take_over(
 
     bench = Bench(tmp_path, start=start, background=True)
     model = Model(family, family.variants(), (1,), "tensorrt", bench.backend, "a test")
-    networks = Networks(model, None, lambda number, of: None)
+    networks = LoadedModel(model, None, lambda number, of: None)
     profiler = networks.profiler
 
     def measure(milliseconds: float) -> None:
@@ -137,13 +137,13 @@ def test_an_engine_that_answers_wrongly_does_not_take_over(
     eventually(lambda: bench.backend.engines.building == 0)
     assert bench.backend.engines.takeovers == 0
     np.testing.assert_array_equal(runner.run(PICTURE), on_cpu(family))
-    assert "goes on running on the CPU" in caplog.text
-    assert "answers the golden picture wrongly" in caplog.text
+    assert "stays on the CPU" in caplog.text
+    assert "gives wrong scores for the golden picture" in caplog.text
     assert not list((tmp_path / "engines").glob("*.engine"))
 
 
 def test_in_the_foreground_a_failure_is_raised(tmp_path: Path, family: Family) -> None:
-    with pytest.raises(InputError, match="answers the golden picture wrongly"):
+    with pytest.raises(InputError, match="gives wrong scores for the golden picture"):
         load(Bench(tmp_path, Wrong()), family)
 
 
@@ -187,7 +187,7 @@ def test_a_run_that_the_gpu_fails_is_made_on_the_cpu_and_the_gpu_tried_again(
         assert engines.failures == failures
         bench.now_ns += 1
         pause_seconds = min(2 * pause_seconds, LONGEST_RETRY_SECONDS)
-    assert caplog.text.count("the CPU takes over") == 1
+    assert caplog.text.count("GPU failed, using the CPU") == 1
     device.failing.clear()
     launched = device.calls["cudaGraphLaunch"]
     np.testing.assert_allclose(runner.run(PICTURE), on_cpu(family), atol=1e-5)
@@ -248,4 +248,4 @@ def test_where_nothing_can_be_written_one_warning_says_so(
         bench = Bench(tmp_path, cache=EngineCache(place))
         LoadedFamily(family, bench.backend)
         assert bench.backend.engines.takeovers == 2
-        assert caplog.text.count("engines are not kept, each start builds them anew") == 1
+        assert caplog.text.count("engines are not kept, each start builds them again") == 1

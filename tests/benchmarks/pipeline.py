@@ -48,7 +48,7 @@ DRAWN = "synthetic:320x240@30?still"
 
 
 @dataclass(frozen=True, slots=True)
-class Networks:
+class LoadedModel:
     """The same weights for everybody: a family, a file that takes floats, and the original."""
 
     family: Path
@@ -83,7 +83,7 @@ def main() -> None:
 
 def measure(
     clips: Sequence[Clip],
-    networks: Networks,
+    networks: LoadedModel,
     mediapipe: Path,
     folder: Path,
     options: argparse.Namespace,
@@ -118,7 +118,7 @@ def wants(row: str, options: argparse.Namespace) -> bool:
 
 
 def _contenders(
-    clip: Clip, networks: Networks, mediapipe: Path, folder: Path, seconds: float
+    clip: Clip, networks: LoadedModel, mediapipe: Path, folder: Path, seconds: float
 ) -> dict[str, Callable[[], Measured]]:
     def script(python: Path, name: str, *files: Path) -> Callable[[], Measured]:
         command = [python, HERE / "pipeline_contenders.py", name, clip.path, *files]
@@ -146,7 +146,7 @@ def _tell(turn: int, row: str, name: str, found: Measured) -> None:
     )
 
 
-def make_networks(data: Path, folder: Path) -> Networks:
+def make_networks(data: Path, folder: Path) -> LoadedModel:
     family = folder / "imagenet"
     import_weights(
         data / WEIGHTS,
@@ -162,7 +162,7 @@ def make_networks(data: Path, folder: Path) -> Networks:
     labels.write_text("\n".join(loaded.labels))
     floats = folder / "floats.onnx"
     floats.write_bytes(with_float_input(loaded.network(VARIANT).read()))
-    return Networks(family, floats, labels, data / WEIGHTS)
+    return LoadedModel(family, floats, labels, data / WEIGHTS)
 
 
 def with_float_input(model: bytes) -> bytes:

@@ -100,7 +100,7 @@ def test_what_a_configuration_names_may_be_closed_to_us(tmp_path: Path) -> None:
     path.write_text(f"cameras: {{a: {{source: synthetic}}}}\n{results}\n")
     told = [line for line in warnings(load_config(path, {})) if line.startswith("results")]
     assert told == [f"results.jsonl: {closed}/r.jsonl: File name too long"]
-    with pytest.raises(EdgedError, match="the family cannot be read: File name too long"):
+    with pytest.raises(EdgedError, match="cannot read the family: File name too long"):
         load_family(str(closed), tmp_path)
 
 

@@ -80,7 +80,7 @@ def test_a_network_with_an_io_error_is_left_out(tmp_path: Path) -> None:
     broken = family.networks[1].path
     done = with_io_error(broken, "run", "-c", str(config), "--frames", "3")
     assert done.returncode == 0
-    assert f"the other networks go on without this one: {broken}: cannot be read" in done.stderr
+    assert f"continuing without one of the networks: {broken}: cannot be read" in done.stderr
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(results) == 3
     assert {result["variant"].rsplit("_", 1)[0] for result in results} == {
@@ -138,8 +138,8 @@ def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
     assert pipeline.setbacks.failures == {(LARGE, 1): 1}
     (told,) = [each.getMessage() for each in caplog.records if "failed" in each.getMessage()]
     assert told == (
-        "mobilenet_v1_1.0_224 x1 failed on a picture: std::bad_alloc; the others go on, it is "
-        "tried again in 60 s"
+        "mobilenet_v1_1.0_224 x1 failed on a picture: std::bad_alloc; other variants "
+        "continue, retrying this one in 60 s"
     )
 
 
@@ -266,7 +266,7 @@ def test_a_pipe_in_place_of_the_profile_is_not_waited_for(tmp_path: Path) -> Non
     os.mkfifo(profile)
     with RunningDaemon(tmp_path, config, "--frames", "3") as daemon:
         assert daemon.process.wait(60) == 0
-        assert f"{profile}: not a regular file; everything is measured anew" in daemon.text
+        assert f"{profile}: not a regular file; measuring everything again" in daemon.text
 
 
 def test_without_memory_for_a_thread_the_daemon_ends_when_told(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 import edged.daemon.daemon, edged.backends.loaded as loaded
 from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
-from edged.daemon.signals import Orders, obeying_signals
+from edged.daemon.signals import Signals, handling_signals
 edged.daemon.daemon.STUCK_SECONDS = {STUCK_SECONDS}
 edged.daemon.daemon.START_SECONDS = 2
 edged.daemon.daemon.LOADING_SECONDS = 0.5
@@ -45,9 +45,9 @@ if where == "loading":
     loaded.check_golden = slowly(loaded.check_golden)
 else:
     loaded.LoadedFamily.infer = slowly(loaded.LoadedFamily.infer)
-orders = Orders()
-with obeying_signals(orders):
-    Daemon(load_config(Path(sys.argv[1]), {{}}), orders=orders).run()
+signals = Signals()
+with handling_signals(signals):
+    Daemon(load_config(Path(sys.argv[1]), {{}}), signals=signals).run()
 """
 
 

@@ -31,9 +31,9 @@ def whole_family(seed: int) -> list[Candidate]:
         for side, top1 in zip((128, 160, 192, 224), row, strict=True):
             ms = MS_AT_224[alpha] * (side / 224) ** 2 * random.uniform(0.9, 1.1)
             found.append(Candidate(Variant(alpha, side), 1, top1, ms, 2 * ms))
-            twin = Variant(alpha, side, Precision.INT8)
+            int8 = Variant(alpha, side, Precision.INT8)
             loss, gain = random.uniform(0, 0.02), 1.7 if alpha > 0.4 else 0.9
-            found.append(Candidate(twin, 1, top1 - loss, ms / gain, 2 * ms))
+            found.append(Candidate(int8, 1, top1 - loss, ms / gain, 2 * ms))
     return found
 
 
@@ -81,13 +81,13 @@ def test_the_frontier_goes_through_what_is_worth_having() -> None:
 
 
 def test_precisions_and_the_dominated_look_different_and_bars_are_standard_errors() -> None:
-    good, twin, bad = Variant(0.5, 160), Variant(0.5, 160, Precision.INT8), Variant(0.25, 224)
+    good, int8, bad = Variant(0.5, 160), Variant(0.5, 160, Precision.INT8), Variant(0.25, 224)
     candidates = [
         Candidate(good, 1, 0.8, 4.0, 5.0),
-        Candidate(twin, 1, 0.79, 3.0, 5.0),
+        Candidate(int8, 1, 0.79, 3.0, 5.0),
         Candidate(bad, 1, 0.7, 6.0, 7.0),
     ]
-    errors = {good: 0.01, twin: 0.02, bad: 0.03}
+    errors = {good: 0.01, int8: 0.02, bad: 0.03}
     axes = draw_accuracy(candidates, errors, "title", "time", "accuracy").axes[0]
     looks = {}
     for candidate, container in zip(candidates, axes.containers[:3], strict=True):
@@ -101,7 +101,7 @@ def test_precisions_and_the_dominated_look_different_and_bars_are_standard_error
     assert looks[bad][1] == "#ffffff"
     named = [text.get_text() for text in axes.get_legend().get_texts()]
     assert named == [
-        "Pareto frontier", "float", "INT8", "dominated: as slow and no better", "± standard error",
+        "Pareto frontier", "float", "INT8", "dominated: not faster, not better", "± standard error",
     ]  # fmt: skip
 
 

@@ -104,9 +104,13 @@ def test_clocks_that_stay_are_no_matter() -> None:
 @pytest.mark.parametrize(
     ("files", "warm_ms", "said"),
     [
-        (ORIN, 4.5, "; sudo jetson_clocks keeps the clocks up; keep_warm: true makes it 4.5 ms"),
-        (PI, 4.5, "; the CPU governor `performance` keeps the clocks up; keep_warm: true makes it"),
-        ({}, 11.0, "in a row 4.0; keep_warm: true does not help here (11.0 ms)"),
+        (
+            ORIN,
+            4.5,
+            "; sudo jetson_clocks keeps the clocks up; keep_warm: true reduces that to 4.5 ms",
+        ),
+        (PI, 4.5, "; the CPU governor `performance` keeps the clocks up; keep_warm: true reduces"),
+        ({}, 11.0, "instead of 4.0; keep_warm: true does not help here (11.0 ms)"),
     ],
 )
 def test_the_warning_names_what_helps(
@@ -114,7 +118,7 @@ def test_the_warning_names_what_helps(
 ) -> None:
     pause = Ramp("mobilenet_v1_1.0_224", 4.0, 12.0, warm_ms)
     line = warning(pause, sensors(tmp_path, files).gauges)
-    told = "after a pause of a second mobilenet_v1_1.0_224 takes 12.0 ms, in a row 4.0"
+    told = "after a pause of one second mobilenet_v1_1.0_224 takes 12.0 ms instead of 4.0"
     assert line.startswith(f"warning: {told}; ")
     assert said in line
     assert "\n" not in line

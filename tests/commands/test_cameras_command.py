@@ -93,7 +93,7 @@ def test_formats_alike_share_their_lines() -> None:
         "    640x480 at 30 fps",
         "    32x32 to 3840x2160 at 120 to 1 fps",
         "  GREY",
-        "  not read by edged: H264, NV16",
+        "  not supported by edged: H264, NV16",
     ]
 
 

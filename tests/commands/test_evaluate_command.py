@@ -58,7 +58,7 @@ def test_a_plot_that_cannot_be_made_is_told_before_anything_is_measured(
     assert evaluate(family, photos, "--plot", str(tmp_path / "animals.jpg")) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "animals.jpg: not a kind of picture that can be drawn" in said.err
+    assert "animals.jpg: not a supported plot format" in said.err
 
 
 def test_what_labels_and_photos_do_not_share_is_told_on_standard_error(
@@ -70,10 +70,10 @@ def test_what_labels_and_photos_do_not_share_is_told_on_standard_error(
     said = capsys.readouterr()
     assert {row["photos"] for row in json.loads(said.out)} == {2}
     left_out, absent, classes = said.err.splitlines()
-    assert left_out == f"edged: {photos}: 10 of 12 photos are not in {table}: left out"
+    assert left_out == f"edged: {photos}: 10 of 12 photos are not in {table}: skipped"
     assert absent.startswith(f"edged: {table}: 1 of 3 lines name photos that {photos} does not")
-    assert absent.endswith("the first of them line 4, absent.png")
-    assert classes.endswith("no photo of 4 of the 6 classes, the first of them cat")
+    assert absent.endswith("first line 4, absent.png")
+    assert classes.endswith("no photo of 4 of the 6 classes, first cat")
 
 
 def test_one_broken_picture_is_told_and_the_rest_counts(
@@ -85,7 +85,7 @@ def test_one_broken_picture_is_told_and_the_rest_counts(
     said = capsys.readouterr()
     assert {row["photos"] for row in json.loads(said.out)} == {PHOTOS - 1}
     (line,) = said.err.splitlines()
-    assert line.startswith(f"edged: left out: {photos}: ant/000.png: not a whole picture")
+    assert line.startswith(f"edged: skipped: {photos}: ant/000.png: not a whole picture")
 
 
 def test_a_record_that_cannot_be_written_names_the_family_and_does_not_cost_the_measurement(
@@ -97,6 +97,6 @@ def test_a_record_that_cannot_be_written_names_the_family_and_does_not_cost_the_
     said = capsys.readouterr()
     assert len(json.loads(said.out)) == len(ALPHAS) * len(RESOLUTIONS)
     (line,) = said.err.splitlines()
-    assert line.startswith(f"edged: {family.directory}: cannot write the family; the one that")
+    assert line.startswith(f"edged: {family.directory}: cannot write the family; the existing")
     assert "File too large" in line
     assert (family.directory / "family.yaml").read_bytes() == before

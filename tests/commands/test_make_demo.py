@@ -90,7 +90,7 @@ def test_a_mistyped_file_is_told_at_once(environment: Path) -> None:
     assert done.returncode == 2
     said = done.stderr.splitlines()[0]
     assert said == (
-        f"edged: {PROJECT}/READMEE.md: there is no such file, folder or device; "
+        f"edged: {PROJECT}/READMEE.md: no such file, folder or device; "
         f"did you mean {PROJECT}/README.md?"
     )
 
@@ -106,5 +106,5 @@ def test_a_busy_port_is_no_obstacle(environment: Path, tmp_path: Path) -> None:
     with holder:
         done = said_by(environment, "FRAMES=1")
     assert done.returncode == 0, done.stderr
-    assert "port 9640 is in use, perhaps by another edged: a free one is taken" in done.stderr
+    assert "port 9640 is in use, perhaps by another edged; using a free one" in done.stderr
     assert len(done.stdout.splitlines()) >= 1

@@ -42,9 +42,9 @@ def test_a_picture_has_the_size_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("a.jpg", r"a\.jpg: not a kind of picture .*got '\.jpg'.*\.pdf, \.png, \.svg"),
-        ("a", r"not a kind of picture .*got ''"),
-        ("nowhere/a.png", r"nowhere: there is no such folder"),
+        ("a.jpg", r"a\.jpg: not a supported plot format .*got '\.jpg'.*\.pdf, \.png, \.svg"),
+        ("a", r"not a supported plot format .*got ''"),
+        ("nowhere/a.png", r"nowhere: no such folder"),
     ],
 )
 def test_what_cannot_be_written_is_told_before(tmp_path: Path, name: str, complaint: str) -> None:
@@ -54,7 +54,7 @@ def test_what_cannot_be_written_is_told_before(tmp_path: Path, name: str, compla
 
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     whole = drawn(tmp_path / "a.png")
-    wrong = r"/a\.png: cannot write the picture .*File too large"
+    wrong = r"/a\.png: cannot write the plot .*File too large"
     with no_room(), pytest.raises(EdgedError, match=wrong):
         drawn(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == whole

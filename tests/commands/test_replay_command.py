@@ -89,5 +89,5 @@ def test_plot(full: Path, tmp_path: Path, capsys: Capture) -> None:
     capsys.readouterr()
     assert replay(full, "--budget", 10, "--plot", tmp_path / "a.gif") == 2
     said = capsys.readouterr()
-    assert "not a kind of picture" in said.err
+    assert "not a supported plot format" in said.err
     assert said.out == ""

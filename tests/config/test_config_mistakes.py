@@ -151,7 +151,7 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         (
             "model: yolov8\nbackend: gpu\n" + DOOR,
             [
-                "1: model: {folder}/yolov8: there is no family: no family.yaml; name a folder th",
+                "1: model: {folder}/yolov8: not a family: no family.yaml; name a folder with",
                 "2: backend: expected one of",
             ],
         ),
@@ -299,12 +299,12 @@ def test_every_command_takes_the_file_with_and_without_a_letter(
             shown = capsys.readouterr()
             assert f"{path}:1: cameras: expected lines" in shown.out + shown.err
         assert main([command, str(path), "-c", str(path)]) == 2
-        assert "one configuration is expected" in capsys.readouterr().err
+        assert "expected one configuration" in capsys.readouterr().err
     for words in (["doctor", "a.yaml"], ["doctor", "-c", "a.yaml"]):
         assert config_of(_parser().parse_args(words)) == Path("a.yaml")
     assert config_of(_parser().parse_args(["doctor"])) is None
     assert main(["check"]) == 2
-    assert "no configuration was named; for example: edged check edged" in capsys.readouterr().err
+    assert "no configuration given; for example: edged check edged" in capsys.readouterr().err
 
 
 # Time

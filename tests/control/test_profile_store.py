@@ -164,7 +164,7 @@ def _set(*path: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_set("edged_profile", 2), "another format than 1 (got 2)"),
+        (_set("edged_profile", 2), "format is not 1 (got 2)"),
         (_set("key", "model", "Board 5"), "`model` is not Board 4 (got 'Board 5')"),
         (_set("key", "cooler", "big"), "`cooler` is not nothing (got 'big')"),
         (_set("variants", 0, "service_ms", "p50", -1.0), "must be above 0 (got -1.0)"),
@@ -175,7 +175,7 @@ def _set(*path: object) -> Callable[[dict[str, Any]], None]:
         (_set("variants", 1, "inference_ms", "p95", 10**400), "must be at most 1e+20"),
         (_set("variants", 1, "inference_ms", "p95", "fast"), "must be a number (got 'fast')"),
         (_set("variants", 1, "preprocess_ms", None), "must be an object"),
-        (_set("variants", 0, "variant", "mobilenet_v1_0.5_160"), "the family does not have"),
+        (_set("variants", 0, "variant", "mobilenet_v1_0.5_160"), "the family has no such variant"),
         (_set("variants", 0, "threads", 0), "`threads` must be at least 1"),
         (_set("variants", 0, "threads", 1.5), "`threads` must be a whole number"),
         (_set("variants", 0, "runs", True), "`runs` must be a number"),
@@ -200,7 +200,7 @@ def test_a_profile_that_is_not_right_is_put_aside_and_said_to_be(
     (warning,) = warnings(caplog)
     assert said in warning
     assert str(path) in warning
-    assert warning.endswith("; everything is measured anew")
+    assert warning.endswith("; measuring everything again")
     assert (tmp_path / BAD).read_text() == bad
     assert not path.exists()
     store(tmp_path).save(PROFILE, {})

@@ -34,7 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("measured")
     state = folder / "state"
     with RunningDaemon(folder, CONFIG) as daemon:
-        daemon.wait_for(lambda: "no profile yet of this device" in daemon.text)
+        daemon.wait_for(lambda: "no profile of this device" in daemon.text)
         daemon.wait_for(lambda: state.is_dir() and profile_files(state), LONG_SECONDS)
         assert daemon.stop()[0] == 0
     return state
@@ -76,7 +76,7 @@ def test_the_next_start_begins_with_it_and_with_the_best_variant(
     with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
         assert daemon.process.wait(60) == 0
     assert f"profile from {path}" in daemon.text
-    assert "no profile yet" not in daemon.text
+    assert "no profile of this" not in daemon.text
     assert daemon.results[0]["variant"] == "mobilenet_v1_0.25_224"  # others may be late
 
 
@@ -112,7 +112,7 @@ def test_another_family_is_measured_anew(tmp_path: Path, state: Path) -> None:
     before = only_file(state)
     make_family(tmp_path / "mine")
     with RunningDaemon(tmp_path, CONFIG.replace("imagenette", "./mine")) as daemon:
-        daemon.wait_for(lambda: "no profile yet of this device" in daemon.text)
+        daemon.wait_for(lambda: "no profile of this device" in daemon.text)
         daemon.wait_for_results(1, 60)
         assert daemon.stop()[0] == 0
     assert len(profile_files(state)) == 2
@@ -125,7 +125,7 @@ def test_a_corrupt_profile_is_said_and_measured_anew(tmp_path: Path, state: Path
     with RunningDaemon(tmp_path, CONFIG, "--frames", "3") as daemon:
         assert daemon.process.wait(60) == 0
     assert "not JSON" in daemon.text
-    assert "everything is measured anew" in daemon.text
+    assert "measuring everything again" in daemon.text
     assert "Traceback" not in daemon.text
     assert (state / BAD).stat().st_size == 300
     assert only_file(state) == path  # what was measured until the end is kept

@@ -7,10 +7,10 @@ from edged.control.profiler import REST_GAPS, ROUNDS, SETTLING_RUNS, Profiler
 from edged.variants.variant import Precision, Variant
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
-TWIN = Variant(1.0, 224, Precision.INT8)
+INT8 = Variant(1.0, 224, Precision.INT8)
 COSTS = {SMALL: 10, LARGE: 200}
 TOP1 = {SMALL: 0.4, LARGE: 0.7}
-TIMES_MS = {SMALL: 1.0, LARGE: 20.0, TWIN: 5.0}
+TIMES_MS = {SMALL: 1.0, LARGE: 20.0, INT8: 5.0}
 RUNS = SETTLING_RUNS + MEASURED_RUNS
 
 
@@ -149,15 +149,15 @@ def test_nothing_is_foretold_from_the_other_precision() -> None:
     """INT8 may be several times as fast: a float run would not end in time."""
     log: list[Variant] = []
     profiler = Profiler(
-        TOP1 | {TWIN: 0.69},
-        COSTS | {TWIN: 200},
+        TOP1 | {INT8: 0.69},
+        COSTS | {INT8: 200},
         [1],
-        known=known() | {(TWIN, 1): known(large_ms=5)[LARGE, 1]},
+        known=known() | {(INT8, 1): known(large_ms=5)[LARGE, 1]},
         left_out={(SMALL, 1)},
         rest_gaps=0,
     )
     profiler.use_gap(10, 10, device(log))
-    assert log == [TWIN]
+    assert log == [INT8]
 
 
 def test_a_slow_hour_is_no_time_to_measure() -> None:

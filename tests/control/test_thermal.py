@@ -230,10 +230,10 @@ def test_work_is_shed_before_the_limit_and_comes_back(tmp_path: Path) -> None:
 
     # What was left out is no miss and no result, and everything that ran was on time.
     observed = heated.simulated.observed
-    lane = heated.simulated.pipeline.lanes[0]
-    assert lane.shed == observed.shed_frames > 0
-    assert lane.late == lane.stale == 0
-    assert lane.results == len(observed.results) == 700 * 5 - lane.shed
+    queue = heated.simulated.pipeline.queues[0]
+    assert queue.shed == observed.shed_frames > 0
+    assert queue.late == queue.stale == 0
+    assert queue.results == len(observed.results) == 700 * 5 - queue.shed
     assert {result.reason for result in observed.results} >= {"limit", "most_accurate"}
 
     # The trace says what the limit was and what it followed from, and replays to the same.
@@ -243,7 +243,7 @@ def test_work_is_shed_before_the_limit_and_comes_back(tmp_path: Path) -> None:
     trace = read_trace(tmp_path / "trace")
     assert isinstance(trace, RecordedTrace)
     found_again = reproduce(trace)
-    assert (found_again.decisions, found_again.different) == (lane.results, 0)
+    assert (found_again.decisions, found_again.different) == (queue.results, 0)
     frames = [frame for segment in trace.segments for frame in segment.frames]
     limited = [frame for frame in frames if frame.limits.run_ms < math.inf]
     assert 0 < len(limited) < len(frames)

@@ -34,15 +34,15 @@ def read(folder: Path, text: str) -> Config:
 
 def test_changes_are_named_by_their_keys(tmp_path: Path) -> None:
     before = read(tmp_path, quick_config({"door": SLOW, "yard": "{source: synthetic, min_fps: 2}"}))
-    assert changes(before, before, same_networks=True) == []
-    assert changes(before, before, same_networks=False) == ["files of the family"]
+    assert changes(before, before, same_model=True) == []
+    assert changes(before, before, same_model=False) == ["files of the family"]
     cameras = {"gate": SLOW, "yard": "{source: 'rtsp://a:secret@b/c', min_fps: 3}"}
     after = read(tmp_path, quick_config(cameras, threads="[1, 2]", max_temperature_c="70"))
-    assert changes(before, after, same_networks=False) == [
+    assert changes(before, after, same_model=False) == [
         "camera door removed", "camera gate added", "camera yard: source, min_fps",
         "threads", "max_temperature_c",
     ]  # fmt: skip
-    assert changes(before, replace(before, model="other"), same_networks=False) == ["model"]
+    assert changes(before, replace(before, model="other"), same_model=False) == ["model"]
 
 
 # what goes on and what changes
@@ -67,7 +67,7 @@ def test_a_budget_changes_at_the_next_frame_and_nothing_else_does(tmp_path: Path
         assert daemon.metric(edge) == daemon.metric('edged_results_total{camera="door"}')
         assert daemon.metric(SUCCESS) == 1
         assert daemon.metric(f"{SUCCESS}_timestamp_seconds") > began
-        assert daemon.reload() == "configuration reloaded: nothing has changed"
+        assert daemon.reload() == "configuration reloaded: no changes"
         assert daemon.stop()[0] == 0
 
 
@@ -186,7 +186,7 @@ def test_a_trace_goes_on_and_replays(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"{len(daemon.results)} decisions made again, 0 differ" in again.stdout
+    assert f"{len(daemon.results)} decisions replayed, 0 differ" in again.stdout
     assert trace.read_text().count("edged_trace") >= 2
 
 
@@ -213,11 +213,11 @@ def test_what_is_wrong_changes_nothing_and_is_said(tmp_path: Path, taken_port: i
     wrong = {
         "cameras.yard.soruce": quick_config({**door, "yard": "{soruce: synthetic}"}),
         "edged.yaml:": quick_config({**door, "yard": "["}),
-        "there is no family": quick_config(door, model="nowhere"),
-        "damaged or was changed": quick_config(
+        "not a family": quick_config(door, model="nowhere"),
+        "damaged or changed": quick_config(
             door, model="damaged", variants="[mobilenet_v1_0.03_64]"
         ),
-        "answers the golden picture wrongly": quick_config(
+        "gives wrong scores for the golden picture": quick_config(
             door, model="liar", variants="[mobilenet_v1_0.03_64]"
         ),
         "no such variant": quick_config(door, variants="[mobilenet_v1_0.3_64]"),
@@ -242,7 +242,7 @@ def test_what_is_wrong_changes_nothing_and_is_said(tmp_path: Path, taken_port: i
         captures, held = daemon.capture_processes(), daemon.holds()
         for reason, text in wrong.items():
             said = daemon.reload(text)
-            assert said.startswith("configuration not reloaded, everything goes on as before: ")
+            assert said.startswith("configuration not reloaded, the previous one stays active: ")
             assert reason in said
             daemon.wait_for(lambda: f"edged check {daemon.config}, and reload" in daemon.text)
             assert daemon.metric(SUCCESS) == 0
@@ -305,7 +305,7 @@ def test_a_reload_opens_results_by_their_name_again(tmp_path: Path) -> None:
     with RunningDaemon(tmp_path, text) as daemon:
         daemon.wait_for(lambda: path.exists() and path.stat().st_size)
         path.rename(tmp_path / "results.jsonl.1")
-        assert daemon.reload() == "configuration reloaded: nothing has changed"
+        assert daemon.reload() == "configuration reloaded: no changes"
         daemon.wait_for(path.exists)
         daemon.wait_for(lambda: path.read_text().count("\n") >= 3)
         assert daemon.stop()[0] == 0
@@ -332,5 +332,5 @@ def test_what_waits_in_a_sink_that_is_replaced_goes_on_waiting(tmp_path: Path) -
                 lost = f'edged_sink_dropped_total{{reason="{reason}",sink="mqtt"}}'
                 assert daemon.metric(lost) == 0
             assert daemon.stop()[0] == 0
-    (waited,) = re.findall(r"mqtt: (\d+) results and events had not left", daemon.text)
+    (waited,) = re.findall(r"mqtt: (\d+) results and events were not delivered", daemon.text)
     assert int(waited) == len(daemon.results) >= 11

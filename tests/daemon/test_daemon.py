@@ -122,7 +122,7 @@ def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_pat
     config = SYNTHETIC.replace("latency_budget_ms: 200", "latency_budget_ms: 0.2")
     with RunningDaemon(tmp_path, config) as daemon:
         daemon.wait_for(lambda: daemon.metric('edged_deadline_misses_total{camera="door"}') >= 10)
-        daemon.wait_for(lambda: "no variant reaches latency_budget_ms 0.2" in daemon.text)
+        daemon.wait_for(lambda: "no variant meets latency_budget_ms 0.2" in daemon.text)
     assert daemon.results
     assert {result["reason"] for result in daemon.results} == {"none_fits"}
     # On a busy machine the first round of the profile may find 160, or INT8, the faster.
@@ -218,7 +218,7 @@ def test_a_recorded_trace_replays_to_the_same_decisions(tmp_path: Path) -> None:
         assert daemon.process.wait(60) == 0
     again = run("replay", str(trace))
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "120 decisions made again, 0 differ" in again.stdout
+    assert "120 decisions replayed, 0 differ" in again.stdout
     other = run("replay", str(trace), "--budget", "50", "--json")
     found = json.loads(other.stdout)
     assert set(found) == {
@@ -322,7 +322,7 @@ def test_a_hot_device_sheds_work_and_takes_it_up_again(tmp_path: Path) -> None:
     assert weather.cool, "work does not come back"
     again = run("replay", str(trace))
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"{weather.delivered} decisions made again, 0 differ" in again.stdout
+    assert f"{weather.delivered} decisions replayed, 0 differ" in again.stdout
     frames = [json.loads(line) for line in trace.read_text().splitlines() if "service_ms" in line]
     limited = [frame for frame in frames if "limit_ms" in frame]
     temperatures = [frame["sensors"]["temperature_c"] for frame in limited]
@@ -335,4 +335,7 @@ def test_an_accuracy_that_the_family_does_not_have_is_said(tmp_path: Path) -> No
     config = SYNTHETIC.replace("model:", "min_top1: 1\nmodel:")
     with RunningDaemon(tmp_path, config, "--frames", "1") as daemon:
         assert daemon.process.wait(60) == 0
-    assert "camera door: no variant reaches min_top1 1; the most accurate, mobilen" in daemon.text
+    assert (
+        "camera door: no variant reaches min_top1 1; using the most accurate, mobilen"
+        in daemon.text
+    )

@@ -78,9 +78,9 @@ def test_a_full_disk_costs_what_would_be_on_it_and_nothing_else(
     with RunningDaemon(tmp_path, config, *arguments, **environ) as daemon:
         daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, 60)
         said = [
-            f"what is measured is not kept for the next start: {disk}: No space left on device",
+            f"the profile is not kept for the next start: {disk}: No space left on device",
             f"jsonl: {disk}/results.jsonl: cannot write: No space left on device",
-            f"the trace ends, {disk}/trace.jsonl cannot be written: No space left on device",
+            f"the trace ends: cannot write {disk}/trace.jsonl: No space left on device",
         ]
         daemon.wait_for(lambda: all(line in daemon.text for line in said))
         total = 'edged_results_total{camera="door"}'
@@ -99,7 +99,7 @@ def test_a_read_only_disk_is_one_warning(tmp_path: Path, mount: Mount) -> None:
     with RunningDaemon(tmp_path, CONFIG, STATE_DIRECTORY=str(disk)) as daemon:
         daemon.wait_for(lambda: "measured, most accurate first" in daemon.text, 60)
         daemon.wait_for_results(len(daemon.results) + 30)
-        assert daemon.text.count("what is measured is not kept for the next start") == 1
+        assert daemon.text.count("the profile is not kept for the next start") == 1
         assert daemon.stop()[0] == 0
 
 

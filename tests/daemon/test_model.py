@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edged.config.config import Config
-from edged.daemon.model import Model, Networks
+from edged.daemon.model import LoadedModel, Model
 from edged.sinks.options import ResultsConfig
 from edged.web.options import HttpConfig
 from tests.rig.families import RESOLUTIONS, make_family
@@ -38,13 +38,13 @@ def config(tmp_path: Path) -> Config:
     )
 
 
-def measured(networks: Networks) -> None:
-    while not networks.profiler.rounds:
-        networks.profiler.use_gap(1e9, 1e9, lambda variant, threads: (0.5, 1.0))
+def measured(model: LoadedModel) -> None:
+    while not model.profiler.rounds:
+        model.profiler.use_gap(1e9, 1e9, lambda variant, threads: (0.5, 1.0))
 
 
-def load(config: Config, before: Networks | None = None) -> Networks:
-    return Networks(Model.of(config), before, lambda number, of: None)
+def load(config: Config, before: LoadedModel | None = None) -> LoadedModel:
+    return LoadedModel(Model.of(config), before, lambda number, of: None)
 
 
 def test_the_same_wishes_and_files_are_the_same_model(config: Config) -> None:
@@ -80,18 +80,18 @@ def test_progress_is_told_for_each_file_and_may_end_it(config: Config) -> None:
             raise KeyError
 
     with pytest.raises(KeyError):
-        Networks(Model.of(config), None, progress)
+        LoadedModel(Model.of(config), None, progress)
     assert seen == [(1, 2), (2, 2)]
 
 
 def test_the_profile_is_stored_after_a_round(config: Config, state: Path) -> None:
-    networks = load(config)
-    networks.measure_cheapest()
-    assert [each.variant.name for each in networks.profiler.ladder] == [VARIANTS[0]]
-    networks.tick(1, dict)
+    model = load(config)
+    model.measure_cheapest()
+    assert [each.variant.name for each in model.profiler.ladder] == [VARIANTS[0]]
+    model.tick(1, dict)
     assert not list(state.glob("profile-*.json"))
-    measured(networks)
-    networks.store_profile(dict, 30)
+    measured(model)
+    model.store_profile(dict, 30)
     assert len(list(state.glob("profile-*.json"))) == 1
 
 
@@ -101,9 +101,9 @@ def test_a_profile_that_no_thread_can_store_is_said_and_costs_nothing_else(
     def no_thread(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
-    networks = load(config)
-    networks.measure_cheapest()
-    measured(networks)
+    model = load(config)
+    model.measure_cheapest()
+    measured(model)
     monkeypatch.setattr("_thread.start_new_thread", no_thread)
-    networks.store_profile(dict, 1.0)
-    assert "what was measured is not stored: can't start new thread" in caplog.text
+    model.store_profile(dict, 1.0)
+    assert "the profile is not stored: can't start new thread" in caplog.text

@@ -9,17 +9,17 @@ import threading
 
 import pytest
 
-from edged.daemon.signals import Orders
+from edged.daemon.signals import Signals
 
 OBEY = """
 import sys
-from edged.daemon.signals import Orders, obeying_signals
-orders = Orders()
-with obeying_signals(orders):
+from edged.daemon.signals import Signals, handling_signals
+signals = Signals()
+with handling_signals(signals):
     print("obeying", flush=True)
-    while not orders.stopped:
-        orders.wait(60)
-        if orders.take_reload():
+    while not signals.stopped:
+        signals.wait(60)
+        if signals.take_reload():
             print("reload", flush=True)
 print("stopped", flush=True)
 sys.stdin.read()
@@ -27,23 +27,23 @@ sys.stdin.read()
 
 
 def test_orders_to_reload_are_taken_once_and_none_is_lost() -> None:
-    orders = Orders()
-    assert not orders.take_reload()
+    signals = Signals()
+    assert not signals.take_reload()
     for _ in range(50):
-        orders.reload()
-    assert orders.take_reload()
-    assert not orders.take_reload()
-    orders.reload()
-    assert orders.take_reload()
+        signals.reload()
+    assert signals.take_reload()
+    assert not signals.take_reload()
+    signals.reload()
+    assert signals.take_reload()
 
 
 def test_an_order_from_another_thread_ends_the_wait() -> None:
-    orders = Orders()
-    thread = threading.Thread(target=orders.stop)
+    signals = Signals()
+    thread = threading.Thread(target=signals.stop)
     thread.start()
-    orders.wait(3600)
+    signals.wait(3600)
     thread.join()
-    assert orders.stopped
+    assert signals.stopped
 
 
 def test_signals_are_orders_and_do_nothing_at_the_end() -> None:

@@ -90,4 +90,4 @@ def test_a_demo_has_no_file_to_reload(tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         _, log = process.communicate(timeout=60)
         assert process.returncode == 0
-    assert "there is no configuration file to read again" in log
+    assert "reload ignored: edged runs without a configuration file" in log

@@ -57,7 +57,7 @@ def test_a_limit_without_a_sensor_is_said_once(
     for second in range(100):
         assert thermostat.tick(second * SECOND_NS) == Allowance()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "max_temperature_c 70: nothing here shows the temperature" in caplog.text
+    assert "max_temperature_c 70 has no effect: no temperature sensor" in caplog.text
 
 
 def test_a_spell_of_heat_is_two_lines(
@@ -72,7 +72,7 @@ def test_a_spell_of_heat_is_two_lines(
             thermostat.tick(now_ns)
             now_ns += SECOND_NS
     assert [record.message for record in caplog.records] == [
-        "67.5 degrees: work is shed to stay below max_temperature_c 70",
-        "cool again: no work is shed any more",
+        "67.5 degrees: reducing work to stay below max_temperature_c 70",
+        "cool again: work is no longer reduced",
     ]
     assert CALM_SECONDS < 600

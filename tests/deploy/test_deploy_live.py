@@ -45,10 +45,10 @@ import os, sys
 from pathlib import Path
 from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
-from edged.daemon.signals import Orders, obeying_signals
-read, orders = lambda: load_config(Path(sys.argv[1]), os.environ), Orders()
-with obeying_signals(orders):
-    Daemon(read(), orders=orders, reread=read, root=Path(sys.argv[2])).run()
+from edged.daemon.signals import Signals, handling_signals
+read, signals = lambda: load_config(Path(sys.argv[1]), os.environ), Signals()
+with handling_signals(signals):
+    Daemon(read(), signals=signals, reread=read, root=Path(sys.argv[2])).run()
 """
 CONFIG = """
 model: imagenette

@@ -58,7 +58,7 @@ def test_a_frame_older_than_its_budget_is_dropped_and_counted() -> None:
         eventually(lambda: recorder.stale_cameras)
     assert recorder.stale_cameras == ["door"]
     assert len(recorder.results) == 1
-    assert feed.lane.stale == 1
+    assert feed.queue.stale == 1
 
 
 def test_a_hopeless_budget_still_gets_results_late_ones() -> None:
@@ -160,9 +160,9 @@ def test_it_is_kept_warm_ten_times_a_second_when_that_is_in_nobodys_way() -> Non
         for _ in range(100):
             time.sleep(0.01)
             if camera_ms:
-                feed.lane.last_ready_ns = time.now_ns
-                feed.lane.interval_ns = int(camera_ms * 1e6)
-            assert not pipeline.use_gap()
+                feed.queue.last_ready_ns = time.now_ns
+                feed.queue.interval_ns = int(camera_ms * 1e6)
+            assert not pipeline.use_idle()
         return len(device.runs)
 
     assert runs_in_a_second() == 10

@@ -23,7 +23,7 @@ class Announced(list[tuple[Event, float | None]]):
 
 
 def watching(feeds: list[Feed], seen: Recorder, told: Announced, *rules: EventConfig) -> Pipeline:
-    away = {feed.lane.camera: AWAY_SECONDS for feed in feeds}
+    away = {feed.queue.camera: AWAY_SECONDS for feed in feeds}
     watch = Watch.of(rules, LABELS, away)
     return make(feeds, seen, watch=watch, announce=told.announce)
 

@@ -7,7 +7,7 @@ import pytest
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.control.thermal import Allowance
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.variants.variant import Variant
 from tests.rig.camera import FakeTime
 from tests.rig.simulated_pipeline import LARGE as BEST
@@ -60,8 +60,8 @@ def test_min_top1_rather_late_than_worse_and_counted() -> None:
         simulated.frame()
     simulated.close()
     assert {variant for variant, _ in ran(simulated)} == {MIDDLE}
-    lane = simulated.pipeline.lanes[0]
-    assert (lane.late, lane.results) == (20, 20)
+    queue = simulated.pipeline.queues[0]
+    assert (queue.late, queue.results) == (20, 20)
 
 
 def test_what_the_temperature_allows_is_parted_among_the_cameras_that_deliver() -> None:
@@ -87,24 +87,24 @@ def test_a_frame_that_came_too_late_is_a_miss_whatever_the_temperature() -> None
     for _ in range(3):
         simulated.frame()
     simulated.pipeline.allowance = Allowance(0.02)
-    lane = simulated.pipeline.lanes[0]
+    queue = simulated.pipeline.queues[0]
     simulated.frame(age_ms=150.0)
-    assert (lane.results, lane.stale, lane.shed) == (3, 1, 0)
+    assert (queue.results, queue.stale, queue.shed) == (3, 1, 0)
     simulated.frame()
     simulated.close()
-    assert (lane.results, lane.stale, lane.shed) == (3, 1, 1)
+    assert (queue.results, queue.stale, queue.shed) == (3, 1, 1)
 
 
 def test_frames_left_out_as_quiet_do_not_slow_the_rhythm_that_is_counted_on() -> None:
     clock = FakeTime()
     mailbox = Mailbox.create(64, clock=clock.clock)
     writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
-    lane = Lane("door", mailbox, 100.0, 0.95)
+    queue = CameraQueue("door", mailbox, 100.0, 0.95)
 
     def send() -> None:
         now_ns = clock.clock()
         writer.publish(np.zeros((8, 8, 3), np.uint8), now_ns, now_ns, clock=clock.clock)
-        lane.take()
+        queue.take()
 
     send()
     for _ in range(2):
@@ -113,13 +113,13 @@ def test_frames_left_out_as_quiet_do_not_slow_the_rhythm_that_is_counted_on() ->
             writer.count(quiet=1)
         clock.sleep(1 / 30)
         send()
-    assert lane.interval_ns == pytest.approx(1e9 / 30, rel=1e-3)
-    assert lane.period_ms == pytest.approx(1000 / 30, rel=1e-3)
+    assert queue.interval_ns == pytest.approx(1e9 / 30, rel=1e-3)
+    assert queue.period_ms == pytest.approx(1000 / 30, rel=1e-3)
     # The next one may be any of those to come, not the last that was left out.
     for _ in range(30):
         clock.sleep(1 / 30)
         writer.count(quiet=1)
-    due_ns = lane.due_ns()
+    due_ns = queue.due_ns()
     assert due_ns is not None
     assert (due_ns - clock.clock()) / 1e9 == pytest.approx(1 / 30, rel=0.05)
     mailbox.close()

@@ -9,7 +9,7 @@ from collections import deque
 import pytest
 
 from edged.clock import monotonic_ns
-from edged.pipeline.workers import Crew
+from edged.pipeline.workers import Workers
 
 
 class Bell:
@@ -37,7 +37,7 @@ class Jobs:
     def begin(self) -> int | None:
         return self.waiting.popleft() if self.waiting else None
 
-    def use_gap(self) -> bool:
+    def use_idle(self) -> bool:
         self.gaps += 1
         return False
 
@@ -50,12 +50,12 @@ class Jobs:
 
 def test_every_job_is_carried_out_once_and_beside_others() -> None:
     jobs, first = Jobs(range(30), meeting=3), list[str]()
-    crew = Crew(jobs, [Bell()], 3, monotonic_ns)
-    crew.run(lambda: first.append("done before"))
+    workers = Workers(jobs, [Bell()], 3, monotonic_ns)
+    workers.run(lambda: first.append("done before"))
     assert sorted(jobs.done) == list(range(30))
     assert first == ["done before"]
     jobs.waiting.extend(range(3))
-    crew.run(lambda: None)  # and once more
+    workers.run(lambda: None)  # and once more
     assert len(jobs.done) == 33
 
 
@@ -65,21 +65,21 @@ def test_stop_ends_a_crew_that_waits_and_one_that_has_not_begun() -> None:
             return False
 
     jobs = Endless(range(0))
-    crew = Crew(jobs, [Bell()], 4, monotonic_ns)
-    thread = threading.Thread(target=crew.run, args=(lambda: None,))
+    workers = Workers(jobs, [Bell()], 4, monotonic_ns)
+    thread = threading.Thread(target=workers.run, args=(lambda: None,))
     thread.start()
     while not jobs.gaps:
         pass
-    crew.stop()
+    workers.stop()
     thread.join(30)
     assert not thread.is_alive()
-    crew.run(lambda: None)  # stopped already
+    workers.run(lambda: None)  # stopped already
 
 
 def test_what_a_job_raises_ends_the_others_and_is_raised() -> None:
     jobs = Jobs(range(-1, 1), meeting=2)
     with pytest.raises(ArithmeticError):
-        Crew(jobs, [Bell()], 2, monotonic_ns).run(lambda: None)
+        Workers(jobs, [Bell()], 2, monotonic_ns).run(lambda: None)
 
 
 def test_a_bell_wakes_the_one_who_waits() -> None:
@@ -90,7 +90,9 @@ def test_a_bell_wakes_the_one_who_waits() -> None:
             return self.ended and not self.waiting
 
     bell, jobs = Bell(), Late(range(0))
-    thread = threading.Thread(target=Crew(jobs, [bell], 2, monotonic_ns).run, args=(lambda: None,))
+    thread = threading.Thread(
+        target=Workers(jobs, [bell], 2, monotonic_ns).run, args=(lambda: None,)
+    )
     thread.start()
     jobs.waiting.append(7)
     os.eventfd_write(bell.wake_fd, 1)

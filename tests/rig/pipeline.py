@@ -15,7 +15,7 @@ from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
 from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.result import Result
 from edged.variants.variant import Variant
 
@@ -74,7 +74,7 @@ class Feed:
     def __init__(self, name: str, budget_ms: float) -> None:
         self.mailbox = Mailbox.create(64)
         self.writer = MailboxWriter.attach(self.mailbox.memfd, self.mailbox.wake_fd)
-        self.lane = Lane(name, self.mailbox, budget_ms, on_time=0.95)
+        self.queue = CameraQueue(name, self.mailbox, budget_ms, on_time=0.95)
 
     def send(self, value: int = 255, age_ms: float = 0.0, wanted: int = 0) -> None:
         now_ns = monotonic_ns()
@@ -101,7 +101,7 @@ class Measured:
 def make(feeds: list[Feed], seen: Recorder, **more: object) -> Pipeline:
     profiler = Profiler({SMALL: 0.4, LARGE: 0.7}, {SMALL: 10, LARGE: 100}, [1])
     return Pipeline(
-        lanes=[feed.lane for feed in feeds],
+        queues=[feed.queue for feed in feeds],
         loaded=more.pop("device", Device()),  # type: ignore[arg-type]
         profiler=more.pop("profiler", profiler),  # type: ignore[arg-type]
         output=Output(LABELS, top_k=1, min_score=0.5),

@@ -13,7 +13,7 @@ from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.control.profile import Candidate
 from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
-from edged.pipeline.queue import Lane
+from edged.pipeline.queue import CameraQueue
 from edged.result import Result
 from edged.tracing.recorder import Recorder
 from edged.variants.variant import Variant
@@ -78,7 +78,7 @@ class Observed:
 
 @dataclass
 class Lens:
-    """What is said of a camera, as in Lane."""
+    """What is said of a camera, as in CameraQueue."""
 
     name: str = "door"
     budget_ms: float = 95.0
@@ -102,12 +102,12 @@ class SimulatedPipeline:
         self.observed = Observed()
         self._interval_ms = interval_ms
         self._writers: list[MailboxWriter] = []
-        lanes = []
+        queues = []
         for lens in lenses:
             mailbox = Mailbox.create(64, clock=self.clock.clock)
             self._writers.append(MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd))
-            lanes.append(
-                Lane(
+            queues.append(
+                CameraQueue(
                     lens.name,
                     mailbox,
                     lens.budget_ms,
@@ -121,7 +121,7 @@ class SimulatedPipeline:
             for variant, time_ms in times_ms.items()
         )
         self.pipeline = Pipeline(
-            lanes=lanes,
+            queues=queues,
             loaded=self.device,  # type: ignore[arg-type]
             profiler=Profiled(ladder),  # type: ignore[arg-type]
             output=Output(("thing",), top_k=1, min_score=0.5),
@@ -135,8 +135,8 @@ class SimulatedPipeline:
     def frame(self, *silent: str, age_ms: float = 0.0) -> None:
         """silent: cameras that deliver nothing this time. age_ms: of the others' pictures."""
         begun_ns = self.clock.now_ns
-        for lane, writer in zip(self.pipeline.lanes, self._writers, strict=True):
-            if lane.camera not in silent:
+        for queue, writer in zip(self.pipeline.queues, self._writers, strict=True):
+            if queue.camera not in silent:
                 pixels = np.zeros((32, 32, 3), np.uint8)
                 now_ns = self.clock.now_ns
                 captured_ns = now_ns - round(age_ms * 1e6)
@@ -147,5 +147,5 @@ class SimulatedPipeline:
             self.clock.sleep(rest_ns / 1e9)
 
     def close(self) -> None:
-        for lane in self.pipeline.lanes:
-            lane.mailbox.close()
+        for queue in self.pipeline.queues:
+            queue.mailbox.close()

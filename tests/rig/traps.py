@@ -149,7 +149,7 @@ TRAPS = [
     Trap(
         "runtime.onnxruntime",
         ERROR,
-        "dies with an illegal instruction on a Raspberry Pi 4 (got onnxruntime 1.21.0)",
+        "crashes with an illegal instruction on a Raspberry Pi 4 (got onnxruntime 1.21.0)",
         distribution("onnxruntime", "1.21.0"),
     ),
     Trap(
@@ -285,7 +285,7 @@ TRAPS = [
     Trap(
         "files.family",
         ERROR,
-        "there is no family",
+        "not a family",
         config(SYNTHETIC + "model: ./no-such-folder\n"),
     ),
     Trap(

@@ -89,7 +89,7 @@ def test_only_a_trace_is_moved_aside(tmp_path: Path) -> None:
     assert (tmp_path / "t.1").exists()
     notes = tmp_path / "notes"
     notes.write_text("milk, bread")
-    with pytest.raises(EdgedError, match="is there and is no trace"):
+    with pytest.raises(EdgedError, match="exists and is not a trace"):
         Recorder(notes)
     assert notes.read_text() == "milk, bread"
     os.mkfifo(tmp_path / "pipe")
@@ -108,7 +108,7 @@ def test_a_full_disk_costs_the_trace_only(caplog: pytest.LogCaptureFixture) -> N
         daemon.frame("door")
     recorder.close(10)
     assert recorder.dropped > 0
-    assert "the trace ends, /dev/full cannot be written" in caplog.text
+    assert "the trace ends: cannot write /dev/full" in caplog.text
 
 
 def test_outcome_and_what_if(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_camera_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("edged_trace", 99, "recorded in another format than 1"),
+        ("edged_trace", 99, "the trace's format is not 1"),
         ("ladder", [], "`ladder` must be a list that is not empty"),
         ("ladder", [{"variant": "resnet"}], "ladder[0]: not the name of a variant"),
         ("cameras", {"door": {"budget_ms": 33}}, "cameras.door: `on_time` is missing"),
@@ -178,15 +178,15 @@ def test_a_state_that_is_none(tmp_path: Path) -> None:
     first, *rest = (tmp_path / "t").read_text().splitlines()
     broken = json.dumps({**json.loads(first), "slowdown": {"weights": [0.5], "expected": []}})
     (tmp_path / "t").write_text("\n".join([broken, *rest]))
-    with pytest.raises(InputError, match="not the state of this version's slow-down estimate"):
+    with pytest.raises(InputError, match="not a state of this version's slow-down estimate"):
         reproduce(read(tmp_path / "t"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"camera": "roof"}, "a camera that the header does not know (got roof)"),
-        ({"variant": "mobilenet_v1_0.5_64"}, "a variant that the header's ladder does not have"),
+        ({"camera": "roof"}, "the header has no such camera (got roof)"),
+        ({"variant": "mobilenet_v1_0.5_64"}, "the header's ladder has no such variant"),
         ({"slack_ms": "much"}, "`slack_ms` must be a number"),
         ({"interval_ms": -1}, "`interval_ms` must be at least 0"),
         ({"on_time": 1}, "`on_time` must be true or false"),

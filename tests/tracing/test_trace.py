@@ -69,7 +69,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
             "variants[0]: `name` must be a name",
         ),
         ([{**HEADER, "variants": [HEADER["variants"][0]] * 2}, FRAME], 1, "listed twice"),
-        ([HEADER], 1, "a trace without frames"),
+        ([HEADER], 1, "the trace has no frames"),
         ([HEADER, FRAME, {"wait_ms": 1}], 3, "`service_ms` is missing"),
         ([HEADER, FRAME, {"service_ms": [1, 2]}], 3, "`wait_ms` is missing"),
         ([HEADER, {**FRAME, "wait_ms": -0.5}], 2, "`wait_ms` must be at least 0 (got -0.5)"),
@@ -100,12 +100,12 @@ def test_a_last_line_that_is_cut_off_is_left_out(
     whole = path.read_text().rstrip("\n")
     path.write_text(whole[:-5])
     assert len(read_trace(path).frames) == 1
-    assert f"{path}:3: cut off" in caplog.text
+    assert f"{path}:3: incomplete line" in caplog.text
 
 
 def test_empty_missing_and_torn_files(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
-    with pytest.raises(InputError, match="an empty trace"):
+    with pytest.raises(InputError, match="the trace is empty"):
         read_trace(tmp_path / "empty")
     with pytest.raises(InputError, match="No such file"):
         read_trace(tmp_path / "missing")

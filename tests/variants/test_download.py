@@ -75,8 +75,8 @@ def test_what_may_go_better_is_tried_again(
     [
         (status(404), "HTTP 404 Not Found"),
         (status(403), "HTTP 403 Forbidden"),
-        (status(204), "no file came"),
-        (garbage, "what it answers is not HTTP"),
+        (status(204), "no file received"),
+        (garbage, "the answer is not HTTP"),
         (claimed(MOST_BYTES + 1), "larger than any official one"),
         (chunked(bytes(MOST_BYTES), b"more", ended=True), "larger than any official one"),
     ],
@@ -223,7 +223,7 @@ def test_silence_is_not_waited_for_forever(
     server.troubles[NAME] = [trouble, trouble]
     patience = Patience(timeout_seconds=0.2, retries=1, pause_seconds=0)
     with pytest.raises(
-        EdgedError, match=r"(nothing came for|less than 4096 bytes came in) 0\.2 s \(2 a"
+        EdgedError, match=r"(no data for|less than 4096 bytes came in) 0\.2 s \(2 a"
     ):
         download(url(server), target, MOST_BYTES, patience)
 
@@ -240,7 +240,7 @@ def test_a_byte_now_and_then_is_not_waited_for_forever(
     server.troubles[NAME] = [drip(before), drip(before)]
     patience = Patience(timeout_seconds=0.2, retries=1, pause_seconds=0)
     with pytest.raises(
-        EdgedError, match=r"(less than 4096 bytes came in|nothing came for) 0\.2 s \(2 att"
+        EdgedError, match=r"(less than 4096 bytes came in|no data for) 0\.2 s \(2 att"
     ):
         download(url(server), target, MOST_BYTES, patience)
     assert len(server.gets()) == 2
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_keeps_what_has_come(server: WeightServer, tmp_path: P
     )
     done = subprocess.run([sys.executable, "-c", program, target], capture_output=True, text=True)
     assert "weights.tgz.part: cannot be written (got File too large)" in done.stderr
-    assert "the same command continues" in done.stderr
+    assert "run the same command to continue" in done.stderr
     assert "Traceback" not in done.stderr
     assert left(target) == {f"{NAME}.part", f"{NAME}.mark"}
     server.requests.clear()

@@ -108,7 +108,7 @@ def test_an_edited_manifest_loads_and_verify_says_so(family: Family) -> None:
     edit(family, "crop_fraction: 0.875", "crop_fraction: 0.9")
     assert reload(family.directory).input.crop_fraction == 0.9
     (problem,) = verify(reload(family.directory), OrtBackend())
-    assert "not as it was written" in str(problem)
+    assert "changed after it was written" in str(problem)
     path = family.directory / "family.yaml"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[1:-1]))
     assert verify(reload(family.directory), OrtBackend()) == []
@@ -239,12 +239,12 @@ def test_a_missing_golden_picture_is_named(family: Family) -> None:
 
 def test_a_golden_picture_that_is_none(family: Family) -> None:
     written = write_family(family, {}, b"no picture, though the hash is right")
-    with pytest.raises(InputError, match="the golden picture cannot be used: not a picture"):
+    with pytest.raises(InputError, match="invalid golden picture: not a picture"):
         written.golden_picture()
 
 
 def test_a_golden_picture_that_is_huge(family: Family) -> None:
     written = write_family(family, {}, claiming(".png", 30_000))
-    what = r"golden-.*\.png: the golden picture cannot be used: 30000x30000 is too large"
+    what = r"golden-.*\.png: invalid golden picture: 30000x30000 is too large"
     with pytest.raises(InputError, match=what):
         written.golden_picture()

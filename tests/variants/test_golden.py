@@ -80,14 +80,14 @@ def passes(family: Family, network: Network, picture: Picture) -> bool:
     try:
         check_golden(runner, family, network, np.ascontiguousarray(picture))
     except InputError as error:
-        assert "answers the golden picture wrongly" in str(error)
+        assert "gives wrong scores for the golden picture" in str(error)
         return False
     return True
 
 
 def test_another_fit_is_noticed(family: Family) -> None:
     squashing = replace(family, input=InputContract(Fit.SQUASH))
-    with pytest.raises(InputError, match="answers the golden picture wrongly"):
+    with pytest.raises(InputError, match="gives wrong scores for the golden picture"):
         check(squashing, family.golden_picture())
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_expects_bgr_is_refused_and_told(family: Family) -> None:
         check_golden(runner, family, network, family.golden_picture())
     text = str(raised.value)
     assert str(network.path) in text
-    assert "mobilenet_v1_0.03_64 answers" in text
+    assert "mobilenet_v1_0.03_64 gives wrong scores" in text
     assert "the file expects BGR" in text
     best, score = network.golden[64][0]
     assert f"{LABELS[best]} {score:.4f}" in text
@@ -116,7 +116,7 @@ def test_a_file_that_expects_bgr_is_refused_and_told(family: Family) -> None:
 
 def test_other_weights_are_not_called_bgr(family: Family) -> None:
     runner = OrtBackend().load(family.networks[0], model(ALPHAS[0], seed=3), 1)
-    with pytest.raises(InputError, match="wrongly") as raised:
+    with pytest.raises(InputError, match="gives wrong scores") as raised:
         check_golden(runner, family, family.networks[0], family.golden_picture())
     assert "BGR" not in str(raised.value)
 
@@ -145,7 +145,7 @@ class Answers:
 
 
 def test_scores_that_are_not_numbers_do_not_pass(family: Family) -> None:
-    with pytest.raises(InputError, match="wrongly"):
+    with pytest.raises(InputError, match="gives wrong scores"):
         check_golden(
             Answers([float("nan")] * 6), family, family.networks[0], family.golden_picture()
         )
@@ -228,7 +228,7 @@ def test_an_untrained_network_is_refused_with_its_name(tmp_path: Path) -> None:
             architecture, random_weights(architecture, 0), scale=1 / 127.5, offset=-1.0
         )
     }
-    with pytest.raises(InputError, match=r"raw\.onnx: no drawn picture proves.*moves no score"):
+    with pytest.raises(InputError, match=r"raw\.onnx: no golden picture can check.*moves no score"):
         with_golden(bare_family(tmp_path, models, 0.25, 1000), models, OrtBackend())
 
 
@@ -245,7 +245,7 @@ def test_a_weakly_trained_network_gets_a_smaller_tolerance(tmp_path: Path) -> No
     assert network.tolerance
     assert all(0.005 <= value < 0.05 for value in network.tolerance.values())
     check(family, family.golden_picture())
-    with pytest.raises(InputError, match="wrongly"):
+    with pytest.raises(InputError, match="gives wrong scores"):
         check(family, family.golden_picture()[:, :, ::-1].copy())
 
 
@@ -259,7 +259,7 @@ def test_a_network_of_no_numbers_is_refused(tmp_path: Path) -> None:
     weights = lively_weights(architecture)
     infinite = build_network(architecture, weights, scale=1e38, offset=-1e38)
     models = {"infinite.onnx": infinite}
-    with pytest.raises(InputError, match=r"infinite\.onnx: .*scores that are not numbers"):
+    with pytest.raises(InputError, match=r"infinite\.onnx: .*scores that are not finite"):
         with_golden(bare_family(tmp_path, models, 0.03, 6), models, OrtBackend())
 
 
@@ -269,7 +269,7 @@ def test_two_classes_are_enough(tmp_path: Path) -> None:
     family = write_family(*with_models(bare, models))
     assert [len(golden) for golden in family.networks[0].golden.values()] == [2, 2]
     check(family, family.golden_picture())
-    with pytest.raises(InputError, match="wrongly"):
+    with pytest.raises(InputError, match="gives wrong scores"):
         check(family, family.golden_picture()[:, :, ::-1].copy())
 
 

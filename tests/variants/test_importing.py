@@ -70,7 +70,7 @@ def test_two_chained_files_are_one_network(labels: Path, tmp_path: Path) -> None
         for files in ((paths[0], paths[1]), (whole, None))
     )
     assert chained.sha256 == alone.sha256
-    with pytest.raises(InputError, match="nothing belongs behind it"):
+    with pytest.raises(InputError, match="takes no second file"):
         keras = tmp_path / "tiny.h5"
         keras_file(keras, TINY)
         import_weights(
@@ -109,7 +109,7 @@ def test_the_input_range_is_said_where_it_is_assumed(
         assert len(told) == (given is None)
     import_weights(weights, None, labels=labels, into=tmp_path / "told", note=notes.append)
     (told,) = (note for note in notes if "no input range" in note)
-    assert "-1 … 1 is assumed" in told
+    assert "assuming -1 … 1" in told
     assert "--input-range unit for 0 … 1 or --input-range pixels for 0 … 255" in told
 
 
@@ -145,7 +145,7 @@ def test_a_range_that_cannot_be_right_is_warned_of(
     notes: list[str] = []
     with suppress(InputError):  # such a network may fail its golden picture, too
         import_weights(path, None, labels=labels, into=into, input_range=given, note=notes.append)
-    warned = [note for note in notes if note.startswith("warning: with this input range")]
+    warned = [note for note in notes if note.startswith("warning: wrong input range")]
     assert len(warned) == (fits is not None)
     assert fits is None or warned[0].endswith(f"--input-range {fits} fits")
 
@@ -159,7 +159,7 @@ def test_a_rescaling_that_a_converter_folded_is_seen(
     notes: list[str] = []
     import_weights(path, None, labels=labels, into=into, note=notes.append)
     assert "the weights of its first layer do not fit -1 … 1 as input" in notes
-    assert any("it states no input range: 0 … 255 is assumed; if" in note for note in notes)
+    assert any("the file states no input range; assuming 0 … 255. If" in note for note in notes)
     assert not any(note.startswith("warning") for note in notes)
 
 
@@ -169,7 +169,7 @@ def test_alpha_and_resolution_come_from_the_file(weights: Path, labels: Path, in
     assert [each.name for each in network.variants()] == ["mobilenet_v1_0.03_64"]
     assert not any("made for" in note for note in notes)
     import_weights(weights, None, resolutions=(96,), labels=labels, into=into, note=notes.append)
-    assert "it was made for 64 pixels; at 96 its accuracy is another" in notes
+    assert "the model was made for 64 pixels; at 96 its accuracy differs" in notes
 
 
 def test_a_file_that_states_no_resolution_asks_for_one(
@@ -177,7 +177,7 @@ def test_a_file_that_states_no_resolution_asks_for_one(
 ) -> None:
     path = tmp_path / "weights.h5"
     keras_file(path, TINY)
-    with pytest.raises(InputError, match=r"which resolution it is for; say it: --resolution"):
+    with pytest.raises(InputError, match=r"state its resolution; use --resolution"):
         import_weights(path, None, labels=labels, into=into)
 
 
@@ -193,9 +193,9 @@ def test_a_network_that_pads_by_hand_takes_multiples_of_32_only(
 @pytest.mark.parametrize(
     ("lines", "note"),
     [
-        (("0 ant", "1 bee", "2 cat", "3 dog", "4 elk"), "numbered from 0"),
-        (("1: ant", "2: bee", "3: cat", "4: dog", "5: elk"), "numbered from 1"),
-        (("4,elk", "0,ant", "2,cat", "1,bee", "3,dog"), "numbered from 0"),
+        (("0 ant", "1 bee", "2 cat", "3 dog", "4 elk"), "numbers, from 0"),
+        (("1: ant", "2: bee", "3: cat", "4: dog", "5: elk"), "numbers, from 1"),
+        (("4,elk", "0,ant", "2,cat", "1,bee", "3,dog"), "numbers, from 0"),
     ],
 )
 def test_numbers_before_all_labels_are_taken_off(

@@ -90,7 +90,9 @@ def test_photos_can_be_walked_twice(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_label_is_told_with_its_first_photo(tmp_path: Path) -> None:
     source = folder(tmp_path, {"cat/a.png": coded(halves())})
-    with pytest.raises(InputError, match=r"cat/a\.png: .*is no label of the family animals.*'cat'"):
+    with pytest.raises(
+        InputError, match=r"cat/a\.png: .*is not a label of the family animals.*'cat'"
+    ):
         Photos(source, FAMILY)
 
 
@@ -105,7 +107,7 @@ def test_no_photos_at_all(tmp_path: Path, files: dict[str, bytes]) -> None:
     source = tmp_path / "photos"
     source.mkdir()
     for path in (folder(source, files), archive(tmp_path / "photos.tar", files)):
-        with pytest.raises(InputError, match="there are no photos"):
+        with pytest.raises(InputError, match="no photos"):
             Photos(path, FAMILY)
 
 
@@ -209,7 +211,7 @@ def test_a_table_says_which_photos_and_which_classes(
         (b"name,class\none.png,0\n", r"csv:1: expected the columns.*name, class"),
         (b"", r"csv:1: expected the columns"),
         (b"file,class_index\n", r"csv: names none of the 4 photos .*got no lines"),
-        (b"file,class_index\n\xff\xfe\n", "not a CSV"),
+        (b"file,class_index\n\xff\xfe\n", "not CSV"),
     ],
 )
 def test_a_wrong_table_is_told_with_its_line(tmp_path: Path, table: bytes, complaint: str) -> None:
@@ -222,11 +224,11 @@ def test_a_wrong_table_is_told_with_its_line(tmp_path: Path, table: bytes, compl
     ("table", "notes"),
     [
         ("file,label\none.png,ant\ntwo.JPEG,ant\nthree.bmp,bee\nfour.webp,bee\n", []),
-        ("file,label\none.png,ant\n", ["{photos}: 3 of 4 photos are not in {table}: left out"]),
+        ("file,label\none.png,ant\n", ["{photos}: 3 of 4 photos are not in {table}: skipped"]),
         (
             "file,label\none.png,ant\nfive.png,bee\nsix.png,bee\n",
             [
-                "{photos}: 3 of 4 photos are not in {table}: left out",
+                "{photos}: 3 of 4 photos are not in {table}: skipped",
                 "{table}: 2 of 3 lines name photos that {photos} {lacks}, {first} 3, five.png",
             ],
         ),
@@ -246,14 +248,14 @@ def test_what_table_and_photos_do_not_share_is_noted(
     source = archive(tmp_path / "p.tar")
     photos = Photos(source, FAMILY, path)
     names = {"photos": source, "table": path, "lacks": "does not have"}
-    names["first"] = "the first of them line"
+    names["first"] = "first line"
     assert photos.notes[:-1] == [note.format(**names) for note in notes]
 
 
 def test_classes_without_a_photo_are_noted(tmp_path: Path) -> None:
     source = folder(tmp_path)
     (tmp_path / "crane").mkdir()
-    note = f"{source}: no photo of 2 of the 4 classes, the first of them crane"
+    note = f"{source}: no photo of 2 of the 4 classes, first crane"
     assert Photos(source, FAMILY).notes == [note]
     assert Photos(source, replace(FAMILY, labels=("ant", "bee"))).notes == []
 

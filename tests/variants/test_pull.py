@@ -260,7 +260,7 @@ def test_a_pull_that_is_ended_continues(
         _, messages = process.communicate()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "interrupted; the same command continues" in messages
+        assert "interrupted; run the same command to continue" in messages
     assert "Traceback" not in messages
     assert not (into / "family.yaml").exists()
     server.requests.clear()
@@ -273,7 +273,7 @@ def test_a_pull_that_is_ended_continues(
 
 def test_two_pulls_into_one_folder(server: WeightServer, into: Path) -> None:
     with held_halfway(server, into):
-        with pytest.raises(EdgedError, match="another pull into this folder is under way"):
+        with pytest.raises(EdgedError, match="another pull into this folder is running"):
             pulled(server, into)
         assert pulled(server, into.with_name("other")) == (Variant(*CELL),)
     pulled(server, into)

@@ -133,7 +133,7 @@ def test_an_h5_of_another_architecture(server: WeightServer, into: Path, tmp_pat
     [
         (b"<html>Log in</html>\n", "1 lines, the first one '<html>Log in</html>'"),
         (LABELS.removeprefix("background\n").encode(), "1000 lines, the first one 'class 1'"),
-        (b"", "there are no labels"),
+        (b"", "no labels"),
         (b"\xff" * 100, "not UTF-8"),
     ],
 )
@@ -168,14 +168,14 @@ def test_the_command(server: WeightServer, into: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr()
     assert shown.out == (
         "mobilenet_v1_0.25_128: top-1 0.415 (published: ImageNet validation, by TF-Slim)\n"
-        f"measure them with: edged models evaluate {into} --photos …\n"
+        f"measure their accuracy: edged models evaluate {into} --photos …\n"
     )
     assert "edged: 1 file, " in shown.err
     assert main(command(server, into)[3:]) == 0
-    assert "nothing to do, all 1 networks are there" in capsys.readouterr().out
+    assert "nothing to do, all 1 networks are complete" in capsys.readouterr().out
     assert main(command(server, into, "--resolution", "192")[3:]) == 1
     assert capsys.readouterr().err == (
-        f"edged: {server.url}/mobilenet_v1_0.25_192.tgz: cannot be downloaded: HTTP 404 Not Found\n"
+        f"edged: {server.url}/mobilenet_v1_0.25_192.tgz: download failed: HTTP 404 Not Found\n"
     )
 
 
@@ -204,7 +204,7 @@ def test_a_mirror_that_is_no_address(into: Path) -> None:
 
 def test_a_file_in_place_of_the_folder(server: WeightServer, into: Path) -> None:
     into.write_text("a file")
-    with pytest.raises(InputError, match="a family is a folder"):
+    with pytest.raises(InputError, match="a family must be a folder"):
         pulled(server, into)
     assert into.read_text() == "a file"
 
@@ -217,7 +217,7 @@ def test_a_folder_that_cannot_be_written(server: WeightServer) -> None:
 def test_a_disk_with_too_little_room_is_told_beforehand(server: WeightServer, into: Path) -> None:
     server.files[FLOAT_FILE] = b""
     server.sizes[FLOAT_FILE] = 1 << 62
-    with pytest.raises(EdgedError, match=r"too little room: \d+ MB are needed"):
+    with pytest.raises(EdgedError, match=r"not enough disk space: \d+ MB are needed"):
         pulled(server, into)
     assert not into.exists()
 

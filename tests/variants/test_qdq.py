@@ -273,12 +273,12 @@ def test_other_networks_are_refused(model: bytes, make: Any) -> None:
 
 def test_a_calibration_of_another_network_is_refused(model: bytes) -> None:
     ranges, means = watched(model)
-    twin = runtime_form(model, ranges, means)
+    int8 = runtime_form(model, ranges, means)
     del ranges["block7.pointwise"]
     with pytest.raises(InputError, match=r"block7\.pointwise: the calibration lacks a value"):
         runtime_form(model, ranges, means)
     with pytest.raises(InputError, match=r"block7\.pointwise: the calibration lacks a value"):
-        tensorrt_form(model, ranges, twin)
+        tensorrt_form(model, ranges, int8)
 
 
 def test_without_onnx_the_message_says_how_to_install_it() -> None:

@@ -1,4 +1,4 @@
-"""INT8 twins: measured beside the float networks, added, refused, replaced."""
+"""INT8 counterparts: measured beside the float networks, added, refused, replaced."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from edged.variants.golden import golden_picture, with_golden
 from edged.variants.int8.qdq import tensorrt_form
 from edged.variants.int8.quantize import (
     Comparison,
-    add_twins,
+    add_counterparts,
     compare,
     float_networks,
-    make_twins,
+    make_counterparts,
     source_of,
     split,
 )
@@ -183,7 +183,7 @@ def test_other_photos_may_measure_and_those_that_calibrate_need_no_labels(
     assert edged("models", "quantize", family.directory, *arguments, "--alpha", 0.25) == 0
     printed = capsys.readouterr()
     (problem,) = errors(printed.err)
-    assert problem.startswith("edged: left out: ")
+    assert problem.startswith("edged: skipped: ")
     assert "broken.jpg: not a whole picture" in problem
     assert "top-1 on 40 photos" in printed.out
     assert content_of(family.directory) == before
@@ -223,7 +223,7 @@ def test_what_loses_too_much_is_left_out_unless_forced(
     assert written.top1(INT8[0]) < written.top1(Variant(TRAINED, SIDES[0]))
 
 
-def test_a_family_that_is_quantised_again_gets_new_twins(
+def test_a_family_that_is_quantised_again_gets_new_counterparts(
     family: Family, photos: Path, tmp_path: Path
 ) -> None:
     arguments = ("models", "quantize", family.directory, "--photos", photos, "--alpha", 0.25)
@@ -248,14 +248,14 @@ def test_a_family_that_is_quantised_again_gets_new_twins(
     ("arguments", "complaint"),
     [
         (("--photos", "nowhere"), "nowhere: cannot read the photos"),
-        (("--photos", "empty"), "empty: there are no photos"),
+        (("--photos", "empty"), "empty: no photos"),
         (("--photos", "few"), "too few pictures to calibrate with: at least 10"),
         (("--photos", "few", "--measure", "many"), "too few pictures to calibrate with"),
         (("--photos", "many", "--measure", "few"), "too few pictures to measure with"),
-        (("--photos", "many", "--measure", "many"), "that calibrate must not measure"),
+        (("--photos", "many", "--measure", "many"), "must not be used for measuring"),
         (("--photos", "many", "--alpha", "0.5"), "of this alpha (got 0.5); it has 0.03, 0.25"),
-        (("--photos", "many", "--into", "other"), "there is a family in this folder already"),
-        (("--photos", "many", "--into", "file/deep"), "file: a family is a folder (got a file)"),
+        (("--photos", "many", "--into", "other"), "this folder already contains a family"),
+        (("--photos", "many", "--into", "file/deep"), "a family must be a folder (got a file)"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_message_and_change_nothing(
@@ -289,7 +289,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     if os.access(family.directory, os.W_OK):
         pytest.skip("root may write everywhere")
     assert edged("models", "quantize", family.directory, "--photos", photos) == 2
-    assert "no permission to write the family here; " in capsys.readouterr().err
+    assert "no write permission for this folder; " in capsys.readouterr().err
 
 
 def test_a_damaged_network_is_told(family: Family, photos: Path, capsys: Capture) -> None:
@@ -315,7 +315,7 @@ def test_no_photo_both_calibrates_and_measures(family: Family, photos: Path) -> 
 
 def test_a_family_without_float_networks_is_refused(family: Family) -> None:
     network = replace(family.networks[0], precision=Precision.INT8)
-    with pytest.raises(InputError, match="no float networks to quantise"):
+    with pytest.raises(InputError, match="no float networks to quantize"):
         float_networks(replace(family, networks=(network,)), None)
 
 
@@ -326,16 +326,16 @@ def test_a_network_of_another_make_is_named(family: Family, photos: Path) -> Non
     network.path.write_bytes(changed.SerializeToString())
     foreign = Network.of(network.path, network.path.read_bytes(), network.alpha, SIDES)
     with pytest.raises(InputError, match=r"trained\.onnx: not a float network that edged made"):
-        make_twins(family, [foreign], Photos(photos, family), OrtBackend())
+        make_counterparts(family, [foreign], Photos(photos, family), OrtBackend())
 
 
 def test_the_loss_is_counted_photo_by_photo(hard: tuple[Path, Path]) -> None:
     family = reload(hard[0])
     photos = Photos(hard[1], family)
     networks = float_networks(family, [TRAINED])
-    twins = make_twins(family, networks, photos, OrtBackend())
-    found = {each.variant: each for each in compare(family, twins, photos, OrtBackend())}
-    runner = OrtBackend().load(twins[0].twin, twins[0].model, 1)
+    counterparts = make_counterparts(family, networks, photos, OrtBackend())
+    found = {each.variant: each for each in compare(family, counterparts, photos, OrtBackend())}
+    runner = OrtBackend().load(counterparts[0].int8, counterparts[0].model, 1)
     for variant in INT8:
         preprocess = Preprocessor(family.input, variant.resolution)
         right = np.array([
@@ -357,11 +357,11 @@ def comparison(variant: Variant, photos: int = 100) -> Comparison:
 
 def test_variants_are_kept_one_by_one(family: Family, photos: Path) -> None:
     networks = float_networks(family, [TRAINED])
-    twins = make_twins(family, networks, Photos(photos, family), OrtBackend())
+    counterparts = make_counterparts(family, networks, Photos(photos, family), OrtBackend())
     measured = [comparison(variant) for variant in INT8]
-    family = add_twins(family, twins, measured, INT8, "a set", OrtBackend())
+    family = add_counterparts(family, counterparts, measured, INT8, "a set", OrtBackend())
     assert set(INT8) <= set(family.variants())
-    family = add_twins(family, twins, measured, INT8[1:], "a set", OrtBackend())
+    family = add_counterparts(family, counterparts, measured, INT8[1:], "a set", OrtBackend())
     assert INT8[0] not in family.variants()
     assert family.network(INT8[1]).resolutions == SIDES[1:]
     assert family.network(INT8[1]).accuracy == {SIDES[1]: Accuracy(0.79, None, 100, "a set")}
@@ -392,7 +392,7 @@ def test_the_shipped_family_loses_next_to_nothing(data: Path) -> None:
     folder = data / "photos"
     calibrating, _ = split(Photos(folder / "imagenette-train.tar", family), 50)
     measuring, _ = split(Photos(folder / "imagenette-val.tar", family), 500)
-    twins = make_twins(family, [network], calibrating, OrtBackend())
-    (found,) = compare(family, twins, measuring, OrtBackend())
+    counterparts = make_counterparts(family, [network], calibrating, OrtBackend())
+    (found,) = compare(family, counterparts, measuring, OrtBackend())
     assert found.of_float.top1 > 0.75
     assert abs(found.loss_points) < 1.5

@@ -76,8 +76,8 @@ def test_one_command_makes_a_family(
     command = ["models", "import", str(folder / name), "--labels", str(labels)]
     assert main([*command, "--into", str(into)]) == 0
     told = capsys.readouterr().err
-    assert "0 … 255 is assumed, which its own layers scale" in told
-    assert "numbered from 0" in told
+    assert "assuming 0 … 255, which its own layers scale" in told
+    assert "numbers, from 0" in told
     assert main(["models", "verify", str(into)]) == 0
     assert main(["models", "list", str(into)]) == 0
     assert "unknown" in capsys.readouterr().out

@@ -155,8 +155,8 @@ def test_export_leaves_out_what_is_not_finished(
     options = ["--export-only", "--alpha", "0.5", "--alpha", "0.75", "--into", str(tmp_path / "b")]
     done = run(command(training, held_out, tmp_path, *options))
     assert done.returncode == 0, done.stderr
-    assert "alpha_0.5.pt: left out, 0 of 2 epochs are done" in done.stdout
-    assert "alpha_0.75.pt: not trained yet, left out" in done.stdout
+    assert "alpha_0.5.pt: skipped, 0 of 2 epochs done" in done.stdout
+    assert "alpha_0.75.pt: skipped, not trained yet" in done.stdout
     family = load_family(str(tmp_path / "b"), Path())
     assert family.variants() == (Variant(0.25, 64), Variant(0.25, 96))
 
@@ -267,8 +267,8 @@ def test_what_learned_nothing_says_so(
     assert done.returncode == 1
     assert (
         f"recipe: {tmp_path}/mine: no better than guessing on the held-out pictures: "
-        "mobilenet_v1_0.25_64, mobilenet_v1_0.25_96; add pictures, train for longer (--epochs), or "
-        "start from weights that know pictures already (--from FAMILY)"
+        "mobilenet_v1_0.25_64, mobilenet_v1_0.25_96; add pictures, train longer (--epochs), or "
+        "start from weights (--from FAMILY)"
     ) in done.stderr
     card = (tmp_path / "mine" / "README.md").read_text()
     assert "**No better than guessing on these photos: mobilenet_v1_0.25_64, mobile" in card
@@ -329,4 +329,4 @@ def test_a_picture_that_is_held_out_is_not_trained_on(
         shutil.copy(training / name / "00.png", tmp_path / "held-out" / name / "copy.png")
     done = run(command(training, tmp_path / "held-out", tmp_path / "checkpoints", "--epochs", "1"))
     assert done.returncode == 0, done.stderr
-    assert "left out of the training: 3 pictures that are held out as well" in done.stderr
+    assert "skipped 3 training pictures that are held out as well" in done.stderr

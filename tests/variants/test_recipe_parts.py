@@ -41,7 +41,7 @@ def test_a_class_without_pictures_is_refused(tmp_path: Path, content: bytes | No
     (root / "yellow box").mkdir()
     if content is not None:
         (root / "yellow box" / "1.png").write_bytes(content)
-    with pytest.raises(InputError, match="the class 'yellow box' has no picture"):
+    with pytest.raises(InputError, match="the class 'yellow box' has no readable picture"):
         pictures.read_photos(root, 32)
 
 

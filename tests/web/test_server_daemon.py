@@ -103,7 +103,7 @@ def test_a_reload_shows_the_new_certificate(tmp_path: Path) -> None:
         address = ("127.0.0.1", daemon.port)
         assert ssl.get_server_certificate(address) == first
         second = make_certificate(tmp_path)
-        assert daemon.reload() == "configuration reloaded: nothing has changed"
+        assert daemon.reload() == "configuration reloaded: no changes"
         assert ssl.get_server_certificate(address) == second
         (tmp_path / "tls.pem").write_text("no certificate")
         assert "not reloaded" in daemon.reload()

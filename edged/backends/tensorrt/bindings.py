@@ -1,4 +1,4 @@
-"""TensorRT's Python module, or why it is not to be had and what helps."""
+"""Imports TensorRT's Python module, or explains why it is unusable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def import_tensorrt() -> Any:
 
 
 def checked_tensorrt(load: Callable[[], Any]) -> Any:
-    """The module. Raises EdgedError, with what helps, where it is not to be had or too old."""
+    """The module. Raises EdgedError with a fix if it is missing, broken or too old."""
     try:
         trt = load()
     except ModuleNotFoundError as error:
@@ -35,18 +35,18 @@ def checked_tensorrt(load: Callable[[], Any]) -> Any:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if _ABI.search(str(error)):
             raise EdgedError(
-                "TensorRT's bindings were built for NumPy 1, and this is NumPy 2",
+                "TensorRT's bindings need NumPy 1, but NumPy 2 is installed",
                 got=reason,
                 fix="pip install 'numpy<2'",
             ) from None
         if "libnv" in reason:
-            raise EdgedError("a library of TensorRT is missing", got=reason, fix=_APT) from None
+            raise EdgedError("a TensorRT library is missing", got=reason, fix=_APT) from None
         raise EdgedError("TensorRT cannot be imported", got=reason, fix=_APT) from None
     version = str(getattr(trt, "__version__", "unknown"))
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers < LEAST_VERSION:
         raise EdgedError(
-            "this version of TensorRT is too old: 8.6 is the first that is served",
+            "TensorRT is too old: edged needs 8.6 or later",
             got=version,
             fix="flash JetPack 6 or later",
         )

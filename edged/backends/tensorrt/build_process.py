@@ -1,4 +1,4 @@
-"""The builder's child process: orders, progress, and the many ways to fail."""
+"""Runs the builder in a child process: request, progress, and failures."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from edged.backends.tensorrt.build_worker import Order, Progress
+from edged.backends.tensorrt.build_worker import BuildRequest, Progress
 from edged.errors import EdgedError, InputError
 from edged.process import child_environment
 from edged.sensors.memory import meminfo
 
 Starter = Callable[[], "subprocess.Popen[bytes]"]
-"""Starts a child, with pipes for its standard streams."""
+"""Starts a child with pipes as standard streams."""
 
 MOST_WORKSPACE_BYTES = 1024**3
-"""Far more than a MobileNet's kernels ask for."""
+"""Far more than a MobileNet's kernels need."""
 LEAST_WORKSPACE_BYTES = 64 * 1024**2
 LEAST_AVAILABLE_BYTES = 128 * 1024**2
-"""With less left than this a build is ended, before the kernel ends something."""
+"""A build is killed below this, before the kernel's OOM killer acts."""
 _LOOK_SECONDS = 1.0
 _SAID_BYTES = 2000
 
 
 class OutOfMemory(EdgedError):  # noqa: N818  (what has happened)
-    """The build was killed, or ended before it was."""
+    """The build was killed by the kernel, or by edged before that."""
 
 
 def start_builder() -> subprocess.Popen[bytes]:
-    """The real one."""
     return subprocess.Popen(
         [sys.executable, "-m", "edged.backends.tensorrt.build_worker"],
         stdin=subprocess.PIPE,
@@ -47,19 +46,19 @@ def start_builder() -> subprocess.Popen[bytes]:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """What can be had without swapping; the GPU of a Jetson takes from the same memory."""
+    """Memory available without swapping; a Jetson's GPU shares it."""
     return meminfo(root).get("MemAvailable")
 
 
 def workspace_bytes(available: int | None) -> int:
-    """A quarter of what there is: the builder needs as much again for itself, and for tactics."""
+    """A quarter of the available memory: the builder itself needs as much again."""
     if available is None:
         return MOST_WORKSPACE_BYTES // 4
     return min(MOST_WORKSPACE_BYTES, max(LEAST_WORKSPACE_BYTES, available // 4))
 
 
 def build_in_child(
-    order: Order,
+    request: BuildRequest,
     model: bytes,
     timing: bytes,
     progress: Progress = lambda share: None,
@@ -69,16 +68,16 @@ def build_in_child(
 ) -> tuple[bytes, bytes]:
     """The plan and the timing cache.
 
-    Raises OutOfMemory, InputError for a network that TensorRT does not take, EdgedError for what
-    else goes wrong; leaves no process behind.
+    Raises OutOfMemory, InputError for a network that TensorRT rejects, EdgedError for other
+    failures; leaves no process behind.
     """
     process = start()
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     said = _Tail(process.stderr)
     short = threading.Event()
     with _ended(process, said), _watched(process, available, short):
-        with suppress(BrokenPipeError):  # it has died: what it said tells why
-            process.stdin.write(order.to_json() + model + timing)
+        with suppress(BrokenPipeError):  # it has died; its messages say why
+            process.stdin.write(request.to_json() + model + timing)
             process.stdin.flush()
         answer = _listen(process.stdout, progress)
         if "plan" in answer:
@@ -88,24 +87,24 @@ def build_in_child(
                 return plan, learnt
         elif answer:
             what = str(answer["what"])
-            raise InputError(what, where=order.name, got=answer["got"], fix=answer["fix"])
+            raise InputError(what, where=request.name, got=answer["got"], fix=answer["fix"])
         status = process.wait()
     if short.is_set() or status == -signal.SIGKILL:
-        how = "was ended before memory ran out" if short.is_set() else "was killed"
+        how = "was stopped before memory ran out" if short.is_set() else "was killed"
         left = available()
         raise OutOfMemory(
-            f"the engine's build {how}, with {order.workspace_bytes >> 20} MB of workspace",
-            where=order.name,
+            f"the engine's build {how}, with {request.workspace_bytes >> 20} MB of workspace",
+            where=request.name,
             got=None if left is None else f"{left >> 20} MB of memory available",
-            fix="stop what else runs, or add swap: sudo fallocate -l 4G /swapfile; sudo chmod 600 "
+            fix="stop other programs, or add swap: sudo fallocate -l 4G /swapfile; sudo chmod 600 "
             "/swapfile; sudo mkswap /swapfile; sudo swapon /swapfile; then edged models build",
         )
     how = f"with status {status}" if status >= 0 else f"of {signal.Signals(-status).name}"
-    raise EdgedError(f"the engine's builder died {how}", where=order.name, got=said.last())
+    raise EdgedError(f"the engine's builder died {how}", where=request.name, got=said.last())
 
 
 def _listen(output: IO[bytes], progress: Progress) -> dict[str, Any]:
-    """The last line of all; empty when it died before."""
+    """The last message; empty if the child died before it."""
     for line in output:
         try:
             values: dict[str, Any] = json.loads(line)
@@ -118,7 +117,7 @@ def _listen(output: IO[bytes], progress: Progress) -> dict[str, Any]:
 
 
 class _Tail:
-    """Keeps the end of what a process writes, so that it is never held up."""
+    """Reads a process's output, so that it never blocks, and keeps the end."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -127,14 +126,13 @@ class _Tail:
         self._thread.start()
 
     def close(self) -> None:
-        """When the process has ended."""
         self._thread.join()
         self._pipe.close()
 
     def last(self) -> str:
         """The last line, after `close`."""
         lines = self._bytes.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "nothing said"
+        return lines[-1] if lines else "no output"
 
     def _read(self) -> None:
         while chunk := os.read(self._pipe.fileno(), 4096):
@@ -161,7 +159,7 @@ def _watched(
     available: Callable[[], int | None],
     short: threading.Event,
 ) -> Iterator[None]:
-    """`short` is set when the process was killed because too little memory was left."""
+    """Kill the process, and set `short`, when too little memory is left."""
     over = threading.Event()
 
     def watch() -> None:

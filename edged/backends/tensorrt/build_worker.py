@@ -1,8 +1,8 @@
-"""The child process that builds one engine: it may take minutes, and all the memory there is.
+"""The child process that builds one engine, which may take minutes and all available memory.
 
-`python -m edged.backends.tensorrt.build_worker` reads a line of JSON, the order, then the network
+`python -m edged.backends.tensorrt.build_worker` reads a line of JSON, the request, then the network
 and the timing cache from standard input, and writes a line of JSON for every step of progress, then
-what it made. It ends when standard input closes, with its parent or by its order. It is the first
+what it made. It ends when standard input closes, with its parent or by its request. It is the first
 to go when memory runs out, and yields to everything else.
 Names that not every version has are looked up; the builder and the parser need no GPU to be
 tried, and the tests build every shipped network with TensorRT-RTX, which shares them.
@@ -27,13 +27,13 @@ from edged.process import exit_when_closed, refuse_new_privileges
 from edged.variants.weights.onnx_builder import INPUT_NAME
 
 Progress = Callable[[float], None]
-"""Told the finished share of a build, from 0 to 1, where TensorRT tells it."""
+"""Receives the finished share of a build, from 0 to 1, if TensorRT reports it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """name: of the network, for messages. sides: a profile each. model_bytes, timing_bytes: how
-    much of either follows."""
+class BuildRequest:
+    """name: of the network, for messages. sides: one profile each. model_bytes, timing_bytes:
+    lengths of what follows the request."""
 
     name: str
     sides: tuple[int, ...]
@@ -46,14 +46,14 @@ class Order:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def from_json(cls, line: bytes) -> Order:
+    def from_json(cls, line: bytes) -> BuildRequest:
         values = json.loads(line)
         precision, sides = EnginePrecision(values["precision"]), tuple(values["sides"])
         return cls(**{**values, "precision": precision, "sides": sides})
 
 
 def logger_class(trt: Any) -> Any:
-    """Keeps what TensorRT complains of, rather than writing it to a standard stream."""
+    """A TensorRT logger class that keeps errors instead of printing them."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]  # the module is known at run time only
         def __init__(self) -> None:
@@ -65,7 +65,7 @@ def logger_class(trt: Any) -> Any:
                 self._errors = [*self._errors, message][-5:]
 
         def said(self) -> str:
-            """The errors since it was asked last, on one line."""
+            """The errors since the last call, on one line."""
             errors, self._errors = self._errors, []
             return " / ".join(" ".join(error.split())[:300] for error in errors) or "no reason"
 
@@ -73,23 +73,23 @@ def logger_class(trt: Any) -> Any:
 
 
 def strongly_typed(trt: Any) -> bool:
-    """Whether the types in the file are what is computed with: from TensorRT 11 on."""
+    """Whether TensorRT computes in the types of the file (version 11 and later)."""
     return not hasattr(trt.BuilderFlag, "FP16")
 
 
 def flag_names(trt: Any, precision: EnginePrecision) -> tuple[str, ...]:
-    """What the builder is told to use beyond FP32; nothing where the file says it."""
+    """Builder flags for types beyond FP32; empty if the file states the types."""
     if strongly_typed(trt) or precision is EnginePrecision.FP32:
         return ()
     return ("FP16", "INT8") if precision is EnginePrecision.INT8 else ("FP16",)
 
 
 def build_engine(
-    trt: Any, order: Order, model: bytes, timing: bytes, progress: Progress
+    trt: Any, request: BuildRequest, model: bytes, timing: bytes, progress: Progress
 ) -> tuple[bytes, bytes]:
     """The plan, and the timing cache as it is then.
 
-    Raises InputError for a network that TensorRT does not take, EdgedError when it makes nothing.
+    Raises InputError for a network that TensorRT rejects, EdgedError if no engine comes out.
     """
     logger = logger_class(trt)()
     builder = trt.Builder(logger)
@@ -98,21 +98,21 @@ def build_engine(
     if not parser.parse(model):
         raise InputError(
             "TensorRT cannot read the network",
-            where=order.name,
+            where=request.name,
             got=_parser_said(parser, logger),
-            fix="it runs on the CPU with backend: onnxruntime",
+            fix="run it on the CPU with backend: onnxruntime",
         )
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, order.workspace_bytes)
-    for side in order.sides:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_bytes)
+    for side in request.sides:
         profile = builder.create_optimization_profile()
         shape = (1, side, side, 3)
         profile.set_shape(INPUT_NAME, shape, shape, shape)
         if config.add_optimization_profile(profile) < 0:
-            raise _refused(f"pictures of {side} x {side}", order, logger)
-    for flag in flag_names(trt, order.precision):
+            raise _refused(f"pictures of {side} x {side}", request, logger)
+    for flag in flag_names(trt, request.precision):
         config.set_flag(getattr(trt.BuilderFlag, flag))
-    if order.precision is EnginePrecision.FP32:
+    if request.precision is EnginePrecision.FP32:
         config.clear_flag(trt.BuilderFlag.TF32)
     known = config.create_timing_cache(timing)
     if not config.set_timing_cache(known, False):  # of another device
@@ -121,21 +121,23 @@ def build_engine(
         config.progress_monitor = _monitor_class(trt)(progress)
     plan = builder.build_serialized_network(definition, config)
     if plan is None:
-        raise _refused("the network", order, logger)
+        raise _refused("the network", request, logger)
     learnt = config.get_timing_cache()
     return bytes(plan), b"" if learnt is None else bytes(learnt.serialize())
 
 
 def _parser_said(parser: Any, logger: Any) -> str:
-    """The first error; which operator it is about only the log says in every version."""
+    """The first error; some versions name the operator only in the log."""
     logged = logger.said()
     said = parser.get_error(0).desc() if parser.num_errors else logged
     node = re.search(r"node number \d+ \[[^]]*\]", logged)
     return " ".join(said.split())[:300] + (f", at {node[0]}" if node else "")
 
 
-def _refused(what: str, order: Order, logger: Any) -> EdgedError:
-    return EdgedError(f"TensorRT makes no engine of {what}", where=order.name, got=logger.said())
+def _refused(what: str, request: BuildRequest, logger: Any) -> EdgedError:
+    return EdgedError(
+        f"TensorRT could not build an engine for {what}", where=request.name, got=logger.said()
+    )
 
 
 def _network_flags(trt: Any) -> int:
@@ -146,13 +148,13 @@ def _network_flags(trt: Any) -> int:
 
 def _monitor_class(trt: Any) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # as above
-        """Phases lie in one another: a step of an outer one is as long as all of an inner."""
+        """Phases are nested: one step of an outer phase is a whole inner one."""
 
         def __init__(self, progress: Progress) -> None:
             trt.IProgressMonitor.__init__(self)
             self._progress = progress
             self._phases: dict[str, list[int]] = {}
-            """Steps done and steps in all, the outermost phase first."""
+            """Steps done and in total, the outermost phase first."""
             self._told = 0.0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
@@ -180,19 +182,19 @@ def _monitor_class(trt: Any) -> Any:
 
 
 def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
-    """One build. What it says: {"progress": …}, then {"plan": bytes, "timing": bytes} and both,
+    """One build. Writes {"progress": …}, then {"plan": bytes, "timing": bytes} followed by both,
     or {"what": …, "got": …, "fix": …}."""
 
     def say(**values: object) -> None:
         target.write(json.dumps(values).encode() + b"\n")
         target.flush()
 
-    order = Order.from_json(source.readline())
-    model, timing = source.read(order.model_bytes), source.read(order.timing_bytes)
+    request = BuildRequest.from_json(source.readline())
+    model, timing = source.read(request.model_bytes), source.read(request.timing_bytes)
     exit_when_closed(source.fileno())
     try:
         plan, timing = build_engine(
-            trt, order, model, timing, lambda share: say(progress=round(share, 3))
+            trt, request, model, timing, lambda share: say(progress=round(share, 3))
         )
     except EdgedError as error:
         say(what=error.what, got=error.got, fix=error.fix)
@@ -203,7 +205,7 @@ def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
 
 
 def _step_back() -> None:
-    """Behind everything else: in computing, and in being kept when memory runs out."""
+    """Take the lowest processor priority, and be killed first when memory runs out."""
     with suppress(OSError):
         os.nice(19)
     with suppress(OSError):
@@ -211,7 +213,7 @@ def _step_back() -> None:
 
 
 def child(load: Callable[[], Any]) -> None:
-    """As a process: standard output is for the parent alone, whatever a library prints."""
+    """Run as a process; what libraries print goes to standard error, not to the parent."""
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _step_back()

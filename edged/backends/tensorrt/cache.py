@@ -1,10 +1,9 @@
-"""Engines on disk: building one takes minutes, and it is good for one device and version only.
+"""Engines on disk: building one takes minutes, and it fits one device and version only.
 
-A file is a line of JSON, which says what the rest is and what it was made of, and the rest. Its
-name is a hash of that key, so that engines of another TensorRT lie beside it and serve again after
-a downgrade; when all together are too large, those that were used longest ago go. What is not as it
-was written is built again, never believed and never a reason to fail; and where nothing can be
-written, one warning says so.
+A file is a line of JSON, the key with length and hash, followed by the content. Its name is a hash
+of the key, so that engines of several TensorRT versions coexist; the least recently used ones are
+deleted when the total is too large. A damaged file is built again. If the folder is not writable,
+one warning is logged.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from typing import Any
 from edged.atomic_file import partial_of, read_file, write_whole
 
 FORMAT = 1
-"""Part of every key. It rises with anything of ours that makes other engines: the forms in
-edged/backends/tensorrt/onnx_forms.py, what the builder is told."""
+"""Part of every key; to be increased with any change that makes other engines: onnx_forms.py, the
+builder's settings."""
 LARGEST_BYTES = 512 * 1024 * 1024
-"""Of all files together. The shipped family's engines of one version take some 100 MB."""
+"""Of all files together. The shipped family's engines of one version take about 100 MB."""
 _SUFFIX = ".engine"
 _TIMING_SUFFIX = ".timing"
 
@@ -36,7 +35,7 @@ log = logging.getLogger("edged")
 class EngineKey:
     """Everything that an engine depends on.
 
-    files: sha256 of the network's file and of those it was made with. sides: its profiles.
+    files: sha256 of the network's file and of those used with it. sides: its profiles.
     """
 
     files: tuple[str, ...]
@@ -54,13 +53,13 @@ class EngineKey:
 
     @property
     def timing(self) -> dict[str, Any]:
-        """What a timing cache depends on: all builds of a device and version share it."""
+        """The key of the timing cache, which all builds of a device and version share."""
         whole = asdict(self)
         return {name: whole[name] for name in ("tensorrt", "gpu", "capability", "format")}
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path | None:
-    """systemd's CacheDirectory=, or where the XDG Base Directory Specification puts caches."""
+    """systemd's CacheDirectory=, or the cache folder of the XDG Base Directory Specification."""
     given = environ.get("CACHE_DIRECTORY", "").split(":")[0]
     cache, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
     if given:
@@ -76,7 +75,7 @@ def engines_directory(environ: Mapping[str, str]) -> Path | None:
 
 
 class EngineCache:
-    """directory: made when something is written; None where there is no place for one."""
+    """directory: created on the first write; None: nothing is kept."""
 
     def __init__(self, directory: Path | None, largest_bytes: int = LARGEST_BYTES) -> None:
         self._directory = directory
@@ -85,28 +84,28 @@ class EngineCache:
         """Why engines are not kept; empty while they are."""
 
     def load(self, key: EngineKey) -> bytes | None:
-        """The plan; None where there is none, or one that cannot be used."""
+        """The plan; None if there is none or it is damaged."""
         plan = self._read(key.name, asdict(key))
         if plan is not None and self._directory is not None:
-            with suppress(OSError):  # in a folder that is only read, age does not matter
+            with suppress(OSError):  # in a read-only folder, age does not matter
                 os.utime(self._directory / key.name)
         return plan
 
     def store(self, key: EngineKey, plan: bytes, timing: bytes) -> None:
-        """timing: what the builder has learnt of the device, for the next build."""
+        """timing: the builder's timing cache, for the next build."""
         self._write(key.name, asdict(key), plan)
         if timing:
             self._write(_timing_name(key), key.timing, timing)
         self._prune(key.name)
 
     def discard(self, key: EngineKey) -> None:
-        """A plan that TensorRT does not take, or that answers wrongly."""
+        """Delete a plan that TensorRT rejects or that gives wrong scores."""
         if self._directory is not None:
             with suppress(OSError):
                 (self._directory / key.name).unlink()
 
     def timing(self, key: EngineKey) -> bytes:
-        """Empty where nothing is known yet."""
+        """The timing cache; empty if there is none."""
         return self._read(_timing_name(key), key.timing) or b""
 
     def _read(self, name: str, key: Mapping[str, Any]) -> bytes | None:
@@ -118,18 +117,18 @@ class EngineCache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            log.warning("%s: %s; it is made anew", path, error.strerror)
+            log.warning("%s: %s; building it again", path, error.strerror)
             return None
         header, line_end, content = stored.partition(b"\n")
         del stored
         if header + line_end == _header(key, content):
             return content
-        log.warning("%s: damaged, or of another device or version; it is made anew", path)
+        log.warning("%s: damaged, or for another device or version; building it again", path)
         return None
 
     def _write(self, name: str, key: Mapping[str, Any], content: bytes) -> None:
         if self._directory is None:
-            self._tell("there is no HOME; set CACHE_DIRECTORY to a folder")
+            self._tell("HOME is not set; set CACHE_DIRECTORY to a folder")
             return
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -139,7 +138,7 @@ class EngineCache:
 
     def _tell(self, problem: str) -> None:
         if not self.problem:
-            log.warning("engines are not kept, each start builds them anew: %s", problem)
+            log.warning("engines are not kept, each start builds them again: %s", problem)
         self.problem = problem
 
     def _prune(self, kept: str) -> None:

@@ -1,4 +1,4 @@
-"""The few functions of the CUDA runtime that an engine needs, each of their answers checked.
+"""The few functions of the CUDA runtime that an engine needs, with errors checked.
 
 They come from cuda-bindings, or from a cuda-python that is older than that package. Numbers of
 errors and flags are looked up by their names. Developed without a GPU: names and arguments are
@@ -22,12 +22,12 @@ INSTALL = "pip install 'edged[jetson]'"
 
 
 class GpuError(EdgedError):
-    """The GPU, or what drives it, did not do what it was asked for."""
+    """A call to the GPU or its driver failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """capability: `8.7`. shares_memory: what the CPU writes the GPU reads without a copy."""
+    """capability: `8.7`. shares_memory: the GPU reads the CPU's memory without a copy."""
 
     name: str
     capability: str
@@ -36,8 +36,8 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """host: written and read here. address: what the GPU reads and writes; copies: whether the two
-    are different memory."""
+    """host: written and read by the CPU. address: for the GPU. copies: the two are different
+    memory."""
 
     host: NDArray[Any]
     host_address: int
@@ -46,7 +46,7 @@ class Buffer:
 
 
 def import_cuda() -> Any:
-    """The module of the runtime's functions; MissingPackageError where there is none."""
+    """The CUDA runtime's module. Raises MissingPackageError without it."""
     try:
         from cuda.bindings import runtime
     except ImportError:
@@ -54,13 +54,13 @@ def import_cuda() -> Any:
             from cuda import cudart as runtime
         except ImportError as error:
             raise MissingPackageError(
-                f"the CUDA bindings for Python are not there: {error}", INSTALL
+                f"the CUDA bindings for Python are not installed: {error}", INSTALL
             ) from None
     return runtime
 
 
 class Cuda:
-    """The first GPU. Raises GpuError where there is none.
+    """The first GPU. Raises GpuError without one.
 
     cudart: the module. Its functions return a tuple that begins with an error code.
     """
@@ -70,9 +70,9 @@ class Cuda:
         try:
             count = self._ask("cudaGetDeviceCount")
         except GpuError as error:
-            raise GpuError("there is no GPU that can be used", got=error.got) from None
+            raise GpuError("no usable GPU", got=error.got) from None
         if not count:
-            raise GpuError("there is no GPU")
+            raise GpuError("no GPU")
         attributes = cudart.cudaDeviceAttr
         major, minor, integrated, mapped = (
             int(self._ask("cudaDeviceGetAttribute", attribute, 0))
@@ -91,7 +91,7 @@ class Cuda:
         return self._ask("cudaStreamCreateWithFlags", self._cudart.cudaStreamNonBlocking)
 
     def buffer(self, shape: tuple[int, ...], kind: DTypeLike) -> Buffer:
-        """Pinned memory of the host, and the GPU's view or twin of it."""
+        """Pinned memory of the host, with the GPU's mapping or copy of it."""
         size = math.prod(shape) * np.dtype(kind).itemsize
         shares = self.gpu.shares_memory
         flags = self._cudart.cudaHostAllocMapped if shares else self._cudart.cudaHostAllocDefault
@@ -127,7 +127,7 @@ class Cuda:
         self._ask("cudaStreamSynchronize", stream)
 
     def begin_capture(self, stream: Any) -> None:
-        """What this thread gives the stream from now on is recorded rather than run."""
+        """Record this thread's work on the stream instead of running it."""
         mode = self._cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._ask("cudaStreamBeginCapture", stream, mode)
 
@@ -140,7 +140,7 @@ class Cuda:
             self._quietly("cudaGraphDestroy", graph)
 
     def give_up_capture(self, stream: Any) -> None:
-        """After a failure: the stream can be used again."""
+        """End a failed capture, so that the stream can be used again."""
         self._quietly("cudaStreamEndCapture", stream)
         self._quietly("cudaGetLastError")
 
@@ -157,7 +157,7 @@ class Cuda:
         self._ask("cudaMemcpyAsync", to, source, buffer.host.nbytes, kind, stream)
 
     def _ask(self, function: str, *arguments: Any) -> Any:
-        """Its value, if it has one; GpuError when it did not succeed."""
+        """Call it; returns its value, if any. Raises GpuError on failure."""
         try:
             code, *values = getattr(self._cudart, function)(*arguments)
         except RuntimeError as error:  # older bindings, where there is no driver
@@ -168,5 +168,5 @@ class Cuda:
         return values[0] if values else None
 
     def _quietly(self, function: str, *arguments: Any) -> None:
-        """What is given back after a failure may fail as well."""
+        """Call it and ignore failures: after an earlier one, releasing may fail as well."""
         getattr(self._cudart, function)(*arguments)

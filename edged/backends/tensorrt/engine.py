@@ -1,7 +1,7 @@
-"""A TensorRT engine on the GPU: one plan, and for each resolution what runs it.
+"""A TensorRT engine on the GPU: one plan, with an execution context for each resolution.
 
 Developed without a GPU: every name is checked against the bindings of TensorRT 8.6 to 11, and the
-way of a picture runs in the tests over a stand-in for the device; on a device it has not run yet.
+tests run it with a stand-in for the device; on a device it has not run yet.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ log = logging.getLogger("edged")
 
 
 class PlanError(GpuError):
-    """Not a plan for this network, device and version: it is to be built again."""
+    """Not a plan for this network, device and version; it must be built again."""
 
 
 class Engine:
-    """plan: as it was built, with one optimisation profile for each of `sides`, in their order.
+    """plan: with one optimisation profile for each of `sides`, in their order.
 
-    Raises PlanError for a plan of something else, GpuError when there is no memory left.
+    Raises PlanError for another plan, GpuError without memory.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Engine:
         runtime = trt.Runtime(logger)
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise PlanError("TensorRT does not take the engine", got=logger.said())
+            raise PlanError("TensorRT rejects the engine", got=logger.said())
         self._kept = (runtime, engine)  # the contexts live on them
         _check(trt, engine, sides)
         self._cells = {
@@ -64,10 +64,10 @@ class _Cell:
         self._lock = threading.Lock()
         self._graph: Any = None
         self._settled = False
-        """Whether it is known if runs can be recorded."""
+        """Recording a graph was tried."""
         self._context = context = engine.create_execution_context()
         if context is None:
-            raise GpuError("TensorRT makes no execution context", got=logger.said())
+            raise GpuError("TensorRT could not create an execution context", got=logger.said())
         self._stream = stream = self._owned(cuda.stream(), cuda.give_back_stream)
         handle = int(stream)
         self._expect(context.set_optimization_profile_async(profile, handle), "the profile")
@@ -76,7 +76,7 @@ class _Cell:
         self._expect(context.set_input_shape(INPUT_NAME, shape), "the picture's shape")
         scores = tuple(context.get_tensor_shape(OUTPUT_NAME))
         if len(scores) != 2 or min(scores) < 1:
-            raise GpuError("the engine does not tell how many scores it makes", got=scores)
+            raise GpuError("the engine does not state its number of scores", got=scores)
         self._input: Buffer = self._owned(cuda.buffer(shape, np.uint8), cuda.free)
         self._output: Buffer = self._owned(cuda.buffer(scores, np.float32), cuda.free)
         for name, buffer in ((INPUT_NAME, self._input), (OUTPUT_NAME, self._output)):
@@ -97,7 +97,7 @@ class _Cell:
         return scores
 
     def _owned(self, part: Any, give_back: Callable[[Any], None]) -> Any:
-        """It goes when this does; not at the end of the process, which frees everything anyway."""
+        """Release the part with this object, but not at the end of the process."""
         weakref.finalize(self, give_back, part).atexit = False
         return part
 
@@ -107,8 +107,8 @@ class _Cell:
         self._cuda.to_host(self._output, self._stream)
 
     def _record(self) -> None:
-        """Small networks are bound by the launching of their many kernels, which a graph does in
-        one. After the first run, which TensorRT wants to make itself; not every network can."""
+        """Record a CUDA graph: launching many kernels dominates the time of small networks.
+        TensorRT requires a run before that; not every network can be recorded."""
         try:
             self._cuda.begin_capture(self._stream)
             try:
@@ -127,7 +127,7 @@ class _Cell:
 
 
 def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> None:
-    """That it is an engine of a network of edged's, with these profiles."""
+    """Raise PlanError unless it is the engine of one of edged's networks with these profiles."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     wanted = {
         INPUT_NAME: (trt.TensorIOMode.INPUT, trt.DataType.UINT8),
@@ -135,7 +135,7 @@ def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> None:
     }
     found = {name: (engine.get_tensor_mode(name), engine.get_tensor_dtype(name)) for name in names}
     if found != wanted:
-        raise PlanError("not the engine of a network of edged's", got=", ".join(names))
+        raise PlanError("not an engine of one of edged's networks", got=", ".join(names))
     if engine.num_optimization_profiles != len(sides):
         what = f"the engine was not built for {len(sides)} resolutions"
         raise PlanError(what, got=engine.num_optimization_profiles)

@@ -1,4 +1,4 @@
-"""A network that runs on its engine where that works, and on the CPU where it does not."""
+"""Runs a network on its engine, and on the CPU while the engine fails."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edged.clock import Clock
 from edged.variants.runtime import Runner
 
 RETRY_SECONDS = 10.0
-"""After a failure of the GPU; twice as long after each further one, up to ..."""
+"""Pause after a failure of the GPU; doubled after each further one, up to ..."""
 LONGEST_RETRY_SECONDS = 600.0
 
 log = logging.getLogger("edged")
 
 
 class Switch:
-    """The engine of one network, once there is one; and whether it is to be used now.
+    """The engine of one network, once there is one, and whether to use it now.
 
-    failed: told each run that the GPU did not do.
+    failed: called for each run that the GPU failed.
     """
 
     def __init__(self, failed: Callable[[], None], clock: Clock) -> None:
@@ -47,14 +47,14 @@ class Switch:
     def failed(self, error: GpuError) -> None:
         self._failed()
         if not self._pause_seconds:
-            log.error("the CPU takes over, the GPU is tried again later: %s", error)
+            log.error("GPU failed, using the CPU and retrying later: %s", error)
         pause_seconds = 2 * self._pause_seconds or RETRY_SECONDS
         self._pause_seconds = min(pause_seconds, LONGEST_RETRY_SECONDS)
         self._until_ns = self._clock() + int(self._pause_seconds * 1e9)
 
 
 class SwitchingRunner:
-    """On the engine where that works, else on the CPU, whose session is there only then."""
+    """Runs on the engine, else on the CPU, whose session is loaded only then."""
 
     def __init__(self, switch: Switch, load_on_cpu: Callable[[], Runner]) -> None:
         self._switch = switch

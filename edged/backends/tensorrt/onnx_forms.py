@@ -1,10 +1,10 @@
-"""A network in the forms that TensorRT's parser is given: FP32, FP16 and INT8.
+"""A network in the forms for TensorRT's parser: FP32, FP16 and INT8.
 
-TensorRT takes 8-bit unsigned pixels only into a cast, so in all of them the cast comes before the
-planes are turned. Up to version 10 the FP32 form serves for FP16 as well, and the builder narrows
-it; from 11 on the types in the file are what is computed with ("strongly typed"), and FP16 needs a
-file of its own. INT8 is written out in both: `tensorrt_form` in qdq.py. All raise InputError when
-the model is not a network of edged's, MissingPackageError without the onnx package.
+TensorRT accepts uint8 pixels only as input of a cast, so in all forms the cast comes before the
+transposition. Up to version 10 the FP32 form also serves FP16, and the builder narrows it; from
+11 on TensorRT computes in the types of the file ("strongly typed"), and FP16 needs its own form.
+INT8 is explicit in both: `tensorrt_form` in qdq.py. All raise InputError if the model is not one of
+edged's networks, MissingPackageError without the onnx package.
 """
 
 from __future__ import annotations
@@ -38,17 +38,16 @@ def fp32_form(model: bytes) -> bytes:
 def fp16_form(model: bytes) -> bytes:
     """Of a float network: from the normalised pixels to the classifier everything is float16.
 
-    Normalisation stays float32, where a grey level is exact, and so does all behind the first dense
-    layer. Weights that
-    float16 cannot hold raise InputError.
+    Normalisation stays float32, where a grey level is exact, and so does all after the first dense
+    layer. Raises InputError for weights that float16 cannot represent.
     """
     network = read_float_network(model)
     return _written(network, np.dtype(np.float16))
 
 
-def int8_form(model: bytes, calibration: Calibration, twin: bytes) -> bytes:
-    """Of a float network, and what its INT8 twin of the same family was quantised with."""
-    quantised = tensorrt_form(model, calibration, twin)
+def int8_form(model: bytes, calibration: Calibration, int8: bytes) -> bytes:
+    """Of a float network, and what its INT8 counterpart was quantised with."""
+    quantised = tensorrt_form(model, calibration, int8)
     onnx = import_onnx("making an engine")
     read = onnx.load_model_from_string(quantised)
     before = list(read.graph.node)
@@ -58,7 +57,7 @@ def int8_form(model: bytes, calibration: Calibration, twin: bytes) -> bytes:
 
 
 def _cast_first(onnx: Any, nodes: list[Any]) -> list[Any]:
-    """The same two nodes, Transpose and Cast, the other way round."""
+    """The two nodes Transpose and Cast in reverse order."""
     transpose, cast = nodes
     wide = f"{transpose.input[0]}.wide"
     turned = type(cast)(), type(transpose)()
@@ -110,12 +109,12 @@ def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
 
 
 def _own(node: Any) -> list[str]:
-    """The constants of a node of the head: float32, also where the body's limits are not."""
+    """The constants of a node of the head: always float32."""
     return [_HEAD + name for name in node.input[1:]]
 
 
 def _copy(node: Any, *inputs: str) -> Any:
-    """With other inputs, where there are some."""
+    """A copy of the node, with other inputs if given."""
     copy = type(node)()
     copy.CopyFrom(node)
     if inputs:
@@ -124,7 +123,7 @@ def _copy(node: Any, *inputs: str) -> Any:
 
 
 def _cast(onnx: Any, nodes: list[Any], value: str, to: int) -> str:
-    """Adds a cast of the value; the name of what it makes."""
+    """Append a cast of the value; returns the name of the result."""
     made = f"{value}.cast"
     nodes.append(onnx.helper.make_node("Cast", [value], [made], name=made, to=to))
     return made

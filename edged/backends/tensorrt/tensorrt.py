@@ -1,9 +1,9 @@
-"""TensorRT on an NVIDIA GPU, and ONNX Runtime on the CPU until its engines are there.
+"""TensorRT on an NVIDIA GPU, and ONNX Runtime on the CPU until the engines are built.
 
-A network is served at once; its engine is built in a child process, one after the other, and takes
-over when it answers the golden picture as it must. A run that the GPU fails is made on the CPU,
-counted, and the GPU is tried again later. `edged models build` builds ahead of time.
-Developed without a GPU: what was proved how is in tests/jetson/README.md, with the command that
+A network runs on the CPU at once; its engine is built in a child process, one at a time, and takes
+over when it gives the golden scores. A run that fails on the GPU is repeated on the CPU and
+counted, and the GPU is retried later. `edged models build` builds ahead of time.
+Developed without a GPU: tests/jetson/README.md lists what was proved how, and the command that
 proves the rest on a device.
 """
 
@@ -29,7 +29,12 @@ from edged.backends.tensorrt.build_process import (
     start_builder,
     workspace_bytes,
 )
-from edged.backends.tensorrt.build_worker import Order, flag_names, logger_class, strongly_typed
+from edged.backends.tensorrt.build_worker import (
+    BuildRequest,
+    flag_names,
+    logger_class,
+    strongly_typed,
+)
 from edged.backends.tensorrt.cache import EngineCache, EngineKey, engines_directory
 from edged.backends.tensorrt.cuda import Cuda, GpuError, import_cuda
 from edged.backends.tensorrt.engine import Engine, PlanError
@@ -43,16 +48,16 @@ from edged.variants.runtime import Backend, Engines, Runner
 from edged.variants.variant import Precision
 
 TOLD_SECONDS = 60.0
-"""How often the log tells how far a build is."""
+"""Interval of progress messages during a build."""
 
 log = logging.getLogger("edged")
 
 
 class TensorRtBackend:
-    """Raises EdgedError where TensorRT or a GPU is missing, and says what brings it.
+    """Raises EdgedError, with a fix, without TensorRT or a GPU.
 
-    precision: of float networks; INT8 networks are INT8. background: networks are loaded at once
-    and their engines built beside; otherwise `load` builds, and raises what goes wrong.
+    precision: of float networks; INT8 networks stay INT8. background: build engines in the
+    background; otherwise `load` builds, and raises errors.
     """
 
     name = "tensorrt"
@@ -85,14 +90,14 @@ class TensorRtBackend:
         self._logger = logger_class(self._trt)()
         self.engines = Engines()
         self._lock = threading.Lock()
-        """Of what follows, and of `engines`."""
+        """Guards what follows, and `engines`."""
         self._switches: weakref.WeakValueDictionary[str, Switch] = weakref.WeakValueDictionary()
         self._waiting: deque[Callable[[], None]] = deque()
         self._builds = False
         self._told_ns = 0
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
-        """See Backend. One engine serves all thread counts; they are the CPU's."""
+        """See Backend. One engine serves all thread counts, which only matter on the CPU."""
         with self._lock:
             switch = self._switches.get(network.sha256)
             new = switch is None
@@ -120,7 +125,7 @@ class TensorRtBackend:
         return self._cache.load(self._key(_family(network), network))
 
     def _prepare(self, network: Network, switch: Switch) -> None:
-        """Its engine from the cache, or one that is built now or later."""
+        """Take the engine from the cache, or build it, now or in the background."""
         family = _family(network)
         try:
             key = self._key(family, network)
@@ -150,12 +155,12 @@ class TensorRtBackend:
     def _take_over(
         self, family: Family, network: Network, key: EngineKey, plan: bytes, switch: Switch
     ) -> bool:
-        """Whether the plan was one, and answers the golden picture as it must."""
+        """Use the plan; False if it is invalid or gives wrong golden scores."""
         try:
             engine = Engine(self._trt, self._cuda, self._logger, plan, network.resolutions)
             check_golden(engine, family, network, family.golden_picture())
         except (PlanError, InputError) as error:
-            log.warning("%s: the stored engine is built anew: %s", network.path.name, error)
+            log.warning("%s: building the stored engine again: %s", network.path.name, error)
             self._cache.discard(key)
             return False
         switch.engine = engine
@@ -180,20 +185,20 @@ class TensorRtBackend:
         here: weakref.ref[Switch],
     ) -> None:
         switch = here()
-        if switch is None:  # nobody uses the network any more
+        if switch is None:  # the network is no longer used
             return
         try:
             self._build(family, network, key, switch)
         except EdgedError as error:
-            log.error("%s goes on running on the CPU: %s", network.path.name, error)
-        except Exception:  # whatever it is, frames go on
-            log.exception("%s goes on running on the CPU", network.path.name)
+            log.error("%s stays on the CPU: %s", network.path.name, error)
+        except Exception:  # frames must go on
+            log.exception("%s stays on the CPU", network.path.name)
 
     def _build(self, family: Family, network: Network, key: EngineKey, switch: Switch) -> None:
-        """Raises EdgedError when no engine comes out, or one that answers wrongly."""
+        """Build and use the engine. Raises EdgedError if that fails or its scores are wrong."""
         name = network.path.name
         beside = "; until then it runs on the CPU" if self._background else ""
-        log.info("building the engine of %s (%s), minutes on a small device%s",
+        log.info("building the engine of %s (%s), which may take minutes%s",
                  name, key.precision, beside)  # fmt: skip
         begun_ns = self._told_ns = self._clock()
         plan, timing = self._built(family, network, key)
@@ -203,7 +208,7 @@ class TensorRtBackend:
             check_golden(engine, family, network, family.golden_picture())
         except PlanError:
             raise
-        except GpuError:  # no memory, perhaps: the plan may serve at the next start
+        except GpuError:  # out of memory, perhaps: the plan may work at the next start
             self._cache.store(key, plan, timing)
             raise
         self._cache.store(key, plan, timing)
@@ -211,12 +216,12 @@ class TensorRtBackend:
             self.engines.build_seconds[name] = seconds
             self.engines.takeovers += 1
             switch.engine = engine
-        log.info("%s runs on its engine, built in %.0f s", name, seconds)
+        log.info("%s now runs on its engine, built in %.0f s", name, seconds)
 
     def _built(self, family: Family, network: Network, key: EngineKey) -> tuple[bytes, bytes]:
-        """With less workspace once more, where memory does not do."""
+        """Build in a child; retry with less workspace if memory runs out."""
         model, timing = self._form(family, network), self._cache.timing(key)
-        order = Order(
+        request = BuildRequest(
             network.path.name,
             network.resolutions,
             EnginePrecision(key.precision),
@@ -225,29 +230,29 @@ class TensorRtBackend:
             len(timing),
         )
 
-        def build(order: Order) -> tuple[bytes, bytes]:
+        def build(request: BuildRequest) -> tuple[bytes, bytes]:
             return build_in_child(
-                order,
+                request,
                 model,
                 timing,
-                lambda share: self._progress(order.name, share),
+                lambda share: self._progress(request.name, share),
                 start=self._start,
                 available=self._available,
             )
 
         try:
-            return build(order)
+            return build(request)
         except OutOfMemory as error:
-            less = max(LEAST_WORKSPACE_BYTES, order.workspace_bytes // 4)
-            if less == order.workspace_bytes:
+            less = max(LEAST_WORKSPACE_BYTES, request.workspace_bytes // 4)
+            if less == request.workspace_bytes:
                 raise
-            log.warning("%s; once more with %d MB of workspace", error.what, less >> 20)
-            return build(replace(order, workspace_bytes=less))
+            log.warning("%s; retrying with %d MB of workspace", error.what, less >> 20)
+            return build(replace(request, workspace_bytes=less))
 
     def _form(self, family: Family, network: Network) -> bytes:
         model = network.read()
         if network.precision is Precision.INT8:
-            return int8_form(_float_twin(family, network).read(), network.calibration, model)
+            return int8_form(_float_counterpart(family, network).read(), network.calibration, model)
         if self._precision is EnginePrecision.FP16 and strongly_typed(self._trt):
             return fp16_form(model)
         return fp32_form(model)
@@ -256,7 +261,7 @@ class TensorRtBackend:
         files, precision = [network.sha256], self._precision
         if network.precision is Precision.INT8:
             precision = EnginePrecision.INT8
-            files.append(_float_twin(family, network).sha256)
+            files.append(_float_counterpart(family, network).sha256)
         return EngineKey(
             files=tuple(files),
             tensorrt=self.version,
@@ -279,16 +284,16 @@ class TensorRtBackend:
 
 
 def _family(network: Network) -> Family:
-    """What a network belongs to: its golden picture and its float twin are there."""
+    """The network's family, with its golden picture and float counterpart."""
     return load_family(str(network.path.parent.absolute()), network.path.parent)
 
 
-def _float_twin(family: Family, network: Network) -> Network:
+def _float_counterpart(family: Family, network: Network) -> Network:
     for other in family.networks:
         alike = (other.alpha, other.precision) == (network.alpha, Precision.FLOAT)
         if alike and set(network.resolutions) <= set(other.resolutions):
             return other
     raise InputError(
-        "the family has no float network of the same weights to make an INT8 engine of",
+        "an INT8 engine needs the float network of the same alpha, which the family lacks",
         where=network.path,
     )

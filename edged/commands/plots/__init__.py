@@ -1,1 +1,1 @@
-"""Pictures that `--plot` draws."""
+"""The plots of `--plot`."""

@@ -1,7 +1,4 @@
-"""Accuracy against latency, a point for each variant: what a millisecond buys on this device.
-
-What is worth having is joined by the Pareto frontier, the rest is grey.
-"""
+"""Accuracy against latency: a point for each variant, and the Pareto frontier."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _MARKS = {Precision.FLOAT: ("o", "#1f6fb4"), Precision.INT8: ("s", "#d95f02")}
 _NAMES = {Precision.FLOAT: "float", Precision.INT8: "INT8"}
 _GREY = "#8c8c8c"
 _LOGARITHMIC_FROM = 4
-"""Times further apart than this are shown on a logarithmic axis."""
+"""The time axis is logarithmic if times differ by more than this factor."""
 _DISTANCES = (5.0, 10.0, 16.0, 23.0, 31.0, 40.0, 50.0)
 """Points (1/72 inch) between a mark and its label; a label further off than the first gets a
 line."""
@@ -31,11 +28,11 @@ _DIRECTIONS = (
     (-0.5, 1), (0.5, -1), (0.5, 1), (-0.5, -1),
 )  # fmt: skip
 _LINE = tuple(step / 10 for step in range(3, 10))
-"""Where along its line it is looked at what that covers."""
+"""Points along a label's line at which overlaps are counted."""
 
 
 _UNREADABLE = 20
-"""How much worse it is to cover another label than a mark, or a line, or to be that far off."""
+"""Cost of covering a label, relative to covering a mark or line, or to distance."""
 _THIN_LINE = {
     "arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3,
 }  # fmt: skip
@@ -64,7 +61,7 @@ def draw_accuracy(
         _draw_point(axes, candidate, standard_errors[candidate.variant], candidate in frontier)
     _scale_time(axes, [candidate.p50_ms for candidate in candidates])
     left, right = axes.get_xlim()
-    axes.set_xlim(left, right)  # the frontier goes on to the edge and must not move it
+    axes.set_xlim(left, right)  # the frontier ends at the edge and must not move it
     rising = frontier[::-1]
     axes.step(
         [*(candidate.p50_ms for candidate in rising), right],
@@ -115,7 +112,7 @@ def _draw_legend(axes: Any, candidates: Sequence[Candidate], has_dominated: bool
         if any(candidate.variant.precision is precision for candidate in candidates):
             axes.plot([], [], marker, color=colour, label=_NAMES[precision])
     if has_dominated:
-        mark = {"markerfacecolor": "white", "label": "dominated: as slow and no better"}
+        mark = {"markerfacecolor": "white", "label": "dominated: not faster, not better"}
         axes.plot([], [], "o", color=_GREY, **mark)
     axes.errorbar([], [], yerr=[], fmt="none", ecolor="#444444", label="± standard error")
     return axes.legend(
@@ -131,7 +128,7 @@ def _draw_labels(
     right: float,
     legend: Any,
 ) -> None:
-    """Each beside its point, where it covers least of what is drawn already."""
+    """Put each label beside its point, where it overlaps least."""
     dot = axes.figure.dpi / 72
     inside: _Box = tuple(axes.get_window_extent().extents)
     texts: list[_Box] = [tuple(legend.get_window_extent().extents)]

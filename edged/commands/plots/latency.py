@@ -1,7 +1,7 @@
 """Latency, budget and chosen variant over time: two panels for each camera.
 
-However long a trace is, a bounded number of marks is drawn: time is cut into columns, and a column
-shows the range of its latencies, its worst miss, and how often each variant ran in it.
+The number of marks is bounded: long traces are cut into columns of time, which show the range of
+latencies, the worst miss, and how often each variant ran.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from edged.tracing.trace import TracedVariant
 
 COLUMNS = 400
 SINGLY = 1200
-"""So many steps are still drawn one by one."""
+"""Up to this many steps are drawn one by one."""
 _LATENCY, _LATE, _BUDGET, _VARIANT = "#1f6fb4", "#c8102e", "#444444", "#1f6fb4"
 _TALLEST = 3.0
-"""The latency axis ends at so many budgets; what is above is drawn at its edge."""
+"""The latency axis ends at this many budgets; higher values are drawn at its edge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One camera's steps, of which there is at least one; they refer to the variants."""
+    """One camera's steps, at least one, which refer to the variants."""
 
     title: str
     variants: Sequence[TracedVariant]
@@ -130,7 +130,7 @@ def _draw_latency(axes: Any, steps: Sequence[Step], unit_ms: float) -> None:
 
 
 def _draw_variants(axes: Any, timeline: Timeline, unit_ms: float) -> None:
-    """How often each ran, as the darkness of a cell; the most accurate on top."""
+    """Draw how often each variant ran as the shade of a cell; the most accurate on top."""
     steps = timeline.steps
     rows = _used(timeline)
     columns = _columns(steps)
@@ -167,7 +167,7 @@ def _used(timeline: Timeline) -> list[int]:
 
 
 def _columns(steps: Sequence[Step]) -> list[list[Step]]:
-    """Steps by stretches of time of equal length, as many as there are steps, at most COLUMNS."""
+    """Steps by equal intervals of time, at most COLUMNS."""
     count = min(COLUMNS, len(steps))
     first_ms, last_ms = steps[0].captured_ms, steps[-1].captured_ms
     width_ms = max((last_ms - first_ms) / count, 1e-9)
@@ -178,7 +178,7 @@ def _columns(steps: Sequence[Step]) -> list[list[Step]]:
 
 
 def _changes(steps: Sequence[Step]) -> list[Step]:
-    """The first, those where the budget is another than before, and the last."""
+    """The first and last step, and those where the budget changes."""
     changes = [steps[0]]
     changes += [step for step in steps[1:] if step.budget_ms != changes[-1].budget_ms]
     return [*changes, steps[-1]]

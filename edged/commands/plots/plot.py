@@ -1,7 +1,4 @@
-"""Pictures of what the commands found: asked for, begun and written here.
-
-The one file that imports matplotlib, which no device needs.
-"""
+"""Creates and writes the plots; the only file that imports matplotlib."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 from edged.atomic_file import write_whole
 from edged.errors import EdgedError, InputError, MissingPackageError
 
-# For each kind of file what would tell the time: the same figures give the same bytes.
+# Metadata with a date, left out so that equal figures give equal bytes.
 _UNDATED: dict[str, dict[str, None]] = {
     ".pdf": {"CreationDate": None},
     ".png": {},
@@ -23,24 +20,24 @@ _DOTS_PER_INCH = 200
 
 
 def check_plot(path: Path) -> None:
-    """Raise, before anything long is measured, what would keep the picture from being written."""
+    """Raise EdgedError before a long measurement if the plot could not be written."""
     if path.suffix.lower() not in _UNDATED:
         raise InputError(
-            "not a kind of picture that can be drawn",
+            "not a supported plot format",
             where=path,
             got=repr(path.suffix),
-            fix="give it a name that ends with " + ", ".join(_UNDATED),
+            fix="use a name that ends in " + ", ".join(_UNDATED),
         )
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise InputError("there is no such folder", where=folder)
+        raise InputError("no such folder", where=folder)
     if not os.access(folder, os.W_OK):
-        raise InputError("the folder is not to be written", where=folder)
+        raise InputError("no write permission for this folder", where=folder)
     try:
         import matplotlib  # noqa: F401  (whether it is there)
     except ImportError:
         raise MissingPackageError(
-            "drawing a picture needs the matplotlib package", "pip install 'edged[plot]'"
+            "plots need the matplotlib package", "pip install 'edged[plot]'"
         ) from None
 
 
@@ -52,8 +49,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """The kind of file follows the name. Raises EdgedError where it cannot be written; what was
-    there stays then."""
+    """Write it in the format of the suffix. On EdgedError the previous file stays."""
     from matplotlib import rc_context
 
     suffix = path.suffix.lower()
@@ -63,4 +59,4 @@ def write_figure(figure: Any, path: Path) -> None:
     try:
         write_whole(path, content.getvalue())
     except OSError as error:
-        raise EdgedError("cannot write the picture", where=path, got=error.strerror) from None
+        raise EdgedError("cannot write the plot", where=path, got=error.strerror) from None

@@ -50,7 +50,7 @@ class Photos:
         names = picture_names(path)
         if not names:
             raise InputError(
-                "there are no photos",
+                "no photos",
                 where=path,
                 fix="expected a folder or a tar with a folder of pictures for each class",
             )
@@ -64,7 +64,7 @@ class Photos:
         if absent:
             self.notes.append(
                 f"{path}: no photo of {len(absent)} of the {len(family.labels)} classes, "
-                f"the first of them {absent[0]}"
+                f"first {absent[0]}"
             )
         self._path = path
         self.broken: list[InputError] = []
@@ -155,7 +155,7 @@ def _is_picture(name: str) -> bool:
 def _unreadable(path: Path, error: Exception) -> InputError:
     got = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if isinstance(error, tarfile.TarError):
-        got = "no whole tar archive"
+        got = "not a complete tar archive"
     return InputError("cannot read the photos", where=path, got=got)
 
 
@@ -165,7 +165,7 @@ def _classes_by_folder(names: list[str], family: Family, path: Path) -> dict[str
         folder = PurePosixPath(name).parent.name
         label = family.photo_folders.get(folder, folder)
         if family.labels.count(label) != 1:
-            what = "is no label" if label not in family.labels else "is the label of two classes"
+            what = "is not a label" if label not in family.labels else "is the label of two classes"
             raise InputError(
                 f"the photo's folder {what} of the family {family.name}",
                 where=f"{path}: {name}",
@@ -202,13 +202,13 @@ def _classes_by_table(
     notes = []
     if len(classes) < len(names):
         left_out = len(names) - len(classes)
-        notes.append(f"{path}: {left_out} of {len(names)} photos are not in {table}: left out")
+        notes.append(f"{path}: {left_out} of {len(names)} photos are not in {table}: skipped")
     if unused:
         first, (_, line) = next(iter(unused.items()))
         kind = "folders" if by_folder else "photos"
         notes.append(
             f"{table}: {len(unused)} of {len(rows)} lines name {kind} that {path} does not have, "
-            f"the first of them line {line}, {first}"
+            f"first line {line}, {first}"
         )
     return classes, notes
 
@@ -237,7 +237,7 @@ def _read_table(table: Path, family: Family) -> tuple[bool, dict[str, tuple[int,
     except OSError as error:
         raise InputError("cannot read the labels", where=table, got=error.strerror) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError("the labels are not a CSV", where=table, got=str(error)) from None
+        raise InputError("the labels are not CSV", where=table, got=str(error)) from None
     return key == "folder", rows
 
 

@@ -59,17 +59,17 @@ def runtime_form(model: bytes, calibration: Calibration, means: Means) -> bytes:
     return graph.serialize(network.model)
 
 
-def tensorrt_form(model: bytes, calibration: Calibration, twin: bytes) -> bytes:
+def tensorrt_form(model: bytes, calibration: Calibration, int8: bytes) -> bytes:
     """The form that TensorRT wants: what goes into each convolution and the classifier
     has a zero point of 0, biases stay float, and nothing else is quantised.
 
-    twin: the same network's `runtime_form`, whose corrected biases are taken over.
+    int8: the same network's `runtime_form`, whose corrected biases are taken over.
     ONNX Runtime runs it too, more slowly than the float network; that is how its accuracy was
     measured. engine_form.py puts the Cast first that the parser wants to see on uint8 pixels.
     Raises InputError as `runtime_form` does.
     """
     network = read_float_network(model)
-    biases = _biases(network, twin)
+    biases = _biases(network, int8)
     graph = _Graph(network.onnx)
     graph.nodes.extend(network.before)
     graph.constant("scale", np.float32(network.scale))
@@ -229,12 +229,12 @@ def _added_by_rounding(
     return added
 
 
-def _biases(network: FloatNetwork, twin: bytes) -> dict[str, NDArray[np.float32]]:
+def _biases(network: FloatNetwork, int8: bytes) -> dict[str, NDArray[np.float32]]:
     """The corrected biases that the runtime form has, without what its pixels lack."""
     onnx = network.onnx
     stored = {
         each.name: onnx.numpy_helper.to_array(each)
-        for each in onnx.load_model_from_string(twin).graph.initializer
+        for each in onnx.load_model_from_string(int8).graph.initializer
     }
     found = {}
     planes = network.before[0].output[0]

@@ -1,9 +1,9 @@
-"""INT8 twins of a family's float networks: calibrated, measured beside them, and added.
+"""INT8 counterparts of a family's float networks: calibrated, measured beside them, and added.
 
-One twin serves all resolutions of its float network, so all of them calibrate it together. The
-largest value is the whole calibration: behind ReLU6 that is 6 nearly everywhere, and on 1,963
-photos neither percentiles nor the least squared error came to anything else than chance does. What
-an INT8 network consists of is qdq.py.
+One INT8 network serves all resolutions of its float network, so they calibrate it together. The
+largest value is the whole calibration: after ReLU6 that is 6 almost everywhere, and on 1,963
+photos percentiles and least squared error gave no significant difference. qdq.py writes the
+networks.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def split(photos: Photos, count: int) -> tuple[Photos, Photos]:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """twin: the INT8 network, which is in no family yet; model: the content of its file."""
+class Counterpart:
+    """int8: the INT8 network, not yet in a family; model: the content of its file."""
 
     network: Network
-    twin: Network
+    int8: Network
     model: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An INT8 variant and its float twin on the same photos.
+    """An INT8 variant and its float counterpart on the same photos.
 
     loss_points: percentage points of top-1 by which INT8 is worse. Its standard error is that of
     the difference photo by photo, which is far smaller than either share's own.
@@ -76,7 +76,7 @@ def float_networks(family: Family, alphas: Iterable[float] | None) -> list[Netwo
     """Those to quantise; raises InputError where there is none, or none of one of the alphas."""
     found = [network for network in family.networks if network.precision is Precision.FLOAT]
     if not found:
-        raise InputError("the family has no float networks to quantise", where=family.directory)
+        raise InputError("the family has no float networks to quantize", where=family.directory)
     known = sorted({network.alpha for network in found})
     for alpha in alphas or ():
         if alpha not in known:
@@ -89,14 +89,14 @@ def float_networks(family: Family, alphas: Iterable[float] | None) -> list[Netwo
     return [network for network in found if alphas is None or network.alpha in alphas]
 
 
-def make_twins(
+def make_counterparts(
     family: Family,
     networks: Sequence[Network],
     photos: Iterable[Photo],
     backend: Backend,
     threads: int = 1,
     progress: Progress = lambda: None,
-) -> list[Twin]:
+) -> list[Counterpart]:
     """Calibrate the networks on the photos and quantise them; progress: called after each photo.
 
     Photos are seen as a camera's pictures are, taken whole. Raises InputError for a damaged
@@ -124,35 +124,35 @@ def make_twins(
         progress()
     if seen < LEAST_PHOTOS:
         raise _too_few("calibrate", seen)
-    twins = []
+    counterparts = []
     for index, (network, model) in enumerate(zip(networks, models, strict=True)):
         calibration = probes[index].calibration(largest[index])
         means = probes[index].means((sums[index] / seen).astype(np.float32))
         quantised = runtime_form(model, calibration, means)
         path = family.directory / f"{network.path.stem}_int8.onnx"
-        twin = Network.of(path, quantised, network.alpha, network.resolutions, Precision.INT8)
-        twins.append(Twin(network, replace(twin, calibration=calibration), quantised))
-    return twins
+        int8 = Network.of(path, quantised, network.alpha, network.resolutions, Precision.INT8)
+        counterparts.append(Counterpart(network, replace(int8, calibration=calibration), quantised))
+    return counterparts
 
 
 def compare(
     family: Family,
-    twins: Sequence[Twin],
+    counterparts: Sequence[Counterpart],
     photos: Iterable[Photo],
     backend: Backend,
     threads: int = 1,
     progress: Progress = lambda: None,
 ) -> list[Comparison]:
-    """Run every twin and its float network on every photo, as an evaluation sees it.
+    """Run every INT8 network and its float network on every photo, as an evaluation sees it.
 
     The accuracies have no source yet. Raises InputError for fewer than LEAST_PHOTOS photos.
     """
     runners = {}
-    for each in twins:
-        for network, model in ((each.network, each.network.read()), (each.twin, each.model)):
+    for each in counterparts:
+        for network, model in ((each.network, each.network.read()), (each.int8, each.model)):
             runner = backend.load(network, model, threads)
             runners.update(dict.fromkeys(network.variants(), runner))
-    preprocess = _preprocessors(family.input, [each.network for each in twins])
+    preprocess = _preprocessors(family.input, [each.network for each in counterparts])
     places: dict[Variant, list[int]] = {variant: [] for variant in runners}
     seen = 0
     for photo in photos:
@@ -172,8 +172,8 @@ def compare(
             np.array(places[variant]),
             has_top5=has_top5,
         )
-        for each in twins
-        for variant in each.twin.variants()
+        for each in counterparts
+        for variant in each.int8.variants()
     ]
 
 
@@ -182,8 +182,8 @@ def source_of(family: Family, measured: Sequence[Comparison], otherwise: str) ->
     seem to be the same, being as many with the same results."""
     sources = set()
     for each in measured:
-        twin = _float_of(each.variant)
-        before = family.network(twin).accuracy.get(twin.resolution)
+        int8 = _float_of(each.variant)
+        before = family.network(int8).accuracy.get(int8.resolution)
         same = (
             before is not None
             and before.photos == each.of_float.photos
@@ -193,9 +193,9 @@ def source_of(family: Family, measured: Sequence[Comparison], otherwise: str) ->
     return sources.pop() if len(sources) == 1 else otherwise
 
 
-def add_twins(
+def add_counterparts(
     family: Family,
-    twins: Sequence[Twin],
+    counterparts: Sequence[Counterpart],
     measured: Sequence[Comparison],
     kept: Collection[Variant],
     source: str,
@@ -211,16 +211,16 @@ def add_twins(
     for each in measured:
         figures[each.variant] = replace(each.of_int8, source=source)
         figures[_float_of(each.variant)] = replace(each.of_float, source=source)
-    replaced = {variant for each in twins for variant in each.twin.variants()}
+    replaced = {variant for each in counterparts for variant in each.int8.variants()}
     networks = [
         _serving(network, figures, network.variants())
         for network in family.networks
         if replaced.isdisjoint(network.variants())
     ]
-    networks += [_serving(each.twin, figures, kept) for each in twins]
+    networks += [_serving(each.int8, figures, kept) for each in counterparts]
     networks = sorted((each for each in networks if each.resolutions), key=Network.variants)
     family = replace(family, networks=tuple(networks))
-    models = {each.twin.path.name: each.model for each in twins}
+    models = {each.int8.path.name: each.model for each in counterparts}
     family, golden = with_golden(family, models, backend)
     return write_family(family, models, golden)
 

@@ -176,7 +176,7 @@ def _receive(
             if start != received:
                 with _disk(part.path):
                     part.drop()
-                raise BrokenOff("it sent another range than was asked for")
+                raise BrokenOff("the server sent another range than requested")
             with _disk(part.path):
                 file = open_to_write(part.path, "ab")
         elif response.status == 200:
@@ -184,7 +184,7 @@ def _receive(
             with _disk(part.path):
                 file = part.begin(url, _validator(response.headers))
         else:
-            raise EdgedError("no file came", where=redact(url), got=f"HTTP {response.status}")
+            raise EdgedError("no file received", where=redact(url), got=f"HTTP {response.status}")
         with file:
             if total is not None and total > most_bytes:
                 raise _too_large(url, most_bytes)
@@ -198,7 +198,7 @@ def _receive(
                         file.write(block)
                     progress(received)
             if total is not None and received != total:
-                raise BrokenOff(f"it broke off after {received} of {total} bytes")
+                raise BrokenOff(f"the transfer ended after {received} of {total} bytes")
             with _disk(part.path):
                 file.flush()
                 os.fsync(file.fileno())
@@ -213,7 +213,7 @@ def _answer(request: Request, part: _Part, patience: Patience) -> Any:
         error.close()
         with _disk(part.path):
             part.drop()
-        raise BrokenOff("it has no such range") from None
+        raise BrokenOff("the server has no such range") from None
 
 
 def _too_large(url: str, most_bytes: int) -> EdgedError:
@@ -245,7 +245,7 @@ def _persist(
         failures += 1
         if not transient or failures > patience.retries:
             tries = f" ({failures} attempts)" if failures > 1 else ""
-            raise EdgedError(f"cannot be downloaded: {reason}{tries}", where=redact(url))
+            raise EdgedError(f"download failed: {reason}{tries}", where=redact(url))
         pause_seconds = patience.pause_seconds * 2 ** (failures - 1)
         note(f"{redact(url)}: {reason}; again in {pause_seconds:g} s")
         patience.sleep(pause_seconds)
@@ -256,23 +256,23 @@ def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> t
     if isinstance(error, HTTPError):
         error.close()
         if error.code < 400:
-            return "it redirects in a circle or to nowhere", False
+            return "the server redirects in a circle or to an invalid address", False
         transient = error.code >= 500 or error.code in _TRANSIENT_STATUS
         return f"HTTP {error.code} {http.client.responses.get(error.code, '')}".strip(), transient
     if isinstance(error, URLError) and isinstance(error.reason, OSError):
         error = error.reason
     if isinstance(error, TimeoutError):
-        return f"nothing came for {patience.timeout_seconds:g} s", True
+        return f"no data for {patience.timeout_seconds:g} s", True
     if isinstance(error, socket.gaierror):
-        return f"the host is not found ({error.strerror})", error.errno == socket.EAI_AGAIN
+        return f"host not found ({error.strerror})", error.errno == socket.EAI_AGAIN
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})", False
+        return f"the server's certificate is not trusted ({error.verify_message})", False
     if isinstance(error, BrokenOff):
         return str(error), True
     if isinstance(error, _BROKEN_CONNECTION):
-        return "the connection broke", True
+        return "the connection was lost", True
     if isinstance(error, http.client.HTTPException):
-        return "what it answers is not HTTP", False
+        return "the answer is not HTTP", False
     return redact(error.strerror or str(error)), False
 
 
@@ -287,7 +287,7 @@ def _disk(path: Path) -> Iterator[None]:
             "cannot be written",
             where=error.filename or path,
             got=error.strerror,
-            fix="free some space; the same command continues" if full else None,
+            fix="free some space, then run the same command to continue" if full else None,
         ) from None
 
 

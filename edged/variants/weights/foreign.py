@@ -13,28 +13,28 @@ SNIFFED_BYTES = 256
 
 _KINDS = "neither a TensorFlow Lite file nor a Keras file (.keras, .h5)"
 _PYTORCH = (
-    "a PyTorch file: Python objects, which are not unpickled",
+    "a PyTorch file: pickled Python objects, which edged does not load",
     "edged reads TensorFlow Lite and Keras; train MobileNet v1 with models/recipe instead",
 )
 _SAVED_MODEL = (
     "a TensorFlow SavedModel, which only TensorFlow reads",
     (
-        "write it as a file there: tf.keras.models.load_model(FOLDER).save('NAME.keras'), or "
+        "save it as a file: tf.keras.models.load_model(FOLDER).save('NAME.keras'), or "
         "tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"
     ),
 )
 _BEGINNINGS = (
     (
         b"version https://git-lfs",
-        "a Git LFS pointer: the file itself was not fetched",
-        "run git lfs pull in the repository that it is from",
+        "a Git LFS pointer instead of the file",
+        "run git lfs pull in its repository",
     ),
     (b"\x1f\x8b", "a gzip archive", "unpack it and name the file inside"),
     (b"7z\xbc\xaf", "a 7z archive", "unpack it and name the file inside"),
     (b"\x80\x02\x8a\x0al\xfc", *_PYTORCH),
-    (b"\x08", "what may be an ONNX network", "name the weights that it was made from"),
-    (b"\x0a", "what may be TensorFlow's frozen graph (.pb)", _SAVED_MODEL[1]),
-    (b"<", "a page of a website", "download the file itself: the page has a link for that"),
+    (b"\x08", "possibly an ONNX network", "name the weights it was made from"),
+    (b"\x0a", "possibly a frozen TensorFlow graph (.pb)", _SAVED_MODEL[1]),
+    (b"<", "a web page", "download the file itself, which the page links to"),
     (b"{", "JSON text", "name the file that holds the weights"),
 )
 _CONTAINED = (".tflite", ".keras", ".h5")
@@ -43,7 +43,7 @@ _CONTAINED = (".tflite", ".keras", ".h5")
 def foreign_file(path: Path, start: bytes) -> InputError:
     """start: what the file begins with."""
     if not start:
-        got, fix = "an empty file", "fetch the file again"
+        got, fix = "an empty file", "download the file again"
     elif start.startswith(b"PK"):
         got, fix = _archive(path)
     else:
@@ -66,7 +66,7 @@ def _archive(path: Path) -> tuple[str, str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return "a zip archive that is truncated or damaged", "fetch the file again"
+        return "a zip archive that is truncated or damaged", "download the file again"
     last = {PurePosixPath(name).name for name in names}
     if "data.pkl" in last:
         return _PYTORCH

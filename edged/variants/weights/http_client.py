@@ -49,7 +49,7 @@ class _Redirects(HTTPRedirectHandler):
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and scheme != req.type:
             raise EdgedError(
-                "it redirects to where nothing is encrypted, or to another protocol",
+                "the server redirects to an unencrypted address or another protocol",
                 where=redact(req.full_url),
                 got=redact(newurl),
             )
@@ -86,7 +86,7 @@ def floor(connection: Any, patience: Patience, received: Callable[[], int]) -> I
         done.set()
         thread.join()
     if late.is_set():
-        what = f"less than {patience.least_bytes} bytes came in" if came else "nothing came for"
+        what = f"less than {patience.least_bytes} bytes came in" if came else "no data for"
         raise BrokenOff(f"{what} {patience.timeout_seconds:g} s")
 
 

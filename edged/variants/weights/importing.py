@@ -70,7 +70,7 @@ def import_weights(
     for resolution in resolutions:
         if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
             raise InputError(
-                f"a resolution is from {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION}",
+                f"a resolution must be from {SMALLEST_RESOLUTION} to {LARGEST_RESOLUTION}",
                 got=resolution,
             )
     family = begin_family(into, fit)
@@ -97,9 +97,9 @@ def _resolutions(
     if not sides:
         if imported.resolution is None:
             raise InputError(
-                "the file does not say which resolution it is for",
+                "the file does not state its resolution",
                 where=weights,
-                fix="say it: --resolution 224",
+                fix="use --resolution 224",
             )
         sides = (imported.resolution,)
     odd = [side for side in sides if side % _STRIDE]
@@ -124,13 +124,13 @@ def _assumptions(imported: ImportedWeights, sides: Sequence[int]) -> Iterator[st
             if each is not assumed
         )
         yield (
-            f"it states no input range: {assumed.words} is assumed{own}; if it was trained on "
-            f"another, say {others} (edged models evaluate tells which is right)"
+            f"the file states no input range; assuming {assumed.words}{own}. If that is wrong, use "
+            f"{others} (edged models evaluate shows which is right)"
         )
     if imported.resolution is not None and set(sides) != {imported.resolution}:
         yield (
-            f"it was made for {imported.resolution} pixels; at "
-            f"{', '.join(map(str, sides))} its accuracy is another"
+            f"the model was made for {imported.resolution} pixels; at "
+            f"{', '.join(map(str, sides))} its accuracy differs"
         )
 
 
@@ -207,7 +207,7 @@ def begin_family(into: Path, fit: Fit | None) -> Family:
             )
         return family
     if into.exists() and not into.is_dir():
-        raise InputError("a family is a folder", where=into, got="a file")
+        raise InputError("a family must be a folder", where=into, got="a file")
     name = re.sub(r"[^A-Za-z0-9._-]", "_", into.resolve().name).lstrip(".-") or "family"
     return Family(name, into, (), InputContract(fit=fit or Fit.CROP), ())
 
@@ -222,7 +222,7 @@ def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
         raise cannot_read(weights, error) from None
     if start.startswith(keras_file.FILE_SIGNATURE) or keras_file.is_archive(weights):
         if head is not None:
-            raise InputError("a Keras file is whole; nothing belongs behind it", where=head)
+            raise InputError("a Keras file takes no second file", where=head)
         imported = read_keras(weights)
     elif start[4:8] == tflite_file.FILE_IDENTIFIER:
         imported = read_tflite(weights, head)
@@ -241,10 +241,10 @@ def _check_numbers(imported: ImportedWeights, weights: Path) -> None:
     for name, values in imported.weights.items():
         if name.endswith(".weight") and values.size > 1 and np.ptp(values) == 0:
             raise InputError(
-                "damaged: all weights of a layer are the same number",
+                "damaged: all weights of a layer are equal",
                 where=f"{weights}, {name}",
                 got=float(values.flat[0]),
-                fix="fetch the file again",
+                fix="download the file again",
             )
 
 
@@ -258,10 +258,10 @@ def _check_alpha(imported: ImportedWeights, stated: float | None, weights: Path)
         return
     if Architecture(stated, 1, narrowest=found.narrowest).layers() != found.layers():
         raise InputError(
-            f"these weights are of alpha {found.alpha}",
+            f"these weights have alpha {found.alpha}",
             where=weights,
             got=f"--alpha {stated}",
-            fix="leave --alpha out, or name another file",
+            fix="leave out --alpha, or name another file",
         )
 
 
@@ -276,7 +276,7 @@ def read_labels(path: Path, note: Callable[[str], None] = lambda sentence: None)
         raise InputError("the labels are not UTF-8 text", where=path, got=str(error)) from None
     labels = tuple(line.strip() for line in lines)
     if not labels:
-        raise InputError("there are no labels", where=path, fix="write one label a line")
+        raise InputError("no labels", where=path, fix="write one label per line")
     if "" in labels:
         raise InputError("an empty label", where=f"{path}:{labels.index('') + 1}")
     numbered = [match for line in labels if (match := _NUMBERED.fullmatch(line))]
@@ -284,7 +284,7 @@ def read_labels(path: Path, note: Callable[[str], None] = lambda sentence: None)
     count = len(labels)
     for first in (0, 1):
         if sorted(numbers) == list(range(first, first + count)):
-            note(f"the labels are numbered from {first}: the numbers are taken off")
+            note(f"removed the numbers, from {first}, in front of the labels")
             by_number = {number: match[2] for number, match in zip(numbers, numbered, strict=True)}
             return tuple(by_number[number] for number in sorted(numbers))
     return labels
@@ -309,7 +309,7 @@ def _without_background(
         classes = labels[1:]
     if len(classes) == _IMAGENET_CLASSES and found in (_IMAGENET_CLASSES, with_background):
         if found == with_background:
-            note("class 0 of 1001 is ImageNet's background, which no picture shows: it is dropped")
+            note("dropped class 0 of 1001, ImageNet's background")
             kept = dict(imported.weights)
             for name in ("classifier.weight", "classifier.bias"):
                 kept[name] = kept[name][1:]
@@ -329,7 +329,7 @@ def _without_background(
 def _beside(network: Network, present: Sequence[Network]) -> list[Network]:
     """The present networks without the variants that the new one takes over."""
     taken = set(network.variants())
-    # An INT8 twin was made of the float network that goes.
+    # The INT8 counterpart of the replaced float network is removed as well.
     taken |= {replace(variant, precision=Precision.INT8) for variant in taken}
     kept = []
     for other in present:

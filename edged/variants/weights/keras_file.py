@@ -64,7 +64,7 @@ def read_stored(path: Path) -> tuple[Stored, str | None]:
     except OSError as error:
         raise cannot_read(path, error) from None
     if not start:
-        raise InputError("is empty", where=path, fix="fetch the file again")
+        raise InputError("is empty", where=path, fix="download the file again")
     archive = start.startswith(b"PK")
     if start != FILE_SIGNATURE and not archive:
         raise InputError("is no Keras file", where=path, got=f"it begins {start!r}")
@@ -81,7 +81,7 @@ def read_stored(path: Path) -> tuple[Stored, str | None]:
             "is a truncated or damaged Keras file",
             where=path,
             got=f"{path.stat().st_size} bytes",
-            fix="fetch the file again",
+            fix="download the file again",
         ) from None
 
 

@@ -159,10 +159,10 @@ class _Source:
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise EdgedError(
-                f"the disk has too little room: {_megabytes(needed)} are needed for a while",
+                f"not enough disk space: {_megabytes(needed)} are needed temporarily",
                 where=self.folder.parent,
                 got=f"{_megabytes(free)} free",
-                fix="free some space, or pull fewer at a time: --alpha, --resolution",
+                fix="free some space, or pull fewer at once with --alpha and --resolution",
             )
 
     @contextmanager
@@ -187,7 +187,7 @@ class _Source:
                     f"the file is not the one that came before, of sha256 {recorded.sha256}",
                     where=path,
                     got=f"sha256 {sha256}",
-                    fix=f"if the change is known to be right, delete its line in {into / RECORD}",
+                    fix=f"if the change is legitimate, delete its line in {into / RECORD}",
                 )
             yield path, sha256
         except InputError as error:
@@ -297,7 +297,7 @@ def _locked_folder(into: Path) -> Iterator[Path]:
             raise unwritable(error, folder) from None
         if not held:
             raise EdgedError(
-                "another pull into this folder is under way", where=into, fix="wait for its end"
+                "another pull into this folder is running", where=into, fix="wait for it"
             )
         try:
             yield folder

@@ -1,11 +1,10 @@
-"""Whether an input range can be right, told by what a network's first layer makes of a picture.
+"""Checks an input range by the output of a network's first layer.
 
-Scores do not tell: on drawn pictures a network with the wrong range is as sure of itself as with
-the right one. The first layer does, where the range is far off: training leaves its values (before
-the activation) spread over 0.4 to 1.4 in nine files of TF-Slim, Keras and MLCommons, by whichever
-range those were trained on; 0 … 255 in place of -1 … 1 makes that 50 to 180, the other way round
-0.004. Between -1 … 1 and 0 … 1 lies a factor of two, which no file tells apart: only photos of
-known classes do (`edged models evaluate`).
+Scores do not show it: for synthetic pictures, a network is as sure of itself with the wrong range
+as with the right one. The first layer does, if the range is far off: training leaves its values
+(before the activation) spread over 0.4 to 1.4 in nine files of TF-Slim, Keras and MLCommons,
+whatever their range; 0 … 255 instead of -1 … 1 makes that 50 to 180, the reverse 0.004. -1 … 1 and
+0 … 1 differ by a factor of two, which only photos of known classes show (`edged models evaluate`).
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ def range_warning(imported: ImportedWeights) -> str | None:
     fitting = [each.value for each in _fitting(imported)]
     fix = f"; --input-range {' or '.join(fitting)} fits" if fitting else ""
     return (
-        f"warning: with this input range the scores say nothing: the first layer's values spread "
-        f"over {spread:.2g}, and over about 1 in trained networks{fix}"
+        f"warning: wrong input range: the first layer's values have a spread of {spread:.2g}, but "
+        f"about 1 in trained networks{fix}"
     )
 
 

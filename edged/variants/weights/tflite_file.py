@@ -99,7 +99,7 @@ def read_graph(path: Path) -> Graph:
     if len(data) > _MOST_BYTES:
         raise InputError("is larger than any MobileNet v1", where=path, got="over 256 MiB")
     if not data:
-        raise InputError("is empty", where=path, fix="fetch the file again")
+        raise InputError("is empty", where=path, fix="download the file again")
     if data[4:8] != FILE_IDENTIFIER:
         raise InputError("is no TensorFlow Lite file", where=path, got=f"it begins {data[:8]!r}")
     try:
@@ -117,7 +117,7 @@ def read_graph(path: Path) -> Graph:
             "is a truncated or damaged TensorFlow Lite file",
             where=path,
             got=f"{len(data)} bytes",
-            fix="fetch the file again",
+            fix="download the file again",
         ) from None
 
 
