@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +12,10 @@ from edged.capture.source import CaptureRequest, Failure, SourceError
 from edged.capture.sources.synthetic.synthetic import SyntheticSource
 from edged.cli import _parser, main
 from edged.commands.parts import config_of
-from edged.config.config import Config, load_config
+from edged.config.config import load_config
 from edged.config.family import family_errors
 from edged.config.warnings import warnings
-from edged.doctor.child import Outcome
-from edged.doctor.files import configuration
-from edged.doctor.named_files import unreadable_errors
-from edged.doctor.subject import subject_of
 from edged.errors import InputError, InputErrors
-from edged.private_file import keep_private
 from tests.rig.camera import Notes
 
 DOOR = "cameras: {door: {source: synthetic}}\n"
@@ -343,68 +337,3 @@ def test_a_file_that_is_no_configuration_is_given_up(tmp_path: Path) -> None:
     assert answers(tmp_path, long) == [
         "1:8: not valid YAML: a key or value of more than 4096 characters; is this the right file?"
     ]
-
-
-# Who may read it
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="root checks for somebody else")
-def test_what_the_service_may_not_read_is_told_to_root(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == "root" and folder != Path("/tmp"):
-            folder.chmod(0o755)
-    etc = tmp_path / "etc/edged"
-    etc.mkdir(parents=True)
-    unit = tmp_path / "etc/systemd/system/edged.service"
-    unit.parent.mkdir(parents=True)
-    unit.write_text(
-        "[Service]\nExecStart=/usr/bin/edged run -c /etc/edged/edged.yaml\nUser=nobody\n"
-    )
-    path, door = etc / "edged.yaml", etc / "door"
-    path.write_text("cameras:\n  door:\n    source_file: door\n")
-    door.write_text("rtsp://u:hunter2@192.0.2.7/live")
-
-    def found() -> list[str]:
-        def also(config: Config) -> list[InputError]:
-            return list(unreadable_errors(config, tmp_path))
-
-        try:
-            load_config(path, {}, also)
-        except InputErrors as wrong:
-            return [str(error) for error in wrong.errors]
-        return []
-
-    group = Path("/etc/passwd").read_text().split("\nnobody:")[1].split(":")[2]
-    for each in (path, door):
-        each.chmod(0o640)
-    told = found()
-    assert len(told) == 2
-    assert (
-        f"{path}:1: {path}: no read permission for the service's user nobody; sudo chown root:"
-        in told[0]
-    )
-    assert told[0].endswith(f" {path} && sudo chmod 640 {path}")
-    assert told[1].startswith(
-        f"{path}:3: cameras.door.source_file: {door}: no read permission for the service's user"
-    )
-    subject = subject_of(path, {}, root=tmp_path, run=lambda command, seconds: Outcome(1))
-    by_doctor = [str(finding) for finding in configuration(subject)]
-    assert [
-        each
-        for each in by_doctor
-        if each.startswith(f"{door}: no read permission for the service's user nobody")
-    ]
-    for each in (path, door):  # what was told
-        os.chown(each, 0, int(group))
-        each.chmod(0o640)
-    assert found() == []
-    assert not any("everybody" in line for line in warnings(load_config(path, {})))
-
-
-def test_the_services_files_are_not_locked_away_from_it() -> None:
-    kept = keep_private(Path("/etc/edged/door.source"))
-    assert (
-        kept
-        == "sudo chown root:edged /etc/edged/door.source && sudo chmod 640 /etc/edged/door.source"
-    )
-    assert keep_private(Path("/home/anna/edged.yaml")) == "chmod o= /home/anna/edged.yaml"
