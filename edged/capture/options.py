@@ -1,4 +1,4 @@
-"""The configuration of a capture process: reading it, what is wrong in it, what will surprise."""
+"""Reads and checks the keys of a camera, and warns about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edged.capture.schema import WISHES
+from edged.capture.schema import SETTINGS
 from edged.capture.source import CaptureRequest, Roi
 from edged.capture.sources.grammar import camera_source, source_from
 from edged.capture.sources.table import kind_of
@@ -18,9 +18,9 @@ from edged.errors import InputError
 LARGEST_SIZE = (7680, 4320)
 SMALLEST_SIDE = 16
 SMALLEST_SHARE = 0.05
-"""Of the picture's width and height: less of it is no picture any more."""
+"""Of the picture's width and height."""
 _ROUNDED = 1e-6
-"""What numbers written by hand may exceed the picture by."""
+"""Rounding error to accept in shares written by hand."""
 
 
 def capture_formats(base: Path) -> dict[str, Callable[[str], object]]:
@@ -34,51 +34,51 @@ def capture_formats(base: Path) -> dict[str, Callable[[str], object]]:
 
 def capture_request(source: str, own: Mapping[str, Any]) -> CaptureRequest:
     """own: the camera's section, checked."""
-    wishes = {key: own[key] for key in own.keys() & WISHES.keys()}
-    if "size" in wishes:
-        wishes["size"] = picture_size(wishes["size"])
-    return CaptureRequest.of({"source": source, **wishes})
+    settings = {key: own[key] for key in own.keys() & SETTINGS.keys()}
+    if "size" in settings:
+        settings["size"] = picture_size(settings["size"])
+    return CaptureRequest.of({"source": source, **settings})
 
 
 def capture_errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
-    """With their keys: where a source does not support one, or does not say enough for it."""
+    """(key, error) for keys that the source does not support or that need another key."""
     kind = kind_of(request.source)
     for key in ("format", "controls"):
         if getattr(request, key) and not kind.device:
-            yield key, InputError("only a V4L2 device (/dev/…) has that")
+            yield key, InputError("only a V4L2 device (/dev/…) supports this")
     yield from kind.errors(request)
     if request.roi is not None:
         yield from (("roi", error) for error in _roi_errors(request.roi))
 
 
 def _roi_errors(roi: Roi) -> Iterator[InputError]:
-    """For a part that reaches beyond the picture, or is hardly there."""
+    """For a part that reaches beyond the picture or is too small."""
     left, top, width, height = roi
     if min(width, height) < SMALLEST_SHARE:
         what = f"expected a width and a height of at least {SMALLEST_SHARE:g}"
     elif left + width > 1 + _ROUNDED:
-        what = "reaches beyond the right edge of the picture: left + width is above 1"
+        what = "extends beyond the right edge of the picture: left + width is above 1"
     elif top + height > 1 + _ROUNDED:
-        what = "reaches beyond the lower edge of the picture: top + height is above 1"
+        what = "extends beyond the lower edge of the picture: top + height is above 1"
     else:
         return
     got = "[" + ", ".join(f"{share:g}" for share in roi) + "]"
-    fix = "left, top, width, height are shares of the picture, such as [0.5, 0, 0.5, 1]"
+    fix = "write left, top, width, height as shares of the picture, such as [0.5, 0, 0.5, 1]"
     yield InputError(what, got=got, fix=fix)
 
 
 def capture_warnings(source: str, dev: Path) -> Iterator[str]:
-    """One line each. dev: where devices are looked for."""
+    """One line each. dev: the folder of devices."""
     path = Path(source)
     if path.is_absolute():
         device = dev / path.relative_to("/dev") if path.is_relative_to("/dev") else path
         if re.fullmatch(r"/dev/video\d+", source):
             better = stable_link(device, dev.parent) or "a link in /dev/v4l/by-id"
-            yield f"{path} may be another camera after a restart; {better} stays the same"
+            yield f"{path} may name another camera after a restart; use {better}"
         try:
             device.stat()
         except OSError as error:
-            yield f"{path}: {error.strerror}; the camera waits for it"
+            yield f"{path}: {error.strerror}; edged waits for the device"
     yield from kind_of(source).warnings(source)
 
 

@@ -1,7 +1,4 @@
-"""What a camera is asked for: its source, and how it is set.
-
-Each key of WISHES is a field of CaptureRequest.
-"""
+"""The keys of a camera that capture reads: its source and its settings."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ PIXEL_FORMATS = (
     *("MJPG", "JPEG", "YUYV", "YVYU", "UYVY", "NV12", "NV21", "YU12", "YV12"),
     *("GREY", "BGR3", "RGB3"),
 )
-"""Those of V4L2 that can be read, by its names."""
+"""That edged can read, by their V4L2 names."""
 
 SOURCE: dict[str, Any] = {
     "source": key(
         "Source",
-        "Where the pictures come from: a device, a URL (of an RTSP or MJPEG stream, or of a single "
-        "JPEG picture that is fetched again and again), a video file, a folder of pictures, or "
-        "`synthetic` for a drawn scene; a camera on a ribbon cable: `csi` on a Jetson, `picamera2` "
-        "or `libcamera` on a Raspberry Pi; `gst:` with a GStreamer pipeline up to raw video. A "
-        "relative path starts at this file's folder. `${NAME}` becomes the variable of that name; "
-        "a password is never shown.",
+        "Where the pictures come from: a device; a URL of an RTSP or MJPEG stream, or of one "
+        "JPEG picture, which is fetched repeatedly; a video file; a folder of pictures; "
+        "`synthetic` for a generated scene; a CSI (ribbon cable) camera: `csi` on a Jetson, "
+        "`picamera2` or `libcamera` on a Raspberry Pi; or `gst:` and a GStreamer pipeline that "
+        "ends in raw video. Relative paths start at this file's folder. `${NAME}` is replaced "
+        "by that environment variable. A password is never shown.",
         "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0",
         "rtsp://user:${DOOR_PASSWORD}@192.168.1.20/stream",
         "http://192.168.1.21/video.mjpg",
@@ -42,20 +39,20 @@ SOURCE: dict[str, Any] = {
     ),
     "source_file": key(
         "Source file",
-        "Instead of source: a file whose one line is the source, so that a password stands "
-        "neither here nor in the environment.",
+        "A file whose only line is the source, instead of source. Keeps a password out of this "
+        "file and out of the environment.",
         "/etc/edged/door.source",
         "${CREDENTIALS_DIRECTORY}/door",
         format="source-file",
         **SECRET,
     ),
 }
-WISHES: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest
     "size": key(
         "Picture size",
-        "Width x height in pixels that the camera is asked for; what it grants is logged. Without "
-        "it the camera decides; /dev/… is asked for 640x480, csi and libcamera for 1280x720, "
-        "picamera2 for the whole field of its sensor.",
+        "Width x height in pixels to request from the camera; the size it grants is logged. "
+        "Without it the camera decides; /dev/… is asked for 640x480, csi and libcamera for "
+        "1280x720, picamera2 for its sensor's full field of view.",
         "1280x720",
         "640x480",
         type="string",
@@ -65,40 +62,41 @@ WISHES: dict[str, Any] = {
     ),
     "fps": key(
         "Frames per second",
-        "The rate that the camera is asked for; what it grants is logged. Without it the camera "
-        "decides; csi, libcamera and picamera2 are asked for 30, single pictures at a URL are "
-        "fetched twice a second, those of a folder come once a second.",
+        "Frame rate to request from the camera; the rate it grants is logged. Without it the "
+        "camera decides; csi, libcamera and picamera2 are asked for 30, a single picture at a "
+        "URL is fetched twice a second, and a folder delivers one picture a second.",
         30,
         **FPS,
     ),
     "max_fps": key(
-        "Results per second at most",
-        "Frames beyond it are left out, so that a small board need not run hot. Without it every "
-        "frame counts.",
+        "Maximum results per second",
+        "Frames above this rate are dropped, which saves power and heat. Without it every "
+        "frame is used.",
         15,
         **FPS,
     ),
     "rotate": key(
         "Rotation (degrees)",
-        "Clockwise, so that the picture stands upright. What the file or stream says itself (EXIF, "
-        "display matrix, display orientation) is done before; so are pixels that are not square.",
+        "Clockwise rotation that turns the picture upright. Applied after the orientation that "
+        "the file or stream states (EXIF, display matrix, display orientation) and after "
+        "non-square pixels are corrected.",
         180,
         enum=[0, 90, 180, 270],
         default=0,
     ),
     "flip": key(
         "Mirror",
-        "horizontal exchanges left and right, vertical top and bottom, after the rotation. Without "
-        "it nothing is mirrored.",
+        "horizontal swaps left and right, vertical swaps top and bottom; applied after rotate. "
+        "Without it the picture is not mirrored.",
         "horizontal",
         enum=["horizontal", "vertical"],
     ),
     "roi": key(
         "Region of interest",
-        "Left, top, width and height of the part of the picture that counts, as shares of it, 0 to "
-        "1: they stay right when the camera's size changes. Of the picture as it stands upright, "
-        "after rotate and flip. Of this part networks see the centre square, as otherwise of the "
-        "whole picture. Without it the whole picture counts.",
+        "Left, top, width and height of the part of the picture to use, as shares from 0 to 1, "
+        "so that they stay valid when the camera's size changes. They refer to the upright "
+        "picture, after rotate and flip. The network sees the centre square of this part. "
+        "Without it the whole picture is used.",
         [0.5, 0, 0.5, 1],
         [0.25, 0.25, 0.5, 0.5],
         type="array",
@@ -107,18 +105,18 @@ WISHES: dict[str, Any] = {
         maxItems=4,
     ),
     "quiet": key(
-        "Quiet mode",
-        "While nothing moves, frames become no results: they are counted as dropped (quiet), and "
-        "are no misses. The first one in which something moves does at once. It pays where nothing "
-        "moves most of the time: to look for motion takes some time for every frame. Without it "
-        "every frame counts.",
+        "Skip frames without motion",
+        "Frames without motion produce no result. They are counted as dropped (reason quiet), "
+        "not as misses. The first frame with motion produces a result at once. Detecting "
+        "motion costs some time per frame, so this pays off where most frames show no motion. "
+        "Without it every frame is used.",
         {},
         {"at_least_every_seconds": 10},
         **section(
             [],
             at_least_every_seconds=key(
-                "At least every (seconds)",
-                "So often a frame becomes a result, though nothing moves.",
+                "Longest interval between results (seconds)",
+                "Without motion, use one frame this often.",
                 5,
                 type="number",
                 exclusiveMinimum=0,
@@ -127,7 +125,7 @@ WISHES: dict[str, Any] = {
             ),
             hold_seconds=key(
                 "Hold (seconds)",
-                "So long every frame counts, after something has moved.",
+                "How long to keep every frame after motion.",
                 2,
                 type="number",
                 minimum=0,
@@ -136,8 +134,8 @@ WISHES: dict[str, Any] = {
             ),
             threshold=key(
                 "Threshold",
-                "By how much the brightness of a 24th of the picture's width and height must "
-                "change to count as motion, of 255; more where the camera's noise is stronger.",
+                "Brightness change, out of 255, that counts as motion in one cell of a 24 x 24 "
+                "grid. Raise it if the camera's noise is detected as motion.",
                 4,
                 type="number",
                 minimum=0.5,
@@ -148,27 +146,27 @@ WISHES: dict[str, Any] = {
     ),
     "loop": key(
         "Loop",
-        "A video file or folder begins again at its end.",
+        "Start a video file or folder again at its end.",
         True,
         type="boolean",
         default=False,
     ),
     "confine": key(
         "Confinement",
-        "The camera's process can reach nothing but its source (with Landlock and a filter of "
-        "system calls, where the kernel has them): no other file, process or password, whatever a "
-        "hostile stream makes of it. false lifts this, where a driver or a GStreamer element needs "
-        "more; the camera's error then names the path that it was kept from.",
+        "Restrict the camera's process to its source (with Landlock and a system-call filter, "
+        "where the kernel supports them), so that a hostile stream cannot reach other files, "
+        "processes or passwords. Set it to false if a driver or a GStreamer element needs more "
+        "access; the camera's error then names the path that was denied.",
         False,
         type="boolean",
         default=True,
     ),
     "frozen_after_seconds": key(
         "Frozen after (seconds)",
-        "A camera that hangs may go on sending the same picture. After this time without a new one "
-        "it is started anew. It must be longer than the stream's distance of key frames, such as "
-        "10. Without it every picture counts as live: one without any noise, such as a test "
-        "picture, a short loop or a covered lens, cannot be told from a frozen one.",
+        "Restart the camera if it repeats the same picture for this long, as a hung camera "
+        "may. Set it longer than the stream's key frame interval, for example 10. Do not set "
+        "it for a source without noise, such as a test picture, a short loop or a covered "
+        "lens: it looks frozen. Without it repeated pictures are accepted.",
         10,
         type="number",
         minimum=1,
@@ -176,10 +174,11 @@ WISHES: dict[str, Any] = {
     ),
     "stalled_after_seconds": key(
         "Stalled after (seconds)",
-        "How long a camera may send nothing before its process is started anew. Without it this "
-        "follows how its pictures come: ten times their usual distance and three times the longest "
-        "one of late, at least 2 seconds; 30 seconds until that is known. For a camera with longer "
-        "pauses than that, or one that takes longer to answer.",
+        "Restart the camera's process if it sends nothing for this long. Set it for a camera "
+        "that pauses longer, or takes longer to answer, than the built-in limit allows. "
+        "Without it the limit follows the frame rate: ten times the usual interval and three "
+        "times the longest recent one, at least 2 seconds, and 30 seconds until the rate is "
+        "known.",
         60,
         type="number",
         minimum=1,
@@ -187,16 +186,17 @@ WISHES: dict[str, Any] = {
     ),
     "format": key(
         "Pixel format",
-        "What a V4L2 camera (/dev/…) is asked for, by its four letters. Without it MJPG for large "
-        "pictures, and a plain format where it needs less than 10 MB/s or there is no MJPG.",
+        "Pixel format to request from a V4L2 camera (/dev/…), as a four-character code. "
+        "Without it MJPG for large pictures, and an uncompressed format if it needs less than "
+        "10 MB/s or if there is no MJPG.",
         "YUYV",
         enum=list(PIXEL_FORMATS),
     ),
     "controls": key(
         "Camera controls",
-        "Values that a V4L2 camera (/dev/…) is set to, by the names that `edged cameras` lists; of "
-        "a menu the number or the name. What the camera refuses is logged. Without it they stay as "
-        "they are.",
+        "Controls to set on a V4L2 camera (/dev/…), by the names that `edged cameras` lists. A "
+        "menu takes the number or the name of an item. Controls that the camera refuses are "
+        "logged. Without it the controls keep their current values.",
         {"auto_exposure": "Manual Mode", "exposure_time_absolute": 100, "gain": 4},
         type="object",
         propertyNames={
@@ -205,8 +205,8 @@ WISHES: dict[str, Any] = {
         },
         additionalProperties=key(
             "Value",
-            "A whole number, true or false, or the name that a menu has for it. Without it nothing "
-            "is set.",
+            "An integer, true or false, or the name of a menu item. Without it the control is "
+            "not set.",
             100,
             "Manual Mode",
             type=["integer", "boolean", "string"],

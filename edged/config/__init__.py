@@ -1,1 +1,1 @@
-"""The configuration: YAML file to checked values, and what is worth a warning."""
+"""The configuration: YAML file to checked values, and warnings about them."""

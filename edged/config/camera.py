@@ -1,4 +1,4 @@
-"""A camera of the configuration: what it is asked for, and what is wanted of its results."""
+"""The section of one camera: its schema and its checked values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from edged.capture.options import capture_request
-from edged.capture.schema import SOURCE, WISHES
+from edged.capture.schema import SETTINGS, SOURCE
 from edged.capture.source import CaptureRequest
 from edged.capture.sources.grammar import camera_source, source_from
 from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
 from edged.document.values import path_from
 
 _SIZE = "size: 1280x720, width and height in one"
-_LOGIN = "a login stands in the address: source: rtsp://user:password@host/path"
+_LOGIN = "write the login in the address: source: rtsp://user:password@host/path"
 _HINTS = {
     **dict.fromkeys(
         ("url", "uri", "src", "address", "device", "path", "input", "stream"), "source"
@@ -33,20 +33,21 @@ _HINTS = {
         ("interval", "frame_interval"), "write max_fps, results a second: 1 / interval"
     ),
     **dict.fromkeys(("password", "username", "user", "login", "credentials"), _LOGIN),
-    "port": "a port stands in the address: source: rtsp://host:554/path",
+    "port": "write the port in the address: source: rtsp://host:554/path",
     **dict.fromkeys(
         ("threshold", "confidence", "min_score"),
-        "scores are limited by results: min_score, and above: of events",
+        "the keys are results.min_score, and above in events",
     ),
     **dict.fromkeys(("crop", "region", "zone", "zones"), "roi"),
     **dict.fromkeys(("motion", "motion_detection"), "quiet"),
     "repeat": "loop",
     **dict.fromkeys(("latency", "budget", "budget_ms", "latency_ms"), "latency_budget_ms"),
     **dict.fromkeys(
-        ("events", "class", "classes"), "events stand at the top of the file, each with its cameras"
+        ("events", "class", "classes"),
+        "events is a key at the top of the file; each event lists its cameras",
     ),
     **dict.fromkeys(
-        ("enabled", "disabled"), "a camera that is not used is left out, or commented out with #"
+        ("enabled", "disabled"), "to disable a camera, remove it or comment it out with #"
     ),
 }
 
@@ -56,32 +57,33 @@ CAMERA = section(
     **SOURCE,
     latency_budget_ms=key(
         "Latency budget of this camera (ms)",
-        "From capture to result; without it, that of the whole file.",
+        "From capture to result. Default: the value at the top of the file.",
         50,
         **BUDGET_MS,
     ),
     on_time=key(
         "Share on time of this camera",
-        "The share of results that must keep the budget; without it, that of the whole file.",
+        "Share of results that must meet the budget. Default: the value at the top of the file.",
         0.99,
         **ON_TIME,
     ),
     min_fps=key(
-        "Results per second of this camera, at least",
-        "No variant that takes longer is used; without it, that of the whole file.",
+        "Minimum results per second of this camera",
+        "Variants that take longer are not used. Default: the value at the top of the file.",
         10,
         **FPS,
     ),
     min_top1=key(
-        "Least accuracy of this camera",
-        "Rather late than less accurate; without it, that of the whole file.",
+        "Minimum accuracy of this camera",
+        "Never use a less accurate variant, even if results come late. Default: the value at "
+        "the top of the file.",
         0.8,
         **TOP1,
     ),
-    **WISHES,
+    **SETTINGS,
 ) | {
     "title": "Camera",
-    "description": "One camera: its source, and what it does not share with the others.",
+    "description": "One camera: its source and its own settings.",
     "oneOf": [{"required": ["source"]}, {"required": ["source_file"]}],
     "examples": [{"source": "synthetic"}],
 }
@@ -89,10 +91,10 @@ CAMERA = section(
 
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
-    """One camera, with what it does not set itself taken from the top of the file.
+    """One camera; values that its section lacks come from the top of the file.
 
-    source_file: where the source was read from, if it does not stand in the configuration.
-    min_fps: None for none. min_top1: a share.
+    source_file: the file that the source was read from, if any. min_fps: None for no limit.
+    min_top1: 0 to 1.
     """
 
     name: str
@@ -107,7 +109,7 @@ class CameraConfig:
 def camera_config(
     name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Path
 ) -> CameraConfig:
-    """own: its section, top: the whole file, both checked. base: where relative paths start."""
+    """own: the camera's section; top: the whole file; both checked. base: for relative paths."""
     file = path_from(own["source_file"], base) if "source_file" in own else None
     source = camera_source(own["source"], base) if file is None else source_from(file, base)
     return CameraConfig(

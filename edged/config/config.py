@@ -1,7 +1,7 @@
-"""The configuration: YAML → typed, frozen values, and what a reader of it should be warned of.
+"""Reads the configuration file into typed, frozen values.
 
-It does not know how anything is done with the values: whether a family of that name is there, a
-device can be opened or a port is free is found out by who needs it. Only secrets are read here.
+Of other files only those with secrets are read. Whether a family or device exists, or a port is
+free, is checked by the code that uses it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Config:
     keep_warm: bool = False
     events: tuple[EventConfig, ...] = ()
     document: Document | None = field(default=None, compare=False, repr=False)
-    """Where it was read from, for errors of those who know more."""
+    """The document, to locate errors that are found later."""
 
     def error(
         self, what: str, *keys: str | int, got: object = None, fix: str | None = None
     ) -> InputError:
-        """About the value at `keys`, with file and line where there is a file."""
+        """An error about the value at `keys`, with file and line if there is a document."""
         if self.document is None:
             return InputError(f"{keys[0]}: {what}", got=got, fix=fix)
         return self.document.error(what, *keys, got=got, fix=fix)
@@ -65,10 +65,10 @@ def load_config(
     *,
     always: bool = True,
 ) -> Config:
-    """Raises InputError (the file cannot be read) or InputErrors (all that is wrong in it).
+    """Raises InputError if the file cannot be read, or InputErrors with everything wrong in it.
 
-    also: what else is looked for in what is right so far; it comes with the other errors. always:
-    False where the caller finds that out by itself, if nothing else is wrong.
+    also: further checks of the valid part; their errors are reported with the others. always:
+    False to run these only if there are other errors, because the caller runs them later.
     """
     base = path.absolute().parent
     document = examine_file(
@@ -123,23 +123,21 @@ def load_config(
 
 
 def _check_program(document: Document) -> None:
-    """A file of another program would give an error for each of its lines."""
+    """Reject another program's file, which would give an error for each line."""
     cameras = document.data.get("cameras")
     cameras = cameras.values() if isinstance(cameras, dict) else ()
     inside = any(isinstance(camera, dict) and "ffmpeg" in camera for camera in cameras)
     if inside or document.data.keys() & {"detectors", "go2rtc", "birdseye"}:
         raise InputError(
-            "this is a configuration of Frigate, which edged does not read",
+            "this is a Frigate configuration, which edged does not read",
             where=document.path,
-            fix="write one of edged's own, with the path of each camera's inputs as its source: "
+            fix="write an edged configuration with the path of each camera's input as its source: "
             "cameras: {door: {source: rtsp://…}}",
         )
 
 
 def _completed(value: Any, described: Mapping[str, Any]) -> Any:
-    """`value` with the defaults that the schema states for what is absent, on every level, and with
-    each number as a float.
-    """
+    """`value` with the schema's defaults for absent keys at every level, and numbers as floats."""
     if isinstance(value, list):
         return [_completed(each, described.get("items", {})) for each in value]
     if not isinstance(value, dict):

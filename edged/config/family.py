@@ -1,4 +1,4 @@
-"""What the configuration says of its family: whether there is one, its variants, its classes."""
+"""Checks the configuration against its family: variants, accuracy and classes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
 
 
 def family_of(config: Config) -> Family:
-    """Raises InputError with the line that names what is not there."""
+    """Raises InputError with the line of `model`."""
     try:
         return load_family(config.model, config.base)
-    except InputErrors:  # of its manifest, which has lines of its own
+    except InputErrors:  # located in the manifest
         raise
     except InputError as wrong:
         fix = wrong.fix
         if Path(config.model).suffix in _WEIGHTS:
-            fix = "a file of weights becomes a family by: edged models import"
+            fix = "convert a file of weights to a family with: edged models import"
         what = wrong.what if wrong.where is None else f"{wrong.where}: {wrong.what}"
         raise config.error(what, "model", got=wrong.got, fix=fix) from None
 
@@ -31,7 +31,7 @@ def family_of(config: Config) -> Family:
 def family_errors(
     config: Config, found: Callable[[Family], object] = lambda family: None
 ) -> Iterator[InputError]:
-    """All that is wrong with it, its variants and classes. found: is given the family."""
+    """All errors of the family, its variants and classes. found: called with the family."""
     try:
         family = family_of(config)
     except InputErrors as wrong:
@@ -50,19 +50,18 @@ def family_errors(
 
 
 def model_errors(family: Family, config: Config) -> Iterator[InputError]:
-    """For variants that the family does not have, and for a wish for accuracy that it does not
-    state."""
+    """For variants that the family lacks, and for min_top1 without measured accuracy."""
     known = family.variants()
     for index, name in enumerate(config.variants or ()):
         if Variant.parse(name) not in known:
-            what = f"the family {family.name} has no such variant"
+            what = f"no such variant in the family {family.name}"
             fix = "it has " + ", ".join(variant.name for variant in known)
             yield config.error(what, "variants", index, got=name, fix=fix)
     wishes = [camera.name for camera in config.cameras if camera.min_top1 > 0]
     if wishes and not family.states_accuracy:
-        what = f"the family {family.name} states no accuracy that this could be compared with"
+        what = f"needs measured accuracy, which the family {family.name} lacks"
         fix = (
-            "leave the key out, or measure the family with labelled photos: edged models "
+            "remove the key, or measure the family with labelled photos: edged models "
             f"evaluate {family.directory} --photos PHOTOS --record NAME"
         )
         yield config.error(what, "cameras", wishes[0], "min_top1", fix=fix)

@@ -1,6 +1,6 @@
-"""What may stand in the configuration: one JSON Schema for the check and for an editor.
+"""The JSON Schema of the configuration, for `edged check` and for editors.
 
-Every default is stated here and nowhere else. `format` names a function of edged/config.
+Defaults are stated in schemas only. load_config passes the functions that `format` names.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from edged.web.options import HTTP
 
 MOST_CAMERAS = 256
 MOST_THREADS = 64
-"""Of one inference; `--threads` of the commands goes as far."""
+"""Also the limit of the commands' `--threads`."""
 
 
 def json_schema() -> dict[str, Any]:
-    """Draft 2020-12; a copy that the caller may change."""
+    """A copy, Draft 2020-12."""
     return deepcopy(_SCHEMA)
 
 
 _RESULTS_KEYS = sorted(
     RESULTS["properties"], key=lambda name: "default" in RESULTS["properties"][name]
 )
-"""Those first that have to be asked for."""
+"""The keys without a default first."""
 
 _HINTS = {
     **dict.fromkeys(("budget", "budget_ms", "latency", "latency_ms"), "latency_budget_ms"),
     **dict.fromkeys(("family", "network", "models"), "model"),
     **dict.fromkeys(("streams", "sources", "devices"), "cameras"),
-    **dict.fromkeys(("fps", "framerate", "size"), "it is a key of each camera, under its name"),
+    **dict.fromkeys(("fps", "framerate", "size"), "set it per camera, under the camera's name"),
     **dict.fromkeys(_RESULTS_KEYS, "it is a key of results:"),
     **dict.fromkeys(("listen", "users", "tls", "token_hashes"), "it is a key of http:"),
     **dict.fromkeys(("server", "web", "port", "metrics"), 'write http: {listen: "127.0.0.1:9640"}'),
@@ -47,13 +47,13 @@ _HINTS = {
 _SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "edged configuration",
-    "description": "Camera frames become MobileNet results inside a latency budget.",
+    "description": "Classify camera frames with MobileNet within a latency budget.",
 } | section(
     ["cameras"],
     _HINTS,
     model=key(
         "Model family",
-        "A shipped family by its name, or the path of a family's folder, relative to this file.",
+        "Name of a shipped family, or path of a family's folder, relative to this file.",
         "imagenette",
         "./families/birds",
         type="string",
@@ -62,7 +62,8 @@ _SCHEMA: dict[str, Any] = {
     ),
     latency_budget_ms=key(
         "Latency budget (ms)",
-        "From capture to result. The most accurate variant that keeps it is used for each frame.",
+        "From capture to result. For each frame edged uses the most accurate variant that "
+        "meets the budget.",
         33,
         50,
         default=33,
@@ -70,32 +71,32 @@ _SCHEMA: dict[str, Any] = {
     ),
     on_time=key(
         "Share on time",
-        "The share of results that must keep the budget, over the long run.",
+        "Share of results that must meet the budget in the long run.",
         0.95,
         0.99,
         default=0.95,
         **ON_TIME,
     ),
     min_fps=key(
-        "Results per second, at least",
-        "No variant that takes longer is used. Cameras take turns: all their runs together must "
-        "fit into the time between two results of the most demanding one. max_temperature_c goes "
-        "before it. Without it only the budget counts.",
+        "Minimum results per second",
+        "Variants that take longer are not used. Cameras share the time: one run of each must "
+        "fit between two results of the camera with the highest minimum. max_temperature_c "
+        "takes precedence. Without it only the budget limits the variants.",
         10,
         **FPS,
     ),
     min_top1=key(
-        "Least accuracy (top-1, 0 to 1)",
-        "No variant that is less accurate is used: rather late, and counted as late. Needs a "
-        "family whose accuracy was measured. Without it every variant may be used.",
+        "Minimum accuracy (top-1, 0 to 1)",
+        "Never use a less accurate variant, even if results come late; late results are "
+        "counted. Needs a family with measured accuracy. Without it every variant may be used.",
         0.8,
         **TOP1,
     ),
     max_temperature_c=key(
-        "Highest temperature of the processor (degrees Celsius)",
-        "From 6 degrees below it on cheaper variants run, then frames are left out, so that it "
-        "stays below. A Raspberry Pi slows itself down at 80. Without it the device's own "
-        "protection is left to do its work.",
+        "Maximum processor temperature (degrees Celsius)",
+        "To stay below this temperature, edged first runs cheaper variants and then drops "
+        "frames, starting 6 degrees below it. A Raspberry Pi throttles itself at 80. Without "
+        "it only the device's own protection applies.",
         75,
         type="number",
         minimum=30,
@@ -103,18 +104,17 @@ _SCHEMA: dict[str, Any] = {
     ),
     keep_warm=key(
         "Keep warm",
-        "While no frame comes, the cheapest variant runs ten times a second, as it would for a "
-        "camera of ten pictures a second, so that clocks and caches do not sink and the first "
-        "frame after a pause is not slow. It costs power; edged bench measures whether it helps. "
-        "Not while max_temperature_c holds work back.",
+        "While no frames arrive, run the cheapest variant ten times a second, so that clocks "
+        "and caches stay warm and the first frame after a pause is not slow. Costs power; "
+        "edged bench measures the benefit. Suspended while max_temperature_c limits the work.",
         True,
         type="boolean",
         default=False,
     ),
     cameras=key(
         "Cameras",
-        "By name. The name stands in every result and metric: a lower-case letter, then "
-        "lower-case letters, digits, _ or -, 32 at most.",
+        "Cameras by name. The name appears in every result and metric: a lower-case letter, "
+        "then lower-case letters, digits, _ or -, 32 at most.",
         {"door": {"source": "/dev/v4l/by-id/usb-046d_HD_Pro_Webcam_C920-video-index0"}},
         type="object",
         minProperties=1,
@@ -128,8 +128,8 @@ _SCHEMA: dict[str, Any] = {
     ),
     events=key(
         "Events",
-        "By name, which stands in metrics and messages and is spelt like a camera's. Without it "
-        "there are only results.",
+        "Events by name. The name appears in metrics and messages and follows the same rules "
+        "as a camera's. Without it there are only results.",
         {"visitor": {"class": "person", "cameras": ["door"], "snapshot": True}},
         type="object",
         maxProperties=MOST_EVENTS,
@@ -143,7 +143,7 @@ _SCHEMA: dict[str, Any] = {
     ),
     backend=key(
         "Backend",
-        "The runtime; auto takes the best one of this device.",
+        "Inference runtime; auto selects the best one for this device.",
         "auto",
         enum=["auto", *BACKENDS],
         default="auto",
@@ -157,8 +157,8 @@ _SCHEMA: dict[str, Any] = {
     ),
     threads=key(
         "Thread counts",
-        "How many threads one inference may spread over. Each further number costs memory; with "
-        "several, the daemon measures which one serves best.",
+        "Threads per inference. Each further count costs memory; given several, edged measures "
+        "them and uses the best.",
         [1],
         [1, 2],
         type="array",
@@ -170,7 +170,7 @@ _SCHEMA: dict[str, Any] = {
     ),
     variants=key(
         "Variants",
-        "Only these are used. Without it, all of the family.",
+        "Use only these variants. Without it all variants of the family are used.",
         ["mobilenet_v1_0.5_160", "mobilenet_v1_0.25_128_int8"],
         type="array",
         items={"type": "string", "format": "variant"},
@@ -179,7 +179,7 @@ _SCHEMA: dict[str, Any] = {
     ),
     http=key(
         "HTTP server",
-        "The page, the API, metrics and health.",
+        "Serves the page, the API, metrics and health checks.",
         {"listen": "127.0.0.1:9640"},
         default={},
         **HTTP,

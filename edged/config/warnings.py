@@ -1,4 +1,4 @@
-"""What is not wrong in a configuration, but will surprise."""
+"""Warnings about a valid configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edged.sinks.options import results_warnings
 from edged.web.options import http_warnings
 
 _LEAST_BUDGET_MS = 1.0
-"""Below it seconds were meant."""
+"""A budget below it probably is in seconds."""
 _PASSWORD = re.compile(
     r"(?:^|[{,])[ \t]*[\"']?(?:password|authorization)[\"']?:[ \t]+[\"']?(?!\$\{|[\s\"'#])",
     re.MULTILINE,
@@ -24,7 +24,7 @@ _PASSWORD = re.compile(
 
 
 def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
-    """One line each. `dev` is where devices are looked for."""
+    """One line each. dev: the folder of devices."""
     found = [
         f"cameras.{camera.name}: {warning}"
         for camera in config.cameras
@@ -49,11 +49,11 @@ def _file_warnings(path: Path) -> Iterator[str]:
     if mode & stat.S_IWOTH:
         yield f"everybody can change {path}; chmod o-w it"
     if mode & stat.S_IROTH and _holds_password(text):
-        yield f"everybody can read {path}, and a password stands in it; {keep_private(path)}"
+        yield f"everybody can read {path}, which contains a password; {keep_private(path)}"
 
 
 def _holds_password(text: str) -> bool:
-    """Unless a variable brings it."""
+    """A password in the text itself, not in a variable."""
     for word in text.split():
         login = word.partition("://")[2].rpartition("@")[0]
         if ":" in login and not login.partition(":")[2].startswith("${"):
@@ -68,6 +68,6 @@ def _rate_warnings(camera: CameraConfig) -> Iterator[str]:
         yield f"latency_budget_ms {budget_ms:g} is in milliseconds; did you mean {meant}?"
     most, rate = camera.capture.max_fps, kind_of(camera.capture.source).fps(camera.capture)
     if most is not None and least > most:
-        yield f"min_fps {least:g} is not reached with max_fps {most:g}"
+        yield f"min_fps {least:g} cannot be met with max_fps {most:g}"
     elif rate is not None and least > rate:
-        yield f"min_fps {least:g} is not reached: the camera gives {rate:g} pictures a second"
+        yield f"min_fps {least:g} cannot be met: the camera delivers {rate:g} frames per second"

@@ -1,1 +1,1 @@
-"""YAML to nodes to checked values, and errors that name line, key and value."""
+"""YAML to checked values, and errors that name line, key and value."""

@@ -1,12 +1,11 @@
-"""A YAML file, checked against a JSON Schema, that remembers on which line everything stands.
+"""A YAML file, checked against a JSON Schema, with the line of each value.
 
-Plain values are read as YAML 1.2 does, which is what editors expect: `true` and `false` are the
-only booleans (`on`, `yes` and `no` are text), `1e3` is a number, `12:30` and `2026-01-31` are
-text. Keys are always the text that was written: `128:` is "128", `on:` is "on". Aliases and tags
-of one's own are refused, size and depth are bounded, numbers are finite.
+Plain values follow YAML 1.2, as editors do: `true` and `false` are the only booleans (`on`, `yes`
+and `no` are text), `1e3` is a number, `12:30` and `2026-01-31` are text. Keys are always text:
+`128:` is "128", `on:` is "on". Aliases and custom tags are rejected, size and depth are bounded,
+numbers are finite.
 
-It does not know what the file is about: schema, formats and variables come from the caller. It
-never shows what a variable held; what else may be shown says edged/document/quoting.py.
+Errors never show the value of a variable; edged/document/quoting.py decides what else they show.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ MAX_ERRORS = 100
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file holds: `data` as plain dicts, lists and scalars, and where each part stands."""
+    """The content of a file: `data` as dicts, lists and scalars, and the line of each part."""
 
     path: Path
-    data: dict[str, Any] = field(repr=False)  # variables may have brought secrets into it
+    data: dict[str, Any] = field(repr=False)  # may contain secrets from variables
     _lines: Mapping[Keys, int]
     _as_written: Mapping[Keys, str] = field(repr=False)
-    """The texts that hold variables, before these were replaced."""
+    """Texts with variables, before these were replaced."""
     _quoting: Quoting = field(repr=False)
     problems: Sequence[tuple[int, Problem]] = ()
-    """All that is wrong with it, each with its line."""
+    """(line, problem)."""
 
     def line(self, *keys: str | int) -> int:
-        """The line of a key or list item; of what would hold it, where it is not there."""
+        """The line of a key or list item, or of its nearest existing parent."""
         place = self._place(keys)
         while place and place not in self._lines:
             place = place[:-1]
@@ -60,8 +59,7 @@ class Document:
     ) -> InputError:
         """An error about the value at `keys`, with file, line and key path.
 
-        `got` is left out where it may be a secret; of a value that holds a variable the text as
-        written is shown.
+        Omits `got` if it may be a secret; shows a value with a variable as it is written.
         """
         place = self._place(keys)
         if got is not None:
@@ -70,7 +68,7 @@ class Document:
         return InputError(self._quoting.path(place) + what, where=where, got=got, fix=fix)
 
     def sound(self) -> dict[str, Any]:
-        """A copy of `data` without what there is a problem with, and what needs it."""
+        """A copy of `data` without invalid values and what depends on them."""
         data: dict[str, Any] = deepcopy(self.data)
         wrong = {problem.keys for _, problem in self.problems}
         while sum(_cut(data, keys) for keys in wrong):
@@ -79,7 +77,7 @@ class Document:
         return data
 
     def finish(self, further: Iterable[InputError] = ()) -> None:
-        """Raises InputErrors with all problems and `further`, in the order of the lines."""
+        """Raise InputErrors with all problems and `further`, if any, by line."""
         found = [(line, self._located(line, problem)) for line, problem in self.problems]
         others = list(islice(further, MAX_ERRORS + 1))
         found += [(_line_in(error), error) for error in others]
@@ -97,7 +95,7 @@ class Document:
         return InputError(what, where=f"{self.path}:{line}", got=problem.got, fix=problem.fix)
 
     def _place(self, keys: Keys) -> Keys:
-        """Keys of mappings are text here, whatever the caller counts in (`line("sizes", 128)`)."""
+        """Mapping keys as text, also for callers that pass numbers (`line("sizes", 128)`)."""
         place: Keys = ()
         holder: Any = self.data
         for key in keys:
@@ -111,9 +109,9 @@ class Document:
 
 
 def _cut(data: Any, keys: Keys) -> bool:
-    """Remove what stands at `keys`; where there is nothing, what would hold it. Lists go whole.
+    """Remove the value at `keys`, or its nearest existing parent; a list is removed whole.
 
-    Whether there was anything to remove; never the whole document.
+    Returns whether anything was removed. Never removes the whole document.
     """
     if not keys:
         return False
@@ -131,7 +129,7 @@ def _cut(data: Any, keys: Keys) -> bool:
 
 
 def _line_in(error: InputError) -> int:
-    """Where in the file an error is that `Document.error` has located."""
+    """The line of an error made by `Document.error`."""
     found = re.search(r":(\d+)(?:: |$)", error.where or "")
     return int(found[1]) if found else 0
 
@@ -155,12 +153,11 @@ def examine_file(
     *,
     environ: Mapping[str, str] | None = None,
     formats: Formats | None = None,
-    forbidden: str = "see its owner and mode: ls -l",
+    forbidden: str = "check its owner and mode: ls -l",
 ) -> Document:
-    """As `read_document`, but what is wrong with it is told by `Document.finish`.
+    """As `read_document`, but `Document.finish` reports the problems.
 
-    forbidden: what to do where this process may not read it. Raises InputError where it cannot be
-    read on.
+    forbidden: the fix if it is not readable. Raises InputError if the file cannot be parsed.
     """
     try:
         content = read_file(path, MAX_BYTES + 1)
@@ -169,11 +166,11 @@ def examine_file(
     except IsADirectoryError:
         raise InputError("expected a YAML file", where=path, got="a folder") from None
     except PermissionError:
-        raise InputError("no permission to read it", where=path, fix=forbidden) from None
+        raise InputError("no read permission", where=path, fix=forbidden) from None
     except OSError as error:
         raise cannot_read(path, error) from None
     except ValueError:  # a NUL
-        raise InputError("not the name of a file", where=repr(str(path))) from None
+        raise InputError("not a file name", where=repr(str(path))) from None
     if len(content) > MAX_BYTES:
         what = f"expected at most {MAX_BYTES // 1024} KiB of YAML"
         raise InputError(what, where=path, got="a larger file")
@@ -199,10 +196,10 @@ def parse_document(
 ) -> Document:
     """Check YAML text that came from `path` against a JSON Schema (Draft 2020-12).
 
-    environ: where given, `${NAME}` inside a value becomes the variable, and `$${` becomes `${`.
-    formats: for each `format` named in the schema a function that raises InputError (what, got,
-    fix; not where) for a text that does not have it.
-    Raises InputError where the text cannot be read on, InputErrors with all that is wrong with it.
+    environ: if given, `${NAME}` in a value is replaced by the variable, and `$${` by `${`.
+    formats: for each `format` in the schema a function that raises InputError (what, got, fix; not
+    where) for an invalid text.
+    Raises InputError if the text cannot be parsed, InputErrors with all problems.
     """
     document = _examine(text, path, schema, environ, formats or {})
     document.finish()
@@ -230,7 +227,7 @@ def _examine(
     return replace(document, problems=tuple(found))
 
 
-# The schema's view of it
+# Checking against the schema
 
 
 def _schema_problems(
@@ -239,12 +236,12 @@ def _schema_problems(
     found = failures(document.data, schema, formats)
     if _settle_variables(document, found):
         found = failures(document.data, schema, formats)
-    lists = {  # that have too many items or too few: what is wrong with each of them says less
+    lists = {  # of a wrong length: errors of their items say less
         tuple(failure.absolute_path)
         for failure in found
         if failure.validator in ("minItems", "maxItems")
     }
-    first: dict[Keys, Problem] = {}  # one for each place: the others say the same in other words
+    first: dict[Keys, Problem] = {}  # one for each place: the others repeat it
     for failure in found:
         keys = tuple(failure.absolute_path)
         above = {keys[:length] for length in range(len(keys))}
@@ -258,7 +255,7 @@ def _schema_problems(
 
 
 def _with_variables(problem: Problem, document: Document) -> Problem:
-    """Of a value that holds a variable, as it is written."""
+    """Show a value with a variable as it is written."""
     text = document._as_written.get(problem.keys)
     if text is None or problem.got is None:
         return problem
@@ -266,7 +263,7 @@ def _with_variables(problem: Problem, document: Document) -> Problem:
 
 
 def _settle_variables(document: Document, found: list[ValidationError]) -> bool:
-    """A variable is text; where something else was expected, read it as if it stood in the file."""
+    """Parse the text of a variable as YAML where the schema expects another type."""
     settled = False
     for failure in found:
         keys = tuple(failure.absolute_path)
@@ -282,7 +279,7 @@ def _settle_variables(document: Document, found: list[ValidationError]) -> bool:
     return settled
 
 
-# Nodes to data
+# Converting nodes to data
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 
@@ -295,7 +292,7 @@ class _Reading:
     as_written: dict[Keys, str] = field(default_factory=dict)
     problems: list[tuple[int, Problem]] = field(default_factory=list)
     unreadable: set[Keys] = field(default_factory=set)
-    """Where there is a problem already, so that the schema need not complain as well."""
+    """Places with a problem already, which the schema check skips."""
 
     def value(self, node: yaml.Node, keys: Keys) -> Any:
         self.lines.setdefault(keys, node.start_mark.line + 1)
@@ -306,7 +303,7 @@ class _Reading:
         if isinstance(node, yaml.ScalarNode) and node.tag in SCALARS:
             return self._scalar(node, keys)
         fix = "put a value that begins with ! in quotes"
-        return self._refuse(Problem(keys, "tags (`!name`) are refused", fix=fix))
+        return self._refuse(Problem(keys, "tags (`!name`) are not supported", fix=fix))
 
     def _mapping(self, node: yaml.MappingNode, keys: Keys) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -314,7 +311,7 @@ class _Reading:
         for key_node, value_node in node.value:
             line, key = key_node.start_mark.line + 1, key_node.value
             if not isinstance(key_node, yaml.ScalarNode):
-                problem = Problem(keys, "expected a key that is text", shown(key))
+                problem = Problem(keys, "expected a text key", shown(key))
                 self.problems.append((line, problem))
                 continue
             place = (*keys, key)
@@ -327,11 +324,11 @@ class _Reading:
             unquoted = isinstance(value_node, yaml.ScalarNode) and value_node.style is None
             secret |= unquoted and not self.quoting.shows_values_at(place)
             if not key.isprintable():
-                what = "expected a key without control characters and special blanks"
+                what = "expected a key without control characters and special spaces"
                 self.problems.append((line, Problem(place, what)))
             elif key in data:
-                what = f"stands here a second time, first on line {self.lines[place]}"
-                self.problems.append((line, Problem(place, what, fix="keep one of the two")))
+                what = f"duplicate key, first on line {self.lines[place]}"
+                self.problems.append((line, Problem(place, what, fix="remove one of them")))
             else:
                 self.lines[place] = line
                 data[key] = self.value(value_node, place)
@@ -345,12 +342,12 @@ class _Reading:
             try:
                 return SCALARS[node.tag](text)
             except ValueError:
-                what, got = "not a number that can be used", self.quoting.value(keys, text)
-                return self._refuse(Problem(keys, what, got, "put it in quotes if it is a text"))
+                what, got = "number out of range", self.quoting.value(keys, text)
+                return self._refuse(Problem(keys, what, got, "put it in quotes if it is text"))
         if len(text) > MAX_TEXT:
             return self._refuse(Problem(keys, f"expected at most {MAX_TEXT} characters"))
         if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
-            return self._refuse(Problem(keys, "expected text that UTF-8 can hold, without NUL"))
+            return self._refuse(Problem(keys, "expected text that UTF-8 can encode, without NUL"))
         return text
 
     def _variable(self, found: re.Match[str], keys: Keys) -> str:
@@ -358,12 +355,12 @@ class _Reading:
         if found[0] == "$${":
             return "${"
         if name is None:
-            got, fix = self.quoting.value(keys, text), "write $${ for a plain ${"
+            got, fix = self.quoting.value(keys, text), "write $${ for a literal ${"
             self._refuse(Problem(keys, "expected ${NAME}", got, fix))
             return ""
         if self.environ is None or name not in self.environ:
-            fix = "set it in the environment, or write $${ for a plain ${"
-            # In the middle of a password, ${…} may be a part of it.
+            fix = "set it in the environment, or write $${ for a literal ${"
+            # ${…} may be part of a password.
             shown = name if name.isupper() or self.quoting.shows_values_at(keys) else MASK
             self._refuse(Problem(keys, f"the variable {shown} is not set", fix=fix))
             return ""

@@ -1,4 +1,4 @@
-"""Names of hosts, wherever the configuration has one."""
+"""Host names in the configuration."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from ipaddress import ip_address
 from edged.errors import InputError
 
 AUTHORITY = r"(?P<host>\[[0-9a-fA-F:.]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?"
-"""Of a URL without a login, as a pattern."""
+"""Pattern of host and port in a URL without a login."""
 
 
 def check_host(host: str) -> None:
-    """Raises InputError for a name that could not even be asked for. Addresses pass."""
+    """Raises InputError for a name that no resolver accepts. Addresses pass."""
     try:
         host.encode("idna")  # as the resolver does
     except UnicodeError:
         raise InputError(
-            "expected a host name", got=repr(host), fix="its parts have 1 to 63 characters each"
+            "expected a host name", got=repr(host), fix="each part has 1 to 63 characters"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""JSON lines of traces and profiles, and checked values taken out of them."""
+"""JSON lines of traces and profiles, and access to their values with checks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from edged.errors import InputError
 
 LARGEST = 10**20
-"""Of any number in a trace or profile: sums and products of such numbers stay finite."""
+"""Largest number in a trace or profile: sums and products stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One JSON object of a file and the ways to take a checked value out of it."""
+    """A JSON object of a file; its methods return checked values."""
 
     where: str
     number: int
@@ -33,7 +33,7 @@ class Line:
         return self.check(key, self.take(key), lowest, above=above)
 
     def check(self, key: str, value: object, lowest: float = 0.0, *, above: bool = False) -> float:
-        """A finite number that is at least, or is above, `lowest`."""
+        """`value` as a finite number of at least, or above, `lowest`."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(f"`{key}` must be a number", repr(value))
         if isinstance(value, float) and not math.isfinite(value):
@@ -65,7 +65,7 @@ class Line:
         return value
 
     def inside(self, key: str, value: object) -> Line:
-        """The object `value`, which stands under `key`, to be checked in turn."""
+        """The object `value` under `key`."""
         if not isinstance(value, dict):
             raise self.error(f"`{key}` must be an object", repr(value))
         return Line(f"{self.where}: {key}", self.number, value)
@@ -77,9 +77,9 @@ def parse_line(line: bytes, where: str, number: int) -> Line:
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", where=where) from None
     if not isinstance(values, dict):
-        raise InputError("a line must be an object", where=where, got=type(values).__name__)
+        raise InputError("expected an object on each line", where=where, got=type(values).__name__)
     return Line(where, number, values)
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

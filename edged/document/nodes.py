@@ -1,7 +1,4 @@
-"""YAML text to nodes: plain scalars as YAML 1.2 reads them, no aliases, bounded in every way.
-
-It does not know what the nodes mean, nor what is done with them.
-"""
+"""YAML text to nodes: plain scalars as in YAML 1.2, no aliases, bounded size and depth."""
 
 from __future__ import annotations
 
@@ -17,8 +14,7 @@ from edged.errors import InputError
 
 MAX_DEPTH = 32
 MAX_NODES = 10_000
-"""Two hundred cameras with all their keys have fewer; each takes some hundredths of a millisecond
-on a computer, and several on a Raspberry Pi."""
+"""More than 200 cameras with all keys have. Each takes some 0.01 ms on a desktop computer."""
 MAX_TEXT = 4096
 """Characters of one key or value."""
 TAG = "tag:yaml.org,2002:"
@@ -58,7 +54,7 @@ SCALARS = {TAG + name: convert for name, _, convert in _PLAIN} | {TAG + "str": s
 
 
 def plain_value(text: str) -> Any:
-    """What `text` is where it stands in the file without quotes."""
+    """The value of `text` without quotes in a file."""
     for _, regex, convert in _PLAIN:
         if regex.match(text):
             try:
@@ -78,20 +74,20 @@ _HINTS = (
     ("node content", "put a value that begins with a bracket in quotes"),
     ("block end", "does the indentation match the lines above?"),
     ("expected ':'", "is a `:` missing after a key?"),
-    ("aliases", "write the value out again"),
-    ("another document", "keep one of the parts that `---` separates"),
+    ("aliases", "repeat the value"),
+    ("another document", "keep one of the documents that `---` separates"),
     ("escape", "in double quotes a backslash begins an escape: use single quotes, or write \\\\"),
     ("tag handle", "put a value that begins with ! in quotes"),
     ("more than", "is this the right file?"),
 )
 _NAMED = re.compile(r"(tag handle|alias|anchor) .*", re.DOTALL)
-"""Where PyYAML shows more of the file than one sign."""
+"""PyYAML messages that show more of the file than one character."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; an alias, or a size or depth beyond reason, ends it."""
+    """Composes nodes; rejects aliases and excessive size or depth."""
 
-    yaml_implicit_resolvers: Any = {  # noqa: RUF012 - what PyYAML calls it, never changed
+    yaml_implicit_resolvers: Any = {  # noqa: RUF012 - PyYAML's name; constant
         None: [(TAG + name, regex) for name, regex, _ in _PLAIN]
     }
     depth = 0
@@ -100,7 +96,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(None, None, "aliases (`*name`) are refused", mark)
+            raise yaml.MarkedYAMLError(None, None, "aliases (`*name`) are not supported", mark)
         if self.depth >= MAX_DEPTH:
             raise yaml.MarkedYAMLError(None, None, f"more than {MAX_DEPTH} levels", mark)
         self.nodes += 1
@@ -116,7 +112,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def compose(text: str, path: Path) -> yaml.Node | None:
-    """The root of the one document in `text`, None where there is none.
+    """The root of the document in `text`, None if it is empty.
 
     Raises InputError with `path`, line and column.
     """
@@ -124,7 +120,7 @@ def compose(text: str, path: Path) -> yaml.Node | None:
         loader = _Loader(text)
         try:
             return loader.get_single_node()
-        except (ValueError, OverflowError):  # PyYAML's own, for an escape such as "\UFFFFFFFF"
+        except (ValueError, OverflowError):  # raised by PyYAML for "\UFFFFFFFF"
             mark = loader.get_mark()
             raise yaml.MarkedYAMLError(
                 None, None, "a number or escape out of range", mark
@@ -141,9 +137,9 @@ def compose(text: str, path: Path) -> yaml.Node | None:
 
 def _syntax_error(error: yaml.MarkedYAMLError, path: Path) -> InputError:
     mark, began = error.problem_mark, error.context_mark
-    problem = _NAMED.sub(r"\1", error.problem or "it cannot be read")
+    problem = _NAMED.sub(r"\1", error.problem or "syntax error")
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
     if mark and began and began.line != mark.line:
-        problem += f", in what begins on line {began.line + 1}"
+        problem += f", in the block that starts on line {began.line + 1}"
     fix = next((hint for part, hint in _HINTS if part in problem), None)
     return InputError(f"not valid YAML: {problem}", where=where, fix=fix)

@@ -1,7 +1,6 @@
-"""What JSON Schema finds wrong with a document, in the words of the person who wrote it.
+"""Turns JSON Schema failures into messages for the author of the document.
 
-It does not know files or lines: it speaks of data, keys and a schema. What of them may be shown
-says edged/document/quoting.py.
+edged/document/quoting.py decides which values and keys a message may show.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Formats: TypeAlias = Mapping[str, Callable[[str], object]]
 
 MOST_FAILURES = 1000
-"""What is looked at; a file with more of them is not the one that was meant."""
+"""Limit of failures that are examined."""
 KINDS = {
     "string": "text",
     "integer": "a whole number",
@@ -43,15 +42,15 @@ class Problem(NamedTuple):
 
 
 def failures(data: Any, schema: Schema, formats: Formats) -> list[ValidationError]:
-    """Failures of `data` under Draft 2020-12, those of a wrong type first."""
+    """Failures of `data` under Draft 2020-12, wrong types first."""
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.validators import extend
 
     checker = FormatChecker(formats=())
     for name, check in formats.items():
         checker.checks(name, raises=InputError)(_for_text(check))
-    # jsonschema's own compares every item with every other one, when they are of several types.
-    linear: Any = extend  # which has no types
+    # jsonschema's own check is quadratic for lists of mixed types.
+    linear: Any = extend  # untyped
     validator_class = linear(Draft202012Validator, {"uniqueItems": _repeated})
     validator = validator_class(schema, format_checker=checker)
     found = islice(validator.iter_errors(data), MOST_FAILURES)
@@ -81,7 +80,7 @@ def _for_text(check: Callable[[str], object]) -> Callable[[object], bool]:
 
 
 def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
-    """What each part of a failure is about, what was expected, what was got, and what to do."""
+    """The problems of a failure; a failure about keys has one for each key."""
     keys = tuple(failure.absolute_path)
     schema: Schema = failure.schema if isinstance(failure.schema, Mapping) else {}
     rule = failure.validator
@@ -103,13 +102,13 @@ def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
     elif rule == "required":
         for key in wanted:
             if key not in value:
-                what = f"is missing; expected {expected(known.get(key, {}))}"
+                what = f"missing; expected {expected(known.get(key, {}))}"
                 yield Problem((*keys, key), what, fix=_example(known.get(key, {})))
     elif rule == "dependentRequired":
         for key, others in wanted.items():
             for other in others if key in value else []:
                 if other not in value:
-                    yield Problem((*keys, other), f"is missing; it goes with {key}")
+                    yield Problem((*keys, other), f"missing; required with {key}")
     elif rule in ("oneOf", "anyOf") and isinstance(value, dict) and _are_required(wanted):
         names = [name for choice in wanted for name in choice["required"]]
         present = [name for name in names if name in value]
@@ -118,14 +117,16 @@ def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
         yield Problem(keys, what, got=" and ".join(present) or "none of them")
     elif rule == "not" and isinstance(value, dict) and _are_required([wanted]):
         first, *others = wanted["required"]
-        yield Problem((*keys, *others), f"is given beside {first}", fix="leave one of them out")
+        yield Problem(
+            (*keys, *others), f"cannot be combined with {first}", fix="remove one of them"
+        )
     elif rule == "uniqueItems":
-        what = f"stands in the list twice, first as number {int(failure.message) + 1}"
-        yield Problem(keys, what, quoting.value(keys, value), "leave one of them out")
+        what = f"duplicate item, first at position {int(failure.message) + 1}"
+        yield Problem(keys, what, quoting.value(keys, value), "remove one of them")
     elif "propertyNames" in list(failure.absolute_schema_path)[-2:-1]:
         place = (*keys, value)
         fix = None if place in quoting.hidden else _name_like(value, schema)
-        yield Problem(place, f"expected a name that is {expected(schema)}", fix=fix)
+        yield Problem(place, f"invalid name; expected {expected(schema)}", fix=fix)
     elif rule == "format" and isinstance(failure.cause, InputError):
         cause = failure.cause
         got = None if cause.got is None else quoting.text(keys, cause.got)
@@ -144,12 +145,12 @@ def _are_required(choices: list[Any]) -> bool:
 
 
 def expected(schema: Schema) -> str:
-    """A value in words: `a number above 0, at most 60000`."""
+    """The expected value in words: `a number above 0, at most 60000`."""
     if "enum" in schema:
         return "one of " + ", ".join(dict.fromkeys(map(_plain, schema["enum"])))
     if "const" in schema:
         return _plain(schema["const"])
-    if "patternErrorMessage" in schema:  # what editors show, too
+    if "patternErrorMessage" in schema:  # editors show it as well
         return str(schema["patternErrorMessage"])
     choices = schema.get("anyOf", schema.get("oneOf", []))
     if choices and "type" not in schema:
@@ -196,7 +197,7 @@ def _plain(value: Any) -> str:
 
 
 def _nearest(key: str, schema: Schema, *, hidden: bool) -> str | None:
-    """What was meant by an unknown key."""
+    """A suggestion for an unknown key."""
     known = schema.get("properties", {})
     hint = hints(schema).get(key) or hints(schema).get(key.lower())
     close = difflib.get_close_matches(key[:LONGEST_SHOWN], known, n=1)
@@ -204,15 +205,15 @@ def _nearest(key: str, schema: Schema, *, hidden: bool) -> str | None:
         return f"did you mean {hint}?" if hint in known else hint
     if close:
         return f"did you mean {close[0]}?"
-    keys = f"the keys here: {', '.join(known)}" if known else None
+    keys = f"valid keys: {', '.join(known)}" if known else None
     if hidden:
-        quotes = "put a value that has a comma or a colon in it in quotes"
+        quotes = "put a value with a comma or colon in quotes"
         return f"{quotes}; {keys}" if keys else quotes
     return keys
 
 
 def _name_like(name: str, schema: Schema) -> str | None:
-    """The name that was written, as it would be right."""
+    """A valid name close to `name`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     near = re.sub(r"[^a-z0-9_-]+", "_", plain.strip())[:32].strip("_")
     near = near if near[:1].isalpha() else f"no_{near}"
@@ -226,7 +227,7 @@ def _example(schema: Schema) -> str | None:
 
 
 def _fix(schema: Schema, keys: Keys, value: Any) -> str | None:
-    """The likeliest slip, or an example where `expected` does not say it all."""
+    """The most likely correction, or an example where `expected` is not enough."""
     types = schema.get("type")
     if isinstance(value, str):
         if value.lower() in hints(schema):
@@ -245,25 +246,25 @@ def _fix(schema: Schema, keys: Keys, value: Any) -> str | None:
             return "put it in quotes"
         most = schema.get("maximum", 2)
         if types == "number" and most <= 1 < value <= 100 and value / 100 <= most:
-            return f"it is a share: write {value / 100:g} for {value:g} %"
+            return f"write {value / 100:g} for {value:g} %"
     if "object" in (types or ()) and keys and not isinstance(keys[-1], int):
         if value is None and not schema.get("minProperties"):
-            return "indent the lines that belong to it further than it, by two blanks"
+            return "indent the lines below it by two more spaces"
         if keys[-1] in schema.get("properties", {}):
-            return f"{keys[-1]}: is a key of what stands above it: indent it by two blanks more"
+            return f"{keys[-1]}: is a key of the section above: indent it by two more spaces"
         if types == "object" and schema.get("examples"):
             return f"for example {keys[-1]}: {json.dumps(schema['examples'][0])}"
     return None if schema.keys() & {"enum", "patternErrorMessage"} else _example(schema)
 
 
 _UNITS = {"ms": "_ms", "s": "_seconds", "sec": "_seconds", "seconds": "_seconds", "fps": "fps"}
-"""What a key ends with whose number is in that unit."""
+"""Unit → end of the name of keys in that unit."""
 
 
 def _number_like(keys: Keys, value: str) -> str | None:
-    """For a number in quotes, or one with its unit."""
+    """For a number in quotes or with a unit."""
     if re.fullmatch(r"-?[0-9.]+", value):
-        return "take the quotes away"
+        return "remove the quotes"
     with_unit = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(%|[A-Za-z]{1,12})", value)
     if with_unit is None:
         return None

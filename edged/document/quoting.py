@@ -1,9 +1,8 @@
-"""What a message may show of a document: the one place that decides.
+"""Decides what a message may show of a document.
 
-A value is shown unless it may hold a secret: what the schema calls `writeOnly`, a section with such
-a key in it (a slip of the hand puts the value there), whatever lies under either, and what the
-schema does not know. A key is shown unless it may be a part of such a value: a comma inside braces
-makes a key of what follows it.
+A value is shown unless it may contain a secret: it is `writeOnly`, or a section with such a key
+(people write the value there by mistake), or below either, or unknown to the schema. A key is
+shown unless it may be part of such a value: inside braces, text after a comma becomes a key.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Keys: TypeAlias = "tuple[str | int, ...]"
 Schema: TypeAlias = Mapping[str, Any]
 
 LONGEST_SHOWN = 60
-HIDDEN_KEY = "unknown key, which is not shown: it may be a part of a password"
+HIDDEN_KEY = "unknown key (hidden, as it may be part of a password)"
 
 _WORD = re.compile(r"[\w .-]{1,40}")
 _ADDRESS = re.compile(r"[@:]|//")
@@ -30,19 +29,19 @@ _ADDRESS = re.compile(r"[@:]|//")
 
 @dataclass(frozen=True, slots=True)
 class Quoting:
-    """For one document. hidden: the places of keys that are not shown."""
+    """For one document. hidden: places of keys that are not shown."""
 
     schema: Schema
     hidden: set[Keys] = field(default_factory=set)
 
     def value(self, keys: Keys, value: object) -> str | None:
-        """The value as a message shows it; None where that may be a secret."""
+        """The value as a message shows it; None if it may be a secret."""
         if isinstance(value, (list, dict, bool, type(None))):
             return shown(value)
         return shown(value) if self.shows_values_at(keys) and not _is_address(str(value)) else None
 
     def text(self, keys: Keys, text: object) -> str | None:
-        """What a check says it has got, which may hold the value."""
+        """The `got` of a check, which may contain the value; None if that may be a secret."""
         if not self.shows_values_at(keys) or _is_address(str(text)):
             return None
         return printable(redact(str(text)), 200)
@@ -74,10 +73,10 @@ class Quoting:
         return not _holds_secret(described)
 
     def judge_key(self, place: Keys, *, braces: bool, bare: bool, follows_secret: bool) -> None:
-        """Hide the key at `place` where it may be a part of a value.
+        """Hide the key at `place` if it may be part of a value.
 
-        braces: it stands in `{…}`. bare: no value follows it. follows_secret: what stands before it
-        in the braces is an unquoted value that is not shown.
+        braces: it is inside `{…}`. bare: it has no value. follows_secret: an unquoted value that is
+        not shown precedes it in the braces.
         """
         holder: Schema | None = self.schema
         for each in place[:-1]:
@@ -98,14 +97,13 @@ class Quoting:
 
 
 def hints(schema: Schema) -> Mapping[str, str]:
-    """What to do about words that the schema does not know, such as other programs' keys: the
-    right word, or a whole sentence."""
+    """Advice about unknown words, such as other programs' keys: the right word, or a sentence."""
     found: Mapping[str, str] = schema.get("x-hints", {})
     return found
 
 
 def _inner(schema: Schema, key: str | int) -> Schema | None:
-    """What the schema says of a key or item; None for a key that it does not know."""
+    """The schema of a key or item; None for an unknown key."""
     if not _may_hold(schema, key):
         return None
     if isinstance(key, int):
@@ -121,12 +119,12 @@ def _inner(schema: Schema, key: str | int) -> Schema | None:
 
 
 def _may_hold(schema: Schema, key: str | int) -> bool:
-    """Whether what the schema describes can have keys, or items."""
+    """Whether the schema allows keys, or items for an index."""
     return ("array" if isinstance(key, int) else "object") in schema.get("type", "array, object")
 
 
 def _is_address(text: str) -> bool:
-    """With a login, or perhaps with one that is in the wrong place."""
+    """Whether it may contain a login, perhaps in the wrong place."""
     return "://" in text or (":" in text and "@" in text)
 
 
@@ -139,7 +137,7 @@ def _holds_secret(schema: Schema) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value that is no secret: short, on one line, without what a list or mapping holds."""
+    """A value that is not secret: short, on one line, without the content of lists and mappings."""
     if isinstance(value, str):
         text = redact(value)
         return repr(text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…")
@@ -150,5 +148,5 @@ def shown(value: object) -> str:
 
 
 def kind(value: object) -> str:
-    """What it is, where the value itself is not shown."""
+    """The type of a value that is not shown."""
     return "text" if isinstance(value, str) else "a number"

@@ -1,4 +1,4 @@
-"""Values of several sections: paths, and secrets that are read from files."""
+"""Paths, and secrets that are read from files."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ _LONGEST_SECRET_BYTES = 4096
 
 
 def path_from(text: str, base: Path) -> Path:
-    """A relative path starts at `base`, `~` at a home."""
-    with suppress(RuntimeError):  # ~nobody: there is no such home
+    """The path, relative to `base`; `~` is expanded."""
+    with suppress(RuntimeError):  # ~nobody: no such home
         return base / Path(text).expanduser()
     return base / text
 
 
 def file_path(text: str) -> None:
-    """Check the text of a path. Raises InputError, which does not show it: it may be a private key
-    itself."""
+    """Raises InputError for a text that is no path, without it: it may be a private key."""
     if not text.isprintable() or "-----BEGIN" in text:
-        raise InputError("expected the path of a file, not what stands in it")
+        raise InputError("expected the path of a file, not its content")
 
 
 def read_secret(file: Path, what: str) -> str:
-    """The one line of a file, such as a systemd credential. what: it holds, for the error.
+    """The only line of a file, such as a systemd credential. what: its content, for the error.
 
     Raises InputError, which does not show the line.
     """
@@ -34,8 +33,8 @@ def read_secret(file: Path, what: str) -> str:
         content = read_file(file, _LONGEST_SECRET_BYTES + 1)
     except OSError as error:
         fix = (
-            f"write {what} into that file, and let the daemon's user read it; a relative path "
-            "starts at the configuration's folder"
+            f"write {what} to that file and give the daemon's user read permission; relative "
+            "paths start at the configuration's folder"
         )
         if not isinstance(cannot_read(file, error), InputError):
             raise cannot_read(file, error, fix) from None
@@ -45,5 +44,5 @@ def read_secret(file: Path, what: str) -> str:
     except UnicodeDecodeError:
         text = ""
     if not text.isprintable() or not text or len(content) > _LONGEST_SECRET_BYTES:
-        raise InputError(f"expected a file with one line, {what}", got=file)
+        raise InputError(f"expected a file whose only line is {what}", got=file)
     return text

@@ -195,11 +195,11 @@ def test_a_source_from_a_file(load: Load, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "source_file: expected a file with one line, the source"),
-        (b"\n", "expected a file with one line"),
-        (b"rtsp://admin:hunter2@cam/1\nmore", "expected a file with one line"),
-        (b"\xff", "expected a file with one line"),
-        (b"a" * 5000, "expected a file with one line"),
+        (b"", "source_file: expected a file whose only line is the source"),
+        (b"\n", "expected a file whose only line"),
+        (b"rtsp://admin:hunter2@cam/1\nmore", "expected a file whose only line"),
+        (b"\xff", "expected a file whose only line"),
+        (b"a" * 5000, "expected a file whose only line"),
         (b"rtsq://admin:hunter2@cam/1", "https://; did you mean rtsp://?"),
         (b"admin:hunter2@cam/1", "source_file: this looks like an address, and"),
         (b"hunter2", "the camera's whole address, not its password alone"),
@@ -234,7 +234,7 @@ def test_format_and_controls(load: Load) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("controls: {Gain: 4}", "cameras.door.controls.Gain: expected a name that is lower-case"),
+        ("controls: {Gain: 4}", "cameras.door.controls.Gain: invalid name; expected lower-case"),
         ("controls: {gain: 1.5}", "cameras.door.controls.gain: expected a whole number or"),
         ("controls: {gain: [1]}", "cameras.door.controls.gain: expected a whole number or"),
         ("controls: 4", "cameras.door.controls: expected lines of `key: value`"),
@@ -252,8 +252,8 @@ def test_only_devices_have_formats_and_controls(load: Load, source: str) -> None
     with pytest.raises(InputErrors) as caught:
         load(camera(f"source: {source}\n    format: YUYV\n    controls: {{gain: 4}}"))
     assert [str(error).split(": ", 1)[1] for error in caught.value.errors] == [
-        "cameras.door.format: only a V4L2 device (/dev/…) has that",
-        "cameras.door.controls: only a V4L2 device (/dev/…) has that",
+        "cameras.door.format: only a V4L2 device (/dev/…) supports this",
+        "cameras.door.controls: only a V4L2 device (/dev/…) supports this",
     ]
     assert [str(error).split(": ")[0][-2:] for error in caught.value.errors] == [":4", ":5"]
 

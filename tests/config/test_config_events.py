@@ -93,7 +93,7 @@ events:
     below: 0.7
 """
     first, *others = complaints(load, CAMERAS + text)
-    assert first.startswith("4: cameras.gate.roi: reaches beyond the right edge of the picture")
+    assert first.startswith("4: cameras.gate.roi: extends beyond the right edge of the picture")
     assert "(got [0.9, 0, 0.2, 1])" in first
     assert others == [
         "8: events.visitor.cameras[0]: no such camera (got dor); did you mean door?",
@@ -135,8 +135,8 @@ def test_a_part_of_the_picture(load: Load) -> None:
 @pytest.mark.parametrize(
     ("roi", "expected"),
     [
-        ("[0.5, 0, 0.6, 1]", "roi: reaches beyond the right edge of the picture"),
-        ("[0, 0.5, 1, 0.51]", "roi: reaches beyond the lower edge of the picture"),
+        ("[0.5, 0, 0.6, 1]", "roi: extends beyond the right edge of the picture"),
+        ("[0, 0.5, 1, 0.51]", "roi: extends beyond the lower edge of the picture"),
         ("[0, 0, 0.01, 1]", "roi: expected a width and a height of at least 0.05"),
         ("[0.5, 0.5, 0, 0.5]", "roi: expected a width and a height of at least 0.05"),
         ("[100, 0, 640, 480]", "roi[0]: expected a number from 0 to 1"),

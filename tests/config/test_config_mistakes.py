@@ -20,7 +20,7 @@ from tests.rig.camera import Notes
 
 DOOR = "cameras: {door: {source: synthetic}}\n"
 KEYS_OF_A_CAMERA = "cameras:\n  door:\n    source: synthetic\n    "
-NAME = "expected a name that is a lower-case letter, then lower-case letters, digits, _ or -"
+NAME = "invalid name; expected a lower-case letter, then lower-case letters, digits, _ or -"
 ADDRESS = "this looks like an address, and has no rtsp:// or http:// in front; write rtsp://user:"
 SIGNS = "no / ? or # may stand in a user name or password; write %2F for /, %3F for ?, %23 for #"
 NO_HOST = "a URL without a host, or with a port that is no number; write rtsp://user:password@host"
@@ -61,7 +61,7 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         (KEYS_OF_A_CAMERA + "width: 640", ["4: cameras.door.width: unknown key; write size: 1280"]),
         (KEYS_OF_A_CAMERA + "rotation: 180", ["4: cameras.door.rotation: unknown key; did you m"]),
         (KEYS_OF_A_CAMERA + "hflip: true", ["unknown key; write flip: horizontal"]),
-        (KEYS_OF_A_CAMERA + "password: x", ["a login stands in the address: source: rtsp://user"]),
+        (KEYS_OF_A_CAMERA + "password: x", ["write the login in the address: source: rtsp://user"]),
         (DOOR + "http: {password: x}", ["2: http.password: unknown key; write users: {NAME: HA"]),
         (
             DOOR + "results:\n  mqtt: {broker: 192.0.2.3:1883, username: x}",
@@ -72,14 +72,14 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         ),
         (
             "detectors: {cpu1: {type: cpu}}\ncameras: {door: {ffmpeg: {inputs: [{path: rtsp://h/x}]}}}\n",
-            [" this is a configuration of Frigate, which edged does not read; write one of edged"],
+            [" this is a Frigate configuration, which edged does not read; write an edged"],
         ),
         # values
         (
             "on_time: 95\n" + DOOR,
-            ["1: on_time: expected a number from 0.5 to 0.999 (got 95); it"],
+            ["1: on_time: expected a number from 0.5 to 0.999 (got 95); write"],
         ),
-        ("min_top1: 80\n" + DOOR, ["(got 80); it is a share: write 0.8 for 80 %"]),
+        ("min_top1: 80\n" + DOOR, ["(got 80); write 0.8 for 80 %"]),
         ("backend: gpu\n" + DOOR, ["(got 'gpu'); auto takes the GPU where it can"]),
         ("model: 1\n" + DOOR, ["1: model: expected text that is not empty (got 1); put it in quo"]),
         (KEYS_OF_A_CAMERA + "quiet: yes", ["(got 'yes'); for example quiet: {}"]),
@@ -113,7 +113,7 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         (DOOR + "results: {mqtt: 192.0.2.3}", ["(got text); for example mqtt: {"]),
         (DOOR + "results: {mqtt: {broker: 'mqtt://h', version: 4}}", ["one of 5, 3.1.1 (got 4)"]),
         (DOOR + "results: {mqtt: {broker: 'mqtt://h', device: a b}}", ["letters, digits, _ and -"]),
-        ("threads: [1, 2, 1]\n" + DOOR, ["1: threads[2]: stands in the list twice, first as num"]),
+        ("threads: [1, 2, 1]\n" + DOOR, ["1: threads[2]: duplicate item, first at pos"]),
         # names
         (
             (
@@ -149,14 +149,14 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
                 "2: backend: expected one of",
             ],
         ),
-        ("model: net.tflite\n" + DOOR, ["a file of weights becomes a family by: edged models i"]),
+        ("model: net.tflite\n" + DOOR, ["convert a file of weights to a family with: edged models i"]),
         (
             (
                 "variants: [mobilenet_v1_0.5_160, mobilenet_v1_0.3_64]\nkeep_warm: 1\ncameras: {}\n"
                 "events:\n  a: {class: person}\n  b: {class: golf_ball, cameras: [dor]}\n"
             ),
             [
-                "1: variants[1]: the family imagenette has no such variant (got mobilenet_v1_0.3",
+                "1: variants[1]: no such variant in the family imagenette (got mobilenet_v1_0.3",
                 "2: keep_warm: expected true or false (got 1)",
                 "3: cameras: expected lines of `key: value` with 1 to 256 entries",
                 "5: events.a.class: the family has no such class (got person); use one of tench",
@@ -171,9 +171,9 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         ),
         (
             "min_fps: 60\ncameras: {door: {source: synthetic, fps: 5}}",
-            ["cameras.door: min_fps 60 is not reached: the camera gives 5 pictures a second"],
+            ["cameras.door: min_fps 60 cannot be met: the camera delivers 5 frames per second"],
         ),
-        ("min_fps: 31\n" + DOOR, ["the camera gives 30 pictures a second"]),
+        ("min_fps: 31\n" + DOOR, ["the camera delivers 30 frames per second"]),
         (
             DOOR + "results: {jsonl: /nope/dir/a}",
             ["results.jsonl: the folder /nope/dir does not exist"],

@@ -94,7 +94,7 @@ def test_cameras_that_are_wrong(
         ("backend: onnx", "backend: expected one of auto, onnxruntime"),
         ("threads: 2", "threads: expected a list (each item a whole number from 1 to 64)"),
         ("threads: [0]", "threads[0]: expected a whole number from 1 to 64 (got 0)"),
-        ("threads: [1, 1]", "threads[1]: stands in the list twice, first as number 1 (got 1)"),
+        ("threads: [1, 1]", "threads[1]: duplicate item, first at position 1 (got 1)"),
         ("threads: []", "threads: expected a list"),
         ("variants: []", "variants: expected a list"),
         ("variants: [a]", "variants[0]: not the name of a variant (got 'a'); write it as mobilene"),
@@ -137,7 +137,7 @@ def test_names_of_cameras_become_labels(complaint: Callable[..., str], name: str
 
 
 def test_no_camera_is_an_error(complaint: Callable[..., str]) -> None:
-    assert "cameras: is missing" in complaint("model: imagenette")
+    assert "cameras: missing" in complaint("model: imagenette")
     assert "with 1 to 256 entries (got an empty mapping)" in complaint("cameras: {}")
     assert "with 1 to 256 entries (got nothing)" in complaint("cameras:")
 
@@ -145,7 +145,7 @@ def test_no_camera_is_an_error(complaint: Callable[..., str]) -> None:
 def test_keys_that_are_no_text(tmp_path: Path) -> None:
     path = tmp_path / "edged.yaml"
     path.write_text("? cameras: {door: {source: synthetic}}\n")
-    with pytest.raises(InputError, match=r"edged\.yaml:1: expected a key that is text"):
+    with pytest.raises(InputError, match=r"edged\.yaml:1: expected a text key"):
         load_config(path, {})
 
 

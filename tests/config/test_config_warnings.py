@@ -26,18 +26,21 @@ def dev(tmp_path: Path) -> Path:
     [
         (
             "source: /dev/video0",
-            ["/dev/v4l/by-id/usb-Door-video-index0 stays the same"],
+            ["; use /dev/v4l/by-id/usb-Door-video-index0"],
         ),
-        ("source: /dev/video1", ["; a link in /dev/v4l/by-id stays the same"]),
+        ("source: /dev/video1", ["; use a link in /dev/v4l/by-id"]),
         ("source: /dev/v4l/by-id/usb-Door-video-index0", []),
         (
             "source: /dev/video9",
             [
-                "may be another camera after a restart",
-                "/dev/video9: No such file or directory; the",
+                "may name another camera after a restart",
+                "/dev/video9: No such file or directory; edged",
             ],
         ),
-        ("source: absent.mp4", ["absent.mp4: No such file or directory; the camera waits for it"]),
+        (
+            "source: absent.mp4",
+            ["absent.mp4: No such file or directory; edged waits for the device"],
+        ),
         ("source: gst:v4l2src ! jpegdec", []),
         ("source: gst:rtspsrc user-pw=x ! decodebin", ["in the list of processes; a camera's own"]),
         ("source: gst:rtspsrc location=rtsp://a:b@h ! decodebin", ["can read the password of a"]),
@@ -87,7 +90,7 @@ def test_warning_of_a_server_that_others_reach(load: Load, listen: str, warned: 
 )
 def test_warning_of_a_rate_that_is_not_reached(load: Load, line: str, warned: bool) -> None:
     found = warnings(load(f"cameras:\n  door: {line}\n"))
-    assert found == ["cameras.door: min_fps 10 is not reached with max_fps 5"] * warned
+    assert found == ["cameras.door: min_fps 10 cannot be met with max_fps 5"] * warned
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # which nobody writes into
     assert _message(tmp_path / "pipe") == f"{tmp_path}/pipe: cannot be read: not a regular file"
     assert _message(path / "x" / "y") == f"{path}/x/y: no such file"
-    assert "not the name of a file" in _message(Path("a\0b"))
+    assert "not a file name" in _message(Path("a\0b"))
     assert "File name too long" in _message(Path("a" * 5000))
     path.write_bytes(b"")
     assert _message(path) == f"{path}: expected at least animals (got an empty file)"
@@ -59,7 +59,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert _message(Path("/dev/zero")) == "/dev/zero: cannot be read: not a regular file"
     path.chmod(0)
     with as_an_ordinary_user():
-        assert "no permission to read it; see its owner and mode: ls -l" in _message(path)
+        assert "no permission to read it; check its owner and mode: ls -l" in _message(path)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_obstacle(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_no_four_characters_of_a_secret_are_shown(
 ) -> None:
     key, template = place
     assume(not (template in WITHOUT_HOST and "@" in secret))  # what follows it is a host
+    assume(not (key == "http.users" and ": " in secret))  # a user's name is not secret
     elsewhere = _WORDS + written(key, template, braces=True) + str(folder)
     assume(not leaks(secret, elsewhere))
     path = written_in(folder, place, secret, style, how)

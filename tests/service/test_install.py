@@ -118,7 +118,7 @@ def test_the_first_configuration_is_valid_and_quiet(tmp_path: Path) -> None:
     assert config.http.host == "127.0.0.1"
     (tmp_path / "video0").touch()
     assert [line.split(";")[0] for line in warnings(config, tmp_path)] == [
-        "cameras.camera: /dev/video0 may be another camera after a restart"
+        "cameras.camera: /dev/video0 may name another camera after a restart"
     ]
 
 

@@ -76,11 +76,11 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
         ([HEADER, {**FRAME, "service_ms": [1]}], 2, "must have 2 times, one per variant (got 1)"),
         ([HEADER, {**FRAME, "service_ms": [1, -1]}], 2, "`service_ms` must be at least 0"),
         ([HEADER, {**FRAME, "service_ms": [1, None]}], 2, "`service_ms` must be a number"),
-        ([HEADER, '{"wait_ms": NaN, "service_ms": [1, 2]}'], 2, "NaN is no number"),
+        ([HEADER, '{"wait_ms": NaN, "service_ms": [1, 2]}'], 2, "NaN is not a number"),
         ([HEADER, '{"wait_ms": 1e999, "service_ms": [1, 2]}'], 2, "`wait_ms` must be finite"),
         ([HEADER, {**FRAME, "wait_ms": 10**400}], 2, "`wait_ms` must be at most 1e+20"),
         ([HEADER, '{"wait_ms": 1, "serv', FRAME], 2, "not JSON"),
-        ([HEADER, "[1, 2]"], 2, "a line must be an object (got list)"),
+        ([HEADER, "[1, 2]"], 2, "expected an object on each line (got list)"),
     ],
 )
 def test_an_error_names_the_line_and_the_fault(
