@@ -1,5 +1,5 @@
-"""Capture: a child process per camera turns what a driver sends into the newest picture.
+"""Capture: a child process per camera puts the newest picture in shared memory.
 
-Daemon's side: supervisor.py, process.py. Child's side: worker.py, confinement/, sources/, decode/.
-Between them: source.py (request, picture, failure), messages.py, mailbox.py.
+Daemon: supervisor.py, process.py. Child: worker.py, confinement/, sources/, decode/. Both:
+source.py (request, picture, failure), messages.py, mailbox.py.
 """

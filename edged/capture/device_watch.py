@@ -1,7 +1,7 @@
-"""Whether a local device has come back: looked up often, because a pause may be half a minute.
+"""Detects that a local device has returned, by polling.
 
-A look costs some microseconds, and works where there is nothing yet to be notified of: with the
-last camera the folders of its links (/dev/v4l/by-id) go, too.
+A check takes some microseconds. Notification would not work: the folders of the links
+(/dev/v4l/by-id) disappear with the last camera.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 LOOK_SECONDS = 0.2
 
 Node = tuple[int, ...]
-"""What tells one life of a device node from the next."""
+"""Identifies one appearance of a device node."""
 
 
 def node_of(device: Path | None) -> Node | None:
-    """None while it is not there. Links are followed.
+    """None while it does not exist. Follows links.
 
-    A device that returns may get the number it had, but as a new file. Mode, owners and the time of
-    their last change tell that udev has granted access, a moment after the node was there.
+    A device that returns may get its old number, but as a new file. Mode, owners and ctime change
+    when udev grants access, a moment after the node appears.
     """
     if device is None:
         return None
@@ -31,7 +31,7 @@ def node_of(device: Path | None) -> Node | None:
 
 
 def is_there(path: Path) -> bool:
-    """False, too, where a folder above it is closed to us; pathlib itself raises then."""
+    """False also without permission for a folder above it, where pathlib raises."""
     try:
         return path.exists()
     except OSError:

@@ -1,6 +1,6 @@
-"""A picture on its way. All times are monotonic nanoseconds.
+"""A picture in the mailbox. All times are monotonic nanoseconds.
 
-What is made for every frame is a named tuple: that takes about half of a frozen dataclass's time.
+Objects made for every frame are named tuples, which take half the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Frame(NamedTuple):
     """A picture in the mailbox.
 
-    pixels: uint8 (height, width, 3), RGB, upright; a view into shared memory that is valid until
-    the mailbox is asked for the next frame. captured_ns: start of exposure or the best the source
-    knows. received_ns: the driver handed it over. ready_ns: decoded and in the mailbox. wanted:
-    the short side in pixels that it was decoded for; 0 for all there is.
+    pixels: uint8 (height, width, 3), RGB, upright; a view of shared memory, valid until the next
+    frame is taken. captured_ns: start of exposure, or the source's best estimate. received_ns: the
+    driver delivered it. ready_ns: decoded and in the mailbox. wanted: the short side in pixels
+    that it was decoded for; 0 for full size.
     """
 
     pixels: NDArray[np.uint8]
@@ -30,5 +30,5 @@ class Frame(NamedTuple):
 
     @property
     def serves(self) -> int | None:
-        """The largest resolution that it was not made too small for; None for any."""
+        """The largest resolution that it is large enough for; None for any."""
         return max(self.wanted, min(self.pixels.shape[:2])) if self.wanted else None

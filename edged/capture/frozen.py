@@ -1,10 +1,9 @@
-"""Tells a picture that stands still for ever from a still scene: a hung camera repeats itself.
+"""Distinguishes a frozen camera from a still scene.
 
-Two pictures of a live sensor are never equal, for its noise; a hung driver, server or encoder
-delivers its last buffer again and again, or the same few in turn. So what counts is whether
-anything new comes, compared exactly: a still but noisy scene never looks frozen. What stays unseen:
-a frozen picture that the camera compresses anew at a constant bit rate, for that differs from frame
-to frame. And a source without any noise, such as a test picture or a short loop, looks frozen.
+A hung driver, server or encoder repeats its last buffer, or the last few in turn, while two
+pictures of a live sensor always differ by its noise. Pictures are therefore compared exactly. Not
+detected: a frozen picture that is compressed again at a constant bit rate, which differs from frame
+to frame. A source without noise, such as a test picture or a short loop, looks frozen.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REMEMBERED: Final = 256
-"""Pictures. A stream that repeats one picture may give another for each frame between two of its
-key frames, and again others for each size that is asked for."""
+"""Pictures. A stream that repeats one picture may decode to a different one for each frame of a
+group of pictures, and for each requested size."""
 FEWEST: Final = 10
-"""Pictures without anything new, however slowly they come."""
+"""Minimum number of repeated pictures, however slowly they arrive."""
 
 
 class Stillness:
-    """Judges one life of a source. after_seconds: of pictures without a new one; None for never."""
+    """For one opening of a source. after_seconds: without a new picture; None to disable."""
 
     def __init__(self, after_seconds: float | None) -> None:
         self._after_ns = None if after_seconds is None else after_seconds * 1e9
@@ -34,7 +33,7 @@ class Stillness:
         self._repeated = 0
 
     def frozen(self, pixels: NDArray[np.uint8], received_ns: int) -> bool:
-        """About 0.05 ms for 256x256 pixels on a desktop processor."""
+        """Takes about 0.05 ms for 256x256 pixels on a desktop processor."""
         if self._after_ns is None:
             return False
         mark = zlib.crc32(pixels.data if pixels.flags.c_contiguous else pixels.tobytes())

@@ -1,14 +1,14 @@
-"""The newest picture of one camera, in memory shared with its capture process. Latest wins.
+"""The newest picture of one camera, in memory shared with its capture process.
 
-The writer (child) never waits for a slow reader and never touches the slot that the reader holds;
-the reader (daemon) is never held up by a writer, not even by one that is stopped or dead. The
-memory is a memfd: it has no name, so nothing is left behind whoever is killed. Counters and the
-sequence number live in it and so go on when the child is replaced. The reader trusts nothing that
-the child wrote: nonsense is a counted drop.
+The writer (child) never waits for a slow reader and never touches the slot that the reader holds.
+The reader (daemon) never waits for a writer, even a stopped or dead one. The memory is a memfd,
+which has no name and so leaves nothing behind. It also holds the counters and the sequence number,
+which therefore continue when the child is replaced. The reader does not trust the child: an invalid
+record is counted as broken.
 
 Header, 64-bit words in native order:
     0 magic   1 version   2 slots   3 bytes of a slot
-    4 newest: sequence << 8 | slot, in one word so that dying between two writes cannot tear it
+    4 newest: sequence << 8 | slot, in one word, so that it is written atomically
     5 held: the slot that the reader uses, or NO_SLOT   6 seen: the value of `newest` last taken
     7 wanted: short side in pixels
     8 captured   9 overwritten   10 skipped   11 broken   12 quiet
@@ -35,7 +35,7 @@ from edged.clock import Clock, monotonic_ns
 MAGIC: Final = int.from_bytes(b"edgedbox", "little")
 VERSION: Final = 1
 SLOTS: Final = 3
-"""One being written, one newest, one with the reader: with three the writer always has one."""
+"""One being written, one newest, one with the reader."""
 HEADER_BYTES: Final = 4096
 NO_SLOT: Final = 255
 LOCK_TRIES: Final = 3
@@ -53,14 +53,14 @@ def _pages(size: int) -> int:
 
 
 class Mailbox:
-    """The daemon's end. One thread takes; the counters may be read from any."""
+    """The daemon's end of the mailbox. One thread calls `take`; any may read the counters."""
 
     def __init__(self, memfd: int, wake_fd: int, slot_bytes: int, clock: Clock) -> None:
         self.memfd = memfd
         self.wake_fd = wake_fd
-        """Readable when something new may be there: for a selector."""
+        """Readable when there may be a new picture."""
         self.latest: Frame | None = None
-        """What `take` gave last; its pixels stay as they are until `take` gives another."""
+        """The last result of `take`; its pixels do not change until `take` returns another."""
         self._slot_bytes = slot_bytes
         self._clock = clock
         self._memory = mmap.mmap(memfd, 0)
@@ -73,20 +73,20 @@ class Mailbox:
 
     @classmethod
     def create(cls, longest_side: int, *, clock: Clock = monotonic_ns) -> Mailbox:
-        """Slots for pictures of up to longest_side squared pixels, of any shape."""
+        """For pictures of up to longest_side ** 2 pixels, of any shape."""
         slot_bytes = longest_side * longest_side * 3
         memfd = os.memfd_create("edged-mailbox", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(memfd, HEADER_BYTES + SLOTS * _pages(slot_bytes))
-        # Memory that a broken child could cut short would kill the daemon with SIGBUS.
+        # If a broken child truncated the memory, SIGBUS would kill the daemon.
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
         fcntl.fcntl(memfd, fcntl.F_ADD_SEALS, seals)
         wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         return cls(memfd, wake_fd, slot_bytes, clock)
 
     def prepare(self) -> None:
-        """Put the words that the daemon owns in order, whatever a child before did to them.
+        """Reset the words that the daemon owns, whatever the last child wrote there.
 
-        Called while no child runs. Counters, the sequence and an unseen picture stay.
+        Call it while no child runs. Counters, sequence and an unseen picture are kept.
         """
         words = self._words
         words[_MAGIC], words[_VERSION] = MAGIC, VERSION
@@ -94,13 +94,13 @@ class Mailbox:
         words[_HELD], words[_SEEN] = self._held, self._seen
 
     def take(self) -> Frame | None:
-        """The newest picture, once; None when nothing new is there.
+        """The newest picture, once; None if there is no new one.
 
-        Until it returns the next picture, the pixels of the last one are safe.
+        The pixels of a picture stay valid until the next one is returned.
         """
         if self._words[_NEWEST] == self._seen:
             return None
-        if not self._lock():  # by a writer that will wake us again, or is stopped
+        if not self._lock():  # the writer will wake us again, or is stopped
             return None
         try:
             newest = self._words[_NEWEST]
@@ -119,58 +119,58 @@ class Mailbox:
         return frame
 
     def want(self, short_side: int) -> None:
-        """The short side in pixels that the next picture should cover."""
+        """Set the short side in pixels that the next picture should cover."""
         self._wants.add(short_side)
         self._words[_WANTED] = short_side
 
     def clear_wake(self) -> None:
-        """Make wake_fd unreadable; call it before `take`, so that nothing is missed."""
-        with suppress(BlockingIOError):  # nothing had happened
+        """Make wake_fd unreadable. Call it before `take`, so that no picture is missed."""
+        with suppress(BlockingIOError):  # no wake-up
             _read_at_once(self.wake_fd)
 
     def go_on_from(self, before: Mailbox) -> None:
-        """Before anything writes here: count on from there."""
+        """Continue the counters of `before`. Call it before a child writes here."""
         for word in (_CAPTURED, _OVERWRITTEN, _SKIPPED, _BROKEN, _QUIET):
             self._words[word] = before._words[word]
         self._nonsense = before._nonsense
 
     @property
     def captured(self) -> int:
-        """Frames that the driver handed over."""
+        """Frames that the driver delivered."""
         return self._words[_CAPTURED]
 
     @property
     def overwritten(self) -> int:
-        """Frames replaced by newer ones before anybody saw them."""
+        """Frames replaced by newer ones before they were taken."""
         return self._words[_OVERWRITTEN]
 
     @property
     def skipped(self) -> int:
-        """Frames let go to keep to max_fps."""
+        """Frames dropped because of max_fps."""
         return self._words[_SKIPPED]
 
     @property
     def broken(self) -> int:
-        """Frames that could not be decoded, and headers that made no sense."""
+        """Frames that could not be decoded, and invalid records."""
         return self._words[_BROKEN] + self._nonsense
 
     @property
     def quiet(self) -> int:
-        """Frames not delivered because nothing had moved."""
+        """Frames dropped for lack of motion."""
         return self._words[_QUIET]
 
     @property
     def sequence(self) -> int:
-        """Number of pictures delivered since the mailbox was made."""
+        """Number of pictures delivered since `create`."""
         return self._words[_NEWEST] >> 8
 
     def close(self) -> None:
-        """Give up the descriptors; the memory goes when the last picture's view does."""
+        """Close the descriptors; the memory is freed with the last picture's view."""
         os.close(self.memfd)
         os.close(self.wake_fd)
 
     def _lock(self) -> bool:
-        """The lock is held for microseconds, unless its holder was stopped meanwhile."""
+        """The lock is held for microseconds, unless its holder is stopped."""
         for attempt in range(LOCK_TRIES):
             if attempt:
                 time.sleep(LOCK_PAUSE_SECONDS)
@@ -182,7 +182,7 @@ class Mailbox:
         return False
 
     def _frame(self, newest: int) -> Frame | None:
-        """None when the child wrote nonsense."""
+        """None if the record is invalid."""
         slot = newest & 0xFF
         if slot >= SLOTS or slot == self._held:
             return None
@@ -199,7 +199,7 @@ class Mailbox:
 
 
 def _read_at_once(fd: int) -> None:
-    """Or BlockingIOError: O_NONBLOCK belongs to both ends, and a broken child may take it away."""
+    """Raises BlockingIOError. Does not rely on O_NONBLOCK, which a broken child may clear."""
     try:
         os.preadv(fd, [bytearray(8)], -1, os.RWF_NOWAIT)
     except (AttributeError, NotImplementedError):
@@ -211,7 +211,7 @@ def _read_at_once(fd: int) -> None:
 
 
 class MailboxWriter:
-    """The capture process's end."""
+    """The capture process's end of the mailbox."""
 
     def __init__(self, memfd: int, wake_fd: int, slot_bytes: int, memory: mmap.mmap) -> None:
         self.slot_bytes = slot_bytes
@@ -222,7 +222,7 @@ class MailboxWriter:
 
     @classmethod
     def attach(cls, memfd: int, wake_fd: int) -> MailboxWriter:
-        """Raises ValueError when the descriptor is no mailbox of this version."""
+        """Raises ValueError if the descriptor is not a mailbox of this version."""
         size = os.fstat(memfd).st_size
         if size < HEADER_BYTES:
             raise ValueError(f"not a mailbox: {size} bytes")
@@ -236,7 +236,7 @@ class MailboxWriter:
 
     @property
     def wanted(self) -> int:
-        """The short side in pixels that the reader needs next; 0 until it has said."""
+        """The short side in pixels that the reader needs next; 0 until it is known."""
         return self._words[_WANTED]
 
     def publish(
@@ -248,11 +248,10 @@ class MailboxWriter:
         *,
         clock: Clock = monotonic_ns,
     ) -> None:
-        """Copy a picture, uint8 (height, width, 3) of any strides, in and make it the newest.
+        """Copy in a picture, uint8 (height, width, 3) of any strides, as the newest.
 
-        wanted: the value of `wanted` that it was made for.
-
-        A picture counts as overwritten if it is replaced before it was taken.
+        wanted: the value of `wanted` that it was decoded for. The picture before it is counted as
+        overwritten if it was not taken.
         """
         words = self._words
         taken = (words[_NEWEST] & 0xFF if words[_NEWEST] else NO_SLOT, words[_HELD])

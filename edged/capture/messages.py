@@ -1,4 +1,4 @@
-"""What a capture process tells its supervisor: one JSON object a line, without credentials."""
+"""Status messages of a capture process: one JSON object per line, without credentials."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edged.printable import printable
 from edged.secret import redact
 
 LONGEST_MESSAGE = 1000
-"""Characters. A line of status with so many fits into what the supervisor reads of one."""
+"""Characters. Fits into process.LINE_BYTES as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The libraries are in memory; what comes next is the camera."""
+    """The libraries are loaded; the camera is opened next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Worth a line in the log; the source goes on."""
+    """A line for the log; the source continues."""
 
     message: str
 
@@ -39,7 +39,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The source came to its end: a file or a folder that is not repeated."""
+    """The end of a file or folder that is not looped."""
 
 
 Status = Loaded | Opened | Note | Failed | Ended
@@ -54,9 +54,8 @@ _KINDS: dict[str, type[Status]] = {
 
 
 def shown(text: str) -> str:
-    """What a camera or a library says, fit for a line of the log: without credentials and control
-    characters, and capped.
-    """
+    """`text` as it may be logged: without credentials and control characters, at most
+    LONGEST_MESSAGE long."""
     return printable(redact(text), LONGEST_MESSAGE)
 
 
@@ -69,7 +68,7 @@ def to_line(status: Status) -> bytes:
 
 
 def from_line(line: str) -> Status | None:
-    """None when the line is no status: a child may say anything."""
+    """None if the line is not a status: the child is not trusted."""
     try:
         values: dict[str, Any] = json.loads(line)
         kind = _KINDS[values["status"]]

@@ -1,12 +1,11 @@
-"""Tells whether anything has moved since the last picture that was delivered.
+"""Detects motion since the last picture that was delivered.
 
-A picture becomes CELLS x CELLS means of its green channel, which hide most of a sensor's noise.
-What is left of that is learnt from neighbouring pictures, so that a dark, noisy scene is no
-motion; what all cells have in common (exposure, a cloud) is none either. Compared is with the last
-picture delivered, not with the one before: slow things add up until they count.
+A picture is reduced to CELLS x CELLS means of its green channel, which suppresses most of the
+sensor's noise. The rest is learnt from consecutive pictures, so that a dark, noisy scene is not
+motion. A change common to all cells (exposure, a cloud) is not motion either. The reference is the
+last picture delivered, not the previous one, so that slow motion accumulates.
 
-A motion smaller than a cell and fainter than the threshold stays unseen until the next picture that
-is delivered anyway.
+Motion smaller than a cell and fainter than the threshold is missed.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from edged.capture.source import Quiet
 
 CELLS: Final = 24
 NOISE_FACTOR: Final = 8
-"""Of the noise's median: more than five standard deviations, if it is Gaussian, so that not even
-the noisiest of all cells reaches it."""
+"""Times the median noise: more than five standard deviations of Gaussian noise, which even the
+noisiest cell does not reach."""
 NOISE_GAIN: Final = 0.1
-"""Weight of the newest picture in the noise."""
+"""Weight of the newest picture in the noise estimate."""
 
 
 class Motion:
@@ -40,7 +39,7 @@ class Motion:
         self._shape: tuple[int, ...] = ()
 
     def delivers(self, pixels: NDArray[np.uint8], captured_ns: int) -> bool:
-        """Whether this picture, uint8 (height, width, 3), is to be delivered."""
+        """Whether to deliver this picture, uint8 (height, width, 3)."""
         cells = cells_of(pixels)
         if self._delivered is None or self._before is None:
             self._moved_ns = captured_ns
@@ -49,7 +48,7 @@ class Motion:
             change = _own(cells - self._delivered)
             if change.max() > max(self._threshold, NOISE_FACTOR * self._noise):
                 self._moved_ns = captured_ns
-        else:  # another scale has other edges: it is a new beginning
+        else:  # edges differ at another scale: start again
             self._delivered = cells
         self._before, self._shape = cells, pixels.shape
         if (
@@ -61,26 +60,26 @@ class Motion:
         return True
 
     def _learn_noise(self, difference: NDArray[np.float32]) -> None:
-        """A motion hardly raises the median: it seldom fills half of the picture."""
+        """Motion seldom fills half of the picture, so it hardly raises the median."""
         noise = float(_median(_own(difference)))
         self._noise += NOISE_GAIN * (noise - self._noise)
 
 
 def _own(difference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Without what all cells have in common."""
+    """The absolute change of each cell, without the change common to all."""
     own: NDArray[np.float32] = np.abs(difference - _median(difference))
     return own
 
 
 def _median(values: NDArray[np.float32]) -> np.float32:
-    """Near enough, and a quarter of np.median's time."""
+    """The upper median; takes a quarter of np.median's time."""
     middle = values.size // 2
     found: np.float32 = np.partition(values, middle, axis=None)[middle]
     return found
 
 
 def cells_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float32 (CELLS, CELLS), or fewer where there are fewer pixels: means of the green channel."""
+    """Means of the green channel, float32 (CELLS, CELLS); fewer if there are fewer pixels."""
     rows, heights = _parts(pixels.shape[0])
     columns, widths = _parts(pixels.shape[1])
     sums = np.add.reduceat(pixels[:, :, 1], rows, axis=0, dtype=np.uint32)
@@ -91,7 +90,7 @@ def cells_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _parts(side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(first pixel, number of pixels) of each part of a side."""
+    """(first pixel, number of pixels) of each cell along a side."""
     count = min(CELLS, side)
     first = np.arange(count) * side // count
     return first, np.diff(first, append=side)

@@ -1,4 +1,4 @@
-"""One capture process: start it, listen to it without being flooded, end it."""
+"""Starts a capture process, reads its output at a limited rate, and ends it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from edged.effort import Effort, Observed
 from edged.process import child_environment
 
 Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
-"""(memfd, wake_fd) of the mailbox -> a process with pipes for stdin, stdout and stderr."""
+"""(memfd, wake_fd) of the mailbox → a process with pipes for stdin, stdout and stderr."""
 
 LINE_BYTES = 16384
-"""More than a status with its longest message takes as JSON."""
+"""Longer than any status as JSON."""
 NOISE_BURST = 5
 NOISE_EVERY_NS = 10_000_000_000
 _KILL_SECONDS = 1.0
 _ENVIRONMENT = {
-    # One heap and one thread: it should be small, and leave the cores to inference.
+    # One heap and one thread keep it small and leave the cores to inference.
     "MALLOC_ARENA_MAX": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
-    # At each try it would warn of a camera that is away; the sources say so in better words.
+    # OpenCV warns about an absent camera at each try; the sources report it better.
     "OPENCV_LOG_LEVEL": "ERROR",
 }
 
@@ -42,9 +42,8 @@ def start_worker(
     whole_environment: bool = False,
     program: Sequence[str] = ("-m", "edged.capture.worker"),
 ) -> subprocess.Popen[bytes]:
-    """The real one."""
     environment = os.environ if whole_environment else child_environment(os.environ)
-    # Where this process reads no code from the folder it was started in, the child does not either.
+    # If this process is isolated from the current directory's code, so is the child.
     isolated = ["-I"] if sys.flags.isolated else []
     return subprocess.Popen(
         [sys.executable, *isolated, *program, str(memfd), str(wake_fd)],
@@ -59,7 +58,7 @@ def start_worker(
 
 
 class LineReader:
-    """Whole lines from a pipe, without blocking; of a long line only LINE_BYTES are kept."""
+    """Reads lines from a pipe without blocking; truncates a line to LINE_BYTES."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self.fd = pipe.fileno()
@@ -68,7 +67,7 @@ class LineReader:
         os.set_blocking(self.fd, False)
 
     def read(self) -> list[str]:
-        """The lines that are complete now; at the pipe's end also the incomplete one."""
+        """The complete lines; at the end of the pipe also an incomplete one."""
         try:
             chunk = os.read(self.fd, 65536)
         except BlockingIOError:
@@ -82,14 +81,16 @@ class LineReader:
 
 
 class Child:
-    """A running capture process. Leaving its context kills it, reaps it and closes the pipes."""
+    """A running capture process. Leaving its context kills and reaps it and closes the pipes."""
 
     def __init__(self, process: subprocess.Popen[bytes], stop_fd: int) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
-        self._observed = Observed.of_new(Path(f"/proc/{process.pid}"))  # it refuses inspection soon
+        self._observed = Observed.of_new(
+            Path(f"/proc/{process.pid}")
+        )  # before it refuses inspection
         self._stdin = process.stdin
         self._status = LineReader(process.stdout)
         self._chatter = LineReader(process.stderr)
@@ -115,11 +116,12 @@ class Child:
         return self._observed.effort_of_all()
 
     def send(self, request: CaptureRequest) -> None:
-        with suppress(BrokenPipeError):  # it is dead already: `closed` will say so
+        with suppress(BrokenPipeError):  # it has died; `closed` reports that
             self._stdin.write(request.to_json().encode() + b"\n")
 
     def listen(self, seconds: float) -> tuple[list[str], list[str]]:
-        """(status lines, chatter lines); returns at once when there are some, or on `stop_fd`."""
+        """(lines of stdout, lines of stderr); returns at once when there are some, or on
+        `stop_fd`."""
         status: list[str] = []
         chatter: list[str] = []
         for key, _ in self._selector.select(seconds):
@@ -132,16 +134,16 @@ class Child:
 
     @property
     def closed(self) -> bool:
-        """It can say no more: it has ended or is about to."""
+        """Whether both pipes are closed: it has ended or is about to."""
         return self._status.closed and self._chatter.closed
 
     def terminate(self, seconds: float) -> None:
-        """Ask it to give the hardware back and end; wait so long at most."""
+        """Ask it to release the hardware and exit; wait at most `seconds`."""
         self._process.terminate()
         self.wait(seconds)
 
     def wait(self, seconds: float) -> int | None:
-        """The return code as of `subprocess`, or None when it has not ended in time."""
+        """The return code as of `subprocess`, or None if it has not ended in time."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -149,9 +151,9 @@ class Child:
 
 
 class Noise:
-    """Lets a few lines of a library's chatter through, as `shown` does, and counts the rest.
+    """Logs a few lines of a library's output and counts the rest.
 
-    A line that only repeats the one before is among the rest, however long after it comes.
+    A line that repeats the previous one is not logged, however much later it comes.
     """
 
     def __init__(self, log: Callable[[str], None]) -> None:

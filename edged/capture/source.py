@@ -1,8 +1,4 @@
-"""Capture: a child process per camera turns a driver's frames into the newest picture.
-
-Here are the values and the protocol that its parts share. Nothing here imports a heavy library,
-so that configuration can be checked without one.
-"""
+"""The values and the protocol that all of capture shares. Imports no heavy library."""
 
 from __future__ import annotations
 
@@ -20,15 +16,15 @@ if TYPE_CHECKING:
 
 Flip = Literal["horizontal", "vertical"]
 Roi: TypeAlias = "tuple[float, float, float, float]"
-"""Left, top, width and height of a part of the upright picture, as shares of it."""
+"""Left, top, width and height of a part of the upright picture, 0 to 1."""
 
 
 SILENT_SECONDS = 30.0
-"""A camera whose pace is not known may be silent for so long."""
+"""Longest silence of a camera whose frame rate is not known."""
 
 
 class Failure(str, Enum):
-    """Why a capture process had to be started anew."""
+    """Why a capture process was restarted."""
 
     EXITED = "exited"
     KILLED = "killed"
@@ -38,11 +34,11 @@ class Failure(str, Enum):
     FROZEN = "frozen"
     UNAUTHORIZED = "unauthorized"
     NO_PICTURES = "no_pictures"
-    """It answers, but what it sends are no pictures."""
+    """The camera responds, but not with pictures."""
 
 
 class SourceError(EdgedError):
-    """A source that cannot be opened, or that stopped answering: a state, not the daemon's end."""
+    """A source cannot be opened or read. The supervisor restarts its process."""
 
     def __init__(
         self,
@@ -59,10 +55,10 @@ class SourceError(EdgedError):
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Pictures in which nothing has moved are not delivered.
+    """Pictures without motion are not delivered, except one every at_least_every_seconds.
 
-    at_least_every_seconds: one is, all the same. hold_seconds: so long all are, after something
-    has moved. threshold: of brightness (0 to 255), what counts as a change of one cell.
+    hold_seconds: how long all are delivered after motion. threshold: change of brightness of one
+    cell (0 to 255) that counts as motion.
     """
 
     at_least_every_seconds: float = 5.0
@@ -72,19 +68,17 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class CaptureRequest:
-    """What one camera is asked for. `source` may hold a password: it is left out of `repr`.
+    """Configuration of one capture process. `source` may contain a password; `repr` omits it.
 
-    size: (width, height) in pixels and fps are wishes to a driver; what it granted is reported.
-    max_fps: frames beyond it are skipped before they are decoded, where the codec allows that.
-    rotate: degrees clockwise, after what the file or stream says of its orientation; flip mirrors
-    after that.
-    loop: begin again at the end of a file or folder. square: deliver the whole centre square;
-    False delivers the whole picture. frozen_after_seconds: pictures without a new one among them
-    are a failure after that time; None for never. stalled_after_seconds: so is silence; None to
-    judge by how pictures come. format and controls are for V4L2: the pixel
-    format that is asked for instead of the best one, and values by the names of v4l2-ctl. roi: the
-    part of the upright picture that counts; None for all of it. quiet: None for every picture.
-    confine: the child reaches nothing but what its source needs.
+    size: (width, height) in pixels; size and fps are requests, the driver's reply is reported.
+    max_fps: further frames are dropped, before decoding if the codec permits. rotate: degrees
+    clockwise, after the orientation that the file or stream states; flip is applied after it.
+    loop: restart a file or folder at its end. square: deliver the centre square instead of the
+    whole picture. frozen_after_seconds: limit of repeated pictures; None for none.
+    stalled_after_seconds: limit of silence; None to derive it from the frame rate. format,
+    controls: V4L2 pixel format, and values by v4l2-ctl name. roi: the part of the upright picture
+    to use; None for all. quiet: None to deliver every picture. confine: restrict the child to what
+    its source needs.
     """
 
     source: str = field(repr=False)
@@ -105,8 +99,8 @@ class CaptureRequest:
 
     @property
     def silent_seconds(self) -> float:
-        """How long a source itself waits for what comes next. The supervisor, who knows how
-        pictures come, may be less patient."""
+        """How long a source waits for data. The supervisor, which knows the frame rate, may end it
+        earlier."""
         return self.stalled_after_seconds or SILENT_SECONDS
 
     def to_json(self) -> str:
@@ -119,7 +113,7 @@ class CaptureRequest:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> CaptureRequest:
-        """values: by field, as JSON and YAML have them."""
+        """values: by field, as in JSON and YAML."""
         made = dict(values)
         for name, make in (("size", tuple), ("roi", tuple), ("quiet", lambda own: Quiet(**own))):
             if made.get(name) is not None:
@@ -129,7 +123,7 @@ class CaptureRequest:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What a source really delivers. fps is None where the source does not say."""
+    """What a source delivers. fps: None if the source does not state it."""
 
     width: int
     height: int
@@ -144,8 +138,8 @@ class Granted:
 class Picture(NamedTuple):
     """pixels: uint8 (height, width, 3), RGB, valid until the next read.
 
-    captured_ns: start of exposure or the best the source knows; received_ns: the driver handed the
-    frame over, still encoded. Both on the monotonic clock. cropped: to the request's `roi` already.
+    captured_ns: start of exposure, or the source's best estimate; received_ns: the driver delivered
+    the encoded frame; both monotonic. cropped: to the request's `roi`, already.
     """
 
     pixels: NDArray[np.uint8]
@@ -155,18 +149,17 @@ class Picture(NamedTuple):
 
 
 class Source(Protocol):
-    """A camera, stream, file, folder or drawn scene. Any call may raise SourceError."""
+    """A camera, stream, file, folder or synthetic scene. Any call may raise SourceError."""
 
     def open(self) -> Granted:
-        """Ready to deliver: where hardware is involved, a first frame has arrived."""
+        """Open the source; hardware has then delivered a first frame."""
 
     def read(self, wanted: int) -> Picture | None:
-        """The next picture, or None when the source has ended.
+        """The next picture, or None at the end of the source.
 
-        wanted: the short side in pixels of the whole picture that is needed; 0 means all there is.
-        A source that can decode at a smaller scale takes the smallest one whose short side still
-        covers it.
+        wanted: the short side in pixels that the whole picture needs; 0 for full size. A source
+        that can decode at a smaller scale uses the smallest one that covers it.
         """
 
     def close(self) -> None:
-        """Give the hardware back; harmless when nothing is open."""
+        """Release the hardware; does nothing if the source is not open."""

@@ -1,8 +1,7 @@
-"""Keeps one camera's capture process alive: starting, streaming, stalled, backoff, ended.
+"""Supervises one camera's capture process: starting, streaming, stalled, backoff, ended.
 
-A missing, hanging or crashing camera is a state, never an exception: its process is killed and
-started again, after growing, jittered pauses. One thread per camera, so that a camera's fault
-stays its own. What is in the pictures, and whether anybody takes them, is not known here.
+A missing, hung or crashed camera is a state, not an exception: its process is killed and restarted
+after growing pauses with jitter. One thread per camera keeps a fault from affecting the others.
 """
 
 from __future__ import annotations
@@ -46,10 +45,10 @@ class CameraState(str, Enum):
 
 
 class Camera:
-    """One camera under supervision. The attributes may be read from any thread.
+    """One supervised camera. Any thread may read the attributes.
 
-    device: the path of the source where it is a local device; its return ends a pause at once.
-    turns: for as many processes as may load their libraries at once; each camera's own if None.
+    device: the path of a local device; when it returns, a pause ends at once. turns: limits how
+    many processes load their libraries at the same time; None for no limit.
     """
 
     def __init__(
@@ -68,12 +67,12 @@ class Camera:
         self.name = name
         self.state = CameraState.STARTING
         self.last_error: str | None = None
-        """What went wrong last, without credentials."""
+        """The last error, without credentials."""
         self.granted: Granted | None = None
-        """What the source delivers while it is open."""
+        """Set while the source is open."""
         self.progress_ns = clock()
-        """When the supervising thread last turned; a camera that is away does not stop it, only
-        the end of the source or of the supervision does."""
+        """Last iteration of the thread, which runs until the source ends or `stop`, even while the
+        camera is absent."""
         self._request = request
         self._kind = kind_of(request.source)
         self.mailbox = mailbox
@@ -99,11 +98,11 @@ class Camera:
 
     @property
     def restarts(self) -> Mapping[Failure, int]:
-        """How often the process had to be started anew, by reason."""
+        """Number of restarts of the process, by reason."""
         return MappingProxyType(self._restarts)
 
     def take_over(self, before: Camera) -> None:
-        """Before `start`: go on counting where `before`, which has stopped, did."""
+        """Continue the counters of `before`, which has stopped. Call it before `start`."""
         self._restarts.update(before._restarts)
         if self.mailbox is not before.mailbox:
             self.mailbox.go_on_from(before.mailbox)
@@ -112,13 +111,13 @@ class Camera:
         self._thread.start()
 
     def begin_stop(self) -> None:
-        """Tell the thread to end its process and itself, and do not wait for that."""
+        """Make the thread end its process and itself, without waiting for it."""
         if not self._stopping.is_set():
             self._stopping.set()
             os.eventfd_write(self._stop_fd, 1)
 
     def stop(self) -> None:
-        """Ends the process and the thread; the process has `patience.stop` seconds to tidy up."""
+        """End the process, which has `patience.stop` seconds to clean up, and the thread."""
         if self._stopped:
             return
         self._stopped = True
@@ -138,7 +137,7 @@ class Camera:
                 failed = self._run_child()
             finally:
                 self._give_turn()
-            # A signal to the whole group ends the child first, and the daemon a moment later.
+            # A signal to the process group may end the child a moment before the daemon.
             if self._stopping.wait(self._patience.end_of_daemon if failed else 0):
                 return
             if failed is None:
@@ -151,12 +150,12 @@ class Camera:
                 return
 
     def _run_child(self) -> Failed | None:
-        """One life of the process; None when its source came to its end, or on `stop`."""
+        """Run the process once; None at the end of its source and after `stop`."""
         self.mailbox.prepare()
         try:
             process = self._starter(self.mailbox.memfd, self.mailbox.wake_fd)
         except OSError as error:
-            return Failed(Failure.EXITED, f"the capture process cannot be started: {error}")
+            return Failed(Failure.EXITED, f"could not start the capture process: {error}")
         with Child(process, self._stop_fd) as child:
             failed = self._watch(child)
             if failed is not None and failed.reason in (Failure.STALLED, Failure.FROZEN):
@@ -166,8 +165,8 @@ class Camera:
         return failed
 
     def _take_turn(self) -> None:
-        """Processes that all load their libraries at once would hold each other up. One that takes
-        its time there does not keep the others from it for long."""
+        """Wait for a turn to load libraries, at most `patience.turn` seconds: processes that load
+        them at the same time slow each other down."""
         end_ns = self._clock() + int(self._patience.turn * 1e9)
         while not (self._stopping.is_set() or self._has_turn or self._clock() >= end_ns):
             self._has_turn = self._turns.acquire(timeout=self._patience.tick)
@@ -198,7 +197,7 @@ class Camera:
                 self._noise.line(last_words, now_ns)
             for line in status_lines:
                 status = from_line(line)
-                self._give_turn()  # whatever it says, it is past loading
+                self._give_turn()  # every status follows loading
                 if isinstance(status, Opened):
                     self.granted = status.granted
                     vigil.opened(status.granted.fps, now_ns)
@@ -214,7 +213,7 @@ class Camera:
             if vigil.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))
-            # A frozen picture comes in good frames, too, until it is noticed.
+            # A frozen picture also arrives in good frames until it is detected.
             if vigil.good_for(self._request.frozen_after_seconds or 0, now_ns):
                 self._failures = 0
             if child.closed:
@@ -225,7 +224,7 @@ class Camera:
         return None
 
     def _back_off(self, failed: Failed, node: Node | None) -> None:
-        """node: what the device was when the process was started that failed."""
+        """node: the device when the failed process was started."""
         pause = self._patience.before_restart(failed.reason, self._failures, self._chance())
         message = redact(failed.message)
         level = self._warning(message)
@@ -241,13 +240,13 @@ class Camera:
             self._stopping.wait(min(left_ns / 1e9, LOOK_SECONDS if self._device else 1.0))
 
     def _perhaps_confined(self) -> str:
-        """Of one that was never opened, by libraries that may need more than is known here."""
+        """A hint for a source that did not open and may need more access than its row states."""
         if self.granted is not None or not self._request.confine:
             return ""
         return "" if self._kind.needs(self._request.source).certain else CONFINED
 
     def _with_holders(self, message: str) -> str:
-        """The child may not look at other processes."""
+        """Add who uses the device; the confined child cannot inspect other processes."""
         if self._device is None or IN_USE not in message:
             return message
         found = holders(os.path.realpath(self._device))
@@ -255,10 +254,10 @@ class Camera:
         if not others:
             return message
         begin, _, _ = message.partition(IN_USE)
-        return f"{begin}another program is using the camera: {', '.join(others)}"
+        return f"{begin}the camera is in use by {', '.join(others)}"
 
     def _warning(self, message: str) -> int:
-        """The same failure again and again, without a picture in between, is logged once."""
+        """A repeated failure without a picture in between is logged once."""
         return logging.DEBUG if message == self._logged_error else logging.WARNING
 
     def _enter(self, state: CameraState, level: int, message: str = "") -> None:
@@ -268,17 +267,19 @@ class Camera:
 
 
 def failed_by_death(returncode: int | None, last_words: str, confined: bool = False) -> Failed:
-    """Why a process that reported nothing is gone. confined: and gave no picture."""
+    """Why a process ended without a status. confined: it was, and delivered no picture."""
     perhaps = CONFINED if confined else ""
     if returncode is not None and returncode < 0:
         name = signal.strsignal(-returncode)
         hint = {
-            int(signal.SIGKILL): "; if nobody killed it, memory ran out: see the kernel's log",
+            int(
+                signal.SIGKILL
+            ): "; if nobody killed it, the system ran out of memory: see the kernel log",
             int(signal.SIGILL): "; a library was built for another processor",
         }.get(-returncode, perhaps)
         return Failed(
-            Failure.KILLED, f"signal {-returncode} ({name}) ended the capture process{hint}"
+            Failure.KILLED, f"the capture process was killed by signal {-returncode} ({name}){hint}"
         )
-    status = "its pipes closed" if returncode is None else f"status {returncode}"
-    said = f", saying: {shown(last_words)}" if last_words else ""
-    return Failed(Failure.EXITED, f"the capture process ended with {status}{said}{perhaps}")
+    how = "closed its pipes" if returncode is None else f"exited with status {returncode}"
+    said = f": {shown(last_words)}" if last_words else ""
+    return Failed(Failure.EXITED, f"the capture process {how}{said}{perhaps}")

@@ -1,4 +1,4 @@
-"""Whether a capture process still does what it should, judged by the frames that come. Pure."""
+"""Decides from the frame counters whether a capture process has stalled. Pure."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from edged.capture.source import SILENT_SECONDS, Failure
 from edged.effort import Effort, Silence
 
 PACE_ARRIVALS = 3
-"""After so many it is known how frames come."""
+"""Arrivals after which the frame interval is known."""
 PAUSE_HALF_LIFE_SECONDS = 60.0
-"""In this time the longest pause counts for half of what it was."""
+"""Half-life of the longest recent pause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait for what, in seconds."""
+    """Time limits, in seconds."""
 
     tick: float = 0.25
-    """How often the frame counter is looked at; a child's words and end are noticed at once."""
+    """Interval of checks of the frame counter; output and exit of the child are handled at once."""
     open: float = 15.0
-    """From the start to `opened`, of which a camera in the network may take `first_frame` more to
-    answer. Sources give up earlier by themselves, and say why."""
+    """From the start to `opened`; a network camera has `first_frame` more to respond. Sources give
+    up earlier by themselves, with a reason."""
     first_frame: float = SILENT_SECONDS
-    """For each frame until it is known how they come."""
+    """For each frame, until the frame interval is known."""
     stall: float = 2.0
     stall_frames: int = 10
     stall_pauses: int = 3
-    """Stalled = no frame for `stall_frames` times their usual distance and for `stall_pauses` times
-    the longest one of late, and at least `stall`."""
+    """Stalled: no frame for `stall_frames` times the usual interval and `stall_pauses` times the
+    longest recent one, and at least `stall`."""
     turn: float = 10.0
-    """For other cameras' processes to be loaded first, on a device that is busy with them."""
+    """Longest wait for other cameras' processes to load their libraries."""
     stop: float = 1.0
     end_of_daemon: float = 0.2
     pause: float = 0.5
-    """Before the first restart; it doubles with each failure up to pause_longest."""
+    """Before the first restart; doubles with each failure up to pause_longest."""
     pause_longest: float = 30.0
     pause_unauthorized: float = 300.0
-    """Cameras lock accounts after a few wrong passwords."""
+    """Long, because cameras lock accounts after a few wrong passwords."""
     good_frames: int = 300
-    """After this many frames the failures before are forgotten."""
+    """Frames after which earlier failures are forgotten."""
 
     def for_first_frames(self, fps: float | None) -> float:
-        """fps: as announced; a slow rate is believed, a fast one is not."""
+        """fps: as announced; only a slow rate extends the limit."""
         return max(self.first_frame, self.stall_frames / fps if fps else 0)
 
     def before_restart(self, reason: Failure, failures: int, chance: float) -> float:
-        """failures: 1 for the first in a row. chance: uniform in [0, 1); it takes off up to half,
-        so that cameras which failed together do not come back together.
+        """failures: in a row, from 1. chance: uniform in [0, 1); shortens the pause by up to half,
+        so that cameras that failed together do not restart together.
         """
         if reason is Failure.UNAUTHORIZED:
             longest = self.pause_unauthorized
@@ -59,8 +59,8 @@ class Patience:
 
 
 class Pace:
-    """How a camera's frames come: in time with each other, in bursts, faster by day than by night.
-    Pure. What it announces is another matter."""
+    """Learns the usual and the longest interval of a camera's frames, which may come in bursts or
+    change speed, from their arrival alone."""
 
     def __init__(self) -> None:
         self.known = False
@@ -70,7 +70,7 @@ class Pace:
         self._longest = 0.0
 
     def came(self, frames: int, now_ns: int) -> None:
-        """So many frames since the last time."""
+        """`frames` have arrived since the last call."""
         seconds, self._came_ns = (now_ns - self._came_ns) / 1e9, now_ns
         if self._arrivals:
             self._usual += (seconds / frames - self._usual) / min(self._arrivals, PACE_ARRIVALS)
@@ -80,17 +80,16 @@ class Pace:
         self.known = self._arrivals > PACE_ARRIVALS
 
     def seconds(self, patience: Patience) -> float:
-        """How long the next frame may be waited for."""
+        """How long to wait for the next frame."""
         usual, longest = patience.stall_frames * self._usual, patience.stall_pauses * self._longest
         return max(patience.stall, usual, longest)
 
 
 class Vigil:
-    """Judges by the frame counter whether one life of a capture process goes on. No clock, no I/O.
+    """For one run of a capture process. No clock, no I/O.
 
-    captured: frames that the driver handed over; delivered: pictures made of them. Both count
-    from earlier lives on. stalled_after_seconds: instead of what the pace says. remote: the camera
-    is asked over a network.
+    captured: frames from the driver; delivered: pictures made of them; both include earlier runs.
+    stalled_after_seconds: overrides the learnt limit. remote: a network camera.
     """
 
     def __init__(
@@ -128,8 +127,8 @@ class Vigil:
         now_ns: int,
         effort: Callable[[], Effort | None] = lambda: None,
     ) -> Failed | None:
-        """A failure, once the next frame is overdue. Call it a few times a second. effort: what
-        the process has done."""
+        """A failure, once the next frame is overdue. Call it a few times a second. effort: CPU time
+        and I/O of the process so far."""
         frames = captured - self._captured_at_start
         if frames != self.frames:
             self._pace.came(frames - self.frames, now_ns)
@@ -146,5 +145,5 @@ class Vigil:
         return Failed(Failure.STALLED, f"no frame for {self._limit_seconds:.1f} s")
 
     def good_for(self, seconds: float, now_ns: int) -> bool:
-        """Whether patience.good_frames came more than that ago."""
+        """Whether patience.good_frames had arrived more than `seconds` ago."""
         return self._good_ns is not None and now_ns - self._good_ns > seconds * 1e9

@@ -166,7 +166,7 @@ def examine_file(
     except IsADirectoryError:
         raise InputError("expected a YAML file", where=path, got="a folder") from None
     except PermissionError:
-        raise InputError("no read permission", where=path, fix=forbidden) from None
+        raise InputError("no permission to read it", where=path, fix=forbidden) from None
     except OSError as error:
         raise cannot_read(path, error) from None
     except ValueError:  # a NUL

@@ -2,7 +2,7 @@
 
     EDGED_DATA=… python tests/benchmarks/quiet.py    # some two minutes; writes quiet.md
 
-Every frame of each clip goes the way it goes in the daemon: decoded, shaped, looked at for motion,
+Every frame of each clip goes the way it goes in the daemon: decoded, cropped, looked at for motion,
 run. Each step's processor time is measured on every frame. What quiet saves is worked out from the
 same measurements: without it all steps but the motion, with it all steps but the runs of frames
 that it leaves out. What it misses is told by the person network and one event rule: events of all
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedFamily
 from edged.backends.onnxruntime import OrtBackend
-from edged.capture.decode.crop import shaped
+from edged.capture.decode.crop import prepared
 from edged.capture.decode.video import VideoTrack
 from edged.capture.motion import Motion
 from edged.capture.source import CaptureRequest, Quiet
@@ -98,7 +98,7 @@ def decoded(clip: Path, wanted: int, spent: Spent) -> Iterator[Shown]:
                 return
             frames, _ = track.decode(packet)
             pictures = [
-                (frame, shaped(picture, request, wanted, 1 << 30))
+                (frame, prepared(picture, request, wanted, 1 << 30))
                 for frame in frames
                 if (picture := track.rgb(frame, wanted)) is not None
             ]

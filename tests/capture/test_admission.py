@@ -48,23 +48,23 @@ def test_never_more_than_the_limit(gaps_ns: list[int], max_fps: float) -> None:
 
 def test_what_comes_too_early_can_be_shown_when_it_is_due() -> None:
     notes = Notes(max_fps=10)
-    assert notes.intake.wait_seconds(0) == 0
-    wait_seconds = notes.intake.wait_seconds(40 * MS)
+    assert notes.admission.wait_seconds(0) == 0
+    wait_seconds = notes.admission.wait_seconds(40 * MS)
     assert 0 < wait_seconds <= 0.06
     assert notes.counts.skipped == 0  # a newer one would have it so
-    notes.intake.admit_late(40 * MS + round(wait_seconds * 1e9))
-    assert notes.intake.wait_seconds(120 * MS) > 0
-    assert notes.intake.wait_seconds(200 * MS) == 0
+    notes.admission.admit_late(40 * MS + round(wait_seconds * 1e9))
+    assert notes.admission.wait_seconds(120 * MS) > 0
+    assert notes.admission.wait_seconds(200 * MS) == 0
 
 
 def test_each_fate_is_counted() -> None:
     notes = Notes(max_fps=10)
     for stamp_ns in (0, 33 * MS, 66 * MS, 100 * MS):
-        notes.intake.captured()
-        notes.intake.admits(stamp_ns)
-    notes.intake.broken()
-    notes.intake.overwritten(3)
-    notes.intake.note("something")
+        notes.admission.captured()
+        notes.admission.admits(stamp_ns)
+    notes.admission.broken()
+    notes.admission.overwritten(3)
+    notes.admission.note("something")
     counts = notes.counts
     assert (counts.captured, counts.skipped, counts.broken, counts.overwritten) == (4, 2, 1, 3)
     assert notes == ["something"]

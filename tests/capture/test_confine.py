@@ -182,7 +182,7 @@ def test_a_pipeline_that_is_kept_from_a_file_names_it(tmp_path: Path) -> None:
     with running(request) as (camera, _):
         assert wait_until(lambda: camera.last_error is not None)
         assert camera.last_error is not None
-        assert f"its confinement keeps it from {target}" in camera.last_error
+        assert f"the confinement denies access to {target}" in camera.last_error
         assert "confine: false" in camera.last_error
     assert not target.exists()
     with running(CaptureRequest(request.source, confine=False)) as (_, mailbox):
@@ -291,11 +291,11 @@ def test_a_refusal_names_its_path_only_where_the_confinement_is_the_reason(tmp_p
     assert "confine: false" in explanation(vague, Needs(certain=False))
     assert explanation(vague, Needs()) == "not negotiated"
     long = SourceError(Failure.OPEN_FAILED, "not negotiated " * 200)
-    assert shown(explanation(long, Needs(certain=False))).endswith("works with confine: false")
+    assert shown(explanation(long, Needs(certain=False))).endswith("confine: false helps")
     there = tmp_path / "there"
     there.touch()
     readable = PermissionError(13, "Permission denied", str(there))
-    assert "keeps it from" not in explanation(readable, Needs())
+    assert "denies access" not in explanation(readable, Needs())
 
 
 @pytest.mark.parametrize("content", [b"a clip", b""])
@@ -325,7 +325,7 @@ def test_who_holds_a_camera_is_told_by_the_daemon(tmp_path: Path) -> None:
     ):
         assert wait_until(lambda: camera.last_error is not None)
         holder.kill()
-    error = f"{node}: another program is using the camera: sleep 60 (pid {holder.pid})"
+    error = f"{node}: the camera is in use by sleep 60 (pid {holder.pid})"
     assert camera.last_error == error
 
 
@@ -338,5 +338,5 @@ def test_a_child_that_dies_of_it_says_how_to_find_out() -> None:
     with running(request, patience=Patience(open=0.5)) as (camera, _):
         assert wait_until(lambda: camera.last_error is not None)
         assert camera.last_error is not None
-        assert "no frame for 0.5 s; if its confinement" in camera.last_error
-    assert "memory ran out" in failed_by_death(-9, "", True).message
+        assert "no frame for 0.5 s; if the confinement" in camera.last_error
+    assert "ran out of memory" in failed_by_death(-9, "", True).message

@@ -104,7 +104,7 @@ def test_a_stream_that_freezes_is_started_anew(log: pytest.LogCaptureFixture) ->
         order(server, "pattern smpte75")
         assert wait_until(lambda: restarted(camera) == {"frozen": 1}, 60)
         assert camera.last_error is not None
-        assert "nothing new in the picture for 2 s" in camera.last_error
+        assert "the picture has not changed for 2 s" in camera.last_error
         assert "***" not in camera.last_error
         assert flows_again(camera, mailbox)  # the server begins anew with each session
     assert states(log)[:5] == ["starting", "streaming", "stalled", "backoff", "streaming"]
@@ -286,7 +286,7 @@ def test_a_wrong_password_is_tried_once(log: pytest.LogCaptureFixture) -> None:
         assert network.connections == tried
         assert restarted(camera) == {"unauthorized": 1}
         assert camera.last_error is not None
-        assert "refuses the login" in camera.last_error
+        assert "refused the login" in camera.last_error
     assert "hunter2" not in log.text
     assert states(log) == ["starting", "backoff"]
 
@@ -342,7 +342,7 @@ def test_a_stream_that_comes_late_shows_that_age() -> None:
     port = free_port()
     delay_ms = 600
     with serving(port, "--gop", "10"), BadNetwork(port) as network:
-        source = StreamSource(CaptureRequest(url(network.port)), Notes().intake)
+        source = StreamSource(CaptureRequest(url(network.port)), Notes().admission)
         source.open()
         try:
             ages_ms = []

@@ -91,7 +91,7 @@ def test_a_camera_that_answers_without_pictures_is_not_healthy(tmp_path: Path) -
             assert status == 503
             for name, (_, got) in KINDS.items():
                 assert said[name]["ready"] is False
-                assert f"it sends no pictures (got {got})" in said[name]["last_error"]
+                assert f"the camera sends no pictures (got {got})" in said[name]["last_error"]
             assert said["good"] == {"state": "streaming", "ready": True, "last_error": None}
             yard.broken.clear()
             daemon.wait_for(lambda: daemon.get("/readyz")[0] == 200, 60)

@@ -227,7 +227,7 @@ def test_a_process_that_gets_no_memory_says_so(mailbox: Mailbox) -> None:
             return Picture(np.zeros((1 << 24, 1 << 24, 3), np.uint8), 0, 0)
 
     said = captured(Greedy([]), mailbox)
-    assert said[1:] == [Failed(Failure.EXITED, "the capture process got no more memory")]
+    assert said[1:] == [Failed(Failure.EXITED, "the capture process is out of memory")]
 
 
 def test_a_picture_that_stands_still_is_a_failure_before_it_is_shown(mailbox: Mailbox) -> None:
@@ -241,7 +241,7 @@ def test_a_picture_that_stands_still_is_a_failure_before_it_is_shown(mailbox: Ma
     assert mailbox.sequence == 20
     assert isinstance(said[1], Failed)
     assert said[1].reason is Failure.FROZEN
-    assert "nothing new in the picture for 2 s" in said[1].message
+    assert "the picture has not changed for 2 s" in said[1].message
     assert "hunter2" not in said[1].message
 
 
@@ -285,7 +285,7 @@ def test_every_kind_has_its_class(kind: Kind) -> None:
         "folder": "/tmp",
         "file": "clip.mp4",
     }[kind.name]
-    made = make_source(CaptureRequest(source), Notes().intake)
+    made = make_source(CaptureRequest(source), Notes().admission)
     made_by = f"{type(made).__module__}.{type(made).__name__}"
     assert made_by == f"edged.capture.sources.{kind.reader}"
     made.close()  # harmless before it was opened

@@ -85,7 +85,7 @@ def test_one_broken_picture_is_told_and_the_rest_counts(
     said = capsys.readouterr()
     assert {row["photos"] for row in json.loads(said.out)} == {PHOTOS - 1}
     (line,) = said.err.splitlines()
-    assert line.startswith(f"edged: skipped: {photos}: ant/000.png: not a whole picture")
+    assert line.startswith(f"edged: skipped: {photos}: ant/000.png: incomplete picture")
 
 
 def test_a_record_that_cannot_be_written_names_the_family_and_does_not_cost_the_measurement(

@@ -201,9 +201,9 @@ def test_a_source_from_a_file(load: Load, tmp_path: Path) -> None:
         (b"\xff", "expected a file whose only line"),
         (b"a" * 5000, "expected a file whose only line"),
         (b"rtsq://admin:hunter2@cam/1", "https://; did you mean rtsp://?"),
-        (b"admin:hunter2@cam/1", "source_file: this looks like an address, and"),
-        (b"hunter2", "the camera's whole address, not its password alone"),
-        (b"/hunter2", "the camera's whole address, not its password alone"),
+        (b"admin:hunter2@cam/1", "source_file: address without rtsp:// or http://"),
+        (b"hunter2", "the camera's whole address, not only its password"),
+        (b"/hunter2", "the camera's whole address, not only its password"),
         (None, "source_file: cannot be read: No such file or directory; write"),
     ],
 )

@@ -49,19 +49,19 @@ def test_what_the_service_may_not_read_is_told_to_root(tmp_path: Path) -> None:
     told = found()
     assert len(told) == 2
     assert (
-        f"{path}:1: {path}: no permission to read it for the service's user nobody; sudo chown root:"
+        f"{path}:1: {path}: no read permission for the service's user nobody; sudo chown root:"
         in told[0]
     )
     assert told[0].endswith(f" {path} && sudo chmod 640 {path}")
     assert told[1].startswith(
-        f"{path}:3: cameras.door.source_file: {door}: no permission to read it for the service's user"
+        f"{path}:3: cameras.door.source_file: {door}: no read permission for the service's user"
     )
     subject = subject_of(path, {}, root=tmp_path, run=lambda command, seconds: Outcome(1))
     by_doctor = [str(finding) for finding in configuration(subject)]
     assert [
         each
         for each in by_doctor
-        if each.startswith(f"{door}: no permission to read it for the service's user nobody")
+        if each.startswith(f"{door}: no read permission for the service's user nobody")
     ]
     for each in (path, door):  # what was told
         os.chown(each, 0, int(group))

@@ -42,7 +42,7 @@ def dev(tmp_path: Path) -> Path:
             ["absent.mp4: No such file or directory; edged waits for the device"],
         ),
         ("source: gst:v4l2src ! jpegdec", []),
-        ("source: gst:rtspsrc user-pw=x ! decodebin", ["in the list of processes; a camera's own"]),
+        ("source: gst:rtspsrc user-pw=x ! decodebin", ["in the process list; a URL as source"]),
         ("source: gst:rtspsrc location=rtsp://a:b@h ! decodebin", ["can read the password of a"]),
         ("source: present.mp4", []),
         ("source: rtsp://u:hunter2@h/", []),

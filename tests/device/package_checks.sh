@@ -152,7 +152,7 @@ chgrp edged $config && chmod 640 $config
 systemctl restart edged
 check '... mended as it says' ready
 chmod 666 $config && systemctl restart edged
-check 'a configuration that everybody can change' within 60 says_now 'is writable by everybody'
+check 'a configuration that everybody can change' within 60 says_now 'everybody can change'
 chmod 640 $config
 
 printf 'synthetic\n' > /etc/edged/door && chgrp edged /etc/edged/door && chmod 644 /etc/edged/door
@@ -194,7 +194,7 @@ advice "root's configuration" "$config: no permission to read it" $config
 chown root:root $config && chmod 600 $config
 follow 'the same, by the doctor' "$(doctor_says files.configuration | command_in $config)"
 chown root:root $config && chmod 666 $config
-advice 'a configuration that everybody can change' 'is writable by everybody' $config
+advice 'a configuration that everybody can change' 'everybody can change' $config
 sed -i 's,source: synthetic,source: "http://me:word@127.0.0.1:9/",' $config
 chown root:root $config && chmod 644 $config
 advice 'a password that everybody can read' "everybody can read $config" $config

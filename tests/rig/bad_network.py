@@ -1,4 +1,4 @@
-"""A network between a camera and its reader that delays, stalls, spoils and cuts."""
+"""A TCP proxy between a camera and its reader that delays, stalls, corrupts and cuts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ QUEUED_CHUNKS = 100_000
 
 
 class BadNetwork:
-    """Passes TCP connections on to a port of this machine, as badly as it is told to.
+    """Forwards TCP connections to a local port.
 
-    delay_seconds: of what comes from the camera. stall: hold back what comes until `resume`.
-    spoil: what becomes of each piece that comes from the camera.
+    delay_seconds: of the camera's data. stall: hold back data until `resume`. spoil: changes each
+    chunk of the camera's data.
     """
 
     def __init__(self, port: int) -> None:
@@ -55,7 +55,7 @@ class BadNetwork:
         self._flowing.set()
 
     def cut(self) -> None:
-        """Every connection that stands."""
+        """Close all connections."""
         for each in list(self._sockets):
             with suppress(OSError):  # it is cut already
                 each.shutdown(socket.SHUT_RDWR)
@@ -84,7 +84,7 @@ class BadNetwork:
             self._run(self._deliver, pieces, reader)
 
     def _forward(self, reader: socket.socket, camera: socket.socket) -> None:
-        """What the reader says, at once."""
+        """Forward the reader's data at once."""
         with suppress(OSError):
             while data := reader.recv(65536):
                 camera.sendall(data)

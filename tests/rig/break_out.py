@@ -1,4 +1,4 @@
-"""Runs hostile code in a capture process, by the way that a real one is started."""
+"""Runs hostile code in a capture process that is started as usual."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HOSTILE = Path(__file__).with_name("hostile.py")
 def broken_into(
     request: CaptureRequest, abi: int = 99, *, seconds: float = 60.0, report: Path | None = None
 ) -> set[str]:
-    """What it reaches in the child of a camera. abi: of Landlock, at most. report: a file for what
-    a message has no room for, where it can write one."""
+    """What the code reaches in a camera's child. abi: the highest Landlock ABI. report: a file for
+    results too long for a message, if it is writable."""
     code = f"""import runpy, sys
 sys.argv += ["--abi", "{abi}"]
 runpy.run_path("{HOSTILE}", run_name="__main__")

@@ -1,4 +1,4 @@
-"""A real Mosquitto for tests, and somebody who listens to it."""
+"""A real Mosquitto for tests, and a subscriber."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def running_broker(folder: Path, *settings: str) -> Iterator[Broker]:
 
 @contextmanager
 def sending(packets: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """What answers the first packet of every connection with this and hangs up, like no broker.
+    """A server that answers the first packet of each connection with these bytes and closes it.
 
     Its port, and those first packets.
     """
@@ -101,7 +101,7 @@ def sending(packets: bytes) -> Iterator[tuple[int, list[bytes]]]:
 
 
 class Listener:
-    """Everything that the broker hands out, in order; use it in a `with`."""
+    """Records all messages from the broker, in order; use it in a `with`."""
 
     def __init__(self, port: int, topics: str = "#") -> None:
         self.messages: list[MQTTMessage] = []

@@ -1,4 +1,4 @@
-"""Headless Chromium, driven through its DevTools protocol: what a person would see of the page."""
+"""Headless Chromium, driven through its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAMERAS = "door: {source: 'synthetic:320x240@20'}"
 
 
 class Browser:
-    """One tab. `trouble` is what its console complained of."""
+    """One tab. trouble: errors on its console."""
 
     def __init__(self) -> None:
         assert CHROMIUM is not None

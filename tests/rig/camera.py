@@ -1,4 +1,4 @@
-"""What the tests of capture share: counters, patience, and a camera at work."""
+"""Counters, a simulated clock and running cameras for the tests of capture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.frame import Frame
 from edged.capture.mailbox import Mailbox
 from edged.capture.process import Starter
@@ -35,16 +35,16 @@ class Counts:
 
 
 class Notes(list[str]):
-    """An intake that remembers what it was told."""
+    """An admission that records its notes."""
 
     def __init__(self, max_fps: float | None = None) -> None:
         super().__init__()
         self.counts = Counts()
-        self.intake = Intake(self.counts, max_fps, self.append)
+        self.admission = Admission(self.counts, max_fps, self.append)
 
 
 class FakeTime:
-    """A clock that only moves when somebody sleeps, or is told to."""
+    """A clock that only advances in `sleep`, or explicitly."""
 
     def __init__(self, now_ns: int = 1_000_000_000_000) -> None:
         self.now_ns = now_ns
@@ -57,7 +57,7 @@ class FakeTime:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether it came true in that time."""
+    """Whether the condition became true in that time."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -67,7 +67,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
 
 
 def next_frame(mailbox: Mailbox, seconds: float = 20.0) -> Frame:
-    """The next picture; an assertion when none comes."""
+    """The next picture; fails if none arrives."""
     end = time.monotonic() + seconds
     while True:
         mailbox.clear_wake()
@@ -110,7 +110,7 @@ def running(
     patience: Patience | None = None,
     starter: Starter | None = None,
 ) -> Iterator[tuple[Camera, Mailbox]]:
-    """A supervised camera; it is stopped at the end."""
+    """A supervised camera, which is stopped at the end."""
     mailbox = Mailbox.create(longest_side)
     mailbox.want(wanted)
     camera = Camera("porch", request, mailbox, device=device, patience=patience, starter=starter)

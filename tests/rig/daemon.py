@@ -1,4 +1,4 @@
-"""A real daemon as a process of its own: what it prints, serves and leaves behind."""
+"""A real daemon in a separate process: its output, endpoints and files."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class RunningDaemon:
                 return error.code, error.read().decode()
 
     def metric(self, sample: str) -> float:
-        """The value of one sample, written as in the exposition; NaN when it is not there."""
+        """The value of a sample, named as in the exposition; NaN without it."""
         _, text = self.get("/metrics")
         for line in text.splitlines():
             if line.startswith(sample + " "):
@@ -124,7 +124,7 @@ class RunningDaemon:
         return children
 
     def wait_for(self, condition: Callable[[], object], seconds: float = 30) -> float:
-        """Seconds until the condition holds; fails with the log when it does not in time."""
+        """Seconds until the condition holds; fails with the log after the time limit."""
         begun = time.monotonic()
         while not condition():
             waited = time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""What bad cards and bad lines make of files: pieces cut off, zeroed, written over, repeated."""
+"""Damaged files: truncated, zeroed, overwritten, repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file system that takes no more, for the code inside `with`."""
+"""A full file system, for the code inside `with`."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def looks_like(seen: Pixels, expected: Pixels) -> bool:
 
 
 def photographed(orientation: int | None, suffix: str = ".jpg") -> bytes:
-    """The marked picture as a camera writes it that was held in some way."""
+    """The marked picture as a camera in some orientation writes it."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 100] if suffix == ".jpg" else []
     content = cv2.imencode(suffix, marked()[:, :, ::-1], options)[1].tobytes()
     if orientation is None:

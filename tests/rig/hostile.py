@@ -1,4 +1,4 @@
-"""A source that tries to break out of its capture process, and tells what it could reach.
+"""A source that tries to break out of its capture process, and reports what it reached.
 
 It stands in for what a hostile stream makes of a library: arbitrary code in a child of the daemon.
 Complete in itself, so that it can take the place of the synthetic source on a device.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 
 MARK = "attacks, reached: "
@@ -51,7 +51,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SyntheticSource:
-    def __init__(self, request: CaptureRequest, intake: Intake) -> None:
+    def __init__(self, request: CaptureRequest, admission: Admission) -> None:
         self._own = request.source
 
     def open(self) -> Granted:

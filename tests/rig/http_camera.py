@@ -1,4 +1,4 @@
-"""A scripted HTTP camera: a real socket that says, byte by byte, what a test wants it to."""
+"""A scripted HTTP camera on a real socket, controlled byte by byte."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Opened(Opening):
         self.counts = self.notes.counts
         self.source = HttpSource(
             CaptureRequest(url, **request),  # type: ignore[arg-type]
-            self.notes.intake,
+            self.notes.admission,
             clock=self._clock,
             sleep=self.time.sleep,
         )

@@ -1,4 +1,4 @@
-"""A camera at an HTTP address that sends MJPEG as a script says."""
+"""A scripted HTTP camera that sends MJPEG."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def huge_png(side: int) -> bytes:
 
 
 def claiming(suffix: str, side: int) -> bytes:
-    """The picture with another size in its header."""
+    """The picture with a different size in its header."""
     content = bytearray(coded(suffix))
     if suffix == ".bmp":
         content[18:26] = struct.pack("<ii", side, -side)

@@ -1,4 +1,4 @@
-"""A clip that is played on a clock which moves only as its source sleeps."""
+"""A file source on a clock that only advances when it sleeps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Player:
         self.counts = self.notes.counts
         self.source = FileSource(
             CaptureRequest(str(path), **request),  # type: ignore[arg-type]
-            self.notes.intake,
+            self.notes.admission,
             clock=self.time.clock,
             sleep=self.time.sleep,
         )

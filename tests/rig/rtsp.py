@@ -69,7 +69,7 @@ class Opened:
     def __init__(self, address: str, max_fps: float | None = None) -> None:
         self.notes = Notes(max_fps)
         self.counts = self.notes.counts
-        self.source = StreamSource(CaptureRequest(address), self.notes.intake)
+        self.source = StreamSource(CaptureRequest(address), self.notes.admission)
 
     def __enter__(self) -> Opened:
         self.granted = self.source.open()

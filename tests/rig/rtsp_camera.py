@@ -1,4 +1,4 @@
-"""An RTSP camera that does what it is told: refusals, odd answers, time stamps and pauses."""
+"""A scripted RTSP camera: refusals, odd responses, time stamps and pauses."""
 
 from __future__ import annotations
 

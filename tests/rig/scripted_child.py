@@ -1,4 +1,4 @@
-"""A capture process that does what a script says."""
+"""A capture process that runs a script."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def frame():
 
 
 def fake(script: str) -> Starter:
-    """Starts a small process of its own in place of the worker."""
+    """Starts a small process instead of the worker."""
 
     def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A small file system of its own, and what fills it."""
+"""A small file system, and a file that fills it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """The file that takes all that is left."""
+    """The file that takes the free space."""
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         while True:

@@ -1,4 +1,4 @@
-"""A V4L2 source whose driver and capture object are on paper."""
+"""A V4L2 source with a simulated driver and capture object."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class PaperCapture:
 
 
 class Rig:
-    """A source with its device, driver and capture on paper."""
+    """A source with simulated device, driver and capture."""
 
     def __init__(
         self, offers: dict[str, Sizes] = WEBCAM, frame: bytes = b"", **wishes: Any
@@ -121,7 +121,7 @@ class Rig:
         self.capture = PaperCapture(self.time, offers, frame)
         self.source = V4l2Source(
             CaptureRequest("/dev/video9", **wishes),
-            self.notes.intake,
+            self.notes.admission,
             clock=self.time.clock,
             sleep=self.time.sleep,
             open_device=lambda _: self.driver,

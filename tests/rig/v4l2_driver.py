@@ -1,4 +1,4 @@
-"""A V4L2 driver on paper: answers ioctls with the structs of linux/videodev2.h, byte by byte."""
+"""A simulated V4L2 driver: answers ioctls with the structs of linux/videodev2.h."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as it is told, and the sink that posts to it."""
+"""A scripted HTTP server, and the sink that posts to it."""
 
 from __future__ import annotations
 

@@ -126,10 +126,10 @@ def test_only_broken_photos_are_an_error(family: Family, tmp_path: Path) -> None
     for count in (1, 2):
         (folder / f"{count}.jpg").write_bytes(b"\xff\xd8")
         photos = Photos(folder.parent, family)
-        with pytest.raises(InputError, match=r"1\.jpg: not a whole picture") as raised:
+        with pytest.raises(InputError, match=r"1\.jpg: incomplete picture") as raised:
             evaluate(family, photos, family.variants(), OrtBackend())
         assert isinstance(raised.value, InputErrors) == (count == 2)
-        assert str(raised.value).count("not a whole picture") == count
+        assert str(raised.value).count("incomplete picture") == count
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -316,7 +316,7 @@ def test_a_turned_photo_is_turned_back(orientation: int) -> None:
 def test_half_a_picture_is_none(suffix: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     content = coded(noise, suffix)
-    with pytest.raises(InputError, match=r"there\.jpg: not a whole picture"):
+    with pytest.raises(InputError, match=r"there\.jpg: incomplete picture"):
         decode(content[: int(len(content) * share)], "there.jpg")
 
 
@@ -328,7 +328,7 @@ def test_a_jpeg_cut_behind_its_thumbnail_is_none() -> None:
     exif = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
     whole = content[:2] + exif + content[2:]
     assert decode(whole, "x").shape == (60, 80, 3)
-    with pytest.raises(InputError, match="not a whole picture"):
+    with pytest.raises(InputError, match="incomplete picture"):
         decode(whole[: -len(content) // 3], "x")
 
 
@@ -345,8 +345,8 @@ def test_broken_photos_are_left_out_and_named(tmp_path: Path) -> None:
             assert found(photos) == CLASSES
             text = "\n".join(sorted(str(error) for error in photos.broken))
             assert len(photos.broken) == 2
-            assert f"{source}: set/ant/cut.jpg: not a whole picture (got 300 bytes)" in text
-            assert f"{source}: set/bee/empty.png: not a whole picture (got 0 bytes)" in text
+            assert f"{source}: set/ant/cut.jpg: incomplete picture (got 300 bytes)" in text
+            assert f"{source}: set/bee/empty.png: incomplete picture (got 0 bytes)" in text
 
 
 # ----------------------------------------------------------------------------------- real photos

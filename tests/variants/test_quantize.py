@@ -184,7 +184,7 @@ def test_other_photos_may_measure_and_those_that_calibrate_need_no_labels(
     printed = capsys.readouterr()
     (problem,) = errors(printed.err)
     assert problem.startswith("edged: skipped: ")
-    assert "broken.jpg: not a whole picture" in problem
+    assert "broken.jpg: incomplete picture" in problem
     assert "top-1 on 40 photos" in printed.out
     assert content_of(family.directory) == before
     written = reload(into)

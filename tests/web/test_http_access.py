@@ -73,21 +73,25 @@ def test_what_a_refusal_says_is_what_happened() -> None:
 
     with scripted(script) as camera:
         for path, login, said in (
-            ("/basic", "", "asks for a login (got HTTP status 401); write user:password@ before"),
-            ("/basic", LOGIN, "refuses the login (got HTTP status 401); check the user and"),
-            ("/locked", LOGIN, "refuses the login (got HTTP status 403); check the user and"),
-            ("/forbidden", "", "refuses (got HTTP status 403); it may want a user and password"),
+            ("/basic", "", "requires a login (got HTTP status 401); write user:password@ before"),
+            ("/basic", LOGIN, "refused the login (got HTTP status 401); check the user and"),
+            ("/locked", LOGIN, "refused the login (got HTTP status 403); check the user and"),
+            (
+                "/forbidden",
+                "",
+                "refused the request (got HTTP status 403); it may need a user and password",
+            ),
             ("/forbidden", LOGIN, "refuses (got HTTP status 403)"),
             ("/unknown", LOGIN, "of a kind that edged does not have (got negotiate, digest)"),
             ("/nothing", LOGIN, "of a kind that edged does not have (got HTTP status 401)"),
-            ("/elsewhere", LOGIN, "redirects to localhost, which asks for a login (got HTTP st"),
+            ("/elsewhere", LOGIN, "redirects to localhost, which requires a login (got HTTP st"),
         ):
             camera.asked.clear()
             error = failure(camera.url(path, login))
             assert said in str(error)
             assert error.reason is Failure.UNAUTHORIZED
             answers = [asked for asked in camera.asked if "Authorization" in asked.headers]
-            assert len(answers) == ("refuses the login" in said)
+            assert len(answers) == ("refused the login" in said)
 
 
 def test_a_login_that_holds_no_longer_is_tried_once() -> None:
@@ -98,7 +102,7 @@ def test_a_login_that_holds_no_longer_is_tried_once() -> None:
         write(answer(RED + bytes([asked.number])) if right else refused("WWW-Authenticate: Basic"))
 
     with scripted(script) as camera:
-        assert "refuses the login" in str(failure(camera.url("/", LOGIN), 9))
+        assert "refused the login" in str(failure(camera.url("/", LOGIN), 9))
         assert len(camera.asked) == 4
 
 
@@ -131,7 +135,7 @@ def test_the_login_goes_along_to_https_on_the_same_host(
             assert opened.colours(1) == "r"
         there.asked.clear()
         error = failure(camera.url("/other", LOGIN, host="localhost"))
-        assert "redirects to 127.0.0.1, which asks for a login" in str(error)
+        assert "redirects to 127.0.0.1, which requires a login" in str(error)
         assert not any("Authorization" in asked.headers for asked in there.asked)
         # Nor from https to where everybody listens.
         assert not HttpCamera(there.url("/", LOGIN))._is_own(camera.url("/"))
@@ -212,7 +216,7 @@ def test_control_characters_and_long_words_of_a_camera_are_tamed() -> None:
 @pytest.mark.parametrize("slip", ["user:12#34@host", "user:12/34@host", "user:ab#cd@host"])
 def test_a_password_that_ends_the_address_is_hinted_at(slip: str) -> None:
     error = failure(f"http://{slip}/picture.jpg".replace("user", "no.such.host.invalid"))
-    assert "in the user and password write / ? # as %2F %3F %23" in str(error)
+    assert "in user and password write / ? # as %2F %3F %23" in str(error)
     assert not re.search("12|34|ab|cd", str(error).replace("%23", ""))
 
 

@@ -1,1 +1,1 @@
-"""What a capture child may reach: Landlock, a system-call filter, and each source's needs."""
+"""Confinement of capture processes: Landlock and a system-call filter."""

@@ -1,8 +1,9 @@
-"""A capture process confines itself before it meets a stranger: Landlock, a filter of system calls.
+"""Confines a capture process, before it reads untrusted data, with Landlock and a system-call
+filter.
 
-What the source's row states (needs.py), the system's libraries and certificates can be read;
-nothing can be written but the mailbox and the source's own device; no other process can be
-inspected or signalled. Where the kernel lacks one of the two, the other holds alone.
+It can read what the source needs (needs.py), the system's libraries and certificates. It can write
+only the mailbox and the source's device, and cannot inspect or signal other processes. If the
+kernel lacks one of the two mechanisms, the other applies alone.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _NETWORK = (
 )
 _STREAMS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _PATHS_IN = re.compile(r"(LD|SSL_CERT|OPENSSL|GST|LIBCAMERA)_\w+")
-"""Variables whose values are paths of libraries and what they read."""
+"""Environment variables with paths of libraries and their files."""
 
 # linux/capability.h
 _CAPABILITIES_VERSION = 0x20080522
@@ -53,16 +54,17 @@ _DAC_OVERRIDE, _DAC_READ_SEARCH = 1, 2
 
 
 def confine(request: CaptureRequest, needs: Needs, *, abi: int = landlock.KNOWN_ABI) -> None:
-    """For good, and for all that this process starts. To be called before there are other threads.
+    """Confine this process and its children permanently. Call it before starting threads.
 
-    abi: of Landlock, at most. Raises SourceError where the kernel has it and yet refuses.
+    abi: the highest Landlock ABI to use. Raises SourceError if the kernel supports confinement and
+    refuses it.
     """
     refuse_new_privileges()
     refuse_inspection()
     if not request.confine:
         return
     _prepare(needs.prepared_by)
-    if (threads := _threads()) != 1:  # the others would go free
+    if (threads := _threads()) != 1:  # the others would not be confined
         raise _unconfined(f"it has {threads} threads")
     try:
         _drop_capabilities()
@@ -85,27 +87,25 @@ def confine(request: CaptureRequest, needs: Needs, *, abi: int = landlock.KNOWN_
 
 
 def missing() -> list[str]:
-    """What of the two this kernel lacks, and why; empty where it has both."""
+    """The mechanisms that this kernel lacks, with the reason."""
     found = []
     if why := landlock.why_missing():
         found.append(f"Landlock ({why})")
     if not syscall_filter.available():
-        found.append("filters of system calls")
+        found.append("system-call filters")
     return found
 
 
 def explanation(error: BaseException, needs: Needs) -> str:
-    """What went wrong; with the path that the confinement keeps from the source, where that may be
-    the reason."""
+    """The text of `error`, with the path that the confinement denied if that may be the reason."""
     text = str(error)
     paths = list(dict.fromkeys(_paths_of(error)))
     refused = re.search(r"permission denied|not permitted", text, re.IGNORECASE)
     writing = refused or re.search(r"\bwrit(e|ing)\b", text, re.IGNORECASE)
     for path in (Path(path) for path in paths if path not in needs.devices):
         if _kept_from_reading(path) or (writing and _kept_from_writing(path)):
-            return (
-                f"{text}; its confinement keeps it from {path}: set confine: false for this camera"
-            )
+            denied = f"the confinement denies access to {path}"
+            return f"{text}; {denied}: set confine: false for this camera"
     by_mode = any(not os.access(path, os.R_OK) for path in paths if not _missing(path))
     unopened = isinstance(error, SourceError) and error.reason is Failure.OPEN_FAILED
     unclear = unopened and getattr(error, "fix", None) is None and not needs.certain
@@ -115,12 +115,12 @@ def explanation(error: BaseException, needs: Needs) -> str:
 
 
 def _with(hint: str, text: str) -> str:
-    """Both have room in a message, however long the text is."""
+    """Append `hint`, cutting `text` so that both fit into a message."""
     return printable(redact(text), LONGEST_MESSAGE - len(hint)) + hint
 
 
 def _paths_of(error: BaseException | None) -> Iterator[str]:
-    """Those that an error names: in its text, and as the file of it or of what caused it."""
+    """Paths in the text of an error and of its causes, and their file names."""
     while error is not None:
         name = getattr(error, "filename", None)
         if isinstance(name, str | bytes):
@@ -130,18 +130,18 @@ def _paths_of(error: BaseException | None) -> Iterator[str]:
 
 
 def _kept_from_reading(path: Path) -> bool:
-    """Though its owner and mode allow it, which is all that access(2) looks at."""
-    return os.access(path, os.R_OK) and _refused(path, os.O_RDONLY)  # False if there is none
+    """Although owner and mode, which access(2) checks, allow it; False without a file."""
+    return os.access(path, os.R_OK) and _refused(path, os.O_RDONLY)
 
 
 def _kept_from_writing(path: Path) -> bool:
-    if _missing(path):  # to be made?
+    if _missing(path):  # it may have to be created
         return is_folder(path.parent) and os.access(path.parent, os.W_OK)
     return os.access(path, os.W_OK) and path.is_file() and _refused(path, os.O_WRONLY)
 
 
 def _missing(path: Path | str) -> bool:
-    """That is certain only where all folders above it may be looked into."""
+    """False also if a folder above it cannot be read."""
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -163,7 +163,7 @@ def _refused(path: Path, flags: int) -> bool:
 
 def _unconfined(why: str | None) -> SourceError:
     what = f"the capture process could not be confined: {why}"
-    return SourceError(Failure.OPEN_FAILED, what, fix="it runs without with confine: false")
+    return SourceError(Failure.OPEN_FAILED, what, fix="to run without confinement: confine: false")
 
 
 def _threads() -> int:
@@ -196,19 +196,19 @@ def _matches(pattern: str) -> list[str]:
         return [pattern]
     try:
         return [str(each) for each in path.parent.glob(path.name)]
-    except (OSError, ValueError):  # closed to us, or no name
+    except (OSError, ValueError):  # no permission, or not a file name
         return []
 
 
 def _python_folders() -> Iterator[str]:
-    """Where modules come from; not the folder that edged was started in, nor that of a checkout."""
+    """Folders of modules, except the current directory and a checkout's."""
     package = Path(edged.__file__).parent
     yield str(package)
     for prefix in {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}:
         for name in ("bin", "lib", "lib64", "share", "pyvenv.cfg"):
             yield str(Path(prefix, name))
     others = {"", "/", str(package.parent)}
-    with suppress(OSError):  # removed meanwhile
+    with suppress(OSError):  # deleted
         others.add(str(Path.cwd()))
     for folder in sys.path:
         if folder not in others or Path(folder).name in ("site-packages", "dist-packages"):
@@ -222,8 +222,7 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _plugin_lists(environ: Mapping[str, str]) -> Iterator[str]:
-    """GStreamer's plug-ins of this user, and the folder of its list: a new list replaces the
-    file."""
+    """Folders of the user's GStreamer plug-ins and of the registry, which is replaced by rename."""
     home = environ.get("HOME", "/")
     yield str(Path(environ.get("XDG_DATA_HOME") or f"{home}/.local/share", "gstreamer-1.0"))
     yield str(Path(environ.get("XDG_CACHE_HOME") or f"{home}/.cache", "gstreamer-1.0"))
@@ -242,9 +241,9 @@ def _is_common(folder: Path) -> bool:
 def _prepare(command: tuple[str, ...]) -> None:
     if not command:
         return
-    import subprocess  # takes its time, and memory
+    import subprocess  # slow, and takes memory
 
-    with suppress(OSError, subprocess.TimeoutExpired):  # the source will say so
+    with suppress(OSError, subprocess.TimeoutExpired):  # the source reports it
         subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -256,7 +255,7 @@ def _prepare(command: tuple[str, ...]) -> None:
 
 
 def _drop_capabilities() -> None:
-    """Of root only the right to read and write files of others stays, which Landlock limits."""
+    """Keep only root's access to files of others, which Landlock limits."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITIES_VERSION, 0))
     sets = ctypes.create_string_buffer(24)

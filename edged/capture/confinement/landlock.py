@@ -1,7 +1,6 @@
-"""Landlock (landlock(7)): from now on this process and its children reach only these files.
+"""Landlock (landlock(7)): limits this process and its children, root too, to some files.
 
-Holds for root as well. A confined process may inspect and signal only what is confined like it:
-what it starts.
+A confined process can inspect and signal only processes that it started.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 KNOWN_ABI = 7
-"""What a later kernel adds is not used."""
+"""Additions of later ABIs are not used."""
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ABI_WANTED = 1  # LANDLOCK_CREATE_RULESET_VERSION
 _PATH_BENEATH = 1  # LANDLOCK_RULE_PATH_BENEATH
@@ -28,25 +27,25 @@ _SCOPES = 0b11  # abstract Unix sockets, signals: ABI 6
 
 
 def kernel_abi() -> int:
-    """0 where the kernel has no Landlock, or it is switched off or not permitted."""
+    """0 if Landlock is missing, disabled or not permitted."""
     return max(0, _call(_CREATE_RULESET, None, 0, _ABI_WANTED))
 
 
 def why_missing() -> str:
-    """What the kernel says where there is none: `errno` in words for who can mend it."""
+    """Why the kernel offers no Landlock; empty if it does."""
     if _call(_CREATE_RULESET, None, 0, _ABI_WANTED) >= 0:
         return ""
     return {
         errno.ENOSYS: "the kernel was built without it",
-        errno.EOPNOTSUPP: "it is switched off at boot",
+        errno.EOPNOTSUPP: "disabled at boot",
     }.get(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def restrict(allowed: Mapping[str, int], abi: int) -> None:
-    """allowed: rights by path; those of a folder hold for all that is below. Paths that are not
-    there are left out. Raises OSError where the kernel refuses.
+    """Restrict the calling thread and its children; call it before starting threads.
 
-    Only for the calling thread: to be called before there are others.
+    allowed: rights by path; those of a folder apply to everything below. Missing paths are skipped.
+    Raises OSError if the kernel refuses.
     """
     handled = max(rights for since, rights in _ALL_BY_ABI.items() if since <= abi)
     attributes = struct.pack("=QQQ", handled, 0, _SCOPES)

@@ -1,23 +1,23 @@
-"""What a capture child needs beyond memory and the system's libraries: it gets no more.
+"""What a capture child may access besides the system's libraries.
 
-Paths may be patterns; what is not there is passed over. Nothing is opened here.
+Paths may be patterns; missing ones are skipped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONFINED = "; if its confinement is the reason, it works with confine: false"
-"""Ends what is said of a failure that may have come of needing more."""
+CONFINED = "; if the confinement is the reason, confine: false helps"
+"""Appended to an error that may be caused by the confinement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """reads: files, and folders with all that is below. lists: folders whose names are read, and
-    nothing below them. devices: nodes that are read, written and controlled. network: TCP and UDP.
-    unix_sockets: connections to programs of this device. udev: hears of devices that come and go.
-    programs: starts others. prepared_by: a command that is run before the child is confined.
-    certain: libraries that nobody here could try may need more.
+    """reads: files, and folders with everything below. lists: folders to list, without their
+    content. devices: nodes to read, write and control. network: TCP and UDP. unix_sockets:
+    connections to local programs. udev: events of devices. programs: may start programs.
+    prepared_by: a command to run before confinement. certain: False if libraries that were not
+    tested may need more.
     """
 
     reads: tuple[str, ...] = ()

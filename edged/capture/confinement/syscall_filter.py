@@ -1,9 +1,9 @@
-"""A filter of system calls (seccomp(2)): what a capture process never needs fails with EPERM.
+"""A system-call filter (seccomp(2)): calls that a capture process never needs fail with EPERM.
 
-It refuses what reaches other processes (signals to them, their memory, limits and priorities), the
-ways around it (io_uring, other numberings of the calls), and changes of files that Landlock does
-not know of before ABI 3. Nothing ends a process: a library that probes goes on without. What is
-newer than this table does not exist for it (ENOSYS), so that libraries take the older call.
+It denies access to other processes (signals, memory, limits, priorities), ways around the filter
+(io_uring, other call numberings), and file changes that Landlock does not cover before ABI 3.
+Denied calls do not kill the process, because libraries probe. Calls newer than the table fail with
+ENOSYS, so that libraries fall back to older ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edged.process import prctl
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 Instruction = tuple[int, int, int, int]
-"""struct sock_filter: code, by how many to jump if true and if false, operand."""
+"""struct sock_filter: code, jump if true, jump if false, operand."""
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_RET|K
 _EQUAL, _GREATER = 0x15, 0x25  # BPF_JMP|BPF_JEQ|K, BPF_JMP|BPF_JGT|K
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
@@ -30,7 +30,7 @@ _ALLOW: Instruction = (_RETURN, 0, 0, 0x7FFF0000)
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_…, in the order of the table's columns."""
 _NEWEST = 462
-"""mseal; from 424 on the numbers are the same everywhere."""
+"""mseal; numbers from 424 on are the same on all architectures."""
 _TABLE = """
 # other processes: their memory, descriptors, signals, priorities
 ptrace 101 117, process_vm_readv 310 270, process_vm_writev 311 271, process_madvise 440 440
@@ -67,7 +67,7 @@ settimeofday 164 170, clock_settime 227 112, clock_adjtime 305 266, adjtimex 159
 ioperm 173 -, modify_ldt 154 -, syslog 103 116, vhangup 153 58, fanotify_init 300 262
 fanotify_mark 301 263, personality 135 92
 """
-"""Name, number on x86-64, number on aarch64."""
+"""Name, number on x86-64, on aarch64."""
 
 
 def _numbers(column: int) -> dict[str, int]:
@@ -87,18 +87,18 @@ _NETLINK_ROUTE, _NETLINK_UEVENT = 0, 15
 
 
 def available(machine: str = platform.machine()) -> bool:
-    """Whether this kernel takes a filter, and there is one for the processor."""
+    """Whether the kernel supports filters and the table covers the processor."""
     if machine not in ARCHITECTURES or sys.maxsize < 2**32:  # a 32-bit process has other calls
         return False
     try:
         prctl(_PR_SET_SECCOMP, _MODE_FILTER, 0)
     except OSError as error:
-        return error.errno == errno.EFAULT  # it looked for the program
+        return error.errno == errno.EFAULT  # it tried to read the filter
     return False
 
 
 def install(filtered: list[Instruction]) -> None:
-    """For the calling thread and all that it starts; needs no_new_privs. Raises OSError."""
+    """Apply to the calling thread and its children; needs no_new_privs. Raises OSError."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in filtered))
     header = ctypes.create_string_buffer(struct.pack("@HP", len(filtered), ctypes.addressof(code)))
     prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header))
@@ -115,13 +115,15 @@ def program(
     writes: bool = True,
     machine: str = platform.machine(),
 ) -> list[Instruction]:
-    """The filter for the process own_pid, which what it starts inherits: signals may go to that
-    process only. udev: it hears of devices that come and go. programs: it may start some. creates,
-    writes: it may open files for that, as far as something else lets it."""
+    """The filter of the process own_pid, the only one that it and its children may signal.
+
+    udev: may receive device events. programs: may start programs. creates, writes: may open files
+    for it, as far as Landlock permits.
+    """
     own = (0, own_pid)
     rules: dict[str, Sequence[Instruction]] = {
         **dict.fromkeys(NUMBERS[machine], (_fail(errno.EPERM),)),
-        # Their arguments lie in memory, which a filter does not see.
+        # Filters cannot see these arguments, which are in memory.
         **dict.fromkeys(("clone3", "openat2"), (_fail(errno.ENOSYS),)),
         **dict.fromkeys(
             ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), _only(0, own[1:])
@@ -162,7 +164,7 @@ def _fail(number: int) -> Instruction:
 
 
 def _load(argument: int) -> Instruction:
-    """Its lower half, which is all of an int; both processors are little-endian."""
+    """The lower half, a whole int; both architectures are little-endian."""
     return _LOAD, 0, 0, _ARGUMENTS_AT + 8 * argument
 
 
@@ -178,14 +180,14 @@ def _never(argument: int, values: Iterable[int]) -> list[Instruction]:
 
 
 def _unless(argument: int, mask: int, value: int) -> list[Instruction]:
-    """Fails unless these bits have this value, else goes on."""
+    """Fail unless the masked argument has this value, else continue."""
     bits = (_AND, 0, 0, mask & 0xFFFFFFFF)
     return [_load(argument), bits, (_EQUAL, 1, 0, value), _fail(errno.EPERM)]
 
 
 def _opening(flags: int, *, creates: bool, writes: bool) -> list[Instruction]:
-    """To open for reading and yet to cut short, or for neither reading nor writing (3), is not a
-    matter of Landlock's before ABI 3, or at all."""
+    """Also denies O_RDONLY with O_TRUNC, which Landlock covers from ABI 3 on, and access mode 3,
+    which it does not cover."""
     refused = [(os.O_ACCMODE, os.O_ACCMODE), (os.O_ACCMODE | os.O_TRUNC, os.O_TRUNC)]
     if not creates:
         refused.append((os.O_CREAT, os.O_CREAT))
@@ -199,7 +201,7 @@ def _opening(flags: int, *, creates: bool, writes: bool) -> list[Instruction]:
 
 
 def _socket(*, network: bool, unix_sockets: bool, udev: bool) -> list[Instruction]:
-    """By family; of AF_NETLINK by protocol. getaddrinfo asks the kernel for its addresses."""
+    """By family, and AF_NETLINK by protocol; getaddrinfo needs NETLINK_ROUTE."""
     families = (_AF_INET, _AF_INET6) * network + (_AF_UNIX,) * unix_sockets
     protocols = (_NETLINK_ROUTE,) * network + (_NETLINK_UEVENT,) * udev
     return [

@@ -1,1 +1,1 @@
-"""From encoded bytes to upright pixels: JPEG, raw formats, video, orientation, crop."""
+"""Encoded bytes to upright pixels: JPEG, uncompressed formats, video, orientation, crop."""

@@ -1,14 +1,14 @@
-"""The size that a camera which scales by itself is asked for. Pure."""
+"""The size to request from a camera that scales in hardware. Pure."""
 
 from __future__ import annotations
 
 COVERED_SIDE = 256
-"""Short side in pixels: MobileNet v1's largest resolution is 224, and 224 is 0.875 of it."""
+"""Short side in pixels: 224, MobileNet v1's largest resolution, is 0.875 of it."""
 
 
 def covering_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """(width, height) of the same shape, even, whose short side is the first even number that
-    covers `short_side`; never larger than the picture is.
+    """(width, height), even, of the same aspect ratio, whose short side is the smallest even number
+    that covers `short_side`; never larger than the picture.
     """
     short = min(width, height)
     if short <= short_side:

@@ -1,8 +1,7 @@
-"""How a source's picture becomes the one in the mailbox: its part, centre square, smaller, upright.
+"""Crops, shrinks and rotates a source's picture for the mailbox.
 
-Pixels are uint8 (height, width, 3), RGB, upright as far as their file or stream tells; the user's
-rotation and flip come after that. Crop, rotation and flip are views;
-only shrinking copies.
+Pixels are uint8 (height, width, 3), RGB, already upright according to their file or stream; the
+user's rotation and flip follow. Crop, rotation and flip are views; only shrinking copies.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from edged.capture.decode.orientation import of_user
 from edged.capture.source import CaptureRequest
 
 
-def shaped(
+def prepared(
     pixels: NDArray[np.uint8],
     request: CaptureRequest,
     wanted: int,
@@ -24,9 +23,8 @@ def shaped(
     *,
     cropped: bool = False,
 ) -> NDArray[np.uint8]:
-    """As the request says; the short side below twice `wanted`, and small enough for a slot.
-
-    cropped: to the part that counts, already.
+    """Cropped, rotated and flipped as requested, with a short side below twice `wanted`, and small
+    enough for a slot. cropped: to `roi`, already.
     """
     if not cropped:
         left, top, width, height = region(request, (pixels.shape[1], pixels.shape[0]))
@@ -36,15 +34,15 @@ def shaped(
     height, width, _ = pixels.shape
     target = target_size(width, height, wanted, slot_bytes)
     if target != (width, height):
-        import cv2  # streams scale while they convert and need no OpenCV here
+        import cv2  # not needed for streams, which are scaled when they are converted
 
         pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
     return of_user(request.rotate, request.flip).upright(pixels)
 
 
 def region(request: CaptureRequest, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """(left, top, width, height) in pixels of the part that counts, in a picture as the source
-    gives it: neither rotated nor mirrored yet. size: its width and height.
+    """`roi` as (left, top, width, height) in pixels of the source's picture, before rotation and
+    flip. size: its (width, height).
     """
     if request.roi is None:
         return 0, 0, *size
@@ -59,15 +57,15 @@ def region(request: CaptureRequest, size: tuple[int, int]) -> tuple[int, int, in
 
 
 def _pixels(low: float, high: float, side: int) -> tuple[int, int]:
-    """(the first, how many) of a side: at least one, none beyond its end."""
+    """(first pixel, number of pixels, at least 1) on a side."""
     first = max(0, min(round(low * side), side - 1))
     return first, max(1, min(side, round(high * side)) - first)
 
 
 def whole_side(wanted: int, request: CaptureRequest, size: tuple[int, int]) -> int:
-    """The short side of the whole picture with which the part that counts covers `wanted`.
+    """The short side that the whole picture needs for `roi` to cover `wanted`; 0 for full size.
 
-    size: (width, height) of the picture at any scale. 0 stands for all there is.
+    size: (width, height) of the picture at any scale.
     """
     if request.roi is None or not min(size):
         return wanted
@@ -83,8 +81,8 @@ def centre_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def target_size(width: int, height: int, wanted: int, slot_bytes: int) -> tuple[int, int]:
-    """(width, height) to shrink to: by a whole factor, which averages exactly and is cheapest,
-    then by whatever it takes to fit into slot_bytes. wanted: short side in pixels, 0 for all.
+    """(width, height) to shrink to: by an integer factor, which averages exactly and is cheapest,
+    then as needed to fit into slot_bytes. wanted: short side in pixels, 0 for full size.
     """
     factor = max(1, min(width, height) // wanted) if wanted else 1
     width, height = max(1, width // factor), max(1, height // factor)

@@ -1,8 +1,8 @@
-"""JPEG pictures at the smallest scale that will do, upright as their EXIF says.
+"""Decodes JPEG at the smallest sufficient scale, upright according to EXIF.
 
-The decoder (libjpeg-turbo) can leave out the finer frequencies and so give 1/2, 1/4 or 1/8 of the
-size for a fraction of the time. What it merely warns of counts as damage, except for what some
-cameras do in every picture.
+libjpeg-turbo can omit the higher frequencies, which gives 1/2, 1/4 or 1/8 of the size in a fraction
+of the time. Its warnings count as damage, except for faults that some cameras have in every
+picture.
 """
 
 from __future__ import annotations
@@ -24,43 +24,40 @@ _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset((0x01, *range(0xD0, 0xD8)))
 _SCAN_MARKER = 0xDA
 _SKIPPED_MARKERS = frozenset((0xC4, 0xDB, *range(0xE2, 0xF0), 0xFE))
-"""Tables, applications and comments: most segments."""
+"""Tables, application data and comments."""
 _BEGIN_MARKER = 0xD8
 _JFIF_MARKER, _EXIF_MARKER = 0xE0, 0xE1
 _RESTART_MARKER = 0xDD
 _JFIF, _JFIF_VERSIONS = b"JFIF\0", (1, 2)
 _EXIF = b"Exif\0\0"
 _SEGMENT = struct.Struct(">BBH")
-"""0xFF, marker, length from here on."""
+"""0xFF, marker, length including itself."""
 _FRAME = struct.Struct(">5xHHB")
-"""Of a size marker's segment: height, width, number of colours."""
+"""Height, width, number of colours in a size marker's segment."""
 _SHORTEST_SEGMENT = 10
-"""Of those that are looked into."""
+"""Bytes of the segments that are parsed."""
 _MOST_SEGMENTS = 4096
-"""Hundreds come with large colour profiles."""
+"""Large colour profiles take hundreds."""
 _AT_ONCE = (0xC0, 0xC1)
-"""Markers of pictures that come in one scan, unless it holds some of the colours only."""
-_NOT_WHOLE = "not a whole picture"
+"""Markers of pictures with one scan, if it contains all colours."""
+_NOT_WHOLE = "incomplete picture"
 _STRIP = 256
 """Rows."""
 _STRAY = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _RESTARTS = tuple(bytes((0xFF, marker)) for marker in range(0xD0, 0xD8))
 _FEW_STRAY = 16
-"""Logitech's webcams leave up to 10 bytes before restart markers. Where damage makes the decoder
-lose its place, the rest of the scan is stray: of 3,000 photos with one bit wrong, 352 ended so, and
-21 of these with so few."""
+"""Logitech webcams leave up to 10 bytes before restart markers. After damage the rest of a scan may
+be stray: so ended 352 of 3,000 photos with one wrong bit, 21 of them with this few bytes."""
 _PADDING = 2
-"""Different values of bytes that fill up the end of a picture."""
+"""Different byte values in the padding at the end of a picture."""
 _WHOLE_SPECTRUM = b"\0\x3f\0"
-"""What a scan says that comes at once; some cameras leave it at zero, and nothing depends on it."""
+"""Spectral selection of a sequential scan; some cameras leave it zero."""
 
 
 class _Header(NamedTuple):
-    """width and height as they are stored; scan: where the first one begins.
-
-    at_once: the decoder need not hold the coefficients of the whole picture. restarts: how many
-    markers the scan has, where it comes at once. stray: (begin, end) of what lies between the
-    segments and belongs to none of them, or is not understood by the decoder.
+    """width, height: as stored. scan: offset of the first one. at_once: sequential with one scan.
+    restarts: number of restart markers of the scan. stray: (begin, end) of bytes between the
+    segments, or of segments that the decoder does not accept.
     """
 
     width: int
@@ -74,7 +71,7 @@ class _Header(NamedTuple):
 
 
 def decode_jpeg(data: bytes, wanted: int) -> NDArray[np.uint8] | None:
-    """As `decoded`; None for a broken picture."""
+    """As `decoded`, but None for a broken picture."""
     try:
         return decoded(data, wanted)
     except BrokenPictureError:
@@ -82,15 +79,15 @@ def decode_jpeg(data: bytes, wanted: int) -> NDArray[np.uint8] | None:
 
 
 def decoded(data: bytes, wanted: int) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3), RGB, upright, whose short side covers `wanted` (0: full size) as
-    far as the picture does, and within MOST_PIXELS.
+    """uint8 (height, width, 3), RGB, upright; the short side covers `wanted` (0: full size) if the
+    picture does.
 
-    Raises BrokenPictureError for one that is damaged or cut short, or that has more: at the
-    smallest scale, or, if it is progressive, as it is stored.
+    Raises BrokenPictureError for a damaged or truncated picture, and for one above MOST_PIXELS, at
+    the smallest scale or, if it is progressive, at full size.
     """
     header = _header(data)
-    # The decoder fills up what is missing with grey: a picture without its end mark is refused
-    # here. A thumbnail in the header has one of its own, which says nothing.
+    # The decoder fills missing parts with grey, so a picture needs its end mark; that of a
+    # thumbnail in the header does not count.
     if header is None or header.scan is None or data.rfind(_END, header.scan) < 0:
         raise BrokenPictureError(_NOT_WHOLE)
     divisor = reduction(min(header.width, header.height), wanted)
@@ -108,7 +105,7 @@ def decoded(data: bytes, wanted: int) -> NDArray[np.uint8]:
 
 
 def _bounded(header: _Header, divisor: int) -> int:
-    """The divisor, or the next that decodes to no more than MOST_PIXELS."""
+    """The smallest divisor from `divisor` on that decodes to at most MOST_PIXELS."""
     while header.at_once and divisor <= 8:
         if -(-header.width // divisor) * -(-header.height // divisor) <= MOST_PIXELS:
             return divisor
@@ -117,7 +114,7 @@ def _bounded(header: _Header, divisor: int) -> int:
 
 
 def _decompressed(data: bytes, width: int, height: int, header: _Header) -> NDArray[np.uint8]:
-    """At the scale that has this size; four colours as Adobe stores them, inverted."""
+    """At the scale of this size; four colours are inverted CMYK, as Adobe stores them."""
     four = header.colours == 4
     space, channels = ("CMYK", 4) if four else ("RGB", 3)
     try:
@@ -127,16 +124,16 @@ def _decompressed(data: bytes, width: int, height: int, header: _Header) -> NDAr
                 data, space, min_width=width, min_height=height, buffer=pixels, strict=True
             )
         except ValueError as error:
-            # It is raised in the end: what the decoder only warns of is in the buffer.
+            # Raised at the end: after a mere warning the buffer is complete.
             if not _harmless(str(error), data, header.restarts):
                 raise BrokenPictureError(f"damaged ({error})") from None
     except MemoryError:
-        raise BrokenPictureError("no memory is left for it") from None
+        raise BrokenPictureError("out of memory") from None
     return _of_four(pixels) if four else pixels
 
 
 def _of_four(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB of inverted CMYK; a strip at a time, which spares the memory of wider numbers."""
+    """RGB of inverted CMYK; in strips, to save memory."""
     rgb = np.empty((*pixels.shape[:2], 3), np.uint8)
     for top in range(0, len(pixels), _STRIP):
         strip = pixels[top : top + _STRIP]
@@ -145,7 +142,7 @@ def _of_four(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _harmless(message: str, data: bytes, restarts: int) -> bool:
-    """Whether a picture is whole of which the decoder warns; it tells its first warning only."""
+    """Whether a picture is complete despite `message`, the decoder's first warning."""
     stray = _STRAY.search(message)
     if stray is None:
         return False
@@ -154,14 +151,14 @@ def _harmless(message: str, data: bytes, restarts: int) -> bool:
         end = data.rfind(_END)
         padding = data[max(0, end - count) : end]
         return count <= _FEW_STRAY or len(set(padding)) <= _PADDING
-    # What comes after it may be missing: the markers are counted.
+    # The rest may be missing, so count the markers.
     scan = data.rfind(b"\xff\xda")
     found = sum(data.count(each, scan) for each in _RESTARTS)
     return count <= _FEW_STRAY and found == restarts > 0
 
 
 def _restarts(data: bytes, frame: int, interval: int) -> int:
-    """How many restart markers a scan of all colours has."""
+    """Number of restart markers in a scan of all colours."""
     height, width, colours = _FRAME.unpack_from(data, frame)
     factors = data[frame + 11 : frame + 10 + 3 * colours : 3] if colours > 1 else b"\x11"
     across = max((factor >> 4 for factor in factors), default=1) or 1
@@ -179,32 +176,32 @@ def _without(data: bytes, parts: tuple[tuple[int, int], ...]) -> bytes:
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
-    """Of uint8 RGB (height, width, 3), in one piece; colour at half the resolution (4:2:0)."""
+    """pixels: uint8 RGB (height, width, 3), contiguous. Subsamples colour (4:2:0)."""
     data: bytes = simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
     return data
 
 
 def reduction(short_side: int, wanted: int) -> int:
-    """8, 4, 2 or 1: the largest whose short side (rounded up by the decoder) covers `wanted`."""
+    """The largest of 8, 4, 2, 1 with which the short side (rounded up) covers `wanted`."""
     if wanted == 0:
         return 1
     return next((n for n in (8, 4, 2) if -(-short_side // n) >= wanted), 1)
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of the upright picture, from its header; None when there is none."""
+    """(width, height) of the upright picture, from its header; None without one."""
     header = _header(data)
     return None if header is None else header.orientation.size(header.width, header.height)
 
 
 def stored_geometry(data: bytes) -> tuple[int, int, Orientation] | None:
-    """(width, height, orientation): the picture as it lies in the file, and what its EXIF says."""
+    """(width, height, orientation): as stored, and according to EXIF."""
     header = _header(data)
     return None if header is None else (header.width, header.height, header.orientation)
 
 
 def _header(data: bytes) -> _Header | None:
-    """None when no size stands in it."""
+    """None without a size."""
     frame, scan, at_once = None, None, False
     orientation = UPRIGHT
     interval = 0
@@ -217,7 +214,7 @@ def _header(data: bytes) -> _Header | None:
         if marker in _SKIPPED_MARKERS and begin == 0xFF:
             position += 2 + length
         elif begin != 0xFF or marker in (0, _BEGIN_MARKER):
-            # Drivers put stray bytes between the segments, and begin a picture twice.
+            # Drivers leave stray bytes between segments and repeat the start marker.
             following = data.find(b"\xff", position + (2 if begin == 0xFF else 1))
             if following < 0:
                 break

@@ -1,9 +1,8 @@
-"""How stored pixels are turned and mirrored to become upright: eight ways, and nothing else.
+"""The eight orientations of a stored picture.
 
-EXIF, the display matrix of a video and the user's `rotate` and `flip` all become an `Orientation`;
-what a file or stream says comes first and gives the upright picture, the user's follows. Turning is
-a view of the pixels and copies nothing. A display matrix of another angle becomes the nearest
-quarter turn.
+EXIF, the display matrix of a video and the user's `rotate` and `flip` are converted to an
+`Orientation`; that of the file or stream is applied first. It is a view of the pixels, not a copy.
+A display matrix with another angle is rounded to a quarter turn.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from edged.capture.source import Flip
 
 
 class Orientation(NamedTuple):
-    """Exchange rows and columns where `transposed`, then reverse the order of the rows where
-    `upside_down` and that of the columns where `mirrored`."""
+    """Exchange rows and columns if `transposed`, then reverse the rows if `upside_down` and the
+    columns if `mirrored`."""
 
     transposed: bool = False
     upside_down: bool = False
     mirrored: bool = False
 
     def upright(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A view of (height, width, channels)."""
+        """A view of `pixels` (height, width, channels)."""
         if self.transposed:
             pixels = pixels.swapaxes(0, 1)
         if self.upside_down or self.mirrored:
@@ -40,7 +39,7 @@ class Orientation(NamedTuple):
     def stored(
         self, left: float, top: float, right: float, bottom: float
     ) -> tuple[float, float, float, float]:
-        """Where a part of the upright picture lies in the stored one; all as shares of a side."""
+        """A part of the upright picture in the stored one, as shares of a side."""
         if self.mirrored:
             left, right = 1 - right, 1 - left
         if self.upside_down:
@@ -64,12 +63,12 @@ _BY_DEGREES: Final = {0: _BY_EXIF[1], 90: _BY_EXIF[6], 180: _BY_EXIF[3], 270: _B
 
 
 def of_exif(number: int | None) -> Orientation:
-    """EXIF's tag 0x0112. A number that it does not define counts as upright."""
+    """number: EXIF tag 0x0112. Undefined numbers count as upright."""
     return UPRIGHT if number is None else _BY_EXIF.get(number, UPRIGHT)
 
 
 def of_user(rotate: int, flip: Flip | None) -> Orientation:
-    """rotate: degrees clockwise, a multiple of 90; flip is done after it."""
+    """rotate: degrees clockwise, a multiple of 90; flip is applied after it."""
     turned = _BY_DEGREES[rotate % 360]
     if flip == "horizontal":
         return turned._replace(mirrored=not turned.mirrored)

@@ -1,7 +1,4 @@
-"""What all readers of pictures share: the names of picture files, and how large a picture may be.
-
-Nothing here imports a heavy library.
-"""
+"""Suffixes of picture files and the size limit of pictures. Imports no heavy library."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ from typing import Final
 
 SUFFIXES: Final = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 MOST_PIXELS: Final = 7680 * 4320
-"""8K, 100 MB decoded. Of a JPEG at the scale that it is decoded at. Headers of a few bytes may
-claim 65,500 x 65,500, and that is found out before anything is allocated."""
+"""8K, 100 MB decoded; for JPEG at the scale of decoding. Checked before memory is allocated,
+because a header may claim 65,500 x 65,500."""
 
 
 class BrokenPictureError(ValueError):
-    """Says what is wrong with a picture, without naming it."""
+    """What is wrong with a picture, without its name."""
 
 
 def too_large(width: int, height: int) -> BrokenPictureError:
     most = f"{MOST_PIXELS:,} pixels (7680x4320)"
-    return BrokenPictureError(f"{width}x{height} is too large: at most {most} are decoded")
+    return BrokenPictureError(f"{width}x{height} is too large; the limit is {most}")

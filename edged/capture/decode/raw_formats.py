@@ -1,7 +1,7 @@
-"""Plain pixel formats of cameras: cropped and shrunk as they are, and only then made RGB.
+"""Uncompressed pixel formats of cameras: cropped and shrunk before the conversion to RGB.
 
-A network sees a fifth of a 720p picture's sides: to average the bytes of Y, U and V first leaves
-the conversion little to do. Nothing here knows a driver; MJPEG is the business of jpeg.py.
+A network uses about a fifth of the sides of a 720p picture, so averaging Y, U and V first saves
+most of the conversion.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_AVERAGED = 257
-"""So many bytes add up in 16 bits."""
+"""Number of bytes whose sum fits into 16 bits."""
 _PAYS_FROM = 3
-"""Halving costs less after the conversion: OpenCV has vector code for exactly that."""
+"""Halving is cheaper after the conversion: OpenCV has vector code for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """`group` bytes stand for `columns` pixels of a row; there is one row for every `rows`.
+    """`group` bytes encode `columns` pixels of a row; the plane has one row for every `rows`.
 
-    luma: where in a group of four Y0 stands, Y1 two further on, U and V between them; None where
-    all bytes of a group are of one pixel, or of as many as there is one chroma sample for.
+    luma: the index of Y0 in a group of four bytes, with Y1 two further on and U and V between; None
+    if the bytes of a group belong to the same pixels.
     """
 
     group: int = 1
@@ -35,14 +35,14 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a format lies in memory, plane after plane, and what makes RGB of it (None: it is)."""
+    """The planes of a format in memory, and its OpenCV conversion to RGB (None if it is RGB)."""
 
     planes: tuple[Plane, ...]
     conversion: int | None
 
     @property
     def unit(self) -> int:
-        """Sides and corners of a crop are multiples of it."""
+        """Corners and sides of a crop are multiples of it."""
         return max(max(plane.columns, plane.rows) for plane in self.planes)
 
     @property
@@ -50,7 +50,7 @@ class Layout:
         return sum(plane.group / (plane.columns * plane.rows) for plane in self.planes)
 
     def strides(self, width: int, bytes_per_line: int) -> list[int]:
-        """Bytes from row to row in each plane; bytes_per_line: of the first, 0 for no padding."""
+        """Bytes per row of each plane. bytes_per_line: of the first plane, 0 for no padding."""
         first = self.planes[0]
         line = max(bytes_per_line, width * first.group // first.columns)
         return [
@@ -74,7 +74,7 @@ LAYOUTS = {
     "BGR3": Layout((Plane(3),), cv2.COLOR_BGR2RGB),
     "RGB3": Layout((Plane(3),), None),
 }
-"""By the names that V4L2 gives them."""
+"""By V4L2 name."""
 
 
 def raw_to_rgb(
@@ -87,13 +87,12 @@ def raw_to_rgb(
     square: bool = False,
     bytes_per_line: int = 0,
 ) -> NDArray[np.uint8] | None:
-    """uint8 (height, width, 3), RGB, of what a driver delivered; None when that is incomplete.
+    """uint8 (height, width, 3), RGB; None if `raw` is incomplete.
 
     size: (width, height) of the picture in `raw`. region: (left, top, width, height) in pixels of
-    what is seen of it, None for all. wanted: the short side in pixels that this must cover, 0 for
-    all there is. square: only its centre square. bytes_per_line: of the first plane, padding
-    included, 0 when there is none.
-    A crop begins at an even pixel, and what is shrunk n times loses up to 2n - 1 pixels of a side.
+    the part to use, None for all. wanted: the short side in pixels that it must cover, 0 for full
+    size. square: use only its centre square. bytes_per_line: of the first plane with padding, 0 for
+    no padding. A crop starts at an even pixel; shrinking by n loses up to 2n - 1 pixels of a side.
     """
     width, height = size
     seen_left, seen_top, *seen_size = region or (0, 0, width, height)
@@ -128,8 +127,8 @@ def raw_to_rgb(
 
 
 def shrink_factor(short_side: int, wanted: int, unit: int) -> int:
-    """The largest n whose side, a multiple of `unit`, still covers `wanted`; 1 where n saves
-    nothing before the conversion."""
+    """The largest n for which the side, a multiple of `unit`, covers `wanted`; 1 if shrinking
+    before the conversion saves nothing."""
     factor = min(short_side // wanted, _MOST_AVERAGED) if wanted else 1
     while factor >= _PAYS_FROM and short_side // (factor * unit) * unit < wanted:
         factor -= 1
@@ -137,7 +136,7 @@ def shrink_factor(short_side: int, wanted: int, unit: int) -> int:
 
 
 def _shrunk(seen: NDArray[np.uint8], plane: Plane, factor: int) -> NDArray[np.uint8]:
-    """The same layout, each byte the mean of factor x factor bytes of its kind."""
+    """The same layout; each byte is the mean of factor x factor bytes of its kind."""
     summed = np.add(seen[0::factor], seen[1::factor], dtype=np.uint16)
     for row in range(2, factor):
         summed += seen[row::factor]
@@ -150,7 +149,7 @@ def _shrunk(seen: NDArray[np.uint8], plane: Plane, factor: int) -> NDArray[np.ui
 
 @lru_cache(maxsize=16)
 def _weights(plane: Plane, factor: int) -> NDArray[np.float32]:
-    """(group * factor, group): what each byte of `factor` groups counts in the one they become."""
+    """(group * factor, group): weights of the bytes of `factor` groups in the resulting group."""
     weights = np.tile(np.eye(plane.group, dtype=np.float32), (factor, 1))
     if plane.luma is not None:  # Y0 takes the left half of all Y, Y1 the right one
         first, second = plane.luma, plane.luma + 2

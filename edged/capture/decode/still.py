@@ -1,7 +1,7 @@
-"""Still pictures as files hold them: JPEG, PNG, WebP, TIFF, BMP, GIF and PNM.
+"""Reads picture files: JPEG, PNG, WebP, TIFF, BMP, GIF and PNM.
 
-Size and orientation are read from the header, before anything is decoded; a format whose header is
-not known here is refused, since nobody could say what it would take.
+Size and orientation are read from the header before decoding. Other formats are rejected, because
+their size would not be known.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from edged.capture.decode.tiff import (
 )
 
 MOST_BYTES: Final = 128 * 1024 * 1024
-"""Of a file: an uncompressed picture of MOST_PIXELS with transparency."""
+"""Of a file: MOST_PIXELS uncompressed with transparency."""
 _SILENT = 0
-_NO_PICTURE = "not a whole picture"
+_NO_PICTURE = "incomplete picture"
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
 _PNM_HEADER = 4096
 _MOST_CHUNKS = 65_536
@@ -39,7 +39,7 @@ _MOST_CHUNKS = 65_536
 def read_picture(path: Path) -> bytes:
     """The content of a picture file. Raises BrokenPictureError."""
     try:
-        if not path.is_file():  # opening a FIFO would wait for ever
+        if not path.is_file():  # opening a FIFO would block
             raise BrokenPictureError("not a file" if path.exists() else "no such file")
         if path.stat().st_size > MOST_BYTES:
             raise _too_long()
@@ -50,8 +50,8 @@ def read_picture(path: Path) -> bytes:
 
 def decode_picture(data: bytes, wanted: int) -> NDArray[np.uint8]:
     """uint8 (height, width, 3), RGB, upright; JPEG at a scale whose short side covers `wanted`
-    (0: all there is), as far as the picture does. Grey, CMYK, 16-bit and transparent pictures
-    become RGB. Raises BrokenPictureError for one that is damaged, cut short or too large.
+    (0: full size) if the picture does. Grey, CMYK, 16-bit and transparent pictures are converted.
+    Raises BrokenPictureError for a damaged, truncated or too large picture.
     """
     if len(data) > MOST_BYTES:
         raise _too_long()
@@ -60,9 +60,9 @@ def decode_picture(data: bytes, wanted: int) -> NDArray[np.uint8]:
     size, orientation = _header(data)
     if size[0] * size[1] > MOST_PIXELS:
         raise too_large(*size)
-    import cv2  # JPEG needs none of its 10 MB
+    import cv2  # 10 MB, which JPEG does not need
 
-    # Broken pictures are named by us. The function moved with OpenCV 5.
+    # edged reports broken pictures itself. OpenCV 5 moved the function.
     (getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(_SILENT)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -71,7 +71,7 @@ def decode_picture(data: bytes, wanted: int) -> NDArray[np.uint8]:
         pixels = None
     if pixels is None:
         raise BrokenPictureError(_NO_PICTURE)
-    # OpenCV turns what comes from libtiff, whatever the flags say.
+    # OpenCV applies a TIFF's orientation despite the flag.
     return pixels if data[:2] in TIFF_BEGINS else orientation.upright(pixels)
 
 
@@ -91,7 +91,7 @@ def _too_long() -> BrokenPictureError:
 
 
 def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
-    """((width, height) as stored, orientation) of all but JPEG."""
+    """((width, height) as stored, orientation) of all formats but JPEG."""
     try:
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             return struct.unpack_from(">II", data, 16), _png_orientation(data)
@@ -99,7 +99,7 @@ def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
             return _webp_header(data)
         if data[:2] in TIFF_BEGINS:
             tags = first_directory(data)
-            # libtiff allocates whole tiles, however small the picture is.
+            # libtiff allocates whole tiles.
             size = tags[WIDTH], tags[HEIGHT]
             tile = tags.get(TILE_WIDTH, 1), tags.get(TILE_HEIGHT, 1)
             if tile[0] * tile[1] > MOST_PIXELS:
@@ -118,12 +118,12 @@ def _header(data: bytes) -> tuple[tuple[int, int], Orientation]:
         raise BrokenPictureError(_NO_PICTURE) from None
     if not data:
         raise BrokenPictureError(_NO_PICTURE)
-    raise BrokenPictureError("not a picture, or of a format that is not read here")
+    raise BrokenPictureError("not a picture of a supported format")
 
 
 def _png_orientation(data: bytes) -> Orientation:
-    """Of its eXIf chunk, which most PNGs lack. Raises BrokenPictureError where a chunk is longer
-    than the file: OpenCV would allocate what it claims, up to 4 GB.
+    """From the eXIf chunk, if any. Raises BrokenPictureError for a chunk longer than the file, for
+    which OpenCV would allocate up to 4 GB.
     """
     at, orientation = 8, UPRIGHT
     for _ in range(_MOST_CHUNKS):

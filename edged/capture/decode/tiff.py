@@ -1,4 +1,4 @@
-"""The first directory of a TIFF structure: of a TIFF picture, and of what EXIF puts into others."""
+"""Reads the first directory of a TIFF structure: a TIFF picture or EXIF data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TILE_WIDTH: Final = 0x0142
 TILE_HEIGHT: Final = 0x0143
 _WANTED = frozenset((WIDTH, HEIGHT, ORIENTATION, TILE_WIDTH, TILE_HEIGHT))
 _NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-"""Type of a value: how it is stored."""
+"""struct format by type."""
 _MOST_ENTRIES = 4096
 
 
 def first_directory(data: bytes) -> dict[int, int]:
-    """The single numbers of the tags named here, as far as they can be read; never an error."""
+    """Single numbers of the tags above, as far as they are readable. Raises nothing."""
     order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]))
     if order is None or len(data) < 8:
         return {}

@@ -1,8 +1,7 @@
-"""When a frame of a stream was captured, and what to do when decoding falls behind. Pure.
+"""When a frame of a stream was captured, and what to drop when decoding falls behind. Pure.
 
-A stream's own time stamps tell the distances between frames, not the moment of any of them. The
-frame that arrives with the least delay is taken to have had none; a constant delay between the
-sensor and the first arrival therefore stays unseen.
+A stream's time stamps are relative. The frame that arrives with the least delay is assumed to have
+had none, so a constant delay between sensor and arrival is not detected.
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ from __future__ import annotations
 from typing import Final
 
 DRIFT: Final = 0.001
-"""Seconds per second squared. When no frame was prompt for t seconds, a delay of t * t milliseconds
-is taken for clocks that run apart: a sender 1 % off shows at most 25 ms of delay that it has not,
-one 0.1 % off 0.25 ms; and a second of jitter is judged wrong by 1 ms."""
+"""Seconds per second squared. After t seconds without a prompt frame, a delay of t * t milliseconds
+is attributed to clock drift: the error is at most 25 ms for a sender that is 1 % off, 0.25 ms for
+0.1 %, and 1 ms after a second of jitter."""
 DISORDER_NS: Final = 1_000_000_000
-"""Time stamps that go back further than frames can be reordered have started anew."""
+"""Time stamps that jump back further than frames can be reordered have restarted."""
 BELIEVABLE_NS: Final = 10_000_000_000
-"""A delay beyond this says that the time stamps mean nothing any more."""
+"""After a longer delay the time stamps are invalid."""
 SLOW_SHARE: Final = 0.6
 SLOW_FRAMES: Final = 2
-"""Time stamps that go on by less than this share of the time, so many frames in a row, are not the
-sensor's: a camera that sends fewer frames than it announces may count them as if it did. Frames
-that were held up on the way come the faster afterwards."""
+"""Time stamps that advance by less than SLOW_SHARE of the time, SLOW_FRAMES in a row, are not the
+sensor's: some cameras send fewer frames than announced but count them at the announced rate."""
 
 LATE_NS: Final = 250_000_000
 CAUGHT_UP_NS: Final = 50_000_000
@@ -29,7 +27,7 @@ LOST_NS: Final = 2_000_000_000
 
 
 class ArrivalClock:
-    """Maps a stream's time stamps onto the monotonic clock by when frames arrive."""
+    """Maps a stream's time stamps to the monotonic clock by the arrival of frames."""
 
     def __init__(self) -> None:
         self._offset_ns: int | None = None
@@ -39,12 +37,12 @@ class ArrivalClock:
         self._arrived_ns = 0
         self._slow_frames = 0
 
-    def begin_anew(self) -> None:
-        """The stream's time line has been broken: the next frame is taken to have had no delay."""
+    def restart(self) -> None:
+        """After a break in the time stamps: assume that the next frame has no delay."""
         self._offset_ns = None
 
     def captured_ns(self, stamp_ns: int | None, arrived_ns: int) -> int:
-        """Never later than arrived_ns. A frame without a stamp counts as captured on arrival."""
+        """Time of capture, at most arrived_ns, which a frame without a stamp gets."""
         if stamp_ns is None:
             return arrived_ns
         offset_ns = arrived_ns - stamp_ns
@@ -53,12 +51,12 @@ class ArrivalClock:
         passed_ns, self._arrived_ns = arrived_ns - self._arrived_ns, arrived_ns
         slow = stamp_ns - self._stamp_ns < SLOW_SHARE * passed_ns
         self._slow_frames = self._slow_frames + 1 if slow else 0
-        started_anew = (
+        restarted = (
             self._offset_ns is None
             or stamp_ns < self._stamp_ns - DISORDER_NS
             or self._slow_frames >= SLOW_FRAMES
         )
-        if started_anew or not 0 < offset_ns - allowed_ns < BELIEVABLE_NS:
+        if restarted or not 0 < offset_ns - allowed_ns < BELIEVABLE_NS:
             self._prompt_offset_ns = allowed_ns = offset_ns
             self._prompt_ns = arrived_ns
         self._offset_ns, self._stamp_ns = allowed_ns, stamp_ns
@@ -66,10 +64,10 @@ class ArrivalClock:
 
 
 class Backlog:
-    """What to leave out when frames come faster than they can be decoded.
+    """What to drop when frames arrive faster than they can be decoded.
 
-    A little behind: decode, which others refer to, but do not convert. Far behind: decode nothing
-    until a key frame that is in time. lag_ns: how far the frame at hand is behind the present.
+    A little behind: decode, for the frames that refer to it, but do not convert. Far behind: decode
+    nothing until a key frame is in time. lag_ns: how late the frame is.
     """
 
     def __init__(self) -> None:

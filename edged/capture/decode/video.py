@@ -1,9 +1,8 @@
-"""A compressed video track through FFmpeg (PyAV): packets, frames, and RGB at the size wanted.
+"""Decodes a compressed video track with FFmpeg (PyAV) to RGB at the wanted size.
 
-Scaling happens in YUV, in the same pass as the conversion to RGB, and makes pixels square where
-they are not; pictures of MJPEG are decoded at the smallest scale that will do. Frames are turned as
-the container says, else as they say themselves (SEI in H.264 and H.265, EXIF in MJPEG). Knows
-nothing of pacing, of networks or of what the frames are for.
+Scaling is done in YUV, in the same pass as the conversion to RGB, and makes pixels square. MJPEG is
+decoded at the smallest sufficient scale. Frames are rotated as the container states, otherwise as
+they state themselves (SEI in H.264 and H.265, EXIF in MJPEG).
 """
 
 from __future__ import annotations
@@ -22,33 +21,35 @@ from edged.capture.decode.pictures import MOST_PIXELS, too_large
 from edged.capture.source import Failure, Granted, SourceError
 
 _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
-"""PyAV scales with a thread per core by default since 17; before it had one and no choice."""
+"""PyAV 17 scales with a thread per core by default; before, it always used one."""
 _FASTEST_RATE = 1000
 _FLATTEST = 8
-"""Pixels so many times as wide as they are high, or the other way round, are taken for an error."""
+"""Aspect ratios of pixels above it, or below its inverse, are treated as errors."""
 OPTIONS = {"max_pixels": str(MOST_PIXELS)}
-"""For `av.open`: FFmpeg then allocates no larger picture, not even to find out what is in there."""
+"""For `av.open`: FFmpeg allocates no larger picture, not even to probe the stream."""
 
 
 def why_not_decodable(container: Any) -> str | None:
-    """What to say of an opened container that VideoTrack cannot be made of."""
+    """Why an opened container has no track for VideoTrack; None if it has one."""
     if _stream_of(container) is not None:
         return None
     if not container.streams.video:
-        return "there is no video in it"
-    return "its video is in a format that FFmpeg does not decode"
+        return "contains no video"
+    return "contains video in a format that FFmpeg does not decode"
 
 
 def _stream_of(container: Any) -> Any:
-    """The first video track that can be decoded, and is no still picture beside the sound."""
+    """The first video track that can be decoded and is not a cover picture."""
     still = av.stream.Disposition.attached_pic
     tracks = [track for track in container.streams.video if track.codec_context is not None]
     return next((track for track in tracks if not track.disposition & still), None)
 
 
 class VideoTrack:
-    """The video track that can be decoded of a container opened with OPTIONS. SourceError with
-    `where` when its pictures are too large."""
+    """The first decodable video track of a container that was opened with OPTIONS.
+
+    Raises SourceError with `where` if its pictures are too large.
+    """
 
     def __init__(self, container: Any, *, where: str, low_delay: bool = False) -> None:
         self._container = container
@@ -58,7 +59,7 @@ class VideoTrack:
             what = str(too_large(self._codec.width, self._codec.height))
             raise SourceError(Failure.OPEN_FAILED, what, where=where)
         self._codec.options = {**self._codec.options, **OPTIONS}
-        # The frames of a camera come one at a time: more threads would only hold them back.
+        # A camera's frames arrive one at a time; more threads would only add delay.
         self._codec.thread_type = "NONE"
         self._codec.thread_count = 1
         if low_delay:
@@ -70,43 +71,43 @@ class VideoTrack:
         self._codec_shape = self._codec.sample_aspect_ratio
         self._shape = self._pixel_shape()
         self._jpeg = self._codec.name == "mjpeg" and self._shape == 1
-        """Packets are whole JPEG pictures, decoded here."""
+        """Packets are complete JPEG pictures, decoded by jpeg.py."""
         self._jpeg_orientation = UPRIGHT
-        """As the container says, for pictures of MJPEG that do not say it themselves."""
+        """The container's, for MJPEG pictures without one."""
 
     @property
     def size_known(self) -> bool:
-        """Of some tracks only after a frame was decoded."""
+        """For some tracks only after a frame was decoded."""
         return bool(self._codec.width and self._codec.height)
 
     @property
     def granted(self) -> Granted:
-        """Not turned yet: how a frame lies is known when it is there."""
+        """Before rotation: the orientation is known with the first frame."""
         size = squared(self._codec.width, self._codec.height, self._shape)
         return Granted(*size, self.fps, self._codec.name)
 
     @property
     def fps(self) -> float | None:
-        """As the container says it, which may be a guess."""
+        """As the container states or guesses it."""
         rate = self._stream.average_rate or self._stream.guessed_rate
         return float(rate) if rate and 0 < rate <= _FASTEST_RATE else None
 
     def packets(self) -> Iterator[Any]:
-        """Compressed frames in decoding order; the last is empty and flushes the decoder."""
+        """Compressed frames in decoding order; an empty one at the end flushes the decoder."""
         packets: Iterator[Any] = self._container.demux(self._stream)
         return packets
 
     def packets_from(self, dts: int) -> Iterator[Any]:
-        """From the last key frame that is not later, with a decoder that knows of nothing before.
-        FFmpegError where the container cannot be searched."""
+        """From the last key frame at or before `dts`, with a reset decoder. Raises FFmpegError if
+        the container cannot seek."""
         self._container.seek(dts, stream=self._stream)
         return self.packets()
 
     def decode(self, packet: Any) -> tuple[list[Any], int]:
-        """(frames in order of presentation, how many frames were damaged).
+        """(frames in order of presentation, number of damaged frames).
 
-        A packet of MJPEG stands for its frame: `rgb` decodes it. Where the first one holds no
-        picture of the track's size, but the two fields of an interlaced one, FFmpeg decodes all.
+        An MJPEG packet is returned as its frame, which `rgb` decodes; but FFmpeg decodes a track
+        whose first packet has another size, because it holds the two fields of interlaced video.
         """
         if self._jpeg and not self._begun:
             self._begin_jpeg(packet)
@@ -123,7 +124,7 @@ class VideoTrack:
         return sound, len(frames) - len(sound)
 
     def stamp_ns(self, ticks: int | None) -> int | None:
-        """A pts or dts on the container's own time line."""
+        """A pts or dts in nanoseconds."""
         if ticks is None:
             return None
         return ticks * self._tick_ns.numerator // self._tick_ns.denominator
@@ -132,8 +133,8 @@ class VideoTrack:
         return round(duration_ns / self._tick_ns)
 
     def rgb(self, frame: Any, wanted: int) -> NDArray[np.uint8] | None:
-        """uint8 (height, width, 3), upright, its short side `wanted` unless it is smaller; of
-        MJPEG larger, and None when the picture is damaged."""
+        """uint8 (height, width, 3), RGB, upright; the short side is `wanted` or the frame's, if
+        that is smaller. MJPEG may be larger; None if it is damaged."""
         if isinstance(frame, av.Packet):
             picture = decode_jpeg(bytes(frame), wanted)
             return None if picture is None else self._jpeg_orientation.upright(picture)
@@ -161,24 +162,23 @@ class VideoTrack:
             self._jpeg_orientation = _orientation(frames[0])
 
     def _pixel_shape(self) -> Fraction | int:
-        """Width of a pixel through its height. What the container says wins, unless the codec has
-        changed its mind since."""
+        """Aspect ratio of a pixel: the container's, unless the codec's has changed since."""
         now = self._codec.sample_aspect_ratio
         shape = self._given_shape if now == self._codec_shape else now
         known = shape is not None and 1 <= _FLATTEST * shape <= _FLATTEST**2
-        return shape if known and shape != 1 else 1  # numbers that compare at once
+        return shape if known and shape != 1 else 1  # an int compares faster
 
 
 def _orientation(frame: Any) -> Orientation:
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
-    except (KeyError, ValueError):  # PyAV does not know every kind of FFmpeg's side data
+    except (KeyError, ValueError):  # side data that PyAV does not know
         return of_user(-90 * round(getattr(frame, "rotation", 0) / 90), None)
     return UPRIGHT if matrix is None else of_matrix(np.frombuffer(matrix, np.int32).tolist())
 
 
 def squared(width: int, height: int, pixel_shape: Fraction | int) -> tuple[int, int]:
-    """(width, height) with square pixels: the side grows that has too few."""
+    """(width, height) with square pixels, by enlarging one side."""
     if pixel_shape == 1:
         return width, height
     if pixel_shape > 1:
@@ -187,7 +187,7 @@ def squared(width: int, height: int, pixel_shape: Fraction | int) -> tuple[int, 
 
 
 def scaled_size(width: int, height: int, wanted: int) -> tuple[int, int]:
-    """(width, height) with the short side at `wanted`; never larger than it is. 0 wants all."""
+    """(width, height) with a short side of `wanted`, never enlarged; 0 for full size."""
     short = min(width, height)
     if wanted == 0 or wanted >= short:
         return width, height

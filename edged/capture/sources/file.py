@@ -1,9 +1,8 @@
-"""Video files, paced by their own time stamps as a camera would be.
+"""Video files, played in real time according to their time stamps.
 
-A frame counts as captured at the moment it is due, and its packet is decoded only then: the time
-that decoding takes, and any delay, shows as the frame's age. A file that cannot be decoded in time
-loses frames, up to the next key frame; it does not slow down. Where its time stamps jump, the next
-frame follows as if they did not.
+A frame counts as captured when it is due, and is decoded only then, so that decoding and delays
+show as the frame's age. If decoding is too slow, frames are dropped up to the next key frame;
+playback does not slow down. Jumps of the time stamps are removed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 
 import av
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.decode.timeline import Backlog
 from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
@@ -27,21 +26,21 @@ from edged.memory import return_free_memory
 
 _FPS_UNKNOWN = 25.0
 _LONGEST_STEP_NS = 1_500_000_000
-"""Between two frames, of a file that shows more than one in this time: longer ones are jumps."""
+"""Longer intervals are jumps, unless the frame rate is that low."""
 
 
 class FileSource:
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = request.source
         self._loop = request.loop
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._sleep = sleep
         self._container: Any = None
@@ -49,15 +48,15 @@ class FileSource:
         self._decoded: deque[Any] = deque()
         self._backlog = Backlog()
         self._origin_ns: int | None = None
-        """The moment of time stamp 0; None until the first packet."""
+        """The time of time stamp 0; None until the first packet."""
         self._dts: int | None = None
-        """Of the packet before, in the track's ticks, without jumps."""
+        """Of the previous packet, in the track's ticks, without jumps."""
         self._shift = 0
-        """What takes the jumps out of time stamps."""
+        """Added to time stamps to remove the jumps."""
         self._begin: int | None = None
-        """The dts of the first packet; None before it, and of a stream without time stamps."""
+        """The dts of the first packet; None before it, and without time stamps."""
         self._first_stamp_ns: int | None = None
-        """Of the first frame of the clip: where a repetition begins."""
+        """Of the first frame, where a loop starts."""
         self._due_ns = 0
         self._begun_ns = 0
         self._frames_of_pass = 0
@@ -65,10 +64,10 @@ class FileSource:
     def open(self) -> Granted:
         try:
             known = Path(self._path).is_file()
-        except OSError as error:  # such as a folder above it that is closed to us
+        except OSError as error:  # such as no permission for a folder above it
             raise self._error(f"cannot be opened: {error.strerror}") from None
         if not known:
-            raise self._error("no such file, folder or kind of source")
+            raise self._error("no such file or folder, and not another kind of source")
         try:
             self._container = av.open(
                 f"file:{self._path}", options=OPTIONS, metadata_errors="replace"
@@ -84,12 +83,12 @@ class FileSource:
         while not self._track.size_known:
             packet = self._next_packet()
             if packet is None:
-                raise self._error("not one picture could be decoded")
+                raise self._error("no picture could be decoded")
             self._decode(packet)
         return self._track.granted
 
     def read(self, wanted: int) -> Picture | None:
-        os.sched_yield()  # to the reader of the last picture: a camera would not compute now
+        os.sched_yield()  # let the reader of the last picture run first
         while True:
             if self._decoded:
                 picture = self._present(self._decoded.popleft(), wanted)
@@ -106,11 +105,11 @@ class FileSource:
             self._container = None
 
     def _next_packet(self) -> Any:
-        """None at the end; damage in the container counts as its end."""
+        """None at the end, which includes damage in the container."""
         try:
             packet = next(self._packets, None)
         except av.error.FFmpegError as error:
-            self._intake.note(f"{self._path}: reading ended early: {error.strerror}")
+            self._admission.note(f"{self._path}: stopped reading before the end: {error.strerror}")
             return None
         if packet is not None and packet.dts is not None:
             self._take_out_jump(packet)
@@ -132,7 +131,7 @@ class FileSource:
                 packet.pts += self._shift
 
     def _decode(self, packet: Any) -> None:
-        """At the packet's time, which is that of its frame unless frames are reordered."""
+        """Decode at the packet's time, which is its frame's unless frames are reordered."""
         ticks = packet.pts if packet.dts is None else packet.dts
         stamp_ns = self._track.stamp_ns(ticks)
         if stamp_ns is not None:
@@ -142,32 +141,32 @@ class FileSource:
             due_ns = self._origin_ns + stamp_ns
             self._wait_until(due_ns)
             if not self._backlog.decodes(self._clock() - due_ns, packet.is_keyframe):
-                self._intake.captured()
-                self._intake.overwritten()
+                self._admission.captured()
+                self._admission.overwritten()
                 return
         self._begun_ns = self._clock()
         frames, damaged = self._track.decode(packet)
         self._decoded.extend(frames)
         for _ in range(damaged):
-            self._intake.captured()
-            self._intake.broken()
+            self._admission.captured()
+            self._admission.broken()
 
     def _present(self, frame: Any, wanted: int) -> Picture | None:
-        """None when the frame is not to be seen by anybody."""
+        """None if the frame is dropped."""
         self._frames_of_pass += 1
         self._due_ns = self._due(self._track.stamp_ns(frame.pts))
         self._wait_until(self._due_ns)
-        self._intake.captured()
+        self._admission.captured()
         if not self._backlog.converts(self._clock() - self._due_ns):
-            self._intake.overwritten()
+            self._admission.overwritten()
             return None
-        if not self._intake.admits(self._due_ns):  # after that: what is let go takes no turn
+        if not self._admission.admits(self._due_ns):  # last, so that a dropped frame uses no quota
             return None
         received_ns = max(self._due_ns, self._begun_ns)
         pixels = self._track.rgb(frame, wanted)
         if pixels is None:
             self._frames_of_pass -= 1
-            self._intake.broken()
+            self._admission.broken()
             return None
         return Picture(pixels, self._due_ns, received_ns)
 
@@ -179,11 +178,9 @@ class FileSource:
         return self._origin_ns + stamp_ns
 
     def _rewind(self) -> bool:
-        """Begin again where the last frame's time ends; False when the clip is not repeated."""
+        """Restart after the last frame's interval; False if the file is not looped."""
         if self._frames_of_pass == 0:
-            raise SourceError(
-                Failure.READ_FAILED, "not one picture could be decoded", where=self._path
-            )
+            raise SourceError(Failure.READ_FAILED, "no picture could be decoded", where=self._path)
         if not self._loop:
             return False
         if not self._seek_begin():
@@ -197,8 +194,8 @@ class FileSource:
         return True
 
     def _seek_begin(self) -> bool:
-        """To open the clip anew would cost time and memory; but raw streams cannot be searched, and
-        others may end up elsewhere."""
+        """Seek to the first packet, which is cheaper than opening the file again; False for raw
+        streams, which cannot seek, and where seeking is inexact."""
         if self._begin is None:
             return False
         try:

@@ -1,7 +1,7 @@
-"""The pictures of a folder, sorted by name, at a steady rate (1 a second unless asked otherwise).
+"""The pictures of a folder, sorted by name, at a constant rate (default: 1 per second).
 
-The folder is listed anew at each repetition. A picture that cannot be decoded is counted, and named
-with the reason once, as long as it stays so. A single picture file is a folder of one.
+A loop lists the folder again. A picture that cannot be decoded is counted, and logged when it is
+new. A single picture file is a folder of one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.decode.pictures import SUFFIXES, BrokenPictureError
 from edged.capture.decode.still import decode_picture, picture_size, read_picture
 from edged.capture.device_watch import is_folder
@@ -25,7 +25,7 @@ class FolderSource:
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
@@ -33,15 +33,15 @@ class FolderSource:
         self._folder = Path(request.source)
         self._loop = request.loop
         self._fps = request.fps or DEFAULT_FPS
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._sleep = sleep
         self._paths: list[Path] = []
         self._next = 0
         self._broken: set[Path] = set()
-        """In this pass."""
+        """In this pass of the loop."""
         self._named: set[Path] = set()
-        """Those that were broken in the pass before."""
+        """Pictures that were broken in the previous pass."""
         self._sound = 0
         self._due_ns = 0
 
@@ -60,16 +60,16 @@ class FolderSource:
             seconds = (due_ns - self._clock()) / 1e9
             if seconds > 0:
                 self._sleep(seconds)
-            self._intake.captured()
-            if not self._intake.admits(due_ns):
+            self._admission.captured()
+            if not self._admission.admits(due_ns):
                 continue
             try:
                 pixels = decode_picture(read_picture(path), wanted)
             except BrokenPictureError as error:
-                self._intake.broken()
+                self._admission.broken()
                 self._broken.add(path)
                 if path not in self._named:
-                    self._intake.note(f"{printable(str(path))}: {error}; skipped")
+                    self._admission.note(f"{printable(str(path))}: {error}; skipped")
                 continue
             self._sound += 1
             return Picture(pixels, due_ns, due_ns)
@@ -98,7 +98,7 @@ class FolderSource:
         if not self._loop:
             return False
         if self._sound == 0:
-            raise self._error(Failure.READ_FAILED, "none of its pictures can be decoded any more")
+            raise self._error(Failure.READ_FAILED, "no picture can be decoded any more")
         self._paths = self._listed()
         self._next = self._sound = 0
         self._named, self._broken = self._broken, set()

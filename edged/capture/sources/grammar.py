@@ -1,6 +1,6 @@
-"""What `source:` and the file of `source_file:` may hold.
+"""Checks `source:` and the file of `source_file:`.
 
-All raise InputError, which never shows the text: there may be a password anywhere in it.
+All functions raise InputError. It never shows the text, which may contain a password anywhere.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _SCHEMES = [
     begin.removesuffix("://") for kind in KINDS for begin in kind.begins if begin.endswith("://")
 ]
 _NAMES = [word for kind in KINDS for word in kind.words if len(word) > len("csi")]
-"""Those long enough for a misspelling to be told from another word."""
-_USB = "a USB camera is named by its device, such as /dev/v4l/by-id/…: edged cameras lists them"
-_RIBBON = "a camera on a ribbon cable is libcamera or picamera2, on a Jetson csi"
+"""Words that are long enough to recognize a misspelling."""
+_USB = "write the device of a USB camera, such as /dev/v4l/by-id/…: edged cameras lists them"
+_RIBBON = "write libcamera or picamera2 for a CSI (ribbon cable) camera, csi on a Jetson"
 _WORDS = (
     (re.compile(r"(usb|web)?[_-]?(cam|camera|kamera)\d*|usb\d*", re.IGNORECASE), _USB),
     (
@@ -31,11 +31,11 @@ _WORDS = (
     ),
     (re.compile(r"v4l2?(:.*)?|video\d*|/dev/video", re.IGNORECASE), _USB),
 )
-"""What is taken for the name of a camera, and of no file; where there is such a file it is one."""
+"""Patterns of camera names, unless a file of that name exists."""
 _OTHER_SCHEMES = {
-    "onvif": "find the camera's RTSP address on its own page, or with an ONVIF tool",
-    "rtmp": "most cameras have an RTSP address as well: write rtsp://…",
-    "file": "a file is named by its path alone",
+    "onvif": "find the camera's RTSP address on its web page, or with an ONVIF tool",
+    "rtmp": "most cameras also have an RTSP address: write rtsp://…",
+    "file": "write the path of a file without a scheme",
 }
 _ADDRESS = re.compile(
     r"//|[a-z][a-z0-9+.-]*:?/{2}|[a-z][a-z0-9+-]*:/"  # rtsp//…, rtsp:/…
@@ -47,10 +47,10 @@ _RELATIVE = re.compile(r"\.{0,2}/|~")
 
 
 def camera_source(text: str, base: Path) -> str:
-    """What `source:` says, checked; a relative path made absolute from `base`.
+    """The checked value of `source:`; relative paths become absolute from `base`.
 
-    That a device, file or host is there is not looked at, its absence is a camera's state; but what
-    looks like something else is a path where there is such a file.
+    Devices, files and hosts need not exist, which is a state of the camera. A text that looks like
+    something else is a path if such a file exists.
     """
     if not text.strip():
         raise InputError("expected a source", fix="for example clip.mp4, rtsp://…")
@@ -66,15 +66,15 @@ def camera_source(text: str, base: Path) -> str:
 
 
 def source_from(file: Path, base: Path) -> str:
-    """The source that is the one line of a file, such as a systemd credential.
+    """The source in the only line of a file, such as a systemd credential.
 
-    A path that is not there may be the password alone, and would be shown as a path.
+    Paths must exist: the line may be just the password, which would be shown as a path.
     """
     text = read_secret(file, "the source")
     source = camera_source(text, base)
     path = Path(source)
     if path.is_absolute() and not text.startswith("/dev/") and not is_there(path):
-        what = "expected a file with the camera's whole address, not its password alone"
+        what = "expected a file with the camera's whole address, not only its password"
         raise InputError(what, fix=HOW)
     return source
 
@@ -85,21 +85,23 @@ def _check_scheme(scheme: str) -> None:
         fix = _OTHER_SCHEMES.get(scheme) or (close and f"did you mean {close[0]}://?")
         raise InputError(
             f"expected a URL of {', '.join(f'{known}://' for known in _SCHEMES)}",
-            fix=fix or "a file is named by its path alone",
+            fix=fix or "write the path of a file without a scheme",
         )
 
 
 def _check_path(text: str) -> None:
-    """What nothing of that name is there for, and what looks like something else."""
+    """Reject a missing path that looks like something else."""
     if text.isdigit():
         number = text if len(text) < 3 else "0"
-        fix = f"name its device: /dev/video{number}, or better the link in /dev/v4l/by-id"
-        raise InputError("a camera is not named by its number", fix=fix)
+        fix = f"write its device: /dev/video{number}, or better the link in /dev/v4l/by-id"
+        raise InputError("expected a source, not a camera's number", fix=fix)
     if re.search(r"\s!\s", text) and not text.startswith(("/", ".")):
-        raise InputError("a GStreamer pipeline begins with gst:", fix="write gst:v4l2src ! jpegdec")
+        raise InputError(
+            "a GStreamer pipeline needs the prefix gst:", fix="write gst:v4l2src ! jpegdec"
+        )
     for word, fix in _WORDS:
         if word.fullmatch(text):
-            raise InputError("not the name of a camera", fix=fix)
+            raise InputError("not a camera", fix=fix)
     close = difflib.get_close_matches(text.partition(":")[0].lower(), _NAMES, cutoff=0.8)
     if close and "/" not in text:
         raise InputError("expected a source", fix=f"did you mean {close[0]}?")
@@ -108,7 +110,5 @@ def _check_path(text: str) -> None:
         or _ADDRESS.match(text)
         or (":" in text and not _RELATIVE.match(text))
     ):
-        fix = f"{HOW}; a file whose name looks like an address is written ./name"
-        raise InputError(
-            "this looks like an address, and has no rtsp:// or http:// in front", fix=fix
-        )
+        fix = f"{HOW}; write ./name for a file whose name looks like an address"
+        raise InputError("address without rtsp:// or http://", fix=fix)

@@ -1,4 +1,4 @@
-"""What the children of files and folders may reach."""
+"""Needs of the children of files and folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def file_needs(source: str) -> Needs:
 
 
 def with_its_parts(path: str) -> str:
-    """Of a playlist its folder."""
+    """The path, or the folder of a playlist."""
     return folder_of(path) if Path(path).suffix.lower() in _PLAYLISTS else path
 
 
@@ -25,7 +25,7 @@ def folder_of(path: str) -> str:
 
 
 def folder_needs(source: str) -> Needs:
-    """With the pictures that its links point to; a link may be anybody's who writes there."""
+    """The folder and the pictures that its links point to, but nothing else they point to."""
     try:
         with os.scandir(source) as entries:
             links = [
@@ -42,7 +42,7 @@ def folder_needs(source: str) -> Needs:
 
 
 def _holds_pictures_only(picture: str) -> bool:
-    """The folder of a picture, which others may replace: the new one is another file."""
+    """Whether the folder of a picture may be read: a replaced picture is a new file."""
     try:
         with os.scandir(folder_of(picture)) as entries:
             return all(

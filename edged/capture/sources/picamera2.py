@@ -1,13 +1,12 @@
 """Raspberry Pi cameras through Picamera2: `picamera2`, or `picamera2:1` for the second one.
 
-The camera's own image processor shrinks to what the largest variant needs and converts to RGB, so
-that nothing is left to decode; the sensor mode is one that sees the whole field. Picamera2 is a
-package of the system. Written against its source (github.com/raspberrypi/picamera2) and tested with
-a stand-in for it: there was no Raspberry Pi to run it on.
+The image processor shrinks to what the largest variant needs and converts to RGB; the sensor mode
+covers the whole field of view. Picamera2 is a system package. Written from its source
+(github.com/raspberrypi/picamera2) and tested with a stand-in, not on a Raspberry Pi.
 
-A frame's time is the sensor's own stamp. Picamera2 compares it with the monotonic clock, and so
-does this; libcamera calls it CLOCK_BOOTTIME, which is the same until a device was suspended, and
-what does not fit then counts as captured on arrival.
+A frame's time is the sensor's time stamp, which Picamera2 compares with the monotonic clock.
+libcamera specifies CLOCK_BOOTTIME, which is the same until the device is suspended; a frame with a
+stamp that is off counts as captured on arrival.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.decode.covering import COVERED_SIDE, covering_size
 from edged.capture.decode.crop import whole_side
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
@@ -29,28 +28,28 @@ ANSWER_SECONDS = 5.0
 DEFAULT_FPS = 30.0
 OLDEST_STAMP_NS = 10_000_000_000
 _RGB = "BGR888"
-"""libcamera names the bytes of a pixel from the last to the first."""
+"""RGB in memory: libcamera names the bytes of a pixel in reverse."""
 
 
 def load_picamera2() -> Any:
-    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")  # else it tells of each step
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")  # the default logs each step
     return importlib.import_module("picamera2")
 
 
 class PicameraSource:
-    """load: gives the module `picamera2`, or raises ImportError."""
+    """load: returns the module `picamera2` or raises ImportError."""
 
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         load: Callable[[], Any] = load_picamera2,
     ) -> None:
         self._request = request
         self._where = request.source
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._load = load
         self._camera: Any = None
@@ -72,7 +71,7 @@ class PicameraSource:
             camera.configure(
                 camera.create_video_configuration(
                     main={"size": stream, "format": _RGB},
-                    raw=None,  # nobody needs the sensor's own data in memory
+                    raw=None,  # not used
                     sensor=sensor,
                     controls={"FrameDurationLimits": (frame_us, frame_us)},
                     display=None,
@@ -81,8 +80,8 @@ class PicameraSource:
             )
             given = camera.camera_configuration()["main"]
             if given["format"] != _RGB:
-                fix = "a USB camera is read by its device, such as a link in /dev/v4l/by-id"
-                raise self._error("does not give RGB", got=given["format"], fix=fix)
+                fix = "for a USB camera write its device, such as a link in /dev/v4l/by-id"
+                raise self._error("does not deliver RGB", got=given["format"], fix=fix)
             camera.start()
         except (RuntimeError, OSError, ValueError) as error:
             raise self._error(f"cannot be started: {error}") from None
@@ -93,7 +92,7 @@ class PicameraSource:
     def read(self, wanted: int) -> Picture | None:
         while True:
             picture, self._first = self._first or self._next(), None
-            if self._intake.admits(picture.captured_ns):
+            if self._admission.admits(picture.captured_ns):
                 return picture
 
     def close(self) -> None:
@@ -106,31 +105,31 @@ class PicameraSource:
             picamera2 = self._load()
         except ImportError as error:
             raise self._error(
-                f"Picamera2 cannot be imported: {error}",
-                fix="sudo apt install python3-picamera2, and let edged see the system's packages: "
+                f"could not import Picamera2: {error}",
+                fix="sudo apt install python3-picamera2, and give edged access to system packages: "
                 "python3 -m venv --system-site-packages",
             ) from None
         attached = len(picamera2.Picamera2.global_camera_info())
         if number >= attached:
-            fix = "rpicam-hello --list-cameras shows what is attached"
+            fix = "rpicam-hello --list-cameras lists the attached cameras"
             raise self._error(f"no camera {number}", got=f"{attached} cameras", fix=fix)
         try:
             return picamera2.Picamera2(number)
         except (RuntimeError, OSError) as error:
-            what = f"cannot be opened: {error}; another program may be using it"
+            what = f"cannot be opened: {error}; it may be in use by another program"
             raise self._error(what) from None
 
     def _next(self) -> Picture:
-        """The newest frame, or the next one."""
+        """The newest frame, or the next one if none is new."""
         try:
             request = self._camera.capture_request(wait=ANSWER_SECONDS)
         except (TimeoutError, concurrent.futures.TimeoutError):
-            self._camera.cancel_all_and_flush()  # or `close` would wait for the frame, too
+            self._camera.cancel_all_and_flush()  # otherwise `close` would wait for the frame
             what = f"no frame for {ANSWER_SECONDS:g} s; is its cable loose?"
             raise self._error(what, Failure.READ_FAILED) from None
         try:
             received_ns = self._clock()
-            self._intake.captured()
+            self._admission.captured()
             stamp_ns = request.get_metadata().get("SensorTimestamp", 0)
             recent = received_ns - OLDEST_STAMP_NS < stamp_ns <= received_ns
             pixels = request.make_array("main")
@@ -151,8 +150,8 @@ class PicameraSource:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How a sensor can be read out. size: (width, height) of what it delivers; field: the area of
-    the sensor, in its own pixels, that this shows.
+    """A readout mode of a sensor. size: (width, height) of its pictures; field: the area of the
+    sensor that it covers, in sensor pixels.
     """
 
     size: tuple[int, int]
@@ -162,7 +161,7 @@ class Mode:
 
 
 def modes_of(sensor_modes: Sequence[dict[str, Any]]) -> list[Mode]:
-    """Of `Picamera2.sensor_modes`; none of a camera (USB) that is no bare sensor."""
+    """From `Picamera2.sensor_modes`; empty for a USB camera."""
     return [
         Mode(mode["size"], mode["bit_depth"], mode["crop_limits"][2] * mode["crop_limits"][3], fps)
         for mode in sensor_modes
@@ -171,8 +170,8 @@ def modes_of(sensor_modes: Sequence[dict[str, Any]]) -> list[Mode]:
 
 
 def whole_field_mode(modes: Sequence[Mode], stream: tuple[int, int], fps: float) -> Mode | None:
-    """The cheapest that sees most of the field, among those that are fast enough and not smaller
-    than the stream. When none is, the fastest.
+    """The cheapest mode with the largest field, among those that reach `fps` and are not smaller
+    than `stream`; without any, the fastest.
     """
     enough = [mode for mode in modes if mode.fps >= fps * 0.99 and _covers(mode.size, stream)]
     if not enough:

@@ -1,4 +1,4 @@
-"""Cameras on a ribbon cable: how they are written, and what their children may reach."""
+"""CSI (ribbon cable) cameras: syntax, and needs of their children."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NODES = (
     *("/dev/dri/*", "/dev/udmabuf", "/dev/host1x*"),
     *("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/nvgpu", "/dev/nvsci*", "/dev/v4l2-nv*"),
 )
-"""Of cameras and GPUs. Not /dev/nv*: of those are disks, too."""
+"""Of cameras and GPUs. Not /dev/nv*, which includes disks."""
 
 
 def check(text: str) -> None:
     if not re.fullmatch(r"(csi|picamera2)(:\d)?|libcamera(:\S+)?", text):
         fix = "write csi:1 or picamera2:1 for the second camera, libcamera:NAME for a named one"
-        raise InputError("expected a camera on a ribbon cable", fix=fix)
+        raise InputError("expected a CSI camera", fix=fix)
 
 
 def picamera2_needs(_: str) -> Needs:
@@ -27,6 +27,6 @@ def picamera2_needs(_: str) -> Needs:
         lists=("/dev",),
         devices=NODES,
         udev=True,
-        programs=True,  # image processing that is not signed runs in a program of its own
+        programs=True,  # unsigned image processing modules run in a separate process
         certain=False,
     )

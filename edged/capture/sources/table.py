@@ -1,6 +1,6 @@
-"""The table of sources: how each kind is written, what its child may reach, which class reads it.
+"""The table of sources: syntax, needs of the child, and class of each kind.
 
-A class is imported only when it is used: each brings its own heavy library.
+Classes are imported when they are used, because they import heavy libraries.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.confinement.needs import Needs
 from edged.capture.decode.pictures import SUFFIXES
 from edged.capture.device_watch import is_folder
@@ -24,13 +24,12 @@ from edged.errors import InputError
 class Kind(NamedTuple):
     """One kind of source. Its functions import nothing heavy.
 
-    reader: module and class, below this folder. words: what its sources begin with, alone or before
-    a colon. begins: the same, in any case and whatever follows.
-    check: raises InputError, which never shows the text, for a source that is not written well;
-    None where it is a path. needs: what the child may reach, all else is kept from it. errors: keys
-    of the camera that it cannot follow, each with what is wrong. warnings: one line each. fps:
-    pictures a second that it is asked for, None where that is not known. device: a V4L2 node,
-    which has a format and controls. remote: it is asked over a network.
+    reader: module and class, below this folder. words: a source is one of these, alone or before a
+    colon. begins: prefixes of sources, case-insensitive. check: raises InputError, without the
+    text, for wrong syntax; None for a path. needs: what the child may access. errors: (key, error)
+    for keys of the camera that it does not support. warnings: one line each. fps: requested frame
+    rate, None if unknown. device: a V4L2 node, with format and controls. remote: read over a
+    network.
     """
 
     name: str
@@ -103,7 +102,7 @@ KINDS = (
 
 
 def kind_of(source: str) -> Kind:
-    """What is no device, known scheme, folder or picture is taken for a video file."""
+    """Anything but a device, known scheme, folder or picture is a video file."""
     word, start = source.partition(":")[0], source.lower()
     for kind in KINDS:
         if word in kind.words or start.startswith(kind.begins):
@@ -112,7 +111,7 @@ def kind_of(source: str) -> Kind:
     return _FOLDER if path.suffix.lower() in SUFFIXES or is_folder(path) else _FILE
 
 
-def make_source(request: CaptureRequest, intake: Intake) -> Source:
+def make_source(request: CaptureRequest, admission: Admission) -> Source:
     module, _, name = kind_of(request.source).reader.rpartition(".")
-    source: Source = getattr(import_module(f"{__package__}.{module}"), name)(request, intake)
+    source: Source = getattr(import_module(f"{__package__}.{module}"), name)(request, admission)
     return source

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.decode.crop import centre_square, shaped, target_size
+from edged.capture.decode.crop import centre_square, prepared, target_size
 from edged.capture.source import CaptureRequest
 
 MUCH = 1 << 30
@@ -30,7 +30,7 @@ def test_rotation_is_clockwise_and_the_mirror_comes_after_it(
     request_: CaptureRequest, expected: list[list[int]]
 ) -> None:
     whole = replace(request_, square=False)
-    assert shaped(CORNERS, whole, 0, MUCH)[..., 0].tolist() == expected
+    assert prepared(CORNERS, whole, 0, MUCH)[..., 0].tolist() == expected
 
 
 def test_the_centre_square_is_a_view() -> None:
@@ -43,17 +43,17 @@ def test_the_centre_square_is_a_view() -> None:
 
 def test_square_or_whole_and_smaller() -> None:
     picture = np.full((480, 640, 3), (255, 0, 9), np.uint8)
-    square = shaped(picture, CaptureRequest("x"), 160, MUCH)
+    square = prepared(picture, CaptureRequest("x"), 160, MUCH)
     assert square.shape == (160, 160, 3)
     assert np.all(square == (255, 0, 9))
-    assert shaped(picture, CaptureRequest("x", square=False), 160, MUCH).shape == (160, 213, 3)
-    assert shaped(picture, CaptureRequest("x", square=False, rotate=90), 224, MUCH).shape == (
+    assert prepared(picture, CaptureRequest("x", square=False), 160, MUCH).shape == (160, 213, 3)
+    assert prepared(picture, CaptureRequest("x", square=False, rotate=90), 224, MUCH).shape == (
         320,
         240,
         3,
     )
-    assert shaped(picture, CaptureRequest("x"), 0, MUCH).shape == (480, 480, 3)
-    assert shaped(picture, CaptureRequest("x"), 0, 100 * 100 * 3).shape == (100, 100, 3)
+    assert prepared(picture, CaptureRequest("x"), 0, MUCH).shape == (480, 480, 3)
+    assert prepared(picture, CaptureRequest("x"), 0, 100 * 100 * 3).shape == (100, 100, 3)
 
 
 @given(

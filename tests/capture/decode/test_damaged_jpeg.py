@@ -159,7 +159,7 @@ def test_a_header_of_nothing_but_stray_bytes_ends() -> None:
 
 def pictures_of(source: str, **request: object) -> tuple[np.ndarray, Notes]:
     notes = Notes()
-    made = make_source(CaptureRequest(source, fps=50.0, **request), notes.intake)  # type: ignore[arg-type]
+    made = make_source(CaptureRequest(source, fps=50.0, **request), notes.admission)  # type: ignore[arg-type]
     made.open()
     picture = made.read(0)
     made.close()

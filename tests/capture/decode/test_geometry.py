@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged.capture.decode.crop import shaped
+from edged.capture.decode.crop import prepared
 from edged.capture.decode.jpeg import decode_jpeg
 from edged.capture.decode.orientation import UPRIGHT as PLAIN
 from edged.capture.decode.orientation import of_exif, of_matrix, of_user
@@ -64,7 +64,7 @@ MUCH = 1 << 30
 
 
 def opened(source: str, **request: object) -> tuple[Source, Granted]:
-    made = make_source(CaptureRequest(source, **request), Notes().intake)  # type: ignore[arg-type]
+    made = make_source(CaptureRequest(source, **request), Notes().admission)  # type: ignore[arg-type]
     return made, made.open()
 
 
@@ -287,12 +287,12 @@ def test_the_users_rotate_flip_and_roi_come_after_what_the_file_says(tmp_path: P
     )
     for orientation in ORIENTATIONS:
         picture.write_bytes(photographed(orientation))
-        seen = shaped(first_of(picture), request, 0, MUCH)
+        seen = prepared(first_of(picture), request, 0, MUCH)
         users = UPRIGHT[6](upright(orientation))[:, ::-1]
         assert looks_like(seen, users), orientation
         height, width = users.shape[:2]
         corner = replace(request, roi=(0.5, 0.0, 0.5, 0.5))
-        part = shaped(first_of(picture), corner, 0, MUCH)
+        part = prepared(first_of(picture), corner, 0, MUCH)
         assert looks_like(part, users[: height // 2, width // 2 :]), orientation
 
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edged.capture.admission import Intake
-from edged.capture.decode.crop import region, shaped, whole_side
+from edged.capture.admission import Admission
+from edged.capture.decode.crop import prepared, region, whole_side
 from edged.capture.decode.orientation import of_user
 from edged.capture.decode.raw_formats import LAYOUTS, raw_to_rgb
 from edged.capture.mailbox import Mailbox, MailboxWriter
@@ -84,7 +84,7 @@ def test_each_field_is_cut_out_upright(rotate: int, flip: str | None, square: bo
         assert np.array_equal(
             of_user(request.rotate, request.flip).upright(source), board(160, 120)
         )
-        seen = shaped(source, request, 0, MUCH)
+        seen = prepared(source, request, 0, MUCH)
         assert seen.shape == (40, 40, 3)
         assert is_field(seen, column, row, tolerance=0)
 
@@ -190,7 +190,7 @@ def test_a_v4l2_camera_that_hangs_upside_down(name: str) -> None:
         picture = rig.source.read(whole_side(40, request, (640, 480)))
         assert picture is not None
         assert picture.cropped == (name != "MJPG")
-        seen = shaped(picture.pixels, request, 40, MUCH, cropped=picture.cropped)
+        seen = prepared(picture.pixels, request, 40, MUCH, cropped=picture.cropped)
         assert seen.shape == (40, 40, 3)
         assert is_field(seen, column, row)
 
@@ -204,7 +204,7 @@ def captured(request: CaptureRequest, wanted: int) -> tuple[list[Status], Pixels
     writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
     mailbox.want(wanted)
     told: list[Status] = []
-    capture(request, make_source(request, Intake(writer, None)), writer, told.append)
+    capture(request, make_source(request, Admission(writer, None)), writer, told.append)
     frame = mailbox.take()
     assert frame is not None, told
     assert frame.wanted == wanted
@@ -290,7 +290,7 @@ def test_no_more_is_decoded_than_a_wide_strip_needs(tmp_path: Path) -> None:
     writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
     mailbox.want(96)
     request = CaptureRequest(str(clip), roi=(0.5, 0, 0.5, 1))
-    capture(request, Wide(request, Intake(writer, None)), writer, lambda _: None)
+    capture(request, Wide(request, Admission(writer, None)), writer, lambda _: None)
     assert set(sizes) == {108}  # of 720; the half of 1280 is 640 wide
     mailbox.close()
 
@@ -299,7 +299,7 @@ def test_a_part_with_fewer_pixels_than_networks_look_at_is_told_once(tmp_path: P
     clip = make_clip(tmp_path, "h264", board())
     told, pixels = captured(CaptureRequest(str(clip), roi=(0.25, 0, 0.25, 1 / 3)), wanted=224)
     (note,) = [each for each in told if isinstance(each, Note)]
-    assert note.message.startswith("roi is 160x160 pixels of 640x480, fewer than the 224 that")
+    assert note.message.startswith("roi is 160x160 pixels of 640x480, less than the 224 that")
     assert is_field(pixels, 1, 0)
 
 

@@ -70,7 +70,7 @@ def test_a_time_line_that_is_broken_begins_anew() -> None:
     clock = ArrivalClock()
     for n in range(50):
         clock.captured_ns(n * FRAME, n * FRAME)
-    clock.begin_anew()  # 0.9 s back
+    clock.restart()  # 0.9 s back
     stamps = [n * FRAME - 900 * MS for n in range(50, 100)]
     arrivals = [n * FRAME for n in range(50, 100)]
     assert [clock.captured_ns(*each) for each in zip(stamps, arrivals, strict=True)] == arrivals

@@ -25,7 +25,7 @@ def opened(folder: Path, **request: object) -> tuple[FolderSource, FakeTime, Not
     time, notes = FakeTime(), Notes(request.pop("max_fps", None))  # type: ignore[arg-type]
     source = FolderSource(
         CaptureRequest(str(folder), **request),  # type: ignore[arg-type]
-        notes.intake,
+        notes.admission,
         clock=time.clock,
         sleep=time.sleep,
     )
@@ -83,9 +83,9 @@ def test_a_broken_picture_is_counted_and_named_once(tmp_path: Path) -> None:
     assert len(read_all(source, 3)) == 3
     assert notes.counts.broken == 2 * 5
     assert [line.rpartition("/")[2] for line in notes] == [
-        "b.jpg: not a whole picture; skipped",
-        "c.png: not a whole picture; skipped",
-        "d.webp: not a picture, or of a format that is not read here; skipped",
+        "b.jpg: incomplete picture; skipped",
+        "c.png: incomplete picture; skipped",
+        "d.webp: not a picture of a supported format; skipped",
         "e.bmp: no such file; skipped",
         "f.jpg: not a file; skipped",
     ]
@@ -98,7 +98,7 @@ def test_a_picture_that_is_broken_later_is_named_then(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"no picture")
     assert len(read_all(source, 3)) == 3
     assert [note.partition("b.png: ")[2] for note in notes] == [
-        "not a picture, or of a format that is not read here; skipped"
+        "not a picture of a supported format; skipped"
     ]
     assert notes.counts.broken > 1
 

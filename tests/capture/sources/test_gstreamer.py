@@ -49,7 +49,7 @@ def opened(source: str, notes: Notes | None = None, **request: object) -> Iterat
     """A source that is closed at the end; what it granted is in `granted`."""
     made = GstreamerSource(
         CaptureRequest(source, **request),  # type: ignore[arg-type]
-        (Notes() if notes is None else notes).intake,
+        (Notes() if notes is None else notes).admission,
     )
     try:
         yield made
@@ -137,7 +137,7 @@ def test_the_end_of_a_live_pipeline_is_a_failure() -> None:
         source.open()
         list(pictures(source, 4))
     assert caught.value.reason is Failure.READ_FAILED
-    assert "the pipeline came to its end" in str(caught.value)
+    assert "the pipeline ended" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_the_end_of_a_live_pipeline_is_a_failure() -> None:
         ("gst:videotestsrc ! fakesink", "could not link fakesink0 to edged_given; the description"),
         ("gst:v4l2src device=/dev/absent", "Cannot identify device '/dev/absent': system error: N"),
         ("gst:filesrc location=/absent ! decodebin", 'Resource not found: No such file "/absent"'),
-        ("gst:videotestsrc num-buffers=0", "the pipeline came to its end"),
+        ("gst:videotestsrc num-buffers=0", "the pipeline ended"),
         ("gst:rtspsrc location=rtsp://u:hunter2@127.0.0.1:9/ ! decodebin", "rtspsrc0: Could not"),
         ("csi", "GStreamer has no element nvarguscamerasrc; it comes with NVIDIA's JetPack"),
         ("libcamera:x", "GStreamer has no element libcamerasrc; sudo apt install gstreamer1.0-lib"),
@@ -175,7 +175,7 @@ def test_a_size_that_the_source_does_not_have() -> None:
     source = "gst:videotestsrc ! video/x-raw,width=640,height=480"
     with opened(source, size=(1280, 720)) as made, pytest.raises(SourceError) as caught:
         made.open()
-    assert "of the size and fps asked for" in str(caught.value)
+    assert "of the configured size and fps" in str(caught.value)
 
 
 def test_the_whole_picture_is_squashed_into_the_square() -> None:
@@ -206,7 +206,7 @@ def test_a_size_that_changes_on_the_way_tears_no_picture(tmp_path: Path) -> None
 
 
 def test_a_program_that_is_not_installed_names_its_package() -> None:
-    source = GstreamerSource(CaptureRequest(LIVE), Notes().intake, launcher="gst-launch-0.0")
+    source = GstreamerSource(CaptureRequest(LIVE), Notes().admission, launcher="gst-launch-0.0")
     with pytest.raises(SourceError, match=r"gst-launch-0\.0 is not installed") as caught:
         source.open()
     assert "sudo apt install gstreamer1.0-tools" in str(caught.value)
@@ -249,7 +249,7 @@ def test_its_warnings_are_passed_on(tmp_path: Path) -> None:
     )
     launcher.chmod(0o755)
     notes = Notes()
-    source = GstreamerSource(CaptureRequest(LIVE), notes.intake, launcher=str(launcher))
+    source = GstreamerSource(CaptureRequest(LIVE), notes.admission, launcher=str(launcher))
     source.open()
     list(pictures(source, 2))
     source.close()
@@ -388,7 +388,7 @@ class Bursts:
 
 def test_the_last_picture_of_each_burst_comes_also_with_max_fps() -> None:
     notes = Notes(max_fps=3)
-    source = GstreamerSource(CaptureRequest(LIVE), notes.intake)
+    source = GstreamerSource(CaptureRequest(LIVE), notes.admission)
     source._launched = Bursts()  # type: ignore[assignment]
     seen = [int(picture.pixels[0, 0, 0]) for picture in pictures(source, 8)]
     assert seen.count(9) >= 3, seen

@@ -152,8 +152,8 @@ ERRORS = {
         answer(b"<html>log in</html>", "image/jpeg"),
         "Content-Type 'image/jpeg' without JPEG data",
     ),
-    "nothing": (answer(b""), "half a picture, or nothing"),
-    "half a picture": (answer(RED[:-99], length=len(RED)), "half a picture, or nothing"),
+    "nothing": (answer(b""), "an empty or truncated response"),
+    "half a picture": (answer(RED[:-99], length=len(RED)), "an empty or truncated response"),
     "a picture that cannot be decoded": (
         answer(RED[:300] + RED[-2:]),
         "JPEG data that cannot be decoded",
@@ -179,7 +179,7 @@ def test_what_comes_instead_of_pictures_is_named(error: bytes, got: str) -> None
             never.colours(1)
     for caught in (first, later):
         assert caught.value.reason is Failure.NO_PICTURES
-        assert caught.value.what == "it sends no pictures"
+        assert caught.value.what == "the camera sends no pictures"
         assert caught.value.got == got
 
 
@@ -225,10 +225,10 @@ def test_a_camera_may_be_silent_for_so_long_and_no_longer() -> None:
         stream = HttpCamera(camera.url("/stream"), silent_seconds=0.6)
         response = stream.get()
         assert stream.read(response, Failure.READ_FAILED) == PARTS[0]
-        with pytest.raises(SourceError, match=r"nothing came for 0\.6 s"):
+        with pytest.raises(SourceError, match=r"no data for 0\.6 s"):
             stream.read(response, Failure.READ_FAILED)
         never = HttpCamera(camera.url("/late"), silent_seconds=0.1)
-        with pytest.raises(SourceError, match=r"no answer within 0\.1 s"):
+        with pytest.raises(SourceError, match=r"no response within 0\.1 s"):
             never.get()
         for each in (late, stream, never):
             each.close()

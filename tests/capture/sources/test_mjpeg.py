@@ -187,7 +187,7 @@ class Opened(Opening):
     def __init__(self, url: str, max_fps: float | None = None) -> None:
         self.notes = Notes(max_fps)
         self.counts = self.notes.counts
-        self.source = HttpSource(CaptureRequest(url), self.notes.intake)
+        self.source = HttpSource(CaptureRequest(url), self.notes.admission)
 
 
 @pytest.mark.parametrize("path", ["/stream", "/bare", "/chunked", "/moved"])
@@ -244,7 +244,7 @@ def test_half_a_picture_is_counted_broken(camera: HttpCamera) -> None:
 
 def test_a_camera_that_sends_only_broken_pictures_is_given_up(camera: HttpCamera) -> None:
     opened = Opened(camera.url("/only-broken"))
-    with pytest.raises(SourceError, match="got a picture that was cut short") as caught, opened:
+    with pytest.raises(SourceError, match="got a truncated picture") as caught, opened:
         pass
     assert caught.value.reason is Failure.NO_PICTURES
     assert opened.counts.broken == 50
@@ -262,11 +262,19 @@ def test_max_fps_holds_before_decoding(camera: HttpCamera) -> None:
 @pytest.mark.parametrize(
     ("path", "message", "reason"),
     [
-        ("/page", "it sends no pictures (got Content-Type 'text/html')", Failure.NO_PICTURES),
-        ("/nowhere", "the camera refuses (got HTTP status 404)", Failure.OPEN_FAILED),
-        ("/no-jpeg", "it sends no pictures (got the end of the stream)", Failure.NO_PICTURES),
-        ("/basic", "the camera refuses the login (got HTTP status 401)", Failure.UNAUTHORIZED),
-        ("/digest", "the camera refuses the login (got HTTP status 401)", Failure.UNAUTHORIZED),
+        (
+            "/page",
+            "the camera sends no pictures (got Content-Type 'text/html')",
+            Failure.NO_PICTURES,
+        ),
+        ("/nowhere", "the camera refused the request (got HTTP status 404)", Failure.OPEN_FAILED),
+        (
+            "/no-jpeg",
+            "the camera sends no pictures (got the end of the stream)",
+            Failure.NO_PICTURES,
+        ),
+        ("/basic", "the camera refused the login (got HTTP status 401)", Failure.UNAUTHORIZED),
+        ("/digest", "the camera refused the login (got HTTP status 401)", Failure.UNAUTHORIZED),
     ],
 )
 def test_what_cannot_be_opened(
@@ -274,7 +282,7 @@ def test_what_cannot_be_opened(
 ) -> None:
     for login in ("", "viewer:hunter2@"):
         url = camera.url(path, login)
-        expected = message if login else message.replace("refuses the", "asks for a")
+        expected = message if login else message.replace("refused the login", "requires a login")
         with pytest.raises(SourceError, match=re.escape(expected)) as caught, Opened(url):
             pass
         assert caught.value.reason is reason
@@ -293,12 +301,12 @@ def test_addresses_that_do_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for url, message in (
-        (f"http://127.0.0.1:{port}/", "cannot be reached: Connection refused"),
-        ("http://camera.invalid/", "cannot be reached"),
-        ("http:///stream", "not an address"),
-        ("http://camera:99999/", "not an address"),
-        ("http://us/er:pass@camera/", "cannot be reached"),
-        ("http://[::1/", "not an address"),
+        (f"http://127.0.0.1:{port}/", "connection failed: Connection refused"),
+        ("http://camera.invalid/", "connection failed"),
+        ("http:///stream", "invalid URL"),
+        ("http://camera:99999/", "invalid URL"),
+        ("http://us/er:pass@camera/", "connection failed"),
+        ("http://[::1/", "invalid URL"),
     ):
         with pytest.raises(SourceError, match=message) as caught, Opened(url):
             pass
@@ -308,7 +316,7 @@ def test_addresses_that_do_not_answer() -> None:
 def test_the_end_of_the_stream_is_a_failure(camera: HttpCamera) -> None:
     with (
         Opened(camera.url("/short")) as opened,
-        pytest.raises(SourceError, match="the server ended the stream") as caught,
+        pytest.raises(SourceError, match="the camera ended the stream") as caught,
     ):
         for _ in range(4):
             opened.source.read(0)

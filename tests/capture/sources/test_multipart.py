@@ -113,7 +113,7 @@ def test_a_picture_that_is_cut_short_costs_none_of_the_others(
     length: int | None, kept: float
 ) -> None:
     half = part(GREEN[: int(len(GREEN) * kept)], length=length)
-    cut = "a picture that was cut short"
+    cut = "a truncated picture"
     assert split(part(RED) + half + part(BLUE) + half + part(RED)) == [RED, cut, BLUE, cut, RED]
 
 

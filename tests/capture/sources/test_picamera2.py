@@ -123,7 +123,7 @@ class Rig:
         self.notes = Notes(request.get("max_fps"))
         self.source = PicameraSource(
             CaptureRequest(source, **request),
-            self.notes.intake,
+            self.notes.admission,
             clock=self.time.clock,
             load=lambda: self.module,
         )
@@ -260,10 +260,10 @@ def test_what_cannot_be_opened() -> None:
     assert "no camera 5 (got 2 cameras); rpicam-hello --list-cameras" in str(absent)
     rig = Rig()
     rig.module.busy = True
-    assert "another program may be using it" in str(rig.failure())
+    assert "it may be in use by another program" in str(rig.failure())
     rig = Rig()
     rig.module.given_format = "XBGR8888"
-    assert "does not give RGB (got XBGR8888); a USB camera is read by its device" in str(
+    assert "does not deliver RGB (got XBGR8888); for a USB camera write its device" in str(
         rig.failure()
     )
     assert rig.module.closed
@@ -273,7 +273,7 @@ def test_a_package_that_is_not_installed_is_named() -> None:
     def absent() -> Any:
         raise ModuleNotFoundError("No module named 'picamera2'")
 
-    source = PicameraSource(CaptureRequest("picamera2"), Notes().intake, load=absent)
+    source = PicameraSource(CaptureRequest("picamera2"), Notes().admission, load=absent)
     with pytest.raises(SourceError, match="No module named 'picamera2'") as caught:
         source.open()
     assert "sudo apt install python3-picamera2" in str(caught.value)

@@ -27,7 +27,7 @@ LEVELS = [20 + 2 * n for n in range(100)]
 
 def refused(camera: RtspCamera, login: str = "", **wishes: float) -> SourceError:
     request = CaptureRequest(camera.url(login), **wishes)  # type: ignore[arg-type]
-    source = StreamSource(request, Notes().intake)
+    source = StreamSource(request, Notes().admission)
     with pytest.raises(SourceError) as caught, closing(source):
         source.open()
     assert "S3cret" not in str(caught.value)
@@ -45,10 +45,20 @@ def always(status: str, *headers: str) -> Answer:
         ("DESCRIBE", "404 Not Found", "the camera has no such stream", "open_failed"),
         ("DESCRIBE", "503 Service Unavailable", "the camera is busy", "open_failed"),
         ("PLAY", "454 Session Not Found", "the camera has dropped the session", "open_failed"),
-        ("DESCRIBE", "400 Bad Request", "the camera refuses (got 400 Bad Request)", "open_failed"),
-        ("SETUP", "500 Out\x1b[31m of\x07", r"refuses (got 500 Out\x1b[31m of\x07)", "open_failed"),
-        ("DESCRIBE", "403 Forbidden", "the camera forbids its stream", "unauthorized"),
-        ("SETUP", "461 Unsupported Transport", "the camera refuses TCP and UDP", "open_failed"),
+        (
+            "DESCRIBE",
+            "400 Bad Request",
+            "the camera refused the request (got 400 Bad Request)",
+            "open_failed",
+        ),
+        (
+            "SETUP",
+            "500 Out\x1b[31m of\x07",
+            r"refused the request (got 500 Out\x1b[31m of\x07)",
+            "open_failed",
+        ),
+        ("DESCRIBE", "403 Forbidden", "the camera denies access to this stream", "unauthorized"),
+        ("SETUP", "461 Unsupported Transport", "the camera refused TCP and UDP", "open_failed"),
     ],
 )
 def test_each_refusal_has_its_words(method: str, status: str, words: str, reason: str) -> None:
@@ -63,7 +73,7 @@ def test_a_scheme_in_capitals_is_the_same() -> None:
     with RtspCamera(answers={"DESCRIBE": always("404 Not Found")}) as camera:
         url = camera.url().replace("rtsp://", "RTSP://")
         with pytest.raises(SourceError, match="the camera has no such stream"):
-            StreamSource(CaptureRequest(url), Notes().intake).open()
+            StreamSource(CaptureRequest(url), Notes().admission).open()
 
 
 MD5 = 'WWW-Authenticate: Digest realm="cam", nonce="1"'
@@ -74,14 +84,29 @@ BASIC = 'WWW-Authenticate: Basic realm="cam"'
 @pytest.mark.parametrize(
     ("login", "offers", "words", "tried"),
     [
-        ("", (MD5,), "the camera asks for a user and password", 0),
-        ("", (SHA,), "the camera asks for a user and password", 0),
-        ("u:S3cret@", (MD5,), "the camera refuses the login", 1),
-        ("u:S3cret@", (SHA, MD5), "the camera refuses the login", 1),
-        ("u:S3cret@", (BASIC,), "the camera refuses the login", 1),
-        ("u:S3cret@", (SHA,), "of the kind Digest SHA-256, which FFmpeg does not have", 0),
-        ("u:S3cret@", (MD5, SHA), "of the kind Digest SHA-256, which FFmpeg does not have", 0),
-        ("u:S3cret@", ("WWW-Authenticate: Bearer x",), "of the kind BEARER, which FFmpeg", 0),
+        ("", (MD5,), "the camera requires a login", 0),
+        ("", (SHA,), "the camera requires a login", 0),
+        ("u:S3cret@", (MD5,), "the camera refused the login", 1),
+        ("u:S3cret@", (SHA, MD5), "the camera refused the login", 1),
+        ("u:S3cret@", (BASIC,), "the camera refused the login", 1),
+        (
+            "u:S3cret@",
+            (SHA,),
+            "requires Digest SHA-256 authentication, which FFmpeg does not support",
+            0,
+        ),
+        (
+            "u:S3cret@",
+            (MD5, SHA),
+            "requires Digest SHA-256 authentication, which FFmpeg does not support",
+            0,
+        ),
+        (
+            "u:S3cret@",
+            ("WWW-Authenticate: Bearer x",),
+            "requires BEARER authentication, which FFmpeg",
+            0,
+        ),
     ],
 )
 def test_a_login_is_refused_only_where_it_was_tried(
@@ -98,7 +123,7 @@ def test_a_login_is_refused_only_where_it_was_tried(
 def test_a_codec_that_is_not_known_and_a_name_in_another_alphabet() -> None:
     with RtspCamera(format="VND.WEIRD/90000") as camera:
         error = refused(camera, stalled_after_seconds=2)
-    assert "its video is in a format that FFmpeg does not decode" in str(error)
+    assert "video in a format that FFmpeg does not decode" in str(error)
     pictures = grey_pictures(LEVELS)
     with RtspCamera(steadily(pictures), parameters=pictures[0], name=b"T\xfcr") as camera:
         assert 18 <= first_level(camera) <= 220
@@ -116,8 +141,10 @@ def test_something_else_that_answers_on_the_port() -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"rtsp://127.0.0.1:{listener.getsockname()[1]}/"
-        with pytest.raises(SourceError, match=r"does not speak RTSP \(got HTTP/1.1 400 Bad\\x1b"):
-            StreamSource(CaptureRequest(url), Notes().intake).open()
+        with pytest.raises(
+            SourceError, match=r"the response is not RTSP \(got HTTP/1.1 400 Bad\\x1b"
+        ):
+            StreamSource(CaptureRequest(url), Notes().admission).open()
         thread.join()
 
 
@@ -132,7 +159,7 @@ def steadily(pictures: list[Coded], every: float = 0.04) -> object:
 
 def first_level(camera: RtspCamera) -> int:
     notes = Notes()
-    source = StreamSource(CaptureRequest(camera.url()), notes.intake)
+    source = StreamSource(CaptureRequest(camera.url()), notes.admission)
     with closing(source):
         granted = source.open()
         assert (granted.width, granted.height) == (64, 48)

@@ -190,7 +190,7 @@ class Opened(Opening):
         self.counts = self.notes.counts
         self.source = HttpSource(
             CaptureRequest(url, **request),  # type: ignore[arg-type]
-            self.notes.intake,
+            self.notes.admission,
             clock=self.time.clock,
             sleep=self.time.sleep,
         )
@@ -288,7 +288,7 @@ def test_a_picture_that_never_changes_is_frozen_where_that_is_asked_for(
 ) -> None:
     error = failure(camera.url("/etag"), 4, frozen_after_seconds=5)
     assert error.reason is Failure.FROZEN
-    assert "nothing new in the picture for 5 s" in str(error)
+    assert "the picture has not changed for 5 s" in str(error)
     assert len(camera.asked) == 7 + 10  # the last new one is the seventh
 
 
@@ -301,7 +301,7 @@ def test_half_a_picture_is_counted_broken(camera: SnapshotCamera) -> None:
 def test_a_camera_that_sends_only_broken_pictures_is_given_up(camera: SnapshotCamera) -> None:
     error = failure(camera.url("/broken"), 2)
     assert error.reason is Failure.NO_PICTURES
-    assert "it sends no pictures (got JPEG data that cannot be decoded)" in str(error)
+    assert "the camera sends no pictures (got JPEG data that cannot be decoded)" in str(error)
     assert len(camera.asked) == 12  # the first is whole; then two a second, for five seconds
 
 
@@ -314,15 +314,15 @@ def test_a_picture_without_end_is_given_up(camera: SnapshotCamera) -> None:
 @pytest.mark.parametrize(
     ("path", "message", "reason"),
     [
-        ("/page", "it sends no pictures (got Content-Type 'text/html; char", Failure.NO_PICTURES),
+        ("/page", "sends no pictures (got Content-Type 'text/html; char", Failure.NO_PICTURES),
         ("/no-jpeg", "(got Content-Type 'image/jpeg' without JPEG data)", Failure.NO_PICTURES),
-        ("/nothing", "(got half a picture, or nothing)", Failure.NO_PICTURES),
-        ("/nowhere", "the camera refuses (got HTTP status 404)", Failure.OPEN_FAILED),
-        ("/circle", "it redirects in a circle", Failure.OPEN_FAILED),
-        ("/elsewhere", "it redirects to something else", Failure.OPEN_FAILED),
-        ("/basic", "the camera refuses the login (got HTTP status 401)", Failure.UNAUTHORIZED),
-        ("/digest", "the camera refuses the login (got HTTP status 401)", Failure.UNAUTHORIZED),
-        ("/other-host", "it redirects to localhost, which asks for a", Failure.UNAUTHORIZED),
+        ("/nothing", "(got an empty or truncated response)", Failure.NO_PICTURES),
+        ("/nowhere", "the camera refused the request (got HTTP status 404)", Failure.OPEN_FAILED),
+        ("/circle", "too many redirects", Failure.OPEN_FAILED),
+        ("/elsewhere", "redirect to another scheme", Failure.OPEN_FAILED),
+        ("/basic", "the camera refused the login (got HTTP status 401)", Failure.UNAUTHORIZED),
+        ("/digest", "the camera refused the login (got HTTP status 401)", Failure.UNAUTHORIZED),
+        ("/other-host", "redirects to localhost, which requires a", Failure.UNAUTHORIZED),
     ],
 )
 def test_what_cannot_be_opened(
@@ -330,7 +330,7 @@ def test_what_cannot_be_opened(
 ) -> None:
     for login in ("", "viewer:hunter2@"):
         error = failure(camera.url(path, login))
-        expected = message if login else message.replace("refuses the", "asks for a")
+        expected = message if login else message.replace("refused the login", "requires a login")
         assert error.reason is reason
         assert expected in str(error)
         assert "hunter2" not in str(error)

@@ -12,7 +12,7 @@ MS = 1_000_000
 
 def opened(request: CaptureRequest) -> tuple[SyntheticSource, FakeTime, Notes, Granted]:
     time, notes = FakeTime(), Notes(request.max_fps)
-    source = SyntheticSource(request, notes.intake, clock=time.clock, sleep=time.sleep)
+    source = SyntheticSource(request, notes.admission, clock=time.clock, sleep=time.sleep)
     return source, time, notes, source.open()
 
 
@@ -50,7 +50,7 @@ def test_a_scene_that_cannot_be_drawn(source: str) -> None:
 
 def test_frames_come_on_schedule_and_move() -> None:
     source, time, notes, granted = opened(CaptureRequest("synthetic:160x120@50"))
-    assert granted == Granted(160, 120, 50.0, "drawn")
+    assert granted == Granted(160, 120, 50.0, "synthetic")
     begun_ns = time.now_ns
     pictures = set()
     for number in range(1, 26):
@@ -67,7 +67,7 @@ def test_frames_come_on_schedule_and_move() -> None:
 
 def test_a_still_scene_comes_on_schedule_and_does_not_move() -> None:
     source, time, notes, granted = opened(CaptureRequest("synthetic:160x120@50?still"))
-    assert granted == Granted(160, 120, 50.0, "drawn")
+    assert granted == Granted(160, 120, 50.0, "synthetic")
     begun_ns = time.now_ns
     pictures = set()
     for number in range(1, 26):

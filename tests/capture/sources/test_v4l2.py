@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edged.capture.decode.crop import shaped
+from edged.capture.decode.crop import prepared
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.v4l2.device import formats
 from edged.capture.sources.v4l2.v4l2 import V4l2Source, format_order, stamp_ns
@@ -78,7 +78,9 @@ def test_what_is_granted_is_read_back(
     rig = Rig(**wishes)
     assert rig.source.open() == granted
     assert rig.notes == (
-        [f"/dev/video9 gives {granted} instead of what was asked for"] if noted else []
+        [f"/dev/video9: the camera uses {granted} instead of the requested settings"]
+        if noted
+        else []
     )
     assert not rig.capture.converts
 
@@ -126,7 +128,7 @@ def test_a_plain_picture_is_cut_and_shrunk(square: bool) -> None:
     assert whole is not None
     assert whole.pixels.shape == ((720, 720, 3) if square else (720, 1280, 3))
     request = CaptureRequest("/dev/video9", square=square)
-    assert shaped(picture.pixels, request, 160, 10**9).shape == picture.pixels.shape
+    assert prepared(picture.pixels, request, 160, 10**9).shape == picture.pixels.shape
 
 
 def test_mjpeg_comes_at_the_scale_wanted() -> None:
@@ -146,8 +148,8 @@ def test_controls_are_set_and_what_fails_is_noted() -> None:
     assert gain.value == 7
     assert brightness.value == 0
     assert rig.notes == [
-        "/dev/video9: the camera has no control zoom; it has gain, brightness",
-        "/dev/video9: the control brightness cannot be 300; its values: 0 to 255",
+        "/dev/video9: no control zoom; valid controls: gain, brightness",
+        "/dev/video9: control brightness cannot be set to 300; valid values: 0 to 255",
     ]
     assert rig.driver.closed
 
@@ -160,7 +162,7 @@ def test_controls_are_set_and_what_fails_is_noted() -> None:
     [("/dev/video-that-is-absent", "no such device"), ("/dev/null", "not a V4L2 device")],
 )
 def test_what_is_no_camera(path: str, words: str) -> None:
-    source = V4l2Source(CaptureRequest(path), Notes().intake)
+    source = V4l2Source(CaptureRequest(path), Notes().admission)
     with pytest.raises(SourceError, match=words):
         source.open()
     source.close()
@@ -169,14 +171,14 @@ def test_what_is_no_camera(path: str, words: str) -> None:
 def test_a_node_without_pictures() -> None:
     rig = Rig()
     rig.driver.node_caps = METADATA
-    assert "gives no pictures; use another of its nodes: edged cameras" in str(rig.fails())
+    assert "does not capture video; use another of its nodes: edged cameras" in str(rig.fails())
 
 
 def test_a_camera_without_permission() -> None:
     def denied(_: str) -> PaperDriver:
         raise OSError(errno.EACCES, "Permission denied")
 
-    source = V4l2Source(CaptureRequest("/dev/video9"), Notes().intake, open_device=denied)
+    source = V4l2Source(CaptureRequest("/dev/video9"), Notes().admission, open_device=denied)
     with pytest.raises(SourceError, match="usermod -aG video"):
         source.open()
 
@@ -184,13 +186,13 @@ def test_a_camera_without_permission() -> None:
 def test_a_device_in_use() -> None:
     rig = Rig()
     rig.capture.opened = False
-    assert "another program may be using it; see which: sudo edged cameras" in str(rig.fails())
+    assert "it may be in use by another program; see which: sudo edged cameras" in str(rig.fails())
 
 
 def test_a_device_that_is_taken_while_it_is_negotiated() -> None:
     rig = Rig()
     rig.capture.busy = True
-    assert "another program may be using it" in str(rig.fails())
+    assert "it may be in use by another program" in str(rig.fails())
     assert rig.capture.released
 
 
@@ -198,7 +200,7 @@ def test_a_bare_sensor_is_told_from_a_device_in_use() -> None:
     rig = Rig({"pBAA": {}, "BG10": {}})
     rig.capture.opened = False
     error = str(rig.fails())
-    assert "its formats are those of a bare sensor: pBAA, BG10" in error
+    assert "the camera only has raw sensor formats: pBAA, BG10" in error
     assert "picamera2" in error
 
 
@@ -208,7 +210,7 @@ def test_a_device_that_opens_but_is_dead_is_no_busy_loop() -> None:
     begun_ns = rig.time.now_ns
     error = rig.fails()
     assert error.reason is Failure.READ_FAILED
-    assert "gives no frames" in str(error)
+    assert "delivers no frames" in str(error)
     assert 10_000_000 < rig.time.now_ns - begun_ns < 1_000_000_000
 
 
@@ -224,7 +226,7 @@ def test_a_read_that_waited_in_vain_is_not_repeated() -> None:
 def test_a_device_that_gives_only_broken_pictures_is_given_up(frame: bytes) -> None:
     rig = Rig(frame=frame)
     rig.source.open()
-    with pytest.raises(SourceError, match="it sends no whole picture"):
+    with pytest.raises(SourceError, match="the camera sends no complete picture"):
         rig.source.read(0)
     assert rig.notes.counts.broken == rig.notes.counts.captured == 50
 
@@ -233,7 +235,7 @@ def test_a_device_that_gives_only_broken_pictures_is_given_up(frame: bytes) -> N
 def test_a_size_that_the_frames_do_not_have_is_broken_not_fatal(size: tuple[int, int]) -> None:
     rig = Rig({"NV12": {size: [30.0]}}, bytes(64 * 48))
     rig.source.open()
-    with pytest.raises(SourceError, match="it sends no whole picture"):
+    with pytest.raises(SourceError, match="the camera sends no complete picture"):
         rig.source.read(100)
 
 
@@ -302,7 +304,7 @@ def test_a_real_device() -> None:
     if path is None:
         pytest.skip("needs a camera: set EDGED_V4L2_DEVICE to its node (modprobe vivid n_devs=1)")
     notes = Notes()
-    source = V4l2Source(CaptureRequest(path, size=(640, 480)), notes.intake)
+    source = V4l2Source(CaptureRequest(path, size=(640, 480)), notes.admission)
     granted = source.open()
     pictures = [source.read(160) for _ in range(5)]
     source.close()

@@ -57,10 +57,10 @@ def test_those_that_can_be_set_by_the_names_of_v4l2_ctl() -> None:
         "gain": "0 to 100 by 5",
         "power_line_frequency": "0 (Off), 2 (50 Hz)",
         "link_frequency": "0 (456000000), 1 (7)",
-        "motion_mask": "any bits of 0xf",
+        "motion_mask": "bits of 0xf",
         "exposure_time_absolute": "3 to 2047",
         "auto_exposure": "1 (Manual Mode), 3 (Aperture Priority Mode)",
-        "reset": "0 presses it",
+        "reset": "0 (button)",
     }
     assert controls(PaperDriver().ioctl) == []
 
@@ -92,14 +92,20 @@ def test_values_are_set_and_switches_first() -> None:
     ("wish", "said"),
     [
         ({"exposure_absolute": 100}, "no control exposure_absolute; did you mean exposure_time_"),
-        ({"zzz": 1}, "the camera has no control zzz; it has brightness, white_balance_automatic"),
-        ({"brightness": 65}, "the control brightness cannot be 65; its values: -64 to 64"),
-        ({"brightness": 10**30}, "its values: -64 to 64"),
-        ({"brightness": "high"}, "the control brightness cannot be high; its values: -64 to 64"),
-        ({"power_line_frequency": 1}, "its values: 0 (Off), 2 (50 Hz)"),
-        ({"power_line_frequency": "60 Hz"}, "its values: 0 (Off), 2 (50 Hz)"),
-        ({"motion_mask": 2**40}, "the control motion_mask cannot be 1099511627776"),
-        ({"exposure_time_absolute": 100}, "told 100: no effect; an automatic control rules it"),
+        ({"zzz": 1}, "no control zzz; valid controls: brightness, white_balance_automatic"),
+        ({"brightness": 65}, "control brightness cannot be set to 65; valid values: -64 to 64"),
+        ({"brightness": 10**30}, "valid values: -64 to 64"),
+        (
+            {"brightness": "high"},
+            "control brightness cannot be set to high; valid values: -64 to 64",
+        ),
+        ({"power_line_frequency": 1}, "valid values: 0 (Off), 2 (50 Hz)"),
+        ({"power_line_frequency": "60 Hz"}, "valid values: 0 (Off), 2 (50 Hz)"),
+        ({"motion_mask": 2**40}, "control motion_mask cannot be set to 1099511627776"),
+        (
+            {"exposure_time_absolute": 100},
+            "set to 100: no effect; an automatic control overrides it",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_note(wish: dict[str, int | str], said: str) -> None:
@@ -114,7 +120,7 @@ def test_what_cannot_be_is_one_note(wish: dict[str, int | str], said: str) -> No
 def test_what_the_driver_makes_of_it_is_read_back() -> None:
     driver = PaperDriver(controls=[PaperControl("Gain", 0, 100, becomes=8)])
     assert list(apply(driver.ioctl, {"gain": 7})) == [
-        "the control gain was told 7: the driver made it 8"
+        "control gain was set to 7: the driver changed it to 8"
     ]
     assert list(apply(driver.ioctl, {"gain": 8})) == []
 
@@ -122,20 +128,22 @@ def test_what_the_driver_makes_of_it_is_read_back() -> None:
 def test_a_control_that_an_automatic_one_moves_has_no_effect() -> None:
     driver = PaperDriver(controls=[PaperControl("Gain", flags=INACTIVE, becomes=64)])
     assert list(apply(driver.ioctl, {"gain": 9})) == [
-        "the control gain was told 9: no effect; an automatic control rules it"
+        "control gain was set to 9: no effect; an automatic control overrides it"
     ]
 
 
-@pytest.mark.parametrize(("flags", "why"), [(0, ""), (INACTIVE, "; an automatic control rules it")])
+@pytest.mark.parametrize(
+    ("flags", "why"), [(0, ""), (INACTIVE, "; an automatic control overrides it")]
+)
 def test_a_refusal(flags: int, why: str) -> None:
     refusing = PaperControl("Focus, Absolute", 0, 100, errno=errno.EIO, flags=flags)
     (note,) = apply(PaperDriver(controls=[refusing]).ioctl, {"focus_absolute": 7})
     assert note == (
-        f"the control focus_absolute was told 7: the driver refuses (Input/output error){why}"
+        f"control focus_absolute was set to 7: refused by the driver (Input/output error){why}"
     )
 
 
 def test_a_device_without_controls() -> None:
     (note,) = apply(PaperDriver().ioctl, {"gain": 7})
-    assert note == "the camera has no control gain; it has none at all"
+    assert note == "no control gain; the camera has no controls"
     assert list(apply(PaperDriver().ioctl, {})) == []

@@ -56,7 +56,7 @@ def test_multi_planar_devices_are_asked_in_their_own_way() -> None:
     assert node.captures
     assert [each.name for each in formats(driver.ioctl, node.buffer_type)] == ["NV12"]
     assert bytes_per_line(driver.ioctl, node.buffer_type) == 1344
-    assert bytes_per_line(driver.ioctl) == 0  # the driver refuses the other type
+    assert bytes_per_line(driver.ioctl) == 0  # refused by the driver the other type
 
 
 def test_the_padding_of_rows() -> None:

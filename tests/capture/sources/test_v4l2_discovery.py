@@ -94,7 +94,7 @@ def test_a_device_that_fails_when_it_is_asked_is_a_line_of_its_own(root: Path) -
             raise OSError(errno.ENODEV, "No such device")
 
     found, _ = attached(root, opener({**drivers(), "video0": Gone()}))
-    assert found[0].problem == "the camera is gone: unplugged?"
+    assert found[0].problem == "the camera has disappeared; is it unplugged?"
     assert len(found) == 3
 
 

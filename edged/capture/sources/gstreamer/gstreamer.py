@@ -1,17 +1,16 @@
-"""Any GStreamer pipeline: a `gst-launch-1.0` child writes raw pictures to a pipe.
+"""Any GStreamer pipeline: a `gst-launch-1.0` child writes uncompressed pictures to a pipe.
 
-Source strings: `gst:` and a description, `csi` or `csi:1`, `libcamera` or `libcamera:NAME`.
+Sources: `gst:` and a description, `csi` or `csi:1`, `libcamera` or `libcamera:NAME`.
 
-A pipe carries no time stamps: a frame counts as captured when its first byte arrives. What lies
-between the sensor and that stays unseen, and so does up to one frame interval in the pipeline when
-this process was late to read; what had been waiting longer is let go. A pipeline that is not live
-(a file) is paced by its time stamps and loses nothing; its end is the end of the source. The end of
-a live one is a failure.
+A pipe carries no time stamps, so a frame counts as captured when its first byte arrives. The delay
+before is unknown, as is up to one frame interval in the pipeline if this process reads late; older
+frames are dropped. A pipeline that is not live (a file) runs by its time stamps without loss; its
+end is the end of the source. The end of a live pipeline is a failure.
 
-The child cannot outlive this process: the kernel kills it (PDEATHSIG, by setpriv of util-linux),
-and without setpriv the first write to a pipe that nobody reads ends it. A confined process may send
-no signals: it closes the pipe, upon which the pipeline ends in order with its next frame, and where
-none comes it ends the thread that started the child, which to PDEATHSIG is the parent.
+The child cannot outlive this process: the kernel kills it (PDEATHSIG, with setpriv of util-linux);
+without setpriv, its next write to the closed pipe fails. A confined process cannot send signals. It
+closes the pipe, so that the pipeline ends with its next frame; if none comes, it ends the thread
+that started the child, which is the parent for PDEATHSIG.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.process import LineReader
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.gstreamer.launch import (
@@ -47,23 +46,23 @@ _STOP_SECONDS = 0.5
 _END_SECONDS = 1.0
 _CAPS_SECONDS = 0.2
 _MOST_WAITING = 3
-"""Frames in a row that may be let go because they had been waiting."""
+"""Limit of frames to drop in a row because they are old."""
 _LINES = 40
 
 
 class GstreamerSource:
-    """launcher: the program, found on PATH."""
+    """launcher: name of the program on PATH."""
 
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         launcher: str = "gst-launch-1.0",
     ) -> None:
         self._request = request
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._launcher = launcher
         self._launched: Launched | None = None
@@ -92,13 +91,13 @@ class GstreamerSource:
                     return None
                 raise self._end_of(launched, Failure.READ_FAILED)
             captured_ns, received_ns = arrival
-            if wait_seconds := self._intake.wait_seconds(captured_ns):
+            if wait_seconds := self._admission.wait_seconds(captured_ns):
                 due_ns = received_ns + round(wait_seconds * 1e9)
                 waited = self._more_comes(launched, due_ns)
                 if waited:
-                    self._intake.skipped()
+                    self._admission.skipped()
                     continue
-                self._intake.admit_late(captured_ns + due_ns - received_ns)
+                self._admission.admit_late(captured_ns + due_ns - received_ns)
             return Picture(self._pixels(), captured_ns, received_ns, cropped=True)
 
     def close(self) -> None:
@@ -107,7 +106,7 @@ class GstreamerSource:
             self._launched = None
 
     def _launch(self, *, live: bool) -> Launched:
-        """Until it says whether it is live."""
+        """Start the pipeline and wait until it reports whether it is live."""
         program = shutil.which(self._launcher)
         if program is None:
             raise SourceError(
@@ -124,8 +123,10 @@ class GstreamerSource:
         return launched
 
     def _newest(self, launched: Launched, *, waited: bool = False) -> tuple[int, int] | None:
-        """(arrival of the first byte, of the last) of the picture that is in the buffer now; None
-        when no more come. waited: what is in the pipe has just come.
+        """Read a picture into the buffer; (arrival of its first byte, of its last), None at the
+        end.
+
+        waited: the data in the pipe has just arrived.
         """
         most_waiting = _MOST_WAITING if launched.live else 0
         for left in reversed(range(most_waiting + 1)):
@@ -136,28 +137,28 @@ class GstreamerSource:
             captured_ns = self._clock()
             if not self._fill(launched):
                 return None
-            self._intake.captured()
+            self._admission.captured()
             if left == 0 or had_to_wait:
                 break
-            self._intake.overwritten()
+            self._admission.overwritten()
         return captured_ns, self._clock()
 
     def _more_comes(self, launched: Launched, until_ns: int) -> bool:
-        """Or the end, before the given time."""
+        """Whether data, or the end, arrives before the given time."""
         while (left_ns := until_ns - self._clock()) > 0:
             if launched.listen(left_ns / 1e9):
                 return True
         return False
 
     def _wait(self, launched: Launched) -> None:
-        """Until there is something in the pipe, or its end; the supervisor has the patience."""
+        """Block until data, or the end, arrives; the supervisor enforces the time limit."""
         while not launched.listen(None):
             pass
         for line in launched.take_warnings():
-            self._intake.note(line)
+            self._admission.note(line)
 
     def _fill(self, launched: Launched) -> bool:
-        """One whole picture into the buffer; False at the end, what came of another is dropped."""
+        """Read one picture into the buffer; False at the end, also after a part of one."""
         view = memoryview(self._buffer)
         while view:
             count = launched.read_into(view)
@@ -173,7 +174,7 @@ class GstreamerSource:
         status = launched.status()
         otherwise = {
             None: "the pipeline closed its output",
-            0: "the pipeline came to its end",
+            0: "the pipeline ended",
         }.get(status, f"the pipeline ended with status {status}")
         return complaint(reason, [*launched.errors], otherwise)
 
@@ -183,14 +184,14 @@ class GstreamerSource:
 
 
 class Launched:
-    """A running gst-launch-1.0: its pictures, its words, its end."""
+    """A running gst-launch-1.0: its pictures, output and exit."""
 
     def __init__(self, program: str, request: CaptureRequest, *, live: bool) -> None:
         self.live: bool | None = None
-        """Whether its source is a live one; None until it has said."""
+        """Whether its source is live; None until it reports that."""
         self._given: Caps | None = None
         self.errors: deque[str] = deque(maxlen=_LINES)
-        """The latest lines of its standard error."""
+        """The last lines of its standard error."""
         self._warnings: deque[str] = deque(maxlen=_LINES)
         self._pipe, write_fd = os.pipe()
         self._over = threading.Event()
@@ -226,11 +227,11 @@ class Launched:
 
     @property
     def silent(self) -> bool:
-        """It can say no more: it has ended or is about to."""
+        """Whether its output is closed: it has ended or is about to."""
         return self._out.closed and self._err.closed
 
     def listen(self, seconds: float | None) -> bool:
-        """Hear what it says; whether something is in the pipe, or its end."""
+        """Read its output; whether the pipe has data, or is at its end."""
         waiting = False
         for key, _ in self._selector.select(seconds):
             if key.data is None:
@@ -242,8 +243,8 @@ class Launched:
         return waiting
 
     def given_caps(self) -> Caps | None:
-        """What the source gives. It may be said a moment after the first picture came, and on a
-        busy machine now and then it is not said at all.
+        """What the source delivers. It may be reported shortly after the first picture, and on a
+        busy machine sometimes not at all.
         """
         readable = [self._out.fd]
         while self._given is None and not self._out.closed and readable:
@@ -252,20 +253,20 @@ class Launched:
         return self._given
 
     def take_warnings(self) -> list[str]:
-        """Those since the last call."""
+        """The warnings since the last call."""
         lines = list(self._warnings)
         self._warnings.clear()
         return lines
 
     def read_into(self, view: memoryview) -> int | None:
-        """How many bytes there were; 0 at the pipe's end, None when none are there yet."""
+        """Number of bytes read; 0 at the end of the pipe, None if there is no data yet."""
         try:
             return os.readv(self._pipe, [view])
         except BlockingIOError:
             return None
 
     def status(self) -> int | None:
-        """Of its end, when all it said was heard; None when it does not end."""
+        """Its exit status, after its output was read; None if it does not exit."""
         try:
             status = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -276,17 +277,19 @@ class Launched:
         return status
 
     def end(self) -> None:
-        """Ask it to give the hardware back; kill it if it does not."""
+        """Ask it to release the hardware and exit; kill it if it does not."""
         with suppress(PermissionError):
             self._process.send_signal(signal.SIGINT)
-        os.close(self._pipe)  # it may sit in a write
+        os.close(self._pipe)  # it may be blocked in a write
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             with suppress(PermissionError):
                 self._process.kill()
             self._over.set()
-            with suppress(subprocess.TimeoutExpired):  # without setpriv it lives until it writes
+            with suppress(
+                subprocess.TimeoutExpired
+            ):  # without setpriv it runs until its next write
                 self._process.wait(_END_SECONDS)
         self._over.set()
         self._selector.close()
@@ -295,12 +298,12 @@ class Launched:
             pipe.close()
 
     def _hear(self, reader: LineReader) -> int:
-        """How many lines it read."""
+        """Number of lines read."""
         lines = reader.read()
         for line in lines:
             if reader is self._err:
                 self.errors.append(line)
-                if line.startswith("WARNING"):  # an error is the end, which says it
+                if line.startswith("WARNING"):  # errors are reported at the end
                     self._warnings.append(line)
                 continue
             if self.live is None:
@@ -320,6 +323,6 @@ def _start(program: str, arguments: list[str], write_fd: int) -> subprocess.Pope
         bufsize=0,
         pass_fds=(write_fd,),
         start_new_session=True,  # Ctrl-C in a terminal is for the daemon
-        restore_signals=False,  # SIGPIPE stays ignored: a closed pipe is an error that it reports
+        restore_signals=False,  # keeps SIGPIPE ignored, so that it reports a closed pipe
         env={"LIBCAMERA_LOG_LEVELS": "*:WARN", **os.environ, "LC_ALL": "C"},
     )

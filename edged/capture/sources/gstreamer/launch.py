@@ -1,13 +1,12 @@
-"""What gst-launch-1.0 is given, and what its words mean. Pure.
+"""Arguments of gst-launch-1.0, and the meaning of its output. Pure.
 
-A description is the user's own, up to raw video; what follows it is the same for each: turned as
-the stream's tags say, cropped to the part that counts and its centre square (or squashed into one,
-where the whole of it is wanted), made SIDE x SIDE pixels while it is still YUV, converted to RGB,
-written to a descriptor. So the pictures on the pipe have one size, which is known before and stays
-whatever the source does.
+The user's description ends in raw video. The same tail follows each: rotate by the stream's tags,
+crop to `roi` and its centre square (or squeeze into a square if the whole picture is wanted), scale
+to SIDE x SIDE pixels in YUV, convert to RGB, write to a descriptor. So all pictures on the pipe
+have one known size.
 
-The presets `csi` (Jetson) and `libcamera` (Raspberry Pi and others) let the camera's own hardware
-shrink; they were written from their elements' documentation and were never run on such a device.
+The presets `csi` (Jetson) and `libcamera` (Raspberry Pi and others) shrink in hardware. They were
+written from their elements' documentation and not tested on such a device.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from edged.capture.decode.crop import region, whole_side
 from edged.capture.source import CaptureRequest, Failure, SourceError
 
 WHERE = "gst-launch-1.0"
-"""Names the source in errors: a description may hold a password anywhere."""
+"""The source in errors, because a description may contain a password anywhere."""
 GIVEN = "edged_given"
-"""Name of the element that the description ends in."""
+"""Name of the element after the description."""
 SIDE = COVERED_SIDE
-"""Of the pictures on the pipe, in pixels; a multiple of four, to which GStreamer fills rows up."""
+"""Of the pictures on the pipe, in pixels; a multiple of four, to which GStreamer pads rows."""
 PRESET_SIZE = (1280, 720)
 PRESET_FPS = 30.0
 
-# Of a live source only the newest frame waits for conversion; another one must not lose any.
+# Only the newest frame of a live source waits for conversion.
 _NEWEST = "! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
-# As the stream's tags say; it passes on what is upright already.
+# By the stream's tags.
 _UPRIGHT = "! videoconvert ! videoflip video-direction=auto"
 _SQUARE = "! videoconvert ! aspectratiocrop aspect-ratio=1/1"
 _SHRUNK = "! videoconvert ! videoscale method=bilinear2 add-borders=false ! videoconvert"
@@ -44,7 +43,7 @@ _SINK = "! fdsink fd={fd} sync={sync}"
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What the source gives. fps is None where it varies or is not said."""
+    """What the source delivers. fps: None if it varies or is not stated."""
 
     width: int
     height: int
@@ -53,9 +52,9 @@ class Caps:
 
 
 def arguments(request: CaptureRequest, fd: int, *, live: bool) -> list[str]:
-    """The whole pipeline, whose pictures go to `fd`. Raises SourceError.
+    """The pipeline that writes pictures to `fd`. Raises SourceError.
 
-    A live one delivers at once; another is paced by its own time stamps.
+    live: deliver at once, instead of by time stamps.
     """
     tail = [
         _NEWEST if live else "",
@@ -95,7 +94,7 @@ def _scaled_by_hardware(request: CaptureRequest) -> tuple[int, int]:
 
 
 def _cropped(request: CaptureRequest) -> str:
-    """The configuration wants a size where a pipeline's pictures are cropped."""
+    """The configuration requires a size for `roi`."""
     if request.roi is None:
         return ""
     width, height = request.size or PRESET_SIZE
@@ -108,7 +107,7 @@ def _cropped(request: CaptureRequest) -> str:
 
 
 def _given(caps: str, size: tuple[int, int] | None, fps: float | None) -> list[str]:
-    """What the source must deliver; anything where nothing is asked for."""
+    """Caps that the source must deliver."""
     if size is not None:
         caps += f",width={size[0]},height={size[1]}"
     if fps is not None:
@@ -118,7 +117,7 @@ def _given(caps: str, size: tuple[int, int] | None, fps: float | None) -> list[s
 
 
 def caps_of(line: str) -> Caps | None:
-    """Of a line that `-v` prints; None when it is not about what the source gives."""
+    """From a line of `-v`; None if it does not state the source's caps."""
     if f":{GIVEN}.GstPad:" not in line:
         return None
     fields = dict(re.findall(r"([\w-]+)=\(\w+\)([^,; ]+)", line))
@@ -131,13 +130,13 @@ def caps_of(line: str) -> Caps | None:
 
 
 def liveness_of(line: str) -> bool | None:
-    """Whether the source is a live one, where the line tells that."""
+    """Whether the source is live; None if the line does not state it."""
     if line.startswith("Pipeline is live"):
         return True
     return False if line.startswith("Pipeline is PREROLL") else None
 
 
-# From the package that Debian and its kin have them in.
+# Debian's packages of elements.
 _PACKAGES = (
     (r"libcamerasrc", "sudo apt install gstreamer1.0-libcamera"),
     (r"nv\w+", "it comes with NVIDIA's JetPack, for Jetson devices"),
@@ -156,11 +155,11 @@ _PARSING = re.compile(r"(?:erroneous pipeline|pipeline could not be constructed)
 _ERROR = re.compile(r"ERROR: from element (?:/\S*[:/])?(\S+): (.+)")
 _PLACE = re.compile(r"\.\./\S+\(\d+\): ")
 _NO_ELEMENT = re.compile(r'no element "([^"]+)"')
-_ENDING = "the description must end in raw video, without a sink, of the size and fps asked for"
+_ENDING = "the description must end in raw video of the configured size and fps, without a sink"
 
 
 def complaint(reason: Failure, lines: Sequence[str], otherwise: str) -> SourceError:
-    """The first thing that GStreamer said went wrong; `otherwise` when it said nothing of use."""
+    """The first error in GStreamer's output; `otherwise` if there is none."""
     what = otherwise
     for number, line in enumerate(lines):
         if match := _PARSING.search(line):
@@ -185,7 +184,7 @@ def complaint(reason: Failure, lines: Sequence[str], otherwise: str) -> SourceEr
 
 
 def _details(lines: Sequence[str]) -> list[str]:
-    """What stands below the place in GStreamer's own source, where the error has such a line."""
+    """The line after the location in GStreamer's source, if the error has one."""
     for place, detail in pairwise(lines[:4]):
         if _PLACE.match(place) and not detail.startswith(("ERROR", "WARNING", "Execution")):
             return [detail]

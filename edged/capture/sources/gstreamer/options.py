@@ -1,5 +1,5 @@
-"""How a GStreamer source is written (`gst:` with a pipeline, `csi`, `libcamera`), what it cannot
-do, and what its child may reach. Needs no GStreamer.
+"""Syntax, unsupported keys and needs of GStreamer sources: `gst:` with a pipeline, `csi`,
+`libcamera`. Does not need GStreamer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edged.secret import redact
 
 _JETSON_FILES = ("/etc/nv*", "/var/nvidia", "/opt/nvidia")
 _BY_SOCKET = r"\b(nvarguscamerasrc|shmsrc|unixfdsrc|pipewiresrc|pulsesrc)\b|\.local\b"
-"""Elements that talk to another program of this device, and names that are asked of Avahi."""
+"""Elements that connect to a local program, and names that Avahi resolves."""
 
 
 def _is_pipeline(source: str) -> bool:
@@ -32,29 +32,29 @@ def check(text: str) -> None:
     try:
         words = _words(text.partition(":")[2])
     except ValueError:
-        raise InputError("a quotation mark without its partner in a pipeline") from None
+        raise InputError("unbalanced quotation mark in a pipeline") from None
     if not words:
         raise InputError("expected a GStreamer pipeline after gst:", fix=example)
     if words[0].startswith("gst-launch"):
-        raise InputError("a pipeline is written without gst-launch-1.0", fix=example)
+        raise InputError("write the pipeline without gst-launch-1.0", fix=example)
     if words[-1] == "!":
-        fix = "edged itself takes the pictures from its last element"
-        raise InputError("a pipeline does not end with !", fix=fix)
+        fix = "edged reads the pictures from the last element"
+        raise InputError("a pipeline cannot end with !", fix=fix)
     return None
 
 
 def errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
     if request.roi and not request.size and _is_pipeline(request.source):
         what = "needs the size of the pipeline's pictures"
-        fix = "write it as size: 1280x720, or crop in the pipeline itself: ! videocrop left=…"
+        fix = "write size: 1280x720, or crop in the pipeline: ! videocrop left=…"
         yield "roi", InputError(what, fix=fix)
 
 
 def warnings(source: str) -> Iterator[str]:
     if _is_pipeline(source) and redact(source) != source:
         yield (
-            "everybody on this device can read the password of a pipeline in the list of "
-            "processes; a camera's own URL as its source (rtsp://…) is not shown there"
+            "everybody on this device can read the password of a pipeline in the process list; "
+            "a URL as source (rtsp://…) is not shown there"
         )
 
 
@@ -72,22 +72,22 @@ def needs(source: str) -> Needs:
         reads = (*reads, "/dev/shm/shmpipe.*")
     return Needs(
         reads=("/run/udev", "/etc/fonts", "/var/cache/fontconfig", *_JETSON_FILES, *reads),
-        lists=("/dev",),  # GStreamer reads all its plug-ins anew when the devices seem changed
+        lists=("/dev",),  # otherwise GStreamer sees changed devices and reloads all plug-ins
         devices=(*NODES, *devices),
         network=_is_pipeline(source),
         unix_sockets=kind == "csi" or re.search(_BY_SOCKET, source) is not None,
         udev=True,
         programs=True,
-        prepared_by=("gst-launch-1.0", "--version"),  # brings the list of plug-ins up to date
+        prepared_by=("gst-launch-1.0", "--version"),  # updates the plug-in registry
         certain=False,
     )
 
 
 def _named(description: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(files, devices) that stand in a pipeline."""
+    """(files, devices) in a pipeline."""
     try:
         properties = [word.partition("=") for word in _words(description)]
-    except ValueError:  # the source says so
+    except ValueError:  # reported by the source
         properties = []
     paths = [
         unquote(value[7:]) if value.startswith("file://") else value

@@ -1,1 +1,1 @@
-"""Cameras read by HTTP: MJPEG streams and snapshots."""
+"""HTTP cameras: MJPEG streams and snapshots."""

@@ -1,4 +1,4 @@
-"""User and password as HTTP asks for them: Basic (RFC 7617) and Digest (RFC 7616). No I/O."""
+"""HTTP authentication: Basic (RFC 7617) and Digest (RFC 7616). No I/O."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _SCHEMES = frozenset(("basic", "bearer", "digest", "negotiate", "ntlm"))
-"""Those that may follow another one in the same header."""
+"""Schemes that may follow another one in the same header."""
 _SESSION = "-SESS"
 _SHORT = 2
-"""Characters of a user that would mask half of any text, and tell nothing."""
+"""User names up to this length are not masked: that would mask half of any text."""
 _TOKEN = r"[^\s,=\"]+"
 _VALUE = rf'"(?:[^"\\]|\\.)*"|[^\s,"]+(?:[ \t]+(?!{_TOKEN}\s*=)[^\s,"]+)*|'
 _WORD = re.compile(rf"({_TOKEN})(?:\s*=\s*({_VALUE}))?", re.DOTALL)
-"""A scheme, or a parameter with its value: in quotes, without them, or left out."""
+"""A scheme, or a parameter with its value, which may be quoted or empty."""
 
 
 class Login:
-    """client_nonce: a fresh random text for each answer to Digest."""
+    """client_nonce: returns a new random text for each Digest response."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class Login:
         self._basic = False
         self._digest: dict[str, str] | None = None
         self._answers = 0
-        """To the present challenge of Digest, which may be answered more than once."""
+        """Number of responses to the current Digest challenge."""
 
     @property
     def secrets(self) -> Iterator[str]:
-        """What no message may show, the longer before what is part of it."""
+        """Texts that no message may show, longer ones before their parts."""
         yield self._token
         yield b64encode(self._password.encode()).decode()
         yield self._password
@@ -48,8 +48,8 @@ class Login:
             yield self._user
 
     def understands(self, challenges: Sequence[str]) -> bool:
-        """Remember what the server asks (its WWW-Authenticate headers); the strongest Digest goes
-        before Basic.
+        """Store the WWW-Authenticate headers; whether one is supported. The strongest Digest is
+        preferred to Basic.
         """
         self._basic, self._digest, self._answers = False, None, 0
         for scheme, asked in parsed(challenges):
@@ -61,13 +61,13 @@ class Login:
         return self._basic or self._digest is not None
 
     def authorization(self, target: str) -> str | None:
-        """The header's value for GET of `target`; None when nothing was asked."""
+        """The Authorization header for GET of `target`; None without a challenge."""
         if self._digest is not None:
             return self._answer(self._digest, target)
         return f"Basic {self._token}" if self._basic else None
 
     def repeats(self, answer: str | None) -> bool:
-        """Whether it would give that answer once more: to Basic there is one only."""
+        """Whether the next response would equal `answer`, as with Basic."""
         return self._digest is None and answer == f"Basic {self._token}"
 
     @property
@@ -106,8 +106,8 @@ class Login:
 
 
 def parsed(challenges: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """(scheme, parameters) of each, with names in lower case, whatever comes. A header may hold
-    several challenges.
+    """(scheme, parameters) of each challenge, names in lower case; tolerates any input. A header
+    may contain several challenges.
     """
     for header in challenges:
         scheme, parameters = "", dict[str, str]()
@@ -117,7 +117,7 @@ def parsed(challenges: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
                 parameters[name] = _unquoted(value)
                 continue
             if scheme and name not in _SCHEMES:
-                continue  # of a list without quotes
+                continue  # part of an unquoted list
             if scheme:
                 yield scheme, parameters
             scheme, parameters = name, {}

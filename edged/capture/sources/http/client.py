@@ -1,8 +1,7 @@
-"""A camera's HTTP address: asking it for something, with its login, and what its refusals mean.
+"""HTTP client of a camera: requests, authentication, and the meaning of refusals.
 
-User and password come from the URL and are sent, to that host only, when the camera asks for them
-(Basic, Digest). The connection is kept where the camera keeps it, and so are its cookies. Proxies
-are not used: a camera is reached directly. What the answers hold is not known here.
+User and password come from the URL and are sent only to that host, when it asks for them (Basic,
+Digest). Connections are kept alive and cookies stored. Proxies are not used.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ _MOST_COOKIES = 32
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _HEADERS = {"User-Agent": "edged"}
 _PLAIN = "%/:=&?~+!$,;'@()*"
-"""Characters of a path and query that are sent as they stand."""
+"""Characters of path and query that are not quoted."""
 _PORTS = {"http": 80, "https": 443}
 _CHUNK_BYTES = 256 * 1024
-_ESCAPES = "in the user and password write / ? # as %2F %3F %23"
+_ESCAPES = "in user and password write / ? # as %2F %3F %23"
 
 
 class HttpCamera:
-    """url: may hold user and password. silent_seconds: how long the camera may say nothing, whether
-    before its answer or within it. Errors are SourceErrors of the reason that is asked for.
+    """url: may contain user and password. silent_seconds: longest silence before or within a
+    response. Errors are SourceErrors with the `reason` of the call.
     """
 
     def __init__(self, url: str, silent_seconds: float = SILENT_SECONDS) -> None:
@@ -42,15 +41,15 @@ class HttpCamera:
         self._silent_seconds = silent_seconds
         self._waits_seconds = CONNECT_SECONDS
         self._authorization: str | None = None
-        """What the latest question was sent with."""
+        """Sent with the last request."""
         self._cookies: dict[str, str] = {}
         self._login: Login | None = None
         self._secrets: list[str] = []
-        """What no message may show, in the order in which it is to be masked."""
+        """Texts that no message may show, in the order of masking."""
         try:
             self._url, user, password = without_login(url)
         except ValueError:
-            raise self.error("not an address", Failure.OPEN_FAILED, fix=_ESCAPES) from None
+            raise self.error("invalid URL", Failure.OPEN_FAILED, fix=_ESCAPES) from None
         if user is not None:
             self._login = Login(user, password)
             self._secrets += self._login.secrets
@@ -59,41 +58,43 @@ class HttpCamera:
     def get(
         self, headers: Mapping[str, str] | None = None, *, reason: Failure = Failure.OPEN_FAILED
     ) -> http.client.HTTPResponse:
-        """The answer, its body unread: status 200, or 304 where `headers` allow that. It is to be
-        read to its end before the next one is asked for, or `close` comes first.
+        """The response, its body unread: status 200, or 304 if `headers` permit it. Read it to its
+        end, or call `close`, before the next request.
         """
         try:
             response, url = self._follow(dict(headers or {}))
         except TimeoutError:
-            raise self.error(f"no answer within {self._waits_seconds:g} s", reason) from None
+            raise self.error(f"no response within {self._waits_seconds:g} s", reason) from None
         except ssl.SSLCertVerificationError as error:
-            fix = "add it to the system's certificates, or use http:// inside your own network"
+            fix = "add it to the system's trust store, or use http:// inside your own network"
             what = "its certificate is not trusted"
             raise self.error(what, reason, got=error.verify_message, fix=fix) from None
         except (OSError, ValueError) as error:
-            # `http://user:12/34@host` and `12#34` are addresses as well: of the host `user`.
+            # `http://user:12/34@host` and `12#34` are also URLs of the host `user`.
             misread = self._login is None and "@" in self._url
-            what = f"cannot be reached: {self._shown(error)}"
+            what = f"connection failed: {self._shown(error)}"
             raise self.error(what, reason, fix=_ESCAPES if misread else None) from None
         except http.client.HTTPException as error:
             got = str(error).removeprefix("got ")
-            raise self.error("its answer is not HTTP", reason, got=got) from None
+            raise self.error("the response is not HTTP", reason, got=got) from None
         if response.status in (200, 304):
             return response
         self.close()
         raise self._refusal(response, url, reason)
 
     def read(self, response: http.client.HTTPResponse, reason: Failure) -> bytes:
-        """Some more of the answer's body, as soon as there is some; nothing at its end."""
+        """The next part of the body, as soon as it arrives; empty at the end."""
         try:
             return response.read1(_CHUNK_BYTES)
         except TimeoutError:
-            raise self.error(f"nothing came for {self._waits_seconds:g} s", reason) from None
+            raise self.error(f"no data for {self._waits_seconds:g} s", reason) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self.error(f"the answer broke off: {self._shown(error)}", reason) from None
+            raise self.error(
+                f"the response was interrupted: {self._shown(error)}", reason
+            ) from None
 
     def close(self) -> None:
-        """Answer and connection; the next question opens another one."""
+        """Close response and connection; the next request opens another one."""
         for each in (self._response, self._connection):
             if each is not None:
                 each.close()
@@ -102,17 +103,17 @@ class HttpCamera:
     def error(
         self, what: str, reason: Failure, *, got: str | None = None, fix: str | None = None
     ) -> SourceError:
-        """got: in the camera's words, which may hold what it was told: the login."""
+        """got: text from the camera, which may contain the login; it is masked."""
         shown = None if got is None else self._shown(got)
         return SourceError(reason, what, where=self.where, got=shown, fix=fix)
 
     def no_pictures(self, got: str) -> SourceError:
-        """It answers, but what came instead of a picture was `got`."""
-        fix = "check the path of the URL, and that the login still holds"
-        return self.error("it sends no pictures", Failure.NO_PICTURES, got=got, fix=fix)
+        """The camera responds, but with `got` instead of a picture."""
+        fix = "check the path of the URL, and whether the login is still valid"
+        return self.error("the camera sends no pictures", Failure.NO_PICTURES, got=got, fix=fix)
 
     def _shown(self, text: str | Exception) -> str:
-        """Of the camera, or of a library that quotes it."""
+        """Text of the camera, or of a library that quotes it, without secrets."""
         if isinstance(text, Exception):
             text = getattr(text, "strerror", None) or str(text) or type(text).__name__
         for secret in filter(None, self._secrets):
@@ -124,45 +125,48 @@ class HttpCamera:
     ) -> SourceError:
         got = f"HTTP status {response.status}"
         if response.status not in (401, 403):
-            return self.error("the camera refuses", reason, got=got)
+            return self.error("the camera refused the request", reason, got=got)
         if response.status == 403 and self._authorization is None:
-            fix = None if self._login else "it may want a user and password in the URL"
-            return self.error("the camera refuses", Failure.UNAUTHORIZED, got=got, fix=fix)
+            fix = None if self._login else "it may need a user and password in the URL"
+            return self.error(
+                "the camera refused the request", Failure.UNAUTHORIZED, got=got, fix=fix
+            )
         reason = Failure.UNAUTHORIZED
         if self._authorization is not None:
             fix = "check the user and password in the URL"
-            return self.error("the camera refuses the login", reason, got=got, fix=fix)
+            return self.error("the camera refused the login", reason, got=got, fix=fix)
         if not self._is_own(url):
             host = urlsplit(url).hostname
-            what = f"it redirects to {self._shown(str(host))}, which asks for a login"
-            fix = "write the address there as the source, with its user and password"
+            what = f"the camera redirects to {self._shown(str(host))}, which requires a login"
+            fix = "use that address as the source, with user and password"
             return self.error(what, reason, got=got, fix=fix)
         if self._login is None:
             fix = "write user:password@ before the host of the URL"
-            return self.error("the camera asks for a login", reason, got=got, fix=fix)
+            return self.error("the camera requires a login", reason, got=got, fix=fix)
         asked = response.headers.get_all("WWW-Authenticate", [])
         schemes = ", ".join(
             " ".join(filter(None, (scheme, parameters.get("algorithm"))))
             for scheme, parameters in parsed(asked)
         )
-        what = "the camera wants a login of a kind that edged does not have"
-        fix = "switch it to Basic, or to Digest with MD5 or SHA-256"
+        what = "the camera requires an unsupported authentication scheme"
+        fix = "set it to Basic, or to Digest with MD5 or SHA-256"
         return self.error(what, reason, got=schemes or got, fix=fix)
 
     def _is_own(self, url: str) -> bool:
-        """The camera's own host, which gets the login; also once it insists on https."""
+        """Whether it is the camera's host, which receives the login; also after a redirect to
+        https."""
         (scheme, host, port), own = _origin(url), _origin(self._url)
         upgraded = scheme == "https" and own[0] == "http" and host == own[1]
         return (scheme, host, port) == own or upgraded
 
     def _follow(self, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, str]:
-        """(the answer, whose), past redirections."""
+        """(response, its URL), after redirects."""
         url = self._url
         for _ in range(_MOST_REDIRECTS):
             own = self._is_own(url)
             login = self._login if own else None
             response = self._ask(url, login, headers, own=own)
-            # One answer to each question: cameras lock accounts after a few wrong passwords.
+            # Once per challenge: cameras lock accounts after a few wrong passwords.
             if response.status == 401 and login is not None:
                 challenges = response.headers.get_all("WWW-Authenticate", [])
                 if login.understands(challenges) and not login.repeats(self._authorization):
@@ -174,14 +178,14 @@ class HttpCamera:
             self.close()
             url, _, _ = without_login(urljoin(url, location))
             if urlsplit(url).scheme not in _PORTS:
-                raise ValueError("it redirects to something else")
-        raise ValueError("it redirects in a circle")
+                raise ValueError("redirect to another scheme")
+        raise ValueError("too many redirects")
 
     def _ask(
         self, url: str, login: Login | None, headers: dict[str, str], *, own: bool
     ) -> http.client.HTTPResponse:
-        """Once more, when a kept connection turns out to be closed, or to hold what was left of the
-        answer before.
+        """Send one request; again if a kept connection was closed, or holds the rest of the
+        previous response.
         """
         parts = urlsplit(url)
         target = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), _PLAIN)
@@ -229,17 +233,17 @@ class HttpCamera:
 
 
 def without_login(url: str) -> tuple[str, str | None, str]:
-    """(the URL without user and password, user, password). ValueError when it has no host."""
+    """(URL without user and password, user, password). Raises ValueError without a host."""
     parts = urlsplit(url)
     if not parts.hostname or (parts.port or 1) < 1:
-        raise ValueError("not an address")
+        raise ValueError("invalid URL")
     _, _, host = parts.netloc.rpartition("@")
     user = None if parts.username is None else unquote(parts.username)
     return urlunsplit(parts._replace(netloc=host)), user, unquote(parts.password or "")
 
 
 def _credentials(url: str) -> list[str]:
-    """Those in the query, where some cameras want them."""
+    """Credentials in the query, where some cameras expect them."""
     pairs = parse_qsl(urlsplit(url).query)
     return [value for key, value in pairs if MASK in redact(f"{key}={value}")]
 

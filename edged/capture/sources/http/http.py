@@ -1,4 +1,4 @@
-"""A camera at an HTTP address: an MJPEG stream or single pictures, told apart by its answer."""
+"""An HTTP camera: an MJPEG stream or single pictures, depending on its response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from http.client import HTTPResponse
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Source
 from edged.capture.sources.http.client import HttpCamera
 from edged.capture.sources.http.mjpeg import MjpegSource
@@ -22,22 +22,22 @@ from edged.capture.sources.http.snapshot import SnapshotSource
 from edged.clock import Clock, monotonic_ns
 
 _PICTURE_TYPES = ("image/jpeg", "image/jpg", "image/pjpeg", "application/octet-stream", "")
-"""The latter two say nothing: the picture itself tells."""
+"""With the last two the body decides."""
 _BEGINNINGS = (b"\xff\xd8", b"--")
-"""Of a picture, and of a part."""
+"""Of a picture, and of a multipart body."""
 
 
 class HttpSource:
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._request = request
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._sleep = sleep
         self._camera: HttpCamera | None = None
@@ -49,14 +49,16 @@ class HttpSource:
         content_type = response.headers.get("Content-Type", "")
         stream, begin = is_multipart(content_type), b""
         if not stream and (response.length is None or response.length > LONGEST_PART):
-            stream, begin = self._told_apart(camera, response, content_type)
+            stream, begin = self._detected(camera, response, content_type)
         if stream:
-            response.length = None  # of the first picture, or of nothing at all
+            response.length = None  # that of the first picture, or wrong
             boundary = boundary_of(content_type)
-            self._source = MjpegSource(camera, response, begin, boundary, self._intake, self._clock)
+            self._source = MjpegSource(
+                camera, response, begin, boundary, self._admission, self._clock
+            )
         else:
             self._source = SnapshotSource(
-                camera, response, begin, self._request, self._intake, self._clock, self._sleep
+                camera, response, begin, self._request, self._admission, self._clock, self._sleep
             )
         return self._source.open()
 
@@ -68,11 +70,11 @@ class HttpSource:
         if self._camera is not None:
             self._camera.close()
 
-    def _told_apart(
+    def _detected(
         self, camera: HttpCamera, response: HTTPResponse, content_type: str
     ) -> tuple[bool, bytes]:
-        """(whether it is a stream, how it begins) of an answer whose length is not known: more
-        follows a stream's first picture.
+        """(whether it is a stream, the bytes read) of a response of unknown length: in a stream,
+        data follows the first picture.
         """
         response.length = None
         splitter = MultipartSplitter(None)

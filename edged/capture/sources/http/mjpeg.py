@@ -1,7 +1,6 @@
-"""MJPEG over HTTP: a stream of JPEG pictures, as network cameras and mjpg-streamer give it.
+"""MJPEG over HTTP: a stream of JPEG pictures, as from network cameras and mjpg-streamer.
 
-The time of capture is when a picture's first bytes arrive; what lies between the sensor and that
-stays unseen. How the stream was asked for is not known here.
+A picture counts as captured when its first bytes arrive; the delay before is unknown.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import http.client
 import select
 
-from edged.capture.admission import Decoding, Intake
+from edged.capture.admission import Admission, Decoding
 from edged.capture.decode.jpeg import decode_jpeg, jpeg_size
 from edged.capture.source import Failure, Granted, Picture, SourceError
 from edged.capture.sources.http.client import HttpCamera
@@ -20,7 +19,7 @@ _DRAIN_CHUNKS = 64
 
 
 class MjpegSource:
-    """response: the camera's answer, a stream; begin: what of it has been read already."""
+    """response: the stream; begin: the part that has been read."""
 
     def __init__(
         self,
@@ -28,20 +27,20 @@ class MjpegSource:
         response: http.client.HTTPResponse,
         begin: bytes,
         boundary: str | None,
-        intake: Intake,
+        admission: Admission,
         clock: Clock,
     ) -> None:
         self._camera = camera
         self._response = response
         self._begin = begin
         self._splitter = MultipartSplitter(boundary)
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._first: tuple[Part, int] | None = None
-        self._decoding = Decoding(intake, camera.no_pictures, clock())
+        self._decoding = Decoding(admission, camera.no_pictures, clock())
         self._opened = False
         self._text_between = False
-        """A part without a picture has come since the last one with one."""
+        """A part without a picture has arrived since the last picture."""
 
     def open(self) -> Granted:
         while True:
@@ -68,24 +67,24 @@ class MjpegSource:
         self._camera.close()
 
     def _in_time(self, part: Part, received_ns: int) -> tuple[Part, int]:
-        """The first that max_fps leaves room for. One that comes too early has to wait, and is let
-        go when a newer one comes meanwhile: of a burst the last is shown."""
-        while wait_seconds := self._intake.wait_seconds(part.begun_ns):
+        """The first picture that max_fps permits. One that is too early waits, and is dropped if a
+        newer one arrives meanwhile, so that the last one of a burst is used."""
+        while wait_seconds := self._admission.wait_seconds(part.begun_ns):
             due_ns = received_ns + round(wait_seconds * 1e9)
             try:
                 newer = self._newest_part(due_ns)
-            except SourceError:  # first the picture that came before the end
+            except SourceError:  # use the picture before the end first
                 newer = None
             if newer is None:
-                self._intake.admit_late(part.begun_ns + due_ns - received_ns)
+                self._admission.admit_late(part.begun_ns + due_ns - received_ns)
                 break
-            self._intake.skipped()
+            self._admission.skipped()
             part, received_ns = newer
         return part, received_ns
 
     def _newest_part(self, until_ns: int | None = None) -> tuple[Part, int] | None:
-        """(part, when it was complete). Pictures that queue behind each other are overwritten. None
-        when there is none until the given time."""
+        """(part, time it was complete); earlier queued pictures are overwritten. None if none
+        arrives before the given time."""
         newest: Part | None = None
         drained = 0
         while newest is None or (drained < _DRAIN_CHUNKS and self._more_is_waiting()):
@@ -98,37 +97,37 @@ class MjpegSource:
             except SourceError:
                 if newest is None:
                     raise
-                break  # first the picture that came before the end
+                break  # use the picture before the end first
             drained += 1
             for each in self._splitter.feed(chunk, self._clock()):
                 if isinstance(each, NoPicture):
                     self._no_picture(each, newest)
                     continue
                 self._text_between = False
-                self._intake.captured()
-                self._intake.overwritten(int(newest is not None))
+                self._admission.captured()
+                self._admission.overwritten(int(newest is not None))
                 newest = each
         return newest, self._clock()
 
     def _no_picture(self, part: NoPicture, newest: Part | None) -> None:
-        """Where pictures should be it counts as a broken one; one between two pictures does not."""
+        """Count it as a broken picture, unless it is a single part between two pictures."""
         if not (part.begun or self._text_between):
             self._text_between = True
             return
-        self._intake.captured()
+        self._admission.captured()
         if newest is None:
             self._decoding.broken(self._clock(), part.got)
         else:
-            self._intake.broken()
+            self._admission.broken()
 
     def _chunk(self) -> bytes:
-        """What is there, as soon as something is."""
+        """The next data, as soon as it arrives."""
         chunk, self._begin = self._begin, b""
         chunk = chunk or self._camera.read(self._response, Failure.READ_FAILED)
         if not chunk and not self._opened:
             raise self._camera.no_pictures("the end of the stream")
         if not chunk:
-            raise self._camera.error("the server ended the stream", Failure.READ_FAILED)
+            raise self._camera.error("the camera ended the stream", Failure.READ_FAILED)
         return chunk
 
     def _more_is_waiting(self, seconds: float = 0) -> bool:

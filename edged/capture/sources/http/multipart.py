@@ -1,9 +1,9 @@
-"""Finds the JPEG pictures in an MJPEG stream, whatever lies between them. Pure.
+"""Finds the JPEG pictures in an MJPEG stream. Pure.
 
-Cameras are careless: the boundary differs from the announced one or is missing, lengths are wrong,
-text comes between pictures. So a picture is known by its own markers, from the first to the last.
-What it is wrapped in is a hint: a boundary line ends a picture that was cut short, and a
-Content-Length that has held before saves looking at each byte.
+Cameras deviate from the standard: boundaries differ from the announced one or are missing, lengths
+are wrong, text stands between pictures. So a picture is delimited by its own markers. The multipart
+headers are hints: a boundary line ends a truncated picture, and a Content-Length that was right
+before saves the search for the end.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from typing import Final
 
 LONGEST_PART: Final = 16 * 1024 * 1024
 LONGEST_GAP: Final = 64 * 1024
-"""So much is kept of what lies between two pictures."""
+"""Bytes to keep between two pictures."""
 _MUCH = 1024 * 1024
-"""So many bytes without a picture count as a part without one."""
+"""Bytes without a picture that count as a part without one."""
 _BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
-"""One that may follow a scan. Within a scan 0xFF comes before 0x00 and restart markers only."""
+"""A marker that may follow a scan. Within a scan, 0xFF precedes only 0x00 and restart markers."""
 _TRUSTED_FACTOR = 8
-"""A Content-Length is believed up to so many times the last one that was right, as long as the
-latest bytes do not look like the picture's end.
-"""
+"""A Content-Length is trusted up to this multiple of the last right one, unless the last bytes look
+like the end of a picture."""
 _TAIL = 256
-"""Bytes; with a pause after each picture its end is among the latest."""
+"""Bytes to search for the end of a picture that a pause follows."""
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,12})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _TYPE = re.compile(rb"^content-type:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
@@ -37,7 +36,7 @@ _BOUNDARY = re.compile(r"boundary\s*=\s*(?:\"([^\"]+)\"|([^\s;]+))", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """begun_ns: when its first byte was there, which is close to when the camera had it."""
+    """begun_ns: arrival of the first byte, close to the capture."""
 
     body: bytes
     begun_ns: int
@@ -45,8 +44,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class NoPicture:
-    """A part that holds none. got: what it was instead, in words for a message. begun: half of a
-    picture, or one that is too long.
+    """A part without a picture. got: what it was, for a message. begun: it was a truncated or too
+    long picture.
     """
 
     got: str
@@ -54,27 +53,27 @@ class NoPicture:
 
 
 class MultipartSplitter:
-    """boundary: the announced one; None where none was. What the stream uses is learned from it."""
+    """boundary: the announced one, or None. The actual one is learnt from the stream."""
 
     def __init__(self, boundary: str | None, *, longest_part: int = LONGEST_PART) -> None:
         self._delimiter = _delimiter(boundary)
         self._longest = longest_part
         self._buffer = bytearray()
-        """Within a picture it begins with its first byte."""
+        """Starts with the picture, if `in_picture`."""
         self.in_picture = False
         self._begun_ns = 0
         self._length = 0
-        """Of the picture, as its header says; 0 when that is unknown or wrong."""
+        """Of the picture, from its header; 0 if unknown or wrong."""
         self._right_length = 0
-        """The last one that was."""
+        """The last right length."""
         self._looked = 0
-        """Up to here nothing was found: no beginning, or no end."""
+        """Offset up to which the buffer was searched."""
         self._looked_for_delimiter = 0
         self._dropped = 0
-        """Bytes of the present gap that are given up."""
+        """Bytes dropped from the current gap."""
 
     def feed(self, chunk: bytes, now_ns: int) -> list[Part | NoPicture]:
-        """What is complete with this chunk."""
+        """The parts that this chunk completes."""
         self._buffer += chunk
         found: list[Part | NoPicture] = []
         while self.in_picture or self._find_picture(found, now_ns):
@@ -83,9 +82,9 @@ class MultipartSplitter:
                 break
             if end is None or end > self._longest:
                 found.append(NoPicture(f"a picture of more than {self._longest} bytes", begun=True))
-                end = end or self._longest  # whole ones may follow in the same chunk
+                end = end or self._longest  # complete ones may follow in this chunk
             elif not self._buffer.endswith(_END, 0, end):
-                found.append(NoPicture("a picture that was cut short", begun=True))
+                found.append(NoPicture("a truncated picture", begun=True))
             else:
                 found.append(Part(bytes(memoryview(self._buffer)[:end]), self._begun_ns))
             self._drop(end)
@@ -97,7 +96,7 @@ class MultipartSplitter:
         self._looked = self._looked_for_delimiter = 0
 
     def _find_picture(self, found: list[Part | NoPicture], now_ns: int) -> bool:
-        """Drop everything up to a picture's first byte; False when more is needed to find it."""
+        """Drop everything before a picture; False if more data is needed to find it."""
         buffer = self._buffer
         looked, self._looked = self._looked, max(0, len(buffer) - len(_BEGIN) + 1)
         begin = buffer.find(_BEGIN, looked)
@@ -119,14 +118,14 @@ class MultipartSplitter:
         length = int(lengths[-1]) if lengths else 0
         header_end = _HEADER_END.search(buffer, 0, gap)
         if header_end is not None:
-            length -= gap - header_end.end()  # stray bytes count, too
+            length -= gap - header_end.end()  # minus stray bytes
         self._length = length if len(_BEGIN) < length <= self._longest else 0
         self._drop(gap)
         self.in_picture, self._begun_ns, self._dropped = True, now_ns, 0
         return True
 
     def _part_without_picture(self, found: list[Part | NoPicture], gap: int) -> int:
-        """Drop what lies before the latest delimiter in the gap; how many bytes that were."""
+        """Drop the data before the next delimiter in the gap; the number of bytes."""
         buffer, delimiter = self._buffer, self._delimiter
         if not delimiter:
             return 0
@@ -148,7 +147,7 @@ class MultipartSplitter:
         return end
 
     def _end(self) -> int | None:
-        """Where the picture ends, whole or cut short; None while it goes on."""
+        """The end of the picture, complete or truncated; None if it is not in the buffer."""
         if self._length:
             if len(self._buffer) < self._length:
                 ended = self._buffer.find(_END, max(0, len(self._buffer) - _TAIL)) >= 0
@@ -169,8 +168,8 @@ class MultipartSplitter:
         return end if end is not None or cut < 0 else cut
 
     def _own_end(self, limit: int) -> int | None:
-        """By its markers: behind the last one, or where the next picture begins; None if neither
-        lies before `limit`.
+        """The end by markers: after the last one, or where the next picture starts; None if neither
+        is before `limit`.
         """
         buffer = self._buffer
         while (marker := _MARKER.search(buffer, self._looked, limit)) is not None:
@@ -195,7 +194,7 @@ class MultipartSplitter:
 
 
 def described(content_type: str) -> str:
-    """What is no picture: the type that it came as, in the camera's own words."""
+    """The Content-Type of a body without a picture, for a message."""
     return f"Content-Type '{content_type.strip()}'" if content_type.strip() else "no Content-Type"
 
 
@@ -204,7 +203,7 @@ def is_multipart(content_type: str) -> bool:
 
 
 def boundary_of(content_type: str) -> str | None:
-    """None when it names none."""
+    """None if it states none."""
     match = _BOUNDARY.search(content_type)
     if match is None:
         return None

@@ -1,9 +1,8 @@
-"""Single JPEG pictures at an HTTP address, asked for again and again.
+"""Single JPEG pictures from an HTTP address, requested repeatedly (default: twice a second).
 
-Twice a second unless asked otherwise. A picture counts as captured when the camera's answer begins;
-what lies between the sensor and that stays unseen. One that has not changed since (status 304, or
-the same bytes) is not delivered again: it counts as captured and overwritten, and what hung for
-`frozen_after_seconds` has failed.
+A picture counts as captured when the response starts; the delay before is unknown. An unchanged one
+(status 304, or equal bytes) is not delivered again but counted as captured and overwritten, and is
+a failure after `frozen_after_seconds`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from edged.capture.admission import UNDECODABLE, Decoding, Intake
+from edged.capture.admission import UNDECODABLE, Admission, Decoding
 from edged.capture.decode.jpeg import decode_jpeg, jpeg_size
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture
 from edged.capture.sources.http.client import HttpCamera
@@ -25,9 +24,8 @@ _BEGIN = b"\xff\xd8"
 
 
 class _Arrival(NamedTuple):
-    """received_ns: when the answer had come to its end. validators: headers that ask for the
-    picture only if it is not this one.
-    """
+    """received_ns: the end of the response. validators: headers to request only a changed
+    picture."""
 
     picture: bytes
     captured_ns: int
@@ -36,7 +34,7 @@ class _Arrival(NamedTuple):
 
 
 class SnapshotSource:
-    """response: the camera's first answer; begin: what of it has been read already."""
+    """response: the first one; begin: the part that has been read."""
 
     def __init__(
         self,
@@ -44,26 +42,26 @@ class SnapshotSource:
         response: http.client.HTTPResponse,
         begin: bytes,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         clock: Clock,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._camera = camera
         self._response: http.client.HTTPResponse | None = response
         self._begin = begin
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._sleep = sleep
         fps = request.fps or DEFAULT_FPS
         self._fps = fps if request.max_fps is None else min(fps, request.max_fps)
         self._due_ns = clock()
         self._latest: _Arrival | None = None
-        """The last one that could be decoded."""
+        """The last picture that could be decoded."""
         self._frozen_after_seconds = request.frozen_after_seconds
         self._first: _Arrival | None = None
-        self._decoding = Decoding(intake, camera.no_pictures, clock())
+        self._decoding = Decoding(admission, camera.no_pictures, clock())
         self._got = ""
-        """What came instead of a picture, the last time."""
+        """What arrived instead of the last picture."""
 
     def open(self) -> Granted:
         first = self._first = self._next()
@@ -75,7 +73,7 @@ class SnapshotSource:
     def read(self, wanted: int) -> Picture | None:
         while True:
             arrival, self._first = self._first or self._next(), None
-            if arrival is None or not self._intake.admits(arrival.captured_ns):
+            if arrival is None or not self._admission.admits(arrival.captured_ns):
                 continue
             pixels = decode_jpeg(arrival.picture, wanted)
             if pixels is not None:
@@ -88,11 +86,11 @@ class SnapshotSource:
         self._camera.close()
 
     def _next(self) -> _Arrival | None:
-        """None when there is no new picture."""
+        """None if there is no new picture."""
         response = self._response or self._ask()
         self._response = None
         captured_ns = self._clock()
-        self._intake.captured()
+        self._admission.captured()
         if response.status == 304:
             response.read()
             self._unchanged(captured_ns)
@@ -111,17 +109,17 @@ class SnapshotSource:
 
     def _unchanged(self, now_ns: int) -> None:
         self._decoding.whole(now_ns)
-        self._intake.overwritten()
+        self._admission.overwritten()
         patience_seconds = self._frozen_after_seconds
         if patience_seconds is None or self._latest is None:
             return
         if now_ns - self._latest.captured_ns >= patience_seconds * 1e9:
-            what = f"nothing new in the picture for {patience_seconds:g} s"
-            fix = "if the scene is that still, leave frozen_after_seconds out"
+            what = f"the picture has not changed for {patience_seconds:g} s"
+            fix = "if the source has no noise, remove frozen_after_seconds"
             raise self._camera.error(what, Failure.FROZEN, fix=fix)
 
     def _ask(self) -> http.client.HTTPResponse:
-        """When it is time; what was missed meanwhile is not made up for."""
+        """Send the next request when it is due; missed ones are not made up for."""
         self._due_ns += round(1e9 / self._fps)
         seconds = (self._due_ns - self._clock()) / 1e9
         if seconds > 0:
@@ -132,7 +130,7 @@ class SnapshotSource:
         return self._camera.get(validators, reason=Failure.READ_FAILED)
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
-        """Empty when it is cut short or too long."""
+        """The body; empty if it is truncated or too long."""
         body, self._begin = self._begin, b""
         try:
             while len(body) <= LONGEST_PART and (chunk := response.read(LONGEST_PART)):
@@ -141,19 +139,19 @@ class SnapshotSource:
             body = b""
         if len(body) <= LONGEST_PART and not response.length:
             return body
-        self._camera.close()  # what is left of it would be taken for the next answer
+        self._camera.close()  # the rest would be read as the next response
         return b""
 
     def _validators_of(self, response: http.client.HTTPResponse) -> dict[str, str]:
         if etag := response.headers.get("ETag"):
             return {"If-None-Match": etag}
         modified = response.headers.get("Last-Modified")
-        # It counts in seconds: of two pictures in one of them the second would not be seen.
+        # In whole seconds, so a second picture in the same second would be missed.
         return {"If-Modified-Since": modified} if modified and self._fps <= 1 else {}
 
 
 def picture_in(body: bytes) -> bytes | None:
-    """The first one: the body itself, or what it wraps."""
+    """The first picture: the body itself, or a part of it."""
     if body.startswith(_BEGIN):
         return body
     found = MultipartSplitter(None).feed(body, 0)
@@ -161,8 +159,8 @@ def picture_in(body: bytes) -> bytes | None:
 
 
 def _described(response: http.client.HTTPResponse, body: bytes) -> str:
-    """An answer that holds no picture."""
+    """What a response without a picture contains, for a message."""
     kind = response.headers.get("Content-Type", "")
     if not kind.strip().lower().startswith("image/"):
         return described(kind)
-    return f"{described(kind)} without JPEG data" if body else "half a picture, or nothing"
+    return f"{described(kind)} without JPEG data" if body else "an empty or truncated response"

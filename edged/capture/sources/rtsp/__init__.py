@@ -1,1 +1,1 @@
-"""RTSP cameras: the stream, and what a camera answers when it refuses it."""
+"""RTSP cameras: the stream, and the reasons of a refusal."""

@@ -1,7 +1,7 @@
-"""Compressed frames as they come: read in a thread of its own, so that nothing piles up before it.
+"""Reads compressed frames in a thread, so that they queue here and not in the camera or kernel.
 
-What waits here is known, other than what waits in a camera's or the kernel's buffers; no time stamp
-is needed to see that decoding is behind. A key frame makes what waits before it needless.
+The length of this queue shows that decoding is behind, without time stamps. A key frame makes the
+queued frames before it obsolete.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ CLOSE_SECONDS = 0.5
 
 
 class Arrival(NamedTuple):
-    """packet: None at the end of the stream. newer: packets that wait behind it. dropped: that were
-    let go before it; the decoder has not seen them. waited: nothing had been there."""
+    """packet: None at the end of the stream. newer: number of packets queued behind it. dropped:
+    number of packets dropped before it, which were not decoded. waited: the queue was empty."""
 
     packet: Any
     arrived_ns: int
@@ -30,7 +30,7 @@ class Arrival(NamedTuple):
 
 
 class Incoming:
-    """packets: blocks until the next comes, and raises what `next` is to raise."""
+    """packets: blocks for the next packet; `next` raises its exceptions."""
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Incoming:
         self._thread = threading.Thread(target=self._read, name="packets", daemon=True)
 
     def next(self, until_ns: int | None = None) -> Arrival | None:
-        """Raises what reading ended with, after the last packet before that. None when there is
-        nothing until the given time."""
+        """The next packet; None if none arrives before the given time. After the last packet it
+        raises the exception that ended reading."""
         if self._thread.ident is None:
             self._thread.start()
         with self._changed:
@@ -74,7 +74,7 @@ class Incoming:
             return Arrival(packet, arrived_ns, len(self._queue), dropped, waited)
 
     def close(self) -> bool:
-        """Whether nobody reads any more; a camera that is silent keeps the thread waiting."""
+        """Whether the thread has ended; a silent camera blocks it."""
         self._closing = True
         if self._thread.ident is not None:
             self._thread.join(CLOSE_SECONDS)
@@ -86,7 +86,7 @@ class Incoming:
                 if self._closing or packet.size == 0:
                     break
                 self._put(packet, self._clock())
-        except BaseException as error:  # whoever asks for the next packet raises it
+        except BaseException as error:  # `next` raises it
             self._end = error
         with self._changed:
             self._ended = True

@@ -1,7 +1,7 @@
-"""What an RTSP camera answers when it does not give its stream, in words.
+"""Why an RTSP camera refuses its stream.
 
-FFmpeg hides most of it: nearly everything is an input/output error, most refusals are a "4XX", and
-a login of a kind that it does not know is left out in silence.
+FFmpeg hides most of it: it reports nearly everything as an input/output error, most refusals as
+"4XX", and ignores unsupported authentication schemes silently.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHALLENGE = re.compile(rb"^WWW-Authenticate:[ \t]*(\w+)([^\r\n]*)", re.IGNORECA
 _ALGORITHM = re.compile(rb"algorithm=\"?([\w-]+)", re.IGNORECASE)
 _FFMPEG_KNOWS = ("MD5", "MD5-SESS")
 _OTHER_TRANSPORT = (406, 461)
-"""The second is meant for it; there are cameras that say the first."""
+"""461 is the standard's; some cameras send 406."""
 _MEANINGS = {
     404: ("the camera has no such stream", "check the path of the URL"),
     453: ("the camera has too many viewers", "close other viewers, or raise its limit"),
@@ -36,7 +36,7 @@ _MEANINGS = {
 
 
 class RtspServer:
-    """The one of a URL, which may hold a user and password."""
+    """The server of a URL, which may contain user and password."""
 
     def __init__(self, url: str, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._answer_seconds = answer_seconds
@@ -52,41 +52,39 @@ class RtspServer:
             self._host = None
 
     def knock(self) -> None:
-        """Raises SourceError when nobody who speaks RTSP is there."""
+        """Raises SourceError if no RTSP server responds."""
         if not self._host:
-            fix = "in the user and password write / ? # as %2F %3F %23"
-            raise self._error("not an address", fix=fix)
+            fix = "in user and password write / ? # as %2F %3F %23"
+            raise self._error("invalid URL", fix=fix)
         try:
             answer = self._asked("OPTIONS")
         except socket.gaierror as error:
-            raise self._error(f"the host is not known: {error.strerror}") from None
+            raise self._error(f"unknown host: {error.strerror}") from None
         except TimeoutError:
-            raise self._error(f"no answer within {self._answer_seconds:g} s") from None
+            raise self._error(f"no response within {self._answer_seconds:g} s") from None
         except ConnectionResetError:
-            return  # it is there; FFmpeg may have more luck
+            return  # it exists; FFmpeg may succeed
         except OSError as error:
-            raise self._error(f"cannot be reached: {error.strerror}") from None
+            raise self._error(f"connection failed: {error.strerror}") from None
         if answer and not answer.startswith(b"RTSP/"):
             got = printable(answer.split(b"\n")[0].decode(errors="replace").strip(), 80)
-            fix = "check the port; RTSP is usually on 554"
-            raise self._error("what answers there does not speak RTSP", got=got, fix=fix)
+            fix = "check the port; RTSP usually uses 554"
+            raise self._error("the response is not RTSP", got=got, fix=fix)
 
     def refusal(self, error: Any, seconds: float) -> SourceError:
-        """error: of FFmpeg, after so many seconds."""
+        """error: FFmpeg's, after `seconds`."""
         method, status, reason = refused(error)
         got = printable(f"{status} {reason}".strip(), 80)
         if status == 401:
             return self._no_login(got)
         if status == 403:
-            what = "the camera forbids this user its stream"
-            if not self._has_user:
-                what = "the camera forbids its stream"
-            fix = "check what the user may do in the camera's settings, and the path of the URL"
+            what = "the camera denies access to this stream"
+            fix = "check the user's permissions in the camera's settings, and the path of the URL"
             return self._error(what, Failure.UNAUTHORIZED, got=got, fix=fix)
         if method == "SETUP" and status in _OTHER_TRANSPORT:
-            return self._error("the camera refuses TCP and UDP", got=got)
+            return self._error("the camera refused TCP and UDP", got=got)
         if status:
-            what, help_ = _MEANINGS.get(status, ("the camera refuses", None))
+            what, help_ = _MEANINGS.get(status, ("the camera refused the request", None))
             return self._error(what, got=got, fix=help_)
         if isinstance(error, av.error.TimeoutError | av.error.ExitError):
             return self._error(f"no stream within {seconds:.0f} s")
@@ -95,21 +93,21 @@ class RtspServer:
     def _no_login(self, got: str) -> SourceError:
         if not self._has_user:
             what, fix = (
-                "the camera asks for a user and password",
+                "the camera requires a login",
                 "write rtsp://USER:PASSWORD@HOST…",
             )
             return self._error(what, Failure.UNAUTHORIZED, got=got, fix=fix)
         unknown = self._unknown_login()
         if unknown is not None:
-            what = f"the camera asks for a login of the kind {unknown}, which FFmpeg does not have"
-            fix = "allow Digest with MD5 alone in the camera's settings (for RTSP), or Basic"
+            what = f"the camera requires {unknown} authentication, which FFmpeg does not support"
+            fix = "allow only Digest with MD5, or Basic, in the camera's settings (for RTSP)"
             return self._error(what, Failure.UNAUTHORIZED, fix=fix)
-        what, fix = "the camera refuses the login", "check the user and password in the URL"
+        what, fix = "the camera refused the login", "check the user and password in the URL"
         return self._error(what, Failure.UNAUTHORIZED, got=got, fix=fix)
 
     def _unknown_login(self) -> str | None:
-        """FFmpeg takes the last Digest that is offered, and answers nothing if it is of a kind that
-        it does not know; only where there is none it takes Basic."""
+        """The offered scheme that FFmpeg does not support: it uses the last Digest offered,
+        whatever its algorithm, and Basic only without a Digest."""
         try:
             answer = self._asked("DESCRIBE")
         except OSError:
@@ -123,7 +121,7 @@ class RtspServer:
         return None if last in _FFMPEG_KNOWS else f"Digest {printable(last, 20)}"
 
     def _asked(self, method: str) -> bytes:
-        """The head of the answer to a question without a login; nothing of a TLS connection."""
+        """The head of the response to a request without a login; empty with TLS."""
         address = (self._host, self._port)
         with socket.create_connection(address, self._answer_seconds) as connection:
             if self._secure:
@@ -152,13 +150,13 @@ class RtspServer:
 
 
 def other_transport(error: Any) -> bool:
-    """Whether the camera only refuses the way in which its stream was to come."""
+    """Whether the camera only refused the transport."""
     method, status, _ = refused(error)
     return method == "SETUP" and status in _OTHER_TRANSPORT
 
 
 def refused(error: Any) -> tuple[str, int, str]:
-    """(method, status, its text) of what the camera answered; status 0 where it is not known."""
+    """(method, status, reason) of the camera's response; status 0 if unknown."""
     log = getattr(error, "log", None)
     said = _REFUSAL.search(log[2]) if log else None
     if said is not None:

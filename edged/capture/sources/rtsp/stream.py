@@ -1,11 +1,11 @@
-"""RTSP cameras (H.264, H.265 and what else FFmpeg decodes), over TCP, or UDP where a camera refuses
-that.
+"""RTSP cameras (H.264, H.265 and other codecs of FFmpeg) over TCP, or UDP if the camera refuses
+TCP.
 
 The stream is always drained (incoming.py), so that its delay cannot grow. Whether a frame is
-decoded and shown follows from what waits behind it, never from its time stamps: those tell how old
-it is. FFmpeg's `nobuffer` is not used: it throws away the key frame that it reads while it looks at
-the stream, and costs up to a whole group of pictures at each start; the few frames that are
-buffered instead are decoded at once and overwritten.
+decoded and delivered depends on the frames queued behind it, not on time stamps, which give only
+its age. FFmpeg's `nobuffer` is not used: it drops the key frame that it reads while probing the
+stream, which costs up to a group of pictures at each start. The few frames buffered instead are
+decoded at once and overwritten.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import av
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.decode.timeline import ArrivalClock
 from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
@@ -26,21 +26,21 @@ from edged.secret import redact
 
 UNDECODABLE_NS = 30_000_000_000
 KEYLESS_NS = 10_000_000_000
-"""A stream without key frames is decoded all the same: its pictures are renewed in other ways."""
+"""Then decode without a key frame: some streams refresh pictures in other ways."""
 SHOWN_NS = 500_000_000
-"""While newer frames always wait, because decoding is slow, one is shown this often."""
+"""If decoding is so slow that newer frames always wait, deliver one this often."""
 _OPTIONS = {
     **OPTIONS,
     "allowed_media_types": "video",
-    # Do not look at the stream for longer than its first picture: the time is counted by its own
-    # stamps, which may stand for 40 ms where 3 s have passed.
+    # Probe only the first picture. FFmpeg measures the time by the stream's own stamps, which may
+    # advance by 40 ms in 3 s.
     "analyzeduration": "1",
     "fpsprobesize": "0",
 }
 
 
 class Surplus(NamedTuple):
-    """A frame that came too early for max_fps, shown when nothing newer comes until it is due."""
+    """A frame too early for max_fps, delivered when due unless a newer one arrives."""
 
     frame: Any
     captured_ns: int
@@ -50,20 +50,20 @@ class Surplus(NamedTuple):
 
 class StreamSource:
     def __init__(
-        self, request: CaptureRequest, intake: Intake, *, clock: Clock = monotonic_ns
+        self, request: CaptureRequest, admission: Admission, *, clock: Clock = monotonic_ns
     ) -> None:
         scheme, _, rest = request.source.partition("://")
         self._url = f"{scheme.lower()}://{rest}"  # FFmpeg knows no RTSP://
         self._where = redact(request.source)
         self._silent_seconds = request.silent_seconds
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._container: Any = None
         self._incoming: Incoming | None = None
         self._arrivals = ArrivalClock()
         self._dts_ns: int | None = None
         self._lost = True
-        """The decoder lacks what the next frames refer to."""
+        """The decoder lacks frames that the next ones refer to."""
         self._lost_ns = self._decoded_ns = self._shown_ns = 0
         self._surplus: Surplus | None = None
 
@@ -78,7 +78,7 @@ class StreamSource:
                 if not other_transport(error):
                     raise
                 self._container = self._opened("udp")
-                self._intake.note(f"{self._where}: it refuses TCP, its stream comes over UDP")
+                self._admission.note(f"{self._where}: the camera refused TCP; using UDP")
         except av.error.FFmpegError as error:
             raise server.refusal(error, (self._clock() - begun_ns) / 1e9) from None
         finally:
@@ -88,10 +88,10 @@ class StreamSource:
         self._track = VideoTrack(self._container, where=self._where, low_delay=True)
         self._incoming = Incoming(self._track.packets(), self._clock)
         self._lost_ns = self._decoded_ns = self._clock()
-        while not self._track.size_known:  # it stands in the first key frame only
+        while not self._track.size_known:  # only the first key frame states it
             arrival = self._next()
             assert arrival is not None
-            self._intake.overwritten(len(self._decode(arrival)))
+            self._admission.overwritten(len(self._decode(arrival)))
         return self._track.granted
 
     def read(self, wanted: int) -> Picture | None:
@@ -101,27 +101,27 @@ class StreamSource:
                 assert self._surplus is not None
                 frame, captured_ns, arrived_ns, due_ns = self._surplus
                 self._surplus = None
-                self._intake.admit_late(captured_ns + due_ns - arrived_ns)
+                self._admission.admit_late(captured_ns + due_ns - arrived_ns)
                 if (pixels := self._track.rgb(frame, wanted)) is not None:
                     return Picture(pixels, captured_ns, arrived_ns)
-                self._intake.broken()
+                self._admission.broken()
                 continue
             frames = self._decode(arrival)
             if not frames:
                 continue
             if self._surplus is not None:
                 self._surplus = None
-                self._intake.skipped()
-            self._intake.overwritten(len(frames) - 1)
+                self._admission.skipped()
+            self._admission.overwritten(len(frames) - 1)
             stamp_ns = self._track.stamp_ns(frames[-1].pts)
             captured_ns = self._arrivals.captured_ns(stamp_ns, arrival.arrived_ns)
             now_ns = self._clock()
             if arrival.waited or not arrival.newer:
                 self._shown_ns = now_ns
             elif now_ns - self._shown_ns < SHOWN_NS:
-                self._intake.overwritten()
+                self._admission.overwritten()
                 continue
-            wait_seconds = self._intake.wait_seconds(captured_ns)
+            wait_seconds = self._admission.wait_seconds(captured_ns)
             if wait_seconds:
                 due_ns = arrival.arrived_ns + round(wait_seconds * 1e9)
                 self._surplus = Surplus(frames[-1], captured_ns, arrival.arrived_ns, due_ns)
@@ -130,7 +130,7 @@ class StreamSource:
             pixels = self._track.rgb(frames[-1], wanted)
             if pixels is not None:
                 return Picture(pixels, captured_ns, arrival.arrived_ns)
-            self._intake.broken()
+            self._admission.broken()
 
     def close(self) -> None:
         if self._container is not None:
@@ -139,7 +139,7 @@ class StreamSource:
             self._container = None
 
     def _opened(self, transport: str) -> Any:
-        av.logging.set_level(av.logging.ERROR)  # or errors do not hold what the camera answered
+        av.logging.set_level(av.logging.ERROR)  # so that errors contain the camera's response
         with av.logging.Capture():
             return av.open(
                 self._url,
@@ -149,14 +149,14 @@ class StreamSource:
             )
 
     def _decode(self, arrival: Arrival) -> list[Any]:
-        """What a packet brings: often one frame, sometimes none, or more."""
+        """The frames of a packet: usually one, sometimes none or more."""
         packet, arrived_ns = arrival.packet, arrival.arrived_ns
-        self._intake.captured(1 + arrival.dropped)
-        self._intake.overwritten(arrival.dropped)
+        self._admission.captured(1 + arrival.dropped)
+        self._admission.overwritten(arrival.dropped)
         stamp_ns = self._track.stamp_ns(packet.pts if packet.dts is None else packet.dts)
         if stamp_ns is not None:
             if self._dts_ns is not None and stamp_ns < self._dts_ns:
-                self._arrivals.begin_anew()  # frames are decoded in the order of these
+                self._arrivals.restart()  # dts never go back within a stream
             self._dts_ns = stamp_ns
         if arrival.dropped and not self._lost:
             self._lost, self._lost_ns = True, arrived_ns
@@ -164,15 +164,15 @@ class StreamSource:
             self._lost = False
         frames: list[Any] = []
         if self._lost:
-            self._intake.overwritten()
+            self._admission.overwritten()
         else:
             frames, damaged = self._track.decode(packet)
             for _ in range(damaged):
-                self._intake.broken()
+                self._admission.broken()
         if frames:
             self._decoded_ns = arrived_ns
         elif arrived_ns - self._decoded_ns > UNDECODABLE_NS:
-            what = f"frames arrive, but none could be decoded for {UNDECODABLE_NS / 1e9:g} s"
+            what = f"no frame could be decoded for {UNDECODABLE_NS / 1e9:g} s"
             raise self._error(what, Failure.NO_PICTURES)
         return frames
 
@@ -183,10 +183,10 @@ class StreamSource:
             arrival = self._incoming.next(until_ns)
         except av.error.FFmpegError as error:
             seconds = (self._clock() - begun_ns) / 1e9
-            silent = f"nothing came for {seconds:.1f} s ({printable(error.strerror or '')})"
+            silent = f"no data for {seconds:.1f} s ({printable(error.strerror or '')})"
             raise self._error(silent, Failure.READ_FAILED) from None
         if arrival is not None and arrival.packet is None:
-            raise self._error("the server ended the stream", Failure.READ_FAILED)
+            raise self._error("the camera ended the stream", Failure.READ_FAILED)
         return arrival
 
     def _error(self, what: str, reason: Failure, fix: str | None = None) -> SourceError:

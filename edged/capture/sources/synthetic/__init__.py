@@ -1,1 +1,1 @@
-"""A drawn scene with known contents, for demonstrations and tests."""
+"""A synthetic scene with known contents, for demonstrations and tests."""

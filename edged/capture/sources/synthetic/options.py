@@ -1,6 +1,6 @@
-"""How a drawn scene is written: `synthetic`, `synthetic:1280x720@30`, with `?still` at the end.
+"""Syntax of a synthetic source: `synthetic`, `synthetic:1280x720@30`, optionally with `?still`.
 
-For who checks a configuration as well as for who draws: nothing heavy is imported here.
+Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _SPEC = r"synthetic(?::(?=.)(?:(\d{1,5})x(\d{1,5}))?(?:@(\d{1,5}(?:\.\d{1,9})?))
 
 
 def dimensions(request: CaptureRequest) -> tuple[tuple[int, int], float]:
-    """((width, height), fps); what the source string says goes before the other wishes.
+    """((width, height), fps); the source string takes precedence over size and fps.
 
-    Raises InputError for a scene that cannot be drawn.
+    Raises InputError for wrong syntax or values out of range.
     """
     fix = "write synthetic or synthetic:1280x720@30"
     spec = re.fullmatch(_SPEC, request.source)
     if spec is None:
-        raise InputError("not a drawn scene", fix=fix)
+        raise InputError("not a synthetic source", fix=fix)
     width, height, rate, _ = spec.groups()
-    drawn = (int(width), int(height)) if width else request.size or DEFAULT_SIZE
-    drawn_fps = float(rate) if rate else request.fps or DEFAULT_FPS
-    if drawn[0] not in SIDES or drawn[1] not in SIDES:
-        what = f"a drawn scene has sides of {SIDES[0]} to {SIDES[-1]} pixels"
-        raise InputError(what, got=f"{drawn[0]}x{drawn[1]}", fix=fix)
-    if not 0 < drawn_fps <= MOST_FPS:
-        what = f"a drawn scene has up to {MOST_FPS} pictures a second, and more than none"
-        raise InputError(what, got=f"{drawn_fps:g}", fix=fix)
-    return drawn, drawn_fps
+    size = (int(width), int(height)) if width else request.size or DEFAULT_SIZE
+    rate_fps = float(rate) if rate else request.fps or DEFAULT_FPS
+    if size[0] not in SIDES or size[1] not in SIDES:
+        what = f"expected sides of {SIDES[0]} to {SIDES[-1]} pixels"
+        raise InputError(what, got=f"{size[0]}x{size[1]}", fix=fix)
+    if not 0 < rate_fps <= MOST_FPS:
+        what = f"expected a frame rate above 0, at most {MOST_FPS}"
+        raise InputError(what, got=f"{rate_fps:g}", fix=fix)
+    return size, rate_fps
 
 
 def check(text: str) -> None:
@@ -44,7 +44,7 @@ def check(text: str) -> None:
 
 
 def errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
-    """For a size that the camera is asked for, and that the source string does not overrule."""
+    """For a size out of range."""
     try:
         dimensions(request)
     except InputError as wrong:

@@ -1,8 +1,7 @@
-"""A drawn scene that a classifier of photographs can name: a golf ball rolls over grass, then a
-parachute hangs in the sky. Everything costly is drawn once; a frame is a copy and a paste.
+"""A synthetic scene that a classifier of photographs recognizes: a golf ball rolls over grass, then
+a parachute hangs in the sky. Background and sprites are drawn once; a frame is a copy and a paste.
 
-Pictures are uint8 (height, width, 3), RGB. Angles in radians, lengths in pixels. Nothing here
-knows of time stamps or rates.
+Pictures are uint8 (height, width, 3), RGB. Angles are in radians, lengths in pixels.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ TURN_SECONDS: Final = 5.0
 _DIMPLES = 336
 _BALL_SIDE = 176
 _BALL_REACH = 1.25
-"""Half the side of the ball's sprite, in radii of the ball: room for its shadow."""
+"""Half the side of the ball's sprite, in radii of the ball, with room for its shadow."""
 _ROLL = 0.14
 """How far the ball rolls to either side, in short sides of the picture."""
 _PHASES = 4
-"""Pictures of the rolling ball to either side of the middle."""
+"""Sprites of the rolling ball to either side of the middle."""
 _GORES = 12
 
 
@@ -42,7 +41,7 @@ class Sprite:
         self._rest = _bytes(255 * (1 - cv2.resize(alpha3, size, interpolation=cv2.INTER_AREA)))
 
     def paste(self, canvas: Pixels, left: int, top: int) -> None:
-        """What lies outside of the canvas is cut off."""
+        """Clips to the canvas."""
         height, width, _ = canvas.shape
         side = len(self._light)
         x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
@@ -55,7 +54,7 @@ class Sprite:
 
 
 class Scene:
-    """draw(seconds) gives the picture of that moment; the array is reused by the next call."""
+    """draw(seconds) returns the picture at that time; the next call reuses the array."""
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
@@ -65,7 +64,7 @@ class Scene:
         self._sky = sky(width, height, noise)
         self._canvas = np.empty_like(self._grass)
         self._ball_side = round(0.66 * self._short)
-        roll = _ROLL * 2 * _BALL_REACH / 0.66  # without slip: way over radius
+        roll = _ROLL * 2 * _BALL_REACH / 0.66  # without slip: distance / radius
         blades = noise.random((_BALL_SIDE, _BALL_SIDE), np.float32)
         self._ball = [
             Sprite(*golf_ball(roll * phase / _PHASES, blades), self._ball_side)
@@ -133,9 +132,9 @@ def sky(width: int, height: int, noise: np.random.Generator) -> Pixels:
 
 
 def golf_ball(turned: float, blades: Plane) -> tuple[Plane, Plane]:
-    """(colour, alpha): a white sphere with dimples, rolled by `turned`, and its shadow.
+    """(colour, alpha): a white sphere with dimples, rotated by `turned`, and its shadow.
 
-    blades: noise, float32 (side, side), that becomes the grass before its foot.
+    blades: noise, float32 (side, side), for the grass in front of the ball.
     """
     side = len(blades)
     line = np.linspace(-_BALL_REACH, _BALL_REACH, side, dtype=np.float32)
@@ -154,7 +153,7 @@ def golf_ball(turned: float, blades: Plane) -> tuple[Plane, Plane]:
     ball = np.clip((1 - np.sqrt(x * x + y * y)) * side / 5 + 0.5, 0, 1)
     streaks = cv2.GaussianBlur(blades, (0, 0), 1.0, sigmaY=7)
     streaks = (streaks - streaks.mean()) / streaks.std()
-    ball *= np.clip((0.86 + 0.06 * streaks - y) * 30, 0, 1)  # its foot stands in the grass
+    ball *= np.clip((0.86 + 0.06 * streaks - y) * 30, 0, 1)  # grass covers its foot
     shadow = 0.55 * np.exp(-(((x - 0.25) / 0.95) ** 2 + ((y - 0.88) / 0.20) ** 2))
     alpha = np.asarray(ball + shadow * (1 - ball), np.float32)
     colour = np.asarray(colour * (ball / np.maximum(alpha, 1e-6))[..., None], np.float32)
@@ -162,7 +161,7 @@ def golf_ball(turned: float, blades: Plane) -> tuple[Plane, Plane]:
 
 
 def _dimpled(normal: Plane, turned: float) -> Plane:
-    """Tilts unit normals (n, 3) towards the next of the dimples, which lie on a spiral."""
+    """Tilt unit normals (n, 3) towards the nearest dimple; dimples lie on a spiral."""
     index = np.arange(_DIMPLES) + 0.5
     height = 1 - 2 * index / _DIMPLES
     angle = index * math.pi * (3 - math.sqrt(5))

@@ -1,7 +1,7 @@
-"""A source that needs no hardware: `synthetic` or `synthetic:1280x720@30` draws a moving scene.
+"""A moving scene without hardware: `synthetic` or `synthetic:1280x720@30`.
 
-Frames come on a fixed schedule; one that cannot be drawn in time is left out, as by a camera.
-With `?still` at the end (`synthetic:1280x720@30?still`) nothing moves, and drawing costs nothing.
+Frames have a fixed schedule; late ones are skipped, as by a camera. With `?still` at the end the
+scene does not move, and drawing costs nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from edged.capture.admission import Intake
+from edged.capture.admission import Admission
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.synthetic.options import dimensions
 from edged.capture.sources.synthetic.scene import Scene
@@ -21,13 +21,13 @@ class SyntheticSource:
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._request = request
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._sleep = sleep
         self._frame = 0
@@ -44,7 +44,7 @@ class SyntheticSource:
         self._still = self._scene.draw(0) if self._request.source.endswith("?still") else None
         self._fps = fps
         self._begin_ns = self._clock()
-        return Granted(width, height, fps, "drawn")
+        return Granted(width, height, fps, "synthetic")
 
     def read(self, wanted: int) -> Picture | None:
         while True:
@@ -54,8 +54,8 @@ class SyntheticSource:
             seconds = (due_ns - self._clock()) / 1e9
             if seconds > 0:
                 self._sleep(seconds)
-            self._intake.captured()
-            if self._intake.admits(due_ns):
+            self._admission.captured()
+            if self._admission.admits(due_ns):
                 pixels = self._still
                 if pixels is None:
                     pixels = self._scene.draw(self._frame / self._fps)

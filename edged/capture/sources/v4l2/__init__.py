@@ -1,1 +1,1 @@
-"""Local cameras: driver, controls and discovery."""
+"""V4L2 cameras: driver, controls and discovery."""

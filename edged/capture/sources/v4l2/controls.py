@@ -1,7 +1,7 @@
-"""Exposure, gain, focus and the other controls of a V4L2 camera, by name.
+"""Controls of a V4L2 camera by name: exposure, gain, focus and others.
 
-Names are those that `v4l2-ctl -l` prints: `exposure_time_absolute` of "Exposure Time, Absolute".
-A wish that cannot be met is a note, never the end: a camera that is too dark is still a camera.
+Names are those of `v4l2-ctl -l`: `exposure_time_absolute` for "Exposure Time, Absolute". A value
+that cannot be set is logged, not an error.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _SETTABLE = frozenset((_INTEGER, _BOOLEAN, _MENU, _BUTTON, _BITMASK, _INTEGER_ME
 _DISABLED, _READ_ONLY, _INACTIVE, _WRITE_ONLY = 0x1, 0x4, 0x10, 0x40
 _MOST_CONTROLS = 512
 _MOST_ITEMS = 64
-_RULED = "an automatic control rules it"
+_RULED = "an automatic control overrides it"
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """items: the names in a menu by their number."""
+    """items: names of a menu's items by number."""
 
     id: int
     name: str
@@ -43,34 +43,34 @@ class Control:
 
     @property
     def rules_others(self) -> bool:
-        """`auto_exposure` and its like are switches or menus."""
+        """Whether it may override others, as switches and menus like `auto_exposure` do."""
         return self.kind in (_BOOLEAN, _MENU, _INTEGER_MENU)
 
     @property
     def range(self) -> str:
         """`0 to 255`, `0 to 100 by 5`, `1 (Manual Mode), 3 (Aperture Priority Mode)`."""
         if self.kind == _BUTTON:
-            return "0 presses it"
+            return "0 (button)"
         if self.kind == _BITMASK:
-            return f"any bits of {self.most & 0xFFFFFFFF:#x}"
+            return f"bits of {self.most & 0xFFFFFFFF:#x}"
         if self.items:
             return ", ".join(f"{number} ({name})" for number, name in self.items.items())
         by = f" by {self.step}" if self.step > 1 else ""
         return f"{self.least} to {self.most}{by}"
 
     def number(self, wish: int | str) -> int | None:
-        """What to set; None when the control has no such value."""
+        """The value to set; None if the control does not have it."""
         if isinstance(wish, str):
             wish = next((n for n, item in self.items.items() if name_of(item) == name_of(wish)), -1)
             return None if wish < 0 else wish
-        if self.kind == _BITMASK:  # its highest bit makes it negative here
+        if self.kind == _BITMASK:  # signed here
             return (wish + 2**31) % 2**32 - 2**31 if 0 <= wish < 2**32 else None
         inside = wish in self.items if self.items else self.least <= wish <= self.most
         return int(wish) if inside else None
 
 
 def controls(ioctl: Ioctl) -> list[Control]:
-    """Those that can be set, in the driver's order."""
+    """The controls that can be set, in the driver's order."""
     found: list[Control] = []
     control_id = 0
     for _ in range(_MOST_CONTROLS):
@@ -84,54 +84,54 @@ def controls(ioctl: Ioctl) -> list[Control]:
 
 
 def apply(ioctl: Ioctl, wishes: Mapping[str, int | str]) -> Iterator[str]:
-    """Set them, and say what is otherwise than wished, one text each.
+    """Set controls; one message for each that could not be set.
 
     Switches and menus go first: a driver refuses exposure_time_absolute while auto_exposure is on.
     """
     known = {control.name: control for control in controls(ioctl)}
     for name in wishes:
         if name not in known:
-            yield f"the camera has no control {name}; {_instead(name, list(known))}"
+            yield f"no control {name}; {_instead(name, list(known))}"
     ordered = sorted((n for n in wishes if n in known), key=lambda n: not known[n].rules_others)
     for name in ordered:
         control, wish = known[name], wishes[name]
         number = control.number(wish)
         if number is None:
-            yield f"the control {name} cannot be {wish}; its values: {control.range}"
+            yield f"control {name} cannot be set to {wish}; valid values: {control.range}"
         elif (problem := _set(ioctl, control, number)) is not None:
-            yield f"the control {name} was told {wish}: {problem}"
+            yield f"control {name} was set to {wish}: {problem}"
 
 
 def _instead(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"it has {', '.join(known)}" if known else "it has none at all"
+    return f"valid controls: {', '.join(known)}" if known else "the camera has no controls"
 
 
 def _set(ioctl: Ioctl, control: Control, number: int) -> str | None:
-    """What came of it instead; None when the driver did as it was told."""
+    """Why the value is not set; None if it is."""
     try:
         ioctl(S_CTRL, _VALUE.pack(control.id, number))
         if control.kind == _BUTTON or control.flags & _WRITE_ONLY:
             return None
         _, now = _VALUE.unpack(ioctl(G_CTRL, _VALUE.pack(control.id, 0)))
     except OSError as error:
-        refused = f"the driver refuses ({error.strerror})"
+        refused = f"refused by the driver ({error.strerror})"
         return f"{refused}; {_RULED}" if _is_inactive(ioctl, control) else refused
     if _is_inactive(ioctl, control):
         return f"no effect; {_RULED}"
-    return None if now == number else f"the driver made it {now}"
+    return None if now == number else f"the driver changed it to {now}"
 
 
 def _is_inactive(ioctl: Ioctl, control: Control) -> bool:
-    """Asked anew: what was set before may have changed it."""
+    """Query again, because other controls may have changed it."""
     now = _query(ioctl, control.id)
     return now is not None and bool(now.flags & _INACTIVE)
 
 
 def _query(ioctl: Ioctl, control_id: int) -> Control | None:
-    """None past the last one, and where the device has no controls."""
+    """None after the last control, and without controls."""
     try:
         answer = ioctl(QUERYCTRL, _CONTROL.pack(control_id, 0, b"", 0, 0, 0, 0, 0))
     except OSError:
@@ -141,7 +141,7 @@ def _query(ioctl: Ioctl, control_id: int) -> Control | None:
 
 
 def _items(ioctl: Ioctl, control: Control) -> Iterator[tuple[int, str]]:
-    """A menu has gaps; of an integer menu the 64-bit values are the names."""
+    """(number, name); menus have gaps, and the names of integer menus are 64-bit values."""
     if control.kind not in (_MENU, _INTEGER_MENU):
         return
     for index in range(max(0, control.least), min(control.most, _MOST_ITEMS) + 1):
@@ -157,5 +157,5 @@ def _items(ioctl: Ioctl, control: Control) -> Iterator[tuple[int, str]]:
 
 
 def name_of(shown: str) -> str:
-    """As v4l2-ctl makes it: letters and digits, each run of anything else an underscore."""
+    """As in v4l2-ctl: letters and digits, and an underscore for each run of other characters."""
     return re.sub(r"[^a-z0-9]+", "_", shown.lower()).strip("_")

@@ -1,7 +1,7 @@
-"""What a V4L2 device says about itself: the ioctls of linux/videodev2.h, without a heavy library.
+"""Capabilities and formats of a V4L2 device: the ioctls of linux/videodev2.h.
 
-Sizes and numbers are those of 64-bit Linux, the same on x86-64 and aarch64. How pictures are taken
-is not known here (v4l2.py), nor which devices there are (attached.py).
+Sizes and numbers are those of 64-bit Linux, the same on x86-64 and aarch64. Imports no heavy
+library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from edged.capture.source import Failure, SourceError
 
 Ioctl = Callable[[int, bytes], bytes]
-"""(request, the struct) -> the struct as the driver left it; OSError."""
+"""(request, struct) → struct as returned by the driver. Raises OSError."""
 
 QUERYCAP, ENUM_FMT, G_FMT = 0x80685600, 0xC0405602, 0xC0D05604
 ENUM_FRAMESIZES, ENUM_FRAMEINTERVALS = 0xC02C564A, 0xC034564B
@@ -28,18 +28,18 @@ _FRAME_SIZE = struct.Struct("=III6I8x")
 _FRAME_INTERVAL = struct.Struct("=IIIII6I8x")
 _FORMAT_BYTES = 208
 _AT_PIXELS, _AT_PLANES = 8 + 16, 8 + 24
-"""Where bytesperline stands in v4l2_format: of v4l2_pix_format, of the first plane's."""
+"""Offsets of bytesperline in v4l2_format: in v4l2_pix_format, and in the first plane's format."""
 _CAPTURE, _CAPTURE_PLANES = 1, 9  # enum v4l2_buf_type
 _DISCRETE = 1  # the same number for sizes and for intervals
 _CAN_CAPTURE = 0x1 | 0x1000  # V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE
 _MULTI_PLANAR = 0x1000
 _HAS_DEVICE_CAPS = 0x80000000
 _MOST_LISTED = 256
-"""A driver whose lists never end must not hang us."""
+"""Guards against drivers with endless lists."""
 
 
 class Device:
-    """An open node; a second one beside that of the capture, which may go on streaming."""
+    """An open device node, in addition to that of the capture."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -56,7 +56,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """What a driver says about a device node. buffer_type: what its formats are asked with."""
+    """Of a device node. buffer_type: for requests about its formats."""
 
     driver: str
     card: str
@@ -65,7 +65,7 @@ class Capability:
 
     @classmethod
     def parse(cls, answer: bytes) -> Capability:
-        """Of VIDIOC_QUERYCAP: a camera has further nodes, for metadata, that give no pictures."""
+        """From VIDIOC_QUERYCAP. A camera has further nodes, for metadata, that do not capture."""
         driver, card, _, _, whole, node = _CAPABILITY.unpack(answer)
         flags = node if whole & _HAS_DEVICE_CAPS else whole
         buffer_type = _CAPTURE_PLANES if flags & _MULTI_PLANAR else _CAPTURE
@@ -74,9 +74,8 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class FrameSize:
-    """A size of pictures, or all sizes between two. Rates are those at the largest.
-
-    fps: fastest first; in_range: these are the two ends, and all between them is to be had.
+    """A size of pictures, or a range of sizes. fps: rates at the largest size, fastest first.
+    in_range: fps are the ends of a range.
     """
 
     smallest: tuple[int, int]
@@ -92,7 +91,7 @@ class FrameSize:
 
     @property
     def rates(self) -> str:
-        """`30, 15 fps`, `60 to 1 fps`; empty where the driver does not list them."""
+        """`30, 15 fps`, `60 to 1 fps`; empty if the driver does not list them."""
         numbers = (" to " if self.in_range else ", ").join(f"{fps:.3g}" for fps in self.fps)
         return numbers and f"{numbers} fps"
 
@@ -104,7 +103,7 @@ class FrameSize:
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """sizes is empty where the driver does not list them."""
+    """sizes: empty if the driver does not list them."""
 
     name: str
     sizes: tuple[FrameSize, ...]
@@ -114,12 +113,12 @@ class PixelFormat:
 
 
 def capability(ioctl: Ioctl) -> Capability:
-    """OSError when it is no V4L2 device."""
+    """Raises OSError if it is not a V4L2 device."""
     return Capability.parse(ioctl(QUERYCAP, bytes(_CAPABILITY.size)))
 
 
 def formats(ioctl: Ioctl, buffer_type: int = _CAPTURE) -> tuple[PixelFormat, ...]:
-    """All that the device offers, in the driver's order, one entry a name."""
+    """The device's formats in the driver's order, one entry per name."""
     found: dict[str, PixelFormat] = {}
     for index in range(_MOST_LISTED):
         answer = _ask(ioctl, ENUM_FMT, _FORMAT_DESCRIPTION.pack(index, buffer_type, 0, b"", b""))
@@ -141,7 +140,7 @@ def _frame_sizes(ioctl: Ioctl, code: bytes) -> Iterator[FrameSize]:
         _, _, kind, *sides = _FRAME_SIZE.unpack(answer)
         if kind == _DISCRETE:
             smallest = largest = (sides[0], sides[1])
-        else:  # two times least, most, step
+        else:  # minimum, maximum, step of each side
             smallest, largest = (sides[0], sides[3]), (sides[1], sides[4])
         yield FrameSize(smallest, largest, *_rates(ioctl, number, largest))
         if kind != _DISCRETE:
@@ -149,7 +148,7 @@ def _frame_sizes(ioctl: Ioctl, code: bytes) -> Iterator[FrameSize]:
 
 
 def _rates(ioctl: Ioctl, number: int, size: tuple[int, int]) -> tuple[tuple[float, ...], bool]:
-    """(frames per second, fastest first; whether these are the ends of a range)."""
+    """(frames per second, fastest first; whether they are the ends of a range)."""
     fps: set[float] = set()
     for index in range(_MOST_LISTED):
         question = _FRAME_INTERVAL.pack(index, number, *size, 0, *[0] * 6)
@@ -166,7 +165,7 @@ def _rates(ioctl: Ioctl, number: int, size: tuple[int, int]) -> tuple[tuple[floa
 
 
 def bytes_per_line(ioctl: Ioctl, buffer_type: int = _CAPTURE) -> int:
-    """Of the present format's first plane, padding included; 0 where the driver does not say."""
+    """Of the current format's first plane, with padding; 0 if unknown."""
     answer = _ask(ioctl, G_FMT, buffer_type.to_bytes(4, "little") + bytes(_FORMAT_BYTES - 4))
     if answer is None:
         return 0
@@ -175,7 +174,7 @@ def bytes_per_line(ioctl: Ioctl, buffer_type: int = _CAPTURE) -> int:
 
 
 def _ask(ioctl: Ioctl, request: int, question: bytes) -> bytes | None:
-    """None at the end of a list (EINVAL), and where the driver knows no such question (ENOTTY)."""
+    """None at the end of a list (EINVAL), and for an unsupported request (ENOTTY)."""
     try:
         return ioctl(request, question)
     except OSError:
@@ -183,28 +182,31 @@ def _ask(ioctl: Ioctl, request: int, question: bytes) -> bytes | None:
 
 
 def open_error(error: OSError, path: str) -> SourceError:
-    """Why a device node cannot be opened, and what to do about it."""
+    """Why a device node could not be opened, and what to do about it."""
     group = _group(path)
     join = f"add the user to the group {group}: sudo usermod -aG {group} $USER"
     what, fix = {
-        errno.ENOENT: ("no such device: is the camera plugged in?", "see edged cameras"),
+        errno.ENOENT: (
+            "no such device; is the camera plugged in?",
+            "list devices with: edged cameras",
+        ),
         errno.EACCES: (
             "no permission to use the camera",
             f"{join} (for a service: SupplementaryGroups={group})",
         ),
         errno.EPERM: (
-            "the system forbids to use the camera",
-            f"let the service or container have it: DeviceAllow={path} or --device {path}",
+            "the system denies access to the camera",
+            f"give the service or container access: DeviceAllow={path} or --device {path}",
         ),
-        errno.EBUSY: ("another program is using the camera", "see which: edged cameras"),
-        errno.ENODEV: ("the camera is gone: unplugged?", None),
-        errno.ENXIO: ("the camera is gone: unplugged?", None),
+        errno.EBUSY: ("the camera is in use by another program", "see which: edged cameras"),
+        errno.ENODEV: ("the camera has disappeared; is it unplugged?", None),
+        errno.ENXIO: ("the camera has disappeared; is it unplugged?", None),
     }.get(error.errno or 0, (f"cannot be opened: {error.strerror}", None))
     return SourceError(Failure.OPEN_FAILED, what, where=path, fix=fix)
 
 
 def _group(path: str) -> str:
-    """That owns the device: `video` on every distribution in use."""
+    """The group of the device; `video` on common distributions."""
     try:
         return grp.getgrgid(Path(path).stat().st_gid).gr_name
     except (OSError, KeyError):
@@ -212,12 +214,12 @@ def _group(path: str) -> str:
 
 
 def fourcc_name(code: int) -> str:
-    """`MJPG` of the number; a big-endian variant of a format has its highest bit set."""
+    """`MJPG` for its code; the highest bit marks a big-endian variant."""
     name = text((code & 0x7FFFFFFF).to_bytes(4, "little")).strip()
     return f"{name}-BE" if code & 0x80000000 else name
 
 
 def text(field: bytes) -> str:
-    """A C text of fixed width; characters that would disturb a terminal are left out."""
+    """A C string of fixed width, without unprintable characters."""
     words = field.split(b"\0", 1)[0].decode("utf-8", "replace")
     return "".join(char for char in words if char.isprintable())

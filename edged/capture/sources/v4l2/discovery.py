@@ -1,7 +1,7 @@
-"""Which V4L2 cameras are attached, by which path to name them, and who holds them.
+"""Lists attached V4L2 cameras, with stable paths and the processes that use them.
 
-Cameras that only libcamera or Argus can read are seen here as sensors without a usable format.
-Nothing is captured, and nothing here changes a device.
+Cameras that only libcamera or Argus can read appear as sensors without a usable format. Nothing
+here captures or changes a device.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from edged.errors import EdgedError
 from edged.printable import printable
 from edged.secret import redact
 
-IN_USE = "cannot be opened for capture; another program may be using it"
+IN_USE = "cannot be opened for capture; it may be in use by another program"
 _LONGEST_COMMAND = 60
 _PROCESSORS = frozenset(("bcm2835-isp", "pispbe"))
-"""Drivers of image processors, whose nodes give pictures only to who feeds them."""
+"""Drivers of image processors, which are not cameras."""
 
 
 class OpenDevice(Protocol):
@@ -42,7 +42,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class AttachedCamera:
-    """source: what to write into the configuration. problem: why the rest is not known."""
+    """source: for the configuration. problem: why the rest is unknown."""
 
     node: str
     source: str
@@ -57,7 +57,7 @@ class AttachedCamera:
 def attached(
     root: Path = Path("/"), open_device: Opener = Device
 ) -> tuple[list[AttachedCamera], list[str]]:
-    """(cameras, the nodes that give no pictures), each in the order of their numbers."""
+    """(cameras, nodes that do not capture), each by number."""
     found: list[AttachedCamera] = []
     left_out: list[str] = []
     nodes = [path for path in (root / "dev").glob("video*") if path.name[5:].isdecimal()]
@@ -71,7 +71,7 @@ def attached(
 
 
 def _camera(path: Path, root: Path, open_device: Opener) -> AttachedCamera | None:
-    """None for a node that gives no pictures."""
+    """None for a node that does not capture."""
     node = f"/dev/{path.name}"
     source = stable_link(path, root) or node
     held_by = tuple(holders(node, root / "proc"))
@@ -97,10 +97,10 @@ def _camera(path: Path, root: Path, open_device: Opener) -> AttachedCamera | Non
 
 
 def stable_link(device: Path, root: Path = Path("/")) -> str | None:
-    """The link in /dev/v4l that names this device after a restart as well; by-id before by-path.
+    """The link in /dev/v4l that is stable across restarts; by-id is preferred to by-path.
 
-    None too where two devices claim the same link, as cameras without a serial number do: it then
-    points to the one that came last.
+    None if two devices claim the same link, as cameras without a serial number do: it points to
+    the last one.
     """
     claims = Counter(
         line[2:]
@@ -117,14 +117,14 @@ def stable_link(device: Path, root: Path = Path("/")) -> str | None:
 
 
 def holders(node: str, proc: Path = Path("/proc")) -> Iterator[Holder]:
-    """The other processes that have the device open, as far as this user may know."""
+    """Other processes with the device open, as far as this user can see."""
     for process in sorted(proc.glob("[0-9]*")):
         if process.name == str(os.getpid()):
             continue
         try:
             if any(str(fd.readlink()) == node for fd in (process / "fd").iterdir()):
                 yield Holder(int(process.name), _command(process))
-        except OSError:  # another user's, or it has just ended
+        except OSError:  # another user's, or it has ended
             continue
 
 

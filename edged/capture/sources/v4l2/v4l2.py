@@ -1,9 +1,9 @@
 """USB and other V4L2 cameras, through OpenCV.
 
-Large pictures are asked for as MJPEG and taken undecoded, so that they can be decoded at the
-smallest scale that will do; plain formats are shrunk as they are (raw_formats.py). What the driver
-says after negotiation counts: `set` reports success for formats it then does not use. A frame's
-time is the driver's own buffer stamp.
+Large pictures are requested as MJPEG and read undecoded, to decode them at the smallest sufficient
+scale; uncompressed formats are shrunk before conversion (raw_formats.py). The format is read back
+after negotiation, because `set` reports success for formats that are then not used. A frame's time
+is the driver's buffer time stamp.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture.admission import Decoding, Intake
+from edged.capture.admission import Admission, Decoding
 from edged.capture.decode.crop import region
 from edged.capture.decode.jpeg import decode_jpeg
 from edged.capture.decode.raw_formats import LAYOUTS, raw_to_rgb
@@ -37,28 +37,28 @@ from edged.clock import Clock, monotonic_ns
 
 FAILED_IN_A_ROW = 5
 FAILED_PAUSE_SECONDS = 0.02
-"""A read from a dead device fails at once: without a pause that would be a busy loop."""
+"""Reads from a disconnected device fail at once; the pause avoids a busy loop."""
 TIMED_OUT_NS = 1_000_000_000
-"""A read that failed after so long has waited in vain; OpenCV gives up after 10 s."""
+"""A read that takes longer has timed out; OpenCV's limit is 10 s."""
 OLDEST_STAMP_NS = 10_000_000_000
-"""Buffer stamps from another clock, or none at all, are further from the present than this."""
+"""Older buffer stamps are from another clock, or missing."""
 DEFAULT_SIZE, DEFAULT_FPS = (640, 480), 30.0
-"""What OpenCV asks for when it is not told."""
-PLAIN_BYTES_PER_SECOND = 10_000_000
-"""Two such cameras fit on one USB 2 bus. Above it MJPEG is asked for."""
+"""OpenCV's defaults."""
+UNCOMPRESSED_BYTES_PER_SECOND = 10_000_000
+"""Limit for uncompressed formats: two such cameras fit on one USB 2 bus."""
 _BUFFERS = 2
 _WAITED_NS = 1_000_000
-"""A frame that had to be waited for this long was not standing in a buffer."""
+"""After a longer wait the frame is new, not from a buffer."""
 _COMPRESSED = ("MJPG", "JPEG")
 _CONVERTED = "BGR3"
-"""What OpenCV makes of the formats that are not known here."""
+"""OpenCV's conversion of all other formats."""
 
 
 class V4l2Source:
     def __init__(
         self,
         request: CaptureRequest,
-        intake: Intake,
+        admission: Admission,
         *,
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
@@ -67,7 +67,7 @@ class V4l2Source:
     ) -> None:
         self._request = request
         self._path = request.source
-        self._intake = intake
+        self._admission = admission
         self._clock = clock
         self._sleep = sleep
         self._open_device = open_device
@@ -75,7 +75,7 @@ class V4l2Source:
         self._capture: Any = None
         self._grabbed = False
         self._interval_ns = OLDEST_STAMP_NS
-        self._decoding = Decoding(intake, self._no_pictures, clock())
+        self._decoding = Decoding(admission, self._no_pictures, clock())
 
     def open(self) -> Granted:
         try:
@@ -90,16 +90,16 @@ class V4l2Source:
                 raise self._unopened(offered)
             granted = self._negotiate(capture, offered)
             self._stride = bytes_per_line(device.ioctl, node.buffer_type)
-            self._grab()  # isOpened is true for a dead device: only a frame proves that it lives
+            self._grab()  # isOpened is also true for a dead device
             self._grabbed = True
             for problem in apply(device.ioctl, self._request.controls):
-                self._intake.note(f"{self._path}: {problem}")
+                self._admission.note(f"{self._path}: {problem}")
         return granted
 
     def read(self, wanted: int) -> Picture | None:
         while True:
             captured_ns, received_ns = self._newest()
-            if not self._intake.admits(captured_ns):
+            if not self._admission.admits(captured_ns):
                 continue
             taken, raw = self._capture.retrieve()
             pixels = self._rgb(raw, wanted) if taken and raw is not None else None
@@ -116,11 +116,11 @@ class V4l2Source:
 
     def _no_pictures(self, got: str) -> SourceError:
         return SourceError(
-            Failure.NO_PICTURES, "it sends no whole picture", where=self._path, got=got
+            Failure.NO_PICTURES, "the camera sends no complete picture", where=self._path, got=got
         )
 
     def _rgb(self, raw: NDArray[np.uint8], wanted: int) -> NDArray[np.uint8] | None:
-        """None when what the driver delivered is incomplete."""
+        """None if the driver's data is incomplete."""
         if self._format in _COMPRESSED:
             return decode_jpeg(raw.tobytes(), wanted)
         seen = region(self._request, self._size)
@@ -135,14 +135,14 @@ class V4l2Source:
         )
 
     def _checked(self, device: OpenDevice) -> Capability:
-        """What OpenCV reports as one and the same failure, told apart."""
+        """Distinguishes failures that OpenCV reports alike. Raises SourceError."""
         try:
             node = capability(device.ioctl)
         except OSError:
             raise self._error("not a V4L2 device") from None
         if not node.captures:
             raise self._error(
-                f"this node of {node.card!r} gives no pictures",
+                f"this node of {node.card!r} does not capture video",
                 fix="use another of its nodes: edged cameras",
             )
         return node
@@ -151,25 +151,25 @@ class V4l2Source:
         names = [each.name for each in offered]
         if names and not any(name in LAYOUTS or name in _COMPRESSED for name in names):
             return self._error(
-                f"its formats are those of a bare sensor: {', '.join(names)}",
-                fix="take it as source: picamera2 (Raspberry Pi) or csi (Jetson)",
+                f"the camera only has raw sensor formats: {', '.join(names)}",
+                fix="use source: picamera2 (Raspberry Pi) or csi (Jetson)",
             )
         return self._error(IN_USE, fix="see which: sudo edged cameras")
 
     def _negotiate(self, capture: Any, offered: Sequence[PixelFormat]) -> Granted:
-        """In this order: each of the others begins anew and forgets the rate."""
-        wish = self._request
+        """Set the rate last: OpenCV forgets it when another setting restarts the device."""
+        request = self._request
         capture.set(cv2.CAP_PROP_BUFFERSIZE, _BUFFERS)
-        if wish.size is not None:
-            capture.set(cv2.CAP_PROP_FRAME_WIDTH, wish.size[0])
-            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wish.size[1])
-        names = format_order(offered, wish.size, wish.fps)
-        for name in names if wish.format is None else [wish.format, *names]:
+        if request.size is not None:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, request.size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, request.size[1])
+        names = format_order(offered, request.size, request.fps)
+        for name in names if request.format is None else [request.format, *names]:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*name))
             if fourcc_name(int(capture.get(cv2.CAP_PROP_FOURCC))) == name:
                 break
-        if wish.fps is not None:
-            capture.set(cv2.CAP_PROP_FPS, wish.fps)
+        if request.fps is not None:
+            capture.set(cv2.CAP_PROP_FPS, request.fps)
         if not capture.isOpened():  # it closes itself when the device is busy
             raise self._unopened(())
         self._format = fourcc_name(int(capture.get(cv2.CAP_PROP_FOURCC)))
@@ -185,18 +185,20 @@ class V4l2Source:
         else:
             self._format = _CONVERTED
         if (
-            wish.size not in (None, self._size)
-            or wish.format not in (None, granted.format)
-            or (wish.fps is not None and abs(fps - wish.fps) > wish.fps / 100)
+            request.size not in (None, self._size)
+            or request.format not in (None, granted.format)
+            or (request.fps is not None and abs(fps - request.fps) > request.fps / 100)
         ):
-            self._intake.note(f"{self._path} gives {granted} instead of what was asked for")
+            self._admission.note(
+                f"{self._path}: the camera uses {granted} instead of the requested settings"
+            )
         return granted
 
     def _newest(self) -> tuple[int, int]:
-        """(captured_ns, received_ns) of the frame that can be retrieved now.
+        """Grab the next frame; its (captured_ns, received_ns).
 
-        When decoding takes longer than a frame, what the driver filled its buffers with meanwhile
-        is old: it is let go for the frame that comes next.
+        If decoding takes longer than a frame interval, the frames in the driver's buffers are old
+        and are dropped.
         """
         for left in reversed(range(_BUFFERS + 1)):
             begun_ns = self._clock()
@@ -204,12 +206,12 @@ class V4l2Source:
                 self._grab()
             self._grabbed = False
             received_ns = self._clock()
-            self._intake.captured()
+            self._admission.captured()
             captured_ns = stamp_ns(self._capture.get(cv2.CAP_PROP_POS_MSEC), received_ns)
             waited = received_ns - begun_ns > _WAITED_NS
             if left == 0 or waited or received_ns - captured_ns <= self._interval_ns:
                 break
-            self._intake.overwritten()
+            self._admission.overwritten()
         return captured_ns, received_ns
 
     def _grab(self) -> None:
@@ -221,9 +223,9 @@ class V4l2Source:
                 break
             self._sleep(FAILED_PAUSE_SECONDS)
         raise self._error(
-            "gives no frames; unplugged, hung, or no bandwidth is left on its USB bus",
+            "the camera delivers no frames: unplugged, hung, or no USB bandwidth left",
             Failure.READ_FAILED,
-            fix="where cameras share a bus: format: MJPG, a smaller size or a lower fps",
+            fix="if cameras share a USB bus: use format: MJPG, a smaller size or a lower fps",
         )
 
     def _error(
@@ -235,10 +237,10 @@ class V4l2Source:
 def format_order(
     offered: Sequence[PixelFormat], size: tuple[int, int] | None, fps: float | None
 ) -> list[str]:
-    """Which formats to ask for, the best first, as the device lists them.
+    """Names of the usable formats, best first.
 
-    A plain format that reaches the rate within PLAIN_BYTES_PER_SECOND costs least; then MJPEG,
-    then the other plain ones, those that have the size before those that do not, grey last.
+    An uncompressed format that reaches the rate within UNCOMPRESSED_BYTES_PER_SECOND costs least;
+    then MJPEG, then the other uncompressed ones; formats without the size and grey come last.
     """
     wanted_size, wanted_fps = size or DEFAULT_SIZE, fps or DEFAULT_FPS
     if not offered:
@@ -252,7 +254,7 @@ def format_order(
         rate = 0.0 if mode is None else max(mode.fps, default=0.0)
         pixels = wanted_size[0] * wanted_size[1]
         data_rate = pixels * LAYOUTS[offer.name].bytes_per_pixel * wanted_fps
-        light = rate >= 0.95 * wanted_fps and data_rate <= PLAIN_BYTES_PER_SECOND
+        light = rate >= 0.95 * wanted_fps and data_rate <= UNCOMPRESSED_BYTES_PER_SECOND
         return offer.name == "GREY", away, 0 if light else 2
 
     known = [each for each in offered if each.name in LAYOUTS or each.name in _COMPRESSED]
@@ -260,6 +262,6 @@ def format_order(
 
 
 def stamp_ns(milliseconds: float, received_ns: int) -> int:
-    """The driver's buffer stamp, or received_ns where that is none of the monotonic clock."""
+    """The driver's buffer stamp, or received_ns if that is not of the monotonic clock."""
     stamp = round(milliseconds * 1e6)
     return stamp if received_ns - OLDEST_STAMP_NS < stamp <= received_ns else received_ns
