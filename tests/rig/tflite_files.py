@@ -111,15 +111,12 @@ class TfliteWriter:
                     BuiltinOptions=_table(b, table, **options) if table else None,
                 )
             )
-        codes = [
-            _table(
-                b,
-                "OperatorCode",
-                BuiltinCode=getattr(tflite.BuiltinOperator, kind),
-                DeprecatedBuiltinCode=min(127, getattr(tflite.BuiltinOperator, kind)),
-            )
-            for kind in kinds
-        ]
+        codes = []
+        for kind in kinds:
+            code = getattr(tflite.BuiltinOperator, kind, tflite.BuiltinOperator.CUSTOM)
+            custom = b.CreateString(kind) if code == tflite.BuiltinOperator.CUSTOM else None
+            about = {"BuiltinCode": code, "DeprecatedBuiltinCode": min(127, code)}
+            codes.append(_table(b, "OperatorCode", **about, CustomCode=custom))
         graph = _table(
             b,
             "SubGraph",
@@ -234,12 +231,14 @@ def tflite_file(
     dense: bool = False,
     written_padding: bool = False,
     quantised_first: tuple[float, int] | None = None,
+    end: str = "SOFTMAX",
+    before: Callable[[TfliteWriter, int], int] = lambda writer, image: image,
     changed: Callable[[TfliteWriter, str, int], int] = lambda writer, layer, value: value,
 ) -> bytes:
     """part: whole, extractor or head. activation: 3 is ReLU6, 1 ReLU. dense: FULLY_CONNECTED and
     MEAN in place of a 1x1 convolution and AVERAGE_POOL_2D. quantised_first: scale and zero point of
-    what the first step makes of the picture. changed: may put something behind each
-    layer."""
+    what the first step makes of the picture. end: the operator that makes scores. before: may put
+    something before the first layer, changed behind each."""
     writer = TfliteWriter()
     scale, zero_point = coding.activations or (None, 0)
 
@@ -255,6 +254,7 @@ def tflite_file(
     if quantised_first is not None:
         integers = writer.value((1, side, side, 3), "INT8", *quantised_first)
         current = writer.operator("QUANTIZE", [image], integers)
+    current = before(writer, current)
     for layer in architecture.layers() if part != "head" else ():
         depthwise = layer.kind is Kind.DEPTHWISE
         weight = weights[f"{layer.name}.weight"].transpose(
@@ -321,10 +321,11 @@ def tflite_file(
             current = writer.operator("RESHAPE", [current, shape], flat)
         current = changed(writer, "classifier", current)
         scores = value(1, architecture.classes)
-        current = writer.operator("SOFTMAX", [current], scores, Beta=1.0)
+        current = writer.operator(end, [current], scores, **_ENDS.get(end, {}))
     return writer.finish(image, current)
 
 
+_ENDS = {"SOFTMAX": {"Beta": 1.0}}
 WEIGHTS = lively_weights(TINY)
 
 
