@@ -187,6 +187,7 @@ def test_the_sei_of_an_rtsp_stream(tmp_path: Path, codec: str) -> None:
         ("a.h264", "libx264"),
         ("a.h265", "libx265"),
         ("a.mov", "mjpeg"),
+        ("a.avi", "mjpeg"),
     ],
 )
 @pytest.mark.parametrize("shape", SHAPES)
@@ -212,14 +213,20 @@ def squared(shape: Fraction) -> tuple[int, int]:
 
 @servers
 @needs_gstreamer
-def test_pixels_of_an_rtsp_stream_become_square(tmp_path: Path) -> None:
-    clip = write_video(tmp_path / "a.h264", marked(), shape=Fraction(16, 11))
+@pytest.mark.parametrize(
+    ("codec", "shape"), [*(("h264", shape) for shape in SHAPES), ("h265", SHAPES[0])]
+)
+def test_pixels_of_an_rtsp_stream_become_square(
+    tmp_path: Path, codec: str, shape: Fraction
+) -> None:
+    encoder = {"h264": "libx264", "h265": "libx265"}[codec]
+    clip = write_video(tmp_path / f"a.{codec}", marked(), codec=encoder, shape=shape)
     port = free_port()
-    with serving(port, "--clip", str(clip)):
+    with serving(port, "--codec", codec, "--clip", str(clip)):
         made, granted = opened(url(port))
         picture = made.read(0)
         made.close()
-    size = squared(Fraction(16, 11))
+    size = squared(shape)
     assert (granted.width, granted.height) == size
     assert picture is not None
     assert looks_like(picture.pixels, marked(*size))
@@ -269,10 +276,12 @@ def test_tags_and_caps_of_a_pipeline(tmp_path: Path) -> None:
 
 @servers
 @needs_gst_launch
-def test_pixels_of_a_pipeline_become_square(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[1], SHAPES[3]])
+def test_pixels_of_a_pipeline_become_square(tmp_path: Path, shape: Fraction) -> None:
+    width = round(64 / shape)
     stored = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    stored[16:80, 58:102] = 255  # 44x64, shown as 64x64
-    clip = write_video(tmp_path / "a.mp4", stored, shape=Fraction(16, 11))
+    stored[16:80, 80 - width // 2 : 80 + width // 2] = 255  # shown as 64x64
+    clip = write_video(tmp_path / "a.mp4", stored, shape=shape)
     seen = first_of(f"gst:filesrc location={clip} ! decodebin")
     assert seen.shape == (256, 256, 3)
     side = 64 * 256 / HEIGHT
