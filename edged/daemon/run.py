@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import Camera, CameraState
 from edged.clock import Clock
 from edged.config.camera import CameraConfig
@@ -39,6 +40,7 @@ from edged.telemetry.exposition import Subjects
 from edged.telemetry.health import DOWN_STATES, CameraHealth, Health
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
+from edged.variants.family import OTHER_CLASSES
 from edged.web.endpoints import Endpoints
 from edged.web.live import Live
 from edged.web.options import HttpConfig
@@ -128,6 +130,7 @@ class Run:
         elif http is not None:
             self.server = self._listen(http, old)
         if before is None:
+            self._tell_classes()
             self._tell_address()
 
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
@@ -136,6 +139,13 @@ class Run:
         server = HttpServer(http, endpoints, beside=beside)
         server.start()
         return server
+
+    def _tell_classes(self) -> None:
+        """The shipped family is there to try it with: real cameras show it other things."""
+        family = self.model.family
+        kinds = {kind_of(each.capture.source).name for each in self.config.cameras}
+        if family.is_shipped and kinds != {"synthetic"}:
+            log.info("%s", "; ".join((f"{family.name} knows {family.classes}", *OTHER_CLASSES)))
 
     def _tell_address(self) -> None:
         if self.server is not None:

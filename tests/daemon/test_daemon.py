@@ -40,6 +40,7 @@ def test_results_flow_and_their_stages_add_up(tmp_path: Path) -> None:
         assert daemon.process.wait(60) == 0
         daemon.wait_for_results(40)
     assert len(daemon.results) == 40
+    assert "knows" not in daemon.text  # the scene is drawn for it
     for result in daemon.results:
         assert result["latency_ms"] == pytest.approx(sum(result["stages_ms"].values()), abs=0.002)
         assert result["on_time"] == (result["latency_ms"] <= result["budget_ms"])
@@ -116,6 +117,8 @@ def test_an_absent_camera_is_a_state_while_the_other_works(tmp_path: Path) -> No
         assert cameras["absent"]["state"] in ("backoff", "starting")  # while it is tried again
         assert "/dev/video9" in cameras["absent"]["last_error"]
         assert {result["camera"] for result in daemon.results} == {"door"}
+        assert "imagenette knows 10 classes: tench, English springer, " in daemon.text
+        assert "edged models pull mobilenet-v1-imagenet --into imagenet" in daemon.text
 
 
 def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_path: Path) -> None:
