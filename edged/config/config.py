@@ -125,12 +125,19 @@ def load_config(
 def _check_program(document: Document) -> None:
     """Reject another program's file, which would give an error for each line."""
     cameras = document.data.get("cameras")
-    cameras = cameras.values() if isinstance(cameras, dict) else ()
-    inside = any(isinstance(camera, dict) and "ffmpeg" in camera for camera in cameras)
-    if inside or document.data.keys() & {"detectors", "go2rtc", "birdseye"}:
+    cameras = cameras.items() if isinstance(cameras, dict) else ()
+    places: list[tuple[str, ...]] = [
+        (key,) for key in ("detectors", "go2rtc", "birdseye") if key in document.data
+    ]
+    places += [
+        ("cameras", name, "ffmpeg")
+        for name, camera in cameras
+        if isinstance(camera, dict) and "ffmpeg" in camera
+    ]
+    if places:
         raise InputError(
             "this is a Frigate configuration, which edged does not read",
-            where=document.path,
+            where=f"{document.path}:{document.line(*places[0])}",
             fix="write an edged configuration with the path of each camera's input as its source: "
             "cameras: {door: {source: rtsp://…}}",
         )

@@ -72,8 +72,9 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         ),
         (
             "detectors: {cpu1: {type: cpu}}\ncameras: {door: {ffmpeg: {inputs: [{path: rtsp://h/x}]}}}\n",
-            [" this is a Frigate configuration, which edged does not read; write an edged"],
+            ["1: this is a Frigate configuration, which edged does not read; write an edged"],
         ),
+        ("cameras:\n  a: {ffmpeg: {}}\n", ["2: this is a Frigate configuration, which edged"]),
         # values
         (
             "on_time: 95\n" + DOOR,
@@ -324,7 +325,6 @@ def _seconds(folder: Path, text: str) -> float:
 def test_time_grows_with_the_file_not_with_its_square(
     tmp_path: Path, text: Callable[[int], str]
 ) -> None:
-
     assert _seconds(tmp_path, text(2000)) < 10 * _seconds(tmp_path, text(500)) + 0.1
 
 
