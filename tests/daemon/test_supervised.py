@@ -54,7 +54,9 @@ STUCK = """
 import sys, threading
 from pathlib import Path
 from edged.config.config import load_config
+from edged.capture.vigil import Vigil
 from edged.daemon.daemon import Daemon
+from edged.events.dispatcher import Announcer
 from dataclasses import replace
 from edged.sinks.jsonl.jsonl import Lines, open_lines
 from edged.sinks.options import KINDS
@@ -67,10 +69,20 @@ class Stuck(Lines):
             threading.Event().wait()
         if sys.argv[2] == "http":
             http._Server.service_actions = lambda server: threading.Event().wait()
+        if sys.argv[2] == "camera":
+            Vigil.look = lambda *_: threading.Event().wait()
+        if sys.argv[2] == "events":
+            Stuck.announcer._queue.put(())  # what no thread can take apart
 
     @property
     def alive(self):
         return sys.argv[2] != "sink" or not self.delivered
+
+begin = Announcer.__init__
+def begin_and_keep(announcer, *state):
+    begin(announcer, *state)
+    Stuck.announcer = announcer
+Announcer.__init__ = begin_and_keep
 
 kind = replace(KINDS["jsonl"], make=lambda *_: Stuck(open_lines(None)))
 Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": kind}).run()
@@ -106,7 +118,7 @@ def fed_until_stuck(folder: Path, loop: str) -> int:
 
 def test_without_progress_the_watchdog_is_not_fed(tmp_path: Path) -> None:
     """From the first result on a loop hangs, or a thread has ended; all else goes on."""
-    loops = ("pipeline", "http", "sink")
-    with ThreadPoolExecutor() as pool:  # mostly they wait
+    loops = ("pipeline", "http", "sink", "events", "camera")
+    with ThreadPoolExecutor(len(loops)) as pool:  # mostly they wait
         fed = list(pool.map(lambda loop: fed_until_stuck(tmp_path / loop, loop), loops))
     assert all(fed), dict(zip(loops, fed, strict=True))
