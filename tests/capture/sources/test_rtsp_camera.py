@@ -187,6 +187,14 @@ def test_a_size_that_only_the_first_key_frame_tells() -> None:
         assert first_level(camera) >= 20 + 2 * 50
 
 
+def test_a_part_is_measured_by_the_size_that_comes(caplog: pytest.LogCaptureFixture) -> None:
+    pictures = grey_pictures(LEVELS, gop=50)
+    with watched(RtspCamera(steadily(pictures[20:])), roi=(0, 0, 0.5, 0.5)) as seen:
+        next_frame(seen.mailbox)
+    (told,) = [each.getMessage() for each in caplog.records if "roi is" in each.getMessage()]
+    assert "roi is 32x24 pixels of 64x48" in told
+
+
 class Watched:
     """Pictures as they come: (level, when)."""
 
@@ -204,7 +212,7 @@ class Watched:
 
 
 @contextmanager
-def watched(camera: RtspCamera, **wishes: float) -> Iterator[Watched]:
+def watched(camera: RtspCamera, **wishes: object) -> Iterator[Watched]:
     request = CaptureRequest(camera.url(), **wishes)  # type: ignore[arg-type]
     with camera, running(request, wanted=48, longest_side=64) as (supervised, mailbox):
         yield Watched(mailbox)
