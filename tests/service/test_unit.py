@@ -129,6 +129,7 @@ def test_what_the_daemon_and_its_operator_rely_on() -> None:
         "CacheDirectory": "edged",
         "RuntimeDirectory": "edged",
         "OOMPolicy": "continue",
+        "WorkingDirectory": "%S/edged",
     }
     found = directives()
     assert {name: " ".join(found.get(name, [])) for name in expected} == expected

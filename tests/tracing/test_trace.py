@@ -78,6 +78,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str) -> None:
         ([HEADER, {**FRAME, "service_ms": [1, None]}], 2, "`service_ms` must be a number"),
         ([HEADER, '{"wait_ms": NaN, "service_ms": [1, 2]}'], 2, "NaN is not a number"),
         ([HEADER, '{"wait_ms": 1e999, "service_ms": [1, 2]}'], 2, "`wait_ms` must be finite"),
+        ([{**HEADER, "interval_ms": 1e308}, FRAME], 1, "`interval_ms` must be at most 1e+20"),
+        ([HEADER, {**FRAME, "service_ms": [1e308, 1]}], 2, "`service_ms` must be at most 1e+20"),
         ([HEADER, {**FRAME, "wait_ms": 10**400}], 2, "`wait_ms` must be at most 1e+20"),
         ([HEADER, '{"wait_ms": 1, "serv', FRAME], 2, "not JSON"),
         ([HEADER, "[1, 2]"], 2, "expected an object on each line (got list)"),
