@@ -87,7 +87,7 @@ def test_a_full_disk_costs_what_would_be_on_it_and_nothing_else(
         count = daemon.metric(total)
         daemon.wait_for(lambda: daemon.metric(total) >= count + 60)
         assert [daemon.text.count(line) for line in said] == [1, 1, 1]
-        assert daemon.get("/healthz")[0] == 200
+        assert daemon.get("/healthz")[0] == daemon.get("/readyz")[0] == 200  # see docs/api.md
         filler.unlink()
         daemon.wait_for(lambda: "results.jsonl works again" in daemon.text)
         assert daemon.stop()[0] == 0
