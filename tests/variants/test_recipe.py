@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from edged.backends.onnxruntime import OrtBackend
 from edged.variants.evaluation.evaluate import verify
 from edged.variants.family import load_family
 from edged.variants.variant import Variant
+from tests.rig.paths import PROJECT
 from tests.rig.recipe import COLOURS, EPOCHS, command, draw_classes, log_of, run, without_times
 
 torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
@@ -330,3 +333,37 @@ def test_a_picture_that_is_held_out_is_not_trained_on(
     done = run(command(training, tmp_path / "held-out", tmp_path / "checkpoints", "--epochs", "1"))
     assert done.returncode == 0, done.stderr
     assert "skipped 3 training pictures that are held out as well" in done.stderr
+
+
+README = PROJECT / "models" / "README.md"
+LINES = [
+    shlex.split(line)[2:]
+    for line in re.findall(
+        r"^ +(python models/recipe .+)$", README.read_text().replace("\\\n", " "), re.MULTILINE
+    )
+]
+SMALL = shlex.split("--alpha 0.25 --resolution 96 --epochs 3 --epoch-steps 8 --threads 1")
+
+
+def test_every_line_of_the_readme_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where its pictures are not
+    assert len(LINES) == 3
+    for line in LINES:
+        done = run(["python", "models/recipe", *line])
+        assert done.returncode == 2
+        assert done.stderr.startswith("recipe: ")  # not a usage
+
+
+def test_the_first_line_of_the_readme_runs_as_it_is_written(
+    training: Path, held_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(training, "pictures/training")
+    shutil.copytree(held_out, "pictures/held-out")
+    done = run(["python", "models/recipe", *LINES[0], *SMALL])
+    assert done.returncode == 0, done.stderr
+    family = load_family("models/mine", tmp_path)
+    assert family.labels == tuple(COLOURS)
+    assert family.top1(Variant(0.25, 96)) >= 0.8
