@@ -211,6 +211,14 @@ def test_every_key_of_a_configuration_travels() -> None:
         assert re.search(rf"'{key}'|^{key}: ", template, re.MULTILINE), key
 
 
+def test_what_ansible_needs_for_packages_is_there_before_the_package() -> None:
+    (play,) = yaml.safe_load((DEPLOY / "ansible/rollout.yml").read_text())
+    names = [task["name"] for task in play["tasks"][0]["block"]]
+    needed = [name for name in names if name.startswith("Install ")]
+    assert needed[0] == "Install python3-apt, which Ansible needs for packages"
+    assert "python3-apt" in (DEPLOY / "README.md").read_text()
+
+
 @pytest.mark.servers
 def test_ansible_takes_the_playbook_and_edged_the_configuration_it_writes(tmp_path: Path) -> None:
     folder = DEPLOY / "ansible"
