@@ -161,3 +161,18 @@ def test_every_file_that_contributing_names_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for path in re.findall(r"`([\w.-]+/[\w./-]*)`", text):
         assert (ROOT / path).exists() or (ROOT / "edged" / path).exists(), path
+
+
+def test_a_newcomer_finds_the_command_and_what_the_family_knows() -> None:
+    pages = (ROOT / name for name in ("README.md", "docs/models.md"))
+    readme, models = (page.read_text().replace("\n", " ") for page in pages)
+    assert ". .venv/bin/activate" in readme
+    labels = (ROOT / "models/imagenette/labels.txt").read_text().splitlines()
+    assert len(labels) == 10
+    assert [label for label in labels if label not in models] == []
+
+
+@pytest.mark.parametrize("page", **named(PAGES))
+def test_pip_is_given_this_folder(page: Path) -> None:
+    """The name is on no index."""
+    assert re.findall(r"pip install '?edged\b", page.read_text()) == []
