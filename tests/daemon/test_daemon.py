@@ -121,6 +121,14 @@ def test_an_absent_camera_is_a_state_while_the_other_works(tmp_path: Path) -> No
         assert "edged models pull mobilenet-v1-imagenet --into imagenet" in daemon.text
 
 
+def test_a_start_says_that_others_can_reach_it(tmp_path: Path) -> None:
+    (tmp_path / "edged.yaml").write_text(SYNTHETIC.replace("127.0.0.1:0", "0.0.0.0:0"))
+    done = run("run", "edged.yaml", "--frames", "1", cwd=tmp_path)
+    assert done.returncode == 0
+    (said,) = [line for line in done.stderr.splitlines() if "from other machines" in line]
+    assert "http.listen: " in said
+
+
 def test_a_hopeless_budget_means_the_cheapest_variant_and_counted_misses(tmp_path: Path) -> None:
     config = SYNTHETIC.replace("latency_budget_ms: 200", "latency_budget_ms: 0.2")
     with RunningDaemon(tmp_path, config) as daemon:
