@@ -166,7 +166,7 @@ def test_every_file_that_contributing_names_is_there() -> None:
 def test_a_newcomer_finds_the_command_and_what_the_family_knows() -> None:
     pages = (ROOT / name for name in ("README.md", "docs/models.md"))
     readme, models = (page.read_text().replace("\n", " ") for page in pages)
-    assert ". .venv/bin/activate" in readme
+    assert ".venv/bin/activate" in readme
     labels = (ROOT / "models/imagenette/labels.txt").read_text().splitlines()
     assert len(labels) == 10
     assert [label for label in labels if label not in models] == []

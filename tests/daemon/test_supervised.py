@@ -56,7 +56,7 @@ from pathlib import Path
 from edged.config.config import load_config
 from edged.capture.vigil import Vigil
 from edged.daemon.daemon import Daemon
-from edged.events.dispatcher import Announcer
+from edged.events.dispatcher import Dispatcher
 from dataclasses import replace
 from edged.sinks.jsonl.jsonl import Lines, open_lines
 from edged.sinks.options import KINDS
@@ -72,17 +72,17 @@ class Stuck(Lines):
         if sys.argv[2] == "camera":
             Vigil.look = lambda *_: threading.Event().wait()
         if sys.argv[2] == "events":
-            Stuck.announcer._queue.put(())  # what no thread can take apart
+            Stuck.dispatcher._queue.put(())  # what no thread can take apart
 
     @property
     def alive(self):
         return sys.argv[2] != "sink" or not self.delivered
 
-begin = Announcer.__init__
-def begin_and_keep(announcer, *state):
-    begin(announcer, *state)
-    Stuck.announcer = announcer
-Announcer.__init__ = begin_and_keep
+begin = Dispatcher.__init__
+def begin_and_keep(dispatcher, *state):
+    begin(dispatcher, *state)
+    Stuck.dispatcher = dispatcher
+Dispatcher.__init__ = begin_and_keep
 
 kind = replace(KINDS["jsonl"], make=lambda *_: Stuck(open_lines(None)))
 Daemon(load_config(Path(sys.argv[1]), {}), {"jsonl": kind}).run()

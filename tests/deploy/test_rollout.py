@@ -220,9 +220,9 @@ def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
         other = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run(listen=other, device_url=f"https://127.0.0.1:{port}")
         assert done.returncode != 0
-        assert "Did not pass: Wait until the configuration has been taken " in done.stdout
+        assert "Failed: Wait until the configuration is applied " in done.stdout
         assert (
-            f"goes on as before: {other}: cannot listen for HTTP (got Address already"
+            f"the previous one stays active: {other}: cannot listen for HTTP (got Address already"
             in done.stdout
         )
         assert (configuration.read_text(), secret.read_text()) == (before, "synthetic:320x240")
@@ -239,7 +239,7 @@ def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
         alerts.firing.append("EdgedCameraDown")
         done = run(latency_budget_ms=4321, vault_gate_address="synthetic:160x120")
         assert done.returncode != 0
-        assert "Did not pass: See whether an alert fires for it " in done.stdout
+        assert "Failed: Check that no critical alert fires " in done.stdout
         assert system.orders == ["daemon-reload", "restart", "daemon-reload", "restart"]
         assert secret.read_text() == "synthetic:320x240"
         assert not (tmp_path / "kept-depot/before.tar").exists()
@@ -258,7 +258,7 @@ def test_a_rollout_stops_with_the_devices_among_which_one_does_not_pass(tmp_path
     with systemd(tmp_path, "device1") as system:
         done = rolled_out(tmp_path, system, devices)
     assert done.returncode != 0
-    assert "Did not pass: Write the configuration, if edged finds no mistake in it " in done.stdout
+    assert "Failed: Check and write the configuration " in done.stdout
     assert (
         "latency_budget_ms: expected a number above 0, at most 60000 (got 'nonsense')"
         in done.stdout
