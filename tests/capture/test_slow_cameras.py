@@ -52,5 +52,5 @@ def test_the_users_own_limit_reaches_http_cameras() -> None:
     with scripted(script) as camera:
         with Opened(camera.url()) as opened:
             assert opened.colours(1) == "r"
-        with pytest.raises(SourceError, match=r"no answer within 0\.2 s"):
+        with pytest.raises(SourceError, match=r"no response within 0\.2 s"):
             Opened(camera.url(), stalled_after_seconds=0.2).__enter__()
