@@ -1,8 +1,6 @@
-"""Files reach the disk whole: a power cut or a full disk leaves the old content or the new one.
+"""Writes files atomically, also on a power cut or a full disk, and reads files without blocking.
 
-And they are read without waiting for anybody.
-
-Raises OSError as the system does; what to say of it is the caller's business.
+Raises OSError.
 """
 
 from __future__ import annotations
@@ -16,19 +14,19 @@ from typing import IO, Literal
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` in place of what is there, if anything is."""
+    """Create or replace the file."""
     partial = partial_of(path)
     try:
         write_synced(partial, content)
         partial.replace(path)
     except OSError:
-        with suppress(OSError):  # a disk that takes no writing does not take this either
+        with suppress(OSError):  # on a read-only disk this fails too
             partial.unlink()
         raise
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
-    """The beginning of a file. OSError for anything else: a pipe would wait for its writer."""
+    """The first bytes of a regular file; OSError for anything else, such as a pipe (it blocks)."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISDIR(mode):
@@ -39,8 +37,8 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Into a new file, and on to the disk. What has that name is deleted: a link that somebody
-    else may have made there must not lead the writing to another file."""
+    """Write and sync a new file. Deletes an existing one first, so that a link made by another user
+    is not followed."""
     path.unlink(missing_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with os.fdopen(fd, "wb") as file:
@@ -50,8 +48,8 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def open_to_write(path: Path, mode: Literal["wb", "ab"]) -> IO[bytes]:
-    """As `open`, but with an OSError for a symbolic link, which another user may have made, and for
-    a pipe that nobody reads."""
+    """As `open`, but raises OSError for a symbolic link, which another user may have made, and for
+    a pipe without a reader."""
     return open(path, mode, opener=_open_without_links)
 
 
@@ -60,5 +58,5 @@ def _open_without_links(path: str, flags: int) -> int:
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file lies while it is being written."""
+    """The temporary path of a file while it is written."""
     return path.with_name(f".{path.name}.partial")

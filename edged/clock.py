@@ -10,15 +10,14 @@ Clock = Callable[[], int]
 """Returns nanoseconds."""
 
 monotonic_ns: Clock = time.monotonic_ns
-"""CLOCK_MONOTONIC: one time line for every process of the machine, and for V4L2 buffer stamps."""
-
+"""CLOCK_MONOTONIC, which all processes and V4L2 buffer timestamps share."""
 
 SMALLEST_STEP_NS = 500_000_000
-"""What is less comes from a rate that is being corrected, or from reading both clocks in turn."""
+"""Smaller differences come from rate correction, or from reading the clocks one after the other."""
 
 
 class WallClock:
-    """Notices when somebody sets the wall clock: it then moves against the monotonic one."""
+    """Detects steps of the wall clock against the monotonic clock."""
 
     def __init__(self, monotonic: Clock = monotonic_ns, unix: Clock = time.time_ns) -> None:
         self._monotonic = monotonic
@@ -26,14 +25,14 @@ class WallClock:
         self._offset_ns = unix() - monotonic()
 
     def step_seconds(self) -> float:
-        """By how much it was set since the last call; 0 when it was not."""
+        """The step since the last call; 0 if there was none."""
         before_ns, self._offset_ns = self._offset_ns, self._unix() - self._monotonic()
         step_ns = self._offset_ns - before_ns
         return step_ns / 1e9 if abs(step_ns) >= SMALLEST_STEP_NS else 0.0
 
 
 def unix_ns_of(moment_ns: int, now_ns: int) -> int:
-    """Wall-clock nanoseconds (Unix time) of a monotonic moment, given the monotonic present."""
+    """Unix time in nanoseconds of a monotonic time, given the current monotonic time."""
     return time.time_ns() - (now_ns - moment_ns)
 
 

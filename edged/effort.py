@@ -1,7 +1,7 @@
-"""Tells what is slow from what hangs: a silence counts less while its process works.
+"""Distinguishes slow processes from hung ones: time counts less while a process works.
 
-A process that computes, waits for a core or reads its code from the disk makes progress, however
-long that takes; one that does none of it only waits. `Silence` is pure, `effort_of` reads /proc.
+A process makes progress while it computes, waits for a core or reads its code from disk.
+`Silence` is pure, `effort_of` reads /proc.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 WORK_SHARE: Final = 0.1
-"""Of the time that was worked, so much counts as silence: what computes for ever is noticed too."""
+"""Share of the working time that counts as silence, to detect endless loops."""
 LONGEST_LOOK_SECONDS: Final = 1.0
-"""More than that between two looks says that whoever looks was held up."""
+"""Upper bound of the time counted between two looks; more means that the observer was delayed."""
 _TRIES: Final = 20
 _TRY_SECONDS: Final = 0.002
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Effort(NamedTuple):
-    """Of one process or thread since it began. worked: seconds of processor time. waited: seconds
-    in which it could have run, and other threads did. loaded: pages read from the disk."""
+    """Totals of a process or thread. worked: seconds of processor time. waited: seconds runnable
+    but not running. loaded: pages read from disk."""
 
     worked: float
     waited: float
@@ -33,23 +33,22 @@ class Effort(NamedTuple):
 
 
 def effort_of(folder: Path) -> Effort | None:
-    """folder: /proc/PID or /proc/PID/task/TID. None where nothing is told, or it has ended.
+    """folder: /proc/PID or /proc/PID/task/TID. None if unavailable or ended.
 
-    Of a process: the processor time of all its threads, the waiting of the first one.
+    For a process: the processor time of all threads, but the waiting time of the first one only.
     """
     with Observed(folder) as observed:
         return observed.effort()
 
 
 def effort_of_thread(thread: int) -> Effort | None:
-    """Of a thread of this process, by its native id."""
+    """thread: native id of a thread of this process."""
     return effort_of(Path(f"/proc/self/task/{thread}"))
 
 
 class Observed:
-    """A process or thread by its folder in /proc, as `effort_of`, whose files stay open: where
-    /proc shows a user's own processes only (ProtectProc=), one that refuses inspection is hidden
-    from then on. Close it."""
+    """A process or thread by its folder in /proc. Keeps the files open, because a process that
+    refuses inspection becomes hidden under ProtectProc=. Must be closed."""
 
     def __init__(self, folder: Path) -> None:
         self._children = folder / "task" / folder.name / "children"
@@ -57,8 +56,7 @@ class Observed:
 
     @classmethod
     def of_new(cls, folder: Path) -> Observed:
-        """Of a process that has just been started: for a moment it is as hidden as who started
-        it."""
+        """For a process just started, which is briefly as hidden as its parent."""
         for left in reversed(range(_TRIES)):
             observed = cls(folder)
             if left == 0 or observed.effort() is not None:
@@ -85,8 +83,7 @@ class Observed:
         return Effort((user + system) / _TICKS, waited_ns / 1e9, loaded)
 
     def effort_of_all(self) -> Effort | None:
-        """With that of what it has started and still runs, where the kernel tells of it
-        (CONFIG_PROC_CHILDREN)."""
+        """Includes running children, if the kernel lists them (CONFIG_PROC_CHILDREN)."""
         own = self.effort()
         if own is None:
             return None
@@ -114,25 +111,25 @@ def _opened(file: Path) -> int | None:
 def _content(fd: int | None) -> bytes:
     try:
         return b"" if fd is None else os.pread(fd, 4096, 0)
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return b""
 
 
 class Silence:
-    """How long something has given no sign, less what it worked and waited for meanwhile."""
+    """Time since the last sign of life, less the time worked and waited for a core."""
 
     def __init__(self, now_ns: int) -> None:
         self.end(now_ns)
 
     def end(self, now_ns: int) -> None:
-        """There was a sign."""
+        """Record a sign of life."""
         self.seconds = 0.0
         self._looked_ns = now_ns
         self._effort: Effort | None = None
 
     def look(self, now_ns: int, effort: Callable[[], Effort | None]) -> float:
-        """`seconds`, brought up to date. effort: None where it is not known, and all time counts.
-        The first look after a sign has nothing to compare the effort with."""
+        """Update and return `seconds`. effort: None if unknown; all time then counts, as it does
+        at the first look after a sign."""
         passed = min((now_ns - self._looked_ns) / 1e9, LONGEST_LOOK_SECONDS)
         if passed <= 0:
             return self.seconds
@@ -141,7 +138,7 @@ class Silence:
         if before is not None and self._effort is not None:
             if self._effort.loaded > before.loaded:
                 passed = 0.0
-            # Several threads work more than the time that passes.
+            # Several threads can work longer than the time that passed.
             worked = min(self._effort.worked - before.worked, passed)
             passed -= (1 - WORK_SHARE) * worked
             passed -= self._effort.waited - before.waited
@@ -150,22 +147,22 @@ class Silence:
 
 
 class Turn(NamedTuple):
-    """A loop's latest. thread: native id of the one that is busy since then."""
+    """The start of a loop's latest iteration. thread: native id of its thread."""
 
     at_ns: int
     thread: int
 
 
 class Turns:
-    """Tells of loops when they last turned; while their threads work, time hardly passes for them.
-    Any thread may ask, and somebody should a few times a second."""
+    """Effective times of the last iterations of loops. Thread-safe; call `moments` a few times a
+    second."""
 
     def __init__(self) -> None:
         self._silences: dict[str, tuple[Turn, Silence]] = {}
         self._asking = threading.Lock()
 
     def moments(self, turns: Mapping[str, Turn], now_ns: int) -> dict[str, int]:
-        """By name: now, less how long the loop has been silent."""
+        """By name: now, less the silence of the loop."""
         with self._asking:
             known, self._silences = self._silences, {}
             for name, turn in turns.items():

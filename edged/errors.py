@@ -1,4 +1,4 @@
-"""The errors a user can cause: each says what, where, what was got, and what to do."""
+"""Errors for the user: what, where, the value found, and a fix."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MENDED_BY_A_PERSON = frozenset(
         *(errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENXIO, errno.ENODEV),
     )
 )
-"""Errors of a file that stay until somebody changes the file or its name. Any other one, such as an
-I/O error of a memory card, may be gone at the next try."""
+"""File errors that persist until somebody changes the file or its name. Others, such as an I/O
+error of a memory card, may be temporary."""
 
 
 class EdgedError(Exception):
-    """A failure that is reported in one message, without a traceback.
+    """A failure reported in one message, without a traceback.
 
-    what: what went wrong.  where: file, `file:line`, camera, URL or address; logins are masked.
-    got: what was found instead.  fix: what the reader can do about it.
+    what: what went wrong. where: file, `file:line`, camera, URL or address; credentials are masked.
+    got: the value found. fix: what the user can do.
     """
 
     exit_status = 1
@@ -35,7 +35,7 @@ class EdgedError(Exception):
         fix: str | None = None,
     ) -> None:
         self.what = what
-        # An address may have been given where a file was expected.
+        # The user may have given an address instead of a file.
         self.where = None if where is None else redact(str(where))
         self.got = got
         self.fix = fix
@@ -51,13 +51,13 @@ class EdgedError(Exception):
 
 
 class InputError(EdgedError):
-    """The user's own input is wrong: a configuration, a model file, a picture, an argument."""
+    """Invalid user input: a configuration, a model file, a picture, an argument."""
 
     exit_status = 2
 
 
-class InputErrors(InputError):  # noqa: N818  (it is several of them)
-    """Several things are wrong with one input; all are reported at once, one a line."""
+class InputErrors(InputError):  # noqa: N818  (several errors)
+    """Several errors in one input, reported together, one per line."""
 
     def __init__(self, errors: list[InputError]) -> None:
         self.errors = errors
@@ -65,15 +65,14 @@ class InputErrors(InputError):  # noqa: N818  (it is several of them)
 
 
 def cannot_read(path: str | Path, error: OSError, fix: str | None = None) -> EdgedError:
-    """What to raise when a file of the user's cannot be read: InputError where a person must mend
-    it, otherwise an EdgedError, whose exit status has the service started again.
-    """
+    """The exception for an unreadable file: InputError for an error that persists, otherwise
+    EdgedError, on whose exit status the service is restarted."""
     kind = InputError if error.errno in _MENDED_BY_A_PERSON else EdgedError
     return kind(f"cannot be read: {error.strerror}", where=path, fix=fix)
 
 
 class MissingPackageError(EdgedError):
-    """An optional package is needed for what was asked. `install` is the command that brings it."""
+    """An optional package is missing. install: the command that installs it."""
 
     def __init__(self, what: str, install: str) -> None:
         super().__init__(what, fix=f"install it with: {install}")

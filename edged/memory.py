@@ -1,7 +1,7 @@
-"""Keeps a process with many libraries and threads small.
+"""Reduces the memory of a process with many libraries and threads.
 
-Measured with a four-alpha family, daemon and one capture process: one arena instead of many saves
-32 MB. Leaves the heap as it is where the C library is not glibc.
+One malloc arena saves 32 MB (measured with a four-alpha family, daemon and one capture process).
+The heap functions do nothing where the C library is not glibc.
 """
 
 from __future__ import annotations
@@ -21,38 +21,36 @@ _UNTOUCHED = re.compile(
     rb"^([0-9a-f]+)-([0-9a-f]+) r-[-x]p "
     + _PATH
     +
-    # pages that were written, in memory and elsewhere
+    # written pages, in memory and in swap
     rb"(?:[A-Z].*\n)*?Anonymous: +0 kB\n(?:[A-Z].*\n)*?Swap: +0 kB\n",
     re.MULTILINE,
 )
-"""A mapping that cannot be written, and of which no page ever was: all that it shows is in the
-file."""
-_DL_INFO = ctypes.create_string_buffer(4 * 8)  # of dladdr, which asks whose an address is
+"""A read-only mapping without any modified page: its content equals the file."""
+_DL_INFO = ctypes.create_string_buffer(4 * 8)  # of dladdr
 _KEEP = os.RTLD_LAZY | os.RTLD_NOLOAD | os.RTLD_NODELETE
 
 
 def keep_memory_small() -> None:
-    """One arena for all threads, as MALLOC_ARENA_MAX=1: call it before threads are started."""
+    """Use one malloc arena, as MALLOC_ARENA_MAX=1. Call it before starting threads."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
 
 
 def return_free_heap() -> None:
-    """Give back the free pages of the heap."""
+    """Return free heap pages to the kernel."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)
 
 
 def return_free_memory() -> None:
-    """Give back what loading needed for a moment: free pages of the heap, and parts of libraries.
+    """Return memory used only while loading: free heap pages, and unmodified pages of libraries.
 
-    What of a library is used again is mapped again, without a read while it is in the page cache;
-    what only put it in place (20 MB of OpenCV and ONNX Runtime) stays away. These are pages that
-    the kernel may drop: now it takes them for less needed than those in use. Takes some
-    milliseconds, and as much again from whoever uses them next: for after loading, not for later.
-    Safe beside other threads: only what from now on is never unloaded is given back.
+    Library pages that are used again are mapped again, without a read while they are in the page
+    cache; those used only for loading (20 MB of OpenCV and ONNX Runtime) stay unmapped. Takes some
+    milliseconds, and as much again at the next use: call it after loading. Thread-safe: affects
+    only libraries that can no longer be unloaded.
     """
     return_free_heap()
     libc = ctypes.CDLL(None)
@@ -63,17 +61,14 @@ def return_free_memory() -> None:
             for begin, end, path in _UNTOUCHED.findall(Path("/proc/self/smaps").read_bytes())
             if path in kept
         ]
-        # Asked for all of them first: to find out, it reads the tables of the library.
+        # All dladdr calls first: they read pages of the library.
         for address, size in [each for each in found if libc.dladdr(each[0], _DL_INFO)]:
             libc.madvise(address, size, _MADV_DONTNEED)
 
 
 def _kept_files() -> set[bytes]:
-    """The program and the libraries that are loaded now; they are never unloaded any more.
-
-    Otherwise another thread could unload one, and the kernel give its addresses to something else,
-    between the look at an address and the use of it.
-    """
+    """The program and the loaded libraries, which are pinned so that no thread can unload one while
+    its addresses are in use."""
     kept = {os.fsencode(Path("/proc/self/exe").readlink())}
     for path in set(_CODE.findall(Path("/proc/self/maps").read_bytes())) - kept:
         with suppress(OSError):  # not a library, or unloaded meanwhile

@@ -1,9 +1,9 @@
-"""Text from outside, such as a camera's answer, made safe for one line of a log or a terminal."""
+"""Makes external text, such as a camera's response, safe for one line of a log or terminal."""
 
 from __future__ import annotations
 
 LONGEST = 300
-"""Characters of a foreign text that a message shows."""
+"""Largest number of characters of external text in a message."""
 
 
 def printable(text: str, most: int = LONGEST) -> str:

@@ -1,4 +1,4 @@
-"""Files that hold a password: who should read them, and what to do where others can."""
+"""Files that contain a password: advice on their owner and mode."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 SERVICE_FOLDER = Path("/etc/edged")
 SERVICE_GROUP = "edged"
-"""Of the service's user; the package's script and edged service install give files to it."""
+"""Group of the service's user; the package script and `edged service install` give it files."""
 
 
 def for_the_service(path: Path, group: str = SERVICE_GROUP) -> str:
-    """The command after which the service can read a file, and others than root cannot."""
+    """The command that makes a file readable by root and the service only."""
     quoted = shlex.quote(str(path))
     return f"sudo chown root:{group} {quoted} && sudo chmod 640 {quoted}"
 
 
 def keep_private(path: Path) -> str:
-    """What to do where everybody can read a file. In the service's folder `chmod o=` alone would
-    leave a file of root's that the service cannot read."""
+    """The fix for a world-readable file. In the service's folder, `chmod o=` alone would make a
+    file of root unreadable for the service."""
     return for_the_service(path) if _is_of_service(path) else f"chmod o= {shlex.quote(str(path))}"
 
 
 def how_to_read(path: Path) -> str:
-    """What to do where this process may not read a file."""
+    """The fix for a file that this process may not read."""
     if not _is_of_service(path):
         return f"see its owner and mode: ls -l {shlex.quote(str(path))}"
     return (
@@ -38,7 +38,7 @@ def _is_of_service(path: Path) -> bool:
 
 
 def readable_by_all(path: Path) -> Iterator[str]:
-    """A warning where it is so."""
+    """A warning if the file is world-readable."""
     try:
         mode = path.stat().st_mode
     except OSError:

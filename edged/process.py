@@ -1,4 +1,4 @@
-"""What a process of edged gives up for good, and what it lets its children inherit."""
+"""Drops privileges of a process, and filters the environment of its children."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _BEGINNINGS = (
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What libraries and the loader look at; no variable that may hold a password of the
-    configuration, nor what names the way to one (CREDENTIALS_DIRECTORY)."""
+    """The variables that libraries and the loader use, without those that may contain a password
+    or lead to one (CREDENTIALS_DIRECTORY)."""
     return {
         name: value
         for name, value in environ.items()
@@ -32,31 +32,29 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def refuse_inspection() -> None:
-    """Neither memory nor environment are shown to other processes of the same user, and no core
-    file is written. The kernel then gives the files of /proc/self to root: others may read those
-    that everybody may."""
+    """Hide memory and environment from other processes of the same user, and write no core file.
+    The files of /proc/self then belong to root; others can read only the world-readable ones."""
     prctl(_PR_SET_DUMPABLE, 0)
 
 
 def refuse_new_privileges() -> None:
-    """No program that this process or its children start gains rights by its set-user-ID bit or
-    its capabilities."""
+    """Programs started from now on gain no privileges by set-user-ID bits or file capabilities."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def exit_when_closed(fd: int) -> None:
-    """As soon as the other end of the pipe is closed, by whatever end of who held it."""
+    """Exit as soon as the other end of the pipe is closed, however its holder ended."""
 
     def watch() -> None:
         while os.read(fd, 4096):
             pass
-        os._exit(0)  # not sys.exit: the main thread may sit in a driver call for ever
+        os._exit(0)  # not sys.exit: the main thread may hang in a driver call
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def prctl(option: int, argument: int, further: int = 0) -> None:
-    """Raises OSError; does nothing where the C library is none of Linux."""
+    """Raises OSError; does nothing if the C library has no prctl."""
     library = ctypes.CDLL(None, use_errno=True)
     if not hasattr(library, "prctl"):
         return

@@ -1,7 +1,4 @@
-"""Values that must not be read in a log, a metric, a traceback or a diagnostics bundle.
-
-It does not know where a value came from (text, variable, file), nor who will need it.
-"""
+"""Values that must not appear in a log, a metric, a traceback or a diagnostics bundle."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import NoReturn, TypeVar
 MASK = "***"
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_SLASHES = re.compile(r":/+|//+")  # `rtsp:/user:password@host` is a slip of the hand
+_SLASHES = re.compile(r":/+|//+")  # `rtsp:/user:password@host` is a typing error
 
 # `%25` is an encoded `%`: a URL inside a URL inside a URL is encoded more than once.
 _ENCODED_SLASHES = re.compile(r"(?::|%(?:25)*3a)(?:%(?:25)*2f){2}", re.IGNORECASE)
@@ -28,10 +25,10 @@ SecretT = TypeVar("SecretT", bound="Secret")
 
 
 class Secret:
-    """A text that only `reveal()` gives.
+    """An immutable text that only `reveal()` returns.
 
-    `str`, `repr` and formatting give a mask; pickling is refused, so that it reaches another
-    process only where somebody wrote `reveal()`. Copies are the object itself: it never changes.
+    `str`, `repr` and formatting return a mask; pickling is refused, so that passing the text to
+    another process requires `reveal()`. Copies are the object itself.
     """
 
     __slots__ = ("_value",)
@@ -66,13 +63,13 @@ class Secret:
         return self
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"a {type(self).__name__} is not pickled: pass on what reveal() gives")
+        raise TypeError(f"a {type(self).__name__} cannot be pickled; pass the result of reveal()")
 
 
 class SourceUrl(Secret):
-    """Where a camera's pictures come from: a URL, a device, a path or `synthetic`.
+    """A camera's source: a URL, a device, a path or `synthetic`.
 
-    `str` and `repr` show it without user, password and what looks like a credential.
+    `str` and `repr` mask user, password and parameters that look like credentials.
     """
 
     __slots__ = ()
@@ -86,10 +83,10 @@ class SourceUrl(Secret):
         if self.is_url:
             return _redact_word(value)  # the whole value is one URL, white space or not
         if value.lower().startswith("gst:"):
-            return f"gst:{MASK}"  # a description may hold a password anywhere
+            return f"gst:{MASK}"  # a pipeline may contain a password anywhere
         if value.startswith(("/", ".", "synthetic:")):
             return redact(value)
-        # `user:password@host`: a URL whose beginning was forgotten.
+        # `user:password@host`: a URL without its scheme.
         credentials, at, host = value.rpartition("@")
         return redact(f"{MASK}@{host}" if at and ":" in credentials else value)
 
@@ -97,17 +94,16 @@ class SourceUrl(Secret):
 def redact(text: str) -> str:
     """`text` with user and password of every URL in it masked, and credential-like parameters.
 
-    A URL ends at white space, and everything between its `//` and its last `@` counts as user and
-    password: passwords are pasted with `@`, `:`, `/`, `?` and `#` unencoded. So a URL with an `@`
-    in its path loses its host here; too much is masked rather than too little. A password that
-    stands in a path by itself (`/live/SECRET/1`) cannot be told from a path and stays.
+    A URL ends at white space. Everything between its `//` and its last `@` counts as user and
+    password, since passwords may contain `@`, `:`, `/`, `?` and `#` unencoded; this also masks the
+    host of a URL with an `@` in its path. A password in a path (`/live/SECRET/1`) is not masked.
     """
     return re.sub(r"\S+", lambda word: _redact_word(word[0]), text)
 
 
 def _redact_word(word: str) -> str:
-    # All are found in the word as it stands, then masked together: one mask must not take away
-    # what another is known by (`?password=a@b` holds an `@`, `user:key=1@host` a `key=`).
+    # Find all before masking: a mask must not hide what identifies another
+    # (`?password=a@b` contains an `@`, `user:key=1@host` a `key=`).
     shown, masked_to = "", 0
     for start, end in sorted([*_users(word), *(m.span(1) for m in _CREDENTIAL.finditer(word))]):
         if start > masked_to or not shown:
@@ -117,7 +113,7 @@ def _redact_word(word: str) -> str:
 
 
 def _users(word: str) -> Iterator[tuple[int, int]]:
-    """Where `user:password` or `user` stands, plain and percent-encoded."""
+    """The positions of `user:password` or `user`, plain and percent-encoded."""
     slashes, at = _SLASHES.search(word), word.rfind("@")
     if slashes and slashes.end() <= at:
         yield slashes.end(), at

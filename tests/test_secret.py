@@ -46,7 +46,7 @@ def test_equal_by_value_and_by_kind() -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_is_not_pickled_even_inside_another_value(protocol: int) -> None:
-    with pytest.raises(TypeError, match=r"SourceUrl is not pickled.*reveal"):
+    with pytest.raises(TypeError, match=r"SourceUrl cannot be pickled.*reveal"):
         pickle.dumps([Holder(SourceUrl("rtsp://a:b@c/"))], protocol)
 
 

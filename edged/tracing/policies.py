@@ -1,8 +1,7 @@
-"""Rules that pick a variant per frame: edged's, those it is measured against, and hindsight.
+"""Policies that choose a variant per frame: edged's, published ones, and references.
 
-Only a full trace can be replayed under them: a policy sees the slack of a frame and afterwards
-what the variant it picked took. The references at the end see what no controller can, the times
-of frames to come. Variants are positions in the trace.
+They require a full trace: a policy gets the slack of a frame and afterwards the time of the chosen
+variant. The references also use the times of future frames. Variants are positions in the trace.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from edged.variants.variant import Variant
 
 class Policy(Protocol):
     def choose(self, frame: int, slack_ms: float) -> int:
-        """The variant for this frame of the trace, with this much of its budget left."""
+        """The variant for this frame. slack_ms: the rest of its budget."""
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None: ...
 
     def dropped(self) -> None:
-        """A frame was older than the budget before it could run: a miss without a choice."""
+        """A frame exceeded its budget before it could run: a miss without a choice."""
 
 
 class Edged:
-    """The daemon's own rule."""
+    """The daemon's policy."""
 
     CAMERA = "trace"
 
@@ -58,9 +57,9 @@ class Edged:
 
 
 class Alert:
-    """ALERT as published (arXiv 1911.00119): a Kalman filter of the slow-down, a normal quantile.
+    """ALERT (arXiv 1911.00119): a Kalman filter of the slow-down, and a normal quantile.
 
-    least_noise is the paper's Q(0), its other constants are the paper's.
+    least_noise: the paper's Q(0). The constants are the paper's.
     """
 
     GAIN, MEASUREMENT_NOISE, MEMORY = 0.5, 0.001, 0.3
@@ -114,10 +113,10 @@ class Ladder:
 
 
 class ApproxDet:
-    """The rule of ApproxDet (SenSys 2020): what is predicted to leave a margin of 1.3.
+    """ApproxDet (SenSys 2020): keeps a margin of 1.3 over the predicted time.
 
-    Predicted is the profile, times the mean slow-down of the latest runs; they are forgotten when
-    the variant changes, except the last.
+    The prediction is the profile times the mean slow-down of the latest runs of one variant; a
+    change of the variant discards the earlier runs.
     """
 
     MARGIN, RUNS = 1.3, 8
@@ -141,7 +140,7 @@ class ApproxDet:
 
 
 class Fixed:
-    """One variant after another, decided beforehand: one for each stretch of so many frames."""
+    """Predetermined variants, one for each stretch of frames."""
 
     def __init__(self, variants: Sequence[int], stretch: int) -> None:
         self._variants, self._stretch = variants, stretch
@@ -155,7 +154,7 @@ class Fixed:
 
 
 class Clairvoyant:
-    """Knows what each variant will take: the most accurate in time, otherwise the fastest."""
+    """Knows each variant's time: the most accurate on time, otherwise the fastest."""
 
     def __init__(self, trace: FullTrace) -> None:
         self._trace = trace
@@ -173,7 +172,7 @@ class Clairvoyant:
 
 
 def _most_accurate(variants: Sequence[TracedVariant], longest_ms: float) -> int:
-    """Of those whose median is at most longest_ms; the fastest when there is none."""
+    """The most accurate with a median of at most longest_ms; the fastest if there is none."""
     fitting = [index for index, variant in enumerate(variants) if variant.p50_ms <= longest_ms]
     if not fitting:
         return min(range(len(variants)), key=lambda index: variants[index].p50_ms)
@@ -181,10 +180,7 @@ def _most_accurate(variants: Sequence[TracedVariant], longest_ms: float) -> int:
 
 
 def _candidates(variants: Sequence[TracedVariant]) -> tuple[Candidate, ...]:
-    """What the selector chooses among. top-1 becomes a share if the trace has percentages.
-
-    A trace may call its variants what it likes: here they are told apart by their position.
-    """
+    """The selector's candidates, identified by position. Converts top-1 percentages to shares."""
     unit = 100.0 if any(variant.top1 > 1 for variant in variants) else 1.0
     return tuple(
         Candidate(Variant(1.0, position), 1, variant.top1 / unit, variant.p50_ms, variant.p50_ms)

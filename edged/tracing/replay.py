@@ -1,8 +1,7 @@
-"""What a policy would have made of a trace, frame by frame, as the pipeline would have run it.
+"""Simulates the pipeline under a policy, frame by frame, from a trace.
 
-When the backend becomes free it takes the newest frame that is ready, which has aged meanwhile;
-frames that were overtaken are skipped, as in the mailbox. A frame whose budget is spent by then is
-dropped and counts as a miss.
+When the backend becomes free it takes the newest frame that is ready and skips older ones, as the
+mailbox does. A frame whose budget is spent by then is dropped and counts as a miss.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from edged.tracing.policies import Alert, ApproxDet, Clairvoyant, Edged, Fixed, 
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 
 WINDOW_FRAMES = 100
-"""Stretch of the window reference: about what a perfect controller could tell a regime by."""
+"""Stretch of the window reference: about what a perfect controller needs to detect a regime."""
 
 
 class PolicyName(str, Enum):
-    """What `edged replay --policy` takes beside the name of a variant, which means it alone."""
+    """Values of `edged replay --policy`, besides the name of a variant to run alone."""
 
     EDGED = "edged"
     ALERT = "alert"
@@ -34,9 +33,9 @@ class PolicyName(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of one frame. variant: position in the trace, None for one that was dropped.
+    """The result of one frame. variant: position in the trace, None for a dropped frame.
 
-    latency_ms: of a dropped frame the age at which it was.
+    latency_ms: for a dropped frame, its age when dropped.
     """
 
     captured_ms: float
@@ -48,11 +47,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """frames: that were run or dropped, not those that were skipped.
+    """frames: number run or dropped, without skipped ones.
 
-    on_time: share of the frames. accuracy: mean top-1 over all of them, a late or dropped one
-    counting 0, in the unit of the trace; accuracy_on_time: over those on time. share: of the runs,
-    by variant, those that ran.
+    on_time: share of the frames. accuracy: mean top-1 over the frames in the unit of the trace, 0
+    for late or dropped ones; accuracy_on_time: over those on time. share: of the runs, by variant.
     """
 
     frames: int
@@ -64,7 +62,7 @@ class Outcome:
 
 
 def replay(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> Outcome:
-    """The outcome under a policy by name; InputError when there is neither policy nor variant."""
+    """The outcome under a policy. Raises InputError for an unknown policy or variant."""
     steps = run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
     return outcome(trace.variants, steps)
 
@@ -78,7 +76,7 @@ def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float)
     except ValueError:
         known = ", ".join([member.value for member in PolicyName] + names)
         raise InputError(
-            "no such policy or variant", got=policy, fix=f"it is one of {known}"
+            "no such policy or variant", got=policy, fix=f"use one of {known}"
         ) from None
     if name is PolicyName.STATIC:
         return Fixed([_best_fixed(trace, budget_ms, on_time)], len(trace.frames))
@@ -121,7 +119,7 @@ def run(trace: FullTrace, policy: Policy, budget_ms: float) -> list[Step]:
 
 
 def outcome(variants: Sequence[TracedVariant], steps: Sequence[Step]) -> Outcome:
-    """The sum of it. There must be a step."""
+    """Summarizes at least one step."""
     runs = [step.variant for step in steps if step.variant is not None]
     in_time = [step.variant for step in steps if step.variant is not None and step.on_time]
     correct = sum(variants[variant].top1 for variant in in_time)
@@ -145,7 +143,7 @@ def _ready_ms(frame: TracedFrame) -> float:
 
 
 def _best_fixed(trace: FullTrace, budget_ms: float, target: float) -> int:
-    """The most accurate single variant that keeps the target; the most punctual where none does."""
+    """The most accurate variant that keeps the target, or else the one most often on time."""
     best, best_merit = 0, (False, 0.0, 0.0)
     for index in range(len(trace.variants)):
         found = outcome(trace.variants, run(trace, Fixed([index], len(trace.frames)), budget_ms))

@@ -1,9 +1,9 @@
-"""A recorded trace, decided again: as it was, or under other settings.
+"""Repeats the decisions of a recorded trace, with the same or other settings.
 
-From a header's state on, the controller that was told what the recorded one was told must choose
-what it chose. Under other settings the times of variants that did not run are not known; `as_full`
-estimates them as their profile times the slow-down of what did run. The limits that frame rate and
-temperature set then are kept: how hot the device would have become is not known.
+Starting from a header's state, a controller with the same observations must make the same choices.
+For other settings, `as_full` estimates the times of variants that did not run as their profile
+times the slow-down of the one that ran. Limits from frame rate and
+temperature are kept as recorded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """decisions: that were made again. different: of them; differences: the first of those."""
+    """decisions: number repeated. different: number that differ; differences: the first of them."""
 
     decisions: int
     different: int
@@ -40,7 +40,7 @@ class Reproduction:
 
 
 def reproduce(trace: RecordedTrace) -> Reproduction:
-    """Make the recorded decisions again, each after what really happened before it."""
+    """Repeat the recorded decisions, each after the recorded observations before it."""
     decisions = different = 0
     differences: list[Difference] = []
     for segment in trace.segments:
@@ -72,7 +72,7 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
 def recorded_steps(
     trace: RecordedTrace, camera: str
 ) -> tuple[tuple[TracedVariant, ...], list[Step]]:
-    """What came of the decisions that were made for one camera, and the variants they refer to."""
+    """The recorded steps of one camera, and the variants they refer to."""
     candidates = _candidates(trace)
     positions = {candidate.name: position for position, candidate in enumerate(candidates)}
     steps = list[Step]()
@@ -87,8 +87,8 @@ def recorded_steps(
 def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
     """One camera's frames with an estimate of every variant's time, for replay under a policy.
 
-    Variants are those that the camera may use, named `variant xthreads`, with their last profile.
-    A dropped frame, on which nothing ran, is as slow as the run before it.
+    Variants are those allowed for the camera, named `variant xthreads`, with their last profile.
+    A dropped frame has the slow-down of the run before it.
     """
     timed = _timed(trace, camera)
     settings = trace.settings(camera)
@@ -105,8 +105,8 @@ def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
 
 
 def _timed(trace: RecordedTrace, camera: str) -> list[tuple[float, Header, RecordedFrame]]:
-    """The camera's frames, with when they were captured, in ms since its first, and the header that
-    they stand behind. Raises InputError where there are none."""
+    """The camera's frames, each with its capture time in ms since the first one and its header.
+    Raises InputError if there are none."""
     timed: list[tuple[float, Header, RecordedFrame]] = []
     captured_ms = 0.0
     for segment in trace.segments:
@@ -123,7 +123,7 @@ def _timed(trace: RecordedTrace, camera: str) -> list[tuple[float, Header, Recor
 
 
 def _candidates(trace: RecordedTrace) -> list[Candidate]:
-    """All that were ever on the ladder, each with its last profile."""
+    """All candidates of the ladders, each with its last profile."""
     by_name = {c.name: c for segment in trace.segments for c in segment.header.ladder}
     return list(by_name.values())
 

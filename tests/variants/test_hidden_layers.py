@@ -152,5 +152,5 @@ def test_a_network_with_something_else_in_its_head_is_not_quantised(plain: Weigh
     model = onnx.load_model_from_string(made(PLAIN, plain))
     model.graph.node[-1].op_type = "Tanh"
     del model.graph.node[-1].attribute[:]
-    with pytest.raises(InputError, match="not a float network that edged made"):
+    with pytest.raises(InputError, match="not a float network built by edged"):
         probe(model.SerializeToString())

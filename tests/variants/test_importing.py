@@ -287,7 +287,7 @@ def test_the_fit_is_the_familys(weights: Path, labels: Path, into: Path) -> None
     import_weights(
         weights, None, alpha=0.03, resolutions=(64,), labels=labels, into=into, fit=Fit.SQUASH
     )
-    with pytest.raises(InputError, match=r"fits pictures by squash .*got crop"):
+    with pytest.raises(InputError, match=r"uses fit squash .*got crop"):
         import_weights(
             weights, None, alpha=0.03, resolutions=(96,), labels=labels, into=into, fit=Fit.CROP
         )

@@ -67,14 +67,14 @@ def test_a_resolution_that_is_too_small_is_refused(weights: Path, labels: Path, 
     ("content", "message"),
     [
         (b"", "an empty file"),
-        (b"ant\nbee\n", r"it begins b'ant"),
+        (b"ant\nbee\n", r"first bytes b'ant"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", r"LFS pointer.*git lfs pull"),
         (b"\x1f\x8b\x08\x00", r"gzip archive\); unpack it"),
         (b"PK\x03\x04\x14\x00", r"zip archive that is truncated"),
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P", r"PyTorch file.*does not load"),
         (b"\x08\x08\x12\x07pytorch", r"ONNX network\); name the weights"),
         (b"<!DOCTYPE html><html>", r"web page\); download the file"),
-        (bytes(4096), r"it begins b'\\x00"),
+        (bytes(4096), r"first bytes b'\\x00"),
     ],
 )
 def test_foreign_files_are_refused(

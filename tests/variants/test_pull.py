@@ -110,7 +110,7 @@ def test_a_pull_makes_a_family(server: WeightServer, into: Path) -> None:
     total = sum(len(server.files[name]) for name, _ in server.gets() if name != LABELS_FILE)
     assert progress[-1] == (total, total)
     assert progress == sorted(progress)
-    assert notes == [f"2 files, {total / 1e6:.1f} MB", "making 2 networks"]
+    assert notes == [f"2 files, {total / 1e6:.1f} MB", "converting 2 networks"]
 
 
 def test_the_networks_are_those_that_an_import_makes(
@@ -210,7 +210,7 @@ def test_a_failed_pull_leaves_the_family_and_continues(server: WeightServer, int
     server.requests.clear()
     pulled(server, into, (0.25, 160), watch=Watch(note=notes.append))
     assert ("mobilenet_v1_0.25_160.tgz", f"bytes={size // 2}-") in server.gets()
-    assert "of them already here" in notes[0]
+    assert "already downloaded" in notes[0]
     assert not (into / UNDER_WAY).exists()
     assert len(family_in(into).networks) == 2
 
@@ -289,7 +289,7 @@ def test_a_file_that_changed_is_refused(server: WeightServer, into: Path) -> Non
     network_path.unlink()
     (into / "family.yaml").unlink()
     server.files[FLOAT_FILE] = archive(128, seed=1)
-    with pytest.raises(InputError, match=r"not the one that came before") as raised:
+    with pytest.raises(InputError, match=r"differs from the earlier download") as raised:
         pulled(server, into)
     assert raised.value.where == f"{server.url}/{FLOAT_FILE}"
     assert str(into / RECORD) in str(raised.value)
@@ -303,7 +303,7 @@ def test_a_file_that_changed_is_refused(server: WeightServer, into: Path) -> Non
 def test_labels_that_changed_are_refused(server: WeightServer, into: Path) -> None:
     pulled(server, into)
     server.files[LABELS_FILE] = LABELS.replace("class 7\n", "class x\n").encode()
-    with pytest.raises(InputError, match="not the one that came before"):
+    with pytest.raises(InputError, match="differs from the earlier download"):
         pulled(server, into, (0.25, 160))
 
 
@@ -311,7 +311,7 @@ def test_a_damaged_record_is_told(server: WeightServer, into: Path) -> None:
     pulled(server, into)
     with (into / RECORD).open("a") as record:
         record.write("mobilenet_v1_0.25_160.tgz 1234\n")
-    with pytest.raises(InputError, match=r"downloads\.txt:5: not a file name and its sha256"):
+    with pytest.raises(InputError, match=r"downloads\.txt:5: expected a file name and its sha256"):
         pulled(server, into, (0.25, 160))
 
 

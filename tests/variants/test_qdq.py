@@ -265,7 +265,7 @@ def test_the_same_network_gives_the_same_bytes(model: bytes) -> None:
 )
 def test_other_networks_are_refused(model: bytes, make: Any) -> None:
     ranges, means = watched(model)
-    with pytest.raises(InputError, match="not a float network that edged made"):
+    with pytest.raises(InputError, match="not a float network built by edged"):
         make(runtime_form(model, ranges, means), ranges, means)
     with pytest.raises(InputError, match="not an ONNX network"):
         make(b"\xff not a network", ranges, means)
@@ -275,9 +275,9 @@ def test_a_calibration_of_another_network_is_refused(model: bytes) -> None:
     ranges, means = watched(model)
     int8 = runtime_form(model, ranges, means)
     del ranges["block7.pointwise"]
-    with pytest.raises(InputError, match=r"block7\.pointwise: the calibration lacks a value"):
+    with pytest.raises(InputError, match=r"block7\.pointwise: the calibration value is missing"):
         runtime_form(model, ranges, means)
-    with pytest.raises(InputError, match=r"block7\.pointwise: the calibration lacks a value"):
+    with pytest.raises(InputError, match=r"block7\.pointwise: the calibration value is missing"):
         tensorrt_form(model, ranges, int8)
 
 

@@ -249,7 +249,7 @@ def test_a_family_that_is_quantised_again_gets_new_counterparts(
     [
         (("--photos", "nowhere"), "nowhere: cannot read the photos"),
         (("--photos", "empty"), "empty: no photos"),
-        (("--photos", "few"), "too few pictures to calibrate with: at least 10"),
+        (("--photos", "few"), "too few pictures to calibrate with: use at least 10"),
         (("--photos", "few", "--measure", "many"), "too few pictures to calibrate with"),
         (("--photos", "many", "--measure", "few"), "too few pictures to measure with"),
         (("--photos", "many", "--measure", "many"), "must not be used for measuring"),
@@ -325,7 +325,7 @@ def test_a_network_of_another_make_is_named(family: Family, photos: Path) -> Non
     changed.graph.node[-1].op_type = "LogSoftmax"
     network.path.write_bytes(changed.SerializeToString())
     foreign = Network.of(network.path, network.path.read_bytes(), network.alpha, SIDES)
-    with pytest.raises(InputError, match=r"trained\.onnx: not a float network that edged made"):
+    with pytest.raises(InputError, match=r"trained\.onnx: not a float network built by edged"):
         make_counterparts(family, [foreign], Photos(photos, family), OrtBackend())
 
 

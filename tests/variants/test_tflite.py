@@ -126,9 +126,11 @@ def test_two_chained_files_are_the_whole(tmp_path: Path, coding: Coding) -> None
         np.testing.assert_array_equal(chained.weights[name], values)
     assert "a.tflite + b.tflite" in chained.source
 
-    with pytest.raises(InputError, match=r"a\.tflite: ends before the classifier.*second"):
+    with pytest.raises(
+        InputError, match=r"a\.tflite: the network ends before its classifier.*second"
+    ):
         read_tflite(extractor)
-    with pytest.raises(InputError, match=r"b\.tflite: its input is no picture.*second"):
+    with pytest.raises(InputError, match=r"b\.tflite: its input does not have shape.*second"):
         read_tflite(head)
     with pytest.raises(InputError, match=r"a\.tflite: does not continue b\.tflite"):
         read_tflite(head, extractor)

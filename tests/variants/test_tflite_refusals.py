@@ -115,7 +115,7 @@ def _option(layer: str, **options: int) -> Callable[[TfliteWriter, str, int], in
         ("block2.depthwise", {"StrideH": 1}, "height and width"),
         ("block2.depthwise", {"StrideH": 1, "StrideW": 1}, "3x3 depthwise of stride 2"),
         ("block5.depthwise", {"DilationHFactor": 2}, "dilated"),
-        ("block5.depthwise", {"DepthMultiplier": 2}, "multiplies"),
+        ("block5.depthwise", {"DepthMultiplier": 2}, "depth multiplier"),
         ("block5.pointwise", {"FusedActivationFunction": 0}, "not followed by ReLU6"),
         ("block5.pointwise", {"FusedActivationFunction": 1}, "mixes ReLU and ReLU6"),
         ("average", {"FilterHeight": 1}, r"average the whole \(2, 2\) map"),
@@ -130,7 +130,7 @@ def test_an_operator_with_other_options_is_named(
 
 def test_a_classifier_with_an_activation_is_refused(path: Path) -> None:
     changed = _option("classifier", FusedActivationFunction=3)
-    with pytest.raises(InputError, match=r"softmax where no scores come from"):
+    with pytest.raises(InputError, match=r"softmax that does not follow a dense layer"):
         read(path, tflite_file(TINY, WEIGHTS, dense=True, changed=changed))
 
 
@@ -243,9 +243,9 @@ def test_zeros_from_some_point_on_are_refused(path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"tench\ngoldfish\n", "is no TensorFlow Lite file"),
-        (b"PK\x03\x04" + bytes(100), "is no TensorFlow Lite file"),
-        (b"\x08\x08\x12\x05edged", "is no TensorFlow Lite file"),
+        (b"tench\ngoldfish\n", "is not a TensorFlow Lite file"),
+        (b"PK\x03\x04" + bytes(100), "is not a TensorFlow Lite file"),
+        (b"\x08\x08\x12\x05edged", "is not a TensorFlow Lite file"),
         (b"\x1c\x00\x00\x00TFL3", "is a truncated or damaged"),
         (bytes(4) + b"TFL3" + bytes(100), "is a truncated or damaged"),
     ],

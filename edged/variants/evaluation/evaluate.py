@@ -1,4 +1,4 @@
-"""How good a family is, on labelled photos; and whether it is as it was made."""
+"""Measures a family's accuracy on labelled photos, and verifies its files."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Shares of the photos whose class came first, or among the first five, with the standard
-    error of each. top5 is None where there are no more than five classes to begin with."""
+    """Top-1 and top-5 accuracy as shares, with standard errors. top5 is None for families of at
+    most five classes."""
 
     variant: Variant
     top1: float
@@ -44,8 +44,8 @@ def evaluate(
 ) -> list[Evaluation]:
     """Run every variant on every photo, each decoded once.
 
-    progress: called with the number of photos done. What could not be decoded is in
-    `photos.broken` afterwards and counts nowhere; InputError when nothing else is left.
+    progress: called with the number of photos done. Photos that cannot be decoded are not counted
+    and are in `photos.broken` afterwards. Raises InputError if no photo can be decoded.
     """
     picture = family.golden_picture()
     variants = tuple(dict.fromkeys(variants))
@@ -75,10 +75,7 @@ def evaluate(
 
 
 def rank(scores: NDArray[np.float32], class_index: int) -> int:
-    """How many classes come before this one; of equals the lower index comes first.
-
-    A class whose score is not a number comes last.
-    """
+    """The number of classes ranked before this one; ties go to the lower index, NaN ranks last."""
     score = scores[class_index]
     if np.isnan(score):
         return len(scores)
@@ -87,7 +84,7 @@ def rank(scores: NDArray[np.float32], class_index: int) -> int:
 
 
 def standard_error(share: float, photos: int) -> float:
-    """Of a share of independent photos: sqrt(p (1 - p) / n)."""
+    """sqrt(p (1 - p) / n)."""
     return math.sqrt(share * (1 - share) / photos)
 
 
@@ -107,7 +104,7 @@ def _evaluation(
 
 
 def record_accuracy(family: Family, evaluations: Sequence[Evaluation], source: str) -> Family:
-    """Write what was measured into the manifest, as measured on `source`; returns the family."""
+    """Write the accuracies, measured on `source`, into the manifest; returns the family."""
     found = {evaluation.variant: evaluation for evaluation in evaluations}
     networks = []
     for network in family.networks:
@@ -123,11 +120,10 @@ def record_accuracy(family: Family, evaluations: Sequence[Evaluation], source: s
 
 
 def verify(family: Family, backend: Backend) -> list[InputError]:
-    """Everything that is wrong with a family that loads; nothing when it is as it was made.
+    """All problems of a loaded family.
 
-    The manifest against its own checksum, the golden picture and each network against the
-    manifest, each network in the runtime, and the golden picture through each of them. (That the
-    labels are as the manifest says, `load_family` has found already.)
+    Checks the manifest against its checksum, the golden picture and each network against the
+    manifest, and each network's scores for the golden picture. `load_family` checks the labels.
     """
     problems = [problem for problem in [checksum_problem(family.directory)] if problem is not None]
     picture = None

@@ -1,8 +1,7 @@
-"""Labelled photos out of a folder or a tar, one at a time, never unpacked to disk.
+"""Reads labelled photos from a folder or a tar, one at a time, without unpacking to disk.
 
-The class of a photo is that of the folder it lies in (a label of the family, or one of its
-`photo_folders`), or what a CSV says: a column `file` or `folder`, and a column `label` or
-`class_index`.
+A photo's class is that of its folder (a label of the family, or one of its `photo_folders`), or is
+given by a CSV with a column `file` or `folder` and a column `label` or `class_index`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from edged.errors import InputError
 from edged.variants.family import Family
 
 _DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
-"""What reading a damaged archive raises."""
+"""Exceptions from reading a damaged archive."""
 
 
 class Photo(NamedTuple):
@@ -38,15 +37,14 @@ class Photo(NamedTuple):
 
 
 class Photos:
-    """Decodes anew at each iteration. Broken pictures are left out and noted in `broken`.
+    """Decodes at each iteration. Skips broken pictures and records them in `broken`.
 
-    notes: what a CSV of labels and the photos do not have in common, and classes without a photo;
-    a line each.
+    notes: lines on differences between the CSV and the photos, and on classes without a photo.
     """
 
     def __init__(self, path: Path, family: Family, labels: Path | None = None) -> None:
-        """Raises InputError for what cannot be read, for a class that the family does not have,
-        and when there are no photos at all. Photos that the CSV does not list are left out."""
+        """Raises InputError for unreadable files, for a class that the family does not have, and
+        if there are no photos. Skips photos that the CSV does not list."""
         names = picture_names(path)
         if not names:
             raise InputError(
@@ -70,7 +68,7 @@ class Photos:
         self.broken: list[InputError] = []
 
     def part(self, positions: Collection[int]) -> Photos:
-        """Some of them; only these are decoded."""
+        """The photos at these positions."""
         part = copy(self)
         part._classes = {
             name: index
@@ -85,7 +83,7 @@ class Photos:
 
     @property
     def largest_class_share(self) -> float:
-        """What one would be right in who always names the most frequent class."""
+        """The accuracy of always choosing the most frequent class."""
         return max(Counter(self._classes.values()).values()) / len(self)
 
     def __iter__(self) -> Iterator[Photo]:
@@ -118,9 +116,8 @@ def picture_names(path: Path) -> list[str]:
 
 
 def decode(content: bytes, where: str) -> NDArray[np.uint8]:
-    """JPEG, PNG, BMP, TIFF or WebP as uint8 RGB, turned upright as its EXIF says; grey, CMYK,
-    16-bit and transparent pictures become RGB. Raises InputError for one that is not whole, or too
-    large to be decoded."""
+    """JPEG, PNG, BMP, TIFF or WebP as uint8 RGB, rotated by its EXIF orientation; converts grey,
+    CMYK, 16-bit and transparent pictures. Raises InputError for a truncated or too large one."""
     try:
         return decode_picture(content, 0)
     except BrokenPictureError as error:
@@ -180,7 +177,7 @@ def _classes_by_folder(names: list[str], family: Family, path: Path) -> dict[str
 def _classes_by_table(
     names: list[str], family: Family, path: Path, table: Path
 ) -> tuple[dict[str, int], list[str]]:
-    """The class of each photo that the table lists, and what one has that the other lacks."""
+    """The class of each photo that the table lists, and notes on differences between both."""
     by_folder, rows = _read_table(table, family)
     classes = {}
     unused = dict(rows)
@@ -194,7 +191,7 @@ def _classes_by_table(
                 break
     if not classes:
         raise InputError(
-            f"names none of the {len(names)} photos of {path}",
+            f"lists none of the {len(names)} photos of {path}",
             where=table,
             got=next(iter(rows), "no lines"),
             fix=f"write them as {PurePosixPath(names[0]).parent.name if by_folder else names[0]}",
@@ -214,7 +211,7 @@ def _classes_by_table(
 
 
 def _read_table(table: Path, family: Family) -> tuple[bool, dict[str, tuple[int, int]]]:
-    """Whether it lists folders rather than files; and for each the class and the line."""
+    """Whether it lists folders rather than files, and the class and line of each."""
     rows: dict[str, tuple[int, int]] = {}
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
@@ -247,7 +244,7 @@ def _class(text: str | None, column: str, family: Family, where: str) -> int:
     if column == "label":
         if labels.count(text) != 1:
             raise InputError(
-                f"not one label of the family {family.name}", where=where, got=repr(text)
+                f"not a unique label of the family {family.name}", where=where, got=repr(text)
             )
         return labels.index(text)
     index = int(text) if text.isdecimal() else -1

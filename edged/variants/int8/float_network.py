@@ -1,7 +1,4 @@
-"""A float network as network.py builds it, taken apart to be quantised; and a probe of its values.
-
-The INT8 forms are qdq.py.
-"""
+"""Splits a float network of onnx_builder.py into its parts, and builds a probe of its values."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from edged.errors import InputError
 from edged.variants.weights.onnx_builder import OUTPUT_NAME, import_onnx
 
 Calibration = Mapping[str, float]
-"""The largest value that each convolution's activation, by the convolution's name, and the
-`average` over the picture have on the calibration pictures."""
+"""The largest value on the calibration pictures of each activation, by the convolution's name,
+and of the global average, by the name `average`."""
 Means = Mapping[str, NDArray[np.float32]]
 """The mean of each input channel of each convolution and of the classifier, by their names."""
 
@@ -48,8 +45,8 @@ class Layer:
         return self.groups * int(self.weight.shape[1])
 
     def added(self, shift: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What each output channel gains when `shift` is added to all inputs, one number or one
-        for each input channel."""
+        """The change of each output channel when `shift`, (1,) or (input channels,), is added to
+        the inputs."""
         sums = self.weight.reshape(*self.weight.shape[:2], -1).sum(axis=2, dtype=np.float64)
         added: NDArray[np.float64] = (sums * shift).sum(axis=1)
         return added
@@ -57,11 +54,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class FloatNetwork:
-    """A network as network.py builds it, taken apart.
+    """The parts of a network built by onnx_builder.py.
 
-    offset: of all colours, or of red, green and blue. limits: what its activations clip at.
-    classifier: the first dense layer. head: what follows it, further dense layers and the softmax
-    or sigmoid, which stay in floating point; head_constants: what that reads.
+    offset: of all colours, or of red, green and blue. limits: clip limits of the activations.
+    classifier: the first dense layer. head: further dense layers and the softmax or sigmoid, which
+    stay in floating point; head_constants: their constants.
     """
 
     onnx: Any
@@ -80,17 +77,17 @@ class FloatNetwork:
 
     @property
     def offset_values(self) -> NDArray[np.float32]:
-        """As it lies in the file: one number, or (colours, 1, 1)."""
+        """As stored in the file: a scalar, or (colours, 1, 1)."""
         shape = () if self.offset.size == 1 else (-1, 1, 1)
         return self.offset.reshape(shape).astype(np.float32)
 
 
 def read_float_network(model: bytes) -> FloatNetwork:
-    """Raises InputError for anything else, MissingPackageError without the onnx package."""
+    """Raises InputError for another network, MissingPackageError without the onnx package."""
     onnx = import_onnx("quantising")
     try:
         read = onnx.load_model_from_string(model)
-    except Exception as error:  # the decoder's exceptions share no base class but this
+    except Exception as error:  # the decoder's exceptions share no other base class
         raise InputError("not an ONNX network", got=type(error).__name__) from None
     constants = {
         constant.name: onnx.numpy_helper.to_array(constant) for constant in read.graph.initializer
@@ -111,7 +108,7 @@ def read_float_network(model: bytes) -> FloatNetwork:
         or not set(_kinds(head[-1:])) & _LAST
     ):
         raise InputError(
-            "not a float network that edged made", fix="import it again with edged models import"
+            "not a float network built by edged", fix="import it again with edged models import"
         )
 
     def layer(node: Any) -> Layer:
@@ -141,22 +138,18 @@ def _kinds(nodes: Sequence[Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A float network with other scores: of one picture, in a row, the largest value of each
-    named in Calibration, and after them what Means tells of each layer.
-
-    It runs wherever the network does.
-    """
+    """A float network whose scores are, for one picture, the largest values of Calibration followed
+    by the Means of each layer."""
 
     model: bytes
     names: tuple[str, ...]
     channels: Mapping[str, int]
 
     def calibration(self, largest: NDArray[np.float32]) -> Calibration:
-        """Of as many values as there are names. Rounded, so that a manifest can hold it."""
+        """largest: (names,). Rounds to the digits that a manifest stores."""
         return {n: float(f"{value:.4g}") for n, value in zip(self.names, largest, strict=True)}
 
     def means(self, row: NDArray[np.float32]) -> Means:
-        """Of the values behind those."""
         parts = np.split(row, np.cumsum(list(self.channels.values()))[:-1])
         return dict(zip(self.channels, parts, strict=True))
 

@@ -1,12 +1,11 @@
-"""A float network and the ranges of its values become an INT8 network, in one of two forms.
+"""Builds an INT8 network, in one of two forms, from a float network and its value ranges.
 
 Weights are quantised per output channel, symmetrically, to -127 … 127: batch norm is folded, so
-channels differ far too much for one scale. What comes out of a layer begins at 0 (ReLU) and ends
-where calibration found its largest value. What rounding the weights adds to an output on average is
-taken off its bias (Nagel et al., arXiv 1906.04721): on 550 ImageNet photos the loss falls from 4.9
-points to 0.7 for Keras's 0.25 at 224, and from 2.0 to 0.4 for TF-Slim's 1.0 at 128. Written out
-rather than left to onnxruntime.quantization, which has no public way to take ranges that are known
-already, corrects no biases, and leaves the normalisation in floating point.
+channels differ too much for one scale. A layer's output ranges from 0 (ReLU) to the largest value
+of the calibration. The mean error from rounding the weights is subtracted from the bias (Nagel et
+al., arXiv 1906.04721): on 550 ImageNet photos the loss falls from 4.9 points to 0.7 for Keras's
+0.25 at 224, and from 2.0 to 0.4 for TF-Slim's 1.0 at 128. onnxruntime.quantization is not used: it
+cannot take known ranges, corrects no biases, and leaves the normalisation in floating point.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from edged.variants.int8.float_network import (
 )
 
 _LARGEST_BIAS = 2**30
-"""In steps of its scale: the bias and what is added to it must fit into 32 bits."""
+"""In steps of its scale: the accumulator has 32 bits."""
 
 
 def runtime_form(model: bytes, calibration: Calibration, means: Means) -> bytes:
     """The form that ONNX Runtime runs fastest: 8-bit from the pixels to the last convolution.
 
-    Values have a zero point of -128, so that all 256 steps are in use and saturation is the
-    activation; biases are 32-bit. The uint8 pixels are taken as quantised already: no operator is
-    left of the normalisation.
-    Raises InputError when the model is not a float network of edged or its calibration another's.
+    Values have a zero point of -128, so that all 256 steps are used and saturation replaces the
+    activation; biases are 32-bit. The uint8 pixels serve as quantised values, without operators for
+    the normalisation.
+    Raises InputError if the model is not a float network of edged or the calibration is incomplete.
     """
     network = read_float_network(model)
     graph = _Graph(network.onnx)
@@ -60,12 +59,11 @@ def runtime_form(model: bytes, calibration: Calibration, means: Means) -> bytes:
 
 
 def tensorrt_form(model: bytes, calibration: Calibration, int8: bytes) -> bytes:
-    """The form that TensorRT wants: what goes into each convolution and the classifier
-    has a zero point of 0, biases stay float, and nothing else is quantised.
+    """The form for TensorRT: only the inputs of the convolutions and the classifier are quantised,
+    with a zero point of 0; biases stay float.
 
-    int8: the same network's `runtime_form`, whose corrected biases are taken over.
-    ONNX Runtime runs it too, more slowly than the float network; that is how its accuracy was
-    measured. engine_form.py puts the Cast first that the parser wants to see on uint8 pixels.
+    int8: the same network's `runtime_form`, whose corrected biases are used. ONNX Runtime runs this
+    form too, but more slowly than the float network; its accuracy was measured that way.
     Raises InputError as `runtime_form` does.
     """
     network = read_float_network(model)
@@ -82,7 +80,7 @@ def tensorrt_form(model: bytes, calibration: Calibration, int8: bytes) -> bytes:
     for layer, activation in zip(network.convolutions, network.activations, strict=True):
         graph.float_biased_layer(layer, value, biases[layer.name])
         graph.nodes.append(activation)
-        if layer is not network.convolutions[-1]:  # the average over the picture is float
+        if layer is not network.convolutions[-1]:  # the global average is float
             step = _highest(calibration, layer.name) / 127
             value = graph.quantised(activation.output[0], step, zero_point=0)
     graph.nodes.extend((network.average, network.flatten))
@@ -96,7 +94,7 @@ def tensorrt_form(model: bytes, calibration: Calibration, int8: bytes) -> bytes:
 def _highest(calibration: Calibration, name: str) -> float:
     if name not in calibration:
         raise InputError(
-            "the calibration lacks a value",
+            "the calibration value is missing",
             where=name,
             fix="quantise the network again with edged models quantize",
         )
@@ -105,7 +103,7 @@ def _highest(calibration: Calibration, name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A dequantised value: step is what one of its 256 steps is worth."""
+    """A dequantised value. step: the size of one of its 256 steps."""
 
     name: str
     step: float
@@ -124,15 +122,15 @@ class _Graph:
     def pixels(
         self, planes: str, scale: float, offset: NDArray[np.float64]
     ) -> tuple[_Value, NDArray[np.float64]]:
-        """The picture's planes as quantised values, and what these lack of pixel * scale + offset,
-        which the first bias makes up: at most half a step, as the zero point is a whole number,
-        or the distance of a colour's offset from the mean of the three."""
+        """The picture's planes as quantised values, and their difference from
+        pixel * scale + offset, which the first bias corrects: the zero point is an integer, and one
+        for all colours."""
         zero_point = min(255, max(0, round(-float(offset.mean()) / scale)))
         value = self._dequantised(planes, np.float32(scale), np.uint8(zero_point))
         return _Value(value, scale), offset + zero_point * scale
 
     def quantised(self, value: str, step: float, zero_point: int) -> _Value:
-        """Round a float value to 8 bits and take it back to float."""
+        """Quantise a float value to 8 bits and dequantise it."""
         rounded, scale = f"{value}.rounded", np.float32(step)
         inputs = [value, f"{rounded}.scale", f"{rounded}.zero"]
         self._add("QuantizeLinear", inputs, rounded)
@@ -145,8 +143,8 @@ class _Graph:
         bias: NDArray[np.float32],
         mean: NDArray[np.float32],
     ) -> None:
-        """The layer on a quantised value, with quantised weights and a corrected 32-bit bias; its
-        own output is float. mean: of each of its input channels."""
+        """The layer with quantised input and weights, a corrected 32-bit bias and float output.
+        mean: (input channels,)."""
         smallest = np.abs(bias) / value.step / _LARGEST_BIAS
         weight, scale = self._weight(layer, smallest)
         bias = bias - _added_by_rounding(layer, weight, scale, mean)
@@ -156,13 +154,13 @@ class _Graph:
         self.again(layer.node, value.name, f"{layer.name}.weight.wide", rounded)
 
     def float_biased_layer(self, layer: Layer, value: _Value, bias: NDArray[np.float32]) -> None:
-        """The layer on a quantised value, with quantised weights."""
+        """The layer with quantised input and weights, and a float bias."""
         self._weight(layer, 0.0)
         self.constant(f"{layer.name}.bias", bias)
         self.again(layer.node, value.name, f"{layer.name}.weight.wide", f"{layer.name}.bias")
 
     def head(self, network: FloatNetwork) -> None:
-        """What follows the first dense layer, as it is."""
+        """The unchanged nodes after the first dense layer."""
         for name, values in network.head_constants.items():
             self.constant(name, values)
         self.nodes.extend(network.head)
@@ -175,7 +173,7 @@ class _Graph:
         self.nodes.append(copy)
 
     def serialize(self, model: Any) -> bytes:
-        """In place of the float model's graph, with its inputs and outputs."""
+        """Replaces the nodes and constants of the float model."""
         del model.graph.node[:], model.graph.initializer[:]
         model.graph.node.extend(self.nodes)
         model.graph.initializer.extend(self._constants)
@@ -207,8 +205,8 @@ class _Graph:
 def _rounded(
     weight: NDArray[np.float32], smallest: Any
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Steps from -127 to 127, and what a step of each output channel is worth: `smallest` at
-    least. A channel of nothing but zeros, which batch norm can leave behind, has any step."""
+    """Steps from -127 to 127, and the scale of each output channel, at least `smallest`; 1 for a
+    channel of zeros, which batch norm can leave."""
     largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
     scale = np.maximum(largest / 127, smallest).astype(np.float32)
     scale[scale < np.finfo(np.float32).tiny] = 1.0
@@ -219,8 +217,8 @@ def _rounded(
 def _added_by_rounding(
     layer: Layer, steps: NDArray[np.int8], scale: NDArray[np.float32], mean: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What the rounded weights add to each output channel on average, (output,); at the borders,
-    where padding is seen, it is less."""
+    """The mean error of each output channel from rounding the weights, (output,), ignoring the
+    padding at the borders."""
     shape = layer.weight.shape
     rounded = steps * scale.reshape(-1, *[1] * (len(shape) - 1))
     errors = (rounded - layer.weight).reshape(*shape[:2], -1).sum(axis=2)
@@ -230,7 +228,7 @@ def _added_by_rounding(
 
 
 def _biases(network: FloatNetwork, int8: bytes) -> dict[str, NDArray[np.float32]]:
-    """The corrected biases that the runtime form has, without what its pixels lack."""
+    """The corrected biases of the runtime form, without the correction for its pixels."""
     onnx = network.onnx
     stored = {
         each.name: onnx.numpy_helper.to_array(each)

@@ -1,9 +1,8 @@
-"""INT8 counterparts of a family's float networks: calibrated, measured beside them, and added.
+"""Calibrates, measures and adds INT8 counterparts of a family's float networks.
 
-One INT8 network serves all resolutions of its float network, so they calibrate it together. The
-largest value is the whole calibration: after ReLU6 that is 6 almost everywhere, and on 1,963
-photos percentiles and least squared error gave no significant difference. qdq.py writes the
-networks.
+One INT8 network serves all resolutions of its float network and is calibrated on all of them. The
+calibration uses only the largest value: after ReLU6 it is nearly always 6, and percentiles or least
+squared error made no significant difference on 1,963 photos.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from edged.variants.variant import Precision, Variant
 MOST_LOSS_POINTS = 2.0
 LEAST_PHOTOS = 10
 _SAME_SHARE = 0.005
-"""Another processor rounds otherwise, which moves a photo in some hundreds."""
+"""Rounding differs between processors, which changes the result of one photo in some hundreds."""
 _SMALLEST = 1e-3
-"""A layer that never gives anything but 0 is calibrated as if this were its largest value."""
+"""Lower bound of a calibrated value, for layers whose output is always 0."""
 
 Progress = Callable[[], object]
 
 
 def split(photos: Photos, count: int) -> tuple[Photos, Photos]:
-    """`count` photos, spread evenly over the set, and the others."""
+    """`count` photos, evenly spread over the set, and the rest."""
     total = len(photos)
     count = min(count, total)
     taken = frozenset(number * total // count for number in range(count))
@@ -58,7 +57,7 @@ class Comparison:
     """An INT8 variant and its float counterpart on the same photos.
 
     loss_points: percentage points of top-1 by which INT8 is worse. Its standard error is that of
-    the difference photo by photo, which is far smaller than either share's own.
+    the paired differences, which is far smaller than that of either share.
     """
 
     variant: Variant
@@ -73,7 +72,7 @@ class Comparison:
 
 
 def float_networks(family: Family, alphas: Iterable[float] | None) -> list[Network]:
-    """Those to quantise; raises InputError where there is none, or none of one of the alphas."""
+    """The networks to quantise. Raises InputError if there is none, or none of a given alpha."""
     found = [network for network in family.networks if network.precision is Precision.FLOAT]
     if not found:
         raise InputError("the family has no float networks to quantize", where=family.directory)
@@ -99,8 +98,8 @@ def make_counterparts(
 ) -> list[Counterpart]:
     """Calibrate the networks on the photos and quantise them; progress: called after each photo.
 
-    Photos are seen as a camera's pictures are, taken whole. Raises InputError for a damaged
-    network and for fewer than LEAST_PHOTOS photos.
+    Photos are preprocessed as a camera's pictures. Raises InputError for a damaged network and for
+    fewer than LEAST_PHOTOS photos.
     """
     models = [network.read() for network in networks]
     probes = [_probe(network, model) for network, model in zip(networks, models, strict=True)]
@@ -143,9 +142,9 @@ def compare(
     threads: int = 1,
     progress: Progress = lambda: None,
 ) -> list[Comparison]:
-    """Run every INT8 network and its float network on every photo, as an evaluation sees it.
+    """Run every INT8 network and its float network on every photo, preprocessed as in evaluation.
 
-    The accuracies have no source yet. Raises InputError for fewer than LEAST_PHOTOS photos.
+    The accuracies have an empty source. Raises InputError for fewer than LEAST_PHOTOS photos.
     """
     runners = {}
     for each in counterparts:
@@ -178,8 +177,8 @@ def compare(
 
 
 def source_of(family: Family, measured: Sequence[Comparison], otherwise: str) -> str:
-    """What the manifest calls the photos: what it calls those of its float figures where these
-    seem to be the same, being as many with the same results."""
+    """The name of the photos for the manifest: that of its float figures if those have the same
+    number of photos and the same results, else `otherwise`."""
     sources = set()
     for each in measured:
         int8 = _float_of(each.variant)
@@ -201,11 +200,11 @@ def add_counterparts(
     source: str,
     backend: Backend,
 ) -> Family:
-    """Write the family with the INT8 variants `kept` in place of those that the same float
-    networks had before, and return it.
+    """Write the family with the INT8 variants `kept` instead of earlier ones of the same float
+    networks, and return it.
 
-    source: what the manifest calls the photos. The float variants get their figures of the same
-    photos too: figures of different ones cannot be compared.
+    source: the name of the photos for the manifest. Also records the float variants' figures on
+    these photos, so that both can be compared.
     """
     figures = {}
     for each in measured:
@@ -235,7 +234,7 @@ def _probe(network: Network, model: bytes) -> Probe:
 def _serving(
     network: Network, figures: Mapping[Variant, Accuracy], variants: Collection[Variant]
 ) -> Network:
-    """The network at the resolutions of these variants, with what was measured of them."""
+    """The network at the resolutions of these variants, with their measured accuracies."""
     sides = {each.resolution: each for each in network.variants() if each in variants}
     new = {side: figures[each] for side, each in sides.items() if each in figures}
     return replace(network, resolutions=tuple(sides), accuracy={**network.accuracy, **new})
@@ -244,7 +243,7 @@ def _serving(
 def _comparison(
     variant: Variant, by_float: NDArray[np.int64], by_int8: NDArray[np.int64], *, has_top5: bool
 ) -> Comparison:
-    """From the place of each photo's class among the scores."""
+    """From the rank of each photo's class."""
     losses = (by_float == 0).astype(int) - (by_int8 == 0)
     return Comparison(
         variant,
@@ -273,7 +272,6 @@ def _preprocessors(
 
 def _too_few(purpose: str, seen: int) -> InputError:
     return InputError(
-        f"too few pictures to {purpose} with: at least {LEAST_PHOTOS} are needed, and hundreds "
-        "are better",
+        f"too few pictures to {purpose} with: use at least {LEAST_PHOTOS}, preferably hundreds",
         got=seen,
     )

@@ -1,7 +1,6 @@
-"""The one network in an archive that somebody else packed.
+"""Reads the network in a downloaded archive.
 
-The archive is read as a stream, from its beginning to its end and within bounds; nothing of it
-reaches the disk but the network, under a name of our own.
+Reads the archive as a bounded stream and extracts nothing to disk.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import IO, cast
 from edged.errors import InputError
 
 _MOST_BYTES = 256 << 20
-"""Unpacked. The largest official archive has 94 MB packed, nearly all of it weights, which hardly
-pack at all."""
+"""Unpacked. The largest official archive has 94 MB packed, mostly weights, which hardly pack."""
 _LARGEST_NETWORK = 64 << 20
 """Nearly four times the largest official one."""
 _SUFFIX = ".tflite"
@@ -40,8 +38,8 @@ class _Bounded:
 def read_network(archive: Path) -> bytes:
     """The content of the only .tflite file in a .tgz archive.
 
-    Raises InputError for what is empty, foreign, damaged, too large when unpacked, or holds a
-    member that would lead out of the folder it is unpacked into, or not just one network.
+    Raises InputError for an archive that is empty, foreign, damaged, too large when unpacked, or
+    has a member with a path outside the archive, or not exactly one network.
     """
     with archive.open("rb") as file:
         start = file.read(8)
@@ -49,19 +47,19 @@ def read_network(archive: Path) -> bytes:
         raise InputError(
             "not a .tgz archive",
             where=archive,
-            got=f"it begins {start!r}" if start else "an empty file",
+            got=f"first bytes {start!r}" if start else "an empty file",
         )
     try:
         with gzip.open(archive) as packed:
             stream = _Bounded(packed)
             networks = _networks(archive, stream)
-            while stream.read(1 << 20):  # what comes after the last member, and the checksum
+            while stream.read(1 << 20):  # to the end, which checks the checksum
                 pass
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError, OverflowError) as error:
         raise InputError("a damaged or truncated archive", where=archive, got=error) from None
     if len(networks) != 1:
         raise InputError(
-            f"not one {_SUFFIX} file in the archive",
+            f"the archive must contain exactly one {_SUFFIX} file",
             where=archive,
             got=", ".join(name for name, _ in networks) or "none",
         )
@@ -75,7 +73,7 @@ def _networks(archive: Path, stream: _Bounded) -> list[tuple[str, bytes]]:
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
                 raise InputError(
-                    "the archive holds a path that leads out of it, or what is no file",
+                    "the archive contains an unsafe path or a special file",
                     where=archive,
                     got=repr(member.name),
                 )
@@ -83,7 +81,7 @@ def _networks(archive: Path, stream: _Bounded) -> list[tuple[str, bytes]]:
                 continue
             if member.size > _LARGEST_NETWORK or len(networks) > 1:
                 raise InputError(
-                    "more networks in the archive, or a larger one, than there can be",
+                    "the archive contains too many networks, or one that is too large",
                     where=archive,
                     got=f"{member.name!r}, {member.size} bytes",
                 )

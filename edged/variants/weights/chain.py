@@ -1,9 +1,8 @@
-"""The steps of another framework's network, in their order, become MobileNet v1's weights.
+"""Converts the steps of another framework's network, in order, to MobileNet v1 weights.
 
-The readers (tflite.py, keras.py) tell a chain what their file does to the picture, step by step;
-the chain folds what can be folded, refuses what MobileNet v1 does not have, and knows what came
-out. Batch norm, preprocessing and the mean over the picture are all steps here, so that both
-readers take the same networks.
+The readers (tflite.py, keras.py) pass each step of their file to a chain, which folds batch norm
+and preprocessing into weights and refuses what MobileNet v1 does not have. Both readers therefore
+accept the same networks.
 """
 
 from __future__ import annotations
@@ -30,14 +29,12 @@ Wide = NDArray[np.float64]
 
 TEACH = "train MobileNet v1 on your pictures instead: models/README.md says how"
 _LUMA = np.array([0.299, 0.587, 0.114])
-"""What red, green and blue add to grey (ITU-R BT.601), as TensorFlow and OpenCV have it."""
+"""Weights of red, green and blue in grey (ITU-R BT.601), as in TensorFlow and OpenCV."""
 _LARGEST_INPUT = 16.0
-"""No network is trained on larger values after its own preprocessing."""
+"""Largest value expected after a network's own preprocessing."""
 
 
 class _Stage(Enum):
-    """How far along the network the chain is."""
-
     INPUT = 0
     BODY = 1
     POOLED = 2
@@ -45,10 +42,10 @@ class _Stage(Enum):
 
 
 class Chain:
-    """Takes steps in their order; each method raises InputError for one that has no place there.
+    """Takes steps in order; each method raises InputError for an unsupported step.
 
-    path: the file, for messages. where: what the file calls a step.
-    resolution: the side in pixels that the file was made for, None where it does not say.
+    path: the file, for messages. where: the step's name in the file. resolution: the picture side
+    in pixels that the file states, or None.
     """
 
     def __init__(self, path: Path, resolution: int | None) -> None:
@@ -63,7 +60,7 @@ class Chain:
         self._input: tuple[Wide, Wide] = (np.ones(1), np.zeros(1))
         self._pending: tuple[Wide, Wide] | None = None
         self._flat = ""
-        self._open = False  # a convolution or dense layer whose activation is still to come
+        self._open = False  # the activation of the last layer has not come yet
         self._padded = self._even_sizes = False
         self._sigmoid: bool | None = None
         self._notes: list[str] = []
@@ -71,7 +68,7 @@ class Chain:
     def refuse(
         self, where: str, what: str, got: object = None, fix: str | None = None
     ) -> InputError:
-        """what: of a step, said of the network, beginning with a verb."""
+        """what: a clause whose subject is the network, beginning with a verb."""
         where = f"{self.path}, {where}"
         return InputError(f"not MobileNet v1: it {what}", where=where, got=got, fix=fix)
 
@@ -79,13 +76,13 @@ class Chain:
         self._notes.append(sentence)
 
     def resized(self, side: int) -> None:
-        """The file's own first step makes pictures of this side of any."""
+        """The file's first step resizes pictures to this side."""
         self.resolution = self._side = side
 
     def arithmetic(
         self, where: str, operation: str, number: NDArray[np.float64], *, first: bool
     ) -> None:
-        """operation: `mul`, `add`, `sub` or `div`. first: of value and number the value."""
+        """operation: `mul`, `add`, `sub` or `div`. first: the number is the second operand."""
         if operation == "mul":
             self.affine(where, number, 0.0)
         elif operation == "add":
@@ -95,15 +92,15 @@ class Chain:
         elif first and number.all():
             self.affine(where, 1 / number, 0.0)
         else:
-            raise self.refuse(where, "divides by the picture or by 0")
+            raise self.refuse(where, "divides by the picture or by zero")
 
     def affine(self, where: str, gain: object, shift: object) -> None:
-        """value * gain + shift, one number each or one a channel: batch norm, preprocessing."""
+        """value * gain + shift (batch norm, preprocessing); scalars or one number per channel."""
         scale, offset = (np.asarray(each, np.float64).reshape(-1) for each in (gain, shift))
         if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
-            raise self.refuse(where, "holds numbers that are not finite")
+            raise self.refuse(where, "scales or shifts by values that are not finite")
         if self._stage is _Stage.FINISHED:
-            raise self.refuse(where, "goes on behind its scores")
+            raise self.refuse(where, "has layers after its softmax or sigmoid")
         if self._stage is _Stage.INPUT:
             self._input = _after(self._input, scale, offset)
         elif self._open:
@@ -124,7 +121,7 @@ class Chain:
     def padding(self, where: str, sides: object) -> None:
         """Rows above and below, columns left and right."""
         if sides != [[0, 1], [0, 1]] or self._padded or self._stage is _Stage.POOLED:
-            raise self.refuse(where, "pads other than one row below and one column right", sides)
+            raise self.refuse(where, "does not pad by one row below and one column right", sides)
         self._padded = True
 
     def convolution(
@@ -143,17 +140,17 @@ class Chain:
         if rows != columns or stride[0] != stride[1]:
             raise self.refuse(where, "treats height and width differently")
         if dilation != (1, 1):
-            raise self.refuse(where, "is dilated")
+            raise self.refuse(where, "uses a dilated convolution")
         if self._stage is _Stage.POOLED and rows == 1 and kind is not Kind.DEPTHWISE:
             if self._padded:
-                raise self.refuse(where, "pads behind the average over the picture")
+                raise self.refuse(where, "has padding after the global average")
             self.dense(where, weight[:, :, 0, 0], bias)
             return
         self._close()
         if self._stage not in (_Stage.INPUT, _Stage.BODY):
-            raise self.refuse(where, "has a convolution behind the average over the picture")
+            raise self.refuse(where, "has a convolution after the global average")
         if self._pending is not None:
-            raise self.refuse(where, "scales or shifts values between its layers")
+            raise self.refuse(where, "scales or shifts values before a convolution")
         if self._padded:
             same, self._even_sizes = not same and rows == 3 and stride[0] == 2, True
             self._padded = False
@@ -178,26 +175,25 @@ class Chain:
             side = "" if self._side is None else f" {self._side}x{self._side}"
             raise self.refuse(
                 where,
-                f"reads each place of the{side} map on its own, "
-                "without an average over the picture before",
+                f"has a dense layer on the{side} map without a global average before it",
                 self._flat or None,
                 fix="put GlobalAveragePooling2D before the dense layers and train them again; "
                 f"or {TEACH}",
             )
         if self._stage is not _Stage.POOLED:
-            raise self.refuse(where, "has no place there")
+            raise self.refuse(where, "has a dense layer before a convolution or after the scores")
         matrix = weight.astype(np.float64)
         added = np.zeros(len(matrix)) if bias is None else bias.astype(np.float64)
         inputs = self._layers[-1].out_channels if not self._dense else len(self._dense[-1][2])
         if matrix.shape[1] != inputs:
-            raise self.refuse(where, f"does not read the {inputs} values before it", matrix.shape)
+            raise self.refuse(where, f"has a dense layer without {inputs} inputs", matrix.shape)
         if self._pending is not None:
             gain, shift = self._pending
             self._check_channels(where, inputs, gain, shift)
             added = added + matrix @ np.broadcast_to(shift, inputs)
             matrix = matrix * gain
             self._pending = None
-        if self._open and self._dense:  # nothing in between: two matrices are one
+        if self._open and self._dense:  # no activation in between: multiply the matrices
             _, before, bias_before = self._dense.pop()
             matrix, added = matrix @ before, matrix @ bias_before + added
         self._dense.append((where, matrix, added))
@@ -209,21 +205,21 @@ class Chain:
             return
         if name in ("softmax", "sigmoid"):
             if not self._dense or not self._open or self._stage is not _Stage.POOLED:
-                raise self.refuse(where, f"has {name} where no scores come from")
+                raise self.refuse(where, f"has {name} that does not follow a dense layer")
             if self._pending is not None:
-                raise self.refuse(where, "scales its scores")
+                raise self.refuse(where, "scales or shifts its scores")
             self._sigmoid, self._stage, self._open = name == "sigmoid", _Stage.FINISHED, False
             return
         if name not in ("relu", "relu6"):
             raise self.refuse(
                 where,
-                "has another activation than ReLU6 or ReLU, and softmax or sigmoid at its end",
+                "uses an activation other than ReLU, ReLU6 and a final softmax or sigmoid",
                 name,
                 fix=TEACH,
             )
         found = Activation(name)
         if not self._open:
-            raise self.refuse(where, f"has {name} where no layer comes before")
+            raise self.refuse(where, f"has {name} that does not follow a layer")
         dense = bool(self._dense)
         known = self._hidden if dense else self._activation
         if known not in (None, found):
@@ -235,46 +231,46 @@ class Chain:
         self._open = False
 
     def average(self, where: str) -> None:
-        """The mean over the whole picture."""
+        """The global average."""
         if self._stage is _Stage.POOLED and not self._dense:
-            return  # of a single place: it changes nothing
+            return  # the map is 1x1: no effect
         if self._stage is not _Stage.BODY or self._padded:
-            raise self.refuse(where, "averages where MobileNet v1 does not")
+            raise self.refuse(where, "has an average that does not follow the convolutions")
         if self._flat:
-            raise self.refuse(self._flat, "has no place there")
+            raise self.refuse(self._flat, "has a reshape before the global average")
         self._close()
         self._stage, self._side = _Stage.POOLED, 1
 
     def window(self, where: str, window: tuple[int, int]) -> None:
-        """The mean over a window of this size, which has to be the whole map."""
+        """An average over a window, which must be the whole map."""
         side = self._side
         if window != (side, side):
-            self._recognised(1)  # a layer that strides otherwise is the better reason
-            seen = "a map of unknown size" if side is None else f"the whole {(side, side)} map"
-            raise self.refuse(where, f"does not average {seen}", window)
+            self._recognised(1)  # reports an unexpected stride first
+            whole = "map, whose size is unknown" if side is None else f"{(side, side)} map"
+            raise self.refuse(where, f"does not average the whole {whole}", window)
         self.average(where)
 
     def flatten(self, where: str) -> None:
-        """A reshape: the same values in another shape."""
         if self._stage is _Stage.INPUT:
-            raise self.refuse(where, "has no place there")
+            raise self.refuse(where, "reshapes its input")
         self._flat = self._flat or where
 
     def finish(
         self, source: str, stated: tuple[float, float] | None, usual: InputRange
     ) -> ImportedWeights:
-        """stated: scale and offset that turn a pixel into the file's input. usual: the range of a
-        file that states none and does nothing to its input itself."""
+        """stated: scale and offset from a pixel to the file's input. usual: the range assumed where
+        the file states none and does not preprocess its input."""
         if self._stage is _Stage.BODY or not self._dense:
             raise InputError(
-                "ends before the classifier",
+                "the network ends before its classifier",
                 where=self.path,
-                fix="name the file that holds the classifier second, or take one with its top: "
-                "its name lacks no_top",
+                fix="name the file with the classifier second, or one without no_top in its name",
             )
         dense = [(matrix, bias) for _, matrix, bias in self._dense]
         if self._pending is not None or (self._stage is _Stage.POOLED and not self._open):
-            raise self.refuse(self._dense[-1][0], "ends in an activation that gives no scores")
+            raise self.refuse(
+                self._dense[-1][0], "does not end in a dense layer, softmax or sigmoid"
+            )
         if self._sigmoid is None:
             self._sigmoid = len(dense[-1][1]) == 1
             self._notes.append(
@@ -293,12 +289,10 @@ class Chain:
                 )
             self._sigmoid = False
             self._notes.append(
-                "its single score is that of the second label; the first gets what is left to 1"
+                "its single score is that of the second label; the first label gets 1 minus it"
             )
         elif self._sigmoid:
-            self._notes.append(
-                "each class has a score of its own (sigmoid): they need not add up to 1"
-            )
+            self._notes.append("class scores are independent (sigmoid) and need not add up to 1")
         architecture = self._recognised(len(dense[-1][1]))
         hidden = tuple(len(bias) for _, bias in dense[:-1])
         architecture = replace(architecture, hidden=hidden)
@@ -346,31 +340,30 @@ class Chain:
     def _close(self) -> None:
         if self._open:
             raise self.refuse(
-                self._layers[-1].name,
-                "has a convolution here that is not followed by ReLU6 or ReLU",
+                self._layers[-1].name, "has a convolution that is not followed by ReLU6 or ReLU"
             )
 
     def _check_channels(self, where: str, channels: int, *values: Wide) -> None:
         for each in values:
             if len(each) not in (1, channels):
-                raise self.refuse(where, f"does not fit the {channels} channels there", len(each))
+                raise self.refuse(where, f"does not scale or shift {channels} channels", len(each))
 
     def _coloured(self, where: str, weight: Array) -> Array:
-        """The first kernel for pictures in colour: what sees grey sees their luma."""
+        """The first kernel for RGB pictures; a kernel for grey is applied to their luma."""
         depth = weight.shape[1]
         if depth == 1:
-            self._notes.append("it sees grey pictures: colours become grey inside the network")
+            self._notes.append("the network takes grey pictures and converts colours itself")
             weight = weight * _LUMA.reshape(1, 3, 1, 1)
         elif depth != 3:
-            raise self.refuse(where, "sees neither colour nor grey pictures", f"{depth} channels")
+            raise self.refuse(where, "takes neither RGB nor grey pictures", f"{depth} channels")
         self._check_channels(where, depth, *self._input)
         return weight
 
     def _normalisation(self) -> tuple[Wide, tuple[float, Offset]]:
-        """A gain for each channel of the first kernel, and what else is done to all channels."""
+        """A gain for each channel of the first kernel, and the common gain and shift."""
         gain, shift = (np.broadcast_to(each, 3) for each in self._input)
         if not gain.all():
-            raise InputError("its own preprocessing leaves nothing of a colour", where=self.path)
+            raise InputError("the preprocessing multiplies a colour by 0", where=self.path)
         relative = gain / gain[0]
         red, green, blue = (float(each) for each in shift / relative)
         same = np.allclose((green, blue), red, rtol=1e-6, atol=1e-9)
@@ -378,10 +371,10 @@ class Chain:
 
 
 def _after(first: tuple[Wide, Wide], gain: Wide, shift: Wide) -> tuple[Wide, Wide]:
-    """One affine step behind another is one."""
+    """Two affine steps combined."""
     if not {len(each) for each in (*first, gain, shift)} <= {
         1,
         max(map(len, (*first, gain, shift))),
     }:
-        raise InputError("scales and shifts other numbers of channels one after another")
+        raise InputError("consecutive scale and shift steps have different numbers of channels")
     return first[0] * gain, first[1] * gain + shift

@@ -1,10 +1,9 @@
-"""One file over HTTP: fetched whole or not at all, continued where it broke off.
+"""Downloads one file over HTTP, and resumes an interrupted download.
 
-What has arrived lies in `NAME.part`, and `NAME.mark` says of which content it is a part: the
-server's ETag or its date of change. A server that gives neither, or takes no ranges, is asked from
-the start. Proxies come from the environment, certificates are checked, a redirect never leads from
-https to http. Nothing that is shown holds the user and password of a URL.
-One process at a time: the caller sees to that.
+`NAME.part` holds the received bytes, `NAME.mark` the ETag or Last-Modified of their content. With
+a server that sends neither, or supports no ranges, the download starts over. Proxies come from the
+environment, certificates are verified, and redirects from https to http are refused. Messages
+mask user and password of a URL. The caller ensures that only one process downloads.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ from edged.variants.weights.http_client import (
 
 _BLOCK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1 << 20
-"""An attempt that brought so much was no failure: a bad line may break often in a large file."""
+"""An attempt that received this much resets the retry count."""
 _TRANSIENT_STATUS = {408, 429}  # and 5xx
-_NO_HEAD = {403, 405, 501}  # answers of servers that give a file but no HEAD of it
+_NO_HEAD = {403, 405, 501}  # servers that support GET but not HEAD
 
 _BROKEN_CONNECTION = (
-    ConnectionResetError,  # and a server that goes away without an answer
+    ConnectionResetError,  # includes http.client.RemoteDisconnected
     ConnectionAbortedError,
     BrokenPipeError,
     ssl.SSLEOFError,
@@ -62,11 +61,11 @@ def _unseen(received_bytes: int) -> None:
 
 
 def check_url(url: str) -> None:
-    """Raise InputError for what is no http or https URL with a host."""
+    """Raise InputError for anything but an http or https URL with a host."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # raises ValueError where it is no number
+        _ = parts.port  # raises ValueError if not a number
     except ValueError:
         usable = False
     if not usable or any(character.isspace() for character in url):
@@ -80,7 +79,7 @@ def check_url(url: str) -> None:
 def size_of(
     url: str, patience: Patience = USUAL, note: Callable[[str], None] = _silent
 ) -> int | None:
-    """The file's size in bytes; None where the server does not say. Raises EdgedError."""
+    """The file's size in bytes; None if the server does not state it. Raises EdgedError."""
 
     def ask() -> int | None:
         try:
@@ -103,10 +102,10 @@ def download(
     progress: Callable[[int], None] = _unseen,
     note: Callable[[str], None] = _silent,
 ) -> None:
-    """Fetch the file; afterwards `target` is whole and on the disk.
+    """Download the file to `target` and sync it to disk.
 
-    progress: called with the bytes that are there. note: called with a line for each further
-    attempt. Raises EdgedError: what has arrived then stays for the next call.
+    progress: called with the number of bytes received. note: called with a line for each retry.
+    Raises EdgedError, and keeps the received bytes for the next call.
     """
     part = _Part(target)
     try:
@@ -125,7 +124,7 @@ def download(
 
 
 class _Part:
-    """What has arrived of a file, and what it is a part of."""
+    """The received bytes of a file, and the validator of their content."""
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f"{target.name}.part")
@@ -135,14 +134,14 @@ class _Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def validator(self, url: str) -> str:
-        """What the server called the content, empty where it is not known to be that of `url`."""
+        """The ETag or Last-Modified of the content, empty if it is not from `url`."""
         if not self.size() or not self.mark.exists():
             return ""
         source, _, validator = self.mark.read_text(encoding="latin-1").partition("\n")
         return validator if source == _fingerprint(url) else ""
 
     def begin(self, url: str, validator: str) -> IO[bytes]:
-        """From the start: first empty, then what it is going to be a part of, then content."""
+        """Start over: truncate the content before replacing its validator."""
         file = open_to_write(self.path, "wb")
         with open_to_write(self.mark, "wb") as mark:
             mark.write(f"{_fingerprint(url)}\n{validator}".encode("latin-1"))
@@ -160,8 +159,7 @@ class _Part:
 def _receive(
     url: str, part: _Part, most_bytes: int, patience: Patience, progress: Callable[[int], None]
 ) -> None:
-    """One attempt. Raises EdgedError for what no further attempt mends, OSError and HTTPException
-    for the rest."""
+    """One attempt. Raises EdgedError for permanent errors, OSError and HTTPException for others."""
     request = make_request(url, "GET")
     with _disk(part.path):
         validator, received = part.validator(url), part.size()
@@ -192,7 +190,7 @@ def _receive(
                 while block := response.read1(_BLOCK_BYTES):
                     received += len(block)
                     if received > most_bytes:
-                        part.drop()  # it has no end that another attempt would come to
+                        part.drop()  # a retry would not help
                         raise _too_large(url, most_bytes)
                     with _disk(part.path):
                         file.write(block)
@@ -247,12 +245,12 @@ def _persist(
             tries = f" ({failures} attempts)" if failures > 1 else ""
             raise EdgedError(f"download failed: {reason}{tries}", where=redact(url))
         pause_seconds = patience.pause_seconds * 2 ** (failures - 1)
-        note(f"{redact(url)}: {reason}; again in {pause_seconds:g} s")
+        note(f"{redact(url)}: {reason}; retrying in {pause_seconds:g} s")
         patience.sleep(pause_seconds)
 
 
 def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> tuple[str, bool]:
-    """What went wrong, in words, and whether another attempt may go better."""
+    """The reason in words, and whether a retry may succeed."""
     if isinstance(error, HTTPError):
         error.close()
         if error.code < 400:
@@ -278,7 +276,7 @@ def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> t
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """What goes wrong in here is the disk's fault, not the network's."""
+    """Report an OSError in this block as a disk error."""
     try:
         yield
     except OSError as error:
@@ -292,7 +290,7 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 def _validator(headers: Any) -> str:
-    """For If-Range: a strong ETag, or the date of change (RFC 9110, 13.1.5)."""
+    """For If-Range: a strong ETag, or Last-Modified (RFC 9110, 13.1.5)."""
     etag = str(headers.get("ETag", "")).strip()
     if etag and not etag.startswith("W/"):
         return etag
@@ -310,5 +308,5 @@ def _number(text: str | None) -> int | None:
 
 
 def _fingerprint(url: str) -> str:
-    """The URL itself may hold a password and is therefore not written down."""
+    """A hash, since the URL may contain a password."""
     return hashlib.sha256(url.encode()).hexdigest()

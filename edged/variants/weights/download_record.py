@@ -1,6 +1,6 @@
-"""`downloads.txt` in a family's folder: what was downloaded, and what was made of it.
+"""`downloads.txt` in a family's folder: the sha256 of each download and of its network.
 
-A file that once came with one sha256 is not accepted with another.
+A file whose sha256 differs from the recorded one is refused.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LINE = re.compile(r"(\S+) ([0-9a-f]{64})(?: ([0-9a-f]{64}))?")
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """sha256: of the file. network: the sha256 of the network made of it."""
+    """sha256: of the file. network: the sha256 of the network built from it."""
 
     sha256: str
     network: str | None = None
 
 
 def read_record(path: Path) -> dict[str, Download]:
-    """By file name; a mirror has to serve what the official address serves."""
+    """The downloads by file name, the same for official addresses and mirrors."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
@@ -43,10 +43,10 @@ def read_record(path: Path) -> dict[str, Download]:
         match = _LINE.fullmatch(line.strip())
         if match is None:
             raise InputError(
-                "not a file name and its sha256",
+                "expected a file name and its sha256",
                 where=f"{path}:{number}",
                 got=repr(line[:80]),
-                fix="delete the line; the next pull then takes the file as it comes",
+                fix="delete the line; the next pull then accepts the file as it is",
             )
         record[match[1]] = Download(match[2], match[3])
     return record

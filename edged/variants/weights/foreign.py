@@ -1,4 +1,4 @@
-"""What else people hold in their hands when they import weights: named, with the way on."""
+"""Errors for files of other formats: what the file is, and what to do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def foreign_file(path: Path, start: bytes) -> InputError:
         got, fix = _archive(path)
     else:
         known = ((got, fix) for beginning, got, fix in _BEGINNINGS if start.startswith(beginning))
-        got, fix = next(known, (f"it begins {start[:8]!r}", ""))
+        got, fix = next(known, (f"first bytes {start[:8]!r}", ""))
     return InputError(_KINDS, where=path, got=got, fix=fix or None)
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request of a download: credentials, redirects, and an answer that comes in time."""
+"""HTTP requests of a download: credentials, redirects and timeouts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from edged.secret import redact
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """timeout_seconds: for connecting, for the answer to begin, and for each read. In so many
-    seconds `least_bytes` must come: a server that sends a byte now and then sends no file. Pauses
-    double from `pause_seconds`."""
+    """timeout_seconds: for connecting, for the response headers, and for each read; at least
+    `least_bytes` must arrive in this time. Pauses double from `pause_seconds`."""
 
     timeout_seconds: float = 30.0
     least_bytes: int = 4096
@@ -36,16 +35,16 @@ USUAL = Patience()
 
 
 class BrokenOff(http.client.HTTPException):
-    """An answer that another attempt may complete."""
+    """A failed transfer that a retry may complete."""
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but not out of an encrypted connection nor to another protocol."""
+    """Follows redirects, except from https to http or to another protocol."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
-        fp.close()  # what a redirect says beside the address is not read
+        fp.close()  # the body is not needed
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and scheme != req.type:
             raise EdgedError(
@@ -58,8 +57,8 @@ class _Redirects(HTTPRedirectHandler):
 
 @contextmanager
 def floor(connection: Any, patience: Patience, received: Callable[[], int]) -> Iterator[None]:
-    """End the connection, and raise BrokenOff, when less than `least_bytes` came in
-    `timeout_seconds`. The socket's own timeout begins anew with every byte."""
+    """Shut the connection down and raise BrokenOff if fewer than `least_bytes` arrive in
+    `timeout_seconds`. The socket's own timeout restarts with every byte."""
     done, late = threading.Event(), threading.Event()
     came = 0
 
@@ -86,12 +85,12 @@ def floor(connection: Any, patience: Patience, received: Callable[[], int]) -> I
         done.set()
         thread.join()
     if late.is_set():
-        what = f"less than {patience.least_bytes} bytes came in" if came else "no data for"
+        what = f"fewer than {patience.least_bytes} bytes in" if came else "no data for"
         raise BrokenOff(f"{what} {patience.timeout_seconds:g} s")
 
 
 class _PunctualHTTP(http.client.HTTPConnection):
-    """Its answer must begin, with all of its headers, in the time that one read may take."""
+    """Receives all response headers within the timeout of one read."""
 
     def getresponse(self) -> http.client.HTTPResponse:
         connection = self.sock
@@ -122,7 +121,7 @@ def open_request(request: Request, patience: Patience) -> Any:
 
 
 def make_request(url: str, method: str) -> Request:
-    """User and password of the URL go into a header that no redirect carries elsewhere."""
+    """User and password of the URL go into a header that redirects do not forward."""
     parts = urlsplit(url)
     credentials, at, host = parts.netloc.rpartition("@")
     request = Request(

@@ -1,8 +1,7 @@
-"""Weights of another framework become a network of a family: `edged models import`.
+"""Adds weights of another framework to a family: `edged models import`.
 
-Knows which files belong together, which class is no class, and what may join a family. How a file
-is read is tflite.py and keras.py, how a network is built onnx_builder.py, how a family is written
-family.py.
+tflite.py and keras.py read the files, onnx_builder.py builds the network, family.py writes the
+family.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from edged.variants.weights.range_check import range_warning, with_fitting_range
 from edged.variants.weights.tflite import read_tflite
 
 BACKGROUND = "background"
-"""What TF-Slim calls its class 0, which no picture shows."""
+"""TF-Slim's name of its unused class 0."""
 _IMAGENET_CLASSES = 1000
 _MOST_LABEL_BYTES = 1 << 20
 _STRIDE = 32
-"""Pixels of the picture that a place of the last map stands for."""
+"""Pixels of the picture per cell of the last feature map."""
 _NUMBERED = re.compile(r"(\d{1,6})\s*[:,;.\t ]\s*(\S.*)")
 LARGEST_RESOLUTION = 512
-"""More than twice what MobileNet v1 was published for."""
+"""More than twice the largest published resolution of MobileNet v1."""
 
 
 def import_weights(
@@ -58,14 +57,13 @@ def import_weights(
     fit: Fit | None = None,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Network:
-    """Add a network to the family in the folder `into`, which is begun where there is none.
+    """Add a network to the family in the folder `into`, creating the family if there is none.
 
-    It serves just these resolutions, by default the file's own, and takes those of them that
-    another network of the same alpha served before. head: the second of two chained TensorFlow
-    Lite files. alpha: refused where it is not the file's. input_range: what the file's input holds,
-    by default what it states. fit: by default the family's. note: gets a sentence for everything
-    that was assumed or left out. Raises InputError for anything wrong with the files or their fit
-    to each other; the family is then as it was.
+    The network serves these resolutions, by default the file's own, and replaces another network of
+    the same alpha at them. head: the second of two chained TensorFlow Lite files. alpha: must equal
+    the file's. input_range: by default as the file states. fit: by default the family's. note:
+    called with a sentence for each assumption or omission. Raises InputError for invalid files or
+    files that do not match each other; the family is then unchanged.
     """
     for resolution in resolutions:
         if not SMALLEST_RESOLUTION <= resolution <= LARGEST_RESOLUTION:
@@ -106,10 +104,10 @@ def _resolutions(
     if odd and imported.even_sizes:
         near = max(SMALLEST_RESOLUTION, round(odd[0] / _STRIDE) * _STRIDE)
         raise InputError(
-            f"this network pads in a way that edged has at multiples of {_STRIDE} pixels only",
+            f"edged supports this network's padding only at multiples of {_STRIDE} pixels",
             where=weights,
             got=f"{odd[0]} pixels",
-            fix=f"say --resolution {near}",
+            fix=f"use --resolution {near}",
         )
     return sides
 
@@ -136,7 +134,7 @@ def _assumptions(imported: ImportedWeights, sides: Sequence[int]) -> Iterator[st
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network that is in no family yet. model: the content of its file. labels: without the
+    """A network not yet in a family. model: the content of its file. labels: without the
     background class."""
 
     network: Network
@@ -153,7 +151,7 @@ def convert(
     labels_path: Path,
     note: Callable[[str], None] = lambda sentence: None,
 ) -> Converted:
-    """Raises InputError where labels and weights do not fit; the paths are for its message."""
+    """Raises InputError where labels and weights do not match; the paths are for its message."""
     classes, imported = _without_background(imported, labels, labels_path, weights, note)
     model = build_network(
         imported.architecture,
@@ -170,7 +168,7 @@ def convert(
 
 
 def add_networks(family: Family, made: Sequence[Converted], backend: Backend) -> Family:
-    """Write the family with these networks in it, all or none, and return it."""
+    """Write the family with all of these networks, and return it."""
     networks: Sequence[Network] = family.networks
     for each in made:
         check_labels(family, each.labels)
@@ -184,7 +182,7 @@ def add_networks(family: Family, made: Sequence[Converted], backend: Backend) ->
 
 
 def check_labels(family: Family, labels: Sequence[str]) -> None:
-    """Raise InputError when the family has others."""
+    """Raise InputError if the family has other labels."""
     if family.labels and family.labels != labels:
         raise InputError(
             "the family in this folder has other labels",
@@ -200,10 +198,10 @@ def begin_family(into: Path, fit: Fit | None) -> Family:
         family = load_family(str(into.absolute()), Path())
         if fit not in (None, family.input.fit):
             raise InputError(
-                f"the family in this folder fits pictures by {family.input.fit.value}",
+                f"the family in this folder uses fit {family.input.fit.value}",
                 where=into,
                 got=fit.value if fit else None,
-                fix="import into another folder, or leave the fit to the family",
+                fix="import into another folder, or leave out the fit",
             )
         return family
     if into.exists() and not into.is_dir():
@@ -213,7 +211,7 @@ def begin_family(into: Path, fit: Fit | None) -> Family:
 
 
 def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
-    """Choose the reader by what the file holds; its name says nothing."""
+    """Choose the reader by the file's content, not its name."""
     if weights.is_dir():
         raise foreign_folder(weights)
     try:
@@ -233,7 +231,7 @@ def read_weights(weights: Path, head: Path | None = None) -> ImportedWeights:
 
 
 def _check_numbers(imported: ImportedWeights, weights: Path) -> None:
-    """Refuse what no training leaves behind: a file of the right length with nothing in it."""
+    """Refuse weights that no training produces, such as a file filled with zeros."""
     try:
         check_weights(imported.architecture, imported.weights)
     except InputError as error:
@@ -252,7 +250,9 @@ def _check_alpha(imported: ImportedWeights, stated: float | None, weights: Path)
     found = imported.architecture
     if found.body is not Body.SEPARABLE:
         raise InputError(
-            "a family is made of separable bodies", where=weights, got=f"a {found.body.value} body"
+            "a family requires networks with a separable body",
+            where=weights,
+            got=f"a {found.body.value} body",
         )
     if stated is None:
         return
@@ -266,8 +266,8 @@ def _check_alpha(imported: ImportedWeights, stated: float | None, weights: Path)
 
 
 def read_labels(path: Path, note: Callable[[str], None] = lambda sentence: None) -> tuple[str, ...]:
-    """One label a line, by class index. Where every line begins with its own number, as `0 daisy`
-    does, the numbers are taken off and give the order."""
+    """One label per line, by class index. If every line begins with a number (`0 daisy`), the
+    numbers give the order and are removed."""
     try:
         lines = read_file(path, _MOST_LABEL_BYTES).decode("utf-8-sig").rstrip().splitlines()
     except OSError as error:
@@ -297,10 +297,10 @@ def _without_background(
     weights: Path,
     note: Callable[[str], None],
 ) -> tuple[tuple[str, ...], ImportedWeights]:
-    """Labels and weights that match, TF-Slim's background class dropped from whichever has it.
+    """Matching labels and weights, without TF-Slim's background class.
 
-    One label file so serves TF-Slim's networks of 1001 classes and Keras's of 1000. Only these
-    counts prove that the class is none: elsewhere `background` is a class like any other.
+    One label file thus serves networks of TF-Slim (1001 classes) and Keras (1000). With other
+    counts, `background` is an ordinary class.
     """
     found = imported.architecture.classes
     with_background = _IMAGENET_CLASSES + 1
@@ -327,7 +327,7 @@ def _without_background(
 
 
 def _beside(network: Network, present: Sequence[Network]) -> list[Network]:
-    """The present networks without the variants that the new one takes over."""
+    """The present networks without the variants that the new one replaces."""
     taken = set(network.variants())
     # The INT8 counterpart of the replaced float network is removed as well.
     taken |= {replace(variant, precision=Precision.INT8) for variant in taken}

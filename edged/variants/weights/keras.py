@@ -1,8 +1,7 @@
-"""Keras files of MobileNet v1 become our weights: `.h5`, and `.keras` archives.
+"""Reads MobileNet v1 from Keras files: `.h5`, and `.keras` archives.
 
-A whole model's description is followed layer by layer, through models inside models, so that a
-file is either read rightly or refused with the layer that does not belong; a file of weights alone
-is read by the layer names of keras.applications.
+Follows a model's description layer by layer, including nested models, and names the layer in a
+refusal. Reads a file that contains only weights by the layer names of keras.applications.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ _WITHOUT_EFFECT = {
     "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom",
     "SpatialDropout2D",
 }  # fmt: skip
-"""Layers that only training knows: at inference they hand on what they get."""
+"""Layers without effect at inference."""
 _ARITHMETIC = {
     **dict.fromkeys(("truediv", "TrueDivide", "divide", "Divide"), "div"),
     **dict.fromkeys(("multiply", "Multiply"), "mul"),
     **dict.fromkeys(("add", "Add"), "add"),
     **dict.fromkeys(("subtract", "Subtract"), "sub"),
 }
-_SMALLEST_DEVIATION = 1e-7  # what Keras's Normalization divides by at least
+_SMALLEST_DEVIATION = 1e-7  # lower bound in Keras's Normalization
 
 
 def read_keras(path: Path) -> ImportedWeights:
@@ -68,7 +67,7 @@ def _take_weights(chain: Chain, stored: Stored) -> None:
     for name in names:
         if name not in arrays:
             raise InputError(
-                f"holds weights alone, and no layer {name} as Keras's MobileNet v1 has",
+                f"contains only weights, without layer {name} of Keras's MobileNet v1",
                 where=chain.path,
                 got=", ".join(sorted(arrays)[:3]) or "no layers",
                 fix="write the whole model with model.save('NAME.keras')",
@@ -83,7 +82,7 @@ def _take_weights(chain: Chain, stored: Stored) -> None:
     others = sorted(name for name in arrays if name not in known)
     if len(others) > 1:
         raise InputError(
-            "holds weights alone, and more than one layer behind its convolutions",
+            "contains only weights, with more than one layer after the convolutions",
             where=chain.path,
             got="layers " + ", ".join(others[:3]),
             fix="write the whole model with model.save('NAME.keras')",
@@ -114,7 +113,7 @@ def _take_model(chain: Chain, stored: Stored, description: str) -> None:
         for step in steps(chain, model):
             _take(chain, stored, step)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise InputError("its description of the model is damaged", where=chain.path) from None
+        raise InputError("the model description is damaged", where=chain.path) from None
 
 
 def _take(chain: Chain, stored: Stored, step: Step) -> None:
@@ -133,13 +132,13 @@ def _take(chain: Chain, stored: Stored, step: Step) -> None:
     if "Quantized" in str(config.get("dtype")):
         raise chain.refuse(
             where,
-            "was quantised by Keras, whose integers are not read",
-            fix="save it before model.quantize(); edged models quantize makes INT8 of it",
+            "was quantised by Keras, which edged does not support",
+            fix="save it before model.quantize(); edged models quantize converts it to INT8",
         )
     if kind in ("Conv2D", "DepthwiseConv2D"):
         arrays = _arrays(stored, step, ("depthwise_kernel" if "Dep" in kind else "kernel", "bias"))
         if config.get("groups", 1) != 1:
-            raise chain.refuse(where, "has groups", config["groups"])
+            raise chain.refuse(where, "has a grouped convolution", config["groups"])
         rows, columns = config["strides"]
         dilation = tuple(config["dilation_rate"])
         same = config["padding"] == "same"
@@ -168,14 +167,14 @@ def _take(chain: Chain, stored: Stored, step: Step) -> None:
         chain.affine(where, config["scale"], config["offset"])
     elif kind == "Normalization":
         _take_normalization(chain, where, config, _arrays(stored, step, ("mean", "variance")))
-    elif kind in ("RandomCrop", "Resizing"):  # at inference the first is the second
+    elif kind in ("RandomCrop", "Resizing"):  # RandomCrop resizes at inference
         if config["height"] == config["width"]:
             chain.resized(config["height"])
     elif kind == "Lambda":
         raise chain.refuse(
             where,
-            "has a Lambda layer: Python code, which is not run",
-            fix="put a Rescaling layer in its place, or the layers that it stands for",
+            "has a Lambda layer, whose Python code edged does not run",
+            fix="replace it with a Rescaling layer or other standard layers",
         )
     else:
         _take_operation(chain, where, step)
@@ -194,7 +193,7 @@ def _take_shape(chain: Chain, where: str, shape: list[Any]) -> None:
 
 
 def _take_operation(chain: Chain, where: str, step: Step) -> None:
-    """Arithmetic with numbers, as mobilenet.preprocess_input does it inside a model."""
+    """Arithmetic with constants, as mobilenet.preprocess_input does inside a model."""
     name = step.kind
     if name == "TFOpLambda":
         name = str(step.config.get("function", "")).rpartition(".")[2]
@@ -202,7 +201,7 @@ def _take_operation(chain: Chain, where: str, step: Step) -> None:
         return
     numbers = [each for each in step.operands if isinstance(each, (int, float, list))]
     if name not in _ARITHMETIC or len(numbers) != 1 or None not in step.operands:
-        raise chain.refuse(where, "has no layer of that kind", step.kind, TEACH)
+        raise chain.refuse(where, "uses an unsupported layer", step.kind, TEACH)
     number = np.asarray(numbers[0], np.float64)
     chain.arithmetic(where, _ARITHMETIC[name], number, first=step.operands.index(None) == 0)
 
@@ -222,7 +221,7 @@ def _take_normalization(
 
 
 def _arrays(stored: Stored, step: Step, names: tuple[str, ...]) -> Arrays:
-    """What the file holds for a layer; names: of its arrays, in the order of their numbers."""
+    """A layer's arrays. names: of the arrays, in numerical order."""
     if not stored.by_way:
         return stored.by_layer.get((step.outer, step.name), {})
     numbered = stored.by_way.get(step.way, {})
@@ -241,9 +240,9 @@ def _take_kernel(
     where, depthwise = f"layer {step.name}", step.kind == "DepthwiseConv2D"
     kernel = arrays.get("depthwise_kernel", arrays.get("kernel"))
     if kernel is None or kernel.ndim != 4:
-        raise chain.refuse(where, "lacks a kernel of four dimensions", ", ".join(sorted(arrays)))
+        raise chain.refuse(where, "has no four-dimensional kernel", ", ".join(sorted(arrays)))
     if depthwise and kernel.shape[3] != 1:
-        raise chain.refuse(where, "multiplies its channels", kernel.shape)
+        raise chain.refuse(where, "has a depth multiplier other than 1", kernel.shape)
     chain.convolution(
         where,
         Kind.DEPTHWISE if depthwise else Kind.CONVOLUTION,
@@ -260,14 +259,16 @@ def _take_dense(chain: Chain, name: str, arrays: Arrays, *, convolution: bool = 
     if convolution and kernel is not None and kernel.shape[:2] == (1, 1):
         kernel = kernel[0, 0]
     if kernel is None or kernel.ndim != 2:
-        raise chain.refuse(where, "is no dense layer", None if kernel is None else kernel.shape)
+        raise chain.refuse(
+            where, "has no two-dimensional kernel", None if kernel is None else kernel.shape
+        )
     chain.dense(where, kernel.T, _bias(chain, where, arrays, kernel.shape[1]))
 
 
 def _bias(chain: Chain, where: str, arrays: Arrays, channels: int) -> Array | None:
     bias = arrays.get("bias")
     if bias is not None and bias.shape != (channels,):
-        raise chain.refuse(where, f"lacks a bias of {channels} channels", bias.shape)
+        raise chain.refuse(where, f"has a bias whose length is not {channels}", bias.shape)
     return bias
 
 
@@ -281,7 +282,7 @@ def _take_batch_norm(
     """y = gamma (x - mean) / sqrt(variance + epsilon) + beta."""
     for part in (*needed, "moving_variance"):
         if part not in arrays or arrays[part].ndim != 1:
-            raise chain.refuse(f"layer {name}", f"lacks a {part}")
+            raise chain.refuse(f"layer {name}", f"has no one-dimensional {part}")
     wide = {part: values.astype(np.float64) for part, values in arrays.items()}
     deviation = np.sqrt(np.maximum(wide["moving_variance"], 0) + epsilon)
     gain = wide.get("gamma", np.ones(1)) / deviation
@@ -294,7 +295,7 @@ def _activation(chain: Chain, where: str, kind: str, config: Mapping[str, Any]) 
     if kind == "Softmax":
         return "softmax"
     if config.get("negative_slope") or config.get("threshold"):
-        raise chain.refuse(where, "is no plain ReLU")
+        raise chain.refuse(where, "has a ReLU with a negative slope or threshold")
     limit = config.get("max_value")
     return {6.0: "relu6", None: "relu"}.get(limit, f"relu up to {limit}")
 

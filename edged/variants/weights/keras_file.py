@@ -1,6 +1,6 @@
-"""What a Keras file holds: its arrays, and the JSON description of its model.
+"""Reads the arrays of a Keras file and the JSON description of its model.
 
-Nothing is unpickled, imported or run, and Keras is not needed.
+Does not need Keras, and does not unpickle, import or run anything.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from edged.errors import InputError, MissingPackageError, cannot_read
 FILE_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """The first bytes of every HDF5 file that Keras writes."""
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
-"""What every `.keras` archive holds."""
+"""Members of every `.keras` archive."""
 
 _MOST_DATASETS = 1000
 _MOST_NUMBERS = 48_000_000  # in all; MobileNet v1 at alpha 1 has 4.2 million
 _MOST_BYTES = 256 << 20  # of a file, or of a member of an archive
-_BFLOAT16 = np.dtype("V2")  # what h5py makes of it
+_BFLOAT16 = np.dtype("V2")  # as h5py represents it
 
 Array = NDArray[np.float32]
 Arrays = Mapping[str, Array]
-"""What a layer calls its arrays: `kernel`, `bias`, `gamma`, …"""
+"""By name within a layer: `kernel`, `bias`, `gamma`, …"""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The arrays of a file. An .h5 file names them by layer, and by the outermost layer that it
-    lies in; an archive numbers them, by the way through the models: `layers/dense/vars/0`."""
+    """The arrays of a file: of an .h5 file by outermost layer and layer, of an archive by path
+    through the models and number (`layers/dense/vars/0`)."""
 
     by_layer: Mapping[tuple[str, str], Arrays] = field(default_factory=dict)
     by_way: Mapping[str, Mapping[int, Array]] = field(default_factory=dict)
 
 
 def is_archive(path: Path) -> bool:
-    """Whether it is a `.keras` archive, as far as its table of contents tells."""
+    """Whether it is a `.keras` archive, by its table of contents."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {DESCRIPTION, WEIGHTS} <= set(archive.namelist())
@@ -67,7 +67,7 @@ def read_stored(path: Path) -> tuple[Stored, str | None]:
         raise InputError("is empty", where=path, fix="download the file again")
     archive = start.startswith(b"PK")
     if start != FILE_SIGNATURE and not archive:
-        raise InputError("is no Keras file", where=path, got=f"it begins {start!r}")
+        raise InputError("is not a Keras file", where=path, got=f"first bytes {start!r}")
     try:
         if archive:
             return _archive(h5py, path)
@@ -94,7 +94,7 @@ def _archive(h5py: Any, path: Path) -> tuple[Stored, str]:
             members[name] = archive.read(name)
     by_way: dict[str, dict[int, Array]] = {}
     with h5py.File(io.BytesIO(members[WEIGHTS]), "r") as file:
-        root = file.get("layers", file)  # beside it lies what only training needs
+        root = file.get("layers", file)  # the other groups are for training
         for dataset in _datasets(h5py, path, root):
             way, _, number = dataset.name.removeprefix("/").rpartition("/vars/")
             if number.isdecimal():
@@ -103,7 +103,7 @@ def _archive(h5py: Any, path: Path) -> tuple[Stored, str]:
 
 
 def _contents(h5py: Any, path: Path, file: Any) -> tuple[Stored, str | None]:
-    """A dataset's name is its own (`kernel:0`), its layer's is that of the group it lies in."""
+    """A dataset is named for its array (`kernel:0`), its group for the layer."""
     arrays: dict[tuple[str, str], dict[str, Array]] = {}
     inside = isinstance(file.get("model_weights", getlink=True), h5py.HardLink)
     root = file["model_weights"] if inside else file
@@ -111,14 +111,14 @@ def _contents(h5py: Any, path: Path, file: Any) -> tuple[Stored, str | None]:
         parts = dataset.name.removeprefix(root.name).strip("/").split("/")
         if not inside and "vars" in parts:
             raise InputError(
-                "holds weights alone, without the names of their layers",
+                "contains only weights, without layer names",
                 where=path,
                 fix="write the whole model with model.save('NAME.keras')",
             )
         layer = arrays.setdefault((parts[0], parts[-2]), {})
         name = parts[-1].partition(":")[0]
         if name in layer:
-            raise InputError("two layers of one name", where=f"{path}, layer {parts[-2]}")
+            raise InputError("two layers have the same name", where=f"{path}, layer {parts[-2]}")
         layer[name] = _numbers(dataset)
     description = file.attrs.get("model_config")
     text = description.decode() if isinstance(description, bytes) else description
@@ -126,9 +126,9 @@ def _contents(h5py: Any, path: Path, file: Any) -> tuple[Stored, str | None]:
 
 
 def _datasets(h5py: Any, path: Path, root: Any) -> list[Any]:
-    """Of floating-point numbers; all that the file holds itself, and no more than a model can.
+    """The floating-point datasets stored in the file itself.
 
-    The bound is on what is asked for in all: unwritten datasets cost a file nothing.
+    Bounds their total size, since unwritten datasets take no space in the file.
     """
     datasets: list[Any] = []
     count = numbers = 0
@@ -145,7 +145,7 @@ def _datasets(h5py: Any, path: Path, root: Any) -> list[Any]:
             raise _too_much(path)
         if item.external or item.is_virtual:
             raise InputError(
-                "keeps its numbers in other files, which are not read",
+                "stores its values in other files, which edged does not read",
                 where=f"{path}, {item.name}",
                 fix="write the whole model with model.save('NAME.keras')",
             )
@@ -165,8 +165,8 @@ def _numbers(dataset: Any) -> Array:
 
 def _too_much(path: Path) -> InputError:
     return InputError(
-        "asks for more memory than any MobileNet v1 needs",
+        "requires more memory than any MobileNet v1 needs",
         where=path,
-        got=f"{path.stat().st_size} bytes that stand for more than {_MOST_NUMBERS} numbers",
+        got=f"{path.stat().st_size} bytes with more than {_MOST_NUMBERS} numbers",
         fix="write the model without its optimizer: model.save('NAME.keras')",
     )

@@ -1,4 +1,4 @@
-"""A Keras model's description: its layers in the order in which a picture passes them."""
+"""Reads a Keras model's description: its layers in execution order."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edged.variants.weights.chain import TEACH, Chain
 
 @dataclass(frozen=True)
 class Step:
-    """A layer of the description. outer: the outermost layer that it lies in. way: to its arrays
-    in an archive. operands: of an arithmetic operation, in their order, None for the value."""
+    """A layer of the description. outer: its outermost layer. way: the path to its arrays in an
+    archive. operands: of an arithmetic operation, in order, None for the value."""
 
     kind: str
     name: str
@@ -46,7 +46,7 @@ _KIN = (
 
 
 def check_kin(path: Path, model: Any) -> None:
-    """Name what people take for MobileNet v1 by its model's name, or by its structure."""
+    """Raise InputError for another known architecture, by its name or structure."""
     layers = list(_all_layers(model))
     kinds = {kind for kind, _ in layers}
     for kind, name in layers:
@@ -58,8 +58,8 @@ def check_kin(path: Path, model: Any) -> None:
         kind == "Add" and name.endswith("_add") for kind, name in layers
     ):
         if "Multiply" in kinds:  # squeeze and excitation
-            raise _other(path, "MobileNet v3 or EfficientNet", "its blocks weigh their channels")
-        raise _other(path, "MobileNet v2", "its blocks are joined by additions")
+            raise _other(path, "MobileNet v3 or EfficientNet", "squeeze-and-excitation blocks")
+        raise _other(path, "MobileNet v2", "residual additions")
 
 
 def _other(path: Path, what: str, got: str) -> InputError:
@@ -73,14 +73,14 @@ def _layers_of(model: Any) -> list[Any] | None:
 
 
 def steps(chain: Chain, model: Any, outer: str = "", way: str = "") -> Iterator[Step]:
-    """The layers from the picture to the scores, those of nested models in their place."""
+    """The layers from the picture to the scores, nested models expanded."""
     layers = _layers_of(model)
     if layers is None:
         kind = printable(str(model["class_name"]), 80)
         raise InputError(
-            f"{kind} is a Python class of its author's: the file does not say what it does",
+            f"{kind} is a custom Python class, whose layers the file does not describe",
             where=chain.path,
-            fix="build it with keras.Sequential or keras.Model(inputs, outputs) of the same layers",
+            fix="build it of these layers with keras.Sequential or keras.Model(inputs, outputs)",
         )
     places = _places(layers)
     for layer, operands in _in_order(chain, model, layers):
@@ -94,7 +94,7 @@ def steps(chain: Chain, model: Any, outer: str = "", way: str = "") -> Iterator[
 
 
 def _places(layers: list[Any]) -> dict[int, str]:
-    """What an archive calls each layer: its class in snake case, numbered from the second on."""
+    """Each layer's name in an archive: its class in snake case, numbered from the second on."""
     seen: Counter[str] = Counter()
     places = {}
     for layer in layers:
@@ -107,17 +107,17 @@ def _places(layers: list[Any]) -> dict[int, str]:
 
 
 def _in_order(chain: Chain, model: Any, layers: list[Any]) -> list[tuple[Any, tuple[Any, ...]]]:
-    """Layers with their operands: as listed, or where they state what they read, by that."""
+    """Layers with their operands: in the order of their inputs if stated, otherwise as listed."""
     if "output_layers" not in model["config"]:
         return [(layer, ()) for layer in layers]
     by_name = {layer.get("name") or layer["config"]["name"]: layer for layer in layers}
     outputs = model["config"]["output_layers"]
-    if isinstance(outputs, dict):  # by names of its author's
+    if isinstance(outputs, dict):  # by user-defined names
         outputs = list(outputs.values())
     outputs = [outputs] if outputs and isinstance(outputs[0], str) else outputs
     if len(outputs) != 1:
         raise InputError(
-            "has several outputs: a detector or another network that does more than classify",
+            "has several outputs, so it is not a classifier",
             where=chain.path,
             got=f"{len(outputs)} outputs",
             fix=f"edged classifies pictures; {TEACH}",
@@ -128,7 +128,7 @@ def _in_order(chain: Chain, model: Any, layers: list[Any]) -> list[tuple[Any, tu
         layer = by_name[name]
         nodes = layer.get("inbound_nodes") or []
         if len(ordered) > len(layers) or len(nodes) > 1:
-            raise chain.refuse(f"layer {name}", "is used more than once")
+            raise chain.refuse(f"layer {name}", "uses a layer more than once")
         if not nodes:
             return [*ordered, (layer, ())][::-1]
         sources, operands = _node(nodes[0])
@@ -141,7 +141,7 @@ def _in_order(chain: Chain, model: Any, layers: list[Any]) -> list[tuple[Any, tu
 
 
 def _node(node: Any) -> tuple[list[str], tuple[Any, ...]]:
-    """The layers that a call reads, and its operands, None for what a layer gave."""
+    """The input layers of a call, and its operands, None for a layer's output."""
     if isinstance(node, dict):  # Keras 3
         sources: list[str] = []
         operands = tuple(
@@ -149,7 +149,7 @@ def _node(node: Any) -> tuple[list[str], tuple[Any, ...]]:
             for each in (*node["args"], *(node.get("kwargs") or {}).values())
         )
         return sources, operands
-    if node and isinstance(node[0], str):  # Keras 2, an operation: one source, and what it takes
+    if node and isinstance(node[0], str):  # Keras 2, an operation: source and operands
         taken = node[3] if len(node) > 3 else {}
         return [node[0]], (None, *(each for name, each in taken.items() if name in ("x", "y")))
     return [each[0] for each in node], ()

@@ -1,4 +1,4 @@
-"""Weights become an ONNX network: pixels in, scores out, any height and width."""
+"""Builds an ONNX network from weights: pixels in, scores out, any height and width."""
 
 from __future__ import annotations
 
@@ -18,34 +18,32 @@ Weights = Mapping[str, NDArray[np.float32]]
 layer of the architecture, batch norm folded in; `classifier.weight` (classes, features) and
 `classifier.bias` (classes,), before them the same of each hidden layer."""
 Offset = float | tuple[float, float, float]
-"""What is added to scaled pixels: to all, or to red, green and blue."""
+"""Added to scaled pixels: to all, or to red, green and blue."""
 
 INPUT_NAME = "image"
 OUTPUT_NAME = "scores"
 
 _OPSET = 17
-_IR_VERSION = 8  # what ONNX Runtime 1.13 and TensorRT 8.6 already read
+_IR_VERSION = 8  # readable by ONNX Runtime 1.13 and TensorRT 8.6
 
 
 class Storage(str, Enum):
-    """How weights lie in the file; the runtime computes in float32 either way.
-
-    FLOAT16 halves the file: the runtime widens the weights once, when it loads them.
-    """
+    """Type of the weights in the file. FLOAT16 halves the file; the runtime converts it to float32
+    when it loads the network."""
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
 
 
 class Activation(str, Enum):
-    """What follows each convolution: ReLU6 in MobileNet v1, ReLU in some networks made after it."""
+    """After each convolution: ReLU6 in MobileNet v1, ReLU in some derived networks."""
 
     RELU6 = "relu6"
     RELU = "relu"
 
 
 class InputRange(str, Enum):
-    """What a network's input holds for pixels from 0 to 255."""
+    """Range of a network's input for pixels from 0 to 255."""
 
     SYMMETRIC = "symmetric"  # -1 … 1
     UNIT = "unit"  # 0 … 1
@@ -66,15 +64,14 @@ class InputRange(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class ImportedWeights:
-    """What a file of another framework holds, as its reader hands it out.
+    """Weights read from a file of another framework.
 
-    The network sees pixel * scale + offset. resolution: the side in pixels of the pictures that
-    the file was made for, None where it does not say. source: the file and its kind, in words.
-    hidden_activation: behind each hidden dense layer. independent: each class has a score of its
-    own (sigmoid). inner: gain and shift of the file's own layers before its first convolution,
-    which its input goes through. assumed: the range of its input, where the file states none.
-    even_sizes: it pads as our networks do only at multiples of 32 pixels. notes: what else a
-    person should know, in sentences.
+    The network's input is pixel * scale + offset. resolution: the picture side in pixels, None
+    where the file does not state it. source: the file and its kind, in words. hidden_activation:
+    after each hidden dense layer. independent: class scores are independent (sigmoid). inner: gain
+    and shift of the file's own layers before its first convolution. assumed: the input range where
+    the file states none. even_sizes: the padding equals that of edged's networks only at multiples
+    of 32 pixels. notes: further sentences for the user.
     """
 
     architecture: Architecture
@@ -92,13 +89,13 @@ class ImportedWeights:
     notes: tuple[str, ...] = ()
 
     def with_range(self, given: InputRange) -> ImportedWeights:
-        """The same weights, with a file input of that range."""
+        """The same weights for another range of the file's input."""
         scale, offset = composed(self.inner, given.scale, given.offset)
         return replace(self, scale=scale, offset=offset, assumed=None)
 
 
 def composed(inner: tuple[float, Offset], scale: float, offset: float) -> tuple[float, Offset]:
-    """Scale and offset of pixels that are first scaled, then go through `inner`."""
+    """Scale and offset of pixels that are scaled first, then by `inner`."""
     gain, shift = inner
     if isinstance(shift, tuple):
         red, green, blue = (gain * offset + each for each in shift)
@@ -123,16 +120,16 @@ def check_weights(architecture: Architecture, weights: Weights) -> None:
     shapes = expected_shapes(architecture)
     for name, shape in shapes.items():
         if name not in weights:
-            raise InputError("the network lacks these weights", where=name)
+            raise InputError("weights are missing", where=name)
         if weights[name].shape != shape:
             raise InputError(
-                f"weights of another shape than {shape}", where=name, got=weights[name].shape
+                f"weights do not have shape {shape}", where=name, got=weights[name].shape
             )
         if not np.isfinite(weights[name]).all():
-            raise InputError("weights that are not finite numbers", where=name)
+            raise InputError("weights are not finite", where=name)
     unknown = sorted(set(weights) - set(shapes))
     if unknown:
-        raise InputError("the network has no such weights", where=unknown[0])
+        raise InputError("unexpected weights", where=unknown[0])
 
 
 def build_network(
@@ -148,8 +145,8 @@ def build_network(
 ) -> bytes:
     """The ONNX model; the same arguments give the same bytes.
 
-    Input `image`: uint8 (1, height, width, 3), RGB; the network sees pixel * scale + offset.
-    Output `scores`: float32 (1, classes), they sum to 1; each from 0 to 1 where `independent`.
+    Input `image`: uint8 (1, height, width, 3), RGB; scaled to pixel * scale + offset.
+    Output `scores`: float32 (1, classes), with sum 1 or, where `independent`, each from 0 to 1.
     Raises InputError for weights that do not fit, MissingPackageError without the onnx package.
     """
     check_weights(architecture, weights)
@@ -166,8 +163,7 @@ def build_network(
             kernel_shape=[layer.kernel] * 2,
             strides=[layer.stride] * 2,
             group=layer.groups,
-            # What TensorFlow calls SAME: right at any size, odd ones too, and measured as fast
-            # as padding written out.
+            # TensorFlow's SAME, also at odd sizes; measured as fast as explicit padding.
             auto_pad="SAME_UPPER",
         )
         value = graph.activation(activation, value, layer.name)
@@ -185,7 +181,7 @@ def build_network(
 
 
 class _Graph:
-    """Collects nodes and initializers; each node is named after the value it makes."""
+    """Collects nodes and initializers; each node has the name of its output."""
 
     def __init__(self, storage: Storage) -> None:
         self.onnx = import_onnx("making a network")
@@ -203,7 +199,7 @@ class _Graph:
         return self._initializer(name, np.array(value, np.float32))
 
     def offset(self, value: Offset) -> str:
-        """One number, or one a colour for (batch, colour, row, column)."""
+        """A scalar, or (3, 1, 1) for one offset per colour."""
         if not isinstance(value, tuple):
             return self.scalar("offset", value)
         return self._initializer("offset", np.array(value, np.float32).reshape(3, 1, 1))
@@ -216,16 +212,16 @@ class _Graph:
         return self.add("Clip", [value, *self._limits], f"{layer}.relu6")
 
     def parameters(self, layer: str, weights: Weights) -> list[str]:
-        """Weight and bias of a layer. Biases stay float32: they are a hundredth of the file."""
+        """Weight and bias of a layer. Biases stay float32: they are 1 % of the file."""
         weight, bias = f"{layer}.weight", f"{layer}.bias"
         bias_value = self._initializer(bias, weights[bias].astype(np.float32))
         if self._storage is Storage.FLOAT32:
             return [self._initializer(weight, weights[weight].astype(np.float32)), bias_value]
-        with np.errstate(over="ignore"):  # refused just below, with the layer's name
+        with np.errstate(over="ignore"):  # refused below
             narrow = weights[weight].astype(np.float16)
         if not np.isfinite(narrow).all():
             raise InputError(
-                "weights too large for float16",
+                "weights are too large for float16",
                 where=weight,
                 got=float(np.abs(weights[weight]).max()),
                 fix="store this network as float32",
@@ -255,7 +251,7 @@ class _Graph:
 
 
 def import_onnx(purpose: str) -> Any:
-    """Raises MissingPackageError, which says what needs the package."""
+    """Raises MissingPackageError. purpose: the subject of its message."""
     try:
         import onnx
     except ImportError:

@@ -1,8 +1,7 @@
-"""The official ImageNet weights become a family: `edged models pull`.
+"""Makes a family of the official ImageNet weights: `edged models pull`.
 
-What is under way lies in `.pull` inside the family's folder, locked, and stays there for the next
-attempt when this one fails; the family itself is written once, at the end. `downloads.txt` keeps
-what was downloaded: a file that once came with one sha256 is not accepted with another.
+Downloads go to the locked folder `.pull` inside the family's folder, and stay there for the next
+attempt if this one fails. The family is written once, at the end.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ _LOCK = "lock"
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """progress: bytes of all files, those that have come and those that are wanted, None where
-    the server does not say. note: a line of text."""
+    """progress: bytes received and total bytes of all files, None if the server does not state
+    them. note: a line of text."""
 
     progress: Callable[[int, int | None], None] = lambda received, total: None
     note: Callable[[str], None] = lambda message: None
@@ -76,10 +75,10 @@ def pull(
 ) -> tuple[Family, tuple[Variant, ...]]:
     """Add the networks of `cells`, pairs of alpha and resolution, to the family in `into`.
 
-    mirror: the folder that all files are taken from, in place of their official addresses.
-    Returns the family and which variants are new in it: one that was pulled before and is whole is
-    not downloaded again. Raises EdgedError when a file cannot be had, InputError when it is not
-    what it must be; the family is then as it was.
+    mirror: the URL of a folder with all files, instead of their official addresses. Returns the
+    family and its new variants; an intact variant of an earlier pull is not downloaded again.
+    Raises EdgedError if a download fails, InputError for a wrong file; the family is then
+    unchanged.
     """
     for address in (release.directory, official.LABELS_DIRECTORY) if mirror is None else (mirror,):
         check_url(address)
@@ -88,7 +87,7 @@ def pull(
         raise MissingPackageError(
             f"reading these weights needs the {missing[0]} package", "pip install 'edged[models]'"
         )
-    begin_family(into, Fit.CROP)  # a folder that cannot hold them is told before it is touched
+    begin_family(into, Fit.CROP)  # refuses an unsuitable folder before any change
     with _locked_folder(into) as folder:
         family, record = begin_family(into, Fit.CROP), read_record(into / RECORD)
         wanted = {
@@ -113,8 +112,8 @@ def pull(
                 new = _made(path, release, alpha, resolution, labels)
             made.append(new)
             record[name] = Download(sha256, new.network.sha256)
-        watch.note(f"making {_count(len(made), 'network')}")
-        # The record first: after a power cut the next pull is held to what this one accepted.
+        watch.note(f"converting {_count(len(made), 'network')}")
+        # The record first: after a power cut the next pull checks against it.
         write_record(into / RECORD, record)
         family = add_networks(begin_family(into, Fit.CROP), made, backend)
         _empty(folder)
@@ -122,7 +121,7 @@ def pull(
 
 
 def _is_there(family: Family, variant: Variant, recorded: Download | None) -> bool:
-    """Whether the family's network is the one made of this download, to the byte."""
+    """Whether the family's network is exactly the one built from this download."""
     if recorded is None or variant not in family.variants():
         return False
     network = family.network(variant)
@@ -137,7 +136,7 @@ def _is_there(family: Family, variant: Variant, recorded: Download | None) -> bo
 
 @dataclass(slots=True)
 class _Source:
-    """A folder on a server, what has come from it, and what all that is wanted amounts to."""
+    """A folder on a server. received, total: bytes of all wanted files."""
 
     address: str
     folder: Path
@@ -147,15 +146,15 @@ class _Source:
     total: int | None = None
 
     def plan(self, names: Sequence[str]) -> None:
-        """Ask for the sizes, say them, and see that there is room."""
+        """Report the total size and check the free disk space."""
         sizes = {name: self._size(name) for name in names}
         known = sum(size for size in sizes.values() if size is not None)
         self.total = None if None in sizes.values() else known
         here = sum(path.stat().st_size for name in names for path in self._here(name))
         of = "at least " if self.total is None else ""
-        already = f", {_megabytes(here)} of them already here" if here else ""
+        already = f", {_megabytes(here)} already downloaded" if here else ""
         self.watch.note(f"{_count(len(names), 'file')}, {of}{_megabytes(known)}{already}")
-        needed = max(0, known - here) + known // 4  # the networks made of them come to less
+        needed = max(0, known - here) + known // 4  # room for the networks
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise EdgedError(
@@ -169,7 +168,7 @@ class _Source:
     def file(
         self, name: str, recorded: Download | None, into: Path, most_bytes: int = _MOST_BYTES
     ) -> Iterator[tuple[Path, str]]:
-        """The file, whole, and its sha256. Should it turn out to be wrong, it is not kept."""
+        """The complete file and its sha256. Deletes the file on InputError."""
         path, url = self.folder / name, self._url(name)
         if not path.exists():
             before = self.received
@@ -184,7 +183,7 @@ class _Source:
         try:
             if recorded is not None and recorded.sha256 != sha256:
                 raise InputError(
-                    f"the file is not the one that came before, of sha256 {recorded.sha256}",
+                    f"the file differs from the earlier download with sha256 {recorded.sha256}",
                     where=path,
                     got=f"sha256 {sha256}",
                     fix=f"if the change is legitimate, delete its line in {into / RECORD}",
@@ -213,7 +212,7 @@ class _Source:
 def _labels(
     source: _Source, recorded: Download | None, into: Path
 ) -> tuple[tuple[str, ...], Download]:
-    """ImageNet's, with the background class first. The file is small and not kept."""
+    """ImageNet's, with the background class first. Deletes the file."""
     with source.file(official.LABELS_FILE, recorded, into, _MOST_LABEL_BYTES) as (path, sha256):
         labels = read_labels(path)
         if len(labels) != official.LABELS or labels[0] != "background":
@@ -259,7 +258,7 @@ def _read(weights: Path, came_as: Path) -> ImportedWeights:
 def _check(
     imported: ImportedWeights, path: Path, release: Release, alpha: float, resolution: int
 ) -> None:
-    """That the file holds what its name says, as far as weights can tell."""
+    """Raise InputError if the weights do not match the file's name."""
     found = imported.architecture
     if found.layers() != Architecture(alpha, found.classes).layers():
         right, got = f"weights of alpha {alpha}", f"alpha {found.alpha}, {found.body.value} body"
@@ -269,7 +268,7 @@ def _check(
         right, got = f"{release.kind} weights", imported.source.partition(" (")[2].rstrip(")")
     else:
         return
-    raise InputError(f"does not hold {right}, as its name says", where=path, got=got)
+    raise InputError(f"does not contain {right}, as its name says", where=path, got=got)
 
 
 # -------------------------------------------------------------------------------------- the folder
@@ -277,10 +276,7 @@ def _check(
 
 @contextmanager
 def _locked_folder(into: Path) -> Iterator[Path]:
-    """The folder for what is under way, for one process at a time.
-
-    It is there afterwards only if something in it is worth keeping.
-    """
+    """The download folder, locked for one process; removed afterwards if empty."""
     folder = into / UNDER_WAY
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -291,7 +287,7 @@ def _locked_folder(into: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             held = os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat())
-        except (BlockingIOError, FileNotFoundError):  # the second: one has just ended
+        except (BlockingIOError, FileNotFoundError):  # FileNotFoundError: another pull just ended
             held = False
         except OSError as error:
             raise unwritable(error, folder) from None
@@ -302,7 +298,7 @@ def _locked_folder(into: Path) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            with suppress(OSError):  # there is a family in the outer folder, or somebody was here
+            with suppress(OSError):  # the outer folder contains a family
                 if {path.name for path in folder.iterdir()} == {_LOCK}:
                     (folder / _LOCK).unlink()
                     folder.rmdir()

@@ -1,10 +1,10 @@
 """Checks an input range by the output of a network's first layer.
 
-Scores do not show it: for synthetic pictures, a network is as sure of itself with the wrong range
-as with the right one. The first layer does, if the range is far off: training leaves its values
-(before the activation) spread over 0.4 to 1.4 in nine files of TF-Slim, Keras and MLCommons,
-whatever their range; 0 … 255 instead of -1 … 1 makes that 50 to 180, the reverse 0.004. -1 … 1 and
-0 … 1 differ by a factor of two, which only photos of known classes show (`edged models evaluate`).
+Scores do not show a wrong range: on synthetic pictures, a network is equally confident with it.
+The standard deviation of the first layer's values (before the activation) does, if the range is far
+off: it is 0.4 to 1.4 in nine files of TF-Slim, Keras and MLCommons, 50 to 180 with 0 … 255 instead
+of -1 … 1, and 0.004 in the reverse case. -1 … 1 and 0 … 1 differ by a factor of two, which only
+labelled photos show (`edged models evaluate`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SIDE = 96
 
 
 def with_fitting_range(imported: ImportedWeights) -> ImportedWeights:
-    """Another range assumed, where the one that was cannot be right and only one other can: so it
-    is with files into whose first layer a converter folded a Rescaling(1/255)."""
+    """Replaces an assumed range that does not fit if exactly one other does, as in files where a
+    converter folded a Rescaling(1/255) into the first layer."""
     if imported.assumed is None or _LEAST <= _spread(imported) <= _MOST:
         return imported
     fitting = _fitting(imported)
@@ -35,7 +35,7 @@ def with_fitting_range(imported: ImportedWeights) -> ImportedWeights:
 
 
 def range_warning(imported: ImportedWeights) -> str | None:
-    """A sentence where these weights cannot have been trained on their input range."""
+    """A warning if the weights do not fit their input range, otherwise None."""
     spread = _spread(imported)
     if _LEAST <= spread <= _MOST:
         return None
@@ -52,7 +52,7 @@ def _fitting(imported: ImportedWeights) -> list[InputRange]:
 
 
 def _spread(imported: ImportedWeights) -> float:
-    """The standard deviation of a channel's values over a picture, of the median channel."""
+    """Median over the channels of the standard deviation of a channel's values in a picture."""
     picture = cv2.resize(golden_picture(0), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     seen = picture.astype(np.float64) * imported.scale + np.array(imported.offset)
     windows = np.lib.stride_tricks.sliding_window_view(seen, (3, 3), axis=(0, 1))[::2, ::2]

@@ -1,8 +1,7 @@
-"""TensorFlow Lite files of MobileNet v1 become our weights.
+"""Reads MobileNet v1 from TensorFlow Lite files.
 
-Reads float32 and float16 files, and quantised ones (uint8 or int8, per tensor or per channel) by
-de-quantising them. The graph is followed operator by operator, so that a file is either read
-rightly or refused with the operator that does not belong.
+Reads float32 and float16 files, and de-quantises uint8 and int8 files (per tensor or per channel).
+Follows the graph operator by operator, and names the operator in a refusal.
 """
 
 from __future__ import annotations
@@ -56,37 +55,37 @@ def read_tflite(path: Path, head: Path | None = None) -> ImportedWeights:
 
 
 def _side(graph: Graph, image: Tensor) -> int | None:
-    """The side of the pictures that the file was made for, None where it takes any."""
+    """The picture side in pixels, None where the file accepts any."""
     shape = image.shape
     if len(shape) == 4 and shape[1] in (1, 3) and min(shape[2:]) > 3:
         raise InputError(
-            "its pictures have channels first (NCHW)",
+            "takes pictures with channels first (NCHW)",
             where=graph.path,
             got=shape,
-            fix="convert the model from one that was built with channels last",
+            fix="build the model with channels last and convert it again",
         )
     if len(shape) != 4 or shape[3] not in (1, 3):
         raise InputError(
-            "its input is no picture of shape (1, height, width, 3)",
+            "its input does not have shape (1, height, width, 3)",
             where=graph.path,
             got=shape,
-            fix="a file that holds only the classifier goes second, after its extractor",
+            fix="name a file that contains only the classifier second, after its extractor",
         )
     return shape[1] if shape[1] == shape[2] and shape[1] > 1 else None
 
 
 def _check_kin(graph: Graph) -> None:
-    """Name what people take for MobileNet v1."""
+    """Raise InputError for another known architecture."""
     kinds = {operator.kind for operator in graph.operators}
     if "edgetpu-custom-op" in kinds:
         raise InputError(
-            "is compiled for an Edge TPU: its weights lie in that chip's own form",
+            "is compiled for an Edge TPU, whose weight format edged does not read",
             where=graph.path,
             fix="name the file that it was compiled from, without _edgetpu in its name",
         )
     if "TFLite_Detection_PostProcess" in kinds or graph.outputs > 1:
         raise InputError(
-            "is a detector, which finds where things are; edged classifies whole pictures",
+            "is a detector; edged runs classifiers",
             where=graph.path,
             got=f"{graph.outputs} outputs",
             fix=f"name a classifier; or {TEACH}",
@@ -95,7 +94,7 @@ def _check_kin(graph: Graph) -> None:
     if "HARD_SWISH" in kinds:
         kin = "MobileNet v3"
     elif "LOGISTIC" in kinds and _joins(graph, "MUL"):
-        kin = "EfficientNet or a relative of it"
+        kin = "EfficientNet or a related network"
     elif _joins(graph, "ADD"):
         kin = "MobileNet v2" if "DEPTHWISE_CONV_2D" in kinds else "a residual network"
     if kin is not None:
@@ -123,12 +122,12 @@ def _take(chain: Chain, graph: Graph, operator: Operator) -> None:
     elif kind == "PAD":
         padding = _integers(graph, operator, 1)
         if len(padding) != 8 or any(padding[:2] + padding[6:]):
-            raise chain.refuse(where, "pads other than height and width", padding)
+            raise chain.refuse(where, "pads dimensions other than height and width", padding)
         chain.padding(where, [padding[2:4], padding[4:6]])
     elif kind == "MEAN":
         axes = sorted(axis % 4 for axis in _integers(graph, operator, 1))
         if axes != [1, 2]:
-            raise chain.refuse(where, "averages over other axes than the picture's", axes)
+            raise chain.refuse(where, "averages over axes other than height and width", axes)
         chain.average(where)
     elif kind == "AVERAGE_POOL_2D":
         rows, columns = operator.options["FilterHeight"], operator.options["FilterWidth"]
@@ -139,8 +138,8 @@ def _take(chain: Chain, graph: Graph, operator: Operator) -> None:
             raise chain.refuse(where, "has a softmax whose beta is not 1", operator.options["Beta"])
     elif kind in _RESHAPES:
         chain.flatten(where)
-    elif kind not in ("CAST", "QUANTIZE", "DEQUANTIZE"):  # those: the same values in other numbers
-        raise chain.refuse(where, "has no operator of that kind", kind, TEACH)
+    elif kind not in ("CAST", "QUANTIZE", "DEQUANTIZE"):  # same values, other type
+        raise chain.refuse(where, "uses an unsupported operator", kind, TEACH)
     activation = int(operator.options.get("FusedActivationFunction", _NO_ACTIVATION))
     chain.function(where, _ACTIVATIONS.get(activation, f"activation {activation}"))
 
@@ -150,7 +149,7 @@ def _take_convolution(chain: Chain, graph: Graph, operator: Operator) -> None:
     weight, bias = _weight_and_bias(graph, operator, dimensions=4)
     depthwise = operator.kind == "DEPTHWISE_CONV_2D"
     if depthwise and (options["DepthMultiplier"] != 1 or weight.shape[0] != 1):
-        raise chain.refuse(where, "multiplies its channels", weight.shape)
+        raise chain.refuse(where, "has a depth multiplier other than 1", weight.shape)
     chain.convolution(
         where,
         Kind.DEPTHWISE if depthwise else Kind.CONVOLUTION,
@@ -169,14 +168,14 @@ def _take_arithmetic(chain: Chain, graph: Graph, operator: Operator) -> None:
         raise _refusal(graph, operator, "joins several branches")
     number = _constant(graph, operator, places.index(True)).astype(np.float64)
     if number.size not in (1, *number.shape[-1:]):
-        raise _refusal(graph, operator, "treats places of the picture differently", number.shape)
+        raise _refusal(graph, operator, "has a constant that varies over the picture", number.shape)
     chain.arithmetic(_where(operator), operator.kind.lower(), number.reshape(-1), first=places[1])
 
 
 def _in_order(graph: Graph) -> list[Operator]:
-    """The operators that the scores come from, from the picture on: each has one computed input.
+    """The operators from the picture to the scores, each with one computed input.
 
-    What only computes the shape of a reshape is none of them.
+    Leaves out operators that only compute the shape of a reshape.
     """
     makers = {output: operator for operator in graph.operators for output in operator.outputs}
     ordered: list[Operator] = []
@@ -184,7 +183,7 @@ def _in_order(graph: Graph) -> list[Operator]:
     while value != graph.input:
         operator = makers.get(value)
         if operator is None or len(ordered) == len(graph.operators):
-            raise InputError("its input does not lead to its output", where=graph.path)
+            raise InputError("its output does not depend on its input", where=graph.path)
         ordered.append(operator)
         inputs = operator.inputs[:1] if operator.kind in _RESHAPES else operator.inputs
         computed = [
@@ -207,7 +206,7 @@ def _weight_and_bias(
         return weight, None
     bias = _constant(graph, operator, 2)
     if bias.shape != (channels,):
-        raise _refusal(graph, operator, f"has a bias of other length than {channels}", bias.shape)
+        raise _refusal(graph, operator, f"has a bias whose length is not {channels}", bias.shape)
     return weight, bias
 
 
@@ -221,15 +220,15 @@ def _constant(
     """The real values of an operator's constant input, de-quantised."""
     tensor, data = _stored(graph, operator, position)
     if tensor.type not in _TYPES:
-        raise _refusal(graph, operator, "holds numbers of an unknown type", tensor.type)
+        raise _refusal(graph, operator, "has constants of an unknown type", tensor.type)
     try:
         values = data.view(_TYPES[tensor.type]).reshape(tensor.shape)
     except ValueError:
-        raise _refusal(graph, operator, "has damaged weights", f"{data.size} bytes") from None
+        raise _refusal(graph, operator, "has a damaged constant", f"{data.size} bytes") from None
     if values.dtype.kind == "f" or not scaled:
         return values.astype(np.float32)
     if tensor.scales.size == 0:
-        raise _refusal(graph, operator, "holds integers without a scale")
+        raise _refusal(graph, operator, "has integers without a scale")
     along: list[int] = [1] * len(tensor.shape)
     if tensor.scales.size > 1:
         along[tensor.axis] = tensor.scales.size
@@ -241,17 +240,17 @@ def _constant(
 def _stored(graph: Graph, operator: Operator, position: int) -> tuple[Tensor, NDArray[np.uint8]]:
     index = operator.inputs[position] if position < len(operator.inputs) else -1
     if index < 0:
-        raise _refusal(graph, operator, f"lacks its input {position}")
+        raise _refusal(graph, operator, f"has an operator without input {position}")
     found = _constant_index(graph, index)
     data = None if found is None else graph.tensors[found].data
     if found is None or data is None:
-        raise _refusal(graph, operator, f"computes its input {position}, which is no constant")
+        raise _refusal(graph, operator, f"has an operator whose input {position} is not a constant")
     return graph.tensors[found], data
 
 
 def _constant_index(graph: Graph, index: int) -> int | None:
-    """The tensor that holds the numbers of this one, None where they are computed."""
-    # Float16 files store the weights narrow and widen them by an operator of their own.
+    """The tensor that stores the values of this one, None where they are computed."""
+    # Float16 files widen their weights with a DEQUANTIZE operator.
     for widening in graph.operators:
         if widening.kind == "DEQUANTIZE" and index in widening.outputs and widening.inputs:
             index = widening.inputs[0]
@@ -260,7 +259,7 @@ def _constant_index(graph: Graph, index: int) -> int | None:
 
 
 def _normalisation(image: Tensor) -> tuple[float, float] | None:
-    """Scale and offset that turn a uint8 pixel into the file's input, where it says so."""
+    """Scale and offset from a uint8 pixel to the file's input, None where not stated."""
     if image.scales.size != 1 or image.type not in ("UINT8", "INT8"):
         return None
     scale = float(image.scales[0])
@@ -269,8 +268,8 @@ def _normalisation(image: Tensor) -> tuple[float, float] | None:
 
 
 def _usual_range(graph: Graph) -> InputRange:
-    """What to assume of an input that states no range. Where the first step quantises it, its
-    integers reach as far as the pictures that the file was calibrated with did."""
+    """The range to assume for an input that states none: where the first operator quantises it,
+    the range nearest to that of the integers, which the calibration pictures set."""
     first = next((each for each in graph.operators if graph.input in each.inputs), None)
     if first is None or first.kind != "QUANTIZE":
         return InputRange.SYMMETRIC
@@ -278,14 +277,11 @@ def _usual_range(graph: Graph) -> InputRange:
     if stated is None or stated[0] <= 0:
         return InputRange.SYMMETRIC
     scale = stated[0]
-    return min(
-        InputRange,
-        key=lambda each: abs(np.log(scale / each.scale)),
-    )
+    return min(InputRange, key=lambda each: abs(np.log(scale / each.scale)))
 
 
 def _check_joint(extractor: Graph, head: Graph) -> None:
-    """What leaves the first file must be what enters the second, in the same integers."""
+    """The output of the first file and the input of the second must have the same form."""
     left, right = extractor.tensors[extractor.output], head.tensors[head.input]
     for what, ours, theirs in (
         ("shape", left.shape, right.shape),

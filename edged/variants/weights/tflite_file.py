@@ -1,7 +1,4 @@
-"""A TensorFlow Lite file as plain values: tensors, operators, and what feeds what.
-
-Knows the container, not the networks: what a graph means is tflite.py.
-"""
+"""Reads a TensorFlow Lite file: tensors, operators and their connections."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ FILE_IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TensorFlow Lite file."""
 
 _MOST_BYTES = 256 << 20
-_MOST_PARTS = 10_000  # tensors or operators; a damaged length must not keep us busy for minutes
+_MOST_PARTS = 10_000  # tensors or operators; bounds the time spent on a damaged length
 
 _OPTIONS = {
     "CONV_2D": (
@@ -86,11 +83,11 @@ class Graph:
     input: int
     output: int
     outputs: int = 1
-    """How many; a classifier has one."""
+    """Number of outputs; a classifier has one."""
 
 
 def read_graph(path: Path) -> Graph:
-    """Raises InputError for what is empty, foreign or damaged, MissingPackageError without the
+    """Raises InputError for an empty, foreign or damaged file, MissingPackageError without the
     tflite package."""
     try:
         data = read_file(path, _MOST_BYTES + 1)
@@ -101,7 +98,9 @@ def read_graph(path: Path) -> Graph:
     if not data:
         raise InputError("is empty", where=path, fix="download the file again")
     if data[4:8] != FILE_IDENTIFIER:
-        raise InputError("is no TensorFlow Lite file", where=path, got=f"it begins {data[:8]!r}")
+        raise InputError(
+            "is not a TensorFlow Lite file", where=path, got=f"first bytes {data[:8]!r}"
+        )
     try:
         import tflite
     except ImportError:
@@ -112,7 +111,7 @@ def read_graph(path: Path) -> Graph:
         _check_attachment(data)
         return _graph(tflite, path, data)
     except (struct.error, ValueError, IndexError, TypeError, AttributeError, OverflowError):
-        # What the accessors raise, or hand out None for, where an offset leads out of the file.
+        # The accessors raise these, or return None, for an offset outside the file.
         raise InputError(
             "is a truncated or damaged TensorFlow Lite file",
             where=path,
@@ -122,9 +121,9 @@ def read_graph(path: Path) -> Graph:
 
 
 def _check_attachment(data: bytes) -> None:
-    """Raise ValueError where a zip archive behind the model begins but does not end.
+    """Raise ValueError for a truncated zip archive after the model.
 
-    Official files carry their labels in one; cut off inside it they would pass for whole.
+    Official files append their labels as one; truncated there, the model would still parse.
     """
     for match in re.finditer(rb"PK\x03\x04.{22}(..)..", data, re.DOTALL):
         name = data[match.end() :][: int.from_bytes(match[1], "little")]
@@ -194,7 +193,7 @@ def _operator(
     if kind in _OPTIONS:
         table, names = _OPTIONS[kind]
         accessor, position = getattr(tflite, table)(), operator.BuiltinOptions()
-        if position is not None:  # ADD and its like may come without any
+        if position is not None:  # optional for ADD and similar operators
             accessor.Init(position.Bytes, position.Pos)
             options = {name: getattr(accessor, name)() for name in names}
     return Operator(
