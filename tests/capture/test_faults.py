@@ -40,7 +40,7 @@ from tests.rig.camera import (
 from tests.rig.mjpeg_server import HttpCamera, part
 from tests.rig.pictures import encoded
 from tests.rig.ports import free_port
-from tests.rig.rtsp import needs_gstreamer, order, servers, serving, url
+from tests.rig.rtsp import needs_gstreamer, send_line, servers, serving, url
 
 PATIENCE = Patience(pause=0.3, pause_longest=0.6)
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -101,7 +101,7 @@ def test_a_stream_that_freezes_is_started_anew(log: pytest.LogCaptureFixture) ->
         live = mailbox.sequence
         assert wait_until(lambda: mailbox.sequence > live + 100)
         assert restarted(camera) == {}  # a live scene is not frozen
-        order(server, "pattern smpte75")
+        send_line(server, "pattern smpte75")
         assert wait_until(lambda: restarted(camera) == {"frozen": 1}, 60)
         assert camera.last_error is not None
         assert "the picture has not changed for 2 s" in camera.last_error
@@ -155,7 +155,7 @@ def test_the_size_may_change_under_way() -> None:
             ("360x640", (640, 360, 3)),
             ("160x120", (120, 160, 3)),
         ):
-            order(server, f"size {size}") if size != "640x360" else None
+            send_line(server, f"size {size}") if size != "640x360" else None
             assert wait_until(lambda shape=shape: next_frame(mailbox, 60).pixels.shape == shape, 60)
         assert mailbox.latest is not None
         assert np.all(mailbox.latest.pixels[60, 80] > (230, -1, -1))

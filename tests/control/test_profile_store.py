@@ -171,7 +171,7 @@ def _set(*path: object) -> Callable[[dict[str, Any]], None]:
         (_set("variants", 0, "service_ms", "p50", 0), "must be above 0 (got 0)"),
         (_set("variants", 0, "service_ms", "p95", 0.5), "`p95` must be at least 1.25 (got 0.5)"),
         (_set("variants", 1, "inference_ms", "p50", float("nan")), "NaN is not a number"),
-        (_set("variants", 1, "inference_ms", "p95", float("inf")), "Infinity is no number"),
+        (_set("variants", 1, "inference_ms", "p95", float("inf")), "Infinity is not a number"),
         (_set("variants", 1, "inference_ms", "p95", 10**400), "must be at most 1e+20"),
         (_set("variants", 1, "inference_ms", "p95", "fast"), "must be a number (got 'fast')"),
         (_set("variants", 1, "preprocess_ms", None), "must be an object"),

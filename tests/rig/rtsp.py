@@ -52,7 +52,7 @@ def serving(port: int, *options: str) -> Iterator[subprocess.Popen[str]]:
         server.stdout.close()
 
 
-def request(server: subprocess.Popen[str], line: str) -> None:
+def send_line(server: subprocess.Popen[str], line: str) -> None:
     """Change the picture of a server that is at work."""
     assert server.stdin is not None
     server.stdin.write(line + "\n")

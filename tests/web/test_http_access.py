@@ -81,9 +81,9 @@ def test_what_a_refusal_says_is_what_happened() -> None:
                 "",
                 "refused the request (got HTTP status 403); it may need a user and password",
             ),
-            ("/forbidden", LOGIN, "refuses (got HTTP status 403)"),
-            ("/unknown", LOGIN, "of a kind that edged does not have (got negotiate, digest)"),
-            ("/nothing", LOGIN, "of a kind that edged does not have (got HTTP status 401)"),
+            ("/forbidden", LOGIN, "refused the request (got HTTP status 403)"),
+            ("/unknown", LOGIN, "unsupported authentication scheme (got negotiate, digest)"),
+            ("/nothing", LOGIN, "unsupported authentication scheme (got HTTP status 401)"),
             ("/elsewhere", LOGIN, "redirects to localhost, which requires a login (got HTTP st"),
         ):
             camera.asked.clear()

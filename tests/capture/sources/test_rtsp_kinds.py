@@ -11,7 +11,7 @@ from edged.capture.source import CaptureRequest
 from edged.capture.supervisor import CameraState
 from tests.rig.camera import next_frame, running, wait_until
 from tests.rig.ports import free_port
-from tests.rig.rtsp import Opened, needs_gstreamer, order, servers, serving, url
+from tests.rig.rtsp import Opened, needs_gstreamer, send_line, servers, serving, url
 
 MS = 1_000_000
 
@@ -54,7 +54,7 @@ def test_long_groups_of_pictures() -> None:
         with running(CaptureRequest(url(port)), wanted=64) as (late, its_mailbox):
             frame = next_frame(its_mailbox, 30)
             assert np.abs(frame.pixels[30, 30].astype(int) - [254, 0, 0]).max() < 8
-            order(server, "pattern blue")
+            send_line(server, "pattern blue")
             for each in (mailbox, its_mailbox):
                 assert wait_until(lambda each=each: next_frame(each, 30).pixels[30, 30, 2] > 240)
                 assert each.broken == 0
