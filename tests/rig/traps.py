@@ -281,7 +281,7 @@ TRAPS = [
         "the variable GATE is not set; to use the variables of the running service",
         config("cameras: {door: {source: '${GATE}'}}\n"),
     ),
-    Trap("files.configuration", ERROR, "no permission to read it for the service's user nobody"),
+    Trap("files.configuration", ERROR, "no read permission for the service's user nobody"),
     Trap(
         "files.family",
         ERROR,

@@ -111,7 +111,7 @@ def custom(kind: str) -> Callable[[TfliteWriter, str, int], int]:
     ("kind", "message"),
     [
         ("edgetpu-custom-op", r"is compiled for an Edge TPU.*; name the file that it was comp"),
-        ("TFLite_Detection_PostProcess", r"is a detector.*; edged classifies whole pictures"),
+        ("TFLite_Detection_PostProcess", r"is a detector; edged runs classifiers"),
     ],
 )
 def test_what_another_program_made_is_called_by_its_name(
@@ -126,5 +126,7 @@ def test_channels_first_are_named(path: Path) -> None:
         writer.tensors[image] = ((1, 3, 64, 64), *writer.tensors[image][1:])
         return image
 
-    with pytest.raises(InputError, match=r"channels first \(NCHW\).*; convert the model from one"):
+    with pytest.raises(
+        InputError, match=r"channels first \(NCHW\).*; build the model with channels last"
+    ):
         read(path, tflite_file(TINY, WEIGHTS, before=turned))
