@@ -27,8 +27,15 @@ def _tensorrt_fp32(background: bool) -> Backend:
     return TensorRtBackend(EnginePrecision.FP32, background=background)
 
 
+def _ncnn(background: bool) -> Backend:
+    from edged.backends.ncnn.ncnn import NcnnBackend
+
+    return NcnnBackend()
+
+
 BACKENDS: Mapping[str, Callable[[bool], Backend]] = {
     "onnxruntime": _onnxruntime,
+    "ncnn": _ncnn,
     "tensorrt": _tensorrt,
     "tensorrt-fp32": _tensorrt_fp32,
 }

@@ -35,7 +35,8 @@ def bench(loaded: LoadedFamily, runs: int, progress: Callable[[], object]) -> li
     """
     pixels = _picture()
     family = loaded.family
-    choices = [(variant, count) for variant in family.variants() for count in loaded.threads]
+    every = [(variant, count) for variant in family.variants() for count in loaded.threads]
+    choices = [choice for choice in every if choice in loaded.choices]
     times_ms: dict[tuple[object, int], list[float]] = {choice: [] for choice in choices}
     for round_number in range(SETTLING_ROUNDS + runs):
         for variant, count in choices:

@@ -14,7 +14,7 @@ from edged.errors import EdgedError, InputError
 from edged.variants.family import Family
 from edged.variants.golden import check_golden
 from edged.variants.preprocess import Preprocessor
-from edged.variants.runtime import Backend, RunError, Runner
+from edged.variants.runtime import Backend, RunError, Runner, UnsupportedNetworkError
 from edged.variants.variant import Variant
 
 log = logging.getLogger("edged")
@@ -63,6 +63,9 @@ class LoadedFamily:
                     runner = backend.load(network, model, count)
                     check_golden(runner, family, network, picture)
                     self._runners |= {(variant, count): runner for variant in variants}
+            except UnsupportedNetworkError as error:
+                log.info("left out: %s", error)
+                failed.append(error)
             except InputError:
                 raise
             except EdgedError as error:

@@ -143,7 +143,9 @@ _SCHEMA: dict[str, Any] = {
     ),
     backend=key(
         "Backend",
-        "Inference runtime; auto selects the best one for this device.",
+        "Inference runtime. auto selects TensorRT where there is a GPU for it, else onnxruntime. "
+        "ncnn (pip install 'edged[ncnn]') runs float networks only, on ARM with fewer "
+        "instructions than onnxruntime.",
         "auto",
         enum=["auto", *BACKENDS],
         default="auto",

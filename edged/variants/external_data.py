@@ -36,7 +36,7 @@ def has_external_data(model: bytes) -> bool:
         while waiting:
             message, content, depth = waiting.pop()
             leads = _MESSAGES[message]
-            for number, value in _fields(content):
+            for number, value in fields(content):
                 if message == "Tensor" and number in (_EXTERNAL_DATA, _DATA_LOCATION) and value:
                     return True
                 if isinstance(value, memoryview) and number in leads:
@@ -48,7 +48,7 @@ def has_external_data(model: bytes) -> bool:
     return False
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field. Raises ValueError or IndexError where it ends."""
     at = 0
     while at < len(content):

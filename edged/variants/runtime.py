@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from edged.errors import EdgedError
+from edged.errors import EdgedError, InputError
 from edged.variants.variant import Variant
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class Engines:
     takeovers: int = 0
     failures: int = 0
     build_seconds: dict[str, float] = field(default_factory=dict)
+
+
+class UnsupportedNetworkError(InputError):
+    """The runtime cannot run a network of this form, which another runtime can."""
 
 
 class RunError(EdgedError):

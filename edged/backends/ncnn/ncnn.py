@@ -1,0 +1,153 @@
+"""ncnn on the CPU: runs the float networks that edged writes, in float32 or float16."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import platform
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edged.backends.ncnn.layers import NcnnLayers, ncnn_layers
+from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.variants.runtime import Engines, Runner, UnsupportedNetworkError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edged.variants.family import Network
+
+
+class NcnnBackend:
+    """half: store and compute in float16, which needs a processor that can (asimdhp).
+
+    Raises MissingPackageError without ncnn, EdgedError for `half` on another processor.
+    """
+
+    name = "ncnn"
+
+    def __init__(self, *, half: bool = False) -> None:
+        self._ncnn = _import_ncnn()
+        self._half = half
+        if half and not self._ncnn.cpu_support_arm_asimdhp():
+            raise EdgedError("this processor does not compute in float16", where="ncnn")
+        self._pool = self._ncnn.PoolAllocator()
+        self.version: str = self._ncnn.__version__
+        self.engines = Engines()
+
+    def load(self, network: Network, model: bytes, threads: int) -> Runner:
+        """See Backend. Raises UnsupportedNetworkError for INT8 networks and foreign ONNX files."""
+        net = self._ncnn.Net()
+        self._set_options(net.opt, threads)
+        try:
+            layers = ncnn_layers(model)
+            _check_memory(8 * len(layers.weights))
+            loaded = net.load_param_mem(layers.param) == 0 and _load_weights(net, layers.weights)
+        except InputError as error:
+            raise UnsupportedNetworkError(
+                error.what, where=network.path, got=error.got, fix=error.fix
+            ) from None
+        except (MemoryError, OSError):
+            loaded = False
+        if not loaded:
+            raise EdgedError("not enough memory to load the network", where=network.path)
+        # A pool of its own would keep what its largest resolution took. Only now, so that the
+        # weights, which may live longer than the pool, lie elsewhere.
+        net.opt.blob_allocator = net.opt.workspace_allocator = self._pool
+        return _Runner(self._ncnn, net, self._pool, network, layers)
+
+    def describe(self) -> Mapping[str, str]:
+        return {
+            "backend": self.name,
+            "version": self.version,
+            "arithmetic": "float16" if self._half else "float32",
+            "machine": platform.machine(),
+        }
+
+    def _set_options(self, options: Any, threads: int) -> None:
+        options.num_threads = threads
+        options.use_fp16_packed = self._half
+        options.use_fp16_storage = self._half
+        options.use_fp16_arithmetic = self._half
+
+
+class _Runner:
+    def __init__(
+        self, ncnn: Any, net: Any, pool: Any, network: Network, layers: NcnnLayers
+    ) -> None:
+        self._ncnn = ncnn
+        self._net = net
+        self._pool = pool
+        self._network = network
+        self._layers = layers
+        self._rgb = ncnn.Mat.PixelType.PIXEL_RGB.value
+
+    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Runner."""
+        if image.shape[::3] != (1, 3) or image.dtype != np.uint8 or image.size == 0:
+            raise self._failure(image)
+        height, width = image.shape[1:3]
+        image = np.ascontiguousarray(image)  # its memory is read whatever its strides
+        try:
+            pixels = self._ncnn.Mat.from_pixels(image, self._rgb, width, height)
+            pixels.substract_mean_normalize(self._layers.means, self._layers.scales)
+            # Nothing may lie in the pool any more when this runner, and the pool with it, is gone.
+            with self._net.create_extractor() as extractor:
+                extractor.input(0, pixels)
+                status, answer = extractor.extract(self._layers.last)
+        except MemoryError:
+            raise self._failure(image) from None
+        self._pool.clear()  # measured as fast, and saves 20 MB
+        if status != 0 or answer.w != self._layers.classes:  # memory did not suffice
+            raise self._failure(image)
+        scores: NDArray[np.float32] = np.array(answer)
+        return scores
+
+    def _failure(self, image: NDArray[np.uint8]) -> EdgedError:
+        return EdgedError(
+            f"the network does not run on a picture of shape {image.shape}",
+            where=self._network.path,
+        )
+
+
+def _check_memory(size: int) -> None:
+    """Raise OSError where as many bytes are not to be had: ncnn, which takes 3 times what the
+    weights are in float32 to load them, dies of an allocation that fails meanwhile.
+    """
+    mmap.mmap(-1, size + (1 << 22), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+
+
+def _load_weights(net: Any, weights: bytes) -> bool:
+    """Through a file in memory: ncnn's own way to load from memory wants text."""
+    with os.fdopen(os.memfd_create("ncnn"), "wb") as file:
+        file.write(weights)
+        file.flush()
+        return bool(net.load_model(f"/proc/self/fd/{file.fileno()}") == 0)
+
+
+def _import_ncnn() -> Any:
+    # Read once, when its OpenMP is loaded: threads that spin between layers and frames take the
+    # core from decoding and heat a small board.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        import ncnn
+    except ImportError as error:
+        raise MissingPackageError(
+            f"ncnn is not installed: {error}", "pip install 'edged[ncnn]'"
+        ) from error
+    check_version(ncnn.__version__)
+    return ncnn
+
+
+def check_version(found: str) -> None:
+    """Raise EdgedError for a version that holds Python's lock while a network runs."""
+    if tuple(map(int, re.findall(r"\d+", found)[:3])) < (1, 0, 20261020):
+        raise EdgedError(
+            "this version of ncnn blocks all Python threads while a network runs",
+            where="ncnn",
+            got=found,
+            fix="install a newer version: pip install 'edged[ncnn]'",
+        )
