@@ -14,7 +14,7 @@ SOAK_SECONDS ?= 3600
 OUTAGE_SECONDS ?= 300
 PHOTOS ?=
 
-.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline test-outage test-device test-device-arm64 test-jetson clean
+.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline bench-arm test-outage test-device test-device-arm64 test-jetson clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -79,6 +79,10 @@ bench-control: $(VENV)/.develop
 # The whole way of a frame against others: tests/benchmarks/pipeline.md and pipeline.png.
 bench-pipeline: $(VENV)/.develop
 	$(BIN)/python tests/benchmarks/pipeline.py
+
+# Instructions on a Raspberry Pi's processor, counted: tests/benchmarks/arm.md and arm.png; as root.
+bench-arm: $(VENV)/.develop
+	$(BIN)/python -m tests.benchmarks.arm
 
 # A virtual device with cameras that fail, and one with a Raspberry Pi's processor; as root.
 test-device: $(VENV)/.develop
