@@ -69,7 +69,7 @@ threads: [1]
 backend: onnxruntime
 latency_budget_ms: 60000
 http: {{listen: 127.0.0.1:0}}
-cameras: {{arm: {{source: {source}{size}, confine: false}}}}
+cameras: {{arm: {{source: {camera}, confine: false}}}}
 results: {{jsonl: {results}, top_k: 3}}
 """
 
@@ -183,9 +183,7 @@ def daemon(clip: str, results: str, *options: str) -> None:
     supervisor.Patience = partial(supervisor.Patience, tick=tick * SLOWER)  # type: ignore[misc]
 
     sys.executable = "/counted-cortex-" + (WORK / "processor").read_text()
-    process.start_worker.__kwdefaults__["program"] = (
-        *("-m", "tests.benchmarks.arm.guest", "capture"),
-    )
+    process.start_worker.__kwdefaults__["program"] = ("-m", __spec__.name, "capture")
     if options:
         _profile(main.Daemon)
     else:
@@ -206,9 +204,10 @@ def daemon(clip: str, results: str, *options: str) -> None:
 
     Pipeline.carry_out = carry_out_and_dump  # type: ignore[method-assign]
     config = WORK / "edged.yaml"
-    source = CLIPS / clip if clip.endswith(".mp4") else VIDEO
-    size = "" if clip.endswith(".mp4") else ", size: 1920x1080"
-    config.write_text(CONFIG.format(source=source, size=size, results=RESULTS))
+    camera = f"{VIDEO}, size: 1920x1080"
+    if clip.endswith(".mp4"):
+        camera = f"{CLIPS / clip}, loop: true"
+    config.write_text(CONFIG.format(camera=camera, results=RESULTS))
     (WORK / "clip").write_text(clip)
     cli.main(["run", "-c", str(config), "--frames", results])
     if options:
@@ -301,7 +300,7 @@ def capture(memfd: str, eventfd: str) -> None:
         ):
             count_within(owner, name, Slot.DECODE, Slot.CAPTURE)
         _put_camera_into(v4l2)
-        file.FileSource = partial(file.FileSource, sleep=wait_for_result)  # type: ignore[misc]
+        file.FileSource = partial(file.FileSource, sleep=_sleep_of_clip)  # type: ignore[misc]
         return arranged(request, intake)
 
     worker.make_source = make_source
@@ -365,10 +364,20 @@ class _Camera:
 _seen = 0
 """Bytes of results."""
 _due = 0.0
+_stamp = 0
 
 
-def wait_for_result(seconds: float = 0.0) -> None:
-    """Until there is another one, and the next frame is due. seconds: what a clip would sleep."""
+def _sleep_of_clip(seconds: float) -> None:
+    """Its frames are a second apart, and it waits for each before and after decoding it."""
+    global _stamp
+    stamp = round(time.monotonic_ns() / 1e9 + seconds)
+    if stamp != _stamp:
+        _stamp = stamp
+        wait_for_result()
+
+
+def wait_for_result() -> None:
+    """Until there is another one, and the next frame is due."""
     global _seen, _due
     enter(Slot.WAITING)
     dump()
