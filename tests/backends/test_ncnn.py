@@ -296,7 +296,7 @@ def test_a_missing_package_is_told_with_the_command() -> None:
         "except Exception as error:\n"
         "    print(type(error).__name__, error)"
     )
-    assert said.startswith("MissingPackageError ncnn is not there")
+    assert said.startswith("MissingPackageError ncnn is not installed")
     assert "pip install 'edged[ncnn]'" in said
 
 
