@@ -144,7 +144,7 @@ _SCHEMA: dict[str, Any] = {
     backend=key(
         "Backend",
         "Inference runtime. auto selects TensorRT where there is a GPU for it, else onnxruntime. "
-        "ncnn (pip install 'edged[ncnn]') runs float networks only, on ARM with fewer "
+        "ncnn (optional extra of that name) runs float networks only, on ARM with fewer "
         "instructions than onnxruntime.",
         "auto",
         enum=["auto", *BACKENDS],

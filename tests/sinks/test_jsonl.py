@@ -319,4 +319,5 @@ def test_closing_gives_the_descriptor_back(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         Lines(open_lines(tmp_path / "results.jsonl")).close(10)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    after = len(list(Path("/proc/self/fd").iterdir()))
+    assert after <= before  # earlier tests may give some back meanwhile
