@@ -11,12 +11,21 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.benchmarks.arm.measure import COMMITTED, count, jobs, make_clips, read, store_of, write
+from tests.benchmarks.arm.measure import (
+    COMMITTED,
+    MJPEG,
+    count,
+    jobs,
+    make_clips,
+    read,
+    store_of,
+    write,
+)
 from tests.benchmarks.arm.report import PICTURE, TABLE, draw, report
 from tests.benchmarks.arm.root import CannotCountError, cache_folder, make_root
 from tests.device.step import say
 
-REPEATED = ("mobilenet_v1_0.25_128/", "MJPEG, 100 KB/")
+REPEATED = ("mobilenet_v1_0.25_128/", f"{MJPEG}/")
 """What has one of these in its name is counted three times."""
 REPEATS = 3
 

@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.benchmarks.arm.measure import CLIPS, RESULTS, SECONDS, SETTLING, make_clips
+from tests.benchmarks.arm.measure import CLIPS, MJPEG, RESULTS, SECONDS, SETTLING, make_clips
 from tests.benchmarks.arm.root import Counts, between, cache_folder, make_root, run_counted
 from tests.benchmarks.arm.slots import Slot
 
@@ -30,7 +30,7 @@ def main(processor: str = "a72") -> None:
     make_clips(root)
     with tempfile.TemporaryDirectory(prefix="edged-arm-") as folder:
         work = Path(folder)
-        arguments = ["daemon", CLIPS["MJPEG, 100 KB"], str(SETTLING + RESULTS), "profile"]
+        arguments = ["daemon", "onnxruntime", CLIPS[MJPEG], str(SETTLING + RESULTS), "profile"]
         processes = run_counted(root, processor, work, *arguments, seconds=SECONDS)
         functions = json.loads((work / "profile.json").read_text())
     (dumps,) = (dumps for dumps in processes if Slot.PIPELINE in dumps[-1])

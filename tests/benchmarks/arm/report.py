@@ -11,7 +11,7 @@ from edged.commands.plots.plot import new_figure, write_figure
 from edged.variants.variant import Precision, Variant
 from tests.benchmarks.arm.guest import RUNTIMES
 from tests.benchmarks.arm.measure import (
-    CLIPS,
+    DAEMON,
     RESULTS,
     RUNS,
     STAGES,
@@ -42,14 +42,14 @@ HEAD = """# Instructions on a Raspberry Pi's processor
 
 Written by `make bench-arm`: million instructions that the aarch64 programs execute under QEMU, one
 thread. Counts are no times, but they repeat, and the ratio of two counts of like code is near the
-ratio of their times. An inference is the difference of {runs} runs of a network that is warm; a
-result is a mean of {results}. Both are read inside one run of the program, whose start is not in
-them. Versions: {versions}.
+ratio of their times. An inference is the mean of {runs} runs of a network that is warm, a result
+that of {results}. Both are differences of two readings inside one run of the program: what it takes
+to start is not in them. Versions: {versions}.
 """
-DAEMON = """
+RESULT = """
 ## A whole result
 
-mobilenet_v1_0.25_128 with ONNX Runtime, one camera of 1920x1080. *decode* and *capture* are the
+mobilenet_v1_0.25_128, one camera of 1920x1080. *decode* and *capture* are the
 capture process's, the rest is the daemon's own process; *ticks* are what its main thread and the
 camera's supervisor do by time, at 30 results a second. MJPEG and YUYV come through the V4L2 source
 from a driver on paper, as OpenCV would hand them over (the kernel's part, and that of OpenCV beyond
@@ -69,7 +69,7 @@ def report(store: Store) -> str:
     named = [pin for pin in pins if pin.split()[0] in ("onnxruntime", "ncnn", "numpy", "av")]
     parts = [HEAD.format(runs=RUNS, results=RESULTS, versions=", ".join(named))]
     parts += [_inferences(store, processor) for processor in PROCESSORS]
-    parts += [DAEMON, *_results(store)]
+    parts += [RESULT, *_results(store)]
     return "".join(parts) + REPEATED + "".join(_repeats(store))
 
 
@@ -105,19 +105,21 @@ def _inferences(store: Store, processor: str) -> str:
 
 
 def _results(store: Store) -> Iterator[str]:
-    yield f"\n| processor, source | {' | '.join(STAGES)} | own process | without inference |\n"
-    yield f"| --- |{' --- |' * (len(STAGES) + 2)}\n"
-    for processor, clip, figures in _daemons(store):
+    columns = [*STAGES, "own process", "without inference"]
+    yield f"\n| processor, runtime, source | {' | '.join(columns)} |\n"
+    yield f"| --- |{' --- |' * len(columns)}\n"
+    for name, figures in _daemons(store):
         cells = " | ".join(f"{figures[stage]:.2f}" for stage in STAGES)
         own = whole(figures)
-        yield f"| {processor}, {clip} | {cells} | {own:.2f} | {own - figures['inference']:.2f} |\n"
+        yield f"| {name} | {cells} | {own:.2f} | {own - figures['inference']:.2f} |\n"
 
 
-def _daemons(store: Store) -> Iterator[tuple[str, str, Figures]]:
-    for processor in PROCESSORS:
-        for clip in CLIPS:
-            if repeats := store.get(f"{processor}/daemon/{clip}"):
-                yield processor, clip, repeats[0]
+def _daemons(store: Store) -> Iterator[tuple[str, Figures]]:
+    """Processor, runtime and clip; the first count."""
+    for key in sorted(store):
+        processor, subject, clip = key.split("/")
+        if subject.startswith(DAEMON):
+            yield f"{processor}, {subject.removeprefix(DAEMON)}, {clip}", store[key][0]
 
 
 def _repeats(store: Store) -> Iterator[str]:
@@ -147,13 +149,15 @@ def draw(store: Store, path: Path) -> None:
         axes.grid(color="#e8e8e8", linewidth=0.8)
         axes.legend()
     for axes, processor in zip(above[1], PROCESSORS, strict=True):
-        rows = [(clip, each) for of, clip, each in _daemons(store) if of == processor]
+        rows = [row for row in _daemons(store) if row[0].startswith(processor)]
         left = [0.0] * len(rows)
         for stage, colour in STAGE_COLOURS.items():
             widths = [each[stage] for _, each in rows]
             axes.barh(range(len(rows)), widths, left=left, color=colour, label=stage)
             left = [begin + width for begin, width in zip(left, widths, strict=True)]
-        axes.set_yticks(range(len(rows)), [clip for clip, _ in rows])
+        axes.set_yticks(range(len(rows)), [name.partition(", ")[2] for name, _ in rows])
         axes.set_title("million instructions of a whole result", fontsize=11)
-        axes.legend(ncols=2, fontsize=8)
+    figure.legend(
+        handles=axes.get_legend_handles_labels()[0], ncols=len(STAGES), loc="outside lower center"
+    )
     write_figure(figure, path)
