@@ -6,6 +6,7 @@ packages are only unpacked. Root is, for chroot and mounts, which are in a names
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -13,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +99,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EDGED_CACHE") or Path.home() / ".cache" / "edged-tests")
 
 
+@contextmanager
+def one_maker(cache: Path) -> Iterator[None]:
+    """Nobody else makes a part of the root meanwhile."""
+    with (cache / "arm64.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def check_machine() -> None:
     """Raises CannotCountError."""
     if os.geteuid() != 0:
@@ -118,7 +129,8 @@ def make_root(cache: Path) -> Path:
     ).hexdigest()
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        return step(cache / "arm64", recipe, _build)
+        with one_maker(cache):
+            return step(cache / "arm64", recipe, _build)
     except subprocess.CalledProcessError as error:
         command = " ".join(map(str, error.cmd))
         raise CannotCountError(f"status {error.returncode} of {command}") from error
