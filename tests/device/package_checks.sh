@@ -147,7 +147,7 @@ install -m 600 /tmp/kept.yaml $config
 systemctl restart edged 2> /dev/null
 check "root's configuration, that it may not read" within 60 is ActiveState failed
 check '... says why' says_now "$config: no permission to read it"
-check '... so does the doctor' refuses "service's user edged may not read" edged doctor
+check '... so does the doctor' refuses "no read permission for the service's user edged" edged doctor
 chgrp edged $config && chmod 640 $config
 systemctl restart edged
 check '... mended as it says' ready

@@ -59,7 +59,7 @@ def held(report: Report) -> None:
         ):
             daemon.wait_for(lambda: "backoff" in daemon.text, SLOW)
             line = next(line for line in daemon.log if "backoff" in line)
-            report.check("a camera in use is said to be in use", "using" in line, line)
+            report.check("a camera in use is said to be in use", "in use by" in line, line)
             status, listed = edged("cameras")
             pid = f"{holder.pid}"
             report.check("edged cameras says who", status == 0 and pid in listed, f"process {pid}")
