@@ -208,14 +208,14 @@ def test_the_size_of_mjpeg_may_change_under_way() -> None:
     sizes = [(120, 160), (48, 64), (333, 77), (16, 16), (480, 640)]
 
     def script(server: HttpCamera, write: Callable[[bytes], object]) -> None:
-        while not server.end.is_set():
+        while not server.gone.is_set():
             for height, width in sizes:
                 write(part(encoded(height, width)))
-                server.end.wait(0.05)
+                server.gone.wait(0.05)
 
     with (
         HttpCamera(script) as server,
-        running(CaptureRequest(server.url, square=False)) as (camera, mailbox),
+        running(CaptureRequest(server.url(), square=False)) as (camera, mailbox),
     ):
         seen: set[tuple[int, ...]] = set()
 
@@ -232,12 +232,12 @@ def test_half_pictures_are_counted_and_never_shown() -> None:
     def script(server: HttpCamera, write: Callable[[bytes], object]) -> None:
         whole, half = encoded(120, 160, RED), encoded(120, 160, BLUE)
         half = half[: len(half) // 2]
-        while not server.end.wait(0.02):
+        while not server.gone.wait(0.02):
             write(part(whole))
-            server.end.wait(0.02)
+            server.gone.wait(0.02)
             write(part(half))
 
-    with HttpCamera(script) as server, running(CaptureRequest(server.url)) as (camera, mailbox):
+    with HttpCamera(script) as server, running(CaptureRequest(server.url())) as (camera, mailbox):
         for _ in range(10):
             assert np.all(next_frame(mailbox).pixels > (240, -1, -1))
         assert wait_until(lambda: mailbox.broken >= 10)
@@ -247,8 +247,8 @@ def test_half_pictures_are_counted_and_never_shown() -> None:
 def test_a_camera_that_opens_but_gives_nothing(log: pytest.LogCaptureFixture) -> None:
     patience = Patience(open=0.5, first_frame=0.5, pause=0.2, pause_longest=0.4)
     with (
-        HttpCamera(lambda server, _: bool(server.end.wait(60)) and None) as server,
-        running(CaptureRequest(server.url), patience=patience) as (camera, mailbox),
+        HttpCamera(lambda server, _: bool(server.gone.wait(60)) and None) as server,
+        running(CaptureRequest(server.url()), patience=patience) as (camera, mailbox),
     ):
         assert wait_until(lambda: camera.restarts[Failure.STALLED] >= 3, 60)
         assert restarted(camera).keys() == {"stalled"}
@@ -262,7 +262,7 @@ def test_a_stream_that_ends_at_once_is_no_busy_loop(log: pytest.LogCaptureFixtur
 
     with (
         HttpCamera(script) as server,
-        running(CaptureRequest(server.url), patience=Patience(pause=0.2)) as (camera, _),
+        running(CaptureRequest(server.url()), patience=Patience(pause=0.2)) as (camera, _),
     ):
         begun = time.monotonic()
         assert wait_until(lambda: camera.restarts[Failure.READ_FAILED] == 5, 60)
@@ -367,9 +367,9 @@ def test_mjpeg_whose_pictures_take_long_shows_that_age() -> None:
             late = n % 10 >= 5
             jpeg = encoded(48, 64, BLUE if late else RED)
             write(part(jpeg)[:-10])
-            server.end.wait(delay_seconds if late else 0)
+            server.gone.wait(delay_seconds if late else 0)
             write(part(jpeg)[-10:])
-            if server.end.wait(0.05):
+            if server.gone.wait(0.05):
                 return
 
     ages: dict[bool, list[float]] = {False: [], True: []}
@@ -381,5 +381,5 @@ def test_mjpeg_whose_pictures_take_long_shows_that_age() -> None:
         late_enough = [age for age in ages[True] if age > delay_seconds * 0.99]
         return len(late_enough) >= 5 and min(ages[False], default=1.0) < delay_seconds / 2
 
-    with HttpCamera(script) as server, running(CaptureRequest(server.url)) as (_, mailbox):
+    with HttpCamera(script) as server, running(CaptureRequest(server.url())) as (_, mailbox):
         assert wait_until(shown, 60), ages

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from edged.effort import LONGEST_LOOK_SECONDS, Turn, Turns
 from tests.rig.daemon import SYNTHETIC
-from tests.rig.notify_socket import Supervisor
+from tests.rig.notify_socket import Supervisor, supervised
 
 SECONDS = 2.0
 """What takes long takes so long."""
@@ -55,32 +53,14 @@ with handling_signals(signals):
 def starting(folder: Path, where: str, how: str) -> Iterator[tuple[Supervisor, int]]:
     """A daemon of one variant: (who is told how its start goes, process id)."""
     (folder / "edged.yaml").write_text("variants: [mobilenet_v1_0.25_128]\n" + SYNTHETIC)
-    notify = str(folder / "notify")
-    supervisor = Supervisor(notify)
-    environ = {
-        "NOTIFY_SOCKET": notify,
-        "WATCHDOG_USEC": "500000",
-        "STATE_DIRECTORY": str(folder / "state"),
-    }
-    command = [sys.executable, "-c", DAEMON, str(folder / "edged.yaml"), where, how]
-    with (
-        closing(supervisor.socket),
-        subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, **environ},
-        ) as process,
-    ):  # fmt: skip
-        supervisor.socket.settimeout(60)
-        try:
-            while "STATUS=loading" not in supervisor.next():
-                pass
-            yield supervisor, process.pid
-            begun = time.monotonic()
-            os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(30) == 0
-            assert time.monotonic() - begun < 12
-        finally:
-            process.kill()
+    with supervised(folder, DAEMON, where, how, watchdog_usec=500000) as (supervisor, process):
+        while "STATUS=loading" not in supervisor.next():
+            pass
+        yield supervisor, process.pid
+        begun = time.monotonic()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert time.monotonic() - begun < 12
 
 
 def signs(supervisor: Supervisor, seconds: float) -> list[float]:

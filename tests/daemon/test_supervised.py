@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 from tests.rig.daemon import SYNTHETIC, RunningDaemon
-from tests.rig.notify_socket import Supervisor
+from tests.rig.notify_socket import Supervisor, supervised
 
 
 def test_systemd_is_told_when_it_is_ready_what_it_does_and_that_it_ends(tmp_path: Path) -> None:
@@ -93,18 +90,7 @@ def fed_until_stuck(folder: Path, loop: str) -> int:
     """How often the watchdog was fed before two statuses came without."""
     folder.mkdir()
     (folder / "edged.yaml").write_text(SYNTHETIC)
-    notify = str(folder / "notify")
-    supervisor = Supervisor(notify)
-    environ = {"NOTIFY_SOCKET": notify, "WATCHDOG_USEC": "1000000", "STATE_DIRECTORY": notify}
-    command = [sys.executable, "-c", STUCK, str(folder / "edged.yaml"), loop]
-    with (
-        closing(supervisor.socket),
-        subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, **environ},
-        ) as process,
-    ):  # fmt: skip
-        supervisor.socket.settimeout(60)
+    with supervised(folder, STUCK, loop, watchdog_usec=1000000) as (supervisor, _):
         fed, silent_statuses = 0, 0
         while silent_statuses < 2:
             message = supervisor.next()
@@ -112,7 +98,6 @@ def fed_until_stuck(folder: Path, loop: str) -> int:
             if message == "WATCHDOG=1":
                 silent_statuses = 0
             silent_statuses += message.startswith("STATUS=door")
-        process.kill()
     return fed
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 
 class Supervisor:
@@ -27,3 +33,32 @@ class Supervisor:
             return messages
         finally:
             self.socket.settimeout(5)
+
+
+@contextmanager
+def supervised(
+    folder: Path, program: str, *arguments: str, watchdog_usec: int
+) -> Iterator[tuple[Supervisor, subprocess.Popen[bytes]]]:
+    """`program`, which runs the daemon of folder/edged.yaml, as systemd would start it; killed at
+    the end."""
+    notify = str(folder / "notify")
+    supervisor = Supervisor(notify)
+    environ = {
+        "NOTIFY_SOCKET": notify,
+        "WATCHDOG_USEC": str(watchdog_usec),
+        "STATE_DIRECTORY": str(folder / "state"),
+    }
+    with (
+        closing(supervisor.socket),
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(folder / "edged.yaml"), *arguments],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, **environ},
+        ) as process,
+    ):
+        supervisor.socket.settimeout(60)
+        try:
+            yield supervisor, process
+        finally:
+            process.kill()

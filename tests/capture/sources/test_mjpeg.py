@@ -3,10 +3,9 @@ from __future__ import annotations
 import base64
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -18,27 +17,19 @@ from edged.capture.supervisor import CameraState
 from edged.capture.vigil import Patience
 from tests.rig.camera import Notes, next_frame, running, wait_until
 from tests.rig.http_camera import Opening, hashed
+from tests.rig.mjpeg_server import CameraServer
 from tests.rig.pictures import encoded
 
 JPEG = encoded(240, 320)
 LOGIN = "Basic " + base64.b64encode(b"vie wer:geh:e@im").decode()
 
 
-class HttpCamera(ThreadingHTTPServer):
+class HttpCamera(CameraServer):
     """A network camera. Every path is a way in which cameras differ."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.gone = threading.Event()
+        super().__init__(Handler)
         self.asked: list[str] = []
-
-    def url(self, path: str, login: str = "") -> str:
-        return f"http://{login}127.0.0.1:{self.server_port}{path}"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass  # the other side went away: that is how a stream ends
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -173,12 +164,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def camera() -> Iterator[HttpCamera]:
     with HttpCamera() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
         yield server
-        server.gone.set()
-        server.shutdown()
-        thread.join()
 
 
 class Opened(Opening):

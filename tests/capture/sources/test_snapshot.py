@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -19,6 +18,7 @@ from edged.capture.supervisor import CameraState
 from edged.capture.vigil import Patience
 from tests.rig.camera import FakeTime, Notes, next_frame, running, wait_until
 from tests.rig.http_camera import Opening, hashed
+from tests.rig.mjpeg_server import CameraServer
 from tests.rig.pictures import encoded
 
 RED = encoded(240, 320)
@@ -26,26 +26,17 @@ BLUE = encoded(240, 320, (0, 0, 255))
 BASIC = "Basic " + base64.b64encode(b"viewer:geheim").decode()
 
 
-class SnapshotCamera(ThreadingHTTPServer):
+class SnapshotCamera(CameraServer):
     """A camera that gives one picture for each question."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.gone = threading.Event()
+        super().__init__(Handler)
         self.asked: list[dict[str, str]] = []
         self.sent = self.connections = 0
-
-    def url(self, path: str, login: str = "") -> str:
-        return f"http://{login}127.0.0.1:{self.server_port}{path}"
 
     def get_request(self) -> tuple[socket.socket, object]:
         self.connections += 1
         return super().get_request()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        pass  # the other side went away
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -173,12 +164,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def camera() -> Iterator[SnapshotCamera]:
     with SnapshotCamera() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
         yield server
-        server.gone.set()
-        server.shutdown()
-        thread.join()
 
 
 class Opened(Opening):
