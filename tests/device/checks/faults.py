@@ -39,6 +39,7 @@ def run(report: Report) -> None:
         first = daemon.wait_for_results(1, SLOW)
         report.note(f"first result {first:.1f} s after the start")
         before = settled(daemon)
+        report.note(f"PSS {before[0]:.1f} MB in {before[2]} processes")
         rounds(report, daemon)
         after = settled(daemon)
         compare(report, before, after)
@@ -66,6 +67,7 @@ def rounds(report: Report, daemon: PatientDaemon) -> None:
     for number in range(ROUNDS):
         name = list(faults)[number % len(faults)]
         seconds[name].append(faults[name](daemon))
+        report.note(f"{number + 1} of {ROUNDS}, {name}: back after {seconds[name][-1]:.1f} s")
     for name, each in seconds.items():
         report.check(
             f"results resume after {name}",
