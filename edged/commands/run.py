@@ -219,7 +219,7 @@ def _check(options: argparse.Namespace) -> int:
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
     for warning in warnings(config):
-        print(f"edged: {path}: {warning}", file=sys.stderr)
+        print(f"edged: {warning}", file=sys.stderr)
     cameras = ", ".join(camera.name for camera in config.cameras)
     print(f"{path}: valid; cameras {cameras}; family {families[0].name}")
     return 0

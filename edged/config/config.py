@@ -54,7 +54,7 @@ class Config:
     ) -> InputError:
         """An error about the value at `keys`, with file and line if there is a document."""
         if self.document is None:
-            return InputError(f"{keys[0]}: {what}", got=got, fix=fix)
+            return InputError(f"{'.'.join(map(str, keys))}: {what}", got=got, fix=fix)
         return self.document.error(what, *keys, got=got, fix=fix)
 
 

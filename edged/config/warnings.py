@@ -24,21 +24,31 @@ _PASSWORD = re.compile(
 
 
 def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
-    """One line each. dev: the folder of devices."""
-    found = [
-        f"cameras.{camera.name}: {warning}"
-        for camera in config.cameras
-        for warning in (
-            *capture_warnings(camera.capture.source, dev),
-            *(() if camera.source_file is None else readable_by_all(camera.source_file)),
-            *_rate_warnings(camera),
-        )
-    ]
-    found += _file_warnings(config.path)
+    """One line each, with file, line and key where there is one. dev: the folder of devices."""
+    found = list(_file_warnings(config.path))
+    found += (str(config.error(what, *keys)) for keys, what in _warnings_at(config, dev))
+    return list(dict.fromkeys(found))  # several cameras may have one value of the top
+
+
+def _warnings_at(config: Config, dev: Path) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys, warning)"""
+    for camera in config.cameras:
+        source = "source" if camera.source_file is None else "source_file"
+        at_source = [*capture_warnings(camera.capture.source, dev)]
+        if camera.source_file is not None:
+            at_source += readable_by_all(camera.source_file)
+        yield from ((("cameras", camera.name, source), what) for what in at_source)
+        for key, what in _rate_warnings(camera):
+            yield _place(config, camera.name, key), what
     if config.http is not None:
-        found += http_warnings(config.http)
-    found += results_warnings(config.results)
-    return found
+        yield from http_warnings(config.http)
+    yield from results_warnings(config.results)
+
+
+def _place(config: Config, camera: str, key: str) -> tuple[str, ...]:
+    """Keys of a camera's setting, which may stand at the top of the file."""
+    data = {} if config.document is None else config.document.data
+    return ("cameras", camera, key) if key not in data or key in data["cameras"][camera] else (key,)
 
 
 def _file_warnings(path: Path) -> Iterator[str]:
@@ -61,13 +71,15 @@ def _holds_password(text: str) -> bool:
     return _PASSWORD.search(text) is not None
 
 
-def _rate_warnings(camera: CameraConfig) -> Iterator[str]:
+def _rate_warnings(camera: CameraConfig) -> Iterator[tuple[str, str]]:
+    """(key, warning)"""
     budget_ms, least = camera.latency_budget_ms, camera.min_fps or 0
     if budget_ms < _LEAST_BUDGET_MS:
         meant = f"{budget_ms * 1000:g}"
-        yield f"latency_budget_ms {budget_ms:g} is in milliseconds; did you mean {meant}?"
+        yield "latency_budget_ms", f"{budget_ms:g} milliseconds; did you mean {meant}?"
+    wanted = f"{camera.name} cannot give {least:g} results a second"
     most, rate = camera.capture.max_fps, kind_of(camera.capture.source).fps(camera.capture)
     if most is not None and least > most:
-        yield f"min_fps {least:g} cannot be met with max_fps {most:g}"
+        yield "min_fps", f"{wanted} with max_fps {most:g}"
     elif rate is not None and least > rate:
-        yield f"min_fps {least:g} cannot be met: the camera delivers {rate:g} frames per second"
+        yield "min_fps", f"{wanted}, as it delivers {rate:g} frames"

@@ -53,11 +53,11 @@ def results_errors(results: ResultsConfig, document: Document) -> Iterator[Input
         yield from KINDS[name].check(config, document)
 
 
-def results_warnings(results: ResultsConfig) -> Iterator[str]:
-    """One line each."""
+def results_warnings(results: ResultsConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys, one line)"""
     for name, config in results.sinks.items():
         for warning in KINDS[name].warnings(config):
-            yield f"results.{name}: {warning}"
+            yield ("results", name), warning
 
 
 _HINTS = {

@@ -195,18 +195,21 @@ _NAMES = (
 )
 
 
-def http_warnings(http: HttpConfig) -> Iterator[str]:
-    """One line each."""
+def http_warnings(http: HttpConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys, one line)"""
+    listen = ("http", "listen")
     if not http.is_loopback and not http.asks:
-        yield (
-            f"http.listen: {http.host} is reachable from other machines without a password; add "
+        what = (
+            f"{http.host} is reachable from other machines without a password; add "
             "http.users or http.token_hashes with http.tls (edged hash-password, edged "
             "new-token), or listen on 127.0.0.1"
-        ) + ("" if http.tls else _NAMES)
-    elif not http.is_loopback and http.tls is None:
-        yield (
-            f"http.listen: {http.host} is reachable from other machines, and passwords and tokens "
-            "are sent unencrypted; add http.tls"
         )
+        yield listen, what if http.tls else what + _NAMES
+    elif not http.is_loopback and http.tls is None:
+        what = (
+            f"{http.host} is reachable from other machines, and passwords and tokens are sent "
+            "unencrypted; add http.tls"
+        )
+        yield listen, what
     if http.tls is not None:
-        yield from readable_by_all(http.tls.key)
+        yield from ((("http", "tls", "key"), what) for what in readable_by_all(http.tls.key))

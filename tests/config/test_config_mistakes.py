@@ -39,7 +39,7 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         return [str(error).removeprefix(f"{path}:") for error in wrong.errors]
     except InputError as wrong:
         return [str(wrong).removeprefix(f"{path}:")]
-    return warnings(config)
+    return [warning.removeprefix(f"{path}:") for warning in warnings(config)]
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,27 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         # right, and yet not what was meant
         (
             "latency_budget_ms: 0.033\n" + DOOR,
-            ["ms 0.033 is in milliseconds; did you mean 33?"],
+            ["1: latency_budget_ms: 0.033 milliseconds; did you mean 33?"],
         ),
         (
             "min_fps: 60\ncameras: {door: {source: synthetic, fps: 5}}",
-            ["cameras.door: min_fps 60 cannot be met: the camera delivers 5 frames per second"],
+            ["1: min_fps: door cannot give 60 results a second, as it delivers 5 frames"],
         ),
-        ("min_fps: 31\n" + DOOR, ["the camera delivers 30 frames per second"]),
+        (
+            "min_fps: 31\n" + DOOR,
+            ["1: min_fps: door cannot give 31 results a second, as it delivers 30 frames"],
+        ),
+        (
+            "cameras:\n  door:\n    source: synthetic\n    min_fps: 6\n    max_fps: 5\n",
+            ["4: cameras.door.min_fps: door cannot give 6 results a second with max_fps 5"],
+        ),
+        (
+            "latency_budget_ms: 0.1\ncameras: {a: {source: synthetic}, b: {source: synthetic}}",
+            ["1: latency_budget_ms: 0.1 milliseconds; did you mean 100?"],
+        ),
         (
             DOOR + "results: {jsonl: /nope/dir/a}",
-            ["results.jsonl: the folder /nope/dir does not exist"],
+            ["2: results.jsonl: the folder /nope/dir does not exist"],
         ),
     ],
 )

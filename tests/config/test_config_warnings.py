@@ -56,7 +56,7 @@ def test_warnings_of_sources(
     found = warnings(load(camera(line)), dev)
     assert len(found) == len(expected)
     for warning, part in zip(found, expected, strict=True):
-        assert warning.startswith("cameras.door: ")
+        assert "edged.yaml:3: cameras.door.source: " in warning
         assert part in warning
 
 
@@ -77,7 +77,8 @@ def test_warnings_of_sources(
 def test_warning_of_a_server_that_others_reach(load: Load, listen: str, warned: bool) -> None:
     found = warnings(load(camera("source: synthetic") + f'http: {{listen: "{listen}"}}'))
     assert len(found) == warned
-    assert all("http.listen: " in each and "from other machines" in each for each in found)
+    assert all("edged.yaml:4: http.listen: " in each for each in found)
+    assert all("from other machines" in each for each in found)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,8 @@ def test_warning_of_a_server_that_others_reach(load: Load, listen: str, warned: 
 )
 def test_warning_of_a_rate_that_is_not_reached(load: Load, line: str, warned: bool) -> None:
     found = warnings(load(f"cameras:\n  door: {line}\n"))
-    assert found == ["cameras.door: min_fps 10 cannot be met with max_fps 5"] * warned
+    what = "cameras.door.min_fps: door cannot give 10 results a second with max_fps 5"
+    assert [each.partition("edged.yaml:2: ")[2] for each in found] == [what] * warned
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,5 @@ def test_warning_of_a_secret_that_everybody_reads(
     (tmp_path / "door").write_text("rtsp://u:hunter2@h/")
     (tmp_path / "door").chmod(mode)
     found = warnings(load(camera("source_file: door")))
-    assert found == (
-        [f"cameras.door: everybody can read {tmp_path}/door; chmod o= {tmp_path}/door"] * warned
-    )
+    what = f"cameras.door.source_file: everybody can read {tmp_path}/door; chmod o= {tmp_path}/door"
+    assert [each.partition("edged.yaml:3: ")[2] for each in found] == [what] * warned
