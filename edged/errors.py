@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import shlex
+import sys
 from pathlib import Path
 
 from edged.secret import redact
@@ -71,8 +73,23 @@ def cannot_read(path: str | Path, error: OSError, fix: str | None = None) -> Edg
     return kind(f"cannot be read: {error.strerror}", where=path, fix=fix)
 
 
+DEBIAN_PREFIX = Path("/usr/lib/edged")
+"""The virtual environment of the .deb, which has no pip."""
+
+
 class MissingPackageError(EdgedError):
-    """An optional package is missing. install: the command that installs it."""
+    """An optional package is missing. install: pip's command that installs it."""
 
     def __init__(self, what: str, install: str) -> None:
-        super().__init__(what, fix=f"install it with: {install}")
+        super().__init__(what, fix=how_to_install(install))
+
+
+def how_to_install(command: str, prefix: Path = Path(sys.prefix)) -> str:
+    """The fix for a missing optional package. command: pip's. prefix: of this Python."""
+    if prefix == DEBIAN_PREFIX:
+        return (
+            "edged's Debian package does not include it: use an edged installed with pip, on this "
+            "machine or another (/usr/share/doc/edged/docs/operations.md)"
+        )
+    # Another Python's pip may be first on the path.
+    return f"install it with: {shlex.quote(sys.executable)} -m {command}"

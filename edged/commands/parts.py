@@ -51,7 +51,7 @@ def _config_file(text: str) -> Path:
 
 def config_of(options: argparse.Namespace) -> Path | None:
     if options.file is not None and options.config is not None:
-        raise InputError("expected one configuration", got=f"{options.file} and -c")
+        raise InputError("expected one configuration", got=f"{options.file} and {options.config}")
     path: Path | None = options.config or options.file
     return path
 

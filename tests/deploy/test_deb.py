@@ -17,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+from edged.errors import DEBIAN_PREFIX
 from tests.rig.paths import PROJECT
 
 PACKAGE = PROJECT / "deploy" / "package"
@@ -107,6 +108,7 @@ def test_what_is_where_and_whose(dpkg_deb: str, package: Path) -> None:
     assert members["usr/bin/edged"].mode == 0o755
     assert members["usr/lib/edged/bin/python3"].linkname == "/usr/bin/python3.11"
     assert "usr/lib/edged/lib/python3.11/site-packages/edged/__init__.py" in members
+    assert f"{DEBIAN_PREFIX}/pyvenv.cfg".lstrip("/") in members
     for name in ("usr/lib/edged/edged.yaml", "usr/lib/edged/jetson.conf"):
         assert members[name].mode == 0o644
     assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
