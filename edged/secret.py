@@ -16,8 +16,9 @@ _ENCODED_SLASHES = re.compile(r"(?::|%(?:25)*3a)(?:%(?:25)*2f){2}", re.IGNORECAS
 _AT = re.compile(r"@|%(?:25)*40", re.IGNORECASE)
 _ENCODED_AT_IN_AUTHORITY = re.compile(r"//([^/?#]*)%(?:25)*40", re.IGNORECASE)
 _CREDENTIAL = re.compile(
-    r"(?:pass|pw|token|user|usr|login|auth|key|secret|credential|signature|session)"
-    r"[\w.-]{0,32}(?:=|%(?:25)*3d)([^&\s]+)",
+    r"(?:(?:pass|pw|token|user|usr|login|auth|key|secret|credential|signature|session)[\w.-]{0,32}"
+    r"|(?<=[?&])(?:u|p|pss|pin|jwt|code|account|access|hash|sid|sig))"
+    r"(?:=|%(?:25)*3d)([^&\s]+)",
     re.IGNORECASE,
 )
 
