@@ -78,7 +78,8 @@ def capture_warnings(source: str, dev: Path) -> Iterator[str]:
         try:
             device.stat()
         except OSError as error:
-            yield f"{path}: {error.strerror}; edged waits for the device"
+            what = "device" if path.is_relative_to("/dev") else "file"
+            yield f"{path}: {error.strerror}; edged waits for the {what}"
     yield from kind_of(source).warnings(source)
 
 

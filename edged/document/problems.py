@@ -257,7 +257,8 @@ def _fix(schema: Schema, keys: Keys, value: Any) -> str | None:
     return None if schema.keys() & {"enum", "patternErrorMessage"} else _example(schema)
 
 
-_UNITS = {"ms": "_ms", "s": "_seconds", "sec": "_seconds", "seconds": "_seconds", "fps": "fps"}
+_SECONDS = dict.fromkeys(("s", "sec", "seconds"), "_seconds")
+_UNITS = {**_SECONDS, "ms": "_ms", "fps": "fps", "c": "_c"}
 """Unit → end of the name of keys in that unit."""
 
 

@@ -187,6 +187,14 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
             ["1: latency_budget_ms: 0.1 milliseconds; did you mean 100?"],
         ),
         (
+            DOOR + "results: {jsonl: stdout}",
+            ['2: results.jsonl: expected a file (got {folder}/stdout); write "-" for standard'],
+        ),
+        (
+            "max_temperature_c: 75C\n" + DOOR,
+            ["1: max_temperature_c: expected a number from 30 to 120 (got '75C'); write 75, with"],
+        ),
+        (
             DOOR + "results: {jsonl: /nope/dir/a}",
             ["2: results.jsonl: the folder /nope/dir does not exist"],
         ),
@@ -238,6 +246,9 @@ def test_a_mistake_has_its_line_its_key_and_what_to_do(
         ("https://www.youtube.com/watch?v=abc", "a web page with a video is not a stream"),
         ("rtmp://192.0.2.1/live", "most cameras also have an RTSP address: write rtsp://…"),
         ("onvif://192.0.2.1", "find the camera's RTSP address on its web page"),
+        ("udp://@239.0.0.1:1234", "receive it with a GStreamer pipeline: gst:udpsrc"),
+        ("$CAM", "a variable is written with braces; write ${NAME}"),
+        ("photos/*.jpg", "expected one file or a folder, not a pattern; write the folder"),
     ],
 )
 def test_sources(tmp_path: Path, source: str, expected: str | None) -> None:
@@ -250,7 +261,7 @@ def test_sources(tmp_path: Path, source: str, expected: str | None) -> None:
         assert expected in found[0]
 
 
-@pytest.mark.parametrize("name", ["usb", "192.0.2.1", "a:b", "imx219"])
+@pytest.mark.parametrize("name", ["usb", "192.0.2.1", "a:b", "imx219", "$CAM", "a*.jpg"])
 def test_a_file_of_that_name_is_a_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     assert answers(tmp_path, f"cameras: {{door: {{source: '{name}'}}}}") == []

@@ -39,7 +39,7 @@ def dev(tmp_path: Path) -> Path:
         ),
         (
             "source: absent.mp4",
-            ["absent.mp4: No such file or directory; edged waits for the device"],
+            ["absent.mp4: No such file or directory; edged waits for the file"],
         ),
         ("source: gst:v4l2src ! jpegdec", []),
         ("source: gst:rtspsrc user-pw=x ! decodebin", ["in the process list; a URL as source"]),

@@ -36,6 +36,10 @@ _OTHER_SCHEMES = {
     "onvif": "find the camera's RTSP address on its web page, or with an ONVIF tool",
     "rtmp": "most cameras also have an RTSP address: write rtsp://…",
     "file": "write the path of a file without a scheme",
+    **dict.fromkeys(
+        ("udp", "rtp", "srt", "tcp", "mms"),
+        "receive it with a GStreamer pipeline: gst:udpsrc … for example",
+    ),
 }
 _ADDRESS = re.compile(
     r"//|[a-z][a-z0-9+.-]*:?/{2}|[a-z][a-z0-9+-]*:/"  # rtsp//…, rtsp:/…
@@ -91,6 +95,11 @@ def _check_scheme(scheme: str) -> None:
 
 def _check_path(text: str) -> None:
     """Reject a missing path that looks like something else."""
+    if re.match(r"\$[A-Za-z_]", text):
+        raise InputError("a variable is written with braces", fix="write ${NAME}")
+    if re.search(r"[*?]", text):
+        fix = "write the folder, whose pictures are shown in the order of their names"
+        raise InputError("expected one file or a folder, not a pattern", fix=fix)
     if text.isdigit():
         number = text if len(text) < 3 else "0"
         fix = f"write its device: /dev/video{number}, or better the link in /dev/v4l/by-id"

@@ -41,7 +41,10 @@ def _parse(data: str | Mapping[str, Any], base: Path) -> JsonlConfig | None:
 def _check(config: JsonlConfig, document: Document) -> Iterator[InputError]:
     path = config.path
     with suppress(OSError):  # it does not exist yet
-        if path is not None and path.is_dir():
+        if path is not None and path.name in ("stdout", "stderr") and not path.exists():
+            fix = 'write "-" for standard output'
+            yield document.error("expected a file", "results", "jsonl", got=path, fix=fix)
+        elif path is not None and path.is_dir():
             yield document.error("expected a file, not a folder", "results", "jsonl", got=path)
         elif path is not None and path.samefile(document.path):
             yield document.error("is the configuration file itself", "results", "jsonl", got=path)
