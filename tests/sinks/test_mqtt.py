@@ -137,10 +137,12 @@ time.sleep(300)
 def test_a_good_end_says_offline_too_and_delivers_what_waits(broker: Broker) -> None:
     with Listener(broker.port) as listener:
         with started(config_for(broker)) as sink:
-            listener.wait_for(STATUS, b"online")
+            sink.observe_cameras({"door": True})
+            listener.wait_for(CAMERA_STATUS, b"online")
             for sequence in range(500):
                 sink.publish(make_result(sequence))
         listener.wait_for(STATUS, b"offline")
+        eventually(lambda: listener.of(CAMERA_STATUS)[-1] == b"offline")
         assert sink.delivered == 500
         eventually(lambda: len(listener.of(RESULT)) == 500)
         assert not any(sink.dropped.values())

@@ -171,8 +171,9 @@ class Mqtt(Worker):
                 connection.turn(self._wake_fd, self._turn_seconds(connection))
                 self._settle(connection)
                 self._clear(connection)
-            if connection.has_room and not self._stays:
-                connection.publish(offline)
+            for message in () if self._stays else (offline, *self._messages.statuses({})):
+                if connection.has_room:
+                    connection.publish(message)
             connection.close(self._wake_fd, _LEAVE_SECONDS)
         finally:
             self._settle(connection)
