@@ -153,6 +153,7 @@ ERRORS = {
         "Content-Type 'image/jpeg' without JPEG data",
     ),
     "nothing": (answer(b""), "an empty or truncated response"),
+    "nothing of no type": (answer(b"", None), "an empty or truncated response"),
     "half a picture": (answer(RED[:-99], length=len(RED)), "an empty or truncated response"),
     "a picture that cannot be decoded": (
         answer(RED[:300] + RED[-2:]),

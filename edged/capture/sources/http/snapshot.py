@@ -161,6 +161,7 @@ def picture_in(body: bytes) -> bytes | None:
 def _described(response: http.client.HTTPResponse, body: bytes) -> str:
     """What a response without a picture contains, for a message."""
     kind = response.headers.get("Content-Type", "")
-    if not kind.strip().lower().startswith("image/"):
-        return described(kind)
-    return f"{described(kind)} without JPEG data" if body else "an empty or truncated response"
+    if not body:
+        return "an empty or truncated response"
+    is_picture = kind.strip().lower().startswith("image/")
+    return f"{described(kind)} without JPEG data" if is_picture else described(kind)
