@@ -74,6 +74,9 @@ class Line:
 def parse_line(line: bytes, where: str, number: int) -> Line:
     try:
         values = json.loads(line, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        got = f"the byte 0x{error.object[error.start]:02x}"
+        raise InputError("not JSON, which is UTF-8 text", where=where, got=got) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", where=where) from None
     if not isinstance(values, dict):

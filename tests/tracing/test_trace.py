@@ -95,6 +95,15 @@ def test_an_error_names_the_line_and_the_fault(
     assert message in str(error.value)
 
 
+def test_a_picture_is_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(
+        InputError, match=r"a.png:1: not JSON, which is UTF-8 text \(got the byte 0x"
+    ):
+        read_trace(path)
+
+
 def test_a_last_line_that_is_cut_off_is_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
