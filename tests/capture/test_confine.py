@@ -190,6 +190,17 @@ def test_a_pipeline_that_is_kept_from_a_file_names_it(tmp_path: Path) -> None:
     assert target.exists()
 
 
+@KEPT
+def test_a_file_that_ffmpeg_itself_refuses_is_not_called_denied(tmp_path: Path) -> None:
+    """FFmpeg plays no absolute path of a list of clips, and says so with EPERM."""
+    path = tmp_path / "clips.txt"
+    path.write_text("ffconcat version 1.0\nfile /etc/hostname\n")
+    with running(CaptureRequest(str(path))) as (camera, _):
+        assert wait_until(lambda: camera.last_error is not None)
+        assert "Operation not permitted" in str(camera.last_error)
+        assert "denies access" not in str(camera.last_error)
+
+
 @GSTREAMER
 def test_a_pipeline_reads_the_files_that_it_names(tmp_path: Path) -> None:
     for number in range(3):

@@ -101,7 +101,8 @@ def explanation(error: BaseException, needs: Needs) -> str:
     text = str(error)
     paths = list(dict.fromkeys(_paths_of(error)))
     refused = re.search(r"permission denied|not permitted", text, re.IGNORECASE)
-    writing = refused or re.search(r"\bwrit(e|ing)\b", text, re.IGNORECASE)
+    # Only sources of uncertain needs write files.
+    writing = not needs.certain and (refused or re.search(r"\bwrit(e|ing)\b", text, re.IGNORECASE))
     for path in (Path(path) for path in paths if path not in needs.devices):
         if _kept_from_reading(path) or (writing and _kept_from_writing(path)):
             denied = f"the confinement denies access to {path}"

@@ -72,6 +72,10 @@ class FileSource:
             self._container = av.open(
                 f"file:{self._path}", options=OPTIONS, metadata_errors="replace"
             )
+        except av.error.InvalidDataError:
+            what = "not a video file, or its end is missing"
+            fix = "an MP4 can be read only after its recording has ended"
+            raise SourceError(Failure.OPEN_FAILED, what, where=self._path, fix=fix) from None
         except av.error.FFmpegError as error:
             raise self._error(f"cannot be opened as a video: {error.strerror}") from None
         if (what := why_not_decodable(self._container)) is not None:

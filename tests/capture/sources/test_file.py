@@ -141,7 +141,7 @@ def test_what_is_no_clip(tmp_path: Path) -> None:
         container.mux(stream.encode(silence))
     for path, reason in (
         (tmp_path / "absent.mp4", "no such file or folder, and not another kind of source"),
-        (text, "cannot be opened as a video"),
+        (text, "not a video file, or its end is missing; an MP4 can be read only after"),
         (sound, "contains no video"),
         (Path("udp://127.0.0.1:5000"), "no such file or folder, and not another kind of source"),
     ):
