@@ -247,7 +247,7 @@ def test_a_mistake_has_its_line_its_key_and_what_to_do(
         ("rtmp://192.0.2.1/live", "most cameras also have an RTSP address: write rtsp://…"),
         ("onvif://192.0.2.1", "find the camera's RTSP address on its web page"),
         ("udp://@239.0.0.1:1234", "receive it with a GStreamer pipeline: gst:udpsrc"),
-        ("$CAM", "a variable is written with braces; write ${NAME}"),
+        ("$CAM", "expected a source, not the name of a variable; write ${NAME}"),
         ("photos/*.jpg", "expected one file or a folder, not a pattern; write the folder"),
     ],
 )

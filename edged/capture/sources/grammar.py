@@ -96,7 +96,8 @@ def _check_scheme(scheme: str) -> None:
 def _check_path(text: str) -> None:
     """Reject a missing path that looks like something else."""
     if re.match(r"\$[A-Za-z_]", text):
-        raise InputError("a variable is written with braces", fix="write ${NAME}")
+        fix = "write ${NAME} in the configuration"
+        raise InputError("expected a source, not the name of a variable", fix=fix)
     if re.search(r"[*?]", text):
         fix = "write the folder, whose pictures are shown in the order of their names"
         raise InputError("expected one file or a folder, not a pattern", fix=fix)
