@@ -58,6 +58,8 @@ def parse_tls(data: Mapping[str, Any], base: Path) -> TlsClient:
 
 def tls_context(tls: TlsClient) -> ssl.SSLContext:
     """A context that verifies certificate and host name. Raises EdgedError for an unusable file."""
+    if tls.ca is not None:
+        _check_readable("ca_file", tls.ca)
     try:
         context = ssl.create_default_context(cafile=None if tls.ca is None else str(tls.ca))
     except OSError as error:
@@ -87,7 +89,7 @@ def try_tls(config: _Client) -> None:
 
 
 def _check_readable(key: str, file: Path) -> None:
-    """OpenSSL does not report which of the two files it could not read."""
+    """OpenSSL waits for a pipe, and does not report which of two files it could not read."""
     try:
         read_file(file, 1)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import socketserver
 import ssl
@@ -295,7 +296,8 @@ def test_certificates_are_checked(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 def test_a_file_that_is_no_certificate_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
-    for name in ("ca.pem", "missing.pem"):
+    os.mkfifo(tmp_path / "pipe")  # OpenSSL would wait for it
+    for name in ("ca.pem", "missing.pem", "pipe"):
         with pytest.raises(EdgedError, match=f"{name}: cannot be used for TLS as ca_file"):
             Webhook(config_for(1, TlsClient(tmp_path / name)))
 
