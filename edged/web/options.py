@@ -34,6 +34,7 @@ _HINTS = {
     ),
     **dict.fromkeys(("ssl", "https", "certificate", "cert"), "tls"),
     "enabled": "to disable the server, write listen: none",
+    "none": "to disable the server, write http: {listen: none}",
 }
 
 HTTP = section(

@@ -191,6 +191,14 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
             ['2: results.jsonl: expected a file (got {folder}/stdout); write "-" for standard'],
         ),
         (
+            DOOR + "results: {jsonl: edged.yaml/x}",
+            ["2: results.jsonl: expected a file in a folder, not in another file (got {folder}"],
+        ),
+        (
+            "http: none\n" + DOOR,
+            ["1: http: expected lines of `key: value` (got text); to disable"],
+        ),
+        (
             "max_temperature_c: 75C\n" + DOOR,
             ["1: max_temperature_c: expected a number from 30 to 120 (got '75C'); write 75, with"],
         ),

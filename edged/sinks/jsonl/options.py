@@ -46,6 +46,9 @@ def _check(config: JsonlConfig, document: Document) -> Iterator[InputError]:
             yield document.error("expected a file", "results", "jsonl", got=path, fix=fix)
         elif path is not None and path.is_dir():
             yield document.error("expected a file, not a folder", "results", "jsonl", got=path)
+        elif path is not None and path.parent.is_file():
+            what = "expected a file in a folder, not in another file"
+            yield document.error(what, "results", "jsonl", got=path.parent)
         elif path is not None and path.samefile(document.path):
             yield document.error("is the configuration file itself", "results", "jsonl", got=path)
 
@@ -53,7 +56,7 @@ def _check(config: JsonlConfig, document: Document) -> Iterator[InputError]:
 def _warnings(config: JsonlConfig) -> Iterator[str]:
     path = config.path
     try:
-        if path is not None and not path.parent.is_dir():
+        if path is not None and not path.parent.exists():
             yield f"the folder {path.parent} does not exist; create it: mkdir -p {path.parent}"
     except OSError as error:  # no permission for a folder above it
         yield f"{path}: {error.strerror}"
