@@ -189,12 +189,13 @@ def test_no_message_shows_a_login_that_a_camera_reflects(reflected: str) -> None
             assert "***" in said or path == "/again"
 
 
-def test_no_message_shows_a_password_of_the_query() -> None:
+@pytest.mark.parametrize("name", ["pwd", "p", "pin"])
+def test_no_message_shows_a_password_of_the_query(name: str) -> None:
     def script(asked: Asked, write: Write) -> None:
         write(answer(b"no", "text/html; asked=S3cret"))
 
     with scripted(script) as camera:
-        said = str(failure(camera.url("/snap.cgi?user=admin&pwd=S3cret")))
+        said = str(failure(camera.url(f"/snap.cgi?user=admin&{name}=S3cret")))
     assert "S3cret" not in said
     assert "got Content-Type 'text/html; asked=***'" in said
 

@@ -253,7 +253,11 @@ def test_max_fps_holds_before_decoding(camera: HttpCamera) -> None:
             "the camera sends no pictures (got Content-Type 'text/html')",
             Failure.NO_PICTURES,
         ),
-        ("/nowhere", "the camera refused the request (got HTTP status 404)", Failure.OPEN_FAILED),
+        (
+            "/nowhere",
+            "the camera refused the request (got HTTP status 404); check the path",
+            Failure.OPEN_FAILED,
+        ),
         (
             "/no-jpeg",
             "the camera sends no pictures (got the end of the stream)",

@@ -303,7 +303,11 @@ def test_a_picture_without_end_is_given_up(camera: SnapshotCamera) -> None:
         ("/page", "sends no pictures (got Content-Type 'text/html; char", Failure.NO_PICTURES),
         ("/no-jpeg", "(got Content-Type 'image/jpeg' without JPEG data)", Failure.NO_PICTURES),
         ("/nothing", "(got an empty or truncated response)", Failure.NO_PICTURES),
-        ("/nowhere", "the camera refused the request (got HTTP status 404)", Failure.OPEN_FAILED),
+        (
+            "/nowhere",
+            "the camera refused the request (got HTTP status 404); check the path",
+            Failure.OPEN_FAILED,
+        ),
         ("/circle", "too many redirects", Failure.OPEN_FAILED),
         ("/elsewhere", "redirect to another scheme", Failure.OPEN_FAILED),
         ("/basic", "the camera refused the login (got HTTP status 401)", Failure.UNAUTHORIZED),

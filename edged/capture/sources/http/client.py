@@ -125,7 +125,8 @@ class HttpCamera:
     ) -> SourceError:
         got = f"HTTP status {response.status}"
         if response.status not in (401, 403):
-            return self.error("the camera refused the request", reason, got=got)
+            fix = "check the path of the URL" if response.status == 404 else None
+            return self.error("the camera refused the request", reason, got=got, fix=fix)
         if response.status == 403 and self._authorization is None:
             fix = None if self._login else "it may need a user and password in the URL"
             return self.error(
@@ -245,7 +246,7 @@ def without_login(url: str) -> tuple[str, str | None, str]:
 def _credentials(url: str) -> list[str]:
     """Credentials in the query, where some cameras expect them."""
     pairs = parse_qsl(urlsplit(url).query)
-    return [value for key, value in pairs if MASK in redact(f"{key}={value}")]
+    return [value for key, value in pairs if MASK in redact(f"?{key}={value}")]
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
