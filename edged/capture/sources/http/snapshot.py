@@ -160,8 +160,8 @@ def picture_in(body: bytes) -> bytes | None:
 
 def _described(response: http.client.HTTPResponse, body: bytes) -> str:
     """What a response without a picture contains, for a message."""
-    kind = response.headers.get("Content-Type", "")
-    if not body:
+    kind = response.headers.get("Content-Type", "").strip()
+    is_picture = kind.lower().startswith("image/")
+    if not body and (is_picture or not kind):
         return "an empty or truncated response"
-    is_picture = kind.strip().lower().startswith("image/")
     return f"{described(kind)} without JPEG data" if is_picture else described(kind)
