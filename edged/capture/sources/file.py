@@ -73,9 +73,8 @@ class FileSource:
                 f"file:{self._path}", options=OPTIONS, metadata_errors="replace"
             )
         except av.error.InvalidDataError:
-            what = "not a video file, or its end is missing"
             fix = "an MP4 can be read only after its recording has ended"
-            raise SourceError(Failure.OPEN_FAILED, what, where=self._path, fix=fix) from None
+            raise self._error("not a video file, or its end is missing", fix) from None
         except av.error.FFmpegError as error:
             raise self._error(f"cannot be opened as a video: {error.strerror}") from None
         if (what := why_not_decodable(self._container)) is not None:
@@ -215,5 +214,5 @@ class FileSource:
         if seconds > 0:
             self._sleep(seconds)
 
-    def _error(self, what: str) -> SourceError:
-        return SourceError(Failure.OPEN_FAILED, what, where=self._path)
+    def _error(self, what: str, fix: str | None = None) -> SourceError:
+        return SourceError(Failure.OPEN_FAILED, what, where=self._path, fix=fix)
