@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
 
 MASK = "***"
 
@@ -100,6 +101,19 @@ def redact(text: str) -> str:
     host of a URL with an `@` in its path. A password in a path (`/live/SECRET/1`) is not masked.
     """
     return re.sub(r"\S+", lambda word: _redact_word(word[0]), text)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """`text` without these secrets, plain and percent-encoded."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, MASK).replace(quote(secret, ""), MASK)
+    return text
+
+
+def query_credentials(url: str) -> list[str]:
+    """Credentials in the query, where some cameras expect them."""
+    pairs = parse_qsl(urlsplit(url).query)
+    return [value for key, value in pairs if MASK in redact(f"?{key}={value}")]
 
 
 def _redact_word(word: str) -> str:

@@ -69,6 +69,19 @@ def test_each_refusal_has_its_words(method: str, status: str, words: str, reason
     assert error.reason is Failure(reason)
 
 
+@pytest.mark.parametrize(
+    ("login", "query"), [("admin:Qz7!xKw9@", ""), ("admin:Qz7%21xKw9@", ""), ("", "?p=Qz7!xKw9")]
+)
+def test_a_password_that_the_camera_repeats_is_masked(login: str, query: str) -> None:
+    """Also where the answer is cut."""
+    status = f"404 nothing at {'x' * 53} for Qz7!xKw9"
+    with RtspCamera(answers={"DESCRIBE": always(status)}) as camera:
+        url = camera.url(login) + query
+        with pytest.raises(SourceError, match="no such stream") as caught:
+            StreamSource(CaptureRequest(url), Notes().admission).open()
+    assert "Qz7" not in str(caught.value)
+
+
 def test_a_scheme_in_capitals_is_the_same() -> None:
     with RtspCamera(answers={"DESCRIBE": always("404 Not Found")}) as camera:
         url = camera.url().replace("rtsp://", "RTSP://")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from edged.capture.source import SILENT_SECONDS, Failure, SourceError
 from edged.capture.sources.http.auth import Login, parsed
 from edged.printable import printable
-from edged.secret import MASK, redact
+from edged.secret import masked, query_credentials, redact
 
 CONNECT_SECONDS = 10.0
 _MOST_REDIRECTS = 5
@@ -53,7 +53,7 @@ class HttpCamera:
         if user is not None:
             self._login = Login(user, password)
             self._secrets += self._login.secrets
-        self._secrets += _credentials(self._url)
+        self._secrets += query_credentials(self._url)
 
     def get(
         self, headers: Mapping[str, str] | None = None, *, reason: Failure = Failure.OPEN_FAILED
@@ -116,9 +116,7 @@ class HttpCamera:
         """Text of the camera, or of a library that quotes it, without secrets."""
         if isinstance(text, Exception):
             text = getattr(text, "strerror", None) or str(text) or type(text).__name__
-        for secret in filter(None, self._secrets):
-            text = text.replace(secret, MASK).replace(quote(secret, ""), MASK)
-        return printable(text)
+        return printable(masked(text, self._secrets))
 
     def _refusal(
         self, response: http.client.HTTPResponse, url: str, reason: Failure
@@ -241,12 +239,6 @@ def without_login(url: str) -> tuple[str, str | None, str]:
     _, _, host = parts.netloc.rpartition("@")
     user = None if parts.username is None else unquote(parts.username)
     return urlunsplit(parts._replace(netloc=host)), user, unquote(parts.password or "")
-
-
-def _credentials(url: str) -> list[str]:
-    """Credentials in the query, where some cameras expect them."""
-    pairs = parse_qsl(urlsplit(url).query)
-    return [value for key, value in pairs if MASK in redact(f"?{key}={value}")]
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -10,13 +10,14 @@ import re
 import socket
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import av
 
 from edged.capture.source import Failure, SourceError
+from edged.capture.sources.http.auth import Login
 from edged.printable import printable
-from edged.secret import redact
+from edged.secret import masked, query_credentials, redact
 
 ANSWER_SECONDS = 10.0
 LONGEST_ANSWER = 65536
@@ -41,11 +42,15 @@ class RtspServer:
     def __init__(self, url: str, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._answer_seconds = answer_seconds
         self._where = redact(url)
+        self._secrets: list[str] = []
+        """Texts that no message may show, in the order of masking."""
         try:
             parts = urlsplit(url)
             self._secure = parts.scheme.lower() == "rtsps"
             self._host, self._port = parts.hostname, parts.port or _PORTS[parts.scheme.lower()]
             self._has_user = parts.username is not None
+            login = Login(unquote(parts.username or ""), unquote(parts.password or ""))
+            self._secrets += [*login.secrets, *query_credentials(url)]
             bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
             self._bare_url = bare.geturl()
         except ValueError:
@@ -67,14 +72,14 @@ class RtspServer:
         except OSError as error:
             raise self._error(f"connection failed: {error.strerror}") from None
         if answer and not answer.startswith(b"RTSP/"):
-            got = printable(answer.split(b"\n")[0].decode(errors="replace").strip(), 80)
+            got = self._shown(answer.split(b"\n")[0].decode(errors="replace").strip())
             fix = "check the port; RTSP usually uses 554"
             raise self._error("the response is not RTSP", got=got, fix=fix)
 
     def refusal(self, error: Any, seconds: float) -> SourceError:
         """error: FFmpeg's, after `seconds`."""
         method, status, reason = refused(error)
-        got = printable(f"{status} {reason}".strip(), 80)
+        got = self._shown(f"{status} {reason}".strip())
         if status == 401:
             return self._no_login(got)
         if status == 403:
@@ -116,7 +121,7 @@ class RtspServer:
         digests = [_ALGORITHM.search(offer) for kind, offer in offers if kind == b"DIGEST"]
         if not digests:
             others = [kind.decode() for kind, _ in offers]
-            return None if not others or "BASIC" in others else printable(others[0], 20)
+            return None if not others or "BASIC" in others else self._shown(others[0], 20)
         last = "MD5" if digests[-1] is None else digests[-1][1].decode().upper()
         return None if last in _FFMPEG_KNOWS else f"Digest {printable(last, 20)}"
 
@@ -137,6 +142,10 @@ class RtspServer:
                 if not answer.startswith(b"RTSP/"[: len(answer)]):
                     break
             return answer
+
+    def _shown(self, text: str, most: int = 80) -> str:
+        """Text of the camera, which may repeat the login."""
+        return printable(masked(text, self._secrets), most)
 
     def _error(
         self,
