@@ -49,6 +49,7 @@ class Result(NamedTuple):
     budget_ms: float
     variant: Variant
     threads: int
+    runtime: str
     reason: str
     stages: Stages
     top: tuple[Score, ...]
@@ -94,6 +95,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "on_time": result.on_time,
         "variant": result.variant.name,
         "threads": result.threads,
+        "runtime": result.runtime,
         "reason": result.reason,
         "stages_ms": stages_ms,
         "top": [{"label": each.label, "score": round(each.score, 3)} for each in result.top],

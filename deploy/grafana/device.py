@@ -292,7 +292,7 @@ def _state_of_device() -> list[Json]:
         ),
         graph(
             "Slow-down factor",
-            query(f"edged_slowdown_ratio{DEVICE}", "{{backend}}"),
+            query(f"edged_slowdown_ratio{DEVICE}", "slow-down"),
             bounds=(0, None),
             about="Run time relative to an idle device.",
             size=(8, 8),

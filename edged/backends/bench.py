@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedFamily
 from edged.clock import Clock, monotonic_ns
-from edged.control.profile import Candidate, timed
+from edged.control.profile import Candidate, Spread, timed
 from edged.device import KEEP_WARM_SECONDS
+from edged.variants.variant import Choice
 
 PICTURE_SIDE = 270
 """A 1080p frame decoded at a quarter."""
@@ -29,26 +30,23 @@ RAMP_RATIO = 1.3
 
 
 def bench(loaded: LoadedFamily, runs: int, progress: Callable[[], object]) -> list[Candidate]:
-    """Time preprocess and inference of each variant x threads, `runs` times.
+    """Time preprocess and inference of each choice, `runs` times.
 
     progress: called after each round.
     """
     pixels = _picture()
-    family = loaded.family
-    every = [(variant, count) for variant in family.variants() for count in loaded.threads]
-    choices = [choice for choice in every if choice in loaded.choices]
-    times_ms: dict[tuple[object, int], list[float]] = {choice: [] for choice in choices}
+    times_ms: dict[Choice, list[float]] = {choice: [] for choice in sorted(loaded.choices)}
     for round_number in range(SETTLING_ROUNDS + runs):
-        for variant, count in choices:
+        for choice, spent_ms in times_ms.items():
             begun_ns = monotonic_ns()
-            _, _, inferred_ns = loaded.infer(variant, count, pixels)
+            _, _, inferred_ns = loaded.infer(choice, pixels)
             if round_number >= SETTLING_ROUNDS:
-                times_ms[variant, count].append((inferred_ns - begun_ns) / 1e6)
+                spent_ms.append((inferred_ns - begun_ns) / 1e6)
         if round_number >= SETTLING_ROUNDS:
             progress()
     return [
-        timed(variant, count, family.top1(variant), times_ms[variant, count])
-        for variant, count in choices
+        timed(choice, loaded.family.top1(choice.variant), Spread.of(spent_ms))
+        for choice, spent_ms in times_ms.items()
     ]
 
 
@@ -83,9 +81,9 @@ def ramp(
     cheapest = min(measured, key=lambda each: each.p50_ms)
     pixels = _picture()
 
-    def run_ms(choice: Candidate) -> float:
+    def run_ms(candidate: Candidate) -> float:
         begun_ns = clock()
-        _, _, inferred_ns = loaded.infer(choice.variant, choice.threads, pixels)
+        _, _, inferred_ns = loaded.infer(candidate.choice, pixels)
         return (inferred_ns - begun_ns) / 1e6
 
     def rested_ms(keep_warm: bool) -> float:

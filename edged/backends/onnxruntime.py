@@ -26,6 +26,7 @@ class OrtBackend:
     """Raises MissingPackageError without ONNX Runtime, EdgedError with a version known to crash."""
 
     name = "onnxruntime"
+    fp16 = False
 
     def __init__(self) -> None:
         self._runtime = _import_onnxruntime()

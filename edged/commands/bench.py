@@ -41,7 +41,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _bench(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from edged.backends.auto import load_backend
+    from edged.backends.auto import load_backends
     from edged.backends.bench import bench, ramp
     from edged.backends.loaded import LoadedFamily
     from edged.control.profile import ladder
@@ -49,8 +49,8 @@ def _bench(options: argparse.Namespace) -> int:
 
     sensors = Sensors()
     family = load_family(options.model, Path.cwd())
-    backend, _ = load_backend(options.backend)
-    loaded = LoadedFamily(family, backend, list(dict.fromkeys(options.threads)))
+    backends, _ = load_backends(options.backend)
+    loaded = LoadedFamily(family, backends, list(dict.fromkeys(options.threads)))
     with tqdm(total=options.runs, unit="round", disable=None, leave=False) as bar:
         measured = bench(loaded, options.runs, lambda: bar.update())
     sensors.read()  # before the clocks come down
@@ -60,6 +60,7 @@ def _bench(options: argparse.Namespace) -> int:
         {
             "variant": each.variant.name,
             "threads": each.threads,
+            "runtime": each.runtime,
             "p50_ms": round(each.p50_ms, 3),
             "p95_ms": round(each.p95_ms, 3),
             "top1": None if family.accuracy(each.variant) is None else round(each.top1, 4),
@@ -70,8 +71,7 @@ def _bench(options: argparse.Namespace) -> int:
     if options.json:
         facts = {
             "family": family.name,
-            "backend": backend.name,
-            "version": backend.version,
+            "runtimes": {each.name: each.version for each in backends},
             "sensors": dict(samples(sensors.gauges)),
             "after_a_pause": {
                 name: round(value, 3) if isinstance(value, float) else value
@@ -80,13 +80,14 @@ def _bench(options: argparse.Namespace) -> int:
         }
         print(json.dumps({**facts, "variants": rows}, indent=2))
         return 0
-    print(f"{family.name} with {backend.name} {backend.version}, {options.runs} runs of each")
+    runtimes = dict.fromkeys(f"{each.name} {each.version}" for each in backends)
+    print(f"{family.name} with {', '.join(runtimes)}, {options.runs} runs of each")
     if state := ", ".join(device_state(sensors.gauges)):
         print(state)
     print()
     for row in rows:
         row["on_frontier"] = "Pareto frontier" if row["on_frontier"] else "dominated"
-    print_table(rows, ("variant", "threads", "p50 ms", "p95 ms", "top-1", ""))
+    print_table(rows, ("variant", "threads", "runtime", "p50 ms", "p95 ms", "top-1", ""))
     if pause.slow:
         print(f"\n{warning(pause, sensors.gauges)}")
     return 0

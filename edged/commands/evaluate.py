@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edged.backends.auto import BACKENDS
 from edged.commands.parts import Commands, add_command, print_table, thread_count
+from edged.errors import InputError
 
 if TYPE_CHECKING:
+    from edged.backends.auto import Backends
     from edged.control.profile import Candidate
     from edged.variants.evaluation.evaluate import Evaluation
     from edged.variants.evaluation.photos import Photos
@@ -40,6 +43,11 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--variant", action="append", metavar="V", help="only this variant; may be repeated"
     )
+    evaluate.add_argument(
+        "--runtime",
+        choices=tuple(BACKENDS),
+        help="default: onnxruntime, or tensorrt where there is a GPU",
+    )
     evaluate.add_argument("--threads", type=thread_count, default=1, metavar="N")
     evaluate.add_argument(
         "--record", metavar="SET", help="record the result in family.yaml, as measured on SET"
@@ -54,7 +62,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from edged.backends.auto import load_backend
+    from edged.backends.auto import load_backends
     from edged.variants.evaluation.evaluate import record_accuracy
     from edged.variants.evaluation.photos import Photos
     from edged.variants.family import load_family
@@ -65,43 +73,56 @@ def _evaluate(options: argparse.Namespace) -> int:
 
         check_plot(options.plot)
     family = load_family(options.family, Path.cwd())
-    variants = [Variant.parse(name) for name in options.variant or ()] or family.variants()
     photos = Photos(options.photos, family, options.labels)
     for note in photos.notes:
         print(f"edged: {note}", file=sys.stderr)
-    backend, _ = load_backend("auto")
-    found = _measured(family, photos, variants, backend, options.threads)
+    backends = (
+        load_backends(options.runtime)[0] if options.runtime else load_backends("auto")[0][:1]
+    )
+    variants = [Variant.parse(name) for name in options.variant or ()]
+    found = _measured(family, photos, variants, backends, options.threads)
     for problem in photos.broken:
         print(f"edged: skipped: {problem}", file=sys.stderr)
     timed = None
     if options.plot is not None:
-        timed = _timed(family, found, backend, options.threads)
+        timed = _timed(family, found, backends, options.threads)
     # Printed before anything is written: a full disk must not cost an hour's measurement.
     _print(found, timed, options.json)
     if options.record is not None:
         record_accuracy(family, found, options.record)
     if timed is not None:
-        _plot(family, found, timed, backend, options.plot)
+        _plot(family, found, timed, backends[0], options.plot)
     return 0
 
 
 def _measured(
-    family: Family, photos: Photos, variants: Sequence[Variant], backend: Backend, threads: int
+    family: Family, photos: Photos, variants: Sequence[Variant], backends: Backends, threads: int
 ) -> list[Evaluation]:
+    """variants: empty for all that the backends run."""
     from tqdm import tqdm
 
     from edged.variants.evaluation.evaluate import evaluate
+    from edged.variants.runtime import variants_run_by
 
-    with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
+    run = {backend: variants_run_by(backend, family.variants()) for backend in backends}
+    wanted = variants or [variant for each in run.values() for variant in each]
+    for variant in wanted:
+        if not any(variant in each for each in run.values()):
+            raise InputError("this runtime does not run the variant here", got=variant.name)
+    found: list[Evaluation] = []
+    for backend, known in run.items():
+        own = [variant for variant in wanted if variant in known]
+        with tqdm(total=len(photos), unit="photo", disable=None, leave=False) as bar:
 
-        def progress(done: int) -> None:
-            bar.update(done - bar.n)
+            def progress(done: int) -> None:
+                bar.update(done - bar.n)
 
-        return evaluate(family, photos, variants, backend, threads, progress)
+            found += evaluate(family, photos, own, backend, threads, progress) if own else []
+    return found
 
 
 def _timed(
-    family: Family, found: Sequence[Evaluation], backend: Backend, threads: int
+    family: Family, found: Sequence[Evaluation], backends: Backends, threads: int
 ) -> list[Candidate]:
     """The measured variants with their times, as in `edged bench`."""
     from tqdm import tqdm
@@ -115,7 +136,7 @@ def _timed(
         sides = tuple(each.resolution for each in network.variants() if each in top1)
         if sides:
             networks.append(replace(network, resolutions=sides))
-    loaded = LoadedFamily(replace(family, networks=tuple(networks)), backend, (threads,))
+    loaded = LoadedFamily(replace(family, networks=tuple(networks)), backends, (threads,))
     with tqdm(total=TIMED_RUNS, unit="round", disable=None, leave=False) as bar:
         timed = bench(loaded, TIMED_RUNS, lambda: bar.update())
     return [replace(each, top1=top1[each.variant]) for each in timed]

@@ -199,13 +199,13 @@ def _models_list(options: argparse.Namespace) -> int:
 
 
 def _models_verify(options: argparse.Namespace) -> int:
-    from edged.backends.auto import load_backend
+    from edged.backends.onnxruntime import OrtBackend
     from edged.variants.evaluation.evaluate import verify
     from edged.variants.family import load_family
 
     family = load_family(options.family, Path.cwd())
     # On the CPU: a GPU would first need engines.
-    problems = verify(family, load_backend("onnxruntime")[0])
+    problems = verify(family, OrtBackend())
     for problem in problems:
         print(f"edged: {problem}", file=sys.stderr)
     if not problems:

@@ -53,7 +53,10 @@ def model_errors(family: Family, config: Config) -> Iterator[InputError]:
     """For variants that the family lacks, and for min_top1 without measured accuracy."""
     known = family.variants()
     for index, name in enumerate(config.variants or ()):
-        if Variant.parse(name) not in known:
+        if Variant.parse(name) not in {
+            *known,
+            *(v for network in family.networks for v in network.fp16_variants()),
+        }:
             what = f"no such variant in the family {family.name}"
             fix = "it has " + ", ".join(variant.name for variant in known)
             yield config.error(what, "variants", index, got=name, fix=fix)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
 MEASURED_RUNS = 15
 CONFIRMED_RUNS = 3 * MEASURED_RUNS
 """After this many runs, over at least two starts, a timing is final: sessions that serve only
 dominated variants are no longer created."""
-
-Choice = tuple[Variant, int]
-"""A variant and a thread count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ Profile = Mapping[Choice, Timing]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A variant with a thread count, its accuracy, and its service time on the undisturbed device.
+    """A choice with its accuracy, and its service time on the undisturbed device.
 
     top1: share of held-out pictures classified correctly. p50_ms, p95_ms: preprocess and inference.
     """
@@ -76,10 +73,15 @@ class Candidate:
     top1: float
     p50_ms: float
     p95_ms: float
+    runtime: str = "onnxruntime"
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(self.variant, self.threads, self.runtime)
 
     @property
     def name(self) -> str:
-        return f"{self.variant.name} x{self.threads}"
+        return str(self.choice)
 
 
 def quantile(values: Iterable[float], share: float) -> float:
@@ -89,17 +91,17 @@ def quantile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, min(len(ordered), rank) - 1)]
 
 
-def timed(variant: Variant, threads: int, top1: float, service_ms: Sequence[float]) -> Candidate:
-    """The candidate with this sample of service times."""
-    return Candidate(variant, threads, top1, quantile(service_ms, 0.5), quantile(service_ms, 0.95))
+def timed(choice: Choice, top1: float, service: Spread) -> Candidate:
+    variant, threads, runtime = choice
+    return Candidate(variant, threads, top1, service.p50_ms, service.p95_ms, runtime)
 
 
 def candidates(profile: Profile, top1: Mapping[Variant, float]) -> list[Candidate]:
     """The variants of the profile whose accuracy is given."""
     return [
-        Candidate(variant, threads, top1[variant], timing.service.p50_ms, timing.service.p95_ms)
-        for (variant, threads), timing in profile.items()
-        if variant in top1
+        timed(choice, top1[choice.variant], timing.service)
+        for choice, timing in profile.items()
+        if choice.variant in top1
     ]
 
 
@@ -108,7 +110,8 @@ def ladder(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
     Medians decide between variants. Several threads never replace a single one: they are faster on
     an idle device, where the profile is measured, but beside other load a single thread has by far
-    the better tail. Of several counts, each with the best p50 or p95 stays.
+    the better tail. Of several counts, each with the best p50 or p95 stays. Of several runtimes,
+    the fastest stays.
     """
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: (-c.top1, c.p50_ms)):
@@ -119,11 +122,11 @@ def ladder(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 def dominated(profile: Profile, top1: Mapping[Variant, float]) -> frozenset[Choice]:
     """Choices measured often enough to know that they are not on the frontier."""
-    frontier = {(each.variant, each.threads) for each in ladder(candidates(profile, top1))}
+    frontier = {each.choice for each in ladder(candidates(profile, top1))}
     return frozenset(
         choice
         for choice, timing in profile.items()
-        if timing.runs >= CONFIRMED_RUNS and choice not in frontier and choice[0] in top1
+        if timing.runs >= CONFIRMED_RUNS and choice not in frontier and choice.variant in top1
     )
 
 

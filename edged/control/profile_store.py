@@ -1,4 +1,4 @@
-"""The profile on disk: one JSON file for each device, backend version and family.
+"""The profile on disk: one JSON file for each device, version of a runtime and family.
 
 The file's name is a hash of its key, which the file also contains. An invalid file is renamed and
 never prevents a start. Several daemons may share the directory.
@@ -22,15 +22,15 @@ from typing import Any
 
 from edged.atomic_file import open_to_write, partial_of, read_file, write_whole
 from edged.clock import rfc3339
-from edged.control.profile import Choice, Profile, Spread, Timing
+from edged.control.profile import Profile, Spread, Timing
 from edged.document.json_line import Line, parse_line
 from edged.errors import InputError
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
 FORMAT = 1
 """The value of `edged_profile`, and part of the key: each format has files of its own."""
-FILES_KEPT = 8
-"""Updates of the backend and retrained families leave old files behind."""
+FILES_KEPT = 24
+"""Updates of the runtimes and retrained families leave old files behind."""
 LARGEST_BYTES = 1_000_000
 BAD = "profile.bad"
 DECIMALS = 4
@@ -55,7 +55,7 @@ def state_directory(environ: Mapping[str, str]) -> Path | None:
 class ProfileStore:
     """directory: created if missing; if it is not writable, one warning is logged.
 
-    key: device, backend, family. variants: the family's.
+    key: device, backend, family. variants: the family's as that backend runs them.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class ProfileStore:
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._key = {"format": str(FORMAT), **key}
+        self._runtime = key["backend"]
         self._variants = {variant.name: variant for variant in variants}
         self._unix_ns = unix_ns
         digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
@@ -83,7 +84,7 @@ class ProfileStore:
         try:
             profile, measured_at = self._read(path)
         except (FileNotFoundError, NotADirectoryError):
-            log.info("no profile of this device, backend and family yet: measuring it now")
+            log.info("no profile of this device with %s yet: measuring it now", self._runtime)
             return {}
         except OSError as error:
             log.warning("%s: %s; measuring everything again", path, error.strerror)
@@ -96,9 +97,15 @@ class ProfileStore:
         return profile
 
     def save(self, profile: Profile, decoding: Decoding) -> None:
-        """Write the profile, merged with the file's. May wait for a slow disk."""
+        """Write what the backend has in the profile, merged with the file's. May wait for a slow
+        disk."""
         if self._directory is None:
             return
+        own = {
+            choice: timing
+            for choice, timing in profile.items()
+            if choice.runtime == self._runtime and choice.variant.name in self._variants
+        }
         path = self._directory / self._name
         try:
             with open_to_write(self._directory / "profile.lock", "ab") as lock:
@@ -106,7 +113,7 @@ class ProfileStore:
                 known: Profile = {}
                 with suppress(InputError, FileNotFoundError):
                     known, _ = self._read(path)
-                write_whole(path, self._text({**known, **profile}, decoding).encode())
+                write_whole(path, self._text({**known, **own}, decoding).encode())
                 self._delete_oldest(path)
         except OSError as error:
             self._tell(f"{self._directory}: {error.strerror}")
@@ -155,7 +162,7 @@ class ProfileStore:
                 "preprocess_ms": _rounded(timing.preprocess),
                 "inference_ms": _rounded(timing.inference),
             }
-            for (variant, threads), timing in sorted(profile.items(), key=lambda each: each[0])
+            for (variant, threads, _), timing in sorted(profile.items())
         ]
         values = {
             "edged_profile": FORMAT,
@@ -204,7 +211,7 @@ class ProfileStore:
             _spread(row, "inference_ms"),
             _whole(row, "runs"),
         )
-        return (self._variants[name], _whole(row, "threads")), timing
+        return Choice(self._variants[name], _whole(row, "threads"), self._runtime), timing
 
 
 def _rounded(spread: Spread) -> dict[str, Any]:

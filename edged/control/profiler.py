@@ -12,19 +12,18 @@ fit are skipped and tried again later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from edged.control.profile import (
     MEASURED_RUNS,
     Candidate,
-    Choice,
     Profile,
     Timing,
     candidates,
     ladder,
 )
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
 SETTLING_RUNS = 2
 """The first runs after loading touch memory for the first time and are not counted."""
@@ -35,35 +34,29 @@ which nothing fits."""
 MARGIN = 1.3
 """Required room, relative to a run's expected time."""
 
-Measure = Callable[[Variant, int], tuple[float, float]]
-"""Runs a variant with a number of threads on the latest picture; preprocess and inference in ms."""
+Measure = Callable[[Choice], tuple[float, float]]
+"""Runs a choice on the latest picture; preprocess and inference in ms."""
 
 
 class Profiler:
     """Owns the profile and the ladder; replaces, never changes them: any thread may read.
 
-    costs: multiply-adds of each variant, to order the work and predict times.
-    known: a stored profile. left_out: choices that are not loaded.
+    choices: those that can run. top1: accuracy of their variants. costs: multiply-adds of each
+    variant, to order the work and predict times. known: a stored profile.
     """
 
     def __init__(
         self,
-        top1: dict[Variant, float],
-        costs: dict[Variant, int],
-        threads: Iterable[int],
+        choices: Iterable[Choice],
+        top1: Mapping[Variant, float],
+        costs: Mapping[Variant, int],
         *,
         known: Profile = MappingProxyType({}),
-        left_out: Collection[Choice] = (),
         rest_gaps: int = REST_GAPS,
     ) -> None:
         self._top1 = top1
         self._costs = costs
-        self._order = [
-            (variant, count)
-            for count in threads
-            for variant in sorted(top1, key=lambda variant: costs[variant])
-            if (variant, count) not in left_out
-        ]
+        self._order = sorted(choices, key=lambda each: (each.threads, costs[each.variant]))
         self.profile: Profile = {choice: known[choice] for choice in self._order if choice in known}
         self.ladder: tuple[Candidate, ...] = ladder(candidates(self.profile, top1))
         self.waiting = [choice for choice in self._order if choice not in known]
@@ -103,7 +96,7 @@ class Profiler:
         """Measure until the ladder has a variant for the next frame."""
         while not self.ladder:
             choice = next(choice for choice in self.waiting if choice not in self._resting)
-            self._note(choice, measure(*choice))
+            self._note(choice, measure(choice))
 
     def use_gap(
         self, gap_ms: float, tolerable_ms: float, measure: Measure, slowdown: float = 1.0
@@ -123,7 +116,7 @@ class Profiler:
             expected_ms = self._expected_ms(choice, slowdown) * MARGIN
             if expected_ms <= gap_ms or (gap_ms > 0 and expected_ms <= tolerable_ms):
                 self._unfit_gaps = 0
-                self._note(choice, measure(*choice))
+                self._note(choice, measure(choice))
                 return not self.rounds
         self._unfit_gaps += 1
         if self._unfit_gaps > REST_GAPS and not self.complete:
@@ -150,14 +143,12 @@ class Profiler:
         runs = self._runs_ms.get(choice)
         if runs:
             return max(sum(run) for run in runs[SETTLING_RUNS:] or runs)
-        (variant, threads), cost = choice, self._costs[choice[0]]
+        cost = self._costs[choice.variant]
         alike = {
-            other: timing
-            for (other, count), timing in self.profile.items()
-            if count == threads and other.precision is variant.precision
-        } or {other: timing for (other, _), timing in self.profile.items()}
+            other: timing for other, timing in self.profile.items() if _alike(other, choice)
+        } or self.profile
         return slowdown * min(
-            timing.service.p50_ms * max(1.0, cost / self._costs[other])
+            timing.service.p50_ms * max(1.0, cost / self._costs[other.variant])
             for other, timing in alike.items()
         )
 
@@ -188,3 +179,8 @@ class Profiler:
         self._runs_ms.clear()
         unknown = [choice for choice in self.waiting if choice not in self.profile]
         self.waiting = unknown if self.complete else list(self._order)
+
+
+def _alike(one: Choice, other: Choice) -> bool:
+    """Their times differ by what they compute, not by how."""
+    return one[1:] == other[1:] and one.variant.precision is other.variant.precision

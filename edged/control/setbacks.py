@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from edged.control.profile import Choice
+from edged.variants.variant import Choice
 
 FIRST_REST_SECONDS = 60.0
 LONGEST_REST_SECONDS = 3600.0

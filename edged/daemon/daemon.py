@@ -217,7 +217,7 @@ class Daemon:
     def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
         assert self._run is not None
         cameras = self._status_line.text(self._run.now(), now_ns)
-        parts = (self._refused, building(self._run.model.backend.engines), cameras)
+        parts = (self._refused, building(self._run.model.engines), cameras)
         self._notifier.status("; ".join(filter(None, parts)), at_once=at_once)
 
     def _loading(self, number: int, of: int) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from edged import __version__
-from edged.backends.auto import load_backend
+from edged.backends.auto import Backends, load_backends
 from edged.backends.loaded import LoadedFamily
 from edged.clock import monotonic_ns
 from edged.config.camera import CameraConfig
 from edged.config.config import Config
 from edged.config.family import family_of, model_errors
-from edged.control.profile import Profile, dominated
+from edged.control.profile import Timing, dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
@@ -24,8 +24,8 @@ from edged.errors import InputErrors
 from edged.memory import return_free_heap, return_free_memory
 from edged.variants.family import Family
 from edged.variants.mobilenet import Architecture, cost
-from edged.variants.runtime import Backend
-from edged.variants.variant import Variant
+from edged.variants.runtime import Engines, variants_run_by
+from edged.variants.variant import Choice, Variant
 
 log = logging.getLogger("edged")
 
@@ -38,14 +38,14 @@ returned to the system."""
 class Model:
     """What a configuration loads. Equal values mean the same files, compared by hash.
 
-    variants: the family's variants that may run. backend_name: as configured.
+    variants: those that may run, as the backends run them. backend_name: as configured.
     """
 
     family: Family
     variants: tuple[Variant, ...]
     threads: tuple[int, ...]
     backend_name: str
-    backend: Backend = field(compare=False)
+    backends: Backends = field(compare=False)
     why: str = field(compare=False)
 
     @classmethod
@@ -55,10 +55,24 @@ class Model:
         family = family_of(config)
         if errors := list(model_errors(family, config)):
             raise InputErrors(errors)
+        backends, why = load_backends(config.backend, background=True)
+        run = {each for one in backends for each in variants_run_by(one, family.variants())}
         names = config.variants
-        variants = tuple(each for each in family.variants() if names is None or each.name in names)
-        backend, why = load_backend(config.backend, background=True)
-        return cls(family, variants, config.threads, config.backend, backend, why)
+        variants = tuple(each for each in sorted(run) if names is None or each.name in names)
+        if not variants:
+            what = "no runtime of this device computes in float16"
+            raise config.error(what, "variants", got=", ".join(names or ()), fix="remove _fp16")
+        return cls(family, variants, config.threads, config.backend, backends, why)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """By runtime."""
+        return {each.name: each.version for each in self.backends}
+
+    @property
+    def engines(self) -> Engines:
+        """Only TensorRT builds them, and it runs alone."""
+        return self.backends[0].engines
 
     def top1(self) -> dict[Variant, float]:
         return {variant: self.family.top1(variant) for variant in self.variants}
@@ -89,68 +103,79 @@ class LoadedModel:
     def __init__(
         self, model: Model, before: LoadedModel | None, progress: Callable[[int, int], None]
     ) -> None:
+        self.model = model
         family = model.family
         top1 = model.top1()
-        key = {**device_facts(), **model.backend.describe(), "family": family.fingerprint}
-        store: ProfileStore | None = None
-        found: Profile = {}
-        if before is not None and before.key == key:
-            store, found = before.store, before.profiler.profile
-        self.key: Mapping[str, str] = key
-        self.store: ProfileStore = store or ProfileStore(
-            state_directory(os.environ), key, family.variants()
+        facts = {**device_facts(), "family": family.fingerprint}
+        self.keys = [{**facts, **backend.describe()} for backend in model.backends]
+        run_by = [variants_run_by(backend, family.variants()) for backend in model.backends]
+        same = before if before is not None and before.keys == self.keys else None
+        folder = state_directory(os.environ)
+        self.stores: list[ProfileStore] = (
+            [ProfileStore(folder, *each) for each in zip(self.keys, run_by, strict=True)]
+            if same is None
+            else same.stores
         )
-        known = {**self.store.load(), **found}
-        left_out = dominated(known, top1) | {
-            (variant, count)
-            for variant in set(family.variants()) - set(model.variants)
+        known: dict[Choice, Timing] = {}
+        for store in self.stores:
+            known |= store.load()
+        if same is not None:
+            known |= same.profiler.profile
+        unwanted = {
+            Choice(variant, count, backend.name)
+            for backend, variants in zip(model.backends, run_by, strict=True)
+            for variant in variants
             for count in model.threads
+            if variant not in model.variants
         }
         self.loaded = LoadedFamily(
-            family, model.backend, model.threads, left_out=left_out, progress=progress
+            family,
+            model.backends,
+            model.threads,
+            left_out=dominated(known, top1) | unwanted,
+            progress=progress,
         )
         self.profiler: Profiler = Profiler(
+            self.loaded.choices - unwanted,
             top1,
             {variant: _multiply_adds(variant, len(family.labels)) for variant in model.variants},
-            model.threads,
             known=known,
-            left_out=[
-                (variant, count)
-                for variant in model.variants
-                for count in model.threads
-                if (variant, count) not in self.loaded.choices
-            ],
         )
-        self.about: Mapping[str, str] = {**key, "family": family.name, "hash": family.fingerprint}
+        runtimes = ", ".join(f"{name} {version}" for name, version in model.versions.items())
+        self.about: Mapping[str, str] = {
+            **device_facts(),
+            "backend": runtimes,
+            "family": family.name,
+            "hash": family.fingerprint,
+        }
         """Header of a trace."""
         self._stored = self.profiler.profile
         """The profile as last written to its file."""
         self._stored_ns = 0
         self._rounds = self.profiler.rounds
         self._waiting = len(self.profiler.waiting)
-        self._takeovers = model.backend.engines.takeovers
+        self._takeovers = model.engines.takeovers
         self._reported = False
         return_free_memory()
         log.info(
-            "edged %s: family %s, %d variants, %s %s (%s)",
-            *(__version__, family.name, len(model.variants)),
-            *(model.backend.name, model.backend.version, model.why),
+            "edged %s: family %s, %d variants, %s (%s)",
+            *(__version__, family.name, len(model.variants), runtimes, model.why),
         )
 
     def measure_cheapest(self) -> None:
         """Measure the cheapest variant if the profile is empty: the first frame needs one."""
         picture = self.loaded.family.golden_picture()
 
-        def measure(variant: Variant, threads: int) -> tuple[float, float]:
+        def measure(choice: Choice) -> tuple[float, float]:
             begun_ns = monotonic_ns()
-            _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, picture)
+            _, preprocessed_ns, inferred_ns = self.loaded.infer(choice, picture)
             return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
 
         self.profiler.measure_cheapest(measure)
 
     def tick(self, now_ns: int, decoding: Callable[[], Decoding]) -> None:
         """Keep the profile on disk up to date; called a few times per second."""
-        engines = self.loaded.backend.engines
+        engines = self.model.engines
         if engines.takeovers != self._takeovers:
             self._takeovers = engines.takeovers
             self.profiler.measure_again()
@@ -170,7 +195,7 @@ class LoadedModel:
 
         Not while engines are built: the CPU's times would be stored for them.
         """
-        engines = self.loaded.backend.engines
+        engines = self.model.engines
         changing = engines.building or (engines.takeovers and not self.profiler.complete)
         if changing or self.profiler.profile is self._stored:
             return
@@ -178,7 +203,8 @@ class LoadedModel:
         times, done = decoding(), threading.Event()
 
         def save() -> None:
-            self.store.save(self._stored, times)
+            for store in self.stores:
+                store.save(self._stored, times)
             done.set()
 
         try:
@@ -197,10 +223,7 @@ class LoadedModel:
         return_free_memory()
         log.info(
             "profile measured, most accurate first: %s",
-            ", ".join(
-                f"{each.variant} x{each.threads} {each.p50_ms:.1f} ms"
-                for each in self.profiler.ladder
-            ),
+            ", ".join(f"{each.name} {each.p50_ms:.1f} ms" for each in self.profiler.ladder),
         )
 
     def report_hopeless(self, camera: CameraConfig) -> None:

@@ -13,7 +13,7 @@ from edged.clock import Clock
 from edged.control.profiler import Profiler
 from edged.device import KEEP_WARM_SECONDS
 from edged.pipeline.queue import CameraQueue
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice
 
 NO_FRAME_SOON_MS = 1000.0
 """Idle time to assume while no camera delivers."""
@@ -41,7 +41,7 @@ class Idle:
         the temperature.
         """
         if self.profiler.complete and not self.profiled:
-            on_ladder = [(each.variant, each.threads) for each in self.profiler.ladder]
+            on_ladder = [each.choice for each in self.profiler.ladder]
             self.loaded.keep([*on_ladder, *self.profiler.waiting])
             self.profiled = True
         if not (self.profiler.waiting or self.keep_warm):
@@ -70,13 +70,13 @@ class Idle:
         cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
         rested = self.clock() - self.ran_ns >= KEEP_WARM_SECONDS * 1e9
         if rested and not 0 <= gap_ms < cheapest.p95_ms:
-            self.measure(cheapest.variant, cheapest.threads)
+            self.measure(cheapest.choice)
 
-    def measure(self, variant: Variant, threads: int) -> tuple[float, float]:
+    def measure(self, choice: Choice) -> tuple[float, float]:
         """Milliseconds of preprocessing and of inference, on the latest picture."""
         pixels = self._latest_pixels()
         begun_ns = self.clock()
-        _, preprocessed_ns, inferred_ns = self.loaded.infer(variant, threads, pixels)
+        _, preprocessed_ns, inferred_ns = self.loaded.infer(choice, pixels)
         self.ran_ns = inferred_ns
         return (preprocessed_ns - begun_ns) / 1e6, (inferred_ns - preprocessed_ns) / 1e6
 

@@ -40,7 +40,7 @@ from edged.sinks.sink import Sink
 from edged.tracing.recorder import Recorder
 from edged.tracing.recording import Header, RecordedFrame
 from edged.variants.runtime import RunError
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice
 
 log = logging.getLogger("edged")
 
@@ -246,9 +246,7 @@ class Pipeline:
         queue, frame, decision = run.queue, run.frame, run.decision
         candidate = decision.candidate
         try:
-            scores, preprocessed_ns, inferred_ns = self.loaded.infer(
-                candidate.variant, candidate.threads, frame.pixels
-            )
+            scores, preprocessed_ns, inferred_ns = self.loaded.infer(candidate.choice, frame.pixels)
         except RunError as error:
             with self._state:
                 self._set_aside(error)
@@ -269,7 +267,7 @@ class Pipeline:
             self._want(run)
             self._note(queue, before, decision, result)
             self.profiler.observe(  # last, because it may change the ladder
-                (candidate.variant, candidate.threads),
+                candidate.choice,
                 (result.stages.preprocess, result.stages.inference),
             )
             captured = frame.captured_ns, result.captured_unix_ns
@@ -296,9 +294,9 @@ class Pipeline:
             self._set_aside(error)
             self._measure_cheapest()
 
-    def _measure(self, variant: Variant, threads: int) -> tuple[float, float]:
+    def _measure(self, choice: Choice) -> tuple[float, float]:
         self._workers.turned()
-        return self._idle.measure(variant, threads)
+        return self._idle.measure(choice)
 
     def _want(self, run: Run) -> None:
         """Request the next picture at the resolution of the variant that would run on it."""
@@ -340,7 +338,7 @@ class Pipeline:
         queue.late += not result.on_time
         queue.by_variant[result.variant] = queue.by_variant.get(result.variant, 0) + 1
         chosen = decision.candidate  # its figures in the profile may have changed
-        if before and (before.variant, before.threads) != (chosen.variant, chosen.threads):
+        if before and before.choice != chosen.choice:
             self.observer.switched(queue.camera, decision.reason.value)
 
     def _record(

@@ -37,6 +37,7 @@ class Run(NamedTuple):
             budget_ms=self.queue.budget_ms,
             variant=candidate.variant,
             threads=candidate.threads,
+            runtime=candidate.runtime,
             reason=self.decision.reason.value,
             stages=Stages(
                 capture=(frame.received_ns - frame.captured_ns) / 1e6,

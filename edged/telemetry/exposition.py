@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -15,14 +16,14 @@ from prometheus_client.metrics_core import Metric
 
 from edged.capture.source import Failure
 from edged.capture.supervisor import Camera
-from edged.control.profile import Candidate, Choice
+from edged.control.profile import Candidate
 from edged.events.events import EventCount
 from edged.result import Stages
 from edged.sensors.reading import Gauge as Reading
 from edged.sinks.sink import Sink
 from edged.telemetry.counts import CameraCounts, SinkCounts, edge_seconds
 from edged.variants.runtime import Engines
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Subjects:
     """What the metrics describe, until a reload replaces it.
 
     budgets_ms: camera → latency budget. on_time: camera → target share. labels: the family's
-    classes. variants: all that the selector may choose. top1: their accuracy. runtime: the
-    backend's own description. Cameras, sinks and functions are read at each scrape. loading: no
+    classes. variants: all that the selector may choose. top1: their accuracy. runtimes: each one's
+    own description. Cameras, sinks and functions are read at each scrape. loading: no
     frame can run yet. ladder: variants worth a run on this device. failures: failed runs.
     """
 
@@ -39,12 +40,11 @@ class Subjects:
     variants: Sequence[Variant]
     cameras: Sequence[Camera]
     sinks: Sequence[Sink]
-    backend: str
     family: str
     labels: Sequence[str] = ()
     on_time: Mapping[str, float] = field(default_factory=dict)
     top1: Mapping[Variant, float] = field(default_factory=dict)
-    runtime: Mapping[str, str] = field(default_factory=dict)
+    runtimes: Sequence[Mapping[str, str]] = ()
     loading: Callable[[], bool] = lambda: False
     engines: Callable[[], Engines] = Engines
     max_temperature_c: float | None = None
@@ -56,6 +56,10 @@ class Subjects:
     events: Callable[[], Sequence[EventCount]] = lambda: ()
     events_dropped: Callable[[], int] = lambda: 0
     snapshots_dropped: Callable[[], int] = lambda: 0
+
+    @property
+    def runtime_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each["backend"] for each in self.runtimes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,33 +217,41 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
     )
     run = _gauge(
         "edged_variant_run_seconds",
-        "Median time of preprocessing and inference on an idle device; only variants for which no "
-        "other is as accurate and faster.",
+        "Median time of preprocessing and inference on an idle device, in the fastest runtime; "
+        "only variants for which no other is as accurate and faster.",
         "variant",
+        "runtime",
     )
     for variant, accuracy in subjects.top1.items():
         top1.add_metric([variant.name], accuracy)
     failures = _counter(
         "edged_variant_failures",
-        "Failed runs; the variant is then suspended while the others continue.",
+        "Failed runs; the variant is then suspended in that runtime while the others continue.",
         "variant",
+        "runtime",
     )
     failed = subjects.failures()
-    for variant in subjects.variants:
-        times = [count for (each, _), count in failed.items() if each == variant]
-        failures.add_metric([variant.name], sum(times))
-    fastest_ms: dict[str, float] = {}
-    for each in subjects.ladder():
-        name = each.variant.name
-        fastest_ms[name] = min(each.p50_ms, fastest_ms.get(name, each.p50_ms))
-    for name, run_ms in fastest_ms.items():
-        run.add_metric([name], run_ms / 1000)
+    for variant, runtime in product(subjects.variants, subjects.runtime_names):
+        times = [
+            count
+            for choice, count in failed.items()
+            if (choice.variant, choice.runtime) == (variant, runtime)
+        ]
+        failures.add_metric([variant.name, runtime], sum(times))
+    fastest: dict[Variant, Candidate] = {}
+    for each in sorted(subjects.ladder(), key=lambda candidate: candidate.p50_ms):
+        fastest.setdefault(each.variant, each)
+    for variant, each in fastest.items():
+        run.add_metric([variant.name, each.runtime], each.p50_ms / 1000)
     yield from (top1, run, failures)
 
 
 def _of_backend(subjects: Subjects) -> Iterator[Metric]:
     engines = subjects.engines()
-    yield InfoMetricFamily("edged_backend", "Inference runtime.", dict(subjects.runtime))
+    backend = InfoMetricFamily("edged_backend", "Inference runtimes.", labels=())
+    for runtime in subjects.runtimes:
+        backend.add_metric((), dict(runtime))
+    yield backend
     yield GaugeMetricFamily(
         "edged_engines_building",
         "Engines still to be built; until then these networks run on the CPU.",
@@ -259,13 +271,11 @@ def _of_backend(subjects: Subjects) -> Iterator[Metric]:
 
 
 def _of_device(subjects: Subjects) -> Iterator[Metric]:
-    slowdown = _gauge(
+    yield GaugeMetricFamily(
         "edged_slowdown_ratio",
         "Run time relative to the profile; 1 is an idle device.",
-        "backend",
+        subjects.slowdown(),
     )
-    slowdown.add_metric([subjects.backend], subjects.slowdown())
-    yield slowdown
     if subjects.max_temperature_c is not None:
         yield GaugeMetricFamily(
             "edged_temperature_limit_celsius",

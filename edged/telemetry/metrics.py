@@ -98,8 +98,8 @@ class Metrics(Collector):
         yield from self._of_daemon(self._scene.subjects)
 
     def _of_daemon(self, subjects: Subjects) -> Iterator[Metric]:
-        about = {"version": self._version, "backend": subjects.backend, "family": subjects.family}
-        yield InfoMetricFamily("edged_build", "Version, backend and family.", about)
+        about = {"version": self._version, "family": subjects.family}
+        yield InfoMetricFamily("edged_build", "Version and family.", about)
         yield GaugeMetricFamily(
             "edged_config_last_reload_success",
             "1 if the last reload of the configuration succeeded, else 0.",

@@ -142,6 +142,7 @@ def header_line(header: Header) -> str:
         {
             "variant": candidate.variant.name,
             "threads": candidate.threads,
+            "runtime": candidate.runtime,
             "top1": candidate.top1,
             "p50_ms": candidate.p50_ms,
             "p95_ms": candidate.p95_ms,
@@ -193,6 +194,7 @@ def frame_line(frame: RecordedFrame, ladder: tuple[Candidate, ...]) -> str:
         values |= {
             "variant": candidate.variant.name,
             "threads": candidate.threads,
+            "runtime": candidate.runtime,
             "reason": frame.reason,
             "service_ms": frame.service_ms,
             "on_time": frame.on_time,
@@ -239,7 +241,7 @@ def _header(line: Line) -> Header:
         p50_ms = candidate.number_at("p50_ms", above=True)
         p95_ms = candidate.number_at("p95_ms", above=True)
         top1 = candidate.number_at("top1")
-        ladder.append(Candidate(variant, int(threads), top1, p50_ms, p95_ms))
+        ladder.append(Candidate(variant, int(threads), top1, p50_ms, p95_ms, _runtime(candidate)))
     settings, states = {}, {}
     for name, entry in line.object_at("cameras").items():
         camera = line.inside(f"cameras.{name}", entry)
@@ -303,10 +305,16 @@ def _count(line: Line, key: str, least: int) -> int | None:
 
 def _chosen(line: Line, header: Header) -> int:
     name, threads = line.text_at("variant"), line.number_at("threads", 1)
+    runtime = _runtime(line)
     for position, candidate in enumerate(header.ladder):
-        if candidate.variant.name == name and candidate.threads == threads:
+        if (candidate.variant.name, *candidate.choice[1:]) == (name, threads, runtime):
             return position
-    raise line.error("the header's ladder has no such variant", f"{name} x{threads:g}")
+    raise line.error("the header's ladder has no such variant", f"{name} x{threads:g} {runtime}")
+
+
+def _runtime(line: Line) -> str:
+    """Release 0.1.0 had only one, and did not write it down."""
+    return line.text_at("runtime") if "runtime" in line.values else "onnxruntime"
 
 
 def _numbers(line: Line, key: str) -> dict[str, float]:

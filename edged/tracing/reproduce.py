@@ -23,7 +23,7 @@ DIFFERENCES_KEPT = 10
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """line: of the trace. Choices as `variant xthreads: reason`."""
+    """line: of the trace. Choices as `variant xthreads runtime: reason`."""
 
     line: int
     recorded: str
@@ -87,8 +87,8 @@ def recorded_steps(
 def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
     """One camera's frames with an estimate of every variant's time, for replay under a policy.
 
-    Variants are those allowed for the camera, named `variant xthreads`, with their last profile.
-    A dropped frame has the slow-down of the run before it.
+    Variants are those allowed for the camera, named `variant xthreads runtime`, with their last
+    profile. A dropped frame has the slow-down of the run before it.
     """
     timed = _timed(trace, camera)
     settings = trace.settings(camera)

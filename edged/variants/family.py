@@ -89,8 +89,9 @@ class Family:
         return tuple(sorted(v for network in self.networks for v in network.variants()))
 
     def network(self, variant: Variant) -> Network:
+        """The one that the variant runs; for `_fp16` the float network."""
         for network in self.networks:
-            if variant in network.variants():
+            if variant in network.variants() or variant in network.fp16_variants():
                 return network
         raise InputError(
             f"the family {self.name} has no such variant",
@@ -100,7 +101,8 @@ class Family:
         )
 
     def accuracy(self, variant: Variant) -> Accuracy | None:
-        """Measured, or published if the classes are ImageNet's; None if unknown.
+        """Measured, or published if the classes are ImageNet's; None if unknown. Of `_fp16` that
+        of the float variant.
 
         Figures from different photos would rank variants wrongly, so the manifest's figures count
         only if every variant has one from the same source.

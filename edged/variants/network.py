@@ -64,6 +64,12 @@ class Network:
     def variants(self) -> tuple[Variant, ...]:
         return tuple(Variant(self.alpha, side, self.precision) for side in self.resolutions)
 
+    def fp16_variants(self) -> tuple[Variant, ...]:
+        """Of a float network in a runtime that computes in float16."""
+        return tuple(
+            variant.fp16 for variant in self.variants() if variant.precision is Precision.FLOAT
+        )
+
     def read(self) -> bytes:
         """The file's content; InputError if it does not match the manifest, or refers to other
         files, which a runtime would open."""

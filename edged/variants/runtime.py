@@ -1,13 +1,13 @@
-"""Runtimes behind one small protocol; `auto.py` picks one."""
+"""Runtimes behind one small protocol; edged/backends/auto.py selects them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from edged.errors import EdgedError, InputError
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Precision, Variant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,16 +38,12 @@ class UnsupportedNetworkError(InputError):
 
 
 class RunError(EdgedError):
-    """A variant did not run on a picture; the next one may be another matter.
+    """A variant did not run on a picture; the next one may be another matter."""
 
-    choice: the variant and its number of threads.
-    """
-
-    def __init__(self, choice: tuple[Variant, int], error: Exception) -> None:
+    def __init__(self, choice: Choice, error: Exception) -> None:
         self.choice = choice
-        variant, threads = choice
         reason = str(error) or type(error).__name__
-        super().__init__(f"{variant} x{threads} failed on a picture: {reason}")
+        super().__init__(f"{choice} failed on a picture: {reason}")
 
 
 class Runner(Protocol):
@@ -64,6 +60,8 @@ class Backend(Protocol):
     name: str
     """The metric label: `onnxruntime`."""
     version: str
+    fp16: bool
+    """It computes float networks in float16 and calls their variants so."""
     engines: Engines
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
@@ -77,3 +75,10 @@ class Backend(Protocol):
 
     def describe(self) -> Mapping[str, str]:
         """Facts that decide how fast it runs: part of the profile's key."""
+
+
+def variants_run_by(backend: Backend, variants: Iterable[Variant]) -> tuple[Variant, ...]:
+    """What the variants of a network or family are when the backend runs them."""
+    if backend.fp16:
+        return tuple(each.fp16 for each in variants if each.precision is Precision.FLOAT)
+    return tuple(variants)

@@ -1,24 +1,29 @@
-"""The name of one way to run a family: width multiplier x resolution x precision."""
+"""Variants of a family, width multiplier x resolution x precision, and the ways to run them."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 from edged.errors import InputError
 
-_NAME = re.compile(r"mobilenet_v1_(?P<alpha>[01](?:\.\d+)?)_(?P<resolution>\d+)(?P<int8>_int8)?")
+_NAME = re.compile(
+    r"mobilenet_v1_(?P<alpha>[01](?:\.\d+)?)_(?P<resolution>\d+)(?:_(?P<precision>int8|fp16))?"
+)
 
 
 class Precision(str, Enum):
     FLOAT = "float"
     INT8 = "int8"
+    FP16 = "fp16"
+    """A float network that its runtime computes in float16."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Variant:
-    """`mobilenet_v1_0.5_160`: alpha 0.5 at 160 x 160; `_int8` follows for INT8."""
+    """`mobilenet_v1_0.5_160`: alpha 0.5 at 160 x 160; `_int8` or `_fp16` may follow."""
 
     alpha: float
     resolution: int
@@ -26,7 +31,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        suffix = "_int8" if self.precision is Precision.INT8 else ""
+        suffix = "" if self.precision is Precision.FLOAT else f"_{self.precision.value}"
         return f"mobilenet_v1_{self.alpha}_{self.resolution}{suffix}"
 
     @classmethod
@@ -36,8 +41,24 @@ class Variant:
             raise InputError(
                 "not the name of a variant", got=repr(name), fix="write it as mobilenet_v1_0.5_160"
             )
-        precision = Precision.INT8 if match["int8"] else Precision.FLOAT
+        precision = Precision(match["precision"] or Precision.FLOAT)
         return cls(float(match["alpha"]), int(match["resolution"]), precision)
+
+    @property
+    def fp16(self) -> Variant:
+        """What a float variant is when its runtime computes in float16."""
+        return replace(self, precision=Precision.FP16)
 
     def __str__(self) -> str:
         return self.name
+
+
+class Choice(NamedTuple):
+    """One way to run a frame. runtime: a backend's name."""
+
+    variant: Variant
+    threads: int
+    runtime: str = "onnxruntime"
+
+    def __str__(self) -> str:
+        return f"{self.variant} x{self.threads} {self.runtime}"

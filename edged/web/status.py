@@ -36,7 +36,7 @@ def status(live: Live) -> dict[str, Any]:
             "classes": list(subjects.labels[:MOST_NAMED]),
             "count": len(subjects.labels),
         },
-        "backend": subjects.backend,
+        "runtimes": list(subjects.runtime_names),
         "window_seconds": SECONDS,
         "loading": subjects.loading(),
         "engines_building": engines.building,
@@ -84,6 +84,7 @@ def _last(result: Result, age_seconds: float) -> dict[str, Any]:
         "latency_ms": round(result.latency_ms, 1),
         "variant": result.variant.name,
         "threads": result.threads,
+        "runtime": result.runtime,
         "reason": result.reason,
         "top": [{"label": each.label, "score": round(each.score, 3)} for each in result.top],
     }

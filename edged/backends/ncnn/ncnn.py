@@ -22,18 +22,16 @@ if TYPE_CHECKING:
 
 
 class NcnnBackend:
-    """half: store and compute in float16, which needs a processor that can (asimdhp).
+    """fp16: store and compute in float16, where computes_in_fp16.
 
-    Raises MissingPackageError without ncnn, EdgedError for `half` on another processor.
+    Raises MissingPackageError without ncnn.
     """
 
     name = "ncnn"
 
-    def __init__(self, *, half: bool = False) -> None:
+    def __init__(self, *, fp16: bool = False) -> None:
         self._ncnn = _import_ncnn()
-        self._half = half
-        if half and not self._ncnn.cpu_support_arm_asimdhp():
-            raise EdgedError("this processor does not compute in float16", where="ncnn")
+        self.fp16 = fp16
         self._pool = self._ncnn.PoolAllocator()
         self.version: str = self._ncnn.__version__
         self.engines = Engines()
@@ -63,15 +61,15 @@ class NcnnBackend:
         return {
             "backend": self.name,
             "version": self.version,
-            "arithmetic": "float16" if self._half else "float32",
+            "arithmetic": "float16" if self.fp16 else "float32",
             "machine": platform.machine(),
         }
 
     def _set_options(self, options: Any, threads: int) -> None:
         options.num_threads = threads
-        options.use_fp16_packed = self._half
-        options.use_fp16_storage = self._half
-        options.use_fp16_arithmetic = self._half
+        options.use_fp16_packed = self.fp16
+        options.use_fp16_storage = self.fp16
+        options.use_fp16_arithmetic = self.fp16
 
 
 class _Runner:
@@ -126,6 +124,11 @@ def _load_weights(net: Any, weights: bytes) -> bool:
         file.write(weights)
         file.flush()
         return bool(net.load_model(f"/proc/self/fd/{file.fileno()}") == 0)
+
+
+def computes_in_fp16() -> bool:
+    """Whether the processor can (asimdhp). Raises MissingPackageError without ncnn."""
+    return bool(_import_ncnn().cpu_support_arm_asimdhp())
 
 
 def _import_ncnn() -> Any:

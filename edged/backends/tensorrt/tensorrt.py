@@ -61,6 +61,8 @@ class TensorRtBackend:
     """
 
     name = "tensorrt"
+    fp16 = False
+    """Its engines may compute in float16, but keep the names of their networks."""
 
     def __init__(
         self,

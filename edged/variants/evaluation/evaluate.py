@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +16,12 @@ from edged.variants.family import Accuracy, Family, Network, write_family
 from edged.variants.golden import check_golden
 from edged.variants.manifest import checksum_problem
 from edged.variants.preprocess import Preprocessor
-from edged.variants.runtime import Backend
+from edged.variants.runtime import Backend, Runner, UnsupportedNetworkError
 from edged.variants.variant import Variant
 
 TOP = 5
+
+log = logging.getLogger("edged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,23 @@ def evaluate(
     """Run every variant on every photo, each decoded once.
 
     progress: called with the number of photos done. Photos that cannot be decoded are not counted
-    and are in `photos.broken` afterwards. Raises InputError if no photo can be decoded.
+    and are in `photos.broken` afterwards. Networks that the backend does not support are left out
+    if it supports others. Raises InputError if no photo can be decoded.
     """
     picture = family.golden_picture()
-    variants = tuple(dict.fromkeys(variants))
-    runners = {}
+    runners: dict[Network, Runner] = {}
+    unsupported: list[InputError] = []
     for network in dict.fromkeys(family.network(variant) for variant in variants):
-        runners[network] = backend.load(network, network.read(), threads)
+        try:
+            runners[network] = backend.load(network, network.read(), threads)
+        except UnsupportedNetworkError as error:
+            log.info("left out: %s", error)
+            unsupported.append(error)
+            continue
         check_golden(runners[network], family, network, picture)
+    if not runners:
+        raise unsupported[0]
+    variants = [each for each in dict.fromkeys(variants) if family.network(each) in runners]
     preprocess = {
         resolution: Preprocessor(family.input, resolution)
         for resolution in sorted({variant.resolution for variant in variants})

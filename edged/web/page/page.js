@@ -148,7 +148,7 @@ function showStatus(status) {
   const more = count > classes.length ? ", …" : "";
   put($("family").firstElementChild, `${count} classes: ${classes.join(", ")}${more}`);
   $("family").hidden = false;
-  const parts = [status.backend, name];
+  const parts = [status.runtimes.join(" and "), name];
   if (status.temperature_c !== null) parts.push(`${status.temperature_c.toFixed(0)} °C`);
   if (status.slowdown >= 1.05) parts.push(`slow-down ${status.slowdown.toFixed(2)}`);
   if (status.engines_building) parts.push(`${status.engines_building} engines to build`);
