@@ -14,7 +14,7 @@ from edged.cli import main
 from edged.config.config import load_config
 from edged.control.profile_store import ProfileStore
 from edged.variants.family import load_family
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.paths import PROJECT
 
 WRITTEN = PROJECT / "tests/rig/release_0_1_0"
@@ -34,8 +34,8 @@ def test_its_profile(tmp_path: Path) -> None:
     key = json.loads(file.read_text())["key"]
     profile = ProfileStore(tmp_path, key, [SMALL, MEDIUM]).load()
     assert {choice: timing.runs for choice, timing in profile.items()} == {
-        (SMALL, 1): 30,
-        (MEDIUM, 1): 30,
+        Choice(SMALL, 1): 30,
+        Choice(MEDIUM, 1): 30,
     }
 
 

@@ -23,6 +23,7 @@ def make_result(stages: Stages, *, budget_ms: float = 33, score: float = 0.91249
         budget_ms=budget_ms,
         variant=Variant(0.5, 160, Precision.INT8),
         threads=2,
+        runtime="ncnn",
         reason="frame_age",
         stages=stages,
         top=(Score("chien à poil", score), Score("cat", 0.05)),

@@ -5,22 +5,40 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
-from edged.backends.auto import load_backend
-from edged.errors import EdgedError, InputError
+from edged.backends import auto
+from edged.backends.auto import load_backends
+from edged.errors import EdgedError, InputError, MissingPackageError
 from tests.rig.paths import PROJECT
 
 
-def test_auto_picks_onnx_runtime_and_says_why() -> None:
-    backend, why = load_backend("auto")
-    assert backend.name == "onnxruntime"
+def test_auto_takes_every_runtime_of_the_cpu_and_says_why() -> None:
+    pytest.importorskip("ncnn")
+    backends, why = load_backends("auto")
+    assert [backend.name for backend in backends] == ["onnxruntime", "ncnn"]
     assert why
 
 
+def test_auto_goes_on_without_ncnn(caplog: pytest.LogCaptureFixture) -> None:
+    """Silent where it is not installed; a version that cannot be used is told."""
+    for error, told in (
+        (MissingPackageError("not installed", "pip"), ""),
+        (EdgedError("too old"), "continuing without ncnn: too old"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(auto, "_made", {})
+            patch.setitem(auto.BACKENDS, "ncnn", Mock(side_effect=error))
+            backends, _ = load_backends("auto")
+        assert [backend.name for backend in backends] == ["onnxruntime"]
+        assert told in caplog.text
+        assert bool(told) == bool(caplog.text)
+
+
 def test_a_backend_is_loaded_by_the_name_it_has() -> None:
-    backend, why = load_backend("onnxruntime")
+    (backend,), why = load_backends("onnxruntime")
     assert backend.name == "onnxruntime"
     assert "configuration" in why
 
@@ -30,12 +48,12 @@ def test_without_tensorrt_its_backend_fails_and_says_what_brings_it(
     name: str, no_tensorrt: None
 ) -> None:
     with pytest.raises(EdgedError, match="not installed for this Python; sudo apt install nvidia"):
-        load_backend(name)
+        load_backends(name)
 
 
 def test_auto_says_why_it_is_not_the_gpu(no_tensorrt: None) -> None:
-    backend, why = load_backend("auto")
-    assert backend.name == "onnxruntime"
+    backends, why = load_backends("auto")
+    assert backends[0].name == "onnxruntime"
     assert "TensorRT is not installed for this Python" in why
 
 
@@ -46,9 +64,9 @@ from tests.rig.gpu_stand_in import Device, fake_tensorrt
 cuda, bindings, device = types.ModuleType("cuda"), types.ModuleType("cuda.bindings"), Device()
 bindings.runtime = device.cudart()
 sys.modules |= {"cuda": cuda, "cuda.bindings": bindings, "tensorrt": fake_tensorrt(device)}
-from edged.backends.auto import load_backend
+from edged.backends.auto import load_backends
 for name in ("auto", "tensorrt", "tensorrt-fp32", "onnxruntime"):
-    backend, why = load_backend(name)
+    (backend,), why = load_backends(name)
     print(name, backend.name, backend.describe().get("precision"), why, sep=": ")
 """
 
@@ -71,7 +89,7 @@ def test_auto_takes_tensorrt_where_there_is_a_gpu() -> None:
 
 def test_a_process_has_one_of_each() -> None:
     """So that engines, and their building, outlive a reload."""
-    assert load_backend("onnxruntime")[0] is load_backend("onnxruntime")[0]
+    assert load_backends("onnxruntime")[0][0] is load_backends("onnxruntime")[0][0]
 
 
 @pytest.fixture
@@ -83,7 +101,7 @@ def no_tensorrt() -> None:
 @pytest.mark.parametrize("name", ["tensorflow", "", "ONNXRuntime"])
 def test_an_unknown_name_lists_the_choices(name: str) -> None:
     with pytest.raises(InputError, match=rf"no such backend \(got '{name}'\).*auto or .*onnxrunti"):
-        load_backend(name)
+        load_backends(name)
 
 
 def test_no_runtime_is_imported_before_it_is_wanted() -> None:

@@ -11,7 +11,7 @@ from edged.backends.loaded import LoadedFamily
 from edged.backends.onnxruntime import OrtBackend
 from edged.variants.family import Network
 from edged.variants.runtime import Runner
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.families import ALPHAS, RESOLUTIONS, make_family
 
 PICTURE = np.full((100, 100, 3), 128, np.uint8)
@@ -34,10 +34,10 @@ def threads_of_this_process() -> int:
 
 def test_a_session_serves_every_resolution_of_its_file(tmp_path: Path) -> None:
     backend = CountingBackend()
-    loaded = LoadedFamily(make_family(tmp_path), backend, [1, 2])
+    loaded = LoadedFamily(make_family(tmp_path), [backend], [1, 2])
     assert sorted(backend.loads) == [(alpha, count) for alpha in ALPHAS for count in (1, 2)]
     for variant in (*NARROW, *WIDE):
-        scores, preprocessed_ns, inferred_ns = loaded.infer(variant, 2, PICTURE)
+        scores, preprocessed_ns, inferred_ns = loaded.infer(Choice(variant, 2), PICTURE)
         assert scores.shape == (6,)
         assert preprocessed_ns <= inferred_ns
 
@@ -45,24 +45,25 @@ def test_a_session_serves_every_resolution_of_its_file(tmp_path: Path) -> None:
 def test_what_is_left_out_is_not_loaded_and_its_file_not_read(tmp_path: Path) -> None:
     family = make_family(tmp_path)
     family.networks[1].path.unlink()
-    left_out = {(variant, count) for variant in WIDE for count in (1, 2)} | {(NARROW[0], 2)}
+    left_out = {Choice(variant, count) for variant in WIDE for count in (1, 2)}
+    left_out |= {Choice(NARROW[0], 2)}
     backend = CountingBackend()
-    loaded = LoadedFamily(family, backend, [1, 2], left_out=left_out)
+    loaded = LoadedFamily(family, [backend], [1, 2], left_out=left_out)
     assert sorted(backend.loads) == [(ALPHAS[0], 1), (ALPHAS[0], 2)]  # by two, NARROW[1] stays
-    assert loaded.choices == {(variant, count) for variant in NARROW for count in (1, 2)}
-    loaded.infer(NARROW[1], 2, PICTURE)
+    assert loaded.choices == {Choice(variant, count) for variant in NARROW for count in (1, 2)}
+    loaded.infer(Choice(NARROW[1], 2), PICTURE)
     with pytest.raises(KeyError):
-        loaded.infer(WIDE[0], 1, PICTURE)
+        loaded.infer(Choice(WIDE[0], 1), PICTURE)
 
 
 def test_sessions_that_serve_nothing_wanted_are_dropped_with_their_threads(tmp_path: Path) -> None:
     before = threads_of_this_process()
-    loaded = LoadedFamily(make_family(tmp_path), OrtBackend(), [1, 3])
+    loaded = LoadedFamily(make_family(tmp_path), [OrtBackend()], [1, 3])
     assert threads_of_this_process() == before + 2 * 2
-    loaded.keep({(NARROW[0], 3), (WIDE[1], 1)})
+    loaded.keep({Choice(NARROW[0], 3), Choice(WIDE[1], 1)})
     assert threads_of_this_process() == before + 2
-    loaded.infer(NARROW[1], 3, PICTURE)  # of a session that is needed anyway
-    loaded.infer(WIDE[0], 1, PICTURE)
+    loaded.infer(Choice(NARROW[1], 3), PICTURE)  # of a session that is needed anyway
+    loaded.infer(Choice(WIDE[0], 1), PICTURE)
     for variant, count in ((NARROW[0], 1), (WIDE[0], 3)):
         with pytest.raises(KeyError):
-            loaded.infer(variant, count, PICTURE)
+            loaded.infer(Choice(variant, count), PICTURE)

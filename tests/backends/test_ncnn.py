@@ -35,7 +35,7 @@ from tests.rig.weights import lively_weights
 
 ncnn = pytest.importorskip("ncnn", reason="needs ncnn: pip install 'edged[ncnn]'")
 
-from edged.backends.ncnn.ncnn import NcnnBackend, check_version  # noqa: E402
+from edged.backends.ncnn.ncnn import NcnnBackend, check_version, computes_in_fp16  # noqa: E402
 
 PHOTOS = int(os.environ.get("EDGED_NCNN_PHOTOS", "4"))
 """How many real photos each variant is compared on; 200 is the proof."""
@@ -269,13 +269,10 @@ def test_it_says_what_it_is() -> None:
     assert (facts["version"], facts["arithmetic"]) == (ncnn.__version__, "float32")
 
 
-def test_float16_where_the_processor_has_it() -> None:
-    if not ncnn.cpu_support_arm_asimdhp():
-        with pytest.raises(EdgedError, match="does not compute in float16"):
-            NcnnBackend(half=True)
-        return
+@pytest.mark.skipif(not computes_in_fp16(), reason="the processor does not compute in float16")
+def test_float16_gives_the_golden_scores() -> None:
     network = FAMILY.network(Variant(0.5, 160))
-    runner = NcnnBackend(half=True).load(network, network.read(), 1)
+    runner = NcnnBackend(fp16=True).load(network, network.read(), 1)
     check_golden(runner, FAMILY, replace(network, tolerance={}), FAMILY.golden_picture())
 
 

@@ -24,6 +24,7 @@ from edged.backends.tensorrt.engine import Engine, PlanError
 from edged.backends.tensorrt.onnx_forms import EnginePrecision, fp32_form
 from edged.errors import EdgedError
 from edged.variants.family import Family
+from edged.variants.variant import Choice
 from tests.rig.families import ALPHAS, RESOLUTIONS, model
 from tests.rig.gpu_stand_in import Device, Error, fake_tensorrt, with_network
 from tests.rig.tensorrt_backend import PICTURE, Bench, load, on_cpu
@@ -121,9 +122,9 @@ def test_all_thread_counts_of_a_network_share_an_engine(tmp_path: Path, family: 
 
 def test_a_whole_family_loads(tmp_path: Path, family: Family) -> None:
     bench = Bench(tmp_path)
-    loaded = LoadedFamily(family, bench.backend)
+    loaded = LoadedFamily(family, [bench.backend])
     for variant in family.variants():
-        scores, _, _ = loaded.infer(variant, 1, PICTURE[0])
+        scores, _, _ = loaded.infer(Choice(variant, 1), PICTURE[0])
         assert scores.shape == (len(family.labels),)
     assert sorted(bench.backend.engines.build_seconds) == [f"mobilenet_v1_{a}.onnx" for a in ALPHAS]
 

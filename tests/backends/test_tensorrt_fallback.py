@@ -20,6 +20,7 @@ from edged.control.profile import Candidate
 from edged.daemon.model import LoadedModel, Model
 from edged.errors import InputError
 from edged.variants.family import Family
+from edged.variants.variant import Choice
 from tests.rig.gpu_stand_in import Device, Error
 from tests.rig.pipeline import Feed, Measured, Recorder, make, running
 from tests.rig.tensorrt import starter
@@ -40,17 +41,17 @@ def test_the_cpu_serves_until_the_engine_is_there(
         return starter("fake")()
 
     bench = Bench(tmp_path, start=start, background=True)
-    loaded = LoadedFamily(family, bench.backend)
+    loaded = LoadedFamily(family, [bench.backend])
     engines = bench.backend.engines
     assert (engines.building, engines.takeovers) == (2, 0)
-    loaded.infer(family.variants()[0], 1, PICTURE[0])
+    loaded.infer(Choice(family.variants()[0], 1), PICTURE[0])
     assert "execute_async_v3" not in bench.device.calls
     assert not bench.device.owned
     go_on.set()
     eventually(lambda: engines.building == 0)
     assert engines.takeovers == 2
     synchronised = bench.device.calls["cudaStreamSynchronize"]
-    scores, _, _ = loaded.infer(family.variants()[0], 1, PICTURE[0])
+    scores, _, _ = loaded.infer(Choice(family.variants()[0], 1), PICTURE[0])
     assert bench.device.calls["cudaStreamSynchronize"] == synchronised + 1
     assert scores.sum() == pytest.approx(1.0, abs=1e-4)
     assert caplog.text.count("until then it runs on the CPU") == 2
@@ -65,7 +66,7 @@ def test_the_engine_is_kept_warm_while_no_frame_comes(tmp_path: Path, family: Fa
         Candidate(dearest, 1, 0.8, 2.0, 2.0),
         Candidate(cheapest, 1, 0.6, 1.0, 1.0),
     )
-    loaded = LoadedFamily(family, bench.backend)
+    loaded = LoadedFamily(family, [bench.backend])
     pipeline = make([Feed("door", 2000)], seen, device=loaded, profiler=profiler, keep_warm=True)
     slowdown, calls = pipeline.controller.slowdown.ratio, bench.device.calls
     waited = calls["cudaStreamSynchronize"]
@@ -92,15 +93,15 @@ def test_what_the_cpu_took_is_forgotten_when_engines_take_over(
         return starter("fake")()
 
     bench = Bench(tmp_path, start=start, background=True)
-    model = Model(family, family.variants(), (1,), "tensorrt", bench.backend, "a test")
+    model = Model(family, family.variants(), (1,), "tensorrt", (bench.backend,), "a test")
     networks = LoadedModel(model, None, lambda number, of: None)
     profiler = networks.profiler
 
     def measure(milliseconds: float) -> None:
         while not profiler.complete:
-            profiler.use_gap(1e9, 1e9, lambda variant, threads: (0.0, milliseconds))
+            profiler.use_gap(1e9, 1e9, lambda choice: (0.0, milliseconds))
 
-    profiler.measure_cheapest(lambda variant, threads: (0.0, 50.0))
+    profiler.measure_cheapest(lambda choice: (0.0, 50.0))
     measure(50.0)
     networks.tick(1, dict)
     networks.store_profile(dict, PATIENCE_SECONDS)
@@ -111,7 +112,7 @@ def test_what_the_cpu_took_is_forgotten_when_engines_take_over(
     go_on.set()
     eventually(lambda: bench.backend.engines.building == 0)
     networks.tick(2, dict)
-    profiler.observe((family.variants()[0], 1), (0.0, 1.0))
+    profiler.observe(Choice(family.variants()[0], 1, "tensorrt"), (0.0, 1.0))
     assert not profiler.complete
     networks.store_profile(dict, PATIENCE_SECONDS)
     assert not list(state.glob("profile-*"))
@@ -246,6 +247,6 @@ def test_where_nothing_can_be_written_one_warning_says_so(
     for place in (file / "engines", None):
         caplog.clear()
         bench = Bench(tmp_path, cache=EngineCache(place))
-        LoadedFamily(family, bench.backend)
+        LoadedFamily(family, [bench.backend])
         assert bench.backend.engines.takeovers == 2
         assert caplog.text.count("engines are not kept, each start builds them again") == 1

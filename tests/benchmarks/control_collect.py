@@ -29,10 +29,10 @@ import numpy as np
 
 from edged.backends.loaded import LoadedFamily
 from edged.backends.onnxruntime import OrtBackend
-from edged.control.profile import ladder, timed
+from edged.control.profile import Spread, ladder, timed
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from edged.variants.family import load_family
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.full_traces import write_full_trace
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Rotation:
 
     def __init__(self) -> None:
         self.family = load_family(FAMILY, Path.cwd())
-        self._loaded = LoadedFamily(self.family, OrtBackend())
+        self._loaded = LoadedFamily(self.family, [OrtBackend()])
         self.variants = list(self.family.variants())
         noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
         _, self._jpeg = cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 3))
@@ -181,7 +181,7 @@ class Rotation:
         """Time all variants here and now; those that are dominated leave the rotation."""
         rows = [self.turn()[1] for _ in range(LADDER_TURNS)][SETTLING_TURNS:]
         candidates = [
-            timed(variant, 1, self.family.top1(variant), service_ms)
+            timed(Choice(variant, 1), self.family.top1(variant), Spread.of(service_ms))
             for variant, service_ms in zip(self.variants, zip(*rows, strict=True), strict=True)
         ]
         self.variants = [candidate.variant for candidate in ladder(candidates)]
@@ -208,7 +208,7 @@ class Rotation:
     def _run(self, variant: Variant, picture: NDArray[np.uint8]) -> float:
         """How long it takes, in ms."""
         begun = time.perf_counter()
-        self._loaded.infer(variant, 1, picture)
+        self._loaded.infer(Choice(variant, 1), picture)
         return (time.perf_counter() - begun) * 1e3
 
 

@@ -122,7 +122,7 @@ def main() -> None:
 def measure(family: Family, rounds: int) -> None:
     size = sum(network.path.stat().st_size for network in family.networks) / 1e6
     ways = {
-        "edged": lambda: LoadedFamily(load_family(str(family.directory), Path()), OrtBackend()),
+        "edged": lambda: LoadedFamily(load_family(str(family.directory), Path()), [OrtBackend()]),
         "a bare session per file": lambda: bare(family),
         "a session per variant": lambda: fixed(family),
     }

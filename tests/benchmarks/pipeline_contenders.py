@@ -104,16 +104,16 @@ def floor(clip: str, model: str) -> None:
     import av
     import numpy as np
 
-    from edged.backends.auto import load_backend
+    from edged.backends.auto import load_backends
     from edged.backends.loaded import LoadedFamily
     from edged.capture.decode.video import VideoTrack
     from edged.memory import keep_memory_small
     from edged.variants.family import load_family
-    from edged.variants.variant import Variant
+    from edged.variants.variant import Choice, Variant
 
     keep_memory_small()
     family = load_family(model, Path.cwd())
-    loaded = LoadedFamily(family, load_backend("auto")[0])
+    loaded = LoadedFamily(family, load_backends("onnxruntime")[0])
     variant = Variant(0.25, RESOLUTION)
 
     def frames() -> Iterator[tuple[int, int, VideoTrack, object]]:
@@ -128,7 +128,7 @@ def floor(clip: str, model: str) -> None:
 
     for number, due_ns, track, frame in frames():
         pixels = track.rgb(frame, RESOLUTION)
-        scores, _, _ = loaded.infer(variant, 1, pixels)
+        scores, _, _ = loaded.infer(Choice(variant, 1), pixels)
         best = np.argsort(scores)[: -TOP - 1 : -1]
         report(number, due_ns, [(family.labels[index], float(scores[index])) for index in best])
 

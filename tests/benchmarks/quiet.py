@@ -38,7 +38,7 @@ from edged.capture.source import CaptureRequest, Quiet
 from edged.events.events import AWAY_SECONDS, Watch
 from edged.events.options import EventConfig
 from edged.variants.family import load_family
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.imports import import_person
 
 PERSON = Variant(0.25, 96)
@@ -130,7 +130,7 @@ def measure(
         begun = time.thread_time_ns()
         delivers = motion.delivers(picture, captured_ns)
         looked = time.thread_time_ns()
-        scores, _, _ = loaded.infer(variant, 1, picture)
+        scores, _, _ = loaded.infer(Choice(variant, 1), picture)
         run = time.thread_time_ns() - looked
         spent.frames += 1
         spent.delivered += delivers
@@ -185,7 +185,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         import_person(data, Path(folder) / "person")
         person, shipped = (
-            LoadedFamily(load_family(name, Path(folder)), OrtBackend(), [1])
+            LoadedFamily(load_family(name, Path(folder)), [OrtBackend()])
             for name in ("./person", "imagenette")
         )
         for scene, name, way in SCENES:

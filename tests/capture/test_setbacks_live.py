@@ -28,7 +28,7 @@ from edged.control.setbacks import FIRST_REST_SECONDS
 from edged.errors import EdgedError, InputError
 from edged.variants.family import Network, write_family
 from edged.variants.runtime import RunError, Runner
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.daemon import RunningDaemon
 from tests.rig.families import ALPHAS, LABELS, RESOLUTIONS, make_family
 from tests.rig.pipeline import LARGE, SMALL, Device, Feed, Recorder, make, running
@@ -95,12 +95,10 @@ class FailingDevice(Device):
         super().__init__()
         self.fails = set(fails)
 
-    def infer(
-        self, variant: Variant, threads: int, pixels: np.ndarray
-    ) -> tuple[np.ndarray, int, int]:
-        if variant in self.fails:
-            raise RunError((variant, threads), MemoryError("std::bad_alloc"))
-        return super().infer(variant, threads, pixels)
+    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+        if choice.variant in self.fails:
+            raise RunError(choice, MemoryError("std::bad_alloc"))
+        return super().infer(choice, pixels)
 
 
 def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
@@ -112,8 +110,13 @@ def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
     def clock() -> int:
         return monotonic_ns() - behind_ns[0]
 
-    profile = {(SMALL, 1): timing(1), (LARGE, 1): timing(12)}
-    profiler = Profiler({SMALL: 0.4, LARGE: 0.7}, {SMALL: 10, LARGE: 100}, [1], known=profile)
+    profile = {Choice(SMALL, 1): timing(1), Choice(LARGE, 1): timing(12)}
+    profiler = Profiler(
+        [Choice(SMALL, 1), Choice(LARGE, 1)],
+        {SMALL: 0.4, LARGE: 0.7},
+        {SMALL: 10, LARGE: 100},
+        known=profile,
+    )
     pipeline = make(
         [feed],
         recorder,
@@ -135,7 +138,7 @@ def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
         eventually(lambda: len(recorder.results) == 4)
     assert [result.variant for result in recorder.results] == [LARGE, SMALL, SMALL, LARGE]
     assert [result.sequence for result in recorder.results] == [1, 2, 3, 4]
-    assert pipeline.setbacks.failures == {(LARGE, 1): 1}
+    assert pipeline.setbacks.failures == {Choice(LARGE, 1): 1}
     (told,) = [each.getMessage() for each in caplog.records if "failed" in each.getMessage()]
     assert told == (
         "mobilenet_v1_1.0_224 x1 failed on a picture: std::bad_alloc; other variants "
@@ -148,7 +151,7 @@ def test_with_no_variant_left_the_pipeline_ends_with_what_failed() -> None:
     pipeline = make([feed], Recorder(), device=FailingDevice(SMALL, LARGE))
     with pytest.raises(RunError, match="failed on a picture"):
         pipeline.run()
-    assert RunError((SMALL, 1), MemoryError()).exit_status == 1
+    assert RunError(Choice(SMALL, 1), MemoryError()).exit_status == 1
 
 
 def test_a_variant_that_fails_while_it_is_measured_rests() -> None:
@@ -179,10 +182,10 @@ class OutOfMemory(OrtBackend):
 
 def test_networks_that_memory_does_not_suffice_for_are_left_out(tmp_path: Path) -> None:
     family = make_family(tmp_path)
-    loaded = LoadedFamily(family, OutOfMemory(ALPHAS[1]))
-    assert loaded.choices == {(Variant(ALPHAS[0], side), 1) for side in RESOLUTIONS}
+    loaded = LoadedFamily(family, [OutOfMemory(ALPHAS[1])])
+    assert loaded.choices == {Choice(Variant(ALPHAS[0], side), 1) for side in RESOLUTIONS}
     with pytest.raises(EdgedError, match="not enough memory") as refused:
-        LoadedFamily(family, OutOfMemory(*ALPHAS))
+        LoadedFamily(family, [OutOfMemory(*ALPHAS)])
     assert refused.value.exit_status == 1
 
 

@@ -12,7 +12,7 @@ from edged.control.profile import (
     quantile,
     timed,
 )
-from edged.variants.variant import Precision, Variant
+from edged.variants.variant import Choice, Precision, Variant
 
 
 def candidate(
@@ -34,7 +34,7 @@ def test_quantile_is_the_smallest_value_that_covers_the_share(share: float, expe
 
 
 def test_a_sample_becomes_its_median_and_its_tail() -> None:
-    made = timed(Variant(0.5, 160), 2, 0.6, [1.0] * 18 + [4.0] * 2)
+    made = timed(Choice(Variant(0.5, 160), 2), 0.6, Spread.of([1.0] * 18 + [4.0] * 2))
     assert (made.p50_ms, made.p95_ms, made.threads) == (1.0, 4.0, 2)
 
 
@@ -88,7 +88,8 @@ def test_the_faster_figures_stay() -> None:
 def test_only_what_is_known_well_is_known_to_be_dominated() -> None:
     fast, slow, other = Variant(1.0, 128), Variant(0.75, 224), Variant(0.25, 128)
     top1 = {fast: 0.65, slow: 0.6}
-    known = {(fast, 1): timing(5), (slow, 1): timing(9), (other, 1): timing(9)}
-    assert dominated(known, top1) == {(slow, 1)}  # of the other one nothing is asked
-    assert dominated({**known, (slow, 1): timing(9, CONFIRMED_RUNS - 1)}, top1) == frozenset()
+    slow_choice = Choice(slow, 1)
+    known = {Choice(fast, 1): timing(5), slow_choice: timing(9), Choice(other, 1): timing(9)}
+    assert dominated(known, top1) == {slow_choice}  # of the other one nothing is asked
+    assert dominated({**known, slow_choice: timing(9, CONFIRMED_RUNS - 1)}, top1) == frozenset()
     assert dominated({}, top1) == frozenset()

@@ -15,14 +15,14 @@ import pytest
 
 from edged.control.profile import Spread, Timing
 from edged.control.profile_store import BAD, FILES_KEPT, ProfileStore, state_directory
-from edged.variants.variant import Precision, Variant
+from edged.variants.variant import Choice, Precision, Variant
 from tests.rig.profiles import only_file, profile_files
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224, Precision.INT8)
 KEY = {"model": "Board 4", "backend": "onnxruntime", "version": "1.2.3", "family": "abc"}
 PROFILE = {
-    (SMALL, 1): Timing(Spread(1.25, 2), Spread(0.25, 0.5), Spread(1, 1.5), 30),
-    (LARGE, 4): Timing(Spread(20, 31.5), Spread(0, 0), Spread(20, 31.5), 15),
+    Choice(SMALL, 1): Timing(Spread(1.25, 2), Spread(0.25, 0.5), Spread(1, 1.5), 30),
+    Choice(LARGE, 4): Timing(Spread(20, 31.5), Spread(0, 0), Spread(20, 31.5), 15),
 }
 DECODING = {"door": {224: Spread(6, 7.5), 96: Spread(2, 3)}}
 
@@ -96,22 +96,22 @@ def test_another_key_has_another_profile(tmp_path: Path, name: str) -> None:
 
 def test_what_others_measured_stays_and_ones_own_is_newer(tmp_path: Path) -> None:
     store(tmp_path).save(PROFILE, {})
-    newer = {(SMALL, 1): Timing(Spread(1, 1), Spread(0, 0), Spread(1, 1), 45)}
+    newer = {Choice(SMALL, 1): Timing(Spread(1, 1), Spread(0, 0), Spread(1, 1), 45)}
     store(tmp_path).save(newer, {})
     assert store(tmp_path).load() == PROFILE | newer
 
 
 def test_daemons_that_write_at_once_leave_a_whole_profile_of_all_of_them(tmp_path: Path) -> None:
-    timing = PROFILE[SMALL, 1]
+    timing = PROFILE[Choice(SMALL, 1)]
     writers = [
-        threading.Thread(target=store(tmp_path).save, args=({(SMALL, count): timing}, {}))
+        threading.Thread(target=store(tmp_path).save, args=({Choice(SMALL, count): timing}, {}))
         for count in range(1, 9)
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert set(store(tmp_path).load()) == {(SMALL, count) for count in range(1, 9)}
+    assert set(store(tmp_path).load()) == {Choice(SMALL, count) for count in range(1, 9)}
 
 
 def test_it_waits_while_another_one_writes(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """How long a variant rests whose runs fail."""
 
 from edged.control.setbacks import FIRST_REST_SECONDS, LONGEST_REST_SECONDS, Setbacks
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
-SMALL, LARGE = (Variant(0.25, 128), 1), (Variant(1.0, 224), 2)
+SMALL, LARGE = Choice(Variant(0.25, 128), 1), Choice(Variant(1.0, 224), 2)
 
 
 def test_a_choice_rests_and_comes_back() -> None:

@@ -40,7 +40,7 @@ def config(tmp_path: Path) -> Config:
 
 def measured(model: LoadedModel) -> None:
     while not model.profiler.rounds:
-        model.profiler.use_gap(1e9, 1e9, lambda variant, threads: (0.5, 1.0))
+        model.profiler.use_gap(1e9, 1e9, lambda choice: (0.5, 1.0))
 
 
 def load(config: Config, before: LoadedModel | None = None) -> LoadedModel:
@@ -62,12 +62,12 @@ def test_what_is_known_of_the_same_networks_is_taken_over(config: Config, state:
     """Also where it cannot be kept on disk."""
     state.write_text("a file in the place of the folder")
     first = load(replace(config, variants=VARIANTS[:2]))
-    first.profiler.measure_cheapest(lambda variant, threads: (0.5, 1.0))
+    first.profiler.measure_cheapest(lambda choice: (0.5, 1.0))
     measured(first)
     second = load(config, first)
-    assert second.store is first.store
+    assert second.stores is first.stores
     assert second.profiler.profile == first.profiler.profile
-    assert {variant.name for variant, _ in second.profiler.waiting} == set(VARIANTS[2:])
+    assert {choice.variant.name for choice in second.profiler.waiting} == set(VARIANTS[2:])
     assert load(config).profiler.profile == {}
 
 

@@ -22,7 +22,7 @@ from edged.variants.evaluation.evaluate import rank
 from edged.variants.family import Family
 from edged.variants.golden import golden_picture
 from edged.variants.runtime import Backend
-from edged.variants.variant import Precision, Variant
+from edged.variants.variant import Choice, Precision, Variant
 
 DRAWN = 200
 POINTS: Mapping[Precision, float] = {Precision.FLOAT: 0.3, Precision.INT8: 1.0}
@@ -48,7 +48,7 @@ def drawn_pictures() -> list[Shown]:
 def accuracy(family: Family, gpu: Backend, pictures: Iterable[Shown]) -> list[Row]:
     """Each variant on the GPU and on the CPU, on the same pictures."""
     variants = family.variants()
-    sides = {each: LoadedFamily(family, each) for each in (gpu, OrtBackend())}
+    sides = {each: LoadedFamily(family, [each]) for each in (gpu, OrtBackend())}
     right = {each: dict.fromkeys(variants, 0) for each in sides}
     agreed = dict.fromkeys(variants, 0)
     furthest = dict.fromkeys(variants, 0.0)
@@ -57,7 +57,7 @@ def accuracy(family: Family, gpu: Backend, pictures: Iterable[Shown]) -> list[Ro
         total += 1
         labelled += label is not None
         for variant in variants:
-            scores = [loaded.infer(variant, 1, picture)[0] for loaded in sides.values()]
+            scores = [loaded.infer(Choice(variant, 1), picture)[0] for loaded in sides.values()]
             agreed[variant] += int(scores[0].argmax() == scores[1].argmax())
             furthest[variant] = max(furthest[variant], float(np.abs(scores[0] - scores[1]).max()))
             for each, found in zip(sides, scores, strict=True):
@@ -125,7 +125,7 @@ def soak(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Row]:
     """All variants in turn. Good when the GPU never failed and memory does not grow."""
-    loaded = LoadedFamily(family, gpu)
+    loaded = LoadedFamily(family, [gpu])
     picture = golden_picture(0)
     begun = told = clock()
     times: list[float] = []
@@ -135,7 +135,7 @@ def soak(
     while clock() - begun < seconds or not memory:
         for variant in family.variants():
             start = time.perf_counter()
-            loaded.infer(variant, 1, picture)
+            loaded.infer(Choice(variant, 1), picture)
             times.append(1000 * (time.perf_counter() - start))
             runs += 1
         if clock() - told >= seconds / 60 or not memory:

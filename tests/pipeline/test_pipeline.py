@@ -17,7 +17,7 @@ from edged.pipeline.output import Output
 from edged.tracing.recorder import Recorder as TraceRecorder
 from edged.tracing.recording import RecordedTrace, read_trace
 from edged.tracing.reproduce import reproduce
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.camera import FakeTime
 from tests.rig.pipeline import LARGE, SMALL, Device, Feed, Measured, Recorder, make, running
 from tests.rig.waiting import eventually
@@ -93,13 +93,15 @@ def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> Non
 def test_only_what_the_complete_profile_finds_worth_a_run_stays_loaded() -> None:
     feed, recorder, device = Feed("door", 2000), Recorder(), Device(3.0, 12.0)
     top1 = {SMALL: 0.7, LARGE: 0.6}  # the larger one is slower and no better
-    profiler = Profiler(top1, {SMALL: 10, LARGE: 100}, [1], rest_gaps=0)
+    profiler = Profiler(
+        [Choice(SMALL, 1), Choice(LARGE, 1)], top1, {SMALL: 10, LARGE: 100}, rest_gaps=0
+    )
     pipeline = make([feed], recorder, device=device, profiler=profiler)
     with running(pipeline):
         while not pipeline.profiled:
             feed.send()
             time.sleep(0.04)
-        assert device.kept == [(SMALL, 1)]
+        assert device.kept == [Choice(SMALL, 1)]
         count = len(recorder.results)
         feed.send()
         eventually(lambda: len(recorder.results) > count)
@@ -130,10 +132,8 @@ class Counting(Device):
         self.runs: list[Variant] = []
         self._clock = clock
 
-    def infer(
-        self, variant: Variant, threads: int, pixels: np.ndarray
-    ) -> tuple[np.ndarray, int, int]:
-        self.runs.append(variant)
+    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+        self.runs.append(choice.variant)
         return np.array([0.0, 1.0], np.float32), self._clock(), self._clock()
 
 
@@ -208,11 +208,9 @@ class Gate(Device):
         super().__init__(1, 1)
         self.barrier = threading.Barrier(runs, timeout=30)
 
-    def infer(
-        self, variant: Variant, threads: int, pixels: np.ndarray
-    ) -> tuple[np.ndarray, int, int]:
+    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
         self.barrier.wait()
-        return super().infer(variant, threads, pixels)
+        return super().infer(choice, pixels)
 
 
 def test_frames_of_several_cameras_run_side_by_side() -> None:

@@ -51,7 +51,7 @@ def subjects_of(*cameras: ShownCamera, budget_ms: float = 20.0) -> Subjects:
         variants=(SMALL, LARGE),
         cameras=cameras,  # type: ignore[arg-type]
         sinks=(),
-        backend="onnxruntime",
+        runtimes=[{"backend": "onnxruntime"}],
         family="imagenette",
         labels=tuple(f"class {number}" for number in range(21)),
         engines=lambda: Engines(building=1, of=2),

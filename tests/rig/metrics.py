@@ -63,7 +63,7 @@ def subjects(
     **more: Any,
 ) -> Subjects:
     budgets_ms = budgets_ms or {"door": 33}
-    known = {"variants": VARIANTS, "backend": "onnxruntime", "family": "imagenette"}
+    known = {"variants": VARIANTS, "runtimes": [{"backend": "onnxruntime"}], "family": "imagenette"}
     known |= {
         "on_time": dict.fromkeys(budgets_ms, 0.95),
         "top1": dict.fromkeys(more.get("variants", VARIANTS), 0.7),

@@ -17,7 +17,7 @@ from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import CameraQueue
 from edged.result import Result
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
 LABELS = ("dark", "light")
@@ -30,16 +30,14 @@ class Device:
 
     def __init__(self, small_ms: float = 1.0, large_ms: float = 12.0) -> None:
         self.times_ms = {SMALL: small_ms, LARGE: large_ms}
-        self.kept: list[tuple[Variant, int]] = []
+        self.kept: list[Choice] = []
 
-    def keep(self, wanted: list[tuple[Variant, int]]) -> None:
+    def keep(self, wanted: list[Choice]) -> None:
         self.kept = wanted
 
-    def infer(
-        self, variant: Variant, threads: int, pixels: np.ndarray
-    ) -> tuple[np.ndarray, int, int]:
+    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
         preprocessed_ns = monotonic_ns()
-        time.sleep(self.times_ms[variant] / 1000)
+        time.sleep(self.times_ms[choice.variant] / 1000)
         light = float(pixels.mean()) / 255
         return np.array([1 - light, light], np.float32), preprocessed_ns, monotonic_ns()
 
@@ -99,7 +97,9 @@ class Measured:
 
 
 def make(feeds: list[Feed], seen: Recorder, **more: object) -> Pipeline:
-    profiler = Profiler({SMALL: 0.4, LARGE: 0.7}, {SMALL: 10, LARGE: 100}, [1])
+    profiler = Profiler(
+        [Choice(SMALL, 1), Choice(LARGE, 1)], {SMALL: 0.4, LARGE: 0.7}, {SMALL: 10, LARGE: 100}
+    )
     return Pipeline(
         queues=[feed.queue for feed in feeds],
         loaded=more.pop("device", Device()),  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ def make_result(
         budget_ms=budget_ms,
         variant=variant,
         threads=1,
+        runtime="onnxruntime",
         reason="budget",
         stages=Stages(1, 1, 1, 1, latency_ms - 5, 1),
         top=(Score("line\nbreak", score),),

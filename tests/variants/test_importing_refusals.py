@@ -179,4 +179,4 @@ def test_an_import_that_cannot_be_written_leaves_the_family_whole(
     with pytest.raises(EdgedError, match="No space left"):
         import_weights(second, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
     assert content_of(into) == before
-    LoadedFamily(load_family(str(into), Path()), OrtBackend())
+    LoadedFamily(load_family(str(into), Path()), [OrtBackend()])

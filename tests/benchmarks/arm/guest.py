@@ -179,7 +179,7 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
     sys.setswitchinterval(GIL_SECONDS)
     _count_threads()
     from edged import cli
-    from edged.backends.auto import load_backend
+    from edged.backends.auto import load_backends
     from edged.capture import process, supervisor
     from edged.daemon import daemon as main
     from edged.pipeline.pipeline import Pipeline
@@ -195,7 +195,7 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
         _profile(main.Daemon)
     else:
         count_within(Preprocessor, "__call__", Slot.PREPROCESS, Slot.PIPELINE)
-        backend, _ = load_backend(runtime, background=True)
+        (backend,), _ = load_backends(runtime, background=True)
         load = backend.load
 
         def load_counted(*arguments: Any) -> Any:
