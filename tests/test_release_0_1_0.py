@@ -32,7 +32,7 @@ def test_its_profile(tmp_path: Path) -> None:
     (file,) = WRITTEN.glob("profile-*.json")
     shutil.copy(file, tmp_path)
     key = json.loads(file.read_text())["key"]
-    profile = ProfileStore(tmp_path, key, [SMALL, MEDIUM]).load()
+    profile = ProfileStore(tmp_path, [(key, [SMALL, MEDIUM])]).load()
     assert {choice: timing.runs for choice, timing in profile.items()} == {
         Choice(SMALL, 1): 30,
         Choice(MEDIUM, 1): 30,

@@ -59,6 +59,7 @@ def test_every_field() -> None:
         "on_time": True,
         "variant": "mobilenet_v1_0.5_160_int8",
         "threads": 2,
+        "runtime": "ncnn",
         "reason": "frame_age",
         "stages_ms": {
             "capture": 1.0,

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,38 +53,57 @@ def state_directory(environ: Mapping[str, str]) -> Path | None:
 
 
 class ProfileStore:
-    """directory: created if missing; if it is not writable, one warning is logged.
+    """The profiles of the runtimes in use, a file each.
 
-    key: device, backend, family. variants: the family's as that backend runs them.
+    directory: created if missing; if it is not writable, one warning is logged. runtimes: for each
+    its key (device, backend, family), and the family's variants as it runs them.
     """
 
     def __init__(
         self,
         directory: Path | None,
-        key: Mapping[str, str],
-        variants: Collection[Variant],
+        runtimes: Iterable[tuple[Mapping[str, str], Collection[Variant]]],
         *,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._key = {"format": str(FORMAT), **key}
-        self._runtime = key["backend"]
-        self._variants = {variant.name: variant for variant in variants}
+        self._files = [_ProfileFile(key, variants) for key, variants in runtimes]
         self._unix_ns = unix_ns
-        digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
-        self._name = f"profile-{digest[:16]}.json"
         self._directory = directory
         self._told = False
         self._prepare()
 
     def load(self) -> Profile:
-        """The profile of this key; empty if there is no valid file."""
+        """What the files have; nothing of one that is missing or not valid."""
         if self._directory is None:
             return {}
-        path = self._directory / self._name
+        found: dict[Choice, Timing] = {}
+        for file in self._files:
+            found |= self._load(file, self._directory / file.name)
+        return found
+
+    def save(self, profile: Profile, decoding: Decoding) -> None:
+        """Write the profile, merged with the files'. May wait for a slow disk."""
+        if self._directory is None:
+            return
         try:
-            profile, measured_at = self._read(path)
+            with open_to_write(self._directory / "profile.lock", "ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+                for file in self._files:
+                    path = self._directory / file.name
+                    known: Profile = {}
+                    with suppress(InputError, FileNotFoundError):
+                        known, _ = file.read(path)
+                    text = file.text({**known, **profile}, decoding, rfc3339(self._unix_ns()))
+                    write_whole(path, text.encode())
+                self._delete_oldest()
+        except OSError as error:
+            self._tell(f"{self._directory}: {error.strerror}")
+
+    def _load(self, file: _ProfileFile, path: Path) -> Profile:
+        try:
+            profile, measured_at = file.read(path)
         except (FileNotFoundError, NotADirectoryError):
-            log.info("no profile of this device with %s yet: measuring it now", self._runtime)
+            log.info("no profile of this device with %s yet: measuring it now", file.runtime)
             return {}
         except OSError as error:
             log.warning("%s: %s; measuring everything again", path, error.strerror)
@@ -95,28 +114,6 @@ class ProfileStore:
             return {}
         log.info("profile from %s, measured at %s", path, measured_at)
         return profile
-
-    def save(self, profile: Profile, decoding: Decoding) -> None:
-        """Write what the backend has in the profile, merged with the file's. May wait for a slow
-        disk."""
-        if self._directory is None:
-            return
-        own = {
-            choice: timing
-            for choice, timing in profile.items()
-            if choice.runtime == self._runtime and choice.variant.name in self._variants
-        }
-        path = self._directory / self._name
-        try:
-            with open_to_write(self._directory / "profile.lock", "ab") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
-                known: Profile = {}
-                with suppress(InputError, FileNotFoundError):
-                    known, _ = self._read(path)
-                write_whole(path, self._text({**known, **own}, decoding).encode())
-                self._delete_oldest(path)
-        except OSError as error:
-            self._tell(f"{self._directory}: {error.strerror}")
 
     def _prepare(self) -> None:
         if self._directory is None:
@@ -143,16 +140,28 @@ class ProfileStore:
             return ""
         return f"; renamed to {aside}"
 
-    def _delete_oldest(self, path: Path) -> None:
-        others = [other for other in path.parent.glob("profile-*.json") if other != path]
+    def _delete_oldest(self) -> None:
+        assert self._directory is not None
+        own = {file.name for file in self._files}
+        others = [path for path in self._directory.glob("profile-*.json") if path.name not in own]
         others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
-        for other in others[FILES_KEPT - 1 :]:
+        for other in others[FILES_KEPT - len(own) :]:
             other.unlink(missing_ok=True)
             partial_of(other).unlink(missing_ok=True)
 
-    # the file
 
-    def _text(self, profile: Profile, decoding: Decoding) -> str:
+class _ProfileFile:
+    """The profile of one runtime."""
+
+    def __init__(self, key: Mapping[str, str], variants: Collection[Variant]) -> None:
+        self.runtime = key["backend"]
+        self._key = {"format": str(FORMAT), **key}
+        self._variants = {variant.name: variant for variant in variants}
+        digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
+        self.name = f"profile-{digest[:16]}.json"
+
+    def text(self, profile: Profile, decoding: Decoding, measured_at: str) -> str:
+        """Of what this runtime has in the profile."""
         rows = [
             {
                 "variant": variant.name,
@@ -162,11 +171,12 @@ class ProfileStore:
                 "preprocess_ms": _rounded(timing.preprocess),
                 "inference_ms": _rounded(timing.inference),
             }
-            for (variant, threads, _), timing in sorted(profile.items())
+            for (variant, threads, runtime), timing in sorted(profile.items(), key=_choice)
+            if runtime == self.runtime and variant.name in self._variants
         ]
         values = {
             "edged_profile": FORMAT,
-            "measured_at": rfc3339(self._unix_ns()),
+            "measured_at": measured_at,
             "key": self._key,
             "decode_ms": {
                 camera: {str(side): _rounded(spread) for side, spread in sorted(by_side.items())}
@@ -177,7 +187,7 @@ class ProfileStore:
         lines = ",\n".join(f"    {json.dumps(row)}" for row in rows)
         return json.dumps(values, indent=2)[:-2] + f',\n  "variants": [\n{lines}\n  ]\n}}\n'
 
-    def _read(self, path: Path) -> tuple[Profile, str]:
+    def read(self, path: Path) -> tuple[Profile, str]:
         """The profile, and when it was measured."""
         content = read_file(path, LARGEST_BYTES)
         line = parse_line(content, str(path), 1)
@@ -211,7 +221,11 @@ class ProfileStore:
             _spread(row, "inference_ms"),
             _whole(row, "runs"),
         )
-        return Choice(self._variants[name], _whole(row, "threads"), self._runtime), timing
+        return Choice(self._variants[name], _whole(row, "threads"), self.runtime), timing
+
+
+def _choice(row: tuple[Choice, Timing]) -> Choice:
+    return row[0]
 
 
 def _rounded(spread: Spread) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from edged.clock import monotonic_ns
 from edged.config.camera import CameraConfig
 from edged.config.config import Config
 from edged.config.family import family_of, model_errors
-from edged.control.profile import Timing, dominated
+from edged.control.profile import dominated
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
@@ -110,17 +110,12 @@ class LoadedModel:
         self.keys = [{**facts, **backend.describe()} for backend in model.backends]
         run_by = [variants_run_by(backend, family.variants()) for backend in model.backends]
         same = before if before is not None and before.keys == self.keys else None
-        folder = state_directory(os.environ)
-        self.stores: list[ProfileStore] = (
-            [ProfileStore(folder, *each) for each in zip(self.keys, run_by, strict=True)]
+        self.store: ProfileStore = (
+            ProfileStore(state_directory(os.environ), zip(self.keys, run_by, strict=True))
             if same is None
-            else same.stores
+            else same.store
         )
-        known: dict[Choice, Timing] = {}
-        for store in self.stores:
-            known |= store.load()
-        if same is not None:
-            known |= same.profiler.profile
+        known = {**self.store.load(), **({} if same is None else same.profiler.profile)}
         unwanted = {
             Choice(variant, count, backend.name)
             for backend, variants in zip(model.backends, run_by, strict=True)
@@ -203,8 +198,7 @@ class LoadedModel:
         times, done = decoding(), threading.Event()
 
         def save() -> None:
-            for store in self.stores:
-                store.save(self._stored, times)
+            self.store.save(self._stored, times)
             done.set()
 
         try:

@@ -124,7 +124,7 @@ def test_a_whole_family_loads(tmp_path: Path, family: Family) -> None:
     bench = Bench(tmp_path)
     loaded = LoadedFamily(family, [bench.backend])
     for variant in family.variants():
-        scores, _, _ = loaded.infer(Choice(variant, 1), PICTURE[0])
+        scores, _, _ = loaded.infer(Choice(variant, 1, "tensorrt"), PICTURE[0])
         assert scores.shape == (len(family.labels),)
     assert sorted(bench.backend.engines.build_seconds) == [f"mobilenet_v1_{a}.onnx" for a in ALPHAS]
 

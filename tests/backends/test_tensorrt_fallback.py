@@ -44,14 +44,14 @@ def test_the_cpu_serves_until_the_engine_is_there(
     loaded = LoadedFamily(family, [bench.backend])
     engines = bench.backend.engines
     assert (engines.building, engines.takeovers) == (2, 0)
-    loaded.infer(Choice(family.variants()[0], 1), PICTURE[0])
+    loaded.infer(Choice(family.variants()[0], 1, "tensorrt"), PICTURE[0])
     assert "execute_async_v3" not in bench.device.calls
     assert not bench.device.owned
     go_on.set()
     eventually(lambda: engines.building == 0)
     assert engines.takeovers == 2
     synchronised = bench.device.calls["cudaStreamSynchronize"]
-    scores, _, _ = loaded.infer(Choice(family.variants()[0], 1), PICTURE[0])
+    scores, _, _ = loaded.infer(Choice(family.variants()[0], 1, "tensorrt"), PICTURE[0])
     assert bench.device.calls["cudaStreamSynchronize"] == synchronised + 1
     assert scores.sum() == pytest.approx(1.0, abs=1e-4)
     assert caplog.text.count("until then it runs on the CPU") == 2
@@ -63,8 +63,8 @@ def test_the_engine_is_kept_warm_while_no_frame_comes(tmp_path: Path, family: Fa
     cheapest, dearest = family.variants()[0], family.variants()[-1]
     seen, profiler = Recorder(), Measured()
     profiler.ladder = (
-        Candidate(dearest, 1, 0.8, 2.0, 2.0),
-        Candidate(cheapest, 1, 0.6, 1.0, 1.0),
+        Candidate(dearest, 1, 0.8, 2.0, 2.0, "tensorrt"),
+        Candidate(cheapest, 1, 0.6, 1.0, 1.0, "tensorrt"),
     )
     loaded = LoadedFamily(family, [bench.backend])
     pipeline = make([Feed("door", 2000)], seen, device=loaded, profiler=profiler, keep_warm=True)

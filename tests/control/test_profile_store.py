@@ -28,7 +28,7 @@ DECODING = {"door": {224: Spread(6, 7.5), 96: Spread(2, 3)}}
 
 
 def store(directory: Path | None, **key: str) -> ProfileStore:
-    return ProfileStore(directory, KEY | key, [SMALL, LARGE], unix_ns=lambda: 0)
+    return ProfileStore(directory, [(KEY | key, [SMALL, LARGE])], unix_ns=lambda: 0)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -19,6 +19,7 @@ from tests.rig.profiles import only_file, profile_files
 SIDES = (128, 160, 192, 224)
 CONFIG = """
 model: imagenette
+backend: onnxruntime
 latency_budget_ms: 5000
 cameras:
   door: {source: synthetic, size: 320x240, fps: 30}

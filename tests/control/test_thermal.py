@@ -251,8 +251,8 @@ def test_work_is_shed_before_the_limit_and_comes_back(tmp_path: Path) -> None:
     assert {frame.reason for frame in limited} >= {"limit"}
     # What if: it would have been as hot under another budget, so the limits are kept.
     share = replay(as_full(trace, "door"), "edged", 190.0, 0.95).share
-    assert share[f"{middle} x1"] > 0.05
-    assert share[f"{small} x1"] > 0.05
+    assert share[f"{middle} x1 onnxruntime"] > 0.05
+    assert share[f"{small} x1 onnxruntime"] > 0.05
 
 
 def test_surroundings_above_the_limit_leave_a_result_now_and_then(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_is_known_of_the_same_networks_is_taken_over(config: Config, state:
     first.profiler.measure_cheapest(lambda choice: (0.5, 1.0))
     measured(first)
     second = load(config, first)
-    assert second.stores is first.stores
+    assert second.store is first.store
     assert second.profiler.profile == first.profiler.profile
     assert {choice.variant.name for choice in second.profiler.waiting} == set(VARIANTS[2:])
     assert load(config).profiler.profile == {}

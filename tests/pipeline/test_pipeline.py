@@ -239,9 +239,7 @@ def test_one_camera_never_runs_beside_itself() -> None:
 
 def test_a_failure_beside_ends_the_run_and_is_raised() -> None:
     class Broken(Device):
-        def infer(
-            self, variant: Variant, threads: int, pixels: np.ndarray
-        ) -> tuple[np.ndarray, int, int]:
+        def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
             raise RuntimeError("the runtime is lost")
 
     feeds = [Feed("a", 5000), Feed("b", 5000)]

@@ -16,7 +16,7 @@ from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import CameraQueue
 from edged.result import Result
 from edged.tracing.recorder import Recorder
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.camera import FakeTime
 
 LARGE, MIDDLE, SMALL = Variant(1.0, 224), Variant(0.5, 160), Variant(0.25, 128)
@@ -32,12 +32,10 @@ class Device:
     threads: tuple[int, ...] = (1,)
     busy_ms: float = 0.0
 
-    def infer(
-        self, variant: Variant, threads: int, pixels: np.ndarray
-    ) -> tuple[np.ndarray, int, int]:
+    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
         preprocessed_ns = self.clock.now_ns
-        self.clock.sleep(self.times_ms[variant] / 1000)
-        self.busy_ms += self.times_ms[variant]
+        self.clock.sleep(self.times_ms[choice.variant] / 1000)
+        self.busy_ms += self.times_ms[choice.variant]
         return np.array([1.0], np.float32), preprocessed_ns, self.clock.now_ns
 
 

@@ -181,7 +181,7 @@ def test_every_series_is_there_before_anything_happens() -> None:
 def test_what_others_count_is_read_at_the_scrape() -> None:
     camera, sink, ratio = Camera("door"), Sink(), [1.0]
     metrics = make_metrics(cameras=[camera], sinks=[sink], slowdown=lambda: ratio[0])
-    assert value(metrics, "edged_slowdown_ratio", backend="onnxruntime") == 1
+    assert value(metrics, "edged_slowdown_ratio") == 1
 
     camera.mailbox = Mailbox(captured=100, overwritten=7, skipped=5, broken=2)
     camera.state = State.BACKOFF
@@ -211,7 +211,7 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
     }
     assert value(metrics, "edged_sink_delivered_total", sink="jsonl") == 80
     assert value(metrics, "edged_sink_dropped_total", sink="jsonl", reason="queue_full") == 4
-    assert value(metrics, "edged_slowdown_ratio", backend="onnxruntime") == 1.7
+    assert value(metrics, "edged_slowdown_ratio") == 1.7
 
 
 def test_delivery_and_switches_and_build() -> None:
@@ -222,7 +222,7 @@ def test_delivery_and_switches_and_build() -> None:
 
     assert value(metrics, "edged_sink_delivery_seconds_count", sink="jsonl") == 1
     assert value(metrics, "edged_variant_switches_total", camera="door", reason="slowdown") == 1
-    build = {"version": "0.1.0", "backend": "onnxruntime", "family": "imagenette"}
+    build = {"version": "0.1.0", "family": "imagenette"}
     assert value(metrics, "edged_build_info", **build) == 1
 
 
@@ -291,7 +291,7 @@ def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
 def test_the_backend_and_its_engines_are_told() -> None:
     engines = Engines(building=2)
     runtime = {"backend": "tensorrt", "version": "10.3.0", "gpu": "Orin", "precision": "fp16"}
-    metrics = make_metrics(backend="tensorrt", runtime=runtime, engines=lambda: engines)
+    metrics = make_metrics(runtimes=[runtime], engines=lambda: engines)
     assert value(metrics, "edged_backend_info", **runtime) == 1
     assert value(metrics, "edged_engines_building") == 2
     assert value(metrics, "edged_gpu_failures_total") == 0
@@ -308,7 +308,7 @@ def test_what_accuracy_in_use_and_the_promise_are_reckoned_from() -> None:
     large, small = Variant(1.0, 224), Variant(0.25, 128)
     ladder = [
         Candidate(large, 1, 0.9, 40.0, 44.0),
-        Candidate(large, 2, 0.9, 25.0, 60.0),
+        Candidate(large, 2, 0.9, 25.0, 60.0, "ncnn"),
         Candidate(small, 1, 0.6, 2.0, 2.5),
     ]
     metrics = make_metrics(
@@ -319,8 +319,9 @@ def test_what_accuracy_in_use_and_the_promise_are_reckoned_from() -> None:
     )
     assert value(metrics, "edged_on_time_target_ratio", camera="yard") == 0.8
     assert value(metrics, "edged_variant_top1_ratio", variant=large.name) == 0.9
-    assert value(metrics, "edged_variant_run_seconds", variant=large.name) == 0.025
-    assert value(metrics, "edged_variant_run_seconds", variant=small.name) == 0.002
+    run = "edged_variant_run_seconds"
+    assert value(metrics, run, variant=large.name, runtime="ncnn") == 0.025
+    assert value(metrics, run, variant=small.name, runtime="onnxruntime") == 0.002
     # Less accurate than a faster one: never worth a run.
     assert value(metrics, "edged_variant_top1_ratio", variant="mobilenet_v1_0.5_160") == 0.5
     assert value(metrics, "edged_variant_run_seconds", variant="mobilenet_v1_0.5_160") is None

@@ -1,0 +1,131 @@
+"""Two runtimes in one family: what is loaded, given back, and left out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edged.backends.loaded import LoadedFamily
+from edged.backends.onnxruntime import OrtBackend
+from edged.config.config import Config, load_config
+from edged.daemon.model import LoadedModel, Model
+from edged.errors import InputError
+from edged.variants.family import Family, Network, load_family
+from edged.variants.runtime import Runner
+from edged.variants.variant import Choice, Precision
+from tests.rig.families import ALPHAS, RESOLUTIONS, make_family
+from tests.rig.paths import PROJECT
+
+pytest.importorskip("ncnn")
+from edged.backends.ncnn.ncnn import NcnnBackend
+
+PICTURE = np.full((100, 100, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Family:
+    return make_family(tmp_path / "animals")
+
+
+def test_both_answer_alike_and_only_what_is_wanted_stays(family: Family) -> None:
+    loaded = LoadedFamily(family, [OrtBackend(), NcnnBackend()])
+    assert len(loaded.choices) == 2 * len(family.variants())
+    for variant in family.variants():
+        by_ort, by_ncnn = (
+            loaded.infer(Choice(variant, 1, runtime), PICTURE)[0]
+            for runtime in ("onnxruntime", "ncnn")
+        )
+        np.testing.assert_allclose(by_ncnn, by_ort, atol=1e-5)
+    narrow, wide = family.variants()[0], family.variants()[-1]
+    loaded.keep([Choice(narrow, 1, "ncnn"), Choice(wide, 1)])
+    kept = {(choice.variant.alpha, choice.runtime) for choice in loaded.choices}
+    assert kept == {(ALPHAS[0], "ncnn"), (ALPHAS[1], "onnxruntime")}
+
+
+class Wrong(NcnnBackend):
+    """A runtime that computes something else."""
+
+    def load(self, network: Network, model: bytes, threads: int) -> Runner:
+        runner = super().load(network, model, threads)
+
+        class Swapped:
+            def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+                return runner.run(image)[::-1].copy()
+
+        return Swapped()
+
+
+def test_a_runtime_that_computes_wrongly_is_left_out(
+    family: Family, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The golden picture guards each; alone, it is an error as ever."""
+    loaded = LoadedFamily(family, [OrtBackend(), Wrong()])
+    assert {choice.runtime for choice in loaded.choices} == {"onnxruntime"}
+    assert "continuing without a network in ncnn" in caplog.text
+    assert "gives wrong scores for the golden picture" in caplog.text
+    with pytest.raises(InputError, match="gives wrong scores"):
+        LoadedFamily(family, [Wrong()])
+
+
+def test_what_ncnn_does_not_support_runs_in_the_other_and_nobody_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    family = load_family("imagenette", PROJECT)
+    loaded = LoadedFamily(family, [OrtBackend(), NcnnBackend()])
+    for choice in loaded.choices:
+        assert (choice.variant.precision, choice.runtime) != (Precision.INT8, "ncnn")
+    assert {c.variant for c in loaded.choices if c.runtime == "ncnn"} == {
+        variant for variant in family.variants() if variant.precision is Precision.FLOAT
+    }
+    assert caplog.text == ""
+
+
+@pytest.fixture
+def config(tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    path = tmp_path / "edged.yaml"
+    path.write_text(
+        "model: ./animals\nlatency_budget_ms: 50\ncameras: {door: {source: synthetic}}\n"
+    )
+    yield load_config(path, {})
+
+
+def test_a_reload_while_the_profile_is_measured_leaves_no_session_behind(config: Config) -> None:
+    first = LoadedModel(Model.of(config), None, lambda number, of: None)
+    first.measure_cheapest()
+    runners = [weakref.ref(runner) for runner in first.loaded._runners.values()]
+    assert len({id(each()) for each in runners}) == 2 * len(ALPHAS)
+
+    def cancel(number: int, of: int) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # killed in the middle of the next one's load
+        LoadedModel(Model.of(config), first, cancel)
+    second = LoadedModel(Model.of(config), first, lambda number, of: None)
+    assert second.profiler.profile == first.profiler.profile
+    del first
+    gc.collect()
+    assert [each() for each in runners if each() is not None] == []
+
+
+def test_a_variant_that_is_named_runs_in_either(config: Config, tmp_path: Path) -> None:
+    name = f"mobilenet_v1_{ALPHAS[0]}_{RESOLUTIONS[0]}"
+    path = tmp_path / "edged.yaml"
+    path.write_text(path.read_text() + f"variants: [{name}]\n")
+    model = LoadedModel(Model.of(load_config(path, {})), None, lambda number, of: None)
+    assert {(c.variant.name, c.runtime) for c in model.profiler.waiting} == {
+        (name, "onnxruntime"),
+        (name, "ncnn"),
+    }
+    path.write_text(path.read_text().replace(name, f"{name}_fp16"))
+    with pytest.raises(InputError, match=r"edged.yaml:4: variants: .*float16 .*remove _fp16"):
+        Model.of(load_config(path, {}))
