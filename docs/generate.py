@@ -152,11 +152,10 @@ def _everything() -> Subjects:
         variants=[variant],
         cameras=[camera],  # type: ignore[list-item]
         sinks=[sink],  # type: ignore[list-item]
-        backend="",
         family="",
         on_time={"camera": 0.95},
         top1={variant: 0.0},
-        runtime={"name": "", "version": ""},
+        runtimes=[{"backend": "", "version": ""}],
         engines=lambda: Engines(build_seconds={"": 0.0}),
         max_temperature_c=75,
         sensors=lambda: gauges,
