@@ -130,10 +130,10 @@ function showCamera(name, camera, loading) {
   if (old) showTop(find(".top"), [], "no recent result");
   else if (!made.pictured) showTop(find(".top"), last.top, "no class above min_score");
   put(find(".variant"), last.variant);
-  const threads = last.threads > 1 ? `on ${last.threads} threads: ` : "";
+  const threads = last.threads > 1 ? ` on ${last.threads} threads` : "";
   put(find(".why"), old
     ? `last run ${span(last.age_seconds)} ago`
-    : threads + (WHY[last.reason] || last.reason));
+    : `${last.runtime}${threads}: ${WHY[last.reason] || last.reason}`);
 }
 
 function showStatus(status) {
