@@ -53,40 +53,70 @@ class LoadedFamily:
         self.threads = tuple(threads)
         self._clock = clock
         self._runners: dict[Choice, Runner] = {}
+        self._beside: tuple[dict[Choice, Runner], Set[Choice]] | None = None
+        self.loads_beside = False
+        """`load_beside` is at work, or `adopt` has not yet taken over what it created."""
         self._picture = family.golden_picture()
         failed: list[EdgedError] = []
         for number, network in enumerate(family.networks, 1):
             progress(number, len(family.networks))
-            failed += self._load(network, left_out)
+            for backend in self.backends:
+                found = self._create(network, backend, lambda choice: choice not in left_out)
+                if isinstance(found, EdgedError):
+                    failed.append(found)
+                else:
+                    self._runners |= found
         if failed and not self._runners:
             raise failed[0]
         self._preprocessors = _Preprocessors(family)
 
-    def _load(self, network: Network, left_out: Collection[Choice]) -> list[EdgedError]:
-        """Create the network's sessions; errors that leave it without one of them."""
-        failed: list[EdgedError] = []
+    def _create(
+        self, network: Network, backend: Backend, wanted: Callable[[Choice], bool]
+    ) -> dict[Choice, Runner] | EdgedError:
+        """The network's sessions in one runtime, or the error that leaves it without."""
+        variants = variants_run_by(backend, network.variants())
+        runners: dict[Choice, Runner] = {}
         model: bytes | None = None
-        for backend in self.backends:
-            variants = variants_run_by(backend, network.variants())
-            try:
-                for count in self.threads:
-                    choices = [Choice(variant, count, backend.name) for variant in variants]
-                    if all(choice in left_out for choice in choices):
-                        continue
-                    model = network.read() if model is None else model
-                    runner = backend.load(network, model, count)
-                    check_golden(runner, self.family, network, self._picture)
-                    self._runners |= dict.fromkeys(choices, runner)
-            except UnsupportedNetworkError as error:
-                if len(self.backends) == 1:
-                    log.info("left out: %s", error)
-                failed.append(error)
-            except EdgedError as error:
-                if isinstance(error, InputError) and backend is self.backends[0]:
-                    raise
-                log.error("continuing without a network in %s: %s", backend.name, error)
-                failed.append(error)
-        return failed
+        try:
+            for count in self.threads:
+                choices = [Choice(variant, count, backend.name) for variant in variants]
+                if not any(map(wanted, choices)):
+                    continue
+                model = network.read() if model is None else model
+                runner = backend.load(network, model, count)
+                check_golden(runner, self.family, network, self._picture)
+                runners |= dict.fromkeys(choices, runner)
+        except UnsupportedNetworkError as error:
+            if len(self.backends) == 1:
+                log.info("left out: %s", error)
+            return error
+        except EdgedError as error:
+            if isinstance(error, InputError) and backend is self.backends[0]:
+                raise
+            log.error("continuing without a network in %s: %s", backend.name, error)
+            return error
+        return runners
+
+    def load_beside(self, network: Network, backend: Backend, wanted: Set[Choice]) -> None:
+        """Create further sessions in a thread beside the one that runs frames, which gets them by
+        `adopt`. An error is only logged."""
+        try:
+            found = self._create(network, backend, wanted.__contains__)
+            if not isinstance(found, EdgedError):
+                self._beside = found, wanted & found.keys()
+        except Exception as error:  # the file has changed meanwhile, or memory does not suffice
+            log.error("continuing without a network in %s: %s", backend.name, error)
+        finally:
+            self.loads_beside = self._beside is not None
+
+    def adopt(self) -> Set[Choice]:
+        """Take over the sessions that `load_beside` has created; what was wanted of them."""
+        if self._beside is None:
+            return frozenset()
+        (runners, wanted), self._beside = self._beside, None
+        self._runners = {**self._runners, **runners}
+        self.loads_beside = False
+        return wanted
 
     @property
     def choices(self) -> Set[Choice]:

@@ -143,9 +143,10 @@ _SCHEMA: dict[str, Any] = {
     ),
     backend=key(
         "Backend",
-        "Inference runtime. auto selects TensorRT where there is a GPU for it; on a CPU it measures "
-        "onnxruntime and, where it is installed, ncnn, and runs each variant in the faster one. "
-        "ncnn runs float networks only, on ARM with fewer instructions than onnxruntime.",
+        "Inference runtime. auto selects TensorRT where there is a GPU for it; on a CPU it "
+        "measures onnxruntime and, where it is installed, ncnn, and runs each variant in the "
+        "faster one. ncnn runs float networks only, on ARM with fewer instructions than "
+        "onnxruntime.",
         "auto",
         enum=["auto", *BACKENDS],
         default="auto",

@@ -89,6 +89,8 @@ class ProfileStore:
             with open_to_write(self._directory / "profile.lock", "ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
                 for file in self._files:
+                    if not any(map(file.holds, profile)):
+                        continue
                     path = self._directory / file.name
                     known: Profile = {}
                     with suppress(InputError, FileNotFoundError):
@@ -160,19 +162,22 @@ class _ProfileFile:
         digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
         self.name = f"profile-{digest[:16]}.json"
 
+    def holds(self, choice: Choice) -> bool:
+        return choice.runtime == self.runtime and choice.variant.name in self._variants
+
     def text(self, profile: Profile, decoding: Decoding, measured_at: str) -> str:
         """Of what this runtime has in the profile."""
         rows = [
             {
-                "variant": variant.name,
-                "threads": threads,
+                "variant": choice.variant.name,
+                "threads": choice.threads,
                 "runs": timing.runs,
                 "service_ms": _rounded(timing.service),
                 "preprocess_ms": _rounded(timing.preprocess),
                 "inference_ms": _rounded(timing.inference),
             }
-            for (variant, threads, runtime), timing in sorted(profile.items(), key=_choice)
-            if runtime == self.runtime and variant.name in self._variants
+            for choice, timing in sorted(profile.items(), key=_choice)
+            if self.holds(choice)
         ]
         values = {
             "edged_profile": FORMAT,

@@ -12,7 +12,7 @@ fit are skipped and tried again later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from edged.control.profile import (
@@ -56,8 +56,9 @@ class Profiler:
     ) -> None:
         self._top1 = top1
         self._costs = costs
-        self._order = sorted(choices, key=lambda each: (each.threads, costs[each.variant]))
-        self.profile: Profile = {choice: known[choice] for choice in self._order if choice in known}
+        self._known = known
+        self._order = self._sorted(choices)
+        self.profile: Profile = self._known_of(self._order)
         self.ladder: tuple[Candidate, ...] = ladder(candidates(self.profile, top1))
         self.waiting = [choice for choice in self._order if choice not in known]
         """Choices that are still to be measured."""
@@ -81,6 +82,25 @@ class Profiler:
     def usable(self) -> bool:
         """At least one choice is not resting."""
         return any(choice not in self._resting for choice in self._order)
+
+    @property
+    def useful(self) -> frozenset[Choice]:
+        """On the frontier, resting or not, or still to be measured."""
+        frontier = ladder(candidates(self._present(), self._top1))
+        return frozenset({*(each.choice for each in frontier), *self.waiting})
+
+    def add(self, choices: Iterable[Choice]) -> None:
+        """These can now run as well: measure them, also if they are known."""
+        new = self._sorted(choices)
+        self._order = self._sorted([*self._order, *new])
+        self.waiting += new
+        self.profile = {**self._known_of(new), **self.profile}
+        self.ladder = self._ladder()
+
+    def limit_to(self, choices: Collection[Choice]) -> None:
+        """Only these can still run. The others stay in the profile."""
+        self._order = [choice for choice in self._order if choice in choices]
+        self.waiting = [choice for choice in self.waiting if choice in choices]
 
     def rest(self, choices: frozenset[Choice]) -> None:
         """Keep these off the ladder and unmeasured, until the next call."""
@@ -168,10 +188,19 @@ class Profiler:
             self._finish_round()
 
     def _ladder(self) -> tuple[Candidate, ...]:
-        awake = {
-            choice: timing for choice, timing in self.profile.items() if choice not in self._resting
-        }
+        present = self._present()
+        awake = {each: present[each] for each in present if each not in self._resting}
         return ladder(candidates(awake, self._top1))
+
+    def _present(self) -> Profile:
+        """What is known of the choices that can run."""
+        return {each: self.profile[each] for each in self._order if each in self.profile}
+
+    def _known_of(self, choices: Iterable[Choice]) -> Profile:
+        return {choice: self._known[choice] for choice in choices if choice in self._known}
+
+    def _sorted(self, choices: Iterable[Choice]) -> list[Choice]:
+        return sorted(choices, key=lambda each: (each.threads, self._costs[each.variant]))
 
     def _finish_round(self) -> None:
         self.rounds += 1

@@ -6,8 +6,10 @@ import _thread
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from edged import __version__
 from edged.backends.auto import Backends, load_backends
@@ -16,7 +18,7 @@ from edged.clock import monotonic_ns
 from edged.config.camera import CameraConfig
 from edged.config.config import Config
 from edged.config.family import family_of, model_errors
-from edged.control.profile import dominated
+from edged.control.profile import candidates, dominated, ladder
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
@@ -24,11 +26,14 @@ from edged.errors import InputErrors
 from edged.memory import return_free_heap, return_free_memory
 from edged.variants.family import Family
 from edged.variants.mobilenet import Architecture, cost
-from edged.variants.runtime import Engines, variants_run_by
+from edged.variants.network import Network
+from edged.variants.runtime import Backend, Engines, variants_run_by
 from edged.variants.variant import Choice, Variant
 
 log = logging.getLogger("edged")
 
+BESIDE_SECONDS = 60
+"""How long to wait until a session that was loaded beside the cameras has been measured."""
 STORE_SECONDS = 600
 """How often a changed profile is written after the measuring rounds, and free heap memory is
 returned to the system."""
@@ -95,6 +100,10 @@ class Model:
 class LoadedModel:
     """The loaded family and its profiler; keeps the profile on disk.
 
+    At the start a network is loaded for the runtimes that are on the known frontier, or else for
+    the first; the others are loaded beside the running cameras, one at a time, measured, and
+    released again where they are slower. So memory never holds the whole family twice.
+
     before: the present model, whose profile is reused if device, backend and family are the same.
     progress: called before each network with its number and the count; its exception cancels.
     Raises InputError for a network that is damaged, not one of edged's, or gives wrong scores.
@@ -123,11 +132,15 @@ class LoadedModel:
             for count in model.threads
             if variant not in model.variants
         }
+        left_out = dominated(known, top1) | unwanted
+        frontier = {each.choice for each in ladder(candidates(known, top1))}
+        self._others = deque(_not_at_once(model, left_out, frontier))
+        later = {choice for _, _, choices in self._others for choice in choices}
         self.loaded = LoadedFamily(
             family,
             model.backends,
             model.threads,
-            left_out=dominated(known, top1) | unwanted,
+            left_out=left_out | later,
             progress=progress,
         )
         self.profiler: Profiler = Profiler(
@@ -150,6 +163,10 @@ class LoadedModel:
         self._rounds = self.profiler.rounds
         self._waiting = len(self.profiler.waiting)
         self._takeovers = model.engines.takeovers
+        self._beside: frozenset[Choice] = frozenset()
+        self._beside_ns = 0
+        self._settled = False
+        """Every session has been measured, and nothing is left to load."""
         self._reported = False
         return_free_memory()
         log.info(
@@ -177,13 +194,33 @@ class LoadedModel:
         if self._waiting != len(self.profiler.waiting):
             self._waiting = len(self.profiler.waiting)
             return_free_heap()  # memory of a variant that may not run again for long
+        settled = self._settled
+        self._settled = self.profiler.complete and not self._load_beside(now_ns)
         self._stored_ns = self._stored_ns or now_ns
         due = now_ns - self._stored_ns >= STORE_SECONDS * 1e9
         if due:
             return_free_heap()
-        if due or self._rounds != self.profiler.rounds:
+        if due or self._rounds != self.profiler.rounds or settled != self._settled:
             self._rounds, self._stored_ns = self.profiler.rounds, now_ns
             self.store_profile(decoding)
+
+    def _load_beside(self, now_ns: int) -> bool:
+        """Load the next of the other sessions when the one before has been measured, or does not
+        fit between the frames. False when all have been."""
+        measuring = not self._beside.isdisjoint(self.profiler.waiting)
+        if self.loaded.loads_beside or (
+            measuring and now_ns - self._beside_ns < BESIDE_SECONDS * 1e9
+        ):
+            return True
+        if not self._others:
+            return False
+        network, backend, self._beside = self._others.popleft()
+        self._beside_ns = now_ns
+        self.loaded.loads_beside = True
+        load = partial(self.loaded.load_beside, network, backend, self._beside)
+        if not _in_thread(load, f"{network.path.name} is not measured with {backend.name}"):
+            self.loaded.loads_beside = False
+        return True
 
     def store_profile(self, decoding: Callable[[], Decoding], wait_seconds: float = 0.0) -> None:
         """Write the profile if it has changed; in a thread, because memory cards can be slow.
@@ -201,17 +238,12 @@ class LoadedModel:
             self.store.save(self._stored, times)
             done.set()
 
-        try:
-            # Not Thread.start: without memory for the thread, it waits forever.
-            _thread.start_new_thread(save, ())
-        except RuntimeError as error:
-            log.warning("the profile is not stored: %s", error)
-        else:
+        if _in_thread(save, "the profile is not stored"):
             done.wait(wait_seconds)
 
     def report_profile(self) -> None:
         """Log the profile once; call it when measuring is complete."""
-        if self._reported:
+        if self._reported or not self._settled:
             return
         self._reported = True
         return_free_memory()
@@ -229,6 +261,36 @@ class LoadedModel:
                 "%s, takes %.1f ms, and its results will be late",
                 *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
             )
+
+
+def _not_at_once(
+    model: Model, left_out: Collection[Choice], frontier: Collection[Choice]
+) -> Iterator[tuple[Network, Backend, frozenset[Choice]]]:
+    """Sessions, and what they serve, that the start does without: those of a network beside the
+    ones on the known frontier, or beside the first where none is known."""
+    for network in model.family.networks:
+        sessions = []
+        for backend in model.backends:
+            served = frozenset(
+                Choice(variant, count, backend.name)
+                for variant in variants_run_by(backend, network.variants())
+                for count in model.threads
+            ).difference(left_out)
+            if served:
+                sessions.append((network, backend, served))
+        needed = [each for each in sessions if not each[2].isdisjoint(frontier)] or sessions[:1]
+        yield from (each for each in sessions if each not in needed)
+
+
+def _in_thread(work: Callable[[], object], otherwise: str) -> bool:
+    """Whether a thread could be started for it; `otherwise` is logged with the reason."""
+    try:
+        # Not Thread.start: without memory for the thread, it waits forever.
+        _thread.start_new_thread(work, ())
+    except RuntimeError as error:
+        log.warning("%s: %s", otherwise, error)
+        return False
+    return True
 
 
 def _multiply_adds(variant: Variant, classes: int) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedFamily
 from edged.clock import Clock
+from edged.control.profile import Profile
 from edged.control.profiler import Profiler
 from edged.device import KEEP_WARM_SECONDS
 from edged.pipeline.queue import CameraQueue
@@ -29,8 +30,8 @@ class Idle:
     keep_warm: bool
     """Run the cheapest network from time to time while no frame comes, and discard its scores."""
     clock: Clock
-    profiled: bool = False
-    """The profile is complete, and the sessions that it made unnecessary are released."""
+    kept: Profile | None = None
+    """The complete profile for which the sessions that it made unnecessary were last released."""
     ran_ns: int = 0
     """When a network last ran."""
 
@@ -40,10 +41,12 @@ class Idle:
         slowdown: run time relative to the undisturbed device. cool: no work is shed because of
         the temperature.
         """
-        if self.profiler.complete and not self.profiled:
-            on_ladder = [each.choice for each in self.profiler.ladder]
-            self.loaded.keep([*on_ladder, *self.profiler.waiting])
-            self.profiled = True
+        if self.profiler.complete and self.profiler.profile is not self.kept:
+            self.loaded.keep(self.profiler.useful)
+            self.profiler.limit_to(self.loaded.choices)
+            self.kept = self.profiler.profile
+        if new := self.loaded.adopt():
+            self.profiler.add(new)
         if not (self.profiler.waiting or self.keep_warm):
             return False
         gap_ms = self._gap_ms()

@@ -113,7 +113,8 @@ class Pipeline:
 
     @property
     def profiled(self) -> bool:
-        return self._idle.profiled
+        """The profile is complete, and the sessions that it made unnecessary are released."""
+        return self._idle.kept is self.profiler.profile
 
     @property
     def results(self) -> int:
@@ -129,8 +130,8 @@ class Pipeline:
         """Continue with the state of `before`, which has ended."""
         same_model = before.loaded is self.loaded
         self.controller.take_over(before.controller, same_model)
-        self._idle.profiled = same_model and before.profiled
         if same_model:
+            self._idle.kept = before._idle.kept
             self.setbacks = before.setbacks
         for event in self.watch.take_over(before.watch):
             self.announce(event, None)

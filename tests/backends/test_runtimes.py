@@ -19,9 +19,10 @@ from edged.daemon.model import LoadedModel, Model
 from edged.errors import InputError
 from edged.variants.family import Family, Network, load_family
 from edged.variants.runtime import Runner
-from edged.variants.variant import Choice, Precision
+from edged.variants.variant import Choice, Precision, Variant
 from tests.rig.families import ALPHAS, RESOLUTIONS, make_family
 from tests.rig.paths import PROJECT
+from tests.rig.waiting import eventually
 
 pytest.importorskip("ncnn")
 from edged.backends.ncnn.ncnn import NcnnBackend
@@ -98,11 +99,81 @@ def config(tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch) -> I
     yield load_config(path, {})
 
 
+def load(config: Config, before: LoadedModel | None = None) -> LoadedModel:
+    return LoadedModel(Model.of(config), before, lambda number, of: None)
+
+
+def measure(choice: Choice) -> tuple[float, float]:
+    """ncnn is faster on the narrow network, ONNX Runtime on the wide one."""
+    factor = 2.0 if (choice.variant.alpha == ALPHAS[0]) == (choice.runtime == "ncnn") else 3.0
+    return 0.0, factor * (choice.variant.alpha + choice.variant.resolution / 1000)
+
+
+def idle(model: LoadedModel) -> Iterator[None]:
+    """What the pipeline and the main thread do in turns while nothing else is to be done."""
+    kept = None
+    for second in range(1_000):
+        model.tick(second * 10**9, dict)
+        eventually(lambda: not model.loaded.loads_beside or model.loaded._beside)
+        if model.profiler.complete and model.profiler.profile is not kept:
+            model.loaded.keep(model.profiler.useful)
+            model.profiler.limit_to(model.loaded.choices)
+            kept = model.profiler.profile
+        if new := model.loaded.adopt():
+            model.profiler.add(new)
+        for _ in range(100):
+            model.profiler.use_gap(1e9, 1e9, measure)
+        yield
+
+
+def sessions(model: LoadedModel) -> set[tuple[float, str]]:
+    return {(choice.variant.alpha, choice.runtime) for choice in model.loaded.choices}
+
+
+def settle(model: LoadedModel) -> int:
+    """The largest number of sessions that there was meanwhile."""
+    most = 0
+    for _ in idle(model):
+        most = max(most, len(sessions(model)))
+        if model._settled:
+            return most
+    raise AssertionError("never settled")
+
+
+def test_a_runtime_is_loaded_beside_the_cameras_one_network_at_a_time(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    narrow, wide = ALPHAS
+    first = load(config)
+    assert sessions(first) == {(narrow, "onnxruntime"), (wide, "onnxruntime")}
+    first.profiler.measure_cheapest(measure)
+    assert settle(first) == 3
+    assert sessions(first) == {(narrow, "ncnn"), (wide, "onnxruntime")}
+    assert {each.choice[::2] for each in first.profiler.ladder} == {
+        *((Variant(narrow, side), "ncnn") for side in RESOLUTIONS),
+        *((Variant(wide, side), "onnxruntime") for side in RESOLUTIONS),
+    }
+    first.report_profile()
+    assert f"mobilenet_v1_{narrow}_{RESOLUTIONS[0]} x1 ncnn" in caplog.text
+    first.store_profile(dict, 30)
+
+    second = load(config)  # begins with what was found, and measures the rest once more
+    assert sessions(second) == {(narrow, "ncnn"), (wide, "onnxruntime")}
+    assert [each.name for each in second.profiler.ladder] == [
+        each.name for each in first.profiler.ladder
+    ]
+    assert settle(second) == 3
+    assert sessions(second) == sessions(first)
+
+
 def test_a_reload_while_the_profile_is_measured_leaves_no_session_behind(config: Config) -> None:
-    first = LoadedModel(Model.of(config), None, lambda number, of: None)
-    first.measure_cheapest()
+    first = load(config)
+    first.profiler.measure_cheapest(measure)
+    for _ in idle(first):
+        if len(sessions(first)) == 3:
+            break
     runners = [weakref.ref(runner) for runner in first.loaded._runners.values()]
-    assert len({id(each()) for each in runners}) == 2 * len(ALPHAS)
 
     def cancel(number: int, of: int) -> None:
         if number == 2:
@@ -110,8 +181,9 @@ def test_a_reload_while_the_profile_is_measured_leaves_no_session_behind(config:
 
     with pytest.raises(KeyboardInterrupt):  # killed in the middle of the next one's load
         LoadedModel(Model.of(config), first, cancel)
-    second = LoadedModel(Model.of(config), first, lambda number, of: None)
-    assert second.profiler.profile == first.profiler.profile
+    second = load(config, first)
+    assert second.profiler.profile.items() <= first.profiler.profile.items()
+    assert second.profiler.ladder
     del first
     gc.collect()
     assert [each() for each in runners if each() is not None] == []
@@ -121,8 +193,10 @@ def test_a_variant_that_is_named_runs_in_either(config: Config, tmp_path: Path) 
     name = f"mobilenet_v1_{ALPHAS[0]}_{RESOLUTIONS[0]}"
     path = tmp_path / "edged.yaml"
     path.write_text(path.read_text() + f"variants: [{name}]\n")
-    model = LoadedModel(Model.of(load_config(path, {})), None, lambda number, of: None)
-    assert {(c.variant.name, c.runtime) for c in model.profiler.waiting} == {
+    model = load(load_config(path, {}))
+    model.profiler.measure_cheapest(measure)
+    settle(model)
+    assert {(c.variant.name, c.runtime) for c in model.profiler.profile} == {
         (name, "onnxruntime"),
         (name, "ncnn"),
     }

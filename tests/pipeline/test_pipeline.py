@@ -101,7 +101,7 @@ def test_only_what_the_complete_profile_finds_worth_a_run_stays_loaded() -> None
         while not pipeline.profiled:
             feed.send()
             time.sleep(0.04)
-        assert device.kept == [Choice(SMALL, 1)]
+        assert device.choices == {Choice(SMALL, 1)}
         count = len(recorder.results)
         feed.send()
         eventually(lambda: len(recorder.results) > count)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import numpy as np
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.clock import monotonic_ns
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, Profile
 from edged.control.profiler import Profiler
 from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
@@ -30,10 +31,13 @@ class Device:
 
     def __init__(self, small_ms: float = 1.0, large_ms: float = 12.0) -> None:
         self.times_ms = {SMALL: small_ms, LARGE: large_ms}
-        self.kept: list[Choice] = []
+        self.choices: Collection[Choice] = [Choice(SMALL, 1), Choice(LARGE, 1)]
 
-    def keep(self, wanted: list[Choice]) -> None:
-        self.kept = wanted
+    def adopt(self) -> Collection[Choice]:
+        return ()
+
+    def keep(self, wanted: Collection[Choice]) -> None:
+        self.choices = wanted
 
     def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
         preprocessed_ns = monotonic_ns()
@@ -84,12 +88,19 @@ class Measured:
     """Stands in for the profiler when it has done its work."""
 
     complete, waiting = True, ()
+    profile: Profile = MappingProxyType({})
 
     def __init__(self, cheap_ms: float = 1.0, dear_ms: float = 1.0) -> None:
         self.ladder = (
             Candidate(LARGE, 1, 0.7, dear_ms, dear_ms),
             Candidate(SMALL, 1, 0.4, cheap_ms, cheap_ms),
         )
+
+    @property
+    def useful(self) -> set[Choice]:
+        return {candidate.choice for candidate in self.ladder}
+
+    def limit_to(self, choices: object) -> None: ...
 
     def measure_cheapest(self, measure: object) -> None: ...
 
