@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageMetadata, distributions
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +49,8 @@ RELEASES = {
     "jammy": Release(10, 35, "ubuntu22.04", NUMPY_1),  # JetPack 6
 }
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
+NCNN = "ncnn==1.0.20261020"
+"""Installed without its dependencies (requests, portalocker): what edged imports uses none."""
 
 UNUSED = ("sympy", "mpmath", "isympy.py", "humanfriendly", "coloredlogs", "coloredlogs.pth")
 """Dependencies of ONNX Runtime that only its training and conversion tools import."""
@@ -55,6 +58,7 @@ NOT_ON_A_DEVICE = (
     *("tests", "include", "*.pyi", "*.pxd", "*.lib", "*.a"),
     *("numpy/f2py", "numpy/distutils"),
     *("onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/datasets"),
+    *("ncnn/model_zoo", "ncnn/utils"),  # these import NCNN's dependencies
     "onnxruntime/capi/libonnxruntime.so.*",  # for C programs: the Python module contains it too
 )
 
@@ -70,6 +74,7 @@ def main() -> int:
         tree = Path(folder) / "tree"
         lay_environment(tree, RELEASES[options.release])
         fetch_wheels(tree, RELEASES[options.release], options.arch, Path(folder))
+        write_copyright(tree, site_packages(tree, RELEASES[options.release]))
         package = pack(tree, options.release, options.arch, options.output)
     write_checksums(options.output)
     installed_mb = int(field(package, "Installed-Size")) / 1024
@@ -109,22 +114,47 @@ def fetch_wheels(tree: Path, release: Release, arch: str, scratch: Path) -> None
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True)
     (wheel,) = wheels.glob("edged-*.whl")
     site = site_packages(tree, release)
-    subprocess.run(
-        [
-            *(*pip, "install", "--target", site, "--no-compile", "--no-warn-conflicts"),
-            "--only-binary=:all:",
-            *("--implementation", "cp", "--python-version", f"3.{release.python}"),
-            *(word for tag in platform_tags(release, arch) for word in ("--platform", tag)),
-            *(wheel, *release.pins),
-        ],
-        check=True,
-    )
+    install = [
+        *(*pip, "install", "--target", site, "--no-compile", "--no-warn-conflicts"),
+        "--only-binary=:all:",
+        *("--implementation", "cp", "--python-version", f"3.{release.python}"),
+        *(word for tag in platform_tags(release, arch) for word in ("--platform", tag)),
+    ]
+    subprocess.run([*install, wheel, *release.pins], check=True)
+    subprocess.run([*install, "--no-deps", NCNN], check=True)
     for name in (*UNUSED, "bin", "share", *(f"{name}-*.dist-info" for name in UNUSED)):
         for path in site.glob(name):
             remove(path)
     for pattern in NOT_ON_A_DEVICE:
         for path in list(site.rglob(pattern)):
             remove(path)
+
+
+def write_copyright(tree: Path, site: Path) -> None:
+    """edged's licence, and of every other distribution in `site` the name of its own."""
+    found = [each.metadata for each in distributions(path=[str(site)])]
+    listed = sorted(
+        f"  {about['Name']} {about['Version']}: {licence(about)}\n"
+        for about in found
+        if about["Name"] != "edged"
+    )
+    path = tree / "usr/share/doc/edged/copyright"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f"{(ROOT / 'LICENSE').read_text()}\n/{site.relative_to(tree)} also contains the following, "
+        f"with the texts of their licences as their authors ship them.\n\n{''.join(listed)}"
+    )
+
+
+def licence(about: PackageMetadata) -> str:
+    """In one line. Raises ValueError if the distribution names none."""
+    stated = [about.get("License-Expression"), about.get("License")]
+    classified = about.get_all("Classifier") or []
+    stated += [each.split(" :: ")[-1] for each in classified if each.startswith("License ::")]
+    for text in stated:
+        if text and "\n" not in text:
+            return text
+    raise ValueError(f"{about['Name']}: its metadata name no licence")
 
 
 def platform_tags(release: Release, arch: str) -> Iterator[str]:

@@ -115,6 +115,34 @@ def test_what_is_where_and_whose(dpkg_deb: str, package: Path) -> None:
     assert {member.uname for member in members.values()} <= {"root", ""}
 
 
+def test_the_copyright_names_every_licence(build: ModuleType, tmp_path: Path) -> None:
+    site = build.site_packages(tmp_path, build.RELEASES["bookworm"])
+    stated = {
+        "edged": "License-Expression: Apache-2.0\n",
+        "ncnn": "License: BSD-3\nClassifier: License :: OSI Approved :: BSD License\n",
+        "numpy": "License-Expression: BSD-3-Clause AND 0BSD\n",
+        "whole": "License: All of\n it\nClassifier: License :: OSI Approved :: MIT License\n",
+    }
+    for name, text in stated.items():
+        (site / f"{name}-1.dist-info").mkdir(parents=True)
+        metadata = f"Metadata-Version: 2.4\nName: {name}\nVersion: 1\n{text}"
+        (site / f"{name}-1.dist-info/METADATA").write_text(metadata)
+    build.write_copyright(tmp_path, site)
+    text = (tmp_path / "usr/share/doc/edged/copyright").read_text()
+    assert text.startswith((PROJECT / "LICENSE").read_text())
+    assert text.endswith(
+        "\n  ncnn 1: BSD-3\n  numpy 1: BSD-3-Clause AND 0BSD\n  whole 1: MIT License\n"
+    )
+    (site / "whole-1.dist-info/METADATA").write_text("Name: whole\nVersion: 1\n")
+    with pytest.raises(ValueError, match="whole: its metadata name no licence"):
+        build.write_copyright(tmp_path, site)
+
+
+def test_the_package_has_the_ncnn_that_the_extra_asks_for(build: ModuleType) -> None:
+    version = build.NCNN.removeprefix("ncnn==")
+    assert f'ncnn = ["ncnn>={version}"]' in (PROJECT / "pyproject.toml").read_text()
+
+
 def test_there_is_no_conffile_that_dpkg_would_ask_about(dpkg_deb: str, package: Path) -> None:
     assert control(dpkg_deb, package, "conffiles") == ""
 
