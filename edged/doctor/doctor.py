@@ -28,6 +28,7 @@ CHECKS: Mapping[str, Check] = {
     "power.mode": power.power_mode,
     "runtime.packages": runtime.packages,
     "runtime.onnxruntime": runtime.onnxruntime,
+    "runtime.ncnn": runtime.ncnn,
     "runtime.opencv_wheels": runtime.opencv_wheels,
     "runtime.tensorrt": runtime.tensorrt,
     "cameras.devices": cameras.devices,

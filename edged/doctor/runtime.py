@@ -23,7 +23,7 @@ PACKAGES = {
     "jsonschema": "jsonschema",
     "prometheus_client": "prometheus-client",
 }
-"""Module → distribution; onnxruntime has a check of its own."""
+"""Module → distribution; the runtimes have checks of their own."""
 _OPENCV = (
     *("opencv-python", "opencv-python-headless"),
     *("opencv-contrib-python", "opencv-contrib-python-headless"),
@@ -65,6 +65,20 @@ def onnxruntime(subject: Subject) -> Iterator[Finding]:
     yield problem or ok(f"onnxruntime {outcome.out}")
 
 
+def ncnn(subject: Subject) -> Iterator[Finding]:
+    outcome = imported(subject, "ncnn")
+    problem = diagnosis(outcome, "ncnn", _reinstall(subject, "ncnn"), subject.version("numpy"))
+    if problem is None:
+        yield ok(f"ncnn {outcome.out}")
+    elif subject.config is not None and subject.config.backend == "ncnn":
+        yield problem
+    elif "No module named 'ncnn'" in (problem.got or ""):
+        fix = f"{subject.python[0]} -m pip install ncnn"
+        yield info("ncnn is not installed; it may run float networks faster", fix=fix)
+    else:
+        yield warning(f"networks do not run on ncnn: {problem.what}", problem.got, problem.fix)
+
+
 def opencv_wheels(subject: Subject) -> Iterator[Finding]:
     """They share a folder, so the last one installed overwrites parts of the other."""
     found = {name: version for name in _OPENCV if (version := subject.version(name)) is not None}
@@ -84,6 +98,8 @@ def tensorrt(subject: Subject) -> Iterator[Finding]:
     problem = diagnosis(outcome, "tensorrt", None, subject.version("numpy"))
     if problem is None:
         yield ok(f"TensorRT {outcome.out}")
+    elif (rtx := imported(subject, "tensorrt_rtx")).status == 0:
+        yield ok(f"TensorRT-RTX {rtx.out}")
     elif subject.config is not None and subject.config.backend.startswith("tensorrt"):
         yield unseen(subject, "tensorrt", problem, "sudo apt install python3-libnvinfer")
     elif subject.is_jetson:

@@ -51,7 +51,7 @@ def test_here_and_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     said = capsys.readouterr().out
     answer = json.loads(said)
     assert {each["check"] for each in answer["findings"]} <= set(CHECKS)
-    for check in ("runtime.packages", "runtime.onnxruntime", "files.family"):
+    for check in ("runtime.packages", "runtime.onnxruntime", "runtime.ncnn", "files.family"):
         assert [each["severity"] for each in findings(answer, check)] == ["ok"], check
     assert answer["configuration"] == str(path)
     (leak,) = [e for e in findings(answer, "files.configuration") if e["severity"] != "ok"]

@@ -37,6 +37,7 @@ class Trap:
 
 POLICY = "sys/devices/system/cpu/cpufreq/policy0/"
 FLAGS = "sys/devices/platform/soc/soc:firmware/get_throttled"
+NO_TENSORRT = {**cannot_import("tensorrt"), **cannot_import("tensorrt_rtx")}
 TRAPS = [
     Trap(
         "system.dot_product",
@@ -159,6 +160,25 @@ TRAPS = [
         answers={"import onnxruntime ": Outcome(-11)},
     ),
     Trap(
+        "runtime.ncnn",
+        INFO,
+        "ncnn is not installed; it may run float networks faster; python3 -m pip install ncnn",
+        answers=cannot_import("ncnn"),
+    ),
+    Trap(
+        "runtime.ncnn",
+        WARNING,
+        "networks do not run on ncnn: ncnn crashes: it uses an instruction",
+        answers={"import ncnn ": Outcome(-4)},
+    ),
+    Trap(
+        "runtime.ncnn",
+        ERROR,
+        "ncnn cannot be imported (got ModuleNotFoundError: No module named 'ncnn')",
+        config("backend: ncnn\n" + SYNTHETIC),
+        cannot_import("ncnn"),
+    ),
+    Trap(
         "runtime.opencv_wheels",
         ERROR,
         "overwrite each other (got opencv-python 4.11.0, opencv-python-headless 4.12.0)",
@@ -177,21 +197,27 @@ TRAPS = [
         "runtime.tensorrt",
         INFO,
         "only NVIDIA GPUs, such as a Jetson's",
-        answers=cannot_import("tensorrt"),
+        answers=NO_TENSORRT,
     ),
     Trap(
         "runtime.tensorrt",
         WARNING,
         "networks run on the CPU: tensorrt is not installed",
         JETSON,
-        cannot_import("tensorrt"),
+        NO_TENSORRT,
+    ),
+    Trap(
+        "runtime.tensorrt",
+        Severity.OK,
+        "TensorRT-RTX 1.2.3",
+        answers=cannot_import("tensorrt"),
     ),
     Trap(
         "runtime.tensorrt",
         WARNING,
         "(got /usr/lib/python3.10/dist-packages/tensorrt)",
         {**JETSON, "usr/lib/python3.10/dist-packages/tensorrt/__init__.py": ""},
-        cannot_import("tensorrt"),
+        NO_TENSORRT,
     ),
     Trap(
         "cameras.devices",
