@@ -78,14 +78,15 @@ def test_modules_come_after_those_they_need(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_wheel_needs_in_any_case(tmp_path: Path) -> None:
+def test_what_a_wheel_needs_in_any_case_and_the_second_runtime(tmp_path: Path) -> None:
     wheel = tmp_path / "edged-1-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(
             "edged-1.dist-info/METADATA",
-            "Name: edged\nRequires-Dist: numpy>=1.24\nRequires-Dist: onnx; extra == 'models'\n",
+            "Name: edged\nRequires-Dist: numpy>=1.24\nRequires-Dist: onnx; extra == 'models'\n"
+            "Requires-Dist: ncnn>=1; extra == 'ncnn'\n",
         )
-    assert requirements(wheel) == ["numpy>=1.24"]
+    assert requirements(wheel) == ["numpy>=1.24", "ncnn>=1"]
 
 
 def test_a_package_is_made_again_when_what_is_in_it_has_changed(tmp_path: Path) -> None:

@@ -42,8 +42,10 @@ def fill_share(rig: Path, files: Sequence[Path]) -> tuple[Path, list[str]]:
 
 
 def requirements(wheel: Path) -> list[str]:
-    """What it needs in any case, without its extras."""
+    """What it needs in any case, and for the runtime that the package brings as well."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(archive.read(name).decode())
-    return [need for need in metadata.get_all("Requires-Dist", []) if "extra ==" not in need]
+    needs = metadata.get_all("Requires-Dist", [])
+    ncnn = [each.split(";")[0] for each in needs if each.endswith("extra == 'ncnn'")]
+    return [*(each for each in needs if "extra ==" not in each), *ncnn]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.device.checks.report import Report
 
-WHEELS = ("av", "numpy", "onnxruntime", "opencv-python-headless")
+WHEELS = ("av", "numpy", "onnxruntime", "ncnn", "opencv-python-headless")
 
 
 def run(report: Report) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from tests.device.checks import vivid
 from tests.device.checks.patience import wait_for
 from tests.device.checks.report import Report
+from tests.device.checks.runtimes import RUNTIMES
 from tests.device.checks.systemctl import UNIT, journal, metric, seconds_to_ready, show, systemctl
 
 SHARE = Path("/host")
 FIRST_SECONDS = 300.0
 """Of an idle machine. All variants are checked and measured at the first start."""
+STATE = Path("/var/lib/edged")
 SHIPPED_CAMERA = 'edged_results_total{camera="camera"}'
 
 
@@ -24,6 +26,7 @@ def run(report: Report) -> None:
     try:
         install(report, packages()[0], "installs")
         as_shipped(report)
+        both_measured(report)
     finally:
         if report.failed:
             print(journal(), flush=True)
@@ -55,6 +58,17 @@ def as_shipped(report: Report) -> None:
     owner = pwd.getpwuid(Path(f"/proc/{show('MainPID')}").stat().st_uid).pw_name
     report.check("as its own user", owner == "edged", owner)
     report.note(show("StatusText"))
+
+
+def both_measured(report: Report) -> None:
+    """The package brings both runtimes, and `backend: auto` measures both."""
+
+    def measured() -> list[str]:
+        texts = [path.read_text() for path in STATE.glob("profile-*.json")]
+        return [name for name in RUNTIMES if any(name in text for text in texts)]
+
+    held, _ = wait_for(lambda: measured() == list(RUNTIMES), FIRST_SECONDS)
+    report.check("both runtimes are measured", held, ", ".join(measured()))
 
 
 def dpkg(*arguments: str) -> tuple[int, str]:
