@@ -17,22 +17,28 @@ from tests.rig.tensorrt import CUDA, unpacked
 pytestmark = pytest.mark.tensorrt
 
 
+FILES = (
+    "edged/backends/tensorrt/cuda.py",
+    "tests/jetson/checks.py",
+    "tests/jetson/cuda_checks.py",
+)
+
+
 def cuda_uses() -> tuple[set[str], dict[str, set[int]]]:
     """Names of the module, dotted; and of the functions, how many arguments they get."""
     names: set[str] = set()
     calls: dict[str, set[int]] = {}
-    for node in ast.walk(ast.parse((PROJECT / "edged/backends/tensorrt/cuda.py").read_text())):
+    trees = [ast.parse((PROJECT / file).read_text()) for file in FILES]
+    for node in (each for tree in trees for each in ast.walk(tree)):
         text = ast.unparse(node)
         if isinstance(node, ast.Attribute) and text.startswith(("self._cudart.", "cudart.")):
             names.add(text.removeprefix("self.").split(".", 1)[1])
         if isinstance(node, ast.Attribute) and text.startswith("attributes."):
             names.add(text.replace("attributes", "cudaDeviceAttr"))
-        if (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func) in ("self._ask", "self._quietly")
-            and isinstance(node.args[0], ast.Constant)
-        ):
-            calls.setdefault(str(node.args[0].value), set()).add(len(node.args) - 1)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("_ask", "_quietly")):
+            arguments = [each for each in node.args if ast.unparse(each) != "cudart"]
+            if isinstance(arguments[0], ast.Constant):
+                calls.setdefault(str(arguments[0].value), set()).add(len(arguments) - 1)
     return names, calls
 
 
@@ -71,7 +77,8 @@ print(json.dumps([cudart.__name__, missing, said]))
 @pytest.mark.parametrize("version", CUDA)
 def test_cuda_has_every_function_and_says_when_there_is_no_device(version: str) -> None:
     names, calls = cuda_uses()
-    assert {"cudaError_t.cudaSuccess", "cudaHostAllocMapped"} <= names
+    assert {"cudaError_t.cudaSuccess", "cudaHostAllocMapped", "cudaMemGetInfo"} <= names
+    assert {"cudaHostAlloc", "cudaMemsetAsync"} <= set(calls)
     assert len(calls) > 15
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     argument = json.dumps([sorted(names), {name: sorted(counts) for name, counts in calls.items()}])

@@ -7,7 +7,9 @@ and (but for tests/backends/test_tensorrt_build.py) its builder; see tests/rig/g
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 from edged.backends.loaded import LoadedFamily
-from edged.backends.tensorrt.bindings import checked_tensorrt
+from edged.backends.tensorrt.bindings import checked_tensorrt, import_tensorrt
 from edged.backends.tensorrt.build_worker import logger_class
 from edged.backends.tensorrt.cuda import Cuda, GpuError
 from edged.backends.tensorrt.engine import Engine, PlanError
@@ -221,7 +223,7 @@ def importing(error: BaseException) -> Callable[[], Any]:
     [
         (
             ModuleNotFoundError("No module named 'tensorrt'", name="tensorrt"),
-            r"TensorRT is not installed for this Python; sudo apt install nvidia-jetpack",
+            r"for this Python; sudo apt install nvidia-jetpack.*: pip install tensorrt-rtx",
         ),
         (
             ImportError("libnvinfer.so.10: cannot open shared object file: No such file"),
@@ -254,6 +256,31 @@ def test_versions_before_8_6_are_refused(version: str, good: bool) -> None:
     else:
         with pytest.raises(EdgedError, match=r"too old: edged needs 8.6 or later.*flash JetPack 6"):
             checked_tensorrt(lambda: trt)
+
+
+def test_tensorrt_rtx_has_versions_of_its_own() -> None:
+    trt = fake_tensorrt(version="1.7.1.116")
+    trt.ComputeCapability = object()
+    assert checked_tensorrt(lambda: trt) is trt
+
+
+def test_tensorrt_comes_before_tensorrt_rtx(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    absent = "raise ModuleNotFoundError(\"No module named 'tensorrt'\", name='tensorrt')\n"
+    (tmp_path / "tensorrt.py").write_text(absent)
+    (tmp_path / "tensorrt_rtx.py").write_text(absent)
+    with pytest.raises(ModuleNotFoundError, match="'tensorrt'"):
+        import_tensorrt()
+    (tmp_path / "tensorrt_rtx.py").write_text("")
+    importlib.invalidate_caches()
+    assert import_tensorrt().__name__ == "tensorrt_rtx"
+    (tmp_path / "tensorrt.py").write_text("")
+    importlib.invalidate_caches()
+    assert import_tensorrt().__name__ == "tensorrt"
 
 
 def test_without_a_device_the_backend_says_so(tmp_path: Path) -> None:

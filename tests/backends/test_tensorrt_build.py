@@ -36,8 +36,10 @@ pytestmark = [pytest.mark.tensorrt, pytest.mark.timeout(600)]
 SHIPPED = load_family("imagenette", Path())
 
 
-def request(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) -> BuildRequest:
-    return BuildRequest("a network", sides, precision, 256 << 20, len(model), 0)
+def request(
+    model: bytes, sides: tuple[int, ...], precision: EnginePrecision, capability: str = "8.7"
+) -> BuildRequest:
+    return BuildRequest("a network", sides, precision, capability, 256 << 20, len(model), 0)
 
 
 def plan_of(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) -> bytes:
@@ -133,6 +135,19 @@ def test_a_network_as_onnx_runtime_takes_it_is_refused_with_its_reason() -> None
         plan_of(model, (128,), EnginePrecision.FP16)
 
 
+def test_an_engine_is_built_for_the_gpu_that_is_there() -> None:
+    """TensorRT-RTX has kernels of its own for 7.5, and builds them only when it is told. It knows
+    no 9.0, which gets the engine for several GPUs."""
+    rtx()
+    model, sides = fp16_form(SHIPPED.networks[0].read()), SHIPPED.networks[0].resolutions
+
+    def size(capability: str) -> int:
+        wanted = request(model, sides, EnginePrecision.FP16, capability)
+        return len(build_in_child(wanted, model, b"", start=starter("real"))[0])
+
+    assert size("7.5") > 2 * size("9.0")
+
+
 def test_garbage_is_refused() -> None:
     with pytest.raises(
         InputError,
@@ -174,7 +189,7 @@ def test_progress_is_told_where_there_is_a_monitor() -> None:
 def test_a_timing_cache_of_something_else_is_left_aside() -> None:
     rtx()
     model = fp32_form(SHIPPED.networks[0].read())
-    wanted = BuildRequest("n", (128,), EnginePrecision.FP32, 256 << 20, len(model), 9)
+    wanted = BuildRequest("n", (128,), EnginePrecision.FP32, "8.7", 256 << 20, len(model), 9)
     plan, timing = build_in_child(wanted, model, b"not a one", start=starter("real"))
     assert plan and timing
 

@@ -33,7 +33,9 @@ from tests.rig.waiting import eventually
 
 
 def request(workspace_bytes: int = 1 << 28, model_bytes: int = 5) -> BuildRequest:
-    return BuildRequest("n.onnx", (64,), EnginePrecision.FP16, workspace_bytes, model_bytes, 0)
+    return BuildRequest(
+        "n.onnx", (64,), EnginePrecision.FP16, "8.7", workspace_bytes, model_bytes, 0
+    )
 
 
 def test_a_build_tells_its_progress(tmp_path: Path) -> None:

@@ -37,14 +37,21 @@ class Device:
     """
 
     def __init__(
-        self, *, shares_memory: bool = True, name: str = "Stand-in", count: int = 1
+        self,
+        *,
+        shares_memory: bool = True,
+        name: str = "Stand-in",
+        count: int = 1,
+        capability: tuple[int, int] = (8, 7),
     ) -> None:
         self.shares_memory = shares_memory
         self.name = name
         self.count = count
+        self.capability = capability
         self.failing: dict[str, Error] = {}
         self.calls: dict[str, int] = {}
         self.owned: set[int] = set()
+        self._sizes: dict[int, int] = {}
         self._kept: list[Any] = []
         self._memory: dict[int, Any] = {}
         self._streams: dict[int, list[Callable[[], None]]] = {}
@@ -66,7 +73,10 @@ class Device:
                 "cudaDevAttrComputeCapabilityMajor cudaDevAttrComputeCapabilityMinor "
                 "cudaDevAttrIntegrated cudaDevAttrCanMapHostMemory",
             ),
-            cudaMemcpyKind=Enum("cudaMemcpyKind", "cudaMemcpyHostToDevice cudaMemcpyDeviceToHost"),
+            cudaMemcpyKind=Enum(
+                "cudaMemcpyKind",
+                "cudaMemcpyHostToDevice cudaMemcpyDeviceToHost cudaMemcpyDeviceToDevice",
+            ),
             cudaStreamCaptureMode=Enum("cudaStreamCaptureMode", "cudaStreamCaptureModeThreadLocal"),
             **functions,
         )
@@ -88,7 +98,11 @@ class Device:
                 if name == "cudaStreamEndCapture":  # a capture that fails is over as well
                     function(*arguments)
                 return (self.failing[name], None)
+            if name == "cudaStreamSynchronize" and arguments[0] in self._captures:
+                return (Error.cudaErrorStreamCaptureUnsupported,)
             values = function(*arguments)
+            if name == "cudaMemGetInfo":
+                return (Error.cudaSuccess, *values)
             return (Error.cudaSuccess, *(() if values is None else (values,)))
 
         return call
@@ -97,6 +111,7 @@ class Device:
         memory = ctypes.create_string_buffer(size)
         address = ctypes.addressof(memory)
         self.owned.add(address)
+        self._sizes[address] = size
         self._kept.append(memory)
         if reachable:
             self._memory[address] = memory
@@ -107,8 +122,8 @@ class Device:
 
     def _do_cudaDeviceGetAttribute(self, attribute: Any, device: int) -> int:
         return {
-            "cudaDevAttrComputeCapabilityMajor": 8,
-            "cudaDevAttrComputeCapabilityMinor": 7,
+            "cudaDevAttrComputeCapabilityMajor": self.capability[0],
+            "cudaDevAttrComputeCapabilityMinor": self.capability[1],
         }.get(attribute.name, int(self.shares_memory))
 
     def _do_cudaGetDeviceProperties(self, device: int) -> Any:
@@ -143,6 +158,14 @@ class Device:
             ctypes.memmove(to, source, size)
 
         self.submit(stream, copy)
+
+    def _do_cudaMemsetAsync(self, address: int, value: int, size: int, stream: int) -> None:
+        memory = self.view(address, (size,), np.uint8)
+        self.submit(stream, lambda: memory.fill(value))
+
+    def _do_cudaMemGetInfo(self) -> tuple[int, int]:
+        total = 1 << 30
+        return total - sum(self._sizes.get(each, 0) for each in self.owned), total
 
     def _do_cudaStreamSynchronize(self, stream: int) -> None:
         work, self._streams[stream] = self._streams[stream], []
@@ -209,7 +232,10 @@ class _Engine:
         side = self._sides[profile_index]
         return [(1, side, side, 3)] * 3
 
-    def create_execution_context(self) -> Any:
+    def create_runtime_config(self) -> Any:
+        return SimpleNamespace(dynamic_shapes_kernel_specialization_strategy=None)
+
+    def create_execution_context(self, config: Any = None) -> Any:
         return _Context(self, self._sides)
 
 

@@ -172,7 +172,6 @@ def real_builder(device: Device | None = None) -> Any:
 
     profiles: list[Any] = []
     trt: Any = SimpleNamespace(**{name: getattr(real, name) for name in dir(real)})
-    trt.__version__ = "11.0"  # what its API is like
     trt.OnnxParser, trt.Builder = Parser, Builder
     trt.Runtime = lambda logger: Runtime(trt, device or Device())
     return trt

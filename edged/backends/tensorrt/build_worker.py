@@ -32,12 +32,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """name: of the network, for messages. sides: one profile each. model_bytes, timing_bytes:
-    lengths of what follows the request."""
+    """name: of the network, for messages. sides: one profile each. capability: of the GPU, `8.7`.
+    model_bytes, timing_bytes: lengths of what follows the request."""
 
     name: str
     sides: tuple[int, ...]
     precision: EnginePrecision
+    capability: str
     workspace_bytes: int
     model_bytes: int
     timing_bytes: int
@@ -78,7 +79,10 @@ def strongly_typed(trt: Any) -> bool:
 
 
 def flag_names(trt: Any, precision: EnginePrecision) -> tuple[str, ...]:
-    """Builder flags for types beyond FP32; empty if the file states the types."""
+    """Builder flags for types beyond FP32, unless the file states the types. TensorRT-RTX needs one
+    for engines that a CUDA graph can record."""
+    if hasattr(trt.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+        return ("REQUIRE_USER_ALLOCATION",)
     if strongly_typed(trt) or precision is EnginePrecision.FP32:
         return ()
     return ("FP16", "INT8") if precision is EnginePrecision.INT8 else ("FP16",)
@@ -114,6 +118,11 @@ def build_engine(
         config.set_flag(getattr(trt.BuilderFlag, flag))
     if request.precision is EnginePrecision.FP32:
         config.clear_flag(trt.BuilderFlag.TF32)
+    if hasattr(trt, "ComputeCapability"):  # else TensorRT-RTX builds for several GPUs, without 7.5
+        target = f"SM{request.capability.replace('.', '')}"
+        if hasattr(trt.ComputeCapability, target):
+            config.num_compute_capabilities = 1
+            config.set_compute_capability(getattr(trt.ComputeCapability, target), 0)
     known = config.create_timing_cache(timing)
     if not config.set_timing_cache(known, False):  # of another device
         config.set_timing_cache(config.create_timing_cache(b""), False)

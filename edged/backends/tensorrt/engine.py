@@ -46,7 +46,8 @@ class Engine:
         self._kept = (runtime, engine)  # the contexts live on them
         _check(trt, engine, sides)
         self._cells = {
-            side: _Cell(cuda, engine, logger, profile, side) for profile, side in enumerate(sides)
+            side: _Cell(cuda, _context(trt, engine), logger, profile, side)
+            for profile, side in enumerate(sides)
         }
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -58,14 +59,14 @@ class Engine:
 class _Cell:
     """A resolution: its execution context, stream and buffers, and the recorded graph of a run."""
 
-    def __init__(self, cuda: Cuda, engine: Any, logger: Any, profile: int, side: int) -> None:
+    def __init__(self, cuda: Cuda, context: Any, logger: Any, profile: int, side: int) -> None:
         self._cuda = cuda
         self._logger = logger
         self._lock = threading.Lock()
         self._graph: Any = None
         self._settled = False
         """Recording a graph was tried."""
-        self._context = context = engine.create_execution_context()
+        self._context = context
         if context is None:
             raise GpuError("TensorRT could not create an execution context", got=logger.said())
         self._stream = stream = self._owned(cuda.stream(), cuda.give_back_stream)
@@ -124,6 +125,19 @@ class _Cell:
     def _expect(self, accepted: bool, what: str) -> None:
         if not accepted:
             raise GpuError(f"TensorRT refused {what}", got=self._logger.said())
+
+
+def _context(trt: Any, engine: Any) -> Any:
+    """None without memory. TensorRT-RTX may run slower kernels while it compiles those for a shape;
+    a CUDA graph would keep them."""
+    if hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
+        config = engine.create_runtime_config()
+        strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        config.dynamic_shapes_kernel_specialization_strategy = strategy
+        context = engine.create_execution_context(config)
+    else:
+        context = engine.create_execution_context()
+    return context
 
 
 def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> None:

@@ -227,6 +227,7 @@ class TensorRtBackend:
             network.path.name,
             network.resolutions,
             EnginePrecision(key.precision),
+            key.capability,
             workspace_bytes(self._available()),
             len(model),
             len(timing),
