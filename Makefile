@@ -13,8 +13,10 @@ ARCH ?= arm64
 SOAK_SECONDS ?= 3600
 OUTAGE_SECONDS ?= 300
 PHOTOS ?=
+RTX ?= tensorrt-rtx==1.7.1.116
+GPU_SECONDS ?= 1800
 
-.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline bench-arm test-outage test-device test-device-arm64 test-jetson clean
+.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline bench-arm test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -97,6 +99,13 @@ test-jetson:
 	.venv-jetson/bin/python -m pip install --quiet --editable '.[jetson]'
 	.venv-jetson/bin/python -m tests.jetson --soak-seconds $(SOAK_SECONDS) $(if $(PHOTOS),--photos "$(PHOTOS)")
 
+# With TensorRT-RTX, on a GeForce or RTX GPU: tests/jetson/README.md. Status 77 says: skipped, no GPU.
+test-gpu:
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --editable '.[jetson]' '$(RTX)'
+	timeout --kill-after=10 $(GPU_SECONDS) .venv-gpu/bin/python -m tests.jetson --report gpu-report.md \
+	  --soak-seconds 120 --every 8 $(if $(PHOTOS),--photos "$(PHOTOS)")
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) cannot make a virtual environment; install it with: sudo apt install python3-venv" >&2; exit 1; }
@@ -116,4 +125,4 @@ $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-jetson build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-jetson .venv-gpu build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
