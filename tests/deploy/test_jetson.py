@@ -44,7 +44,7 @@ def test_accuracy_that_differs_is_not_good(tmp_path: Path, family: Family) -> No
     load = bench.backend.load
 
     class Other:
-        name, version, engines = "other", "1", bench.backend.engines
+        name, version, fp16, engines = "other", "1", False, bench.backend.engines
 
         def load(self, network: Any, model: bytes, threads: int) -> Any:
             runner = load(network, model, threads)
