@@ -11,7 +11,7 @@ from edged.backends.bench import PAUSE_SECONDS, PAUSES, Ramp, ramp
 from edged.commands.bench import device_state, samples, warning
 from edged.control.profile import Candidate
 from edged.sensors.sensors import Sensors
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.device_files import ORIN, PI, THOR, make_files
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
@@ -68,11 +68,11 @@ class Sleepy:
         self.idle_seconds = 0.0
         self.runs: list[Variant] = []
 
-    def infer(self, variant: Variant, threads: int, pixels: object) -> tuple[object, int, int]:
-        self.runs.append(variant)
+    def infer(self, choice: Choice, pixels: object) -> tuple[object, int, int]:
+        self.runs.append(choice.variant)
         factor = self.slow if self.idle_seconds >= 0.5 else 1.0
         self.idle_seconds = 0.0
-        self.now_ns += int({SMALL: 1.0, LARGE: 4.0}[variant] * factor * 1e6)
+        self.now_ns += int({SMALL: 1.0, LARGE: 4.0}[choice.variant] * factor * 1e6)
         return np.zeros(1), 0, self.now_ns
 
     now_ns = 0

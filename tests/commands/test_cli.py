@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -107,7 +108,8 @@ def test_bench_names_every_variant_and_the_frontier(tmp_path: Path, capsys: Capt
     arguments = ["--model", str(family.directory), "--runs", "5", "--threads", "1", "2"]
     assert edged("bench", *arguments, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert len(found["variants"]) == len(ALPHAS) * len(RESOLUTIONS) * 2
+    assert len(found["variants"]) == len(ALPHAS) * len(RESOLUTIONS) * 2 * len(found["runtimes"])
+    assert {row["runtime"] for row in found["variants"]} == set(found["runtimes"])
     assert any(row["on_frontier"] for row in found["variants"])
     assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in found["variants"])
     assert found["after_a_pause"]["rested_ms"] > 0
@@ -125,6 +127,12 @@ def test_evaluate_prints_and_records(tmp_path: Path, capsys: Capture) -> None:
     rows = json.loads(capsys.readouterr().out)
     assert {row["variant"] for row in rows} == {each.name for each in family.variants()}
     assert all(row["photos"] == 12 for row in rows)
+    by_ort = [(row["variant"], row["top1"]) for row in rows]
+    if importlib.util.find_spec("ncnn") is not None:
+        assert edged("models", "evaluate", *arguments, "--json", "--runtime", "ncnn") == 0
+        assert by_ort == [
+            (row["variant"], row["top1"]) for row in json.loads(capsys.readouterr().out)
+        ]
     assert edged("models", "list", str(family.directory)) == 0
     assert "drawings (12 photos)" in capsys.readouterr().out
 

@@ -140,16 +140,16 @@ import logging, sys
 from pathlib import Path
 from edged.control.profile import Spread, Timing
 from edged.control.profile_store import BAD, ProfileStore
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 from tests.rig.power_cut import cut_everywhere
 
 folder, variant = Path(sys.argv[1]), Variant(0.25, 128)
 
 def store():
-    return ProfileStore(folder, {"model": "board"}, [variant])
+    return ProfileStore(folder, [({"backend": "onnxruntime"}, [variant])])
 
 def profile(time_ms):
-    return {(variant, 1): Timing(*[Spread(time_ms, time_ms)] * 3, 15)}
+    return {Choice(variant, 1): Timing(*[Spread(time_ms, time_ms)] * 3, 15)}
 
 logging.getLogger("edged").setLevel(logging.ERROR)
 store().save(profile(1), {})
