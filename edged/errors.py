@@ -77,6 +77,16 @@ DEBIAN_PREFIX = Path("/usr/lib/edged")
 """The virtual environment of the .deb, which has no pip."""
 
 
+def not_utf8(what: str, path: object, error: UnicodeDecodeError) -> InputError:
+    """what: was expected, as in `expected UTF-8 text`. Names the line and the byte."""
+    return InputError(
+        what,
+        where=f"{path}:{error.object.count(10, 0, error.start) + 1}",
+        got=f"the byte 0x{error.object[error.start]:02x}",
+        fix="save the file as UTF-8",
+    )
+
+
 class MissingPackageError(EdgedError):
     """An optional package is missing. install: pip's command that installs it."""
 

@@ -41,6 +41,7 @@ def family_errors(
         yield wrong
         return
     found(family)
+    yield from filter(None, (network.wrong_size() for network in family.networks))
     yield from model_errors(family, config)
     cameras = {camera: 0.0 for event in config.events for camera in event.cameras}
     try:
@@ -52,11 +53,9 @@ def family_errors(
 def model_errors(family: Family, config: Config) -> Iterator[InputError]:
     """For variants that the family lacks, and for min_top1 without measured accuracy."""
     known = family.variants()
+    fp16 = [variant for network in family.networks for variant in network.fp16_variants()]
     for index, name in enumerate(config.variants or ()):
-        if Variant.parse(name) not in {
-            *known,
-            *(v for network in family.networks for v in network.fp16_variants()),
-        }:
+        if Variant.parse(name) not in (*known, *fp16):
             what = f"no such variant in the family {family.name}"
             fix = "it has " + ", ".join(variant.name for variant in known)
             yield config.error(what, "variants", index, got=name, fix=fix)

@@ -24,7 +24,7 @@ from edged.atomic_file import read_file
 from edged.document.nodes import MAX_TEXT, SCALARS, TAG, compose, plain_value
 from edged.document.problems import KINDS, MOST_FAILURES, Formats, Problem, failures, problems
 from edged.document.quoting import Keys, Quoting, Schema, shown
-from edged.errors import InputError, InputErrors, cannot_read
+from edged.errors import InputError, InputErrors, cannot_read, not_utf8
 from edged.secret import MASK
 
 if TYPE_CHECKING:
@@ -177,12 +177,7 @@ def examine_file(
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            "expected UTF-8 text",
-            where=f"{path}:{content.count(10, 0, error.start) + 1}",
-            got=f"the byte 0x{content[error.start]:02x}",
-            fix="save the file as UTF-8",
-        ) from None
+        raise not_utf8("expected UTF-8 text", path, error) from None
     return _examine(text, path, schema, environ, formats or {})
 
 

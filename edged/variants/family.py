@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from edged.atomic_file import partial_of, write_synced
 from edged.document.document import read_document
-from edged.errors import EdgedError, InputError, InputErrors
+from edged.errors import EdgedError, InputError, InputErrors, not_utf8
 from edged.printable import printable
 from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files, read_networks
 from edged.variants.network import MEND, Accuracy, Network, read_checked
@@ -250,7 +250,7 @@ def _read_labels(path: Path, sha256: str) -> tuple[str, ...]:
     try:
         lines = read_checked(path, sha256).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise InputError("the labels are not UTF-8", where=path, got=str(error)) from None
+        raise not_utf8("the labels are not UTF-8 text", path, error) from None
     labels = tuple(line.strip() for line in lines)
     if not labels:
         raise InputError("no labels", where=path)

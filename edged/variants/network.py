@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +71,12 @@ class Network:
             variant.fp16 for variant in self.variants() if variant.precision is Precision.FLOAT
         )
 
+    def wrong_size(self) -> InputError | None:
+        """An error if the file's size, known without reading it, is not the manifest's."""
+        with suppress(OSError):  # `read` names it
+            return size_error(self.path, self.size, self.path.stat().st_size)
+        return None
+
     def read(self) -> bytes:
         """The file's content; InputError if it does not match the manifest, or refers to other
         files, which a runtime would open."""
@@ -89,14 +96,8 @@ def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:
         data = read_file(path, LARGEST_BYTES)
     except OSError as error:
         raise cannot_read(path, error, MEND) from None
-    if size is not None and len(data) != size:
-        how = "truncated" if len(data) < size else "too long"
-        raise InputError(
-            f"the file is {how}: the manifest says {size} bytes",
-            where=path,
-            got=f"{len(data)} bytes",
-            fix=MEND,
-        )
+    if (wrong := size_error(path, size, len(data))) is not None:
+        raise wrong
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
         raise InputError(
@@ -106,3 +107,11 @@ def read_checked(path: Path, sha256: str, size: int | None = None) -> bytes:
             fix=f"{MEND}; if the change is intended, write the new sha256 into the manifest",
         )
     return data
+
+
+def size_error(path: Path, expected: int | None, found: int) -> InputError | None:
+    if expected is None or found == expected:
+        return None
+    how = "truncated" if found < expected else "too long"
+    what = f"the file is {how}: the manifest says {expected} bytes"
+    return InputError(what, where=path, got=f"{found} bytes", fix=MEND)

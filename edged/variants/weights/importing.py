@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edged.atomic_file import read_file
-from edged.errors import InputError, cannot_read
+from edged.errors import InputError, cannot_read, not_utf8
 from edged.variants.family import Family, Fit, InputContract, Network, load_family, write_family
 from edged.variants.golden import with_golden
 from edged.variants.manifest import MANIFEST, SMALLEST_RESOLUTION
@@ -273,7 +273,7 @@ def read_labels(path: Path, note: Callable[[str], None] = lambda sentence: None)
     except OSError as error:
         raise cannot_read(path, error) from None
     except UnicodeDecodeError as error:
-        raise InputError("the labels are not UTF-8 text", where=path, got=str(error)) from None
+        raise not_utf8("the labels are not UTF-8 text", path, error) from None
     labels = tuple(line.strip() for line in lines)
     if not labels:
         raise InputError("no labels", where=path, fix="write one label per line")
