@@ -16,7 +16,7 @@ PHOTOS ?=
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline bench-arm test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline bench-arm bench-arm-half test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -85,6 +85,10 @@ bench-pipeline: $(VENV)/.develop
 # Instructions on a Raspberry Pi's processor, counted: tests/benchmarks/arm.md and arm.png; as root.
 bench-arm: $(VENV)/.develop
 	$(BIN)/python -m tests.benchmarks.arm
+
+# What float16 costs in accuracy there: tests/benchmarks/arm-half.md; hours, as root, with EDGED_DATA.
+bench-arm-half: $(VENV)/.develop
+	$(BIN)/python -m tests.benchmarks.arm.half
 
 # A virtual device with cameras that fail, and one with a Raspberry Pi's processor; as root.
 test-device: $(VENV)/.develop

@@ -1,6 +1,7 @@
 """What runs in the arm64 root, under the plugin: a network, the daemon, its capture process.
 
     inference RUNTIME RUNS VARIANT…     dumps before and after RUNS runs of each
+    scores RUNTIME                      of each of /work/photos.npy, by /work/network.onnx
     frames                              writes what cameras send
     daemon BACKEND CLIP RESULTS [profile]
                                         dumps after each result, the capture process at each frame
@@ -104,8 +105,7 @@ def count_within(owner: object, name: str, slot: Slot, back: Slot) -> None:
 def inference(runtime: str, runs: str, *names: str) -> None:
     from edged.variants.family import load_family
 
-    wanted = RUNTIMES[runtime]
-    backend = getattr(import_module(wanted.module), wanted.name)(**wanted.arguments)
+    backend = _backend(runtime)
     family = load_family("imagenette", Path("/"))
     noise = np.random.default_rng(0)
     for variant in family.variants():
@@ -124,6 +124,21 @@ def inference(runtime: str, runs: str, *names: str) -> None:
         enter(Slot.MAIN)
         dump()
         print(variant.name, flush=True)
+
+
+def scores(runtime: str) -> None:
+    from edged.variants.network import Network
+
+    path = WORK / "network.onnx"
+    photos, model = np.load(WORK / "photos.npy"), path.read_bytes()
+    network = Network.of(path, model, 1.0, photos.shape[1:2])
+    run = _backend(runtime).load(network, model, 1).run
+    np.save(WORK / "scores.npy", [run(photo[np.newaxis]) for photo in photos])
+
+
+def _backend(runtime: str) -> Any:
+    wanted = RUNTIMES[runtime]
+    return getattr(import_module(wanted.module), wanted.name)(**wanted.arguments)
 
 
 # what cameras send: the same bytes everywhere, for the versions that write them are pinned
@@ -400,6 +415,5 @@ def wait_for_result() -> None:
 
 
 if __name__ == "__main__":
-    {"inference": inference, "frames": frames, "daemon": daemon, "capture": capture}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    commands = (inference, scores, frames, daemon, capture)
+    {command.__name__: command for command in commands}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,225 @@
+"""What float16 costs in accuracy on a Cortex-A76, under QEMU: `make bench-arm-half`, as root.
+
+    EDGED_DATA=DIR python -m tests.benchmarks.arm.half [SECONDS [WORD…]]
+
+DIR holds the photos and weights. Each photo is decoded and prepared here and goes through ncnn
+twice: in float32 on this machine, in float16 on the emulated one. Scores are kept in EDGED_CACHE:
+after SECONDS, or an interruption, the next run goes on. With words only networks that have all of
+them in their name are run (`imagenette 0.25`). Written when all are there: arm-half.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.backends.ncnn.layers import ncnn_layers
+from edged.backends.ncnn.ncnn import NcnnBackend
+from edged.backends.onnxruntime import OrtBackend
+from edged.variants.evaluation.photos import Photos
+from edged.variants.family import Family, Network, load_family
+from edged.variants.preprocess import Preprocessor
+from edged.variants.variant import Precision
+from edged.variants.weights.importing import import_weights
+from tests.benchmarks.arm.report import BENCHMARKS
+from tests.benchmarks.arm.root import (
+    WHEELS,
+    CannotCountError,
+    cache_folder,
+    make_root,
+    run_counted,
+)
+from tests.device.step import say
+from tests.rig.paths import PROJECT
+
+TABLE = BENCHMARKS / "arm-half.md"
+SIDE = 128
+PHOTOS, AT_ONCE = 500, 25
+CONTROL = 5
+"""So many photos are run in float32 on the emulated processor as well."""
+SECONDS = 1800.0
+Z = 1.959964
+"""Of a 95 % interval."""
+WEIGHTS = (
+    ("mobilenet_v1_0.25_128_quant.tflite", None),
+    (
+        "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
+        "mobilenet_quant_v1_224_head_layers.tflite",
+    ),
+)
+"""ImageNet's: a file, or an extractor and its head."""
+HEAD = """# Accuracy in float16
+
+Written by `make bench-arm-half`: held-out photos at {side} pixels through ncnn {version}, in
+float32 on this machine ({machine}) and in float16 on a Cortex-A76 emulated by QEMU. The difference
+is of top-1, in percentage points; its 95 % interval is Tango's (1998) for paired shares, which
+inverts McNemar's test: only photos that one of both gets right tell anything. *changed* are the
+photos whose best class is another one, *scores* is the largest difference of any score. imagenette
+is the shipped family on its held-out photos, imagenet de-quantised official weights on photos of
+ImageNet's validation set; both in an order drawn once.
+
+| network | photos | float32 right | float16 right | difference | 95 % interval | changed | scores |
+| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |
+"""
+TAIL = """
+The first {control} photos of each were run in float32 on the emulated processor as well: the
+largest difference of a score from this machine's is {difference:.1e}.
+"""
+
+Scores = NDArray[np.float32]
+
+
+class Subject(NamedTuple):
+    """A network and its photos: uint8 (photos, side, side, 3), and the class of each."""
+
+    name: str
+    network: Network
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+
+
+def main(seconds: float, words: list[str]) -> None:
+    end = time.monotonic() + seconds
+    cache = cache_folder()
+    root = make_root(cache)
+    rows, differences = [], []
+    with tempfile.TemporaryDirectory(prefix="edged-half-") as folder:
+        for subject in subjects(Path(os.environ["EDGED_DATA"]), Path(folder)):
+            if not all(word in subject.name for word in words):
+                continue
+            float32 = here(subject)
+            control = emulated(subject, "ncnn", CONTROL, root, cache, end)
+            float16 = emulated(subject, "ncnn-fp16", PHOTOS, root, cache, end)
+            differences.append(np.abs(control - float32[: len(control)]).max())
+            rows.append(row(subject, float32[: len(float16)], float16))
+            print(rows[-1], flush=True)
+    if words:
+        return
+    text = HEAD.format(side=SIDE, version=NcnnBackend().version, machine=os.uname().machine)
+    tail = TAIL.format(control=CONTROL, difference=max(differences))
+    TABLE.write_text(text + "".join(f"{line}\n" for line in rows) + tail)
+
+
+def subjects(data: Path, folder: Path) -> Iterator[Subject]:
+    photos = data / "photos"
+    shipped = load_family("imagenette", PROJECT)
+    yield from _subjects(shipped, Photos(photos / "imagenette-val.tar", shipped))
+    weights = data / "weights"
+    for name, head in WEIGHTS:
+        import_weights(
+            weights / name,
+            None if head is None else weights / head,
+            labels=weights / "imagenet_labels.txt",
+            into=folder / "imagenet",
+            resolutions=(SIDE,),
+            backend=OrtBackend(),
+        )
+    imagenet = load_family("imagenet", folder, ())
+    table = photos / "ilsvrc2012-val650.csv"
+    yield from _subjects(imagenet, Photos(photos / "ilsvrc2012-val650.tar", imagenet, table))
+
+
+def _subjects(family: Family, photos: Photos) -> Iterator[Subject]:
+    """Their photos are the first of an order that does not depend on PHOTOS."""
+    order = np.random.default_rng(0).permutation(len(photos))[:PHOTOS]
+    preprocess = Preprocessor(family.input, SIDE)
+    read = [
+        (preprocess.photo(each.picture)[0].copy(), each.class_index)
+        for each in photos.part(set(order.tolist()))
+    ]
+    places = np.argsort(np.argsort(order))
+    images = np.stack([read[place][0] for place in places])
+    classes = np.array([read[place][1] for place in places])
+    for network in family.networks:
+        if network.precision is Precision.FLOAT:
+            yield Subject(f"{family.name} {network.alpha}", network, images, classes)
+
+
+def here(subject: Subject) -> Scores:
+    run = NcnnBackend().load(subject.network, subject.network.read(), 1).run
+    return np.stack([run(image[np.newaxis]) for image in subject.images])
+
+
+def emulated(
+    subject: Subject, runtime: str, photos: int, root: Path, cache: Path, end: float
+) -> Scores:
+    """Of the first so many photos; those that are kept are not run again."""
+    model = subject.network.read()
+    layers = ncnn_layers(model)
+    digest = hashlib.sha256(subject.images[:AT_ONCE].tobytes() + WHEELS.read_bytes())
+    digest.update(layers.param.encode() + layers.weights)
+    path = cache / f"arm-{runtime}-{digest.hexdigest()[:16]}.npy"
+    kept = np.load(path) if path.exists() else np.empty((0, layers.classes), np.float32)
+    photos = min(photos, len(subject.images))
+    with tempfile.TemporaryDirectory(prefix="edged-half-") as folder:
+        work = Path(folder)
+        (work / "network.onnx").write_bytes(model)
+        while len(kept) < photos:
+            if time.monotonic() > end:
+                sys.exit(f"{subject.name}, {runtime}: {len(kept)} of {photos} photos; run it again")
+            images = subject.images[len(kept) : min(photos, len(kept) + AT_ONCE)]
+            np.save(work / "photos.npy", images)
+            run_counted(root, "a76", work, "scores", runtime, seconds=SECONDS)
+            kept = np.concatenate([kept, np.load(work / "scores.npy")])
+            np.save(work / "kept.npy", kept)
+            shutil.move(work / "kept.npy", path)
+            say(f"{subject.name}, {runtime}: {len(kept)} of {photos} photos")
+    return kept[:photos]
+
+
+def row(subject: Subject, float32: Scores, float16: Scores) -> str:
+    classes = subject.classes[: len(float16)]
+    before, after = float32.argmax(axis=1), float16.argmax(axis=1)
+    was_right, is_right = before == classes, after == classes
+    lost = int((was_right & ~is_right).sum())
+    won = int((is_right & ~was_right).sum())
+    low, high = interval(won, lost, len(classes))
+    cells = (
+        f"{subject.name}",
+        f"{len(classes)}",
+        f"{was_right.sum()}",
+        f"{is_right.sum()}",
+        f"{100 * (won - lost) / len(classes):+.2f}",
+        f"{100 * low:+.2f} … {100 * high:+.2f}",
+        f"{(before != after).sum()}",
+        f"{np.abs(float16 - float32).max():.4f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def interval(won: int, lost: int, pairs: int) -> tuple[float, float]:
+    """Of the difference of two shares of the same `pairs`: Tango's score interval."""
+
+    def score(difference: float) -> float:
+        b = (2 * pairs - won + lost) * difference - won - lost
+        c = -lost * difference * (1 - difference)
+        share = (math.sqrt(b * b - 8 * pairs * c) - b) / (4 * pairs)
+        variance = pairs * (2 * share + difference * (1 - difference))
+        return (won - lost - pairs * difference) / math.sqrt(max(variance, 1e-300))
+
+    def solved(low: float, high: float, wanted: float) -> float:
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if score(middle) > wanted else (low, middle)
+        return low
+
+    found = (won - lost) / pairs
+    return solved(-1.0, found, Z), solved(found, 1.0, -Z)
+
+
+if __name__ == "__main__":
+    try:
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else math.inf, sys.argv[2:])
+    except CannotCountError as error:
+        sys.exit(str(error))
