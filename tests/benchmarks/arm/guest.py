@@ -48,7 +48,7 @@ RUNTIMES = {
     "ncnn-fp16": Runtime(
         "edged.backends.ncnn.ncnn",
         "NcnnBackend",
-        {"half": True},
+        {"fp16": True},
         ("a76",),
         int8=False,
         as_backend=False,
