@@ -197,7 +197,7 @@ def _time_and_accuracy() -> list[Json]:
         ),
         bars(
             "Run time of variants",
-            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{variant}}"),
+            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{variant}} {{runtime}}"),
             unit="s",
             about="On an idle device; only variants for which no other is as accurate and faster.",
             size=(12, 9),

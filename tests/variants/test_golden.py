@@ -301,6 +301,6 @@ def test_official_networks_are_proved_at_the_usual_tolerance(data: Path, tmp_pat
 
 
 def test_what_is_tolerated_is_well_below_what_must_be_seen() -> None:
-    assert set(TOLERANCE) == set(Precision)
+    assert set(TOLERANCE) == {Precision.FLOAT, Precision.INT8}  # of files; FP16 has none
     assert all(0 < value * SENSITIVITY < 1 for value in TOLERANCE.values())
     assert SENSITIVITY >= 2
