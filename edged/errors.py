@@ -75,6 +75,8 @@ def cannot_read(path: str | Path, error: OSError, fix: str | None = None) -> Edg
 
 DEBIAN_PREFIX = Path("/usr/lib/edged")
 """The virtual environment of the .deb, which has no pip."""
+REINSTALL = "sudo apt install --reinstall ./edged_*.deb (the package's file)"
+"""apt cannot fetch the package, as it is in no archive."""
 
 
 def not_utf8(what: str, path: object, error: UnicodeDecodeError) -> InputError:
@@ -88,15 +90,18 @@ def not_utf8(what: str, path: object, error: UnicodeDecodeError) -> InputError:
 
 
 class MissingPackageError(EdgedError):
-    """An optional package is missing. install: pip's command that installs it."""
+    """A package is missing. install: pip's command that installs it. in_deb: edged's Debian package
+    includes it."""
 
-    def __init__(self, what: str, install: str) -> None:
-        super().__init__(what, fix=how_to_install(install))
+    def __init__(self, what: str, install: str, *, in_deb: bool = False) -> None:
+        super().__init__(what, fix=how_to_install(install, in_deb=in_deb))
 
 
-def how_to_install(command: str, prefix: Path = Path(sys.prefix)) -> str:
-    """The fix for a missing optional package. command: pip's. prefix: of this Python."""
+def how_to_install(command: str, prefix: Path = Path(sys.prefix), *, in_deb: bool = False) -> str:
+    """The fix for a missing package. command: pip's. prefix: of this Python."""
     if prefix == DEBIAN_PREFIX:
+        if in_deb:
+            return f"install it again: {REINSTALL}"
         return (
             "edged's Debian package does not include it: use an edged installed with pip, on this "
             "machine or another (/usr/share/doc/edged/docs/operations.md)"

@@ -20,4 +20,5 @@ def test_a_missing_package_is_installed_by_the_pip_of_this_python() -> None:
 def test_beside_the_debian_package_the_advice_is_not_pip() -> None:
     assert "pip install" not in how_to_install("pip install 'edged[plot]'", DEBIAN_PREFIX)
     assert "Debian package" in how_to_install("pip install 'edged[plot]'", DEBIAN_PREFIX)
+    assert "--reinstall" in how_to_install("pip install ncnn", DEBIAN_PREFIX, in_deb=True)
     assert "pip install" in how_to_install("pip install 'edged[plot]'", Path("/opt/edged"))

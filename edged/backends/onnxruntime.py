@@ -120,7 +120,9 @@ def _import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise MissingPackageError(
-            f"ONNX Runtime is not installed: {_first_line(error)}", "pip install onnxruntime"
+            f"ONNX Runtime is not installed: {_first_line(error)}",
+            "pip install onnxruntime",
+            in_deb=True,
         ) from error
     check_version(onnxruntime.__version__)
     onnxruntime.disable_telemetry_events()

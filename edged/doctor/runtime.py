@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from edged.doctor.child import Outcome
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
-from edged.errors import EdgedError
-from edged.service.install import PACKAGED_UNIT, REINSTALL
+from edged.errors import REINSTALL, EdgedError
+from edged.service.install import PACKAGED_UNIT
 
 IMPORT_SECONDS = 60.0
 """A Raspberry Pi 3 needs many seconds to read OpenCV from a slow card."""

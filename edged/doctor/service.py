@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
-from edged.service.install import PACKAGED_UNIT, REINSTALL, shipped
+from edged.errors import REINSTALL
+from edged.service.install import PACKAGED_UNIT, shipped
 
 _OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
 """What `edged service install` fills in."""

@@ -21,8 +21,6 @@ SHIPPED = (_PACKAGE / "systemd", _PACKAGE.parent / "systemd")
 """Location of systemd/: inside an installed package, or beside it in a checkout."""
 
 PACKAGED_UNIT = "usr/lib/systemd/system/edged.service"
-REINSTALL = "sudo apt install --reinstall ./edged_*.deb (the package's file)"
-"""apt cannot fetch the package, as it is in no archive."""
 CONFIG = Path("/etc/edged/edged.yaml")
 USER = "edged"
 _UNITS = "etc/systemd/system"

@@ -139,7 +139,7 @@ def _import_ncnn() -> Any:
         import ncnn
     except ImportError as error:
         raise MissingPackageError(
-            f"ncnn is not installed: {error}", "pip install 'edged[ncnn]'"
+            f"ncnn is not installed: {error}", "pip install 'edged[ncnn]'", in_deb=True
         ) from error
     check_version(ncnn.__version__)
     return ncnn

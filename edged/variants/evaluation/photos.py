@@ -233,7 +233,7 @@ def _read_table(table: Path, family: Family) -> tuple[bool, dict[str, tuple[int,
                 rows[name] = (_class(row[value], value, family, where), reader.line_num)
     except OSError as error:
         raise InputError("cannot read the labels", where=table, got=error.strerror) from None
-    except UnicodeDecodeError as error:
+    except UnicodeDecodeError:
         raise InputError("the labels are not CSV, which is text", where=table) from None
     except csv.Error as error:
         raise InputError("the labels are not CSV", where=table, got=str(error)) from None
