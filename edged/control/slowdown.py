@@ -71,37 +71,51 @@ class _Place:
     correction: float
 
 
-def _level_moves() -> NDArray[np.float32]:
-    moves = np.eye(_LEVELS) * (1 - 2 * DRIFT)
-    moves += DRIFT * (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1))
-    moves[0, 0] += DRIFT
-    moves[-1, -1] += DRIFT
-    return (moves * (1 - CHANGE)).astype(np.float32)
-
-
 _LOG_LEVELS = math.log(LOWEST) + STEP * np.arange(_LEVELS)
-# Levels of a new regime: far above 1 less often, far below 1 rarely.
-_LEVEL_SHARES = np.where(_LOG_LEVELS < -0.2, 0.15, np.exp(-0.7 * np.maximum(_LOG_LEVELS, 0)))
-_CHANGES = (CHANGE * _LEVEL_SHARES / _LEVEL_SHARES.sum()).astype(np.float32)
-_LEVEL_MOVES = _level_moves()
 _LOAD_SHARES = np.array(
     [1 / (1 + RARITY * load.interruptions_per_ms) for load in LOADS], np.float32
 )
 _LOAD_SHARES /= _LOAD_SHARES.sum()
 _UNKNOWN_SHARES = ACQUAINTANCE * UNKNOWN * _LOAD_SHARES
-_FIRST_LEVELS = np.exp(-0.5 * (_LOG_LEVELS / FIRST_SPREAD) ** 2)
-_START = np.outer(_FIRST_LEVELS / _FIRST_LEVELS.sum(), _LOAD_SHARES).ravel().astype(np.float32)
 _PAUSED = np.array([1 + load.interruptions_per_ms * load.pause_ms for load in LOADS])
-_LOG_STRETCH = np.add.outer(_LOG_LEVELS, np.log(_PAUSED)).ravel().astype(np.float32)
-_ALL_LEVELS, _ALL_LOADS = np.ones(_LEVELS, np.float32), np.ones(len(LOADS), np.float32)
+_LOG_STRETCH = np.add.outer(_LOG_LEVELS, np.log(_PAUSED)).ravel()
+_LOGS = np.array((_LOG_STRETCH, np.repeat(_LOG_LEVELS, len(LOADS))), np.float32)
+"""Of each pair's expected time and level."""
+_ALL_LOADS, _ALL_PAIRS = np.ones(len(LOADS), np.float32), np.ones(_SIZE, np.float32)
+
+
+def _first_belief() -> NDArray[np.float32]:
+    levels = np.exp(-0.5 * (_LOG_LEVELS / FIRST_SPREAD) ** 2)
+    pairs = np.outer(levels / levels.sum(), _LOAD_SHARES)
+    return np.vstack((pairs, _LOAD_SHARES)).astype(np.float32)
+
+
+def _level_moves() -> NDArray[np.float32]:
+    """(levels, levels + 1): from each level to each; last, to each after a change of regime: far
+    above 1 less often, far below 1 rarely."""
+    moves = np.eye(_LEVELS) * (1 - 2 * DRIFT)
+    moves += DRIFT * (np.eye(_LEVELS, k=1) + np.eye(_LEVELS, k=-1))
+    moves[0, 0] += DRIFT
+    moves[-1, -1] += DRIFT
+    changed = np.where(_LOG_LEVELS < -0.2, 0.15, np.exp(-0.7 * np.maximum(_LOG_LEVELS, 0)))
+    changed *= CHANGE / changed.sum()
+    return np.column_stack((moves * (1 - CHANGE), changed)).astype(np.float32)
+
+
+_FIRST_BELIEF = _first_belief()
+# A move multiplies by both of these; OTHER_LOAD is taken out of the second.
+_LEVEL_MOVES = OTHER_LOAD * _level_moves()
+_SAME_LOAD = np.eye(len(LOADS), dtype=np.float32) * np.float32(1 / OTHER_LOAD - 1)
+_ACQUAINTANCE = np.full(_LEVELS + 1, ACQUAINTANCE * (1 - UNKNOWN), np.float32)
+_ACQUAINTANCE[-1] = 1 - ACQUAINTANCE
 
 
 class Slowdown:
     """`observe` runs; `chance` tells how likely another is to be on time."""
 
     __slots__ = (
+        "_belief",
         "_corrections",
-        "_expected",
         "_floor",
         "_level",
         "_places",
@@ -115,26 +129,22 @@ class Slowdown:
         self._places: dict[tuple[float, int], _Place] = {}
         self._corrections: dict[str, float] = {}
         """In log, by candidate."""
-        self._weights = _START
-        self._expected = _LOAD_SHARES
-        """Probability of each load after a change."""
-        self._conclude()
+        self._believe(_FIRST_BELIEF)
 
     @classmethod
     def from_state(cls, state: Mapping[str, object], threads: Sequence[int] = (1,)) -> Slowdown:
         """Restore the exact state. Raises InputError if it is invalid."""
         slowdown = cls(threads)
-        slowdown._weights = _numbers(state, "weights", _SIZE)
-        slowdown._expected = _numbers(state, "expected", len(LOADS))
+        numbers = _numbers(state, "weights", _SIZE), _numbers(state, "expected", len(LOADS))
         slowdown._corrections = _corrections(state)
-        slowdown._conclude()
+        slowdown._believe(np.concatenate(numbers).reshape(_FIRST_BELIEF.shape))
         return slowdown
 
     def state(self) -> dict[str, object]:
         """The whole state, for JSON."""
         return {
             "weights": self._weights.tolist(),
-            "expected": self._expected.tolist(),
+            "expected": self._belief[-1].tolist(),
             "corrections": dict(self._corrections),
         }
 
@@ -149,10 +159,10 @@ class Slowdown:
         share = position - row
         # The probability of the run's cell of the grid, between the two cells that it touches.
         differences = np.array((share - 1, 1 - 2 * share, share), np.float32)
-        weights = differences @ table[row : row + 3, columns]
-        np.maximum(weights, _IMPOSSIBLE, out=weights)
-        weights *= self._weights
-        self._move(weights.reshape(_LEVELS, len(LOADS)))
+        likelihoods = differences.dot(table[row : row + 3, columns])
+        self._weights *= np.maximum(likelihoods, _IMPOSSIBLE, out=likelihoods)
+        self._weights /= self._weights.dot(_ALL_PAIRS)
+        self._move()
 
     def chance(self, candidate: Candidate, slack_ms: float) -> float:
         """Probability that a run of `candidate` takes at most `slack_ms` now."""
@@ -164,7 +174,7 @@ class Slowdown:
         row = int(position)
         if row >= POINTS - 1:
             return 1.0
-        below, above = (place.table[row : row + 2, place.columns] @ self._weights).tolist()
+        below, above = place.table[row : row + 2, place.columns].dot(self._weights).tolist()
         return float(below + (position - row) * (above - below))
 
     def _correct(self, place: _Place, beyond: float) -> None:
@@ -193,28 +203,24 @@ class Slowdown:
             self._places[key] = place
         return place
 
-    def _move(self, weights: NDArray[np.float32]) -> None:
-        """Predict the weights for the next run; shape (levels, loads), not normalised."""
-        by_load = _ALL_LEVELS @ weights
-        scale = 1 / float(by_load.dot(_ALL_LOADS))
-        by_load *= ACQUAINTANCE * (1 - UNKNOWN) * scale
-        by_load += _UNKNOWN_SHARES
-        by_load += (1 - ACQUAINTANCE) * self._expected
-        self._expected = by_load
-        weights = _LEVEL_MOVES @ weights
-        changed = weights @ _ALL_LOADS
-        changed *= OTHER_LOAD * scale
-        changed += _CHANGES
-        weights *= (1 - OTHER_LOAD) * scale
-        weights += changed[:, None] * self._expected
-        self._weights = weights.ravel()
+    def _believe(self, belief: NDArray[np.float32]) -> None:
+        """(levels + 1, loads): probability of each pair; last, of each load after a change."""
+        self._belief = belief.copy()
+        self._weights = self._belief[:-1].reshape(-1)
+        self._conclude()
+
+    def _move(self) -> None:
+        """Predict the belief for the next run."""
+        belief = self._belief
+        belief[-1] = expected = _ACQUAINTANCE.dot(belief) + _UNKNOWN_SHARES
+        _LEVEL_MOVES.dot(belief).dot(_SAME_LOAD + expected, out=belief[:-1])
         self._conclude()
 
     def _conclude(self) -> None:
-        self.ratio = math.exp(float(self._weights.dot(_LOG_STRETCH)))
+        log_stretch, self._level = _LOGS.dot(self._weights).tolist()
+        self.ratio = math.exp(log_stretch)
         """Expected observed / profiled time of the next run; 1: undisturbed device."""
-        by_level = self._weights.reshape(_LEVELS, len(LOADS)) @ _ALL_LOADS
-        self._level = float(by_level.dot(_LOG_LEVELS))
+        by_level = self._belief[:-1].dot(_ALL_LOADS)
         level = int((by_level > _NEGLIGIBLE).argmax())
         self._floor = LOWEST * math.exp(STEP * (level - 1))
 
