@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 
 Clock = Callable[[], int]
 """Returns nanoseconds."""
@@ -38,5 +37,5 @@ def unix_ns_of(moment_ns: int, now_ns: int) -> int:
 
 def rfc3339(unix_ns: int) -> str:
     """`2026-01-31T12:00:00.123456Z`."""
-    stamp = datetime.fromtimestamp(unix_ns // 1_000_000_000, tz=timezone.utc)
-    return f"{stamp.isoformat()[:19]}.{unix_ns % 1_000_000_000 // 1000:06d}Z"
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_ns // 1_000_000_000))
+    return f"{stamp}.{unix_ns % 1_000_000_000 // 1000:06d}Z"

@@ -51,7 +51,7 @@ class Observed:
     refuses inspection becomes hidden under ProtectProc=. Must be closed."""
 
     def __init__(self, folder: Path) -> None:
-        self._children = folder / "task" / folder.name / "children"
+        self._folder = folder
         self._fds = [_opened(folder / name) for name in ("stat", "schedstat")]
 
     @classmethod
@@ -88,7 +88,7 @@ class Observed:
         if own is None:
             return None
         try:
-            children = self._children.read_text().split()
+            children = (self._folder / "task" / self._folder.name / "children").read_text().split()
         except OSError:
             return own
         theirs = (effort_of(Path(f"/proc/{child}")) for child in children)
@@ -166,11 +166,12 @@ class Turns:
         with self._asking:
             known, self._silences = self._silences, {}
             for name, turn in turns.items():
-                before, silence = known.get(name, (None, None))
-                if silence is None or before != turn:
-                    silence = Silence(min(turn.at_ns, now_ns))
-                silence.look(now_ns, partial(effort_of_thread, turn.thread))
-                self._silences[name] = turn, silence
+                fresh = turn, Silence(min(turn.at_ns, now_ns))
+                before, silence = self._silences[name] = known.get(name, fresh)
+                if before == turn:
+                    silence.look(now_ns, partial(effort_of_thread, turn.thread))
+                else:  # it works: the effort, which takes several files of /proc, is not needed
+                    self._silences[name] = fresh
             return {
                 name: now_ns - round(silence.seconds * 1e9)
                 for name, (_, silence) in self._silences.items()

@@ -16,7 +16,9 @@ from edged.clock import rfc3339
 if TYPE_CHECKING:
     from edged.variants.variant import Variant
 
-encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+).encode
 """One line of JSON. ValueError where a number is none."""
 
 
