@@ -194,7 +194,7 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
     sys.setswitchinterval(GIL_SECONDS)
     _count_threads()
     from edged import cli
-    from edged.backends.auto import load_backends
+    from edged.backends import auto
     from edged.capture import process, supervisor
     from edged.daemon import daemon as main
     from edged.pipeline.pipeline import Pipeline
@@ -210,7 +210,9 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
         _profile(main.Daemon)
     else:
         count_within(Preprocessor, "__call__", Slot.PREPROCESS, Slot.PIPELINE)
-        (backend,), _ = load_backends(runtime, background=True)
+        backends, _ = auto.load_backends(runtime, background=True)
+        backend = backends[0]
+        auto._made[runtime, True] = (backend,)  # without ncnn in FP16, a runtime of its own
         load = backend.load
 
         def load_counted(*arguments: Any) -> Any:
