@@ -41,6 +41,13 @@ def device_name(root: Path = Path("/")) -> str:
     return facts.get("model") or facts.get("processor") or facts["machine"]
 
 
+def has_dot_product(root: Path = Path("/")) -> bool | None:
+    """Of 8-bit integers (asimddp). None where the kernel does not tell: not an ARM processor."""
+    cpuinfo = _text(root / "proc/cpuinfo")
+    features = re.search(r"^Features\s*:(.*)$", cpuinfo, re.MULTILINE)
+    return None if features is None else "asimddp" in features[1].split()
+
+
 def _processor(cpuinfo: str) -> str:
     """The model name on x86; the part numbers of all cores on ARM (0xd08: Cortex-A72)."""
     names = re.findall(r"^(?:model name|CPU part)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from edged.device import has_dot_product
 from edged.errors import EdgedError, InputError, MissingPackageError
 from edged.variants.runtime import Backend
 
@@ -35,8 +36,8 @@ def _tensorrt_fp32(background: bool) -> Backends:
 def _ncnn(background: bool) -> Backends:
     from edged.backends.ncnn.ncnn import NcnnBackend, computes_in_fp16
 
-    forms = (False, True) if computes_in_fp16() else (False,)
-    return tuple(NcnnBackend(fp16=fp16) for fp16 in forms)
+    plain = NcnnBackend(int8=bool(has_dot_product()))
+    return (plain, NcnnBackend(fp16=True)) if computes_in_fp16() else (plain,)
 
 
 def _cpu(background: bool) -> Backends:

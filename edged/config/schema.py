@@ -145,8 +145,8 @@ _SCHEMA: dict[str, Any] = {
         "Backend",
         "Inference runtime. auto selects TensorRT where there is a GPU for it; on a CPU it "
         "measures onnxruntime and, where it is installed, ncnn, and runs each variant in the "
-        "faster one. ncnn runs float networks only, on ARM with fewer instructions than "
-        "onnxruntime.",
+        "faster one. ncnn needs fewer instructions than onnxruntime on ARM; it runs INT8 networks "
+        "only on ARM processors with dot-product instructions.",
         "auto",
         enum=["auto", *BACKENDS],
         default="auto",

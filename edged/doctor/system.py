@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import re
 import struct
 from collections.abc import Callable, Iterator
 
 from edged.capture.confinement.confine import missing
+from edged.device import has_dot_product
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.memory import meminfo
@@ -45,10 +45,10 @@ def bits(
 
 def dot_product(subject: Subject) -> Iterator[Finding]:
     """ARM only. A Cortex-A72 (Raspberry Pi 4) lacks it, a Cortex-A76 (Raspberry Pi 5) has it."""
-    features = re.search(r"^Features\s*:(.*)$", _file(subject, "proc/cpuinfo"), re.MULTILINE)
-    if features is None:
+    found = has_dot_product(subject.root)
+    if found is None:
         return
-    if "asimddp" in features[1].split():
+    if found:
         yield ok("the processor has dot-product instructions: INT8 networks are fast")
     else:
         yield info(

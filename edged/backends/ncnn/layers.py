@@ -1,4 +1,4 @@
-"""A float network of edged's becomes ncnn's layers: its .param text and .bin bytes.
+"""A network of edged's becomes ncnn's layers: its .param text and .bin bytes.
 
 ncnn checks little of what it is given and may crash, so everything is checked here: the order of
 the operators, each attribute, and each shape against MobileNet v1.
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.backends.ncnn.onnx_file import FLOAT, Constants, Node, read_graph
+from edged.backends.ncnn.int8 import Rounded, float_form, is_int8
+from edged.backends.ncnn.onnx_file import FLOAT, Constants, Node, read_graph, require
 from edged.errors import InputError
 from edged.variants.mobilenet import Kind, Layer, recognise
 from edged.variants.weights.onnx_builder import INPUT_NAME, OUTPUT_NAME
@@ -33,8 +34,12 @@ _ATTRIBUTES: Mapping[str, Mapping[str, object]] = {
 """Of a convolution see _convolution; other operators have none."""
 
 _MAGIC = 7767517
-_FLOAT16, _FLOAT32 = 0x01306B47, 0
-"""Before weights in a .bin file. Biases have no such tag and are float32."""
+_FLOAT16, _FLOAT32, _INT8 = 0x01306B47, 0, 0x000D4B38
+"""Before weights in a .bin file. Biases and scales have no such tag and are float32."""
+
+_INT8_INPUTS = 64
+"""Of an INT8 network the pointwise convolutions with so many inputs run in INT8, the rest in
+floating point: the others, and the depthwise ones, need more instructions so than they save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class NcnnLayers:
     """What ncnn loads, and what it is given: (pixel - mean) * scale, by colour.
 
     param: the text of a .param file. weights: the bytes of its .bin file. last: the index of the
-    scores among the values; the picture is 0.
+    scores among the values; the picture is 0. int8: of an INT8 network.
     """
 
     param: str
@@ -51,34 +56,45 @@ class NcnnLayers:
     scales: list[float]
     classes: int
     last: int
+    int8: bool
 
 
-def ncnn_layers(model: bytes) -> NcnnLayers:
-    """Raise InputError if the model is not a float network that edged wrote."""
+def ncnn_layers(model: bytes, *, int8: bool = False) -> NcnnLayers:
+    """int8: take INT8 networks too. Raise InputError if the model is not a float network, or such
+    a one, that edged wrote."""
     try:
-        return _layers(*read_graph(model))
+        nodes, constants = read_graph(model)
+        nodes = _without_casts(nodes, constants)
+        if int8 and is_int8(nodes):
+            return _layers(*float_form(nodes, constants), constants)
+        return _layers(nodes, {}, constants)
     except (ValueError, IndexError, KeyError, TypeError):
+        kinds = "" if int8 else "float "
         raise InputError(
-            "ncnn runs only float networks that edged wrote", fix="use backend: onnxruntime"
+            f"ncnn runs only {kinds}networks that edged wrote", fix="use backend: onnxruntime"
         ) from None
 
 
-def _layers(nodes: list[Node], constants: dict[str, NDArray[Any]]) -> NcnnLayers:
+def _without_casts(nodes: list[Node], constants: dict[str, NDArray[Any]]) -> list[Node]:
+    """Those of weights that are stored as float16, which become constants."""
     for node in nodes:
-        if node.inputs[0] in constants:  # weights stored as float16
-            _require(node.operator == "Cast" and node.attributes == {"to": FLOAT})
+        if node.operator == "Cast" and node.inputs[0] in constants:
+            require(node.attributes == {"to": FLOAT})
             constants[node.output] = constants[node.inputs[0]]
-    nodes = [node for node in nodes if node.output not in constants]
-    _require(_OPERATORS.fullmatch(" ".join(node.operator for node in nodes)))
+    return [node for node in nodes if node.output not in constants]
+
+
+def _layers(nodes: list[Node], rounded: Mapping[str, Rounded], constants: Constants) -> NcnnLayers:
+    require(_OPERATORS.fullmatch(" ".join(node.operator for node in nodes)))
     value = INPUT_NAME
     for node in nodes:
-        _require(node.inputs[0] == value)
+        require(node.inputs[0] == value)
         if node.operator != "Conv":
-            _require(node.attributes == _ATTRIBUTES.get(node.operator, {}))
+            require(node.attributes == _ATTRIBUTES.get(node.operator, {}))
         value = node.output
-    _require(value == OUTPUT_NAME)
+    require(value == OUTPUT_NAME)
 
-    writer, layers, width = _Writer(constants), [], 0
+    writer, layers, width = _Writer(constants, rounded), [], 0
     for node, following in zip(nodes[4:], [*nodes[5:], nodes[-1]], strict=True):
         if node.operator == "Conv":
             layers.append(_convolution(node, constants))
@@ -91,8 +107,15 @@ def _layers(nodes: list[Node], constants: dict[str, NDArray[Any]]) -> NcnnLayers
     recognise(layers, width)
     writer.layer(nodes[-1].operator)
     means, scales = _normalisation(constants[nodes[2].inputs[1]], constants[nodes[3].inputs[1]])
-    last = len(writer.lines) - 1
-    return NcnnLayers(writer.param(), b"".join(writer.weights), means, scales, width, last)
+    return NcnnLayers(
+        writer.param(),
+        b"".join(writer.weights),
+        means,
+        scales,
+        classes=width,
+        last=len(writer.lines) - 1,
+        int8=bool(rounded),
+    )
 
 
 def _convolution(node: Node, constants: Constants) -> Layer:
@@ -109,13 +132,13 @@ def _convolution(node: Node, constants: Constants) -> Layer:
         "kernel_shape": [kernel] * 2,
         "strides": [stride] * 2,
     }
-    _require(node.attributes == expected)
+    require(node.attributes == expected)
     return layer
 
 
 def _normalisation(scale: NDArray[Any], offset: NDArray[Any]) -> tuple[list[float], list[float]]:
-    _require(scale.shape == () and offset.shape in ((), (3, 1, 1)))
-    _require(np.isfinite(scale) and scale != 0 and np.isfinite(offset).all())
+    require(scale.shape == () and offset.shape in ((), (3, 1, 1)))
+    require(np.isfinite(scale) and scale != 0 and np.isfinite(offset).all())
     means = -offset.reshape(-1).astype(np.float64) / float(scale)
     return np.broadcast_to(means, 3).tolist(), [float(scale)] * 3
 
@@ -123,8 +146,9 @@ def _normalisation(scale: NDArray[Any], offset: NDArray[Any]) -> tuple[list[floa
 class _Writer:
     """Collects layers; each reads the value that the one before it makes."""
 
-    def __init__(self, constants: Constants) -> None:
+    def __init__(self, constants: Constants, rounded: Mapping[str, Rounded]) -> None:
         self._constants = constants
+        self._rounded = rounded
         self.lines = ["Input picture 0 1 0"]
         self.weights: list[bytes] = []
 
@@ -133,11 +157,13 @@ class _Writer:
         self.lines.append(f"{kind} layer{number} 1 1 {number - 1} {number} {form}")
 
     def convolution(self, layer: Layer, node: Node, following: Node) -> None:
-        size = self._parameters(node, layer.weight_shape)
+        is_wide = layer.kind is Kind.POINTWISE and layer.in_channels >= _INT8_INPUTS
+        rounded = self._rounded.get(node.inputs[1]) if is_wide else None
+        size = self._parameters(node, layer.weight_shape, rounded)
         self.layer(
             "ConvolutionDepthWise" if layer.kind is Kind.DEPTHWISE else "Convolution",
             f"0={layer.out_channels} 1={layer.kernel} 3={layer.stride} 4=-233 5=1 6={size}"
-            f" 7={layer.groups}{self._activation(following)}",
+            f" 7={layer.groups}{' 8=2' if rounded else ''}{self._activation(following)}",
         )
 
     def dense(self, inputs: int, node: Node, following: Node) -> int:
@@ -151,15 +177,25 @@ class _Writer:
         """There are as many values as layers."""
         return "\n".join([f"{_MAGIC}", f"{len(self.lines)} {len(self.lines)}", *self.lines, ""])
 
-    def _parameters(self, node: Node, shape: tuple[int, ...]) -> int:
-        """Writes weight, of that shape, and bias; how many numbers the weight has."""
+    def _parameters(
+        self, node: Node, shape: tuple[int, ...], rounded: Rounded | None = None
+    ) -> int:
+        """Writes weight, of that shape, and bias; how many numbers the weight has.
+
+        rounded: the weight in INT8, which its scales follow.
+        """
         weight, bias = (self._constants[name] for name in node.inputs[1:])
-        _require(weight.shape == shape and bias.shape == shape[:1])
-        _require(weight.dtype.kind == "f" and bias.dtype == np.float32)
+        require(weight.shape == shape and bias.shape == shape[:1])
+        require(weight.dtype.kind == "f" and bias.dtype == np.float32)
         tag = _FLOAT16 if weight.dtype == np.float16 else _FLOAT32
+        if rounded:
+            tag, weight = _INT8, rounded.steps
         content = weight.tobytes()
         self.weights += [tag.to_bytes(4, "little"), content, bytes(-len(content) % 4)]
         self.weights.append(bias.tobytes())
+        if rounded:
+            self.weights.append((1 / rounded.scale).tobytes())
+            self.weights.append(np.float32(127 / rounded.highest).tobytes())
         return weight.size
 
     def _activation(self, node: Node) -> str:
@@ -168,10 +204,5 @@ class _Writer:
         if node.operator != "Clip":
             return ""
         low, high = (float(self._constants[name].item()) for name in node.inputs[1:])
-        _require(np.isfinite([low, high]).all())
+        require(np.isfinite([low, high]).all())
         return f" 9=3 -23310=2,{low},{high}"
-
-
-def _require(holds: object) -> None:
-    if not holds:
-        raise ValueError

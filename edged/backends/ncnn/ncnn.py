@@ -1,4 +1,4 @@
-"""ncnn on the CPU: runs the float networks that edged writes, in float32 or float16."""
+"""ncnn on the CPU: runs the networks that edged writes, in float32 or float16, and partly INT8."""
 
 from __future__ import annotations
 
@@ -22,26 +22,29 @@ if TYPE_CHECKING:
 
 
 class NcnnBackend:
-    """fp16: store and compute in float16, where computes_in_fp16.
+    """fp16: store and compute in float16, where computes_in_fp16. int8: run INT8 networks as well,
+    which is worth it where has_dot_product; what is not in INT8 runs in float16 if it can.
 
     Raises MissingPackageError without ncnn.
     """
 
     name = "ncnn"
 
-    def __init__(self, *, fp16: bool = False) -> None:
+    def __init__(self, *, fp16: bool = False, int8: bool = False) -> None:
         self._ncnn = _import_ncnn()
         self.fp16 = fp16
+        self._int8 = int8
         self._pool = self._ncnn.PoolAllocator()
         self.version: str = self._ncnn.__version__
         self.engines = Engines()
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
-        """See Backend. Raises UnsupportedNetworkError for INT8 networks and foreign ONNX files."""
+        """See Backend. Raises UnsupportedNetworkError for foreign ONNX files, and for INT8 networks
+        unless it was made for them."""
         net = self._ncnn.Net()
-        self._set_options(net.opt, threads)
         try:
-            layers = ncnn_layers(model)
+            layers = ncnn_layers(model, int8=self._int8)
+            self._set_options(net.opt, threads, self.fp16 or (layers.int8 and computes_in_fp16()))
             _check_memory(8 * len(layers.weights))
             loaded = net.load_param_mem(layers.param) == 0 and _load_weights(net, layers.weights)
         except InputError as error:
@@ -65,11 +68,11 @@ class NcnnBackend:
             "machine": platform.machine(),
         }
 
-    def _set_options(self, options: Any, threads: int) -> None:
+    def _set_options(self, options: Any, threads: int, fp16: bool) -> None:
         options.num_threads = threads
-        options.use_fp16_packed = self.fp16
-        options.use_fp16_storage = self.fp16
-        options.use_fp16_arithmetic = self.fp16
+        options.use_fp16_packed = fp16
+        options.use_fp16_storage = fp16
+        options.use_fp16_arithmetic = fp16
 
 
 class _Runner:

@@ -115,3 +115,9 @@ def _number(value: int | memoryview) -> int:
 
 def _text(value: int | memoryview) -> str:
     return str(_message(value), "utf-8")
+
+
+def require(holds: object) -> None:
+    """Raise ValueError if it does not hold."""
+    if not holds:
+        raise ValueError

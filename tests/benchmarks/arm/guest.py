@@ -31,26 +31,26 @@ from tests.benchmarks.arm.slots import OF_THREADS, Slot, dump, enter
 
 
 class Runtime(NamedTuple):
-    """A backend: its module, class and arguments; the processors that it is for, whether it runs
-    INT8 networks, and whether a configuration can name it."""
+    """A backend: its module, class and arguments; the processors that it is for, those on which it
+    runs INT8 networks, and whether a configuration can name it."""
 
     module: str
     name: str
     arguments: dict[str, Any]
     processors: tuple[str, ...] = ("a72", "a76")
-    int8: bool = True
+    int8: tuple[str, ...] = ("a72", "a76")
     as_backend: bool = True
 
 
 RUNTIMES = {
     "onnxruntime": Runtime("edged.backends.onnxruntime", "OrtBackend", {}),
-    "ncnn": Runtime("edged.backends.ncnn.ncnn", "NcnnBackend", {}, int8=False),
+    "ncnn": Runtime("edged.backends.ncnn.ncnn", "NcnnBackend", {"int8": True}, int8=("a76",)),
     "ncnn-fp16": Runtime(
         "edged.backends.ncnn.ncnn",
         "NcnnBackend",
         {"fp16": True},
         ("a76",),
-        int8=False,
+        int8=(),
         as_backend=False,
     ),
 }

@@ -83,7 +83,7 @@ def jobs() -> Iterator[Job]:
                 continue
             for network in family.networks:
                 variants = sorted(network.variants())
-                if runtime.int8 or variants[0].precision is Precision.FLOAT:
+                if processor in runtime.int8 or variants[0].precision is Precision.FLOAT:
                     yield Job(processor, subject, tuple(each.name for each in variants))
             if runtime.as_backend:
                 # Only the inference depends on the runtime, not on the clip.

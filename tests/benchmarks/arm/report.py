@@ -29,6 +29,7 @@ COLOURS = {
     "onnxruntime": "#1f6fb4",
     "onnxruntime INT8": "#56b4e9",
     "ncnn": "#c8102e",
+    "ncnn INT8": "#cc79a7",
     "ncnn-fp16": "#e69f00",
 }
 STAGE_COLOURS = dict(
