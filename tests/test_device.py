@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edged.device import device_facts, device_name
+from edged.device import device_facts, device_name, has_dot_product
 
 
 def tree(folder: Path, **files: str) -> None:
@@ -42,3 +42,10 @@ def test_a_device_that_tells_nothing_and_this_one(tmp_path: Path) -> None:
     assert set(device_facts(tmp_path)) == {"machine", "cores"}
     assert device_name(tmp_path)
     assert int(device_facts()["cores"]) >= 1
+
+
+def test_whether_it_multiplies_8_bit_integers_in_one_instruction(tmp_path: Path) -> None:
+    assert has_dot_product(tmp_path) is None
+    for features, expected in ("fp asimd crc32", False), ("fp asimdhp asimddp", True):
+        tree(tmp_path / "proc", cpuinfo=f"processor\t: 0\nFeatures\t: {features}\n")
+        assert has_dot_product(tmp_path) is expected

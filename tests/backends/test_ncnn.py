@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edged.backends.onnxruntime import OrtBackend
+from edged.device import has_dot_product
 from edged.errors import EdgedError
 from edged.variants.evaluation.photos import Photos
 from edged.variants.family import Family, Network, load_family
@@ -299,7 +300,10 @@ def test_a_missing_package_is_told_with_the_command() -> None:
 
 # --------------------------------------------------------------------------- in the daemon
 
+leaves_int8_out = pytest.mark.skipif(bool(has_dot_product()), reason="it runs INT8 here")
 
+
+@leaves_int8_out
 def test_the_daemon_runs_float_variants_on_it_and_leaves_int8_out(tmp_path: Path) -> None:
     config = tmp_path / "edged.yaml"
     config.write_text(
@@ -322,6 +326,7 @@ def test_the_daemon_runs_float_variants_on_it_and_leaves_int8_out(tmp_path: Path
     assert json.loads(profile.read_text())["key"]["backend"] == "ncnn"
 
 
+@leaves_int8_out
 def test_a_family_that_it_cannot_run_says_what_can(tmp_path: Path) -> None:
     config = tmp_path / "edged.yaml"
     config.write_text(
