@@ -148,7 +148,7 @@ def draw(store: Store, path: Path) -> None:
         axes.tick_params(axis="x", rotation=60)
         axes.set_title(f"million instructions of an inference\n{BOARDS[processor]}", fontsize=11)
         axes.grid(color="#e8e8e8", linewidth=0.8)
-        axes.legend()
+        axes.legend(loc="upper left")
     for axes, processor in zip(above[1], PROCESSORS, strict=True):
         rows = [row for row in _daemons(store) if row[0].startswith(processor)]
         left = [0.0] * len(rows)
