@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from contextlib import nullcontext
 from unittest.mock import Mock
 
 import pytest
@@ -12,6 +13,10 @@ import pytest
 from edged.backends import auto
 from edged.backends.auto import load_backends
 from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.variants.family import load_family
+from edged.variants.golden import check_golden
+from edged.variants.runtime import UnsupportedNetworkError
+from edged.variants.variant import Precision, Variant
 from tests.rig.paths import PROJECT
 
 
@@ -35,6 +40,23 @@ def test_auto_goes_on_without_ncnn(caplog: pytest.LogCaptureFixture) -> None:
         assert [backend.name for backend in backends] == ["onnxruntime"]
         assert told in caplog.text
         assert bool(told) == bool(caplog.text)
+
+
+@pytest.mark.parametrize("dot_product", [True, False, None])
+def test_ncnn_gets_int8_networks_where_the_processor_has_a_dot_product(
+    dot_product: bool | None,
+) -> None:
+    pytest.importorskip("ncnn")
+    family = load_family("imagenette", PROJECT)
+    network = family.network(Variant(0.25, 128, Precision.INT8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auto, "_made", {})
+        patch.setattr(auto, "has_dot_product", lambda: dot_product)
+        backend = load_backends("ncnn")[0][0]
+    with nullcontext() if dot_product else pytest.raises(UnsupportedNetworkError):
+        check_golden(
+            backend.load(network, network.read(), 1), family, network, family.golden_picture()
+        )
 
 
 def test_a_backend_is_loaded_by_the_name_it_has() -> None:

@@ -142,13 +142,14 @@ def draw(store: Store, path: Path) -> None:
             values = [column[variants[place]] for place in places]
             axes.plot(places, values, "o-", color=COLOURS[name], label=name, markersize=4)
         axes.set_yscale("log")
+        axes.set_ylim(top=700)  # the legend is above the lines
         axes.set_xticks(
             range(len(variants)), [f"{each.alpha}@{each.resolution}" for each in variants]
         )
         axes.tick_params(axis="x", rotation=60)
         axes.set_title(f"million instructions of an inference\n{BOARDS[processor]}", fontsize=11)
         axes.grid(color="#e8e8e8", linewidth=0.8)
-        axes.legend(loc="upper left")
+        axes.legend(loc="upper left", ncols=2, fontsize="small")
     for axes, processor in zip(above[1], PROCESSORS, strict=True):
         rows = [row for row in _daemons(store) if row[0].startswith(processor)]
         left = [0.0] * len(rows)
