@@ -171,9 +171,10 @@ import numpy as np
 from edged.backends.ncnn.ncnn import NcnnBackend
 from edged.errors import EdgedError
 from edged.variants.family import load_family
-from edged.variants.variant import Variant
-network = load_family("imagenette", Path()).network(Variant(0.75, 224))
-model, backend = network.read(), NcnnBackend()
+from edged.variants.variant import Precision, Variant
+variant = Variant(0.75, 224, Precision(sys.argv[2]))
+network = load_family("imagenette", Path()).network(variant)
+model, backend = network.read(), NcnnBackend(int8=True)
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -185,9 +186,10 @@ except EdgedError as error:
 
 
 @pytest.mark.parametrize("megabytes", [0, 4, 8, 12, 16, 20, 24, 28, 32])
-def test_where_memory_does_not_suffice_it_says_so(megabytes: int) -> None:
+@pytest.mark.parametrize("precision", [Precision.FLOAT, Precision.INT8])
+def test_where_memory_does_not_suffice_it_says_so(megabytes: int, precision: Precision) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", OUT_OF_MEMORY, str(megabytes)],
+        [sys.executable, "-c", OUT_OF_MEMORY, str(megabytes), precision.value],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
         capture_output=True,
         text=True,
