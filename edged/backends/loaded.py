@@ -93,7 +93,7 @@ class LoadedFamily:
         except EdgedError as error:
             if isinstance(error, InputError) and backend is self.backends[0]:
                 raise
-            log.error("continuing without a network in %s: %s", backend.name, error)
+            log.error("continuing without one of the networks in %s: %s", backend.name, error)
             return error
         return runners
 
@@ -105,7 +105,7 @@ class LoadedFamily:
             if not isinstance(found, EdgedError):
                 self._beside = found, wanted & found.keys()
         except Exception as error:  # the file has changed meanwhile, or memory does not suffice
-            log.error("continuing without a network in %s: %s", backend.name, error)
+            log.error("continuing without one of the networks in %s: %s", backend.name, error)
         finally:
             self.loads_beside = self._beside is not None
 

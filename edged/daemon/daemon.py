@@ -16,7 +16,7 @@ from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config.config import Config
 from edged.config.warnings import warnings
 from edged.daemon.changes import changes, refusal
-from edged.daemon.run import STOP_SECONDS, Run, World
+from edged.daemon.run import LOADING_SECONDS, STOP_SECONDS, Run, World
 from edged.daemon.signals import Signals
 from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
@@ -37,8 +37,6 @@ log = logging.getLogger("edged")
 TICK_SECONDS = 0.25
 START_SECONDS = 60
 """Time-out extension requested from systemd while a start makes progress."""
-LOADING_SECONDS = 5.0
-"""How long a cancelled reload may take: it checks between two networks."""
 
 
 class Stopped(Exception):  # noqa: N818  (nothing is wrong)

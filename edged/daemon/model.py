@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from edged import __version__
 from edged.backends.auto import Backends, load_backends
@@ -165,6 +164,9 @@ class LoadedModel:
         self._takeovers = model.engines.takeovers
         self._beside: frozenset[Choice] = frozenset()
         self._beside_ns = 0
+        self._loaded = threading.Event()
+        """Set while nothing is being loaded beside the cameras."""
+        self._loaded.set()
         self._settled = False
         """Every session has been measured, and nothing is left to load."""
         self._reported = False
@@ -217,10 +219,21 @@ class LoadedModel:
         network, backend, self._beside = self._others.popleft()
         self._beside_ns = now_ns
         self.loaded.loads_beside = True
-        load = partial(self.loaded.load_beside, network, backend, self._beside)
+        wanted = self._beside
+        self._loaded.clear()
+
+        def load() -> None:
+            self.loaded.load_beside(network, backend, wanted)
+            self._loaded.set()
+
         if not _in_thread(load, f"{network.path.name} is not measured with {backend.name}"):
             self.loaded.loads_beside = False
+            self._loaded.set()
         return True
+
+    def await_loading(self, seconds: float) -> None:
+        """At the end of the process: it aborts if a runtime then still creates a session."""
+        self._loaded.wait(seconds)
 
     def store_profile(self, decoding: Callable[[], Decoding], wait_seconds: float = 0.0) -> None:
         """Write the profile if it has changed; in a thread, because memory cards can be slow.

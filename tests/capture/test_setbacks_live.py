@@ -80,7 +80,10 @@ def test_a_network_with_an_io_error_is_left_out(tmp_path: Path) -> None:
     broken = family.networks[1].path
     done = with_io_error(broken, "run", "-c", str(config), "--frames", "3")
     assert done.returncode == 0
-    assert f"continuing without one of the networks: {broken}: cannot be read" in done.stderr
+    assert (
+        f"continuing without one of the networks in onnxruntime: {broken}: cannot be read"
+        in done.stderr
+    )
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(results) == 3
     assert {result["variant"].rsplit("_", 1)[0] for result in results} == {
@@ -141,7 +144,7 @@ def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
     assert pipeline.setbacks.failures == {Choice(LARGE, 1): 1}
     (told,) = [each.getMessage() for each in caplog.records if "failed" in each.getMessage()]
     assert told == (
-        "mobilenet_v1_1.0_224 x1 failed on a picture: std::bad_alloc; other variants "
+        "mobilenet_v1_1.0_224 x1 onnxruntime failed on a picture: std::bad_alloc; other variants "
         "continue, retrying this one in 60 s"
     )
 
