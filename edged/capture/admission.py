@@ -34,34 +34,49 @@ class RateLimit:
     """
 
     def __init__(self, max_fps: float | None) -> None:
-        self._interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
-        self._due_ns: int | None = None
+        self.interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
+        self._due_ns = 0
+        """0 before the first frame."""
         self._previous_ns = 0
         self._gap_ns = 0.0
         """Interval of the source's frames, smoothed."""
+
+    def due(self, now_ns: int) -> bool:
+        """Whether a frame captured now would be admitted. Changes nothing."""
+        return self.interval_ns == 0 or self._is_new(now_ns) or self._early_ns(now_ns) <= 0
+
+    def passed(self, captured_ns: int) -> None:
+        """A frame that is not due has passed without being decoded."""
+        gap_ns, self._previous_ns = captured_ns - self._previous_ns, captured_ns
+        self._gap_ns += (gap_ns - self._gap_ns) / (8 if self._gap_ns else 1)
 
     def admits(self, captured_ns: int) -> bool:
         return self.wait_ns(captured_ns) == 0
 
     def wait_ns(self, captured_ns: int) -> int:
         """0 if the frame is admitted, else how much too early it is."""
-        if self._interval_ns == 0:
+        if self.interval_ns == 0:
             return 0
-        gap_ns = captured_ns - self._previous_ns
-        self._previous_ns = captured_ns
-        if self._due_ns is None or abs(captured_ns - self._due_ns) > 2 * self._interval_ns:
-            self._due_ns = captured_ns  # the first frame, or the first after a gap
+        if self._is_new(captured_ns):
+            self._due_ns = self._previous_ns = captured_ns
         else:
-            self._gap_ns += (gap_ns - self._gap_ns) / (8 if self._gap_ns else 1)
-        early_ns = self._due_ns - round(min(self._gap_ns, self._interval_ns) / 2) - captured_ns
+            self.passed(captured_ns)
+        early_ns = self._early_ns(captured_ns)
         if early_ns > 0:
             return early_ns
-        self._due_ns += self._interval_ns
+        self._due_ns += self.interval_ns
         return 0
+
+    def _is_new(self, captured_ns: int) -> bool:
+        """The first frame, or the first after a gap."""
+        return not self._due_ns or abs(captured_ns - self._due_ns) > 2 * self.interval_ns
+
+    def _early_ns(self, captured_ns: int) -> int:
+        return self._due_ns - round(min(self._gap_ns, self.interval_ns) / 2) - captured_ns
 
     def admit_late(self, due_ns: int) -> None:
         """Admit a frame that was too early, at the time when it is due."""
-        self._due_ns = due_ns + self._interval_ns
+        self._due_ns = due_ns + self.interval_ns
 
 
 class Admission:
@@ -77,8 +92,21 @@ class Admission:
         self._tally = tally
         self._limit = RateLimit(max_fps)
 
+    @property
+    def interval_ns(self) -> int:
+        """Shortest interval that max_fps permits; 0: no limit."""
+        return self._limit.interval_ns
+
     def captured(self, frames: int = 1) -> None:
         self._tally.count(captured=frames)
+
+    def due(self, now_ns: int) -> bool:
+        """Whether max_fps would permit a frame captured now."""
+        return self._limit.due(now_ns)
+
+    def passed(self, captured_ns: int) -> None:
+        """A frame that could be decoded is left out before decoding. Counts nothing."""
+        self._limit.passed(captured_ns)
 
     def admits(self, captured_ns: int) -> bool:
         """Whether max_fps permits this frame; if not, it is counted as skipped."""
@@ -99,8 +127,8 @@ class Admission:
         """due_ns: time of capture plus the time waited."""
         self._limit.admit_late(due_ns)
 
-    def skipped(self) -> None:
-        self._tally.count(skipped=1)
+    def skipped(self, frames: int = 1) -> None:
+        self._tally.count(skipped=frames)
 
     def overwritten(self, frames: int = 1) -> None:
         """A newer frame has arrived, so these are not decoded."""

@@ -91,8 +91,10 @@ def queue_of(
 
 def away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
     """How long each camera may give no result before it counts as away."""
-    return {
-        each.name: max(AWAY_SECONDS, 2 * quiet.at_least_every_seconds if quiet else 0.0)
-        for each in cameras
-        for quiet in (each.capture.quiet,)
-    }
+    return {each.name: max(AWAY_SECONDS, 2 * _slowest_seconds(each.capture)) for each in cameras}
+
+
+def _slowest_seconds(request: CaptureRequest) -> float:
+    """Between two results that max_fps and quiet ask for."""
+    still = 0.0 if request.quiet is None else request.quiet.at_least_every_seconds
+    return max(still, 0.0 if request.max_fps is None else 1 / request.max_fps)

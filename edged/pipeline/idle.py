@@ -61,12 +61,12 @@ class Idle:
         return False
 
     def _gap_ms(self) -> float:
-        """Time until the next frame is due; negative if it is late."""
+        """Time until the next frame is due; negative if it is late. A camera whose frame is later
+        than NO_FRAME_SOON_MS is silent, or looks seldom and waits for a key frame."""
         now_ns = self.clock()
         due_ns = [due for queue in self.queues if (due := queue.due_ns()) is not None]
-        gap_ms = min(((due - now_ns) / 1e6 for due in due_ns), default=NO_FRAME_SOON_MS)
-        # Later than that, the cameras that delivered are silent.
-        return NO_FRAME_SOON_MS if gap_ms < -NO_FRAME_SOON_MS else gap_ms
+        gaps_ms = [(due - now_ns) / 1e6 for due in due_ns]
+        return min((gap for gap in gaps_ms if gap >= -NO_FRAME_SOON_MS), default=NO_FRAME_SOON_MS)
 
     def _warm(self, gap_ms: float) -> None:
         """Run the cheapest network, if none has run for a while and no frame has to wait for it."""

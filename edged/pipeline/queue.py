@@ -13,7 +13,8 @@ from edged.variants.variant import Variant
 FRAMES_TO_WAIT = 2
 """After this many frame intervals without a result a camera is served, whatever its budget."""
 SILENT_NS = 2_000_000_000
-"""A camera that is silent for longer, and for two of its intervals, gets no share of the time."""
+"""A camera whose frames come more seldom gets no share of the others' time; nor does one that is
+silent for longer, and for two of its intervals."""
 PERIOD_GAIN = 0.05
 """Weight of the newest interval in the mean: arrivals jitter, a limit should not."""
 
@@ -78,7 +79,10 @@ class CameraQueue:
         self.period_ms = interval_ms
 
     def delivers(self, now_ns: int) -> bool:
-        return now_ns - self.last_ready_ns < max(SILENT_NS, 2 * self.interval_ns)
+        """Whether other cameras must leave time for this one."""
+        seldom = self.period_ms * 1e6 > SILENT_NS
+        silent_ns = max(SILENT_NS, 2 * self.interval_ns)
+        return not seldom and now_ns - self.last_ready_ns < silent_ns
 
     @property
     def urgency_ns(self) -> int:

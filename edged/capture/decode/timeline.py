@@ -21,6 +21,9 @@ SLOW_FRAMES: Final = 2
 """Time stamps that advance by less than SLOW_SHARE of the time, SLOW_FRAMES in a row, are not the
 sensor's: some cameras send fewer frames than announced but count them at the announced rate."""
 
+KEYLESS_NS: Final = 10_000_000_000
+"""How long to wait for a key frame. Then decode without: some streams refresh pictures in other
+ways."""
 LATE_NS: Final = 250_000_000
 CAUGHT_UP_NS: Final = 50_000_000
 LOST_NS: Final = 2_000_000_000

@@ -103,6 +103,10 @@ class VideoTrack:
         self._container.seek(dts, stream=self._stream)
         return self.packets()
 
+    def reset(self) -> None:
+        """Forget the frames so far; continue with a key frame."""
+        self._codec.flush_buffers()
+
     def decode(self, packet: Any) -> tuple[list[Any], int]:
         """(frames in order of presentation, number of damaged frames).
 

@@ -18,6 +18,7 @@ from typing import Any
 import av
 
 from edged.capture.admission import Admission
+from edged.capture.decode.looks import Looks
 from edged.capture.decode.timeline import Backlog
 from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
@@ -47,6 +48,7 @@ class FileSource:
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()
         self._backlog = Backlog()
+        self._looks = Looks(admission, request.source)
         self._origin_ns: int | None = None
         """The time of time stamp 0; None until the first packet."""
         self._dts: int | None = None
@@ -137,6 +139,7 @@ class FileSource:
         """Decode at the packet's time, which is its frame's unless frames are reordered."""
         ticks = packet.pts if packet.dts is None else packet.dts
         stamp_ns = self._track.stamp_ns(ticks)
+        due_ns = self._next_ns()
         if stamp_ns is not None:
             if self._origin_ns is None:
                 self._origin_ns = self._clock() - stamp_ns
@@ -148,11 +151,24 @@ class FileSource:
                 self._admission.overwritten()
                 return
         self._begun_ns = self._clock()
-        frames, damaged = self._track.decode(packet)
+        frames, damaged, left_out = self._looks.decode(self._track, packet, due_ns)
         self._decoded.extend(frames)
+        if left_out:
+            self._leave_out(left_out, self._track.stamp_ns(packet.pts))
         for _ in range(damaged):
             self._admission.captured()
             self._admission.broken()
+
+    def _leave_out(self, frames: int, stamp_ns: int | None) -> None:
+        """Count frames that max_fps does not permit, and keep the pace."""
+        self._frames_of_pass += frames
+        self._admission.captured(frames)
+        self._admission.skipped(frames)
+        if stamp_ns is None or self._origin_ns is None:
+            self._due_ns += frames * self._interval_ns
+            self._wait_until(self._due_ns)
+        else:
+            self._due_ns = max(self._due_ns, self._origin_ns + stamp_ns)
 
     def _present(self, frame: Any, wanted: int) -> Picture | None:
         """None if the frame is dropped."""
@@ -175,10 +191,14 @@ class FileSource:
 
     def _due(self, stamp_ns: int | None) -> int:
         if stamp_ns is None or self._origin_ns is None:  # a bare stream without time stamps
-            return self._due_ns + self._interval_ns if self._due_ns else self._clock()
+            return self._next_ns()
         if self._first_stamp_ns is None:
             self._first_stamp_ns = stamp_ns
         return self._origin_ns + stamp_ns
+
+    def _next_ns(self) -> int:
+        """When the next frame of a stream without time stamps is due."""
+        return self._due_ns + self._interval_ns if self._due_ns else self._clock()
 
     def _rewind(self) -> bool:
         """Restart after the last frame's interval; False if the file is not looped."""

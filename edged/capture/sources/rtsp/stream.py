@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import av
 
 from edged.capture.admission import Admission
-from edged.capture.decode.timeline import ArrivalClock
+from edged.capture.decode.looks import Looks
+from edged.capture.decode.timeline import KEYLESS_NS, ArrivalClock
 from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.rtsp.incoming import Arrival, Incoming
@@ -25,8 +26,6 @@ from edged.printable import printable
 from edged.secret import redact
 
 UNDECODABLE_NS = 30_000_000_000
-KEYLESS_NS = 10_000_000_000
-"""Then decode without a key frame: some streams refresh pictures in other ways."""
 SHOWN_NS = 500_000_000
 """If decoding is so slow that newer frames always wait, deliver one this often."""
 _OPTIONS = {
@@ -61,6 +60,7 @@ class StreamSource:
         self._container: Any = None
         self._incoming: Incoming | None = None
         self._arrivals = ArrivalClock()
+        self._looks = Looks(admission, self._where)
         self._dts_ns: int | None = None
         self._lost = True
         """The decoder lacks frames that the next ones refer to."""
@@ -166,7 +166,12 @@ class StreamSource:
         if self._lost:
             self._admission.overwritten()
         else:
-            frames, damaged = self._track.decode(packet)
+            frames, damaged, left_out = self._looks.decode(self._track, packet, arrived_ns)
+            self._admission.skipped(left_out)
+            if left_out and packet.is_keyframe:
+                self._arrivals.captured_ns(self._track.stamp_ns(packet.pts), arrived_ns)
+            if left_out:
+                self._decoded_ns = arrived_ns
             for _ in range(damaged):
                 self._admission.broken()
         if frames:
