@@ -85,7 +85,8 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         ("model: 1\n" + DOOR, ["1: model: expected text that is not empty (got 1); put it in quo"]),
         (KEYS_OF_A_CAMERA + "quiet: yes", ["(got 'yes'); for example quiet: {}"]),
         (KEYS_OF_A_CAMERA + "size: 640,480", ["width x height in pixels, such as 1280x720 (got"]),
-        (KEYS_OF_A_CAMERA + "max_fps: 0", ["expected a number above 0, at most 240 (got 0)"]),
+        (KEYS_OF_A_CAMERA + "max_fps: 0", ["expected a number from 0.001 to 240 (got 0)"]),
+        (KEYS_OF_A_CAMERA + "max_fps: 0.0009", ["a number from 0.001 to 240 (got 0.0009)"]),
         (KEYS_OF_A_CAMERA + "fps: 20fps", ["(got '20fps'); write 20, without the unit"]),
         (
             KEYS_OF_A_CAMERA + "roi: [[0,0,0.5,0.5],[0.5,0,0.5,0.5]]",

@@ -74,7 +74,7 @@ def test_sources_that_are_wrong(
         ("size: [1280, 720]", "(got a list)"),
         ("fps: 0", "expected a number above 0, at most 240 (got 0)"),
         ("fps: 241", "expected a number above 0, at most 240 (got 241)"),
-        ("max_fps: .nan", "expected a number above 0, at most 240 (got '.nan')"),
+        ("max_fps: .nan", "expected a number from 0.001 to 240 (got '.nan')"),
         ("rotate: 45", "expected one of 0, 90, 180, 270 (got 45)"),
         ("rotate: false", "expected one of 0, 90, 180, 270 (got false)"),
         ("flip: horizonal", "(got 'horizonal'); did you mean horizontal?"),

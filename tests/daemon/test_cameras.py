@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from edged.capture.mailbox import MailboxWriter
-from edged.capture.source import CaptureRequest, Failure
+from edged.capture.source import CaptureRequest, Failure, Quiet
 from edged.config.camera import CameraConfig
-from edged.daemon.cameras import Attached, attach
+from edged.daemon.cameras import Attached, attach, away_seconds
 from edged.variants.family import Family, Fit, InputContract
 from tests.rig.families import RESOLUTIONS
 
@@ -82,3 +82,20 @@ def test_counters_go_on_in_the_camera_that_takes_the_place(family: Family, door:
     counts = (mailbox.captured, mailbox.overwritten, mailbox.skipped, mailbox.broken, mailbox.quiet)
     assert counts == (9, 1, 2, 3, 4)
     larger.stop()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "seconds"),
+    [
+        ({}, 10),
+        ({"max_fps": 1.0}, 10),
+        ({"max_fps": 0.01}, 200),
+        ({"quiet": Quiet(at_least_every_seconds=30)}, 60),
+        ({"quiet": Quiet(at_least_every_seconds=30), "max_fps": 0.01}, 200),
+    ],
+)
+def test_a_camera_that_looks_seldom_is_not_away_between_two_looks(
+    wishes: dict[str, object], seconds: float
+) -> None:
+    request = replace(DOOR.capture, **wishes)  # type: ignore[arg-type]
+    assert away_seconds([replace(DOOR, capture=request)]) == {"door": seconds}

@@ -24,6 +24,9 @@ ENCODERS = {
     " ! rtph264pay config-interval=-1",
     "h264-bframes": "x264enc bframes=3 b-adapt=false speed-preset=ultrafast pass=quant threads=1"
     " key-int-max={gop} rc-lookahead=0 ! rtph264pay config-interval=-1",
+    # Without a key frame but the first: columns are refreshed in turn.
+    "h264-refresh": "x264enc tune=zerolatency speed-preset=ultrafast threads=1 key-int-max={gop}"
+    " intra-refresh=true ! rtph264pay config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph265pay",
 }
 

@@ -109,9 +109,7 @@ class StreamSource:
             frames = self._decode(arrival)
             if not frames:
                 continue
-            if self._surplus is not None:
-                self._surplus = None
-                self._admission.skipped()
+            self._drop_surplus()
             self._admission.overwritten(len(frames) - 1)
             stamp_ns = self._track.stamp_ns(frames[-1].pts)
             captured_ns = self._arrivals.captured_ns(stamp_ns, arrival.arrived_ns)
@@ -168,10 +166,11 @@ class StreamSource:
         else:
             frames, damaged, left_out = self._looks.decode(self._track, packet, arrived_ns)
             self._admission.skipped(left_out)
-            if left_out and packet.is_keyframe:
-                self._arrivals.captured_ns(self._track.stamp_ns(packet.pts), arrived_ns)
             if left_out:
                 self._decoded_ns = arrived_ns
+            if left_out and packet.is_keyframe:
+                self._arrivals.captured_ns(self._track.stamp_ns(packet.pts), arrived_ns)
+                self._drop_surplus()
             for _ in range(damaged):
                 self._admission.broken()
         if frames:
@@ -180,6 +179,12 @@ class StreamSource:
             what = f"no frame could be decoded for {UNDECODABLE_NS / 1e9:g} s"
             raise self._error(what, Failure.NO_PICTURES)
         return frames
+
+    def _drop_surplus(self) -> None:
+        """A newer frame has arrived."""
+        if self._surplus is not None:
+            self._surplus = None
+            self._admission.skipped()
 
     def _next(self, until_ns: int | None = None) -> Arrival | None:
         assert self._incoming is not None
