@@ -93,6 +93,10 @@ class Camera:
         self._thread = threading.Thread(target=self._supervise, name=f"camera-{name}", daemon=True)
 
     @property
+    def max_fps(self) -> float | None:
+        return self._request.max_fps
+
+    @property
     def turn(self) -> Turn:
         return Turn(self.progress_ns, self._thread.native_id or 0)
 

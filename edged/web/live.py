@@ -25,6 +25,8 @@ class CameraLive:
     history: History = field(default_factory=History)
     last: Result | None = None
     last_ns: int = 0
+    interval_ns: int = 0
+    """Between the last two results; 0 before the second."""
 
 
 class Live:
@@ -48,6 +50,7 @@ class Live:
     def observe(self, result: Result) -> None:
         self._metrics.observe(result)
         camera, now_ns = self.cameras[result.camera], self.clock()
+        camera.interval_ns = now_ns - camera.last_ns if camera.last_ns else 0
         camera.last, camera.last_ns = result, now_ns
         camera.history.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
         self.streams.publish(result)

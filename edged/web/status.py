@@ -12,7 +12,7 @@ from edged.result import Result, to_json
 from edged.secret import redact
 from edged.sensors import temperature
 from edged.variants.family import MOST_NAMED
-from edged.web.history import SECONDS, Second
+from edged.web.history import RATE_SECONDS, SECONDS, Second
 from edged.web.live import CameraLive, Live
 
 LINE_BYTES = 2000
@@ -20,7 +20,8 @@ LINE_BYTES = 2000
 
 
 def status(live: Live) -> dict[str, Any]:
-    """Contains no secrets. Figures cover the last `window_seconds`, `fps` the last ten seconds."""
+    """Contains no secrets. Figures cover the last `window_seconds`, `fps` the last ten seconds or,
+    where results are rarer, the last two results."""
     subjects, now_ns = live.subjects, live.clock()
     engines = subjects.engines()
     hottest = [
@@ -72,9 +73,17 @@ def _camera(
         "on_time_target": target,
         "on_time": _rounded(summary.on_time, 4),
         "latency_ms": {"p50": _rounded(summary.p50_ms, 1), "p95": _rounded(summary.p95_ms, 1)},
-        "fps": round(summary.fps, 1),
+        "fps": _fps(live, summary.fps, now_ns),
+        "max_fps": camera.max_fps,
         "last": None if last is None else _last(last, (now_ns - live.last_ns) / 1e9),
     }
+
+
+def _fps(live: CameraLive, fps: float, now_ns: int) -> float:
+    """fps: by the results of the last RATE_SECONDS."""
+    interval_ns = live.interval_ns
+    seldom = 2 * interval_ns > RATE_SECONDS * 1e9 and now_ns - live.last_ns <= 2 * interval_ns
+    return round(1e9 / interval_ns, 4) if seldom else round(fps, 1)
 
 
 def _last(result: Result, age_seconds: float) -> dict[str, Any]:

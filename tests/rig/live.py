@@ -42,6 +42,7 @@ class ShownCamera:
     name: str
     state: State = State.STREAMING
     last_error: str | None = None
+    max_fps: float | None = None
 
 
 def subjects_of(*cameras: ShownCamera, budget_ms: float = 20.0) -> Subjects:

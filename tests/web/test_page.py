@@ -74,6 +74,29 @@ def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Bro
         browser.wait_for(f"{shown('.variant')} == 'mobilenet_v1_0.5_160'")
 
 
+def test_a_camera_that_looks_seldom_keeps_its_result_until_the_next(
+    tmp_path: Path, browser: Browser
+) -> None:
+    door = "door: {source: synthetic, size: 320x240, max_fps: 0.1}"
+    with RunningDaemon(tmp_path, page_config(cameras=door)) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{shown('.fps')} == '0.1 fps'")  # the second result
+        browser.value(
+            "window.ages = [];"
+            "setInterval(async () => {"
+            "  const status = await (await fetch('api/v1/status')).json();"
+            f"  const card = {CARD};"
+            "  ages.push([status.cameras.door.last.age_seconds,"
+            "    card.querySelector('.why').textContent, card.querySelector('.fps').textContent])"
+            "}, 500); 0"
+        )
+        browser.wait_for("ages.some(([age]) => age > 8)")
+        for _, why, rate in browser.value("ages"):
+            assert "ago" not in why
+            assert rate == "0.1 fps"
+        assert browser.trouble == []
+
+
 def test_what_is_seen_is_said_of_the_picture_that_is_shown(
     tmp_path: Path, browser: Browser
 ) -> None:

@@ -116,7 +116,9 @@ function showCamera(name, camera, loading) {
   figure(find(".p50"), ms(camera.latency_ms.p50), "ms");
   figure(find(".p95"), ms(camera.latency_ms.p95), "ms",
     camera.latency_ms.p95 > camera.budget_ms ? "bad" : "");
-  figure(find(".fps"), camera.fps.toFixed(camera.fps < 10 ? 1 : 0), "fps");
+  const digits = camera.fps < 10 ? 1 : 0;
+  const rate = camera.fps < 1 ? +camera.fps.toPrecision(2) : camera.fps.toFixed(digits);
+  figure(find(".fps"), rate, "fps");
   put(find(".chart-title"), `Latency against the budget of ${camera.budget_ms} ms`);
   const last = camera.last;
   if (!last) {  // clear what an earlier daemon may have left
@@ -125,7 +127,7 @@ function showCamera(name, camera, loading) {
     put(find(".why"), loading ? "loading networks" : "no result yet");
     return;
   }
-  const old = last.age_seconds > 5;
+  const old = last.age_seconds > Math.max(5, 2 / (camera.max_fps || 1));
   made.old = old;
   if (old) showTop(find(".top"), [], "no recent result");
   else if (!made.pictured) showTop(find(".top"), last.top, "no class above min_score");
