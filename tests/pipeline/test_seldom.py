@@ -52,9 +52,7 @@ class Gaps:
     ladder: tuple[Candidate, ...] = (Candidate(SMALL, 1, 0.6, 4.0, 4.0),)
     offered_ms: list[float] = field(default_factory=list)
 
-    def use_gap(
-        self, gap_ms: float, tolerable_ms: float, measure: object, slowdown: float
-    ) -> bool:
+    def use_gap(self, gap_ms: float, tolerable_ms: float, measure: object, slowdown: float) -> bool:
         self.offered_ms.append(gap_ms)
         return False
 

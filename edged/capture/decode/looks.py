@@ -1,9 +1,10 @@
 """What to decode of a compressed stream if `max_fps` permits a picture only every few seconds.
 
-Between two looks nothing is decoded. A look starts with the first key frame after it is due, with a
-reset decoder, and ends with the first picture. This needs key frames about as often as looks;
-until two have shown that, or if they cease, every frame is decoded. A stream that refreshes its
-pictures in parts counts as one with key frames if it marks where a refresh starts.
+A *look* takes one picture. Between two looks nothing is decoded. A look starts with the first key
+frame after it is due, with a reset decoder, and ends with the first picture. This needs key frames
+about as often as looks; until two have shown that, or if they cease, every frame is decoded. A
+stream that refreshes its pictures in parts has key frames if it marks where a refresh starts: the
+picture is whole when that refresh has ended.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class Looks:
         if not self._noted and self._key_ns is not None:
             seconds = (now_ns - self._key_ns) / 1e9
             self._admission.note(
-                f"{self._where}: no key frame for {seconds:.0f} s; decoding every frame, also those "
-                "that max_fps leaves out"
+                f"{self._where}: no key frame for {seconds:.0f} s; decoding every frame, also "
+                "those that max_fps leaves out"
             )
             self._noted = True
 

@@ -1,4 +1,4 @@
-"""Cameras that look every few seconds decode no more than that needs. Files on a simulated clock."""
+"""Cameras that look every few seconds decode no more than they need, on a simulated clock."""
 
 from __future__ import annotations
 
