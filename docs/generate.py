@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from prometheus_client.metrics_core import Metric
+from reference import sections
 
 from edged.atomic_file import write_whole
 from edged.capture.supervisor import CameraState
@@ -44,68 +44,14 @@ def configuration() -> Iterator[str]:
     """A section for each object of the schema, its path as the heading."""
     command = [sys.executable, "-m", "edged", "schema"]
     schema = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    yield from _section("The top level", "", schema)
-
-
-def _section(title: str, path: str, schema: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"## {title}", "")
-    inner = []
-    for name, key in schema["properties"].items():
-        required = "required" if name in schema.get("required", ()) else ""
-        facts = [fact for fact in (*_facts(key), required) if fact]
-        yield f"- **`{name}`** ({'; '.join(facts)})<br>"
-        yield f"  {key['title']}. {key['description']}"
-        if examples := [_yaml(each) for each in key.get("examples", ())]:
-            yield f"  For example {', '.join(f'`{each}`' for each in examples)}."
-        values = key.get("additionalProperties") or {}
-        if "properties" in key:
-            inner.append((f"{path}{name}", key))
-        elif isinstance(values, Mapping) and "properties" in values:
-            inner.append((f"{path}{name}.NAME", values))
-    yield ""
-    for deeper, key in inner:
-        yield from _section(f"`{deeper}`", f"{deeper}.", key)
-
-
-def _facts(key: Mapping[str, Any]) -> Iterator[str]:
-    """What a value must be, its default, and whether messages hide it."""
-    if "enum" in key:
-        yield "one of " + ", ".join(dict.fromkeys(f"`{_yaml(each)}`" for each in key["enum"]))
-    else:
-        kinds = key.get("type", "string")
-        kinds = [kinds] if isinstance(kinds, str) else kinds
-        bounds = {
-            "minimum": "at least",
-            "exclusiveMinimum": "more than",
-            "maximum": "at most",
-        }
-        said = [f"{word} {key[rule]:g}" for rule, word in bounds.items() if rule in key]
-        yield ", ".join((" or ".join(_KINDS[kind] for kind in kinds), *said))
-        if "patternErrorMessage" in key:
-            yield key["patternErrorMessage"]
-    if "default" in key:
-        yield f"default `{_yaml(key['default'])}`"
-    if key.get("writeOnly"):
-        yield "not shown in messages"
-
-
-_KINDS = {
-    "array": "list",
-    "boolean": "`true` or `false`",
-    "integer": "whole number",
-    "number": "number",
-    "object": "section",
-    "string": "text",
-}
-
-
-def _yaml(value: object) -> str:
-    """On one line, as it may stand in the configuration."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_yaml(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_yaml, value)) + "]"
-    return value if isinstance(value, str) and value != "-" else json.dumps(value)
+    for path, keys in sections(schema):
+        yield from (f"## `{path}`" if path else "## The top level", "")
+        for key in keys:
+            yield f"- **`{key.name}`** ({key.facts})<br>"
+            yield f"  {key.meaning}"
+            if key.examples:
+                yield f"  For example {', '.join(f'`{each}`' for each in key.examples)}."
+        yield ""
 
 
 def metrics() -> Iterator[str]:

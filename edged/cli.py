@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     _open_standard_streams()
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     report = _log_to(writes_to_journal(os.environ))
     try:
         _check_folder()
@@ -113,7 +113,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(redact(message))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="edged",
         description="Classifies camera frames with MobileNet within a latency budget.",

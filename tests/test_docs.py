@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edged.cli import _parser
+from edged.cli import make_parser
 from tests.rig.certificates import Authority
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,8 @@ def named(paths: list[Path]) -> dict[str, object]:
     return {"argvalues": paths, "ids": [str(path.relative_to(ROOT)) for path in paths]}
 
 
-def test_generated_pages_are_those_of_this_program() -> None:
+def test_generated_pages_are_those_of_this_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
     for page, text in runpy.run_path(str(ROOT / "docs/generate.py"))["pages"]():
         assert page.read_text() == text, "run make docs"
 
@@ -97,7 +98,7 @@ LINES = {shlex.join(line) for page in PAGES for line in commands(page.read_text(
 
 @pytest.mark.parametrize("line", sorted(LINES))
 def test_every_command_line_is_understood(line: str) -> None:
-    _parser().parse_args(shlex.split(line))
+    make_parser().parse_args(shlex.split(line))
 
 
 @pytest.mark.parametrize("page", **named(PAGES))
@@ -107,7 +108,7 @@ def test_every_command_that_a_sentence_names_is_there(page: Path) -> None:
         options = [word for word in said.split() if word.startswith("--")]
         help_text = io.StringIO()
         with redirect_stdout(help_text), pytest.raises(SystemExit) as end:
-            _parser().parse_args([*words[: 1 + (words[0] in ("models", "service"))], "--help"])
+            make_parser().parse_args([*words[: 1 + (words[0] in ("models", "service"))], "--help"])
         assert end.value.code == 0, said
         assert [each for each in options if each not in help_text.getvalue()] == [], said
 

@@ -10,7 +10,7 @@ import pytest
 
 from edged.capture.source import CaptureRequest, Failure, SourceError
 from edged.capture.sources.synthetic.synthetic import SyntheticSource
-from edged.cli import _parser, main
+from edged.cli import main, make_parser
 from edged.commands.parts import config_of
 from edged.config.config import load_config
 from edged.config.family import family_errors
@@ -325,8 +325,8 @@ def test_every_command_takes_the_file_with_and_without_a_letter(
         assert main([command, str(path), "-c", str(path)]) == 2
         assert "expected one configuration" in capsys.readouterr().err
     for words in (["doctor", "a.yaml"], ["doctor", "-c", "a.yaml"]):
-        assert config_of(_parser().parse_args(words)) == Path("a.yaml")
-    assert config_of(_parser().parse_args(["doctor"])) is None
+        assert config_of(make_parser().parse_args(words)) == Path("a.yaml")
+    assert config_of(make_parser().parse_args(["doctor"])) is None
     assert main(["check"]) == 2
     assert "no configuration given; for example: edged check edged" in capsys.readouterr().err
 

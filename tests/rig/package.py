@@ -1,0 +1,14 @@
+"""The modules of deploy/package: a folder of programs, not a package."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.rig.paths import DEPLOY
+
+PACKAGE = DEPLOY / "package"
+sys.path.insert(0, str(PACKAGE))
+
+import manual  # noqa: E402
+
+__all__ = ["PACKAGE", "manual"]
