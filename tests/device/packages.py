@@ -13,7 +13,10 @@ from tests.device.step import step
 
 BUILD = PROJECT / "deploy" / "package" / "build.py"
 NEWER = Path(__file__).with_name("newer.sh")
-SOURCES = ("edged", "models", "systemd", "deploy/package", "pyproject.toml")
+SOURCES = (
+    *("edged", "models", "systemd", "docs", "deploy/package"),
+    *("CHANGELOG.md", "README.md", "LICENSE", "pyproject.toml"),
+)
 """What the package is made of, beside the wheels that these name."""
 
 

@@ -9,6 +9,9 @@ from tests.rig.paths import DEPLOY
 PACKAGE = DEPLOY / "package"
 sys.path.insert(0, str(PACKAGE))
 
+import build  # noqa: E402
+import changelog  # noqa: E402
+import completion  # noqa: E402
 import manual  # noqa: E402
 
-__all__ = ["PACKAGE", "manual"]
+__all__ = ["PACKAGE", "build", "changelog", "completion", "manual"]
