@@ -10,13 +10,14 @@ TESTS ?= tests
 PARTS ?=
 RELEASE ?= bookworm
 ARCH ?= arm64
+KEY ?=
 SOAK_SECONDS ?= 3600
 OUTAGE_SECONDS ?= 300
 PHOTOS ?=
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test check lint format types docs picture fuzz deb bench-control bench-pipeline bench-arm bench-arm-half test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test check lint format types docs picture fuzz deb lint-deb apt-repository bench-control bench-pipeline bench-arm bench-arm-half test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -73,6 +74,14 @@ test-outage: $(VENV)/.develop
 # The Debian package of one release (bookworm, trixie, jammy) and architecture (arm64, amd64).
 deb: $(VENV)/.package
 	$(BIN)/python deploy/package/build.py $(RELEASE) $(ARCH)
+
+# Debian's policy; deploy/package/lintian-overrides has the exceptions with their reasons.
+lint-deb:
+	lintian --fail-on error --display-info --tag-display-limit 0 dist/edged_*.deb
+
+# An apt repository of dist/*.deb in dist/apt, signed with the secret key KEY of GnuPG.
+apt-repository: $(VENV)/.package
+	$(BIN)/python deploy/package/repository.py '$(KEY)'
 
 # The controller against its alternatives: tests/benchmarks/control.md and control.png.
 bench-control: $(VENV)/.develop

@@ -13,5 +13,6 @@ import build  # noqa: E402
 import changelog  # noqa: E402
 import completion  # noqa: E402
 import manual  # noqa: E402
+import repository  # noqa: E402
 
-__all__ = ["PACKAGE", "build", "changelog", "completion", "manual"]
+__all__ = ["PACKAGE", "build", "changelog", "completion", "manual", "repository"]
