@@ -30,12 +30,19 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "edged bench --model imagenette --threads 1 2 --json",
     )
     bench.add_argument("--model", default="imagenette", help="a shipped family or a folder")
-    bench.add_argument("--backend", default="auto")
-    bench.add_argument("--threads", type=thread_count, nargs="+", default=[1], metavar="N")
+    bench.add_argument("--backend", default="auto", help="as in the configuration (default: auto)")
+    bench.add_argument(
+        "--threads",
+        type=thread_count,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="threads per inference; given several, each is measured (default: 1)",
+    )
     bench.add_argument(
         "--runs", type=positive_int, default=100, help="runs of each variant (default: 100)"
     )
-    bench.add_argument("--json", action="store_true")
+    bench.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _bench(options: argparse.Namespace) -> int:

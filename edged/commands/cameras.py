@@ -36,7 +36,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "list the attached cameras, and their lines for a configuration",
         "edged cameras",
     )
-    cameras.add_argument("--json", action="store_true")
+    cameras.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _cameras(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     doctor.epilog = f"exit status: 0 no problems, 1 warnings, 2 errors\n\n{doctor.epilog}"
     add_config(doctor, "default: the service's, else /etc/edged/edged.yaml if it exists")
-    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _doctor(options: argparse.Namespace) -> int:

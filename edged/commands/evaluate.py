@@ -48,7 +48,13 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         choices=tuple(BACKENDS),
         help="default: onnxruntime, or tensorrt where there is a GPU",
     )
-    evaluate.add_argument("--threads", type=thread_count, default=1, metavar="N")
+    evaluate.add_argument(
+        "--threads",
+        type=thread_count,
+        default=1,
+        metavar="N",
+        help="threads per inference (default: 1)",
+    )
     evaluate.add_argument(
         "--record", metavar="SET", help="record the result in family.yaml, as measured on SET"
     )
@@ -58,7 +64,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="also time each variant, and plot accuracy against latency: .png, .svg or .pdf",
     )
-    evaluate.add_argument("--json", action="store_true")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -27,16 +27,21 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "show multiply-adds and parameters of MobileNet v1",
         "edged models cost --alpha 0.5 --resolution 160",
     )
-    cost.add_argument("--alpha", type=float)
+    cost.add_argument("--alpha", type=float, help="width multiplier (default: the published ones)")
     cost.add_argument(
         "--resolution",
         type=positive_int,
         default=224,
         help="in pixels, with --alpha (default: 224)",
     )
-    cost.add_argument("--classes", type=positive_int, default=1000)
-    cost.add_argument("--body", choices=("separable", "standard", "shallow"), default="separable")
-    cost.add_argument("--json", action="store_true")
+    cost.add_argument("--classes", type=positive_int, default=1000, help="(default: 1000)")
+    cost.add_argument(
+        "--body",
+        choices=("separable", "standard", "shallow"),
+        default="separable",
+        help="kind of convolutions (default: separable)",
+    )
+    cost.add_argument("--json", action="store_true", help="print JSON")
 
     load = add_command(
         verbs,
@@ -64,7 +69,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="one label per line, in the order of the classes",
     )
-    load.add_argument("--into", type=Path, required=True, metavar="DIR")
+    load.add_argument(
+        "--into",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the family's folder, created if missing",
+    )
     load.add_argument(
         "--input-range",
         choices=("symmetric", "unit", "pixels"),

@@ -77,7 +77,13 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     quantize.add_argument(
         "--force", action="store_true", help="also keep variants that lose more than 2 points"
     )
-    quantize.add_argument("--threads", type=thread_count, default=1, metavar="N")
+    quantize.add_argument(
+        "--threads",
+        type=thread_count,
+        default=1,
+        metavar="N",
+        help="threads per inference (default: 1)",
+    )
 
 
 def _quantize(options: argparse.Namespace) -> int:

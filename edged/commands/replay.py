@@ -32,7 +32,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="from `edged run --trace`, or a full trace with the times of all variants",
     )
     replay.add_argument("--camera", help="only this camera of a recorded trace")
-    replay.add_argument("--budget", type=positive_float, metavar="MS")
+    replay.add_argument("--budget", type=positive_float, metavar="MS", help="latency budget")
     replay.add_argument(
         "--on-time", type=_share, metavar="Q", help="share on time, for example 0.95"
     )
@@ -47,7 +47,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="plot latency, budget and chosen variant over time: .png, .svg or .pdf",
     )
-    replay.add_argument("--json", action="store_true")
+    replay.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _share(text: str) -> float:

@@ -59,7 +59,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     demo.set_defaults(trace=None)
     demo.add_argument("--model", default="imagenette", help="a shipped family or a folder")
-    demo.add_argument("--budget", type=positive_float, default=33.0, metavar="MS")
+    demo.add_argument(
+        "--budget",
+        type=positive_float,
+        default=33.0,
+        metavar="MS",
+        help="latency budget (default: 33)",
+    )
     demo.add_argument(
         "--port",
         type=port,

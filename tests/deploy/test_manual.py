@@ -49,6 +49,7 @@ def test_every_command_and_option_is_there(tmp_path: Path) -> None:
         part = "\n".join(lines[start + 1 :]).partition("\n   edged ")[0]
         assert command.description in part
         for action in command._actions:
+            assert action.help, f"{command.prog}: {action.dest} has no help"
             assert all(f" {each}" in part for each in action.option_strings if each not in HELP)
 
 
