@@ -114,6 +114,15 @@ check '... restarted' within 60 no is MainPID "$pid"
 check '... ready again' ready
 check '... once' test "$(starts)" -eq $((before + 1))
 check '... the configuration is the old one' grep 'source: synthetic' $config
+pid=$(show MainPID) before=$(starts)
+check 'goes back' apt_i /share/old.deb
+check '... restarted' within 60 no is MainPID "$pid"
+check '... ready again' ready
+check '... once' test "$(starts)" -eq $((before + 1))
+check '... the configuration is the same' grep 'source: synthetic' $config
+check 'completion of its cameras in bash' bash -c '
+  . /usr/share/bash-completion/completions/edged
+  COMP_WORDS=(edged replay trace --camera c) COMP_CWORD=4; _shtab_edged; echo "${COMPREPLY[@]}" | grep -x camera'
 check '... bytecode again' sh -c 'find /usr/lib/edged -name "*.pyc" | grep -c .'
 
 kill -STOP "$(show MainPID)"
