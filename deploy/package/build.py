@@ -60,6 +60,13 @@ MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
 NCNN = "ncnn==1.0.20261020"
 """Installed without its dependencies (requests, portalocker): what edged imports uses none."""
 
+COPYRIGHT = """\
+Copyright 2026 The edged maintainers
+
+Licensed under the Apache License, Version 2.0, which is in
+/usr/share/common-licenses/Apache-2.0.
+"""
+
 UNUSED = ("sympy", "mpmath", "isympy.py", "humanfriendly", "coloredlogs", "coloredlogs.pth")
 """Dependencies of ONNX Runtime that only its training and conversion tools import."""
 NOT_ON_A_DEVICE = (
@@ -156,7 +163,7 @@ def write_copyright(tree: Path, site: Path) -> None:
     path = tree / "usr/share/doc/edged/copyright"
     path.parent.mkdir(parents=True)
     path.write_text(
-        f"{(ROOT / 'LICENSE').read_text()}\n/{site.relative_to(tree)} also contains the following, "
+        f"{COPYRIGHT}\n/{site.relative_to(tree)} also contains the following,\n"
         f"with the texts of their licences as their authors ship them.\n\n{''.join(listed)}"
     )
 

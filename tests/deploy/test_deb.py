@@ -39,6 +39,8 @@ def packed(folder: Path, release: str = "bookworm", arch: str = "arm64") -> Path
     module = build.site_packages(tree, build.RELEASES[release]) / "edged" / "__init__.py"
     module.parent.mkdir()
     module.write_text("")
+    build.write_copyright(tree, build.site_packages(tree, build.RELEASES[release]))
+    build.write_documents(tree, build.RELEASES[release])
     package: Path = build.pack(tree, release, arch, folder / "dist")
     return package
 
@@ -120,7 +122,7 @@ def test_the_copyright_names_every_licence(tmp_path: Path) -> None:
         (site / f"{name}-1.dist-info/METADATA").write_text(metadata)
     build.write_copyright(tmp_path, site)
     text = (tmp_path / "usr/share/doc/edged/copyright").read_text()
-    assert text.startswith((PROJECT / "LICENSE").read_text())
+    assert text.startswith(build.COPYRIGHT)
     assert text.endswith(
         "\n  ncnn 1: BSD-3\n  numpy 1: BSD-3-Clause AND 0BSD\n  whole 1: MIT License\n"
     )
@@ -172,6 +174,17 @@ def test_the_package_has_the_ncnn_that_the_extra_asks_for() -> None:
 
 def test_there_is_no_conffile_that_dpkg_would_ask_about(dpkg_deb: str, package: Path) -> None:
     assert control(dpkg_deb, package, "conffiles") == ""
+
+
+def test_lintian_finds_no_error(package: Path) -> None:
+    """Of all but the wheels; `make lint-deb` checks a whole package."""
+    if which("lintian") is None:
+        pytest.skip("lintian is not installed (apt-get install lintian)")
+    said = subprocess.run(
+        ["lintian", "--allow-root", "--fail-on", "error", package],
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr
 
 
 def test_the_scripts_are_the_packages_and_a_shell_reads_them(dpkg_deb: str, package: Path) -> None:
