@@ -150,6 +150,9 @@ def fetch_wheels(tree: Path, release: Release, arch: str, scratch: Path) -> None
     for pattern in NOT_ON_A_DEVICE:
         for path in list(site.rglob(pattern)):
             remove(path)
+    for path in site.rglob("*"):
+        if path.is_file():  # modules and libraries, some of which wheels make executable
+            path.chmod(0o644)
 
 
 def write_copyright(tree: Path, site: Path) -> None:
