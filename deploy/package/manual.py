@@ -92,7 +92,7 @@ def command_page() -> str:
         lines += [_bold(command.prog), roff(usage)]
         for action in command._actions:
             if not isinstance(action, argparse._HelpAction):
-                meaning = command._get_formatter()._expand_help(action) if action.help else ""
+                meaning = command._get_formatter()._expand_help(action)
                 lines += [".TP", _bold(_invocation(action)), roff(meaning)]
         _, _, example = str(command.epilog).partition("example:")
         lines += [".PP", "Example:", _bold(example.strip())]
