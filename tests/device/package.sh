@@ -33,7 +33,7 @@ cp "$package" "$share/old.deb"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=edged -days 30 \
   -keyout "$share/tls.key" -out "$share/tls.pem" 2> /dev/null
 cp "$here/package_checks.sh" "$share/run"
-cp "$here/../hostile.py" "$share"
+cp "$here/../rig/hostile.py" "$share"
 cat > "$share/package.service" <<'U'
 [Unit]
 After=multi-user.target
