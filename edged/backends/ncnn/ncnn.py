@@ -43,6 +43,7 @@ class NcnnBackend:
         unless it was made for them."""
         net = self._ncnn.Net()
         try:
+            _check_memory(8 * len(model))
             layers = ncnn_layers(model, int8=self._int8)
             self._set_options(net.opt, threads, self.fp16 or (layers.int8 and computes_in_fp16()))
             _check_memory(8 * len(layers.weights))
@@ -116,7 +117,8 @@ class _Runner:
 
 def _check_memory(size: int) -> None:
     """Raise OSError where as many bytes are not to be had: ncnn, which takes 3 times what the
-    weights are in float32 to load them, dies of an allocation that fails meanwhile.
+    weights are in float32 to load them, dies of an allocation that fails meanwhile, and so does
+    NumPy where it converts weights.
     """
     mmap.mmap(-1, size + (1 << 22), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
 
