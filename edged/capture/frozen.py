@@ -23,7 +23,7 @@ FEWEST: Final = 10
 """Minimum number of repeated pictures, however slowly they arrive."""
 
 
-class Stillness:
+class FreezeDetector:
     """For one opening of a source. after_seconds: without a new picture; None to disable."""
 
     def __init__(self, after_seconds: float | None) -> None:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from edged.capture.confinement.needs import CONFINED
 from edged.capture.device_watch import LOOK_SECONDS, Node, node_of
+from edged.capture.liveness import Liveness, TimeLimits
 from edged.capture.messages import Ended, Failed, Loaded, Opened, from_line, shown
 from edged.capture.process import Child, Noise, Starter, start_worker
 from edged.capture.source import CaptureRequest, Failure, Granted
 from edged.capture.sources.table import kind_of
 from edged.capture.sources.v4l2.discovery import IN_USE, holders
-from edged.capture.vigil import Patience, Vigil
 from edged.clock import Clock, monotonic_ns
 from edged.effort import Turn
 from edged.secret import redact
@@ -58,7 +58,7 @@ class Camera:
         mailbox: Mailbox,
         *,
         device: Path | None = None,
-        patience: Patience | None = None,
+        limits: TimeLimits | None = None,
         clock: Clock = monotonic_ns,
         chance: Callable[[], float] = random.random,
         starter: Starter | None = None,
@@ -77,7 +77,7 @@ class Camera:
         self._kind = kind_of(request.source)
         self.mailbox = mailbox
         self._device = device
-        self._patience = Patience() if patience is None else patience
+        self._limits = TimeLimits() if limits is None else limits
         self._clock = clock
         self._chance = chance
         self._starter = starter or partial(start_worker, whole_environment=not request.confine)
@@ -121,7 +121,7 @@ class Camera:
             os.eventfd_write(self._stop_fd, 1)
 
     def stop(self) -> None:
-        """End the process, which has `patience.stop` seconds to clean up, and the thread."""
+        """End the process, which has `limits.stop` seconds to clean up, and the thread."""
         if self._stopped:
             return
         self._stopped = True
@@ -142,7 +142,7 @@ class Camera:
             finally:
                 self._give_turn()
             # A signal to the process group may end the child a moment before the daemon.
-            if self._stopping.wait(self._patience.end_of_daemon if failed else 0):
+            if self._stopping.wait(self._limits.end_of_daemon if failed else 0):
                 return
             if failed is None:
                 self._enter(CameraState.ENDED, logging.INFO)
@@ -165,15 +165,15 @@ class Camera:
             if failed is not None and failed.reason in (Failure.STALLED, Failure.FROZEN):
                 self._enter(CameraState.STALLED, self._warning(failed.message), failed.message)
             if not child.closed:
-                child.terminate(self._patience.stop)
+                child.terminate(self._limits.stop)
         return failed
 
     def _take_turn(self) -> None:
-        """Wait for a turn to load libraries, at most `patience.turn` seconds: processes that load
+        """Wait for a turn to load libraries, at most `limits.turn` seconds: processes that load
         them at the same time slow each other down."""
-        end_ns = self._clock() + int(self._patience.turn * 1e9)
+        end_ns = self._clock() + int(self._limits.turn * 1e9)
         while not (self._stopping.is_set() or self._has_turn or self._clock() >= end_ns):
-            self._has_turn = self._turns.acquire(timeout=self._patience.tick)
+            self._has_turn = self._turns.acquire(timeout=self._limits.tick)
             self.progress_ns = self._clock()
 
     def _give_turn(self) -> None:
@@ -184,8 +184,8 @@ class Camera:
     def _watch(self, child: Child) -> Failed | None:
         mailbox = self.mailbox
         decoded = mailbox.sequence + mailbox.quiet
-        vigil = Vigil(
-            self._patience,
+        liveness = Liveness(
+            self._limits,
             mailbox.captured,
             decoded,
             self._clock(),
@@ -195,7 +195,7 @@ class Camera:
         last_words = ""
         child.send(self._request)
         while not self._stopping.is_set():
-            status_lines, chatter = child.listen(self._patience.tick)
+            status_lines, chatter = child.listen(self._limits.tick)
             self.progress_ns = now_ns = self._clock()
             for last_words in chatter:
                 self._noise.line(last_words, now_ns)
@@ -204,7 +204,7 @@ class Camera:
                 self._give_turn()  # every status follows loading
                 if isinstance(status, Opened):
                     self.granted = status.granted
-                    vigil.opened(status.granted.fps, now_ns)
+                    liveness.opened(status.granted.fps, now_ns)
                 elif isinstance(status, Failed):
                     return Failed(status.reason, self._with_holders(status.message))
                 elif isinstance(status, Ended):
@@ -213,23 +213,23 @@ class Camera:
                     self._noise.line(line if status is None else status.message, now_ns)
 
             decoded = mailbox.sequence + mailbox.quiet
-            failed = vigil.look(mailbox.captured, decoded, now_ns, lambda: child.effort)
-            if vigil.streaming and self.state is not CameraState.STREAMING:
+            failed = liveness.look(mailbox.captured, decoded, now_ns, lambda: child.effort)
+            if liveness.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))
             # A frozen picture also arrives in good frames until it is detected.
-            if vigil.good_for(self._request.frozen_after_seconds or 0, now_ns):
+            if liveness.good_for(self._request.frozen_after_seconds or 0, now_ns):
                 self._failures = 0
             if child.closed:
-                confined = self._request.confine and not vigil.streaming
-                return failed_by_death(child.wait(self._patience.stop), last_words, confined)
+                confined = self._request.confine and not liveness.streaming
+                return failed_by_death(child.wait(self._limits.stop), last_words, confined)
             if failed is not None:
                 return Failed(failed.reason, failed.message + self._perhaps_confined())
         return None
 
     def _back_off(self, failed: Failed, node: Node | None) -> None:
         """node: the device when the failed process was started."""
-        pause = self._patience.before_restart(failed.reason, self._failures, self._chance())
+        pause = self._limits.before_restart(failed.reason, self._failures, self._chance())
         message = redact(failed.message)
         level = self._warning(message)
         self.last_error = self._logged_error = message

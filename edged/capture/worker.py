@@ -19,7 +19,7 @@ from edged.capture.admission import Admission
 from edged.capture.confinement.confine import confine, explanation
 from edged.capture.confinement.landlock import KNOWN_ABI
 from edged.capture.decode.crop import prepared, region, whole_side
-from edged.capture.frozen import Stillness
+from edged.capture.frozen import FreezeDetector
 from edged.capture.mailbox import MailboxWriter
 from edged.capture.messages import Ended, Failed, Loaded, Note, Opened, Status, to_line
 from edged.capture.motion import Motion
@@ -44,7 +44,7 @@ def capture(
 ) -> None:
     """Run until the source ends. A SourceError is reported, not raised."""
     ahead_reported = False
-    stillness = Stillness(request.frozen_after_seconds)
+    freeze = FreezeDetector(request.frozen_after_seconds)
     motion = None if request.quiet is None else Motion(request.quiet)
     try:
         granted = source.open()
@@ -75,7 +75,7 @@ def capture(
             )
             if not picture.cropped:
                 size = picture.pixels.shape[1], picture.pixels.shape[0]
-            if stillness.frozen(pixels, received_ns):
+            if freeze.frozen(pixels, received_ns):
                 raise SourceError(
                     Failure.FROZEN,
                     f"the picture has not changed for {request.frozen_after_seconds:g} s",

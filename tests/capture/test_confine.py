@@ -17,12 +17,12 @@ import pytest
 
 from edged.capture.confinement.confine import explanation, missing
 from edged.capture.confinement.needs import Needs
+from edged.capture.liveness import TimeLimits
 from edged.capture.messages import Failed, shown, to_line
 from edged.capture.source import CaptureRequest, Failure, SourceError
 from edged.capture.sources.table import kind_of
 from edged.capture.sources.v4l2.discovery import IN_USE
 from edged.capture.supervisor import Camera, CameraState, failed_by_death
-from edged.capture.vigil import Patience
 from edged.process import child_environment
 from tests.rig.break_out import broken_into
 from tests.rig.camera import next_frame, only_worker, running, wait_until, workers_of
@@ -346,7 +346,7 @@ def test_a_child_that_dies_of_it_says_how_to_find_out() -> None:
         assert "confine: false" in failed_by_death(status, "aborted", True).message
         assert "confine" not in failed_by_death(status, "aborted").message
     request = CaptureRequest("gst:videotestsrc is-live=true ! valve drop=true")
-    with running(request, patience=Patience(open=0.5)) as (camera, _):
+    with running(request, limits=TimeLimits(open=0.5)) as (camera, _):
         assert wait_until(lambda: camera.last_error is not None)
         assert camera.last_error is not None
         assert "no frame for 0.5 s; if the confinement" in camera.last_error

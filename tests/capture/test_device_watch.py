@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from edged.capture.device_watch import is_folder, is_there, node_of
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest
 from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import CameraState
-from edged.capture.vigil import Patience
 from edged.config.config import load_config
 from edged.config.warnings import warnings
 from edged.errors import EdgedError
@@ -124,7 +124,7 @@ else:
 """
 
 
-UNHURRIED = Patience(tick=0.02, open=20, stall=20, stop=0.5, pause=60, pause_longest=1000)
+UNHURRIED = TimeLimits(tick=0.02, open=20, stall=20, stop=0.5, pause=60, pause_longest=1000)
 """A restart that comes while a test waits was not waited for."""
 
 
@@ -138,7 +138,7 @@ def test_the_return_of_a_device_is_noticed_during_the_pause(
 ) -> None:
     link = tmp_path / "v4l" / "by-id" / "usb-Camera-video-index0"
     request = CaptureRequest(str(link))
-    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=link) as (camera, _):
+    with running(request, limits=UNHURRIED, starter=fake(A_DEVICE), device=link) as (camera, _):
         assert wait_until(lambda: camera.state is CameraState.BACKOFF)
         for number in range(3):
             device = tmp_path / f"video{number}"
@@ -160,7 +160,7 @@ def test_a_device_that_came_back_while_its_process_was_ended_is_used_at_once(
     device = tmp_path / "video0"
     device.write_text("well")
     request = CaptureRequest(str(device))
-    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+    with running(request, limits=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
         for lives in range(1, 4):
             assert wait_until(lambda lives=lives: log.text.count("streaming") == lives)
             (tmp_path / "new").write_text("well")
@@ -174,7 +174,7 @@ def test_with_the_return_of_a_device_its_failures_are_forgotten(
 ) -> None:
     device = tmp_path / "video0"
     request = CaptureRequest(str(device))
-    with running(request, patience=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
+    with running(request, limits=UNHURRIED, starter=fake(A_DEVICE), device=device) as (camera, _):
         assert wait_until(lambda: len(pauses(log)) == 1)
         device.write_text("broken")
         assert wait_until(lambda: len(pauses(log)) == 2)

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.mailbox import Mailbox
 from edged.capture.process import start_worker
 from edged.capture.source import CaptureRequest, Failure
 from edged.capture.sources.rtsp.stream import StreamSource
 from edged.capture.supervisor import Camera, CameraState
-from edged.capture.vigil import Patience
 from tests.rig.bad_network import BadNetwork
 from tests.rig.camera import (
     Notes,
@@ -42,7 +42,7 @@ from tests.rig.pictures import encoded
 from tests.rig.ports import free_port
 from tests.rig.rtsp import needs_gstreamer, send_line, servers, serving, url
 
-PATIENCE = Patience(pause=0.3, pause_longest=0.6)
+LIMITS = TimeLimits(pause=0.3, pause_longest=0.6)
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
@@ -95,7 +95,7 @@ def test_a_stream_that_freezes_is_started_anew(log: pytest.LogCaptureFixture) ->
     request = CaptureRequest(url(port), frozen_after_seconds=2)
     with (
         serving(port, "--pattern", "snow") as server,
-        running(request, wanted=128, patience=PATIENCE) as (camera, mailbox),
+        running(request, wanted=128, limits=LIMITS) as (camera, mailbox),
     ):
         assert wait_until(streams(camera), 60)
         live = mailbox.sequence
@@ -115,8 +115,8 @@ def test_a_camera_that_stays_frozen_is_tried_less_and_less_often(
 ) -> None:
     (tmp_path / "still.jpg").write_bytes(encoded(48, 64))
     request = CaptureRequest(str(tmp_path), fps=100.0, loop=True, frozen_after_seconds=1)
-    patience = Patience(pause=0.1, good_frames=20)
-    with running(request, patience=patience) as (camera, _):
+    limits = TimeLimits(pause=0.1, good_frames=20)
+    with running(request, limits=limits) as (camera, _):
         assert wait_until(lambda: camera.restarts[Failure.FROZEN] == 4, 60)
         assert restarted(camera) == {"frozen": 4}
     pauses = [float(text) for text in re.findall(r"next try in ([\d.]+) s", log.text)]
@@ -131,7 +131,7 @@ def test_a_camera_that_stays_frozen_is_tried_less_and_less_often(
 @needs_gstreamer
 def test_an_rtsp_server_that_is_started_anew_ten_times(log: pytest.LogCaptureFixture) -> None:
     port = free_port()
-    with running(CaptureRequest(url(port)), wanted=128, patience=PATIENCE) as (camera, mailbox):
+    with running(CaptureRequest(url(port)), wanted=128, limits=LIMITS) as (camera, mailbox):
         for _ in range(10):
             with serving(port):
                 assert flows_again(camera, mailbox, 5)
@@ -177,7 +177,7 @@ def test_a_network_that_stalls_cuts_and_spoils(log: pytest.LogCaptureFixture) ->
     with (
         serving(port, "--pattern", "snow", "--gop", "10"),
         BadNetwork(port) as network,
-        running(CaptureRequest(url(network.port)), wanted=128, patience=PATIENCE) as (
+        running(CaptureRequest(url(network.port)), wanted=128, limits=LIMITS) as (
             camera,
             mailbox,
         ),
@@ -245,10 +245,10 @@ def test_half_pictures_are_counted_and_never_shown() -> None:
 
 
 def test_a_camera_that_opens_but_gives_nothing(log: pytest.LogCaptureFixture) -> None:
-    patience = Patience(open=0.5, first_frame=0.5, pause=0.2, pause_longest=0.4)
+    limits = TimeLimits(open=0.5, first_frame=0.5, pause=0.2, pause_longest=0.4)
     with (
         HttpCamera(lambda server, _: bool(server.gone.wait(60)) and None) as server,
-        running(CaptureRequest(server.url()), patience=patience) as (camera, mailbox),
+        running(CaptureRequest(server.url()), limits=limits) as (camera, mailbox),
     ):
         assert wait_until(lambda: camera.restarts[Failure.STALLED] >= 3, 60)
         assert restarted(camera).keys() == {"stalled"}
@@ -262,7 +262,7 @@ def test_a_stream_that_ends_at_once_is_no_busy_loop(log: pytest.LogCaptureFixtur
 
     with (
         HttpCamera(script) as server,
-        running(CaptureRequest(server.url()), patience=Patience(pause=0.2)) as (camera, _),
+        running(CaptureRequest(server.url()), limits=TimeLimits(pause=0.2)) as (camera, _),
     ):
         begun = time.monotonic()
         assert wait_until(lambda: camera.restarts[Failure.READ_FAILED] == 5, 60)
@@ -296,7 +296,7 @@ def test_a_wrong_password_is_tried_once(log: pytest.LogCaptureFixture) -> None:
 
 def test_a_killed_process_is_replaced_each_time(log: pytest.LogCaptureFixture) -> None:
     request = CaptureRequest("synthetic:320x240@50")
-    with running(request, patience=PATIENCE) as (camera, mailbox):
+    with running(request, limits=LIMITS) as (camera, mailbox):
         for _ in range(5):
             assert flows_again(camera, mailbox, 5)
             os.kill(only_worker(), signal.SIGKILL)
@@ -324,7 +324,7 @@ def test_a_process_without_memory_is_replaced(log: pytest.LogCaptureFixture) -> 
         )
 
     request = CaptureRequest("synthetic:320x240@50")
-    with running(request, patience=PATIENCE, starter=start) as (camera, mailbox):
+    with running(request, limits=LIMITS, starter=start) as (camera, mailbox):
         assert flows_again(camera, mailbox)
         assert sum(restarted(camera).values()) == 2
         assert restarted(camera).keys() <= {"exited", "killed"}

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.mailbox import Mailbox
 from edged.capture.messages import LONGEST_MESSAGE
 from edged.capture.source import CaptureRequest, Failure, Granted
 from edged.capture.supervisor import Camera, CameraState, failed_by_death
-from edged.capture.vigil import Patience
 from tests.rig.camera import next_frame, running, wait_until
 from tests.rig.scripted_child import fake, faults
 
 REQUEST = CaptureRequest("rtsp://admin:hunter2@camera.invalid/live")
-QUICK = Patience(
+QUICK = TimeLimits(
     tick=0.02, open=5.0, first_frame=0.3, stall=0.3, stop=0.5, pause=0.05, pause_longest=0.2
 )
 SECOND = 1_000_000_000
@@ -30,7 +30,7 @@ def open_descriptors() -> int:
 
 def test_a_streaming_camera(log: pytest.LogCaptureFixture) -> None:
     script = "opened()\nwhile True:\n    frame()\n    time.sleep(0.02)"
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, mailbox):
         assert next_frame(mailbox).sequence >= 1
         assert wait_until(lambda: camera.state is CameraState.STREAMING)
         assert camera.granted == Granted(8, 8, 50.0, "fake")
@@ -64,7 +64,7 @@ def test_a_streaming_camera(log: pytest.LogCaptureFixture) -> None:
 def test_a_silent_camera_has_stalled_and_is_replaced(
     script: str, log: pytest.LogCaptureFixture
 ) -> None:
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: camera.restarts[Failure.STALLED] >= 2)
         assert faults(camera).keys() == {"stalled"}
         assert camera.last_error == "no frame for 0.3 s"
@@ -72,8 +72,8 @@ def test_a_silent_camera_has_stalled_and_is_replaced(
 
 
 def test_a_camera_that_never_opens_has_stalled() -> None:
-    patience = Patience(tick=0.02, open=0.3, first_frame=0.2, stop=0.2, pause=0.05)
-    with running(REQUEST, patience=patience, starter=fake("time.sleep(60)")) as (camera, _):
+    limits = TimeLimits(tick=0.02, open=0.3, first_frame=0.2, stop=0.2, pause=0.05)
+    with running(REQUEST, limits=limits, starter=fake("time.sleep(60)")) as (camera, _):
         assert wait_until(lambda: faults(camera) == {"stalled": 1})
 
 
@@ -85,7 +85,7 @@ while True:
     writer.count(captured=1, skipped=1)
     time.sleep(0.02)
 """
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, mailbox):
         assert wait_until(lambda: mailbox.skipped > 40)
         assert camera.state is CameraState.STREAMING
         assert faults(camera) == {}
@@ -108,8 +108,8 @@ while True:
     frame()
     time.sleep(0.02)
 """
-    patience = Patience(tick=0.02, open=0.4, first_frame=0.3, stop=0.5, pause=20)
-    with running(REQUEST, patience=patience, starter=fake(script)) as (camera, _):
+    limits = TimeLimits(tick=0.02, open=0.4, first_frame=0.3, stop=0.5, pause=20)
+    with running(REQUEST, limits=limits, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: camera.state is not CameraState.STARTING)
         assert camera.state is state
 
@@ -128,7 +128,7 @@ time.sleep(60)
 
     boxes = [Mailbox.create(16) for _ in range(3)]
     cameras = [
-        Camera(f"porch{n}", REQUEST, box, patience=QUICK, starter=start, turns=turns)
+        Camera(f"porch{n}", REQUEST, box, limits=QUICK, starter=start, turns=turns)
         for n, box in enumerate(boxes)
     ]
     for camera in cameras:
@@ -145,9 +145,9 @@ time.sleep(60)
 def test_one_that_loads_for_ever_keeps_the_others_waiting_for_a_while_only() -> None:
     turns = threading.Semaphore(0)
     mailbox = Mailbox.create(16)
-    patience = Patience(tick=0.02, turn=0.3, stop=0.2, pause=0.05)
+    limits = TimeLimits(tick=0.02, turn=0.3, stop=0.2, pause=0.05)
     script = "opened()\nwhile True:\n    frame()\n    time.sleep(0.02)"
-    camera = Camera("porch", REQUEST, mailbox, patience=patience, starter=fake(script), turns=turns)
+    camera = Camera("porch", REQUEST, mailbox, limits=limits, starter=fake(script), turns=turns)
     camera.start()
     assert wait_until(lambda: camera.state is CameraState.STREAMING)
     camera.stop()
@@ -156,9 +156,7 @@ def test_one_that_loads_for_ever_keeps_the_others_waiting_for_a_while_only() -> 
 
 
 def test_an_end_is_final() -> None:
-    with running(
-        REQUEST, patience=QUICK, starter=fake("opened()\nframe()\nsay(status='ended')")
-    ) as (
+    with running(REQUEST, limits=QUICK, starter=fake("opened()\nframe()\nsay(status='ended')")) as (
         camera,
         mailbox,
     ):
@@ -171,7 +169,7 @@ def test_an_end_is_final() -> None:
 
 def test_a_death_is_explained_with_the_last_words(log: pytest.LogCaptureFixture) -> None:
     script = "print('cannot load libfoo for', request['source'], file=sys.stderr)\nsys.exit(3)"
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: faults(camera).get("exited", 0) >= 3)
         assert camera.last_error is not None
         assert "status 3" in camera.last_error
@@ -183,7 +181,7 @@ def test_a_death_is_explained_with_the_last_words(log: pytest.LogCaptureFixture)
 
 def test_a_killed_child_is_told_apart() -> None:
     script = "opened()\nframe()\nos.kill(os.getpid(), signal.SIGKILL)"
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: faults(camera).get("killed", 0) >= 1)
         assert faults(camera).keys() == {"killed"}
         assert camera.last_error is not None
@@ -203,7 +201,7 @@ def test_a_reported_failure_is_retried(reason: Failure, log: pytest.LogCaptureFi
     script = (
         f"say(status='failed', reason='{reason.value}', message='broken: ' + request['source'])"
     )
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: camera.restarts[reason] >= 2)
         assert faults(camera).keys() == {reason.value}
         assert camera.last_error is not None
@@ -212,7 +210,7 @@ def test_a_reported_failure_is_retried(reason: Failure, log: pytest.LogCaptureFi
 
 def test_a_refused_login_is_not_tried_again_soon() -> None:
     script = "say(status='failed', reason='unauthorized', message='wrong password')"
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: camera.state is CameraState.BACKOFF)
         turned_ns = camera.progress_ns
         time.sleep(1.2)
@@ -231,7 +229,7 @@ sys.stdout.flush()
 print("last words\\x1b[31m of", request["source"], file=sys.stderr, flush=True)
 say(status="failed", reason="no_pictures", message="no pictures\\r\\n\\x1b[31m" + "x" * 9000)
 """
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
         assert wait_until(lambda: camera.restarts[Failure.NO_PICTURES] >= 2)
         assert faults(camera).keys() == {"no_pictures"}
         assert camera.last_error is not None
@@ -253,7 +251,7 @@ while True:
     sys.stderr.write("error in " + request["source"] + "\\n")
     time.sleep(0.001)
 """
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, mailbox):
         assert wait_until(lambda: mailbox.captured > 300)
         assert wait_until(lambda: camera.state is CameraState.STREAMING)
         assert faults(camera) == {}
@@ -264,7 +262,7 @@ def test_a_process_that_cannot_be_started_is_a_state() -> None:
     def refuse(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
         raise OSError(11, "Resource temporarily unavailable")
 
-    with running(REQUEST, patience=QUICK, starter=refuse) as (camera, _):
+    with running(REQUEST, limits=QUICK, starter=refuse) as (camera, _):
         assert wait_until(lambda: faults(camera).get("exited", 0) >= 2)
         assert camera.last_error is not None
         assert "Resource temporarily unavailable" in camera.last_error
@@ -285,7 +283,7 @@ while True:
         return processes[-1]
 
     descriptors = open_descriptors()
-    with running(REQUEST, patience=QUICK, starter=start) as (camera, mailbox):
+    with running(REQUEST, limits=QUICK, starter=start) as (camera, mailbox):
         next_frame(mailbox)
         begun = time.monotonic()
         camera.stop()
@@ -307,8 +305,8 @@ def test_a_camera_that_was_never_started_can_be_stopped() -> None:
 
 def test_failures_are_forgotten_after_good_frames() -> None:
     script = "opened()\nfor _ in range(20): frame()\ntime.sleep(0.1)\nsys.exit(1)"
-    patience = Patience(tick=0.02, stop=0.5, pause=0.01, pause_longest=60, good_frames=20)
-    with running(REQUEST, patience=patience, starter=fake(script)) as (camera, _):
+    limits = TimeLimits(tick=0.02, stop=0.5, pause=0.01, pause_longest=60, good_frames=20)
+    with running(REQUEST, limits=limits, starter=fake(script)) as (camera, _):
         # Ten failures in a row would take 0.01 x 2^9 = 5 s of pause for the last one alone.
         assert wait_until(lambda: camera.restarts[Failure.EXITED] >= 10, 30)
 
@@ -322,7 +320,7 @@ def test_a_request_does_not_show_its_password() -> None:
 
 def test_a_picture_after_a_restart_is_in_the_same_mailbox() -> None:
     script = "opened()\nframe()\ntime.sleep(0.1)\nsys.exit(1)"
-    with running(REQUEST, patience=QUICK, starter=fake(script)) as (camera, mailbox):
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, mailbox):
         sequences = [next_frame(mailbox).sequence for _ in range(3)]
         assert sequences == sorted(set(sequences))
         assert mailbox.captured >= 3

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from edged.capture.frame import Frame
+from edged.capture.liveness import TimeLimits
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.messages import Ended, Failed, Note, Opened, Status
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Quiet, SourceError
 from edged.capture.sources.table import KINDS, Kind, kind_of, make_source
 from edged.capture.supervisor import Camera, CameraState
-from edged.capture.vigil import Patience
 from edged.capture.worker import capture, clamped
 from edged.clock import monotonic_ns
 from tests.rig.camera import (
@@ -61,7 +61,7 @@ def test_a_killed_worker_is_replaced() -> None:
 
 
 def test_a_stopped_worker_has_stalled_and_is_replaced() -> None:
-    with running(DRAWN, patience=Patience(stall=0.7)) as (camera, mailbox):
+    with running(DRAWN, limits=TimeLimits(stall=0.7)) as (camera, mailbox):
         assert wait_until(lambda: mailbox.captured > 40)  # how its pictures come is known
         stopped = only_worker()
         os.kill(stopped, signal.SIGSTOP)
@@ -293,8 +293,8 @@ def test_every_kind_has_its_class(kind: Kind) -> None:
 
 def test_frames_without_motion_are_counted_and_the_camera_lives_on() -> None:
     request = CaptureRequest("synthetic:320x240@50?still", quiet=Quiet(600.0, 0.2, 30.0))
-    patience = Patience(stall=1.0, first_frame=2.0)
-    with running(request, wanted=128, patience=patience) as (camera, mailbox):
+    limits = TimeLimits(stall=1.0, first_frame=2.0)
+    with running(request, wanted=128, limits=limits) as (camera, mailbox):
         assert wait_until(lambda: mailbox.quiet > 150)  # three seconds, which would be a stall
         assert camera.state is CameraState.STREAMING
         assert not any(camera.restarts.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.capture.vigil import Patience
+from edged.capture.liveness import TimeLimits
 from tests.rig.camera import descriptors_of
 from tests.rig.daemon import RunningDaemon, pss_mb
 
@@ -37,7 +37,7 @@ def test_kills_leave_nothing_in_the_daemon(tmp_path: Path) -> None:
         away = []
         for _ in range(KILLS):
             # After so many good frames the kill before is forgotten, and the first pause is short.
-            good = daemon.metric(captured) + Patience().good_frames + 60
+            good = daemon.metric(captured) + TimeLimits().good_frames + 60
             daemon.wait_for(lambda good=good: daemon.metric(captured) > good, 60)
             (child,) = daemon.capture_processes()
             os.kill(child, signal.SIGKILL)

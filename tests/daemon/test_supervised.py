@@ -51,7 +51,7 @@ STUCK = """
 import sys, threading
 from pathlib import Path
 from edged.config.config import load_config
-from edged.capture.vigil import Vigil
+from edged.capture.liveness import Liveness
 from edged.daemon.daemon import Daemon
 from edged.events.dispatcher import Dispatcher
 from dataclasses import replace
@@ -67,7 +67,7 @@ class Stuck(Lines):
         if sys.argv[2] == "http":
             http._Server.service_actions = lambda server: threading.Event().wait()
         if sys.argv[2] == "camera":
-            Vigil.look = lambda *_: threading.Event().wait()
+            Liveness.look = lambda *_: threading.Event().wait()
         if sys.argv[2] == "events":
             Stuck.dispatcher._queue.put(())  # what no thread can take apart
 

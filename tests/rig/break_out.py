@@ -6,9 +6,9 @@ import os
 from functools import partial
 from pathlib import Path
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.process import start_worker
 from edged.capture.source import CaptureRequest
-from edged.capture.vigil import Patience
 from tests.rig.camera import running, wait_until
 from tests.rig.hostile import MARK
 
@@ -28,7 +28,7 @@ runpy.run_path("{HOSTILE}", run_name="__main__")
     if report is not None:
         os.environ["HOSTILE_REPORT"] = str(report)
     start = partial(start_worker, whole_environment=not request.confine, program=("-c", code))
-    with running(request, patience=Patience(open=seconds), starter=start) as (camera, _):
+    with running(request, limits=TimeLimits(open=seconds), starter=start) as (camera, _):
         assert wait_until(lambda: camera.last_error is not None, seconds)
         assert camera.last_error is not None
         assert MARK in camera.last_error, camera.last_error

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from edged.capture.admission import Admission
 from edged.capture.frame import Frame
+from edged.capture.liveness import TimeLimits
 from edged.capture.mailbox import Mailbox
 from edged.capture.process import Starter
 from edged.capture.source import CaptureRequest
 from edged.capture.supervisor import Camera
-from edged.capture.vigil import Patience
 
 
 class Counts:
@@ -107,13 +107,13 @@ def running(
     wanted: int = 0,
     longest_side: int = 640,
     device: Path | None = None,
-    patience: Patience | None = None,
+    limits: TimeLimits | None = None,
     starter: Starter | None = None,
 ) -> Iterator[tuple[Camera, Mailbox]]:
     """A supervised camera, which is stopped at the end."""
     mailbox = Mailbox.create(longest_side)
     mailbox.want(wanted)
-    camera = Camera("porch", request, mailbox, device=device, patience=patience, starter=starter)
+    camera = Camera("porch", request, mailbox, device=device, limits=limits, starter=starter)
     camera.start()
     try:
         yield camera, mailbox

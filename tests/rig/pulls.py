@@ -12,7 +12,7 @@ from edged.variants.family import Family, load_family
 from edged.variants.mobilenet import Architecture
 from edged.variants.official import LABELS_FILE, OFFICIAL, Weights
 from edged.variants.variant import Variant
-from edged.variants.weights.http_client import Patience
+from edged.variants.weights.http_client import RetryPolicy
 from edged.variants.weights.onnx_builder import Weights as Values
 from edged.variants.weights.pull import Watch, pull
 from tests.rig.tflite_files import FLOAT32, UINT8, Coding, tflite_file
@@ -24,7 +24,7 @@ LABELS = "background\n" + "".join(f"class {number}\n" for number in range(1, 100
 CELL = (0.25, 128)
 FLOAT_FILE = "mobilenet_v1_0.25_128.tgz"
 NOBODY = Watch()
-HASTY = Patience(timeout_seconds=60, retries=2, pause_seconds=0)
+HASTY = RetryPolicy(timeout_seconds=60, retries=2, pause_seconds=0)
 
 
 @cache

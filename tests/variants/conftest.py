@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.variants.weights.http_client import Patience
+from edged.variants.weights.http_client import RetryPolicy
 from tests.rig.downloads import CONTENT, NAME
 from tests.rig.imports import LABELS, write_labels, write_tflite
 from tests.rig.pulls import official_files
@@ -44,8 +44,8 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def patience(pauses: list[float]) -> Patience:
-    return Patience(timeout_seconds=60, retries=3, sleep=pauses.append)
+def policy(pauses: list[float]) -> RetryPolicy:
+    return RetryPolicy(timeout_seconds=60, retries=3, sleep=pauses.append)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from edged.errors import EdgedError, InputError
 from edged.variants.weights.download import check_url, download
-from edged.variants.weights.http_client import Patience
+from edged.variants.weights.http_client import RetryPolicy
 from tests.rig.downloads import CONTENT, MOST_BYTES, NAME, left, url
 from tests.rig.ports import free_port
 from tests.rig.weight_server import WeightServer, cut, redirect, status, weight_server
@@ -23,65 +23,65 @@ from tests.rig.weight_server import WeightServer, cut, redirect, status, weight_
 # ----------------------------------------------------------------------------------- where it goes
 
 
-def test_a_redirect_is_followed(server: WeightServer, target: Path, patience: Patience) -> None:
+def test_a_redirect_is_followed(server: WeightServer, target: Path, policy: RetryPolicy) -> None:
     server.files["moved"] = b"elsewhere"
     server.troubles[NAME] = [redirect(f"{server.url}/moved")]
-    download(url(server), target, MOST_BYTES, patience)
+    download(url(server), target, MOST_BYTES, policy)
     assert target.read_bytes() == b"elsewhere"
 
 
-def test_a_redirect_in_a_circle(server: WeightServer, target: Path, patience: Patience) -> None:
+def test_a_redirect_in_a_circle(server: WeightServer, target: Path, policy: RetryPolicy) -> None:
     server.troubles[NAME] = [redirect(url(server))] * 20
     with pytest.raises(EdgedError, match="the server redirects in a circle"):
-        download(url(server), target, MOST_BYTES, patience)
+        download(url(server), target, MOST_BYTES, policy)
 
 
 @pytest.mark.parametrize("place", ["ftp://127.0.0.1/x", "file:///etc/passwd"])
 def test_a_redirect_to_another_protocol_is_refused(
-    server: WeightServer, target: Path, patience: Patience, place: str
+    server: WeightServer, target: Path, policy: RetryPolicy, place: str
 ) -> None:
     server.troubles[NAME] = [redirect(place)]
     with pytest.raises(EdgedError, match="the server redirects"):
-        download(url(server), target, MOST_BYTES, patience)
+        download(url(server), target, MOST_BYTES, policy)
     assert left(target) == set()
 
 
 def test_credentials_are_sent_where_they_belong_and_never_shown(
-    server: WeightServer, target: Path, patience: Patience
+    server: WeightServer, target: Path, policy: RetryPolicy
 ) -> None:
     server.password = "Basic " + base64.b64encode(b"ann:s3cret/").decode()
     address = url(server).replace("//", "//ann:s3cret%2F@")
     notes: list[str] = []
     server.troubles[NAME] = [cut(1000), status(503)]
-    download(address, target, MOST_BYTES, patience, note=notes.append)
+    download(address, target, MOST_BYTES, policy, note=notes.append)
     assert target.read_bytes() == CONTENT
     server.troubles[NAME] = [status(404)]
     with pytest.raises(EdgedError) as raised:
-        download(address, target, MOST_BYTES, patience)
+        download(address, target, MOST_BYTES, policy)
     for text in (*notes, str(raised.value)):
         assert "127.0.0.1" in text
         assert "s3cret" not in text
 
 
 def test_credentials_do_not_follow_a_redirect(
-    server: WeightServer, target: Path, patience: Patience
+    server: WeightServer, target: Path, policy: RetryPolicy
 ) -> None:
     with weight_server({NAME: CONTENT}) as other:
         other.password = "Basic " + base64.b64encode(b"ann:s3cret").decode()
         server.troubles[NAME] = [redirect(url(other))]
         with pytest.raises(EdgedError, match="HTTP 401"):
-            download(url(server).replace("//", "//ann:s3cret@"), target, MOST_BYTES, patience)
+            download(url(server).replace("//", "//ann:s3cret@"), target, MOST_BYTES, policy)
 
 
-def test_nobody_listens(target: Path, patience: Patience, pauses: list[float]) -> None:
+def test_nobody_listens(target: Path, policy: RetryPolicy, pauses: list[float]) -> None:
     with pytest.raises(EdgedError, match="Connection refused"):
-        download(f"http://127.0.0.1:{free_port()}/x", target, MOST_BYTES, patience)
+        download(f"http://127.0.0.1:{free_port()}/x", target, MOST_BYTES, policy)
     assert pauses == []
 
 
-def test_no_such_host(target: Path, patience: Patience) -> None:
+def test_no_such_host(target: Path, policy: RetryPolicy) -> None:
     with pytest.raises(EdgedError, match=r"host\.invalid/x: download failed: host not"):
-        download("http://host.invalid/x", target, MOST_BYTES, patience)
+        download("http://host.invalid/x", target, MOST_BYTES, policy)
 
 
 @pytest.mark.parametrize(
@@ -132,25 +132,25 @@ def encrypted(tmp_path: Path) -> Iterator[tuple[WeightServer, str, Path]]:
 
 
 def test_an_unknown_certificate_is_refused(
-    encrypted: tuple[WeightServer, str, Path], target: Path, patience: Patience
+    encrypted: tuple[WeightServer, str, Path], target: Path, policy: RetryPolicy
 ) -> None:
     _, address, _ = encrypted
     with pytest.raises(EdgedError, match="the server's certificate is not trusted"):
-        download(address, target, MOST_BYTES, patience)
+        download(address, target, MOST_BYTES, policy)
 
 
 def test_a_redirect_does_not_lead_out_of_an_encrypted_connection(
     encrypted: tuple[WeightServer, str, Path],
     server: WeightServer,
     target: Path,
-    patience: Patience,
+    policy: RetryPolicy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     secure, address, certificate = encrypted
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     secure.troubles[NAME] = [redirect(url(server))]
     with pytest.raises(EdgedError, match="redirects to an unencrypted address"):
-        download(address, target, MOST_BYTES, patience)
+        download(address, target, MOST_BYTES, policy)
     assert server.requests == []
-    download(address, target, MOST_BYTES, patience)
+    download(address, target, MOST_BYTES, policy)
     assert target.read_bytes() == CONTENT

@@ -29,7 +29,7 @@ from edged.secret import redact
 from edged.variants.weights.http_client import (
     USUAL,
     BrokenOff,
-    Patience,
+    RetryPolicy,
     floor,
     make_request,
     open_request,
@@ -77,13 +77,13 @@ def check_url(url: str) -> None:
 
 
 def size_of(
-    url: str, patience: Patience = USUAL, note: Callable[[str], None] = _silent
+    url: str, policy: RetryPolicy = USUAL, note: Callable[[str], None] = _silent
 ) -> int | None:
     """The file's size in bytes; None if the server does not state it. Raises EdgedError."""
 
     def ask() -> int | None:
         try:
-            with open_request(make_request(url, "HEAD"), patience) as response:
+            with open_request(make_request(url, "HEAD"), policy) as response:
                 return _number(response.headers.get("Content-Length"))
         except HTTPError as error:
             if error.code not in _NO_HEAD:
@@ -91,14 +91,14 @@ def size_of(
             error.close()
             return None
 
-    return _persist(url, ask, patience, note, lambda: 0)
+    return _persist(url, ask, policy, note, lambda: 0)
 
 
 def download(
     url: str,
     target: Path,
     most_bytes: int,
-    patience: Patience = USUAL,
+    policy: RetryPolicy = USUAL,
     progress: Callable[[int], None] = _unseen,
     note: Callable[[str], None] = _silent,
 ) -> None:
@@ -111,8 +111,8 @@ def download(
     try:
         _persist(
             url,
-            lambda: _receive(url, part, most_bytes, patience, progress),
-            patience,
+            lambda: _receive(url, part, most_bytes, policy, progress),
+            policy,
             note,
             part.size,
         )
@@ -157,7 +157,7 @@ class _Part:
 
 
 def _receive(
-    url: str, part: _Part, most_bytes: int, patience: Patience, progress: Callable[[int], None]
+    url: str, part: _Part, most_bytes: int, policy: RetryPolicy, progress: Callable[[int], None]
 ) -> None:
     """One attempt. Raises EdgedError for permanent errors, OSError and HTTPException for others."""
     request = make_request(url, "GET")
@@ -166,7 +166,7 @@ def _receive(
     if validator:
         request.add_header("Range", f"bytes={received}-")
         request.add_header("If-Range", validator)
-    with _answer(request, part, patience) as response:
+    with _answer(request, part, policy) as response:
         file: IO[bytes]
         total = _number(response.headers.get("Content-Length"))
         if response.status == 206 and validator:
@@ -186,7 +186,7 @@ def _receive(
         with file:
             if total is not None and total > most_bytes:
                 raise _too_large(url, most_bytes)
-            with floor(response.socket, patience, lambda: received):
+            with floor(response.socket, policy, lambda: received):
                 while block := response.read1(_BLOCK_BYTES):
                     received += len(block)
                     if received > most_bytes:
@@ -202,9 +202,9 @@ def _receive(
                 os.fsync(file.fileno())
 
 
-def _answer(request: Request, part: _Part, patience: Patience) -> Any:
+def _answer(request: Request, part: _Part, policy: RetryPolicy) -> Any:
     try:
-        return open_request(request, patience)
+        return open_request(request, policy)
     except HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
@@ -228,7 +228,7 @@ def _too_large(url: str, most_bytes: int) -> EdgedError:
 def _persist(
     url: str,
     attempt: Callable[[], T],
-    patience: Patience,
+    policy: RetryPolicy,
     note: Callable[[str], None],
     received: Callable[[], int],
 ) -> T:
@@ -237,19 +237,19 @@ def _persist(
         try:
             return attempt()
         except (OSError, http.client.HTTPException) as error:
-            reason, transient = _judged(error, patience)
+            reason, transient = _judged(error, policy)
         if received() >= reached + _PROGRESS_BYTES:
             failures, reached = 0, received()
         failures += 1
-        if not transient or failures > patience.retries:
+        if not transient or failures > policy.retries:
             tries = f" ({failures} attempts)" if failures > 1 else ""
             raise EdgedError(f"download failed: {reason}{tries}", where=redact(url))
-        pause_seconds = patience.pause_seconds * 2 ** (failures - 1)
+        pause_seconds = policy.pause_seconds * 2 ** (failures - 1)
         note(f"{redact(url)}: {reason}; retrying in {pause_seconds:g} s")
-        patience.sleep(pause_seconds)
+        policy.sleep(pause_seconds)
 
 
-def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> tuple[str, bool]:
+def _judged(error: OSError | http.client.HTTPException, policy: RetryPolicy) -> tuple[str, bool]:
     """The reason in words, and whether a retry may succeed."""
     if isinstance(error, HTTPError):
         error.close()
@@ -260,7 +260,7 @@ def _judged(error: OSError | http.client.HTTPException, patience: Patience) -> t
     if isinstance(error, URLError) and isinstance(error.reason, OSError):
         error = error.reason
     if isinstance(error, TimeoutError):
-        return f"no data for {patience.timeout_seconds:g} s", True
+        return f"no data for {policy.timeout_seconds:g} s", True
     if isinstance(error, socket.gaierror):
         return f"host not found ({error.strerror})", error.errno == socket.EAI_AGAIN
     if isinstance(error, ssl.SSLCertVerificationError):

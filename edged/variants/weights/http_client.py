@@ -20,7 +20,7 @@ from edged.secret import redact
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """timeout_seconds: for connecting, for the response headers, and for each read; at least
     `least_bytes` must arrive in this time. Pauses double from `pause_seconds`."""
 
@@ -31,7 +31,7 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
 
-USUAL = Patience()
+USUAL = RetryPolicy()
 
 
 class BrokenOff(http.client.HTTPException):
@@ -56,7 +56,7 @@ class _Redirects(HTTPRedirectHandler):
 
 
 @contextmanager
-def floor(connection: Any, patience: Patience, received: Callable[[], int]) -> Iterator[None]:
+def floor(connection: Any, policy: RetryPolicy, received: Callable[[], int]) -> Iterator[None]:
     """Shut the connection down and raise BrokenOff if fewer than `least_bytes` arrive in
     `timeout_seconds`. The socket's own timeout restarts with every byte."""
     done, late = threading.Event(), threading.Event()
@@ -65,9 +65,9 @@ def floor(connection: Any, patience: Patience, received: Callable[[], int]) -> I
     def watch() -> None:
         nonlocal came
         had = received()
-        while not done.wait(patience.timeout_seconds):
+        while not done.wait(policy.timeout_seconds):
             came = received() - had
-            if came < patience.least_bytes:
+            if came < policy.least_bytes:
                 late.set()
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -85,8 +85,8 @@ def floor(connection: Any, patience: Patience, received: Callable[[], int]) -> I
         done.set()
         thread.join()
     if late.is_set():
-        what = f"fewer than {patience.least_bytes} bytes in" if came else "no data for"
-        raise BrokenOff(f"{what} {patience.timeout_seconds:g} s")
+        what = f"fewer than {policy.least_bytes} bytes in" if came else "no data for"
+        raise BrokenOff(f"{what} {policy.timeout_seconds:g} s")
 
 
 class _PunctualHTTP(http.client.HTTPConnection):
@@ -95,7 +95,7 @@ class _PunctualHTTP(http.client.HTTPConnection):
     def getresponse(self) -> http.client.HTTPResponse:
         connection = self.sock
         seconds = USUAL.timeout_seconds if self.timeout is None else self.timeout
-        with floor(connection, Patience(seconds), lambda: 0):
+        with floor(connection, RetryPolicy(seconds), lambda: 0):
             response = super().getresponse()
         response.socket = connection  # type: ignore[attr-defined]
         return response
@@ -115,9 +115,9 @@ class _SecureHandler(HTTPSHandler):
         return self.do_open(_PunctualHTTPS, req)
 
 
-def open_request(request: Request, patience: Patience) -> Any:
+def open_request(request: Request, policy: RetryPolicy) -> Any:
     opener = build_opener(_Redirects, _Handler, _SecureHandler)
-    return opener.open(request, timeout=patience.timeout_seconds)
+    return opener.open(request, timeout=policy.timeout_seconds)
 
 
 def make_request(url: str, method: str) -> Request:

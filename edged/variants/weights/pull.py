@@ -35,7 +35,7 @@ from edged.variants.weights.download_record import (
     unwritable,
     write_record,
 )
-from edged.variants.weights.http_client import USUAL, Patience
+from edged.variants.weights.http_client import USUAL, RetryPolicy
 from edged.variants.weights.importing import (
     Converted,
     add_networks,
@@ -70,7 +70,7 @@ def pull(
     into: Path,
     backend: Backend,
     mirror: str | None = None,
-    patience: Patience = USUAL,
+    policy: RetryPolicy = USUAL,
     watch: Watch = Watch(),
 ) -> tuple[Family, tuple[Variant, ...]]:
     """Add the networks of `cells`, pairs of alpha and resolution, to the family in `into`.
@@ -97,11 +97,11 @@ def pull(
         }
         if not wanted:
             return family, ()
-        source = _Source(release.directory if mirror is None else mirror, folder, patience, watch)
+        source = _Source(release.directory if mirror is None else mirror, folder, policy, watch)
         source.plan(list(wanted))
         labels_from = official.LABELS_DIRECTORY if mirror is None else mirror
         labels, record[official.LABELS_FILE] = _labels(
-            _Source(labels_from, folder, patience, Watch(note=watch.note)),
+            _Source(labels_from, folder, policy, Watch(note=watch.note)),
             record.get(official.LABELS_FILE),
             into,
         )
@@ -140,7 +140,7 @@ class _Source:
 
     address: str
     folder: Path
-    patience: Patience
+    policy: RetryPolicy
     watch: Watch
     received: int = 0
     total: int | None = None
@@ -176,7 +176,7 @@ class _Source:
             def progress(received: int) -> None:
                 self.watch.progress(before + received, self.total)
 
-            download(url, path, most_bytes, self.patience, progress, self.watch.note)
+            download(url, path, most_bytes, self.policy, progress, self.watch.note)
         self.received += path.stat().st_size
         self.watch.progress(self.received, self.total)
         sha256 = _sha256(path)
@@ -198,7 +198,7 @@ class _Source:
         path = self.folder / name
         if path.exists():
             return path.stat().st_size
-        return size_of(self._url(name), self.patience, self.watch.note)
+        return size_of(self._url(name), self.policy, self.watch.note)
 
     def _here(self, name: str) -> list[Path]:
         paths = (self.folder / name, self.folder / f"{name}.part")

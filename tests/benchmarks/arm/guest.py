@@ -201,8 +201,8 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
     from edged.variants.preprocess import Preprocessor
 
     main.TICK_SECONDS *= SLOWER
-    tick = supervisor.Patience().tick
-    supervisor.Patience = partial(supervisor.Patience, tick=tick * SLOWER)  # type: ignore[misc]
+    tick = supervisor.TimeLimits().tick
+    supervisor.TimeLimits = partial(supervisor.TimeLimits, tick=tick * SLOWER)  # type: ignore[misc]
 
     sys.executable = "/counted-cortex-" + (WORK / "processor").read_text()
     process.start_worker.__kwdefaults__["program"] = ("-m", __spec__.name, "capture")

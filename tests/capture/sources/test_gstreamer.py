@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.gstreamer.gstreamer import GstreamerSource
 from edged.capture.supervisor import CameraState
-from edged.capture.vigil import Patience
 from tests.rig.camera import (
     A_DAEMON,
     Notes,
@@ -293,12 +293,12 @@ def test_a_pipeline_that_does_not_stop_is_killed() -> None:
     assert not Path(f"/proc/{child}").exists()
 
 
-PATIENCE = Patience(pause=0.2, pause_longest=0.4)
+LIMITS = TimeLimits(pause=0.2, pause_longest=0.4)
 
 
 def test_the_whole_way_and_back_after_the_pipeline_was_killed() -> None:
     request = CaptureRequest(f"{LIVE} pattern=blue", size=(640, 360))
-    with running(request, wanted=128, patience=PATIENCE) as (camera, mailbox):
+    with running(request, wanted=128, limits=LIMITS) as (camera, mailbox):
         frame = next_frame(mailbox)
         assert frame.pixels.shape == (128, 128, 3)
         assert np.all(frame.pixels == (0, 0, 255))
@@ -312,8 +312,8 @@ def test_the_whole_way_and_back_after_the_pipeline_was_killed() -> None:
 
 
 def test_a_hanging_pipeline_has_stalled_and_is_replaced() -> None:
-    patience = Patience(stall=1.0, pause=0.2)
-    with running(CaptureRequest(LIVE), patience=patience) as (camera, mailbox):
+    limits = TimeLimits(stall=1.0, pause=0.2)
+    with running(CaptureRequest(LIVE), limits=limits) as (camera, mailbox):
         assert wait_until(lambda: mailbox.captured > 40)  # how its pictures come is known
         hanging = only_grandchild(only_worker())
         os.kill(hanging, signal.SIGSTOP)
@@ -325,7 +325,7 @@ def test_a_hanging_pipeline_has_stalled_and_is_replaced() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_pipeline_ends_with_its_worker(number: int) -> None:
-    with running(CaptureRequest(LIVE), patience=PATIENCE) as (camera, mailbox):
+    with running(CaptureRequest(LIVE), limits=LIMITS) as (camera, mailbox):
         next_frame(mailbox)
         worker = only_worker()
         child = only_grandchild(worker)
@@ -353,8 +353,8 @@ def test_a_pipeline_ends_with_its_daemon_even_while_it_hangs() -> None:
 
 def test_a_broken_description_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     request = CaptureRequest("gst:videotestsrc ! absent user-pw=hunter2")
-    patience = Patience(pause=0.05, pause_longest=0.05)
-    with running(request, patience=patience) as (camera, _):
+    limits = TimeLimits(pause=0.05, pause_longest=0.05)
+    with running(request, limits=limits) as (camera, _):
         assert wait_until(lambda: camera.restarts[Failure.OPEN_FAILED] >= 3)
     warned = [record for record in caplog.records if "no element absent" in record.getMessage()]
     assert len([record for record in warned if record.levelname == "WARNING"]) == 1

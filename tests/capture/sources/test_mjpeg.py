@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler
 import numpy as np
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.http.client import without_login
 from edged.capture.sources.http.http import HttpSource
 from edged.capture.supervisor import CameraState
-from edged.capture.vigil import Patience
 from tests.rig.camera import Notes, next_frame, running, wait_until
 from tests.rig.http_camera import Opening, hashed
 from tests.rig.mjpeg_server import CameraServer
@@ -322,9 +322,9 @@ def test_urls_without_their_login() -> None:
 def test_the_whole_way_to_the_mailbox_and_back_after_the_camera_was_gone(
     camera: HttpCamera,
 ) -> None:
-    patience = Patience(pause=0.2)
+    limits = TimeLimits(pause=0.2)
     request = CaptureRequest(camera.url("/stream"), flip="horizontal")
-    with running(request, wanted=120, patience=patience) as (watched, mailbox):
+    with running(request, wanted=120, limits=limits) as (watched, mailbox):
         frame = next_frame(mailbox)
         assert frame.pixels.shape == (120, 120, 3)
         assert np.all(frame.pixels[..., 0] > 250)
@@ -337,7 +337,7 @@ def test_the_whole_way_to_the_mailbox_and_back_after_the_camera_was_gone(
 
 
 def test_a_silent_camera_has_stalled(camera: HttpCamera) -> None:
-    patience = Patience(first_frame=2.0)
-    with running(CaptureRequest(camera.url("/silent")), patience=patience) as (watched, mailbox):
+    limits = TimeLimits(first_frame=2.0)
+    with running(CaptureRequest(camera.url("/silent")), limits=limits) as (watched, mailbox):
         next_frame(mailbox)
         assert wait_until(lambda: watched.restarts[Failure.STALLED] >= 1)

@@ -10,16 +10,16 @@ import time
 import numpy as np
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest, Failure, SourceError
 from edged.capture.sources.rtsp.server import RtspServer
 from edged.capture.supervisor import CameraState
-from edged.capture.vigil import Patience
 from edged.clock import monotonic_ns
 from tests.rig.camera import next_frame, running, wait_until
 from tests.rig.ports import free_port
 from tests.rig.rtsp import Opened, needs_gstreamer, servers, serving, url
 
-PATIENCE = Patience(pause=0.3, pause_longest=0.6)
+LIMITS = TimeLimits(pause=0.3, pause_longest=0.6)
 
 
 @servers
@@ -115,7 +115,7 @@ def test_a_wrong_path() -> None:
 @needs_gstreamer
 def test_a_server_that_comes_and_goes() -> None:
     port = free_port()
-    with running(CaptureRequest(url(port)), wanted=128, patience=PATIENCE) as (camera, mailbox):
+    with running(CaptureRequest(url(port)), wanted=128, limits=LIMITS) as (camera, mailbox):
         assert wait_until(lambda: camera.restarts[Failure.OPEN_FAILED] >= 2)
         assert camera.last_error is not None
         assert "Connection refused" in camera.last_error
@@ -140,7 +140,7 @@ def test_a_server_that_falls_silent_has_stalled_and_comes_back() -> None:
     port = free_port()
     with (
         serving(port) as server,
-        running(CaptureRequest(url(port)), patience=PATIENCE) as (camera, mailbox),
+        running(CaptureRequest(url(port)), limits=LIMITS) as (camera, mailbox),
     ):
         next_frame(mailbox, 30)
         assert wait_until(lambda: mailbox.captured > 50)  # how its pictures come is known

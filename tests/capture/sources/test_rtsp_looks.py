@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.mailbox import Mailbox
 from edged.capture.source import CaptureRequest, Failure
 from edged.capture.supervisor import Camera, CameraState
-from edged.capture.vigil import Patience
 from edged.clock import monotonic_ns
 from tests.rig.camera import next_frame, running, wait_until
 from tests.rig.ports import free_port
@@ -69,7 +69,7 @@ def test_without_further_key_frames_it_is_said_and_every_frame_is_decoded() -> N
 @servers
 @needs_gstreamer
 def test_a_camera_that_dies_between_two_looks_is_noticed_as_soon_as_another() -> None:
-    port, patience = free_port(), Patience(pause=0.3, pause_longest=0.6)
+    port, limits = free_port(), TimeLimits(pause=0.3, pause_longest=0.6)
     request, seldom = CaptureRequest(url(port)), CaptureRequest(url(port), max_fps=0.01)
 
     def stalls(camera: Camera) -> bool:
@@ -77,8 +77,8 @@ def test_a_camera_that_dies_between_two_looks_is_noticed_as_soon_as_another() ->
 
     with (
         serving(port, "--size", "320x240") as server,
-        running(request, patience=patience) as (usual, frames),
-        running(seldom, patience=patience) as (camera, looks),
+        running(request, limits=limits) as (usual, frames),
+        running(seldom, limits=limits) as (camera, looks),
     ):
         next_frame(looks)
         assert wait_until(lambda: looks.captured > 100 and frames.captured > 100)

@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.http.auth import Login
 from edged.capture.sources.http.http import HttpSource
 from edged.capture.supervisor import CameraState
-from edged.capture.vigil import Patience
 from tests.rig.camera import FakeTime, Notes, next_frame, running, wait_until
 from tests.rig.http_camera import Opening, hashed
 from tests.rig.mjpeg_server import CameraServer
@@ -372,7 +372,7 @@ def test_a_password_beyond_ascii() -> None:
 
 def test_the_whole_way_to_the_mailbox(camera: SnapshotCamera) -> None:
     request = CaptureRequest(camera.url("/turns"), fps=50)
-    with running(request, wanted=120, patience=Patience(pause=0.2)) as (watched, mailbox):
+    with running(request, wanted=120, limits=TimeLimits(pause=0.2)) as (watched, mailbox):
         assert next_frame(mailbox).pixels.shape == (120, 120, 3)
         assert wait_until(lambda: watched.state is CameraState.STREAMING)
         before = mailbox.captured
@@ -380,9 +380,9 @@ def test_the_whole_way_to_the_mailbox(camera: SnapshotCamera) -> None:
 
 
 def test_a_camera_that_changes_seldom_has_not_stalled(camera: SnapshotCamera) -> None:
-    patience = Patience(stall=2.0, stall_frames=2)
+    limits = TimeLimits(stall=2.0, stall_frames=2)
     request = CaptureRequest(camera.url("/same"), fps=20)
-    with running(request, patience=patience) as (watched, mailbox):
+    with running(request, limits=limits) as (watched, mailbox):
         next_frame(mailbox)
         assert wait_until(lambda: mailbox.captured > 80)  # 4 s, nearly all of one picture
         assert mailbox.sequence == 2

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edged.capture.decode.crop import prepared
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.v4l2.device import formats
 from edged.capture.sources.v4l2.v4l2 import V4l2Source, format_order, stamp_ns
 from edged.capture.supervisor import CameraState
-from edged.capture.vigil import Patience
 from tests.rig.camera import Notes, running, wait_until
 from tests.rig.pictures import encoded
 from tests.rig.v4l2_camera import Rig
@@ -250,8 +250,8 @@ def test_a_frame_that_cannot_be_had_is_broken() -> None:
 
 
 def test_a_camera_that_is_absent_is_a_state() -> None:
-    patience = Patience(pause=0.1)
-    with running(CaptureRequest("/dev/video-that-is-absent"), patience=patience) as (camera, _):
+    limits = TimeLimits(pause=0.1)
+    with running(CaptureRequest("/dev/video-that-is-absent"), limits=limits) as (camera, _):
         assert wait_until(lambda: camera.restarts[Failure.OPEN_FAILED] >= 2)
         assert camera.state in (CameraState.STARTING, CameraState.BACKOFF)
         assert camera.last_error is not None

@@ -6,9 +6,10 @@ import os
 import platform
 from pathlib import Path
 
+from edged.capture.vigil import Patience
+
 from edged.capture.confinement import landlock, syscall_filter
 from edged.capture.source import CaptureRequest
-from edged.capture.vigil import Patience
 from tests.device.checks import vivid
 from tests.device.checks.daemon import SLOW
 from tests.device.checks.report import Report

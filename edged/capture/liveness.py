@@ -16,7 +16,7 @@ PAUSE_HALF_LIFE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class TimeLimits:
     """Time limits, in seconds."""
 
     tick: float = 0.25
@@ -79,13 +79,13 @@ class Pace:
         self._arrivals += 1
         self.known = self._arrivals > PACE_ARRIVALS
 
-    def seconds(self, patience: Patience) -> float:
+    def seconds(self, limits: TimeLimits) -> float:
         """How long to wait for the next frame."""
-        usual, longest = patience.stall_frames * self._usual, patience.stall_pauses * self._longest
-        return max(patience.stall, usual, longest)
+        usual, longest = limits.stall_frames * self._usual, limits.stall_pauses * self._longest
+        return max(limits.stall, usual, longest)
 
 
-class Vigil:
+class Liveness:
     """For one run of a capture process. No clock, no I/O.
 
     captured: frames from the driver; delivered: pictures made of them; both include earlier runs.
@@ -94,7 +94,7 @@ class Vigil:
 
     def __init__(
         self,
-        patience: Patience,
+        limits: TimeLimits,
         captured: int,
         delivered: int,
         now_ns: int,
@@ -104,12 +104,12 @@ class Vigil:
     ) -> None:
         self.streaming = False
         self.frames = 0
-        self._patience = patience
+        self._limits = limits
         self._captured_at_start = captured
         self._delivered_at_start = delivered
         self._own_seconds = stalled_after_seconds
-        self._first_seconds = stalled_after_seconds or patience.first_frame
-        self._limit_seconds = patience.open + (self._first_seconds if remote else 0)
+        self._first_seconds = stalled_after_seconds or limits.first_frame
+        self._limit_seconds = limits.open + (self._first_seconds if remote else 0)
         self._silence = Silence(now_ns)
         self._pace = Pace()
         self._good_ns: int | None = None
@@ -117,7 +117,7 @@ class Vigil:
     def opened(self, fps: float | None, now_ns: int) -> None:
         self._silence.end(now_ns)
         if self._own_seconds is None:
-            self._first_seconds = self._patience.for_first_frames(fps)
+            self._first_seconds = self._limits.for_first_frames(fps)
         self._limit_seconds = self._first_seconds
 
     def look(
@@ -134,16 +134,16 @@ class Vigil:
             self._pace.came(frames - self.frames, now_ns)
             self.frames = frames
             self._silence.end(now_ns)
-        if self._good_ns is None and frames >= self._patience.good_frames:
+        if self._good_ns is None and frames >= self._limits.good_frames:
             self._good_ns = now_ns
         if delivered != self._delivered_at_start:
             self.streaming = True
             if self._own_seconds is None and self._pace.known:
-                self._limit_seconds = self._pace.seconds(self._patience)
+                self._limit_seconds = self._pace.seconds(self._limits)
         if self._silence.look(now_ns, effort) <= self._limit_seconds:
             return None
         return Failed(Failure.STALLED, f"no frame for {self._limit_seconds:.1f} s")
 
     def good_for(self, seconds: float, now_ns: int) -> bool:
-        """Whether patience.good_frames had arrived more than `seconds` ago."""
+        """Whether limits.good_frames had arrived more than `seconds` ago."""
         return self._good_ns is not None and now_ns - self._good_ns > seconds * 1e9

@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 
+from edged.capture.liveness import Liveness, TimeLimits
 from edged.capture.messages import Failed
 from edged.capture.source import CaptureRequest, Failure
-from edged.capture.vigil import Patience, Vigil
 from edged.effort import Effort
 
 SECOND = 1_000_000_000
-PATIENCE = Patience()
+LIMITS = TimeLimits()
 
 
 def stalls_at(
@@ -29,15 +29,15 @@ def stalls_at(
 
     arrivals: of its frames. worked, waited: seconds of each second.
     """
-    vigil = Vigil(PATIENCE, 100, 50, 0, stalled_after_seconds=own)
-    vigil.opened(fps, 0)
+    liveness = Liveness(LIMITS, 100, 50, 0, stalled_after_seconds=own)
+    liveness.opened(fps, 0)
     moments = sorted(arrivals)
     for tick in range(1, round(until * 4) + 1):
         now = tick / 4
         came = sum(moment <= now for moment in moments)
         effort = Effort(worked * now, waited * now, 0)
         moment_ns = int(now * SECOND)
-        if vigil.look(100 + came, 50 + came, moment_ns, partial(Effort, *effort)) is not None:
+        if liveness.look(100 + came, 50 + came, moment_ns, partial(Effort, *effort)) is not None:
             return now
     return None
 
@@ -90,8 +90,8 @@ def test_time_without_a_core_is_not_the_cameras_and_work_counts_a_tenth() -> Non
 
 
 def opens_for(seconds: float, **about: bool) -> Failed | None:
-    vigil = Vigil(PATIENCE, 0, 0, 0, **about)
-    found = (vigil.look(0, 0, n * SECOND // 4) for n in range(1, int(4 * seconds)))
+    liveness = Liveness(LIMITS, 0, 0, 0, **about)
+    found = (liveness.look(0, 0, n * SECOND // 4) for n in range(1, int(4 * seconds)))
     return next((fault for fault in found if fault is not None), None)
 
 
@@ -103,42 +103,42 @@ def test_a_camera_in_the_network_is_given_time_to_answer() -> None:
 
 
 def test_a_supervisor_that_was_held_up_blames_nobody() -> None:
-    vigil = Vigil(PATIENCE, 0, 0, 0)
-    assert vigil.look(0, 0, 100 * SECOND) is None
-    assert vigil.look(0, 0, 110 * SECOND) is None
+    liveness = Liveness(LIMITS, 0, 0, 0)
+    assert liveness.look(0, 0, 100 * SECOND) is None
+    assert liveness.look(0, 0, 110 * SECOND) is None
 
 
 def test_first_the_opening_then_the_first_frames_then_every_frame() -> None:
-    vigil = Vigil(PATIENCE, captured=100, delivered=50, now_ns=0)
-    vigil.opened(30.0, 16 * SECOND)
-    assert vigil.look(101, 50, 25 * SECOND) is None
-    assert not vigil.streaming
-    assert vigil.look(102, 51, 26 * SECOND) is None
-    assert vigil.streaming
-    assert vigil.frames == 2
+    liveness = Liveness(LIMITS, captured=100, delivered=50, now_ns=0)
+    liveness.opened(30.0, 16 * SECOND)
+    assert liveness.look(101, 50, 25 * SECOND) is None
+    assert not liveness.streaming
+    assert liveness.look(102, 51, 26 * SECOND) is None
+    assert liveness.streaming
+    assert liveness.frames == 2
 
 
 def test_a_frozen_picture_counts_as_good_frames_only_until_it_froze() -> None:
-    vigil = Vigil(Patience(good_frames=100), captured=0, delivered=0, now_ns=0)
-    assert vigil.look(99, 99, SECOND) is None
-    assert not vigil.good_for(0, SECOND)
-    assert vigil.look(100, 100, 2 * SECOND) is None
-    assert not vigil.good_for(10, 12 * SECOND)
-    assert vigil.good_for(10, 12 * SECOND + 1)
-    assert vigil.good_for(0, 3 * SECOND)
+    liveness = Liveness(TimeLimits(good_frames=100), captured=0, delivered=0, now_ns=0)
+    assert liveness.look(99, 99, SECOND) is None
+    assert not liveness.good_for(0, SECOND)
+    assert liveness.look(100, 100, 2 * SECOND) is None
+    assert not liveness.good_for(10, 12 * SECOND)
+    assert liveness.good_for(10, 12 * SECOND + 1)
+    assert liveness.good_for(0, 3 * SECOND)
 
 
 def test_pauses_before_a_restart_double_up_to_a_limit_and_are_jittered() -> None:
     pauses = [
-        PATIENCE.before_restart(Failure.STALLED, failures, 0.0)
+        LIMITS.before_restart(Failure.STALLED, failures, 0.0)
         for failures in (1, 2, 3, 7, 8, 10_000)
     ]
     assert pauses == [0.5, 1.0, 2.0, 30.0, 30.0, 30.0]
-    assert PATIENCE.before_restart(Failure.KILLED, 2, 0.999) == pytest.approx(0.5, 0.01)
+    assert LIMITS.before_restart(Failure.KILLED, 2, 0.999) == pytest.approx(0.5, 0.01)
 
 
 def test_a_wrong_password_is_not_hammered() -> None:
-    assert PATIENCE.before_restart(Failure.UNAUTHORIZED, 1, 0.999) > 100
+    assert LIMITS.before_restart(Failure.UNAUTHORIZED, 1, 0.999) > 100
 
 
 def test_a_source_waits_as_long_as_the_user_says() -> None:
