@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 # linux/prctl.h
 _PR_SET_DUMPABLE = 4
@@ -35,6 +36,17 @@ def refuse_inspection() -> None:
     """Hide memory and environment from other processes of the same user, and write no core file.
     The files of /proc/self then belong to root; others can read only the world-readable ones."""
     prctl(_PR_SET_DUMPABLE, 0)
+
+
+@contextmanager
+def inspectable() -> Iterator[None]:
+    """Lift `refuse_inspection` for a moment: a library is to read a file of /proc/self. Only while
+    there are no capture processes."""
+    prctl(_PR_SET_DUMPABLE, 1)
+    try:
+        yield
+    finally:
+        refuse_inspection()
 
 
 def refuse_new_privileges() -> None:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from edged.commands.parts import (
     positive_int,
     required_config_of,
 )
-from edged.errors import InputError
+from edged.errors import EdgedError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -198,6 +199,8 @@ def _run_daemon(
             "capture processes are only partly confined: this system has no %s",
             " and no ".join(lacking),
         )
+    if config.backend in ("auto", "ncnn"):
+        _let_ncnn_see_the_processor()
     Daemon(
         config,
         signals=signals,
@@ -207,6 +210,15 @@ def _run_daemon(
         trace=options.trace,
     ).run()
     return 0
+
+
+def _let_ncnn_see_the_processor() -> None:
+    """It reads once, in /proc/self/auxv, what an ARM processor can."""
+    from edged.backends.ncnn.ncnn import computes_in_fp16
+    from edged.process import inspectable
+
+    with inspectable(), suppress(EdgedError):
+        computes_in_fp16()
 
 
 def _check(options: argparse.Namespace) -> int:
