@@ -6,7 +6,9 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.device.checks import vivid
 from tests.device.checks.daemon import (
@@ -105,11 +107,18 @@ def noticed(daemon: PatientDaemon, fault: Callable[[], None]) -> None:
 
 
 def until_results(daemon: PatientDaemon, mend: Callable[[], None]) -> float:
-    """Infinite when they do not come in RETURN_SECONDS."""
+    """Of frames captured since then: one from before the fault may still be in the pipeline.
+
+    Infinite when they do not come in RETURN_SECONDS.
+    """
+    mended = datetime.now(UTC)
     mend()
-    count = len(daemon.results)
-    held, seconds = wait_for(lambda: len(daemon.results) > count, RETURN_SECONDS)
+    held, seconds = wait_for(lambda: captured(daemon.results[-1]) > mended, RETURN_SECONDS)
     return seconds if held else math.inf
+
+
+def captured(result: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(result["captured_at"])
 
 
 def restarted(daemon: PatientDaemon) -> float:
