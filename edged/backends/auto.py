@@ -41,13 +41,14 @@ def _ncnn(background: bool) -> Backends:
 
 
 def _cpu(background: bool) -> Backends:
+    ncnn: Backends = ()
     try:
-        return _backends("onnxruntime", background) + _backends("ncnn", background)
+        ncnn = _backends("ncnn", background)
     except MissingPackageError:
         pass
     except EdgedError as error:
         log.warning("continuing without ncnn: %s", error)
-    return _backends("onnxruntime", background)
+    return _backends("onnxruntime", background) + ncnn
 
 
 BACKENDS: Mapping[str, Callable[[bool], Backends]] = {

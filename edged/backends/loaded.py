@@ -54,8 +54,6 @@ class LoadedFamily:
         self._clock = clock
         self._runners: dict[Choice, Runner] = {}
         self._beside: tuple[dict[Choice, Runner], Set[Choice]] | None = None
-        self.loads_beside = False
-        """`load_beside` is at work, or `adopt` has not yet taken over what it created."""
         self._picture = family.golden_picture()
         failed: list[EdgedError] = []
         for number, network in enumerate(family.networks, 1):
@@ -106,8 +104,11 @@ class LoadedFamily:
                 self._beside = found, wanted & found.keys()
         except Exception as error:  # the file has changed meanwhile, or memory does not suffice
             log.error("continuing without one of the networks in %s: %s", backend.name, error)
-        finally:
-            self.loads_beside = self._beside is not None
+
+    @property
+    def adoptable(self) -> bool:
+        """`load_beside` has created what `adopt` has not yet taken over."""
+        return self._beside is not None
 
     def adopt(self) -> Set[Choice]:
         """Take over the sessions that `load_beside` has created; what was wanted of them."""
@@ -115,7 +116,6 @@ class LoadedFamily:
             return frozenset()
         (runners, wanted), self._beside = self._beside, None
         self._runners = {**self._runners, **runners}
-        self.loads_beside = False
         return wanted
 
     @property

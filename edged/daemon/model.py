@@ -210,15 +210,13 @@ class LoadedModel:
         """Load the next of the other sessions when the one before has been measured, or does not
         fit between the frames. False when all have been."""
         measuring = not self._beside.isdisjoint(self.profiler.waiting)
-        if self.loaded.loads_beside or (
-            measuring and now_ns - self._beside_ns < BESIDE_SECONDS * 1e9
-        ):
+        measuring = measuring and now_ns - self._beside_ns < BESIDE_SECONDS * 1e9
+        if measuring or self.loaded.adoptable or not self._loaded.is_set():
             return True
         if not self._others:
             return False
         network, backend, self._beside = self._others.popleft()
         self._beside_ns = now_ns
-        self.loaded.loads_beside = True
         wanted = self._beside
         self._loaded.clear()
 
@@ -227,7 +225,6 @@ class LoadedModel:
             self._loaded.set()
 
         if not _in_thread(load, f"{network.path.name} is not measured with {backend.name}"):
-            self.loaded.loads_beside = False
             self._loaded.set()
         return True
 

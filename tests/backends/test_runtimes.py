@@ -114,7 +114,7 @@ def idle(model: LoadedModel) -> Iterator[None]:
     kept = None
     for second in range(1_000):
         model.tick(second * 10**9, dict)
-        eventually(lambda: not model.loaded.loads_beside or model.loaded._beside)
+        eventually(model._loaded.is_set)
         if model.profiler.complete and model.profiler.profile is not kept:
             model.loaded.keep(model.profiler.useful)
             model.profiler.limit_to(model.loaded.choices)
