@@ -24,12 +24,13 @@ from edged.errors import EdgedError
 from edged.variants.evaluation.photos import Photos
 from edged.variants.family import Family, Network, load_family
 from edged.variants.golden import check_golden, golden_picture
-from edged.variants.mobilenet import Architecture, Body
+from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import Runner
 from edged.variants.variant import Precision, Variant
-from edged.variants.weights.onnx_builder import Activation, Storage, build_network
+from edged.variants.weights.onnx_builder import Storage, build_network
 from tests.rig.families import model
+from tests.rig.ncnn_forms import FORMS
 from tests.rig.paths import PROJECT
 from tests.rig.random_weights import random_weights
 from tests.rig.weights import lively_weights
@@ -107,16 +108,9 @@ def test_scores_on_photos_are_those_of_onnx_runtime(network: Network, data: Path
 @pytest.mark.parametrize(
     ("architecture", "choices"),
     [
-        (Architecture(0.03, 6), {}),
+        *FORMS,
         (Architecture(0.25, 10), {"storage": Storage.FLOAT32}),
-        (Architecture(0.37, 3), {"activation": Activation.RELU}),
         (Architecture(0.05, 2, narrowest=1), {"scale": 1 / 255, "offset": 0.0}),
-        (Architecture(0.25, 1), {"independent": True}),
-        (Architecture(0.25, 5, hidden=(12, 7)), {}),
-        (Architecture(0.25, 5, hidden=(9,)), {"hidden_activation": Activation.RELU6}),
-        (Architecture(0.25, 5), {"scale": 1 / 64, "offset": (-1.8, -2.0, -1.6)}),
-        (Architecture(0.25, 5, Body.SHALLOW), {}),
-        (Architecture(0.12, 5, Body.STANDARD), {}),
     ],
     ids=str,
 )

@@ -5,7 +5,6 @@ Processors other than some of ARM's run them too, only not faster.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -26,13 +25,14 @@ from edged.variants.family import Family, InputContract, Network, load_family, w
 from edged.variants.golden import check_golden, golden_picture, with_golden
 from edged.variants.int8.float_network import probe
 from edged.variants.int8.qdq import runtime_form
-from edged.variants.mobilenet import Architecture, Body
+from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import Runner
 from edged.variants.variant import Choice, Precision, Variant
-from edged.variants.weights.onnx_builder import Activation, build_network
-from tests.rig.damage import MANY
+from edged.variants.weights.onnx_builder import build_network
+from tests.rig.damage import MANY, with_wrong_bytes
 from tests.rig.families import model
+from tests.rig.ncnn_forms import FORMS
 from tests.rig.random_weights import random_weights
 from tests.rig.weights import lively_weights
 
@@ -167,17 +167,7 @@ def reference(content: bytes) -> bytes:
 @pytest.mark.skipif(computes_in_fp16(), reason="float16 rounds the rest as well")
 @pytest.mark.parametrize(
     ("architecture", "choices"),
-    [
-        (Architecture(0.03, 6), {}),
-        (Architecture(0.37, 3), {"activation": Activation.RELU}),
-        (Architecture(0.25, 4), {"scale": 1 / 255, "offset": 0.0}),
-        (Architecture(0.25, 1), {"independent": True}),
-        (Architecture(0.25, 5, hidden=(12, 7)), {}),
-        (Architecture(0.25, 5, hidden=(9,)), {"hidden_activation": Activation.RELU6}),
-        (Architecture(0.25, 5), {"scale": 1 / 64, "offset": (-1.8, -2.0, -1.6)}),
-        (Architecture(0.25, 5, Body.SHALLOW), {}),
-        (Architecture(0.12, 5, Body.STANDARD), {}),
-    ],
+    [*FORMS, (Architecture(0.25, 4), {"scale": 1 / 255, "offset": 0.0})],
     ids=str,
 )
 def test_every_form_that_edged_makes_computes_what_it_says(
@@ -354,17 +344,14 @@ def test_a_truncated_file_is_named(share: float) -> None:
 
 def test_damaged_files_are_refused_or_run() -> None:
     """A damaged weight is nobody's to notice here; the golden picture is there for that."""
-    choose, refused = random.Random(5), 0
-    for _ in range(MANY or 150):
-        content = bytearray(whole())
-        for _ in range(choose.randint(1, 4)):
-            start = choose.choice((0, len(content) - 3000, choose.randrange(len(content))))
-            at = min(start + choose.randrange(3000), len(content) - 1)
-            content[at] = choose.randrange(256)
-        try:
-            scores = load(bytes(content)).run(PICTURE)
-        except EdgedError:
-            refused += 1
-        else:
-            assert scores.ndim == 1
-    assert refused
+    scores = [scores_of(content) for content in with_wrong_bytes(whole(), MANY or 150)]
+    assert None in scores
+    assert all(each is None or each.ndim == 1 for each in scores)
+
+
+def scores_of(content: bytes) -> NDArray[np.float32] | None:
+    """None where it is refused."""
+    try:
+        return load(content).run(PICTURE)
+    except EdgedError:
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 from hypothesis import HealthCheck, settings
 
@@ -44,3 +45,15 @@ fuzz = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+
+
+def with_wrong_bytes(whole: bytes, number: int) -> Iterator[bytes]:
+    """So many copies with one to four wrong bytes, most of them at the ends."""
+    choose = random.Random(5)
+    for _ in range(number):
+        content = bytearray(whole)
+        for _ in range(choose.randint(1, 4)):
+            start = choose.choice((0, len(content) - 3000, choose.randrange(len(content))))
+            at = min(start + choose.randrange(3000), len(content) - 1)
+            content[at] = choose.randrange(256)
+        yield bytes(content)
