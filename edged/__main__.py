@@ -1,4 +1,4 @@
-from edged.cli import main
+from edged.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

@@ -8,8 +8,8 @@ import logging
 import os
 import re
 import sys
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,23 +19,25 @@ from edged.errors import EdgedError
 from edged.secret import redact
 from edged.service.journal import JournalHandler, writes_to_journal
 
-_ENDING = ("loading", "pipeline")
-"""Threads that end with a command, unless a network hangs."""
 _LIMITS = (errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EAGAIN, errno.ENOMEM)
+
+
+def program() -> NoReturn:
+    """The process of a command.
+
+    It skips Python's finalization, where a thread inside a runtime (a session or an engine that is
+    being loaded, a network that hangs) would abort the process.
+    """
+    status = main()
+    logging.shutdown()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: 0 success, 1 failure at run time, 2 bad usage or input."""
-    status = _run(arguments)
-    if any(thread.name.startswith(_ENDING) for thread in threading.enumerate()):
-        # It hangs in a library, which would abort the process at exit.
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-        os._exit(status)
-    return status
-
-
-def _run(arguments: Sequence[str] | None) -> int:
     _open_standard_streams()
     options = make_parser().parse_args(arguments)
     report = _log_to(writes_to_journal(os.environ))

@@ -118,8 +118,7 @@ def lay_environment(tree: Path, release: Release) -> None:
     launcher = tree / "usr/bin/edged"
     launcher.parent.mkdir()
     launcher.write_text(
-        "#!/usr/lib/edged/bin/python3 -I\n"
-        "import sys\n\nfrom edged.cli import main\n\nsys.exit(main())\n"
+        "#!/usr/lib/edged/bin/python3 -I\nfrom edged.cli import program\n\nprogram()\n"
     )
     launcher.chmod(0o755)
 

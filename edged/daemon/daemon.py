@@ -16,7 +16,7 @@ from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config.config import Config
 from edged.config.warnings import warnings
 from edged.daemon.changes import changes, refusal
-from edged.daemon.run import LOADING_SECONDS, STOP_SECONDS, Run, World
+from edged.daemon.run import STOP_SECONDS, Run, World
 from edged.daemon.signals import Signals
 from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
@@ -35,6 +35,8 @@ from edged.web.live import Live
 log = logging.getLogger("edged")
 
 TICK_SECONDS = 0.25
+LOADING_SECONDS = 5.0
+"""How long the end waits for a reload in progress; nothing interrupts one that loads a network."""
 START_SECONDS = 60
 """Time-out extension requested from systemd while a start makes progress."""
 

@@ -228,10 +228,6 @@ class LoadedModel:
             self._loaded.set()
         return True
 
-    def await_loading(self, seconds: float) -> None:
-        """At the end of the process: it aborts if a runtime then still creates a session."""
-        self._loaded.wait(seconds)
-
     def store_profile(self, decoding: Callable[[], Decoding], wait_seconds: float = 0.0) -> None:
         """Write the profile if it has changed; in a thread, because memory cards can be slow.
 

@@ -49,8 +49,6 @@ from edged.web.server import HttpServer
 log = logging.getLogger("edged")
 
 STOP_SECONDS = 1.0
-LOADING_SECONDS = 5.0
-"""How long the end waits for a network that is being loaded, which nothing can interrupt."""
 """How long the pipeline and each sink may take to finish."""
 HANGING_SECONDS = 10.0
 """A frame that takes longer without using the processor counts as hanging."""
@@ -269,8 +267,6 @@ class Run:
                 each.camera.mailbox.close()
         if self.loaded_model is not None and id(self.loaded_model) not in kept:
             self.loaded_model.store_profile(self._decoding, STOP_SECONDS)
-            if but is None:
-                self.loaded_model.await_loading(LOADING_SECONDS)
         if self.server is not None and id(self.server) not in kept:
             self.server.close()
         if but is None:
