@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from edged.capture.decode.jpeg import decode_jpeg, stored_geometry
@@ -175,7 +176,10 @@ class VideoTrack:
 
 def _orientation(frame: Any) -> Orientation:
     try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
+        # Not frame.side_data: frame and container would hold each other, and so the frame's memory,
+        # until Python's garbage collector runs, after hundreds of frames.
+        side_data = SideDataContainer(frame)  # type: ignore[call-arg]  # PyAV's stub is wrong
+        matrix = side_data.get("DISPLAYMATRIX")
     except (KeyError, ValueError):  # side data that PyAV does not know
         return of_user(-90 * round(getattr(frame, "rotation", 0) / 90), None)
     return UPRIGHT if matrix is None else of_matrix(np.frombuffer(matrix, np.int32).tolist())
