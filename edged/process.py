@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 # linux/prctl.h
@@ -54,12 +54,16 @@ def refuse_new_privileges() -> None:
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def exit_when_closed(fd: int) -> None:
-    """Exit as soon as the other end of the pipe is closed, however its holder ended."""
+def exit_when_closed(fd: int, received: Callable[[bytes], object] = lambda line: None) -> None:
+    """Exit as soon as the other end of the pipe is closed, however its holder ended. received:
+    called with each line that arrives, in a thread."""
 
     def watch() -> None:
-        while os.read(fd, 4096):
-            pass
+        rest = b""
+        while chunk := os.read(fd, 65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                received(line)
         os._exit(0)  # not sys.exit: the main thread may hang in a driver call
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

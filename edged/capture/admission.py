@@ -1,7 +1,8 @@
 """Counts frames before decoding and drops those above max_fps.
 
-Every frame from a driver is counted as captured, and later as exactly one of: taken by the
-pipeline, overwritten, skipped, broken or quiet; at most one waits in the mailbox.
+Every frame from a driver is counted as captured, and later, for each view of the camera, as exactly
+one of: taken by the pipeline, overwritten, skipped, broken or quiet; at most one waits in the
+mailbox. What is decided here is so for all views; views.py decides the rest.
 """
 
 from __future__ import annotations
@@ -34,16 +35,26 @@ class RateLimit:
     """
 
     def __init__(self, max_fps: float | None) -> None:
-        self.interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
+        self.interval_ns = 0
+        self.limit_to(max_fps)
         self._due_ns = 0
         """0 before the first frame."""
         self._previous_ns = 0
         self._gap_ns = 0.0
         """Interval of the source's frames, smoothed."""
 
+    def limit_to(self, max_fps: float | None) -> None:
+        """Frames that were due much later by the former limit are due at once."""
+        self.interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
+
     def due(self, now_ns: int) -> bool:
         """Whether a frame captured now would be admitted. Changes nothing."""
         return self.interval_ns == 0 or self._is_new(now_ns) or self._early_ns(now_ns) <= 0
+
+    def soon(self) -> bool:
+        """Whether the frame after the last one would be admitted if it came half an interval
+        late."""
+        return self.due(self._previous_ns + round(1.5 * self._gap_ns))
 
     def passed(self, captured_ns: int) -> None:
         """A frame that is not due has passed without being decoded."""
@@ -91,6 +102,10 @@ class Admission:
         self.note = note
         self._tally = tally
         self._limit = RateLimit(max_fps)
+
+    def limit_to(self, max_fps: float | None) -> None:
+        """From now on; from any thread."""
+        self._limit.limit_to(max_fps)
 
     @property
     def interval_ns(self) -> int:

@@ -12,13 +12,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Frame(NamedTuple):
-    """A picture in the mailbox.
+class Place(NamedTuple):
+    """Where a picture shows a view, in its pixels, and the short side it was decoded for."""
 
-    pixels: uint8 (height, width, 3), RGB, upright; a view of shared memory, valid until the next
-    frame is taken. captured_ns: start of exposure, or the source's best estimate. received_ns: the
-    driver delivered it. ready_ns: decoded and in the mailbox. wanted: the short side in pixels
-    that it was decoded for; 0 for full size.
+    left: int
+    top: int
+    width: int
+    height: int
+    wanted: int
+
+
+class Frame(NamedTuple):
+    """What a picture in the mailbox shows of one view.
+
+    pixels: uint8 (height, width, 3), RGB, upright. captured_ns: start of exposure, or the source's
+    best estimate. received_ns: the driver delivered it. ready_ns: decoded and in the mailbox.
+    wanted: the short side in pixels that it was decoded for; 0 for full size. leads: this view
+    needs the largest scale, so it was decoded in the time that its `wanted` takes. region: left,
+    top, width and height of `pixels` in the picture in the mailbox. whole: this is all of the
+    camera's picture, as `Mailbox.show_whole` asks.
     """
 
     pixels: NDArray[np.uint8]
@@ -27,6 +39,9 @@ class Frame(NamedTuple):
     received_ns: int
     ready_ns: int
     wanted: int = 0
+    leads: bool = True
+    region: tuple[int, int, int, int] = (0, 0, 0, 0)
+    whole: bool = False
 
     @property
     def serves(self) -> int | None:

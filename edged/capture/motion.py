@@ -3,7 +3,8 @@
 A picture is reduced to CELLS x CELLS means of its green channel, which suppresses most of the
 sensor's noise. The rest is learnt from consecutive pictures, so that a dark, noisy scene is not
 motion. A change common to all cells (exposure, a cloud) is not motion either. The reference is the
-last picture delivered, not the previous one, so that slow motion accumulates.
+last picture delivered, not the previous one, so that slow motion accumulates. Edges look different
+at another scale: each scale has its own reference.
 
 Motion smaller than a cell and fainter than the threshold is missed.
 """
@@ -24,6 +25,8 @@ NOISE_FACTOR: Final = 8
 noisiest cell does not reach."""
 NOISE_GAIN: Final = 0.1
 """Weight of the newest picture in the noise estimate."""
+SCALES: Final = 4
+"""References to keep."""
 
 
 class Motion:
@@ -32,7 +35,8 @@ class Motion:
         self._hold_ns = settings.hold_seconds * 1e9
         self._longest_ns = settings.at_least_every_seconds * 1e9
         self._before: NDArray[np.float32] | None = None
-        self._delivered: NDArray[np.float32] | None = None
+        self._delivered: dict[tuple[int, ...], NDArray[np.float32]] = {}
+        """By shape of the picture."""
         self._delivered_ns = 0
         self._moved_ns = 0
         self._noise = 0.0
@@ -40,23 +44,26 @@ class Motion:
 
     def delivers(self, pixels: NDArray[np.uint8], captured_ns: int) -> bool:
         """Whether to deliver this picture, uint8 (height, width, 3)."""
-        cells = cells_of(pixels)
-        if self._delivered is None or self._before is None:
+        cells, shape = cells_of(pixels), pixels.shape
+        reference = self._delivered.pop(shape, None)
+        if self._before is None:
             self._moved_ns = captured_ns
-        elif pixels.shape == self._shape:
+        elif shape == self._shape:
             self._learn_noise(cells - self._before)
-            change = _own(cells - self._delivered)
+        if reference is not None:
+            change = _own(cells - reference)
             if change.max() > max(self._threshold, NOISE_FACTOR * self._noise):
                 self._moved_ns = captured_ns
-        else:  # edges differ at another scale: start again
-            self._delivered = cells
-        self._before, self._shape = cells, pixels.shape
+        elif len(self._delivered) == SCALES:
+            del self._delivered[next(iter(self._delivered))]
+        self._delivered[shape] = cells if reference is None else reference
+        self._before, self._shape = cells, shape
         if (
             captured_ns - self._moved_ns > self._hold_ns
             and captured_ns - self._delivered_ns < self._longest_ns
         ):
             return False
-        self._delivered, self._delivered_ns = cells, captured_ns
+        self._delivered[shape], self._delivered_ns = cells, captured_ns
         return True
 
     def _learn_noise(self, difference: NDArray[np.float32]) -> None:

@@ -47,11 +47,9 @@ def capture_errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
         if getattr(request, key) and not kind.device:
             yield key, InputError("only a V4L2 device (/dev/…) supports this")
     yield from kind.errors(request)
-    if request.roi is not None:
-        yield from (("roi", error) for error in _roi_errors(request.roi))
 
 
-def _roi_errors(roi: Roi) -> Iterator[InputError]:
+def roi_errors(roi: Roi) -> Iterator[InputError]:
     """For a part that reaches beyond the picture or is too small."""
     left, top, width, height = roi
     if min(width, height) < SMALLEST_SHARE:

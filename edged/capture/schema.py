@@ -47,7 +47,7 @@ SOURCE: dict[str, Any] = {
         **SECRET,
     ),
 }
-SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest
+SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest; VIEW_KEYS of ViewRequest
     "size": key(
         "Picture size",
         "Width x height in pixels to request from the camera; the size it grants is logged. "
@@ -72,8 +72,8 @@ SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest
         "Maximum results per second",
         "Frames above this rate are dropped, which saves power and heat; 0.0033 gives a result "
         "every five minutes. Below 1, a compressed stream is decoded only for these results, each "
-        "at the next key frame; other frames are decoded only if key frames are rarer. Without it "
-        "every frame is used.",
+        "at the next key frame; other frames are decoded only if key frames are rarer. A view that "
+        "lacks it has its camera's. Without it every frame is used.",
         15,
         0.0033,
         type="number",
@@ -113,8 +113,8 @@ SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest
         "Skip frames without motion",
         "Frames without motion produce no result. They are counted as dropped (reason quiet), "
         "not as misses. The first frame with motion produces a result at once. Detecting "
-        "motion costs some time per frame, so this pays off where most frames show no motion. "
-        "Without it every frame is used.",
+        "motion costs some time per frame, so this pays off where most frames show no motion. A "
+        "view that lacks it has its camera's. Without it every frame is used.",
         {},
         {"at_least_every_seconds": 10},
         **section(
@@ -218,3 +218,5 @@ SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest
         ),
     ),
 }
+VIEW_KEYS = ("roi", "max_fps", "quiet")
+"""Those that a view may have as well."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Flip = Literal["horizontal", "vertical"]
 Roi: TypeAlias = "tuple[float, float, float, float]"
 """Left, top, width and height of a part of the upright picture, 0 to 1."""
-
+MOST_VIEWS = 16
+"""Of a camera."""
 
 SILENT_SECONDS = 30.0
 """Longest silence of a camera whose frame rate is not known."""
@@ -67,6 +68,26 @@ class Quiet:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """A part of a camera's pictures with a network of its own.
+
+    roi: the part of the upright picture; None for all. square: the network sees the centre square
+    of this part. max_fps: further frames are not delivered. quiet: None to deliver frames without
+    motion in this part, too. name: for messages; empty if the camera is its own only view.
+    """
+
+    roi: Roi | None = None
+    square: bool = True
+    max_fps: float | None = None
+    quiet: Quiet | None = None
+    name: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> ViewRequest:
+        return cls(**_made(values))
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureRequest:
     """Configuration of one capture process. `source` may contain a password; `repr` omits it.
 
@@ -78,7 +99,9 @@ class CaptureRequest:
     stalled_after_seconds: limit of silence; None to derive it from the frame rate. format,
     controls: V4L2 pixel format, and values by v4l2-ctl name. roi: the part of the upright picture
     to use; None for all. quiet: None to deliver every picture. confine: restrict the child to what
-    its source needs.
+    its source needs. views: each at its number in the mailbox, None at one that is free; empty if
+    the camera is its own only view. With views, roi and quiet are None, square is False, and
+    max_fps is the highest of the views', None if one has none.
     """
 
     source: str = field(repr=False)
@@ -96,6 +119,21 @@ class CaptureRequest:
     roi: Roi | None = None
     quiet: Quiet | None = None
     confine: bool = True
+    views: tuple[ViewRequest | None, ...] = ()
+
+    @property
+    def numbered(self) -> dict[int, ViewRequest]:
+        """The views by their numbers in the mailbox; the camera itself has number 0."""
+        if not self.views:
+            return {0: ViewRequest(self.roi, self.square, self.max_fps, self.quiet)}
+        return {number: view for number, view in enumerate(self.views) if view is not None}
+
+    def same_source(self, other: CaptureRequest) -> bool:
+        """Whether a running process can go over to the other request: both have views, and only
+        these differ."""
+        if not (self.views and other.views):
+            return self == other
+        return replace(self, views=other.views, max_fps=other.max_fps) == other
 
     @property
     def silent_seconds(self) -> float:
@@ -114,11 +152,23 @@ class CaptureRequest:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> CaptureRequest:
         """values: by field, as in JSON and YAML."""
-        made = dict(values)
-        for name, make in (("size", tuple), ("roi", tuple), ("quiet", lambda own: Quiet(**own))):
-            if made.get(name) is not None:
-                made[name] = make(made[name])
-        return cls(**made)
+        return cls(**_made(values))
+
+
+_MAKERS: dict[str, Callable[[Any], object]] = {
+    "size": tuple,
+    "roi": tuple,
+    "quiet": lambda own: Quiet(**own),
+    "views": lambda own: tuple(each and ViewRequest.of(each) for each in own),
+}
+
+
+def _made(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of JSON or YAML as those of fields."""
+    return {
+        name: _MAKERS[name](value) if name in _MAKERS and value is not None else value
+        for name, value in values.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,10 +106,17 @@ class Camera:
         return MappingProxyType(self._restarts)
 
     def take_over(self, before: Camera) -> None:
-        """Continue the counters of `before`, which has stopped. Call it before `start`."""
+        """Continue the counters of `before`, which has stopped; those of views by their names. Call
+        it before `start`."""
         self._restarts.update(before._restarts)
         if self.mailbox is not before.mailbox:
-            self.mailbox.go_on_from(before.mailbox)
+            known = {view.name: number for number, view in before._request.numbered.items()}
+            own = {number: known.get(view.name) for number, view in self._request.numbered.items()}
+            self.mailbox.go_on_from(before.mailbox, own)
+
+    def change(self, request: CaptureRequest) -> None:
+        """Go over to a request of the same source with other views, without a restart."""
+        self._request = request
 
     def start(self) -> None:
         self._thread.start()
@@ -183,18 +190,19 @@ class Camera:
 
     def _watch(self, child: Child) -> Failed | None:
         mailbox = self.mailbox
-        decoded = mailbox.sequence + mailbox.quiet
         liveness = Liveness(
             self._limits,
             mailbox.captured,
-            decoded,
+            mailbox.decoded,
             self._clock(),
             stalled_after_seconds=self._request.stalled_after_seconds,
             remote=self._kind.remote,
         )
         last_words = ""
-        child.send(self._request)
+        child.send(request := self._request)
         while not self._stopping.is_set():
+            if self._request is not request:
+                child.send(request := self._request)
             status_lines, chatter = child.listen(self._limits.tick)
             self.progress_ns = now_ns = self._clock()
             for last_words in chatter:
@@ -212,8 +220,7 @@ class Camera:
                 elif not isinstance(status, Loaded):
                     self._noise.line(line if status is None else status.message, now_ns)
 
-            decoded = mailbox.sequence + mailbox.quiet
-            failed = liveness.look(mailbox.captured, decoded, now_ns, lambda: child.effort)
+            failed = liveness.look(mailbox.captured, mailbox.decoded, now_ns, lambda: child.effort)
             if liveness.streaming and self.state is not CameraState.STREAMING:
                 self._logged_error = None
                 self._enter(CameraState.STREAMING, logging.INFO, str(self.granted))

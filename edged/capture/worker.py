@@ -11,20 +11,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import FrameType
 
 from edged.capture.admission import Admission
 from edged.capture.confinement.confine import confine, explanation
 from edged.capture.confinement.landlock import KNOWN_ABI
-from edged.capture.decode.crop import prepared, region, whole_side
+from edged.capture.decode.crop import region_of
+from edged.capture.decode.orientation import of_user
 from edged.capture.frozen import FreezeDetector
 from edged.capture.mailbox import MailboxWriter
 from edged.capture.messages import Ended, Failed, Loaded, Note, Opened, Status, to_line
-from edged.capture.motion import Motion
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Source, SourceError
 from edged.capture.sources.table import kind_of, make_source
+from edged.capture.views import Views
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 from edged.process import exit_when_closed, prctl, refuse_inspection
@@ -41,22 +42,24 @@ def capture(
     *,
     clock: Clock = monotonic_ns,
     explain: Callable[[BaseException], str] = str,
+    views: Views | None = None,
 ) -> None:
-    """Run until the source ends. A SourceError is reported, not raised."""
+    """Run until the source ends. A SourceError is reported, not raised. views: those of the
+    request, which another thread may change."""
     ahead_reported = False
-    freeze = FreezeDetector(request.frozen_after_seconds)
-    motion = None if request.quiet is None else Motion(request.quiet)
+    limit_seconds = request.frozen_after_seconds
+    freeze = None if limit_seconds is None else FreezeDetector(limit_seconds)
+    views = Views(request, writer) if views is None else views
     try:
         granted = source.open()
         size = granted.width, granted.height
         first = True
-        if few := _too_few_pixels(request, size, writer.wanted):
+        for few in _too_few_pixels(request, size, writer):
             report(Note(few))
         return_free_memory()  # used by opening only
         report(Opened(granted))
         while True:
-            wanted = writer.wanted
-            picture = source.read(whole_side(wanted, request, size))
+            picture = source.read(views.whole_side(size))
             if picture is None:
                 report(Ended())
                 return
@@ -70,22 +73,16 @@ def capture(
                     Note(f"corrected time stamps that were {ahead_ns / 1e6:.1f} ms in the future")
                 )
                 ahead_reported = True
-            pixels = prepared(
-                picture.pixels, request, wanted, writer.slot_bytes, cropped=picture.cropped
-            )
-            if not picture.cropped:
-                size = picture.pixels.shape[1], picture.pixels.shape[0]
-            if freeze.frozen(pixels, received_ns):
+            if not picture.cropped or request.views:
+                size = full_size(size, (picture.pixels.shape[1], picture.pixels.shape[0]))
+            if freeze is not None and freeze.frozen(views.watched(picture), received_ns):
                 raise SourceError(
                     Failure.FROZEN,
-                    f"the picture has not changed for {request.frozen_after_seconds:g} s",
+                    f"the picture has not changed for {limit_seconds:g} s",
                     where=str(SourceUrl(request.source)),
                     fix="if the source has no noise, remove frozen_after_seconds",
                 )
-            if motion is None or motion.delivers(pixels, captured_ns):
-                writer.publish(pixels, captured_ns, received_ns, wanted, clock=clock)
-            else:
-                writer.count(quiet=1)
+            views.deliver(picture, captured_ns, received_ns, clock=clock)
     except SourceError as error:
         report(Failed(error.reason, explain(error)))
     except PermissionError as error:
@@ -96,21 +93,33 @@ def capture(
         source.close()
 
 
-def _too_few_pixels(request: CaptureRequest, size: tuple[int, int], wanted: int) -> str | None:
-    """A note if the region of interest is smaller than the network's input."""
-    _, _, width, height = region(request, size)
-    if request.roi is None or min(width, height) >= wanted:
-        return None
-    return (
-        f"roi is {width}x{height} pixels of {size[0]}x{size[1]}, less than the {wanted} that the "
-        "network uses; enlarge roi or the camera's size"
-    )
+def _too_few_pixels(
+    request: CaptureRequest, size: tuple[int, int], writer: MailboxWriter
+) -> Iterator[str]:
+    """A note for each view whose region of interest is smaller than the network's input."""
+    orientation = of_user(request.rotate, request.flip)
+    for number, view in request.numbered.items():
+        _, _, width, height = region_of(replace(view, square=False), orientation, size)
+        wanted = writer.wanted(number)
+        if view.roi is not None and min(width, height) < wanted:
+            of = f" of view {view.name}" if view.name else ""
+            yield (
+                f"roi{of} is {width}x{height} pixels of {size[0]}x{size[1]}, less than the "
+                f"{wanted} that the network uses; enlarge roi or the camera's size"
+            )
 
 
 def lies_otherwise(granted: Granted, picture: Picture) -> bool:
     """Whether one is portrait and the other landscape."""
     height, width, _ = picture.pixels.shape
     return not picture.cropped and (granted.width - granted.height) * (width - height) < 0
+
+
+def full_size(known: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
+    """The larger of two (width, height), in which regions are more exact; `seen` if their shapes
+    differ by more than rounding."""
+    alike = abs(known[0] * seen[1] - known[1] * seen[0]) <= sum(known)
+    return max(known, seen) if alike else seen
 
 
 def clamped(picture: Picture, now_ns: int) -> tuple[int, int, int]:
@@ -146,14 +155,21 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
         # For a stopped process, or a driver that holds the interpreter. Sent when the parent
         # thread ends, which is the supervisor.
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        exit_when_closed(sys.stdin.fileno())
         writer = MailboxWriter.attach(memfd, wake_fd)
-        source = make_source(request, Admission(writer, request.max_fps, note))
+        views, admission = Views(request, writer), Admission(writer, request.max_fps, note)
+
+        def changed(line: bytes) -> None:
+            other = CaptureRequest.from_json(line)
+            admission.limit_to(other.max_fps)
+            views.change(other)
+
+        exit_when_closed(sys.stdin.fileno(), changed)
+        source = make_source(request, admission)
     except (SourceError, PermissionError, ImportError) as error:
         report(Failed(getattr(error, "reason", Failure.EXITED), explain(error)))
         return 0
     report(Loaded())
-    capture(request, source, writer, report, explain=explain)
+    capture(request, source, writer, report, explain=explain, views=views)
     return 0
 
 

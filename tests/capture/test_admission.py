@@ -46,6 +46,19 @@ def test_never_more_than_the_limit(gaps_ns: list[int], max_fps: float) -> None:
     assert len(admitted(max_fps, stamps)) <= seconds * max_fps * 1.001 + 2
 
 
+def test_what_the_next_frame_may_be_is_foreseen() -> None:
+    """Also if it comes half an interval late. Only the first frames' interval is not known."""
+    jitter = random.Random(1)
+    stamps = [round(n * 1e9 / 30) + jitter.randint(-8 * MS, 8 * MS) for n in range(900)]
+    for max_fps in (0.2, 1, 7.5, 20):
+        limit = RateLimit(max_fps)
+        foreseen = [(limit.soon(), limit.admits(stamp)) for stamp in stamps][2:]
+        assert (False, True) not in foreseen
+        soon = sum(soon for soon, _ in foreseen)
+        assert soon <= 2 * sum(admitted for _, admitted in foreseen) + 1
+    assert RateLimit(None).soon()
+
+
 def test_what_comes_too_early_can_be_shown_when_it_is_due() -> None:
     notes = Notes(max_fps=10)
     assert notes.admission.wait_seconds(0) == 0

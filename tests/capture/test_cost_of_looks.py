@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import pytest
 
-from edged.capture.source import CaptureRequest
+from edged.capture.source import CaptureRequest, ViewRequest
 from edged.capture.sources.synthetic.scene import Scene
-from tests.rig.camera import next_frame, only_worker, running, wait_until
+from tests.rig.camera import only_worker, running, wait_until
 
 FPS, GOP, FRAMES = 100, 50, 200
 """A camera's group of pictures at four times its pace."""
@@ -50,17 +50,28 @@ def cpu_ns(pid: int) -> int:
     return sum(int(task.read_text().split()[0]) for task in tasks)
 
 
-def test_it_is_at_most_that_of_demuxing_and_key_frames(clip: Path) -> None:
-    request = CaptureRequest(str(clip), loop=True, max_fps=0.01)
+EIGHT = tuple(
+    ViewRequest((column / 4, row / 2, 0.25, 0.5), max_fps=0.01 / (1 + column))
+    for column in range(4)
+    for row in range(2)
+)
+
+
+@pytest.mark.parametrize("views", [(), EIGHT], ids=["one", "eight"])
+def test_it_is_at_most_that_of_demuxing_and_key_frames(
+    clip: Path, views: tuple[ViewRequest, ...]
+) -> None:
+    request = CaptureRequest(str(clip), loop=True, max_fps=0.01, views=views, square=not views)
     with running(request, wanted=224) as (_, mailbox):
-        next_frame(mailbox)
+        assert wait_until(lambda: mailbox.sequence > 0)
+        assert None not in mailbox.take()  # the first look is for all
         assert wait_until(lambda: mailbox.captured >= 2 * FRAMES)
         worker = only_worker()
         frames, begun_ns = mailbox.captured, cpu_ns(worker)
         assert wait_until(lambda: mailbox.captured >= frames + 4 * FRAMES)
         spent_ns = cpu_ns(worker) - begun_ns
         frames = mailbox.captured - frames
-        assert mailbox.take() is None
+        assert not mailbox.take()
     usual_ns = key_frames_ns(clip, frames)
     ratio = spent_ns / frames / usual_ns
     assert ratio <= 1, f"{spent_ns / frames / 1e3:.0f} µs a frame instead of {usual_ns / 1e3:.0f}"

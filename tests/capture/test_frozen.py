@@ -68,7 +68,3 @@ def test_views_count_by_what_they_show() -> None:
         large[0] = n  # outside the view
         frozen = freeze.frozen(large[16:48, 16:48][:, ::-1], n * FRAME)
     assert frozen
-
-
-def test_without_a_limit_nothing_is_frozen() -> None:
-    assert frozen_at(FreezeDetector(None), [noise(0)] * 1000) is None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edged.capture.motion import CELLS, Motion, cells_of
+from edged.capture.motion import CELLS, SCALES, Motion, cells_of
 from edged.capture.source import Quiet
 
 S = 1_000_000_000
@@ -101,6 +101,23 @@ def test_another_scale_is_no_motion_and_something_new_is_seen_in_it() -> None:
     film.settle()
     told = film.show(*[scene(side=224)] * 3, *[scene(side=128)] * 3, visitor(scene(side=128), 20))
     assert told == [False] * 6 + [True]
+
+
+def test_what_comes_with_a_known_scale_is_seen_at_once() -> None:
+    film = Film(at_least_every_seconds=1000)
+    film.settle()
+    small, large = [scene()] * 10, scene(side=224)
+    assert not any(film.show(large, *small, large, *small))
+    changed = large.copy()
+    changed[:40, :40] = 20
+    assert film.show(changed) == [True]
+
+
+def test_no_more_than_a_few_scales_are_remembered() -> None:
+    film = Film(at_least_every_seconds=1000)
+    film.settle()
+    assert not any(film.show(*(scene(side=side) for side in range(100, 300))))
+    assert len(film.motion._delivered) == SCALES
 
 
 @given(st.integers(1, 300), st.integers(1, 300))

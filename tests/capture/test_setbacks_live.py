@@ -19,7 +19,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.clock import monotonic_ns
 from edged.control.profile import Timing
@@ -185,10 +185,10 @@ class OutOfMemory(OrtBackend):
 
 def test_networks_that_memory_does_not_suffice_for_are_left_out(tmp_path: Path) -> None:
     family = make_family(tmp_path)
-    loaded = LoadedFamily(family, [OutOfMemory(ALPHAS[1])])
+    loaded = LoadedNetworks([family], [OutOfMemory(ALPHAS[1])])
     assert loaded.choices == {Choice(Variant(ALPHAS[0], side), 1) for side in RESOLUTIONS}
     with pytest.raises(EdgedError, match="not enough memory") as refused:
-        LoadedFamily(family, [OutOfMemory(*ALPHAS)])
+        LoadedNetworks([family], [OutOfMemory(*ALPHAS)])
     assert refused.value.exit_status == 1
 
 

@@ -42,7 +42,7 @@ def slowly(function):
 if where == "loading":
     loaded.check_golden = slowly(loaded.check_golden)
 else:
-    loaded.LoadedFamily.infer = slowly(loaded.LoadedFamily.infer)
+    loaded.LoadedNetworks.infer = slowly(loaded.LoadedNetworks.infer)
 signals = Signals()
 with handling_signals(signals):
     Daemon(load_config(Path(sys.argv[1]), {{}}), signals=signals).run()

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edged.capture.liveness import TimeLimits
-from edged.capture.mailbox import Mailbox
+from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.messages import LONGEST_MESSAGE
-from edged.capture.source import CaptureRequest, Failure, Granted
+from edged.capture.source import CaptureRequest, Failure, Granted, ViewRequest
 from edged.capture.supervisor import Camera, CameraState, failed_by_death
 from tests.rig.camera import next_frame, running, wait_until
 from tests.rig.scripted_child import fake, faults
@@ -86,7 +86,7 @@ while True:
     time.sleep(0.02)
 """
     with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, mailbox):
-        assert wait_until(lambda: mailbox.skipped > 40)
+        assert wait_until(lambda: mailbox.counts().skipped > 40)
         assert camera.state is CameraState.STREAMING
         assert faults(camera) == {}
 
@@ -309,6 +309,27 @@ def test_failures_are_forgotten_after_good_frames() -> None:
     with running(REQUEST, limits=limits, starter=fake(script)) as (camera, _):
         # Ten failures in a row would take 0.01 x 2^9 = 5 s of pause for the last one alone.
         assert wait_until(lambda: camera.restarts[Failure.EXITED] >= 10, 30)
+
+
+def test_counts_of_views_go_on_by_their_names() -> None:
+    def camera(*names: str) -> Camera:
+        views = tuple(ViewRequest(name=name) for name in names)
+        mailbox = Mailbox.create(8, max(1, len(names)))
+        return Camera("yard", CaptureRequest("x", square=False, views=views), mailbox)
+
+    before, after, single = camera("gate", "bin"), camera("bin", "meter", "gate"), camera()
+    writer = MailboxWriter.attach(before.mailbox.memfd, before.mailbox.wake_fd)
+    writer.count(captured=5)
+    writer.count_for(0, skipped=1)
+    writer.count_for(1, skipped=2)
+    after.take_over(before)
+    single.take_over(before)
+    assert after.mailbox.captured == single.mailbox.captured == 5
+    assert [after.mailbox.counts(view).skipped for view in range(3)] == [2, 0, 1]
+    assert single.mailbox.counts().skipped == 0
+    for each in (before, after, single):
+        each.stop()
+        each.mailbox.close()
 
 
 def test_a_request_does_not_show_its_password() -> None:

@@ -30,6 +30,7 @@ from tests.rig.camera import (
     next_frame,
     only_worker,
     running,
+    taken,
     wait_until,
     workers_of,
 )
@@ -150,7 +151,7 @@ def test_too_many_frames_are_skipped() -> None:
     with running(CaptureRequest("synthetic:64x64@100", max_fps=20)) as (_, mailbox):
         next_frame(mailbox)
         assert wait_until(lambda: mailbox.captured >= 200)
-        assert mailbox.sequence + mailbox.skipped in range(
+        assert mailbox.sequence + mailbox.counts().skipped in range(
             mailbox.captured - 3, mailbox.captured + 4
         )
         assert 3 <= mailbox.captured / mailbox.sequence <= 7
@@ -198,7 +199,7 @@ def test_times_are_put_in_order_and_that_is_said_once(mailbox: Mailbox) -> None:
     later_ns = monotonic_ns() + 3_600_000_000_000
     pictures = [Picture(pixels, later_ns, later_ns), Picture(pixels, later_ns, 5)]
     said = captured(StillSource(pictures), mailbox)
-    frame = mailbox.take()
+    frame = taken(mailbox)
     assert frame is not None
     assert frame.captured_ns == frame.received_ns == 5
     assert mailbox.broken == 0
@@ -295,11 +296,13 @@ def test_frames_without_motion_are_counted_and_the_camera_lives_on() -> None:
     request = CaptureRequest("synthetic:320x240@50?still", quiet=Quiet(600.0, 0.2, 30.0))
     limits = TimeLimits(stall=1.0, first_frame=2.0)
     with running(request, wanted=128, limits=limits) as (camera, mailbox):
-        assert wait_until(lambda: mailbox.quiet > 150)  # three seconds, which would be a stall
+        assert wait_until(
+            lambda: mailbox.counts().quiet > 150
+        )  # three seconds, which would be a stall
         assert camera.state is CameraState.STREAMING
         assert not any(camera.restarts.values())
         before = mailbox.sequence
-        quiet = mailbox.quiet
-        assert wait_until(lambda: mailbox.quiet > quiet + 10)
+        quiet = mailbox.counts().quiet
+        assert wait_until(lambda: mailbox.counts().quiet > quiet + 10)
         assert mailbox.sequence == before
-        assert mailbox.captured >= mailbox.sequence + mailbox.quiet
+        assert mailbox.captured >= mailbox.sequence + mailbox.counts().quiet

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edged.capture.admission import Admission
 from edged.capture.frame import Frame
 from edged.capture.liveness import TimeLimits
-from edged.capture.mailbox import Mailbox
+from edged.capture.mailbox import Mailbox, MailboxWriter, Place
 from edged.capture.process import Starter
 from edged.capture.source import CaptureRequest
 from edged.capture.supervisor import Camera
+from edged.clock import Clock, monotonic_ns
 
 
 class Counts:
@@ -66,17 +70,37 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     return True
 
 
+def taken(mailbox: Mailbox) -> Frame | None:
+    """What `take` returns of the only view."""
+    return next(iter(mailbox.take()), None)
+
+
 def next_frame(mailbox: Mailbox, seconds: float = 20.0) -> Frame:
     """The next picture; fails if none arrives."""
     end = time.monotonic() + seconds
     while True:
         mailbox.clear_wake()
-        frame = mailbox.take()
+        frame = taken(mailbox)
         if frame is not None:
             return frame
         left = end - time.monotonic()
         assert left > 0, f"no picture within {seconds} s"
         select.select([mailbox.wake_fd], [], [], left)
+
+
+def publish(
+    writer: MailboxWriter,
+    pixels: NDArray[np.uint8],
+    captured_ns: int,
+    received_ns: int,
+    wanted: int = 0,
+    *,
+    clock: Clock = monotonic_ns,
+) -> None:
+    """The whole picture for the only view."""
+    height, width, _ = pixels.shape
+    places = {0: Place(0, 0, width, height, wanted)}
+    writer.publish(pixels, captured_ns, received_ns, places, clock=clock)
 
 
 def workers_of(parent: int) -> list[int]:
@@ -111,8 +135,10 @@ def running(
     starter: Starter | None = None,
 ) -> Iterator[tuple[Camera, Mailbox]]:
     """A supervised camera, which is stopped at the end."""
-    mailbox = Mailbox.create(longest_side)
-    mailbox.want(wanted)
+    views = range(len(request.numbered))
+    mailbox = Mailbox.create(longest_side, len(views))
+    for view in views:
+        mailbox.want(wanted, view)
     camera = Camera("porch", request, mailbox, device=device, limits=limits, starter=starter)
     camera.start()
     try:
@@ -125,8 +151,9 @@ def running(
 A_DAEMON = """
 import sys, time
 from edged.capture.source import CaptureRequest
-from edged.capture.mailbox import Mailbox
+from edged.capture.mailbox import Mailbox, MailboxWriter, Place
 from edged.capture.supervisor import Camera
+from edged.clock import Clock, monotonic_ns
 mailbox = Mailbox.create(320)
 camera = Camera("porch", CaptureRequest(sys.argv[1]), mailbox)
 camera.start()

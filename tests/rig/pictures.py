@@ -7,6 +7,32 @@ import zlib
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
+from edged.capture.decode.crop import cut, region_of
+from edged.capture.decode.orientation import of_user
+from edged.capture.frame import Place
+from edged.capture.source import CaptureRequest
+
+MUCH = 1 << 30
+
+
+def prepared(
+    pixels: NDArray[np.uint8],
+    request: CaptureRequest,
+    wanted: int = 0,
+    slot_bytes: int = MUCH,
+    *,
+    cropped: bool = False,
+) -> NDArray[np.uint8]:
+    """As a picture for the camera's only view gets into the mailbox."""
+    orientation = of_user(request.rotate, request.flip)
+    size = pixels.shape[1], pixels.shape[0]
+    (view,) = request.numbered.values()
+    region = (0, 0, *size) if cropped else region_of(view, orientation, size)
+    cut_out, places = cut(pixels, {0: Place(*region, wanted)}, orientation, slot_bytes)
+    assert places[0] == (0, 0, cut_out.shape[1], cut_out.shape[0], wanted)
+    return cut_out
 
 
 def encoded(

@@ -14,8 +14,8 @@ def covering_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     if short <= short_side:
         return width // 2 * 2, height // 2 * 2
     side = -(-short_side // 2) * 2
-    return _even(width * side / short), _even(height * side / short)
+    return _even(width * side / short, width), _even(height * side / short, height)
 
 
-def _even(side: float) -> int:
-    return round(side / 2) * 2
+def _even(side: float, most: int) -> int:
+    return min(round(side / 2), most // 2) * 2

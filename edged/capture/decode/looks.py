@@ -30,7 +30,6 @@ class Looks:
     def __init__(self, admission: Admission, where: str) -> None:
         self._admission = admission
         self._where = where
-        self._interval_ns = admission.interval_ns
         self._apart_ns: deque[int] = deque(maxlen=REMEMBERED)
         self._key_ns: int | None = None
         self._waits_ns: int | None = None
@@ -47,7 +46,7 @@ class Looks:
     def decode(self, track: VideoTrack, packet: Any, now_ns: int) -> tuple[list[Any], int, int]:
         """(frames, number of damaged ones, number of those left out because of max_fps)."""
         left_out = 0
-        if self._interval_ns > SHORTEST_NS:
+        if self._interval_ns > SHORTEST_NS or self._resting:
             if packet.is_keyframe:
                 self._key(now_ns)
             if self._resting:
@@ -70,8 +69,13 @@ class Looks:
             frames = [frame for frame in frames if self._is_whole(frame)]
             left_out += decoded - len(frames)
             if frames:
-                self._looking, self._resting, self._waits_ns = False, True, None
+                self._looking, self._waits_ns = False, None
+                self._resting = self._interval_ns > SHORTEST_NS  # views may change the rate
         return frames, damaged, left_out
+
+    @property
+    def _interval_ns(self) -> int:
+        return self._admission.interval_ns
 
     def _key(self, now_ns: int) -> None:
         if self._key_ns is not None:

@@ -36,6 +36,20 @@ class Orientation(NamedTuple):
         """(width, height) of the upright picture."""
         return (height, width) if self.transposed else (width, height)
 
+    def shown(
+        self, region: tuple[int, int, int, int], size: tuple[int, int]
+    ) -> tuple[int, int, int, int]:
+        """A region (left, top, width, height) of a stored picture of `size` in the upright one."""
+        left, top, width, height = region
+        if self.transposed:
+            left, top, width, height = top, left, height, width
+        wide, tall = self.size(*size)
+        if self.mirrored:
+            left = wide - left - width
+        if self.upside_down:
+            top = tall - top - height
+        return left, top, width, height
+
     def stored(
         self, left: float, top: float, right: float, bottom: float
     ) -> tuple[float, float, float, float]:

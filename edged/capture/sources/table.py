@@ -28,8 +28,8 @@ class Kind(NamedTuple):
     colon. begins: prefixes of sources, case-insensitive. check: raises InputError, without the
     text, for wrong syntax; None for a path. needs: what the child may access. errors: (key, error)
     for keys of the camera that it does not support. warnings: one line each. fps: requested frame
-    rate, None if unknown. device: a V4L2 node, with format and controls. remote: read over a
-    network.
+    rate, None if unknown. size: requested (width, height), None if unknown. device: a V4L2 node,
+    with format and controls. remote: read over a network.
     """
 
     name: str
@@ -41,8 +41,13 @@ class Kind(NamedTuple):
     errors: Callable[[CaptureRequest], Iterable[tuple[str, InputError]]] = lambda request: ()
     warnings: Callable[[str], Iterable[str]] = lambda source: ()
     fps: Callable[[CaptureRequest], float | None] = lambda request: request.fps
+    size: Callable[[CaptureRequest], tuple[int, int] | None] = lambda request: None
     device: bool = False
     remote: bool = False
+
+
+def _requested_size(request: CaptureRequest) -> tuple[int, int] | None:
+    return request.size
 
 
 _FOLDER = Kind("folder", "folder.FolderSource", needs=paths.folder_needs)
@@ -53,6 +58,7 @@ KINDS = (
         "v4l2.v4l2.V4l2Source",
         begins=("/dev/",),
         needs=lambda source: Needs(devices=(source,)),
+        size=_requested_size,
         device=True,
     ),
     Kind(
@@ -80,6 +86,7 @@ KINDS = (
         needs=gstreamer.needs,
         errors=gstreamer.errors,
         warnings=gstreamer.warnings,
+        size=_requested_size,
     ),
     Kind(
         "picamera2",
@@ -87,6 +94,7 @@ KINDS = (
         words=("picamera2",),
         check=ribbon.check,
         needs=ribbon.picamera2_needs,
+        size=_requested_size,
     ),
     Kind(
         "synthetic",
@@ -95,6 +103,7 @@ KINDS = (
         check=synthetic.check,
         errors=synthetic.errors,
         fps=synthetic.fps,
+        size=synthetic.size,
     ),
     _FOLDER,
     _FILE,

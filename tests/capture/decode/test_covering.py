@@ -17,6 +17,7 @@ from edged.capture.decode.covering import covering_size
         ((320, 240), 256, (320, 240)),
         ((321, 255), 256, (320, 254)),
         ((256, 256), 256, (256, 256)),
+        ((16, 19), 15, (16, 18)),
     ],
 )
 def test_sizes(size: tuple[int, int], short_side: int, expected: tuple[int, int]) -> None:

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.decode.crop import centre_square, prepared, target_size
-from edged.capture.source import CaptureRequest
+from edged.capture.decode.crop import centre_square, cut, shrinks_by, target_size
+from edged.capture.decode.orientation import of_user
+from edged.capture.frame import Place
+from edged.capture.source import CaptureRequest, Flip
+from tests.rig.pictures import MUCH, prepared
 
-MUCH = 1 << 30
 CORNERS = np.array([[1, 2, 2, 3], [4, 5, 5, 6]], np.uint8)[..., None].repeat(3, axis=2)
 
 
@@ -62,8 +64,9 @@ def test_square_or_whole_and_smaller() -> None:
 def test_the_target_covers_what_is_wanted_and_fits(
     width: int, height: int, wanted: int, slot_bytes: int
 ) -> None:
-    w, h = target_size(width, height, wanted, slot_bytes)
-    unlimited = target_size(width, height, wanted, MUCH)
+    factor = shrinks_by(Place(0, 0, width, height, wanted))
+    w, h = target_size(width, height, factor, slot_bytes)
+    unlimited = target_size(width, height, factor, MUCH)
     assert 1 <= w <= width
     assert 1 <= h <= height
     assert w * h * 3 <= max(slot_bytes, 3 * max(w, h))  # one row or column is the least there is
@@ -71,3 +74,47 @@ def test_the_target_covers_what_is_wanted_and_fits(
         short = min(width, height)
         assert min(unlimited) >= min(wanted, short)
         assert min(unlimited) < 2 * wanted or min(unlimited) == 1
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> tuple[int, int, dict[int, Place]]:
+    """Width and height of a picture, and places in it."""
+    width, height = draw(st.integers(1, 300)), draw(st.integers(1, 300))
+    places = {}
+    for view in range(draw(st.integers(1, 4))):
+        left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
+        wide, high = draw(st.integers(1, width - left)), draw(st.integers(1, height - top))
+        places[view] = Place(left, top, wide, high, draw(st.integers(0, 60)))
+    return width, height, places
+
+
+@given(
+    scenes(),
+    st.sampled_from((0, 90, 180, 270)),
+    st.sampled_from((None, "horizontal", "vertical")),
+    st.booleans(),
+    st.sampled_from((30_000, MUCH)),
+)
+def test_places_stay_inside_and_large_enough(
+    scene: tuple[int, int, dict[int, Place]], rotate: int, flip: Flip, whole: bool, slot_bytes: int
+) -> None:
+    width, height, places = scene
+    picture = np.zeros((height, width, 3), np.uint8)
+    pixels, moved = cut(picture, places, of_user(rotate, flip), slot_bytes, whole=whole)
+    high, wide, _ = pixels.shape
+    assert high * wide * 3 <= max(slot_bytes, 3 * max(high, wide))
+    assert moved.keys() == places.keys()
+    shrunk = []
+    for view, place in moved.items():
+        before = places[view]
+        assert 0 <= place.left < place.left + place.width <= wide
+        assert 0 <= place.top < place.top + place.height <= high
+        assert place.wanted == before.wanted
+        short, was = min(place.width, place.height), min(before.width, before.height)
+        if slot_bytes == MUCH:
+            assert short >= min(before.wanted or was, was)
+            shrunk.append(before.wanted == 0 or short < 2 * before.wanted + 1)
+    assert slot_bytes < MUCH or any(shrunk)
+    if not whole and slot_bytes == MUCH:  # no more than the places, but for rounding
+        assert min(place.left for place in moved.values()) <= 1
+        assert min(place.top for place in moved.values()) <= 1

@@ -30,7 +30,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged.capture.decode.crop import prepared
 from edged.capture.decode.jpeg import decode_jpeg
 from edged.capture.decode.orientation import UPRIGHT as PLAIN
 from edged.capture.decode.orientation import of_exif, of_matrix, of_user
@@ -55,12 +54,12 @@ from tests.rig.geometry import (
     write_video,
 )
 from tests.rig.gst_launch import needs_gstreamer as needs_gst_launch
+from tests.rig.pictures import prepared
 from tests.rig.ports import free_port
 from tests.rig.rtsp import needs_gstreamer, servers, serving, url
 from tests.rig.v4l2_camera import Rig
 
 SHAPES = [Fraction(16, 11), Fraction(4, 3), Fraction(3, 4), Fraction(1)]
-MUCH = 1 << 30
 
 
 def opened(source: str, **request: object) -> tuple[Source, Granted]:
@@ -296,12 +295,12 @@ def test_the_users_rotate_flip_and_roi_come_after_what_the_file_says(tmp_path: P
     )
     for orientation in ORIENTATIONS:
         picture.write_bytes(photographed(orientation))
-        seen = prepared(first_of(picture), request, 0, MUCH)
+        seen = prepared(first_of(picture), request)
         users = UPRIGHT[6](upright(orientation))[:, ::-1]
         assert looks_like(seen, users), orientation
         height, width = users.shape[:2]
         corner = replace(request, roi=(0.5, 0.0, 0.5, 0.5))
-        part = prepared(first_of(picture), corner, 0, MUCH)
+        part = prepared(first_of(picture), corner)
         assert looks_like(part, users[: height // 2, width // 2 :]), orientation
 
 

@@ -13,60 +13,26 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from edged.capture.admission import Admission
-from edged.capture.decode.crop import prepared, region, whole_side
+from edged.capture.decode.crop import region, whole_side
 from edged.capture.decode.orientation import of_user
 from edged.capture.decode.raw_formats import LAYOUTS, raw_to_rgb
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.messages import Note, Status
-from edged.capture.source import CaptureRequest, Picture, Quiet, Roi
+from edged.capture.source import CaptureRequest, Picture, Quiet, Source, ViewRequest
 from edged.capture.sources.file import FileSource
 from edged.capture.sources.table import make_source
+from edged.capture.views import Views
 from edged.capture.worker import capture
+from edged.clock import Clock, monotonic_ns
+from tests.rig.board import COLUMNS, HANGS, ROWS, Pixels, board, field, hung, is_field
+from tests.rig.camera import Notes, taken
 from tests.rig.clips import turn_clip, write_jpegs
+from tests.rig.gst_launch import needs_gstreamer
+from tests.rig.pictures import MUCH, prepared
 from tests.rig.raw_pictures import delivered
 from tests.rig.v4l2_camera import Rig
-
-MUCH = 1 << 30
-Pixels = NDArray[np.uint8]
-HANGS = list(product((0, 90, 180, 270), (None, "horizontal", "vertical")))
-COLUMNS, ROWS = 4, 3
-
-
-def colour(column: int, row: int) -> tuple[int, int, int]:
-    return 30 + 60 * column, 30 + 90 * row, 225 - 60 * column
-
-
-def board(width: int = 640, height: int = 480) -> Pixels:
-    """4 x 3 fields, each of its own colour."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    for column, row in product(range(COLUMNS), range(ROWS)):
-        ys = slice(row * height // ROWS, (row + 1) * height // ROWS)
-        xs = slice(column * width // COLUMNS, (column + 1) * width // COLUMNS)
-        picture[ys, xs] = colour(column, row)
-    return picture
-
-
-def field(column: int, row: int, columns: int = COLUMNS, rows: int = ROWS) -> Roi:
-    return column / columns, row / rows, 1 / columns, 1 / rows
-
-
-def hung(picture: Pixels, rotate: int, flip: str | None) -> Pixels:
-    """What a camera gives whose picture `rotate` and `flip` make upright."""
-    if flip == "horizontal":
-        picture = picture[:, ::-1]
-    elif flip == "vertical":
-        picture = picture[::-1]
-    return np.ascontiguousarray(np.rot90(picture, rotate // 90))
-
-
-def is_field(pixels: Pixels, column: int, row: int, tolerance: int = 12) -> bool:
-    """All of it but its edge, where compression smears."""
-    edge = len(pixels) // 8
-    inner = pixels[edge : len(pixels) - edge, edge : pixels.shape[1] - edge].astype(int)
-    return bool(np.abs(inner - colour(column, row)).max() <= tolerance)
 
 
 @pytest.mark.parametrize(("rotate", "flip"), HANGS)
@@ -205,7 +171,7 @@ def captured(request: CaptureRequest, wanted: int) -> tuple[list[Status], Pixels
     mailbox.want(wanted)
     told: list[Status] = []
     capture(request, make_source(request, Admission(writer, None)), writer, told.append)
-    frame = mailbox.take()
+    frame = taken(mailbox)
     assert frame is not None, told
     assert frame.wanted == wanted
     pixels = frame.pixels.copy()
@@ -267,6 +233,76 @@ def test_the_right_field_arrives_large_enough(
         assert not [status for status in told if isinstance(status, Note)]
 
 
+@pytest.mark.parametrize("kind", ["h264", "mjpeg", "jpeg", "png"])
+@pytest.mark.parametrize(("rotate", "flip"), [(0, None), (90, "horizontal")])
+def test_all_fields_arrive_at_once(
+    tmp_path: Path, kind: str, rotate: int, flip: str | None
+) -> None:
+    clip = make_clip(tmp_path, kind, hung(board(1280, 960), rotate, flip))
+    request = views_of_all(str(clip), rotate=rotate, flip=flip)
+    mailbox = Mailbox.create(2048, len(FIELDS))
+    writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+    for view in range(len(FIELDS)):
+        mailbox.want(96, view)
+    capture(request, make_source(request, Admission(writer, None)), writer, lambda _: None)
+    are_fields(mailbox, 160)
+    mailbox.close()
+
+
+FIELDS = list(product(range(COLUMNS), range(ROWS)))
+
+
+def views_of_all(source: str, **more: object) -> CaptureRequest:
+    views = tuple(ViewRequest(field(column, row)) for column, row in FIELDS)
+    return CaptureRequest(source, square=False, views=views, **more)  # type: ignore[arg-type]
+
+
+def are_fields(mailbox: Mailbox, most: int) -> None:
+    """What is in the mailbox, for which 96 pixels of each field were wanted."""
+    for frame, (column, row) in zip(mailbox.take(), FIELDS, strict=True):
+        assert frame is not None
+        assert is_field(frame.pixels, column, row)
+        assert frame.pixels.shape[0] == frame.pixels.shape[1]
+        assert 96 <= len(frame.pixels) <= most
+
+
+@pytest.mark.parametrize("name", ["YUYV", "NV12", "MJPG"])
+def test_all_fields_of_a_v4l2_camera_arrive_at_once(name: str) -> None:
+    source = hung(board(), 180, None)
+    frame = jpeg(source) if name == "MJPG" else delivered(source, name).tobytes()
+    request = views_of_all("/dev/video0", rotate=180)
+    rig = Rig({name: {(640, 480): [30.0]}}, frame, rotate=180, square=False, views=request.views)
+    granted = rig.source.open()
+    one_picture(request, rig.source, (granted.width, granted.height), rig.time.clock, most=160)
+
+
+@needs_gstreamer
+def test_all_fields_of_a_pipeline_arrive_at_once(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), board()[:, :, ::-1])
+    decoded = f"filesrc location={tmp_path}/a.png ! pngdec ! imagefreeze num-buffers=9"
+    request = views_of_all(f"gst:{decoded}", size=(640, 480))
+    source = make_source(request, Notes().admission)
+    try:
+        source.open()
+        one_picture(request, source, (640, 480), monotonic_ns, most=160)
+    finally:
+        source.close()
+
+
+def one_picture(
+    request: CaptureRequest, source: Source, size: tuple[int, int], clock: Clock, most: int
+) -> None:
+    mailbox = Mailbox.create(2048, len(FIELDS), clock=clock)
+    for view in range(len(FIELDS)):
+        mailbox.want(96, view)
+    views = Views(request, MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd))
+    picture = source.read(views.whole_side(size))
+    assert picture is not None
+    views.deliver(picture, picture.captured_ns, picture.received_ns, clock=clock)
+    are_fields(mailbox, most)
+    mailbox.close()
+
+
 def test_a_clip_that_lies_on_its_side_is_cut_as_it_is_shown(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "phone.mp4", np.ascontiguousarray(np.rot90(board(480, 640))))
     turn_clip(clip)
@@ -305,4 +341,6 @@ def test_a_part_with_fewer_pixels_than_networks_look_at_is_told_once(tmp_path: P
 
 def test_a_request_reaches_the_process_whole() -> None:
     request = CaptureRequest("x", roi=(0.25, 0.5, 0.5, 0.5), quiet=Quiet(9.0, 1.0, 3.5))
-    assert CaptureRequest.from_json(request.to_json()) == request
+    gate = ViewRequest((0.0, 0.5, 0.5, 0.5), True, 0.2, Quiet(9.0, 1.0, 3.5), "gate")
+    for sent in (request, CaptureRequest("x", square=False, views=(gate, ViewRequest()))):
+        assert CaptureRequest.from_json(sent.to_json()) == sent

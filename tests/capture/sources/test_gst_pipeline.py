@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from edged.capture.source import CaptureRequest, Failure, SourceError
+from edged.capture.options import capture_errors
+from edged.capture.source import CaptureRequest, Failure, SourceError, ViewRequest
 from edged.capture.sources.gstreamer.launch import (
     GIVEN,
     Caps,
@@ -10,6 +13,7 @@ from edged.capture.sources.gstreamer.launch import (
     caps_of,
     complaint,
     liveness_of,
+    pipe_size,
 )
 
 
@@ -52,6 +56,29 @@ def test_the_part_that_counts_is_cut_out_before_the_square() -> None:
     assert cut < words.index("aspectratiocrop aspect-ratio=1/1")
     turned = launched(CaptureRequest("libcamera", rotate=180, roi=part, square=False))
     assert "videocrop left=320 top=0 right=640 bottom=0" in turned
+
+
+def test_several_views_get_the_whole_picture_as_large_as_they_need() -> None:
+    views = ViewRequest((0.5, 0.5, 0.25, 0.5)), ViewRequest((0, 0, 0.5, 0.75))
+    for source in ("gst:v4l2src", "libcamera", "csi"):
+        request = CaptureRequest(source, size=(1918, 1080), square=False, views=views)
+        words = launched(request)
+        # 256 of the first one's 479 columns are 578 of 1080 rows; rows have a multiple of 4 pixels.
+        assert pipe_size(request) == (1028, 578)
+        assert "video/x-raw,format=RGB,width=1028,height=578" in words
+        assert not [word for word in words if word.startswith(("videocrop", "aspectratiocrop"))]
+
+
+def test_views_of_a_pipeline_need_its_size() -> None:
+    views = (ViewRequest(),)
+    asked = CaptureRequest("gst:videotestsrc", square=False, views=views)
+    ((key, error),) = capture_errors(asked)
+    assert (key, str(error)) == (
+        "views",
+        "needs the size of the pipeline's pictures; write size: 1280x720",
+    )
+    assert not [*capture_errors(replace(asked, size=(1280, 720)))]
+    assert not [*capture_errors(replace(asked, source="csi"))]
 
 
 def test_a_jetson_shrinks_no_more_than_the_part_that_counts_allows() -> None:

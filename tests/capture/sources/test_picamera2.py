@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
+from edged.capture.source import CaptureRequest, Failure, Granted, SourceError, ViewRequest
 from edged.capture.sources.picamera2 import Mode, PicameraSource, modes_of, whole_field_mode
 from tests.rig.camera import FakeTime, Notes
 
@@ -158,10 +158,12 @@ def test_the_camera_shrinks_the_whole_field_and_gives_rgb() -> None:
 
 
 def test_the_camera_shrinks_no_more_than_the_part_that_counts_allows() -> None:
-    rig = Rig(roi=(0.25, 0.5, 0.5, 0.5))
-    granted = rig.source.open()
-    assert (granted.width, granted.height) == (682, 512)
-    rig.source.close()
+    part = (0.25, 0.5, 0.5, 0.5)
+    for wishes in ({"roi": part}, {"square": False, "views": (ViewRequest(), ViewRequest(part))}):
+        rig = Rig(**wishes)
+        granted = rig.source.open()
+        assert (granted.width, granted.height) == (682, 512)
+        rig.source.close()
 
 
 def test_another_camera_shape_and_rate() -> None:

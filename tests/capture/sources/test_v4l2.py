@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edged.capture.decode.crop import prepared
 from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.v4l2.device import formats
 from edged.capture.sources.v4l2.v4l2 import V4l2Source, format_order, stamp_ns
 from edged.capture.supervisor import CameraState
 from tests.rig.camera import Notes, running, wait_until
-from tests.rig.pictures import encoded
+from tests.rig.pictures import encoded, prepared
 from tests.rig.v4l2_camera import Rig
 from tests.rig.v4l2_driver import METADATA, WEBCAM, PaperControl, PaperDriver
 
@@ -128,7 +127,7 @@ def test_a_plain_picture_is_cut_and_shrunk(square: bool) -> None:
     assert whole is not None
     assert whole.pixels.shape == ((720, 720, 3) if square else (720, 1280, 3))
     request = CaptureRequest("/dev/video9", square=square)
-    assert prepared(picture.pixels, request, 160, 10**9).shape == picture.pixels.shape
+    assert prepared(picture.pixels, request, 160).shape == picture.pixels.shape
 
 
 def test_mjpeg_comes_at_the_scale_wanted() -> None:

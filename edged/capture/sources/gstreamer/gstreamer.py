@@ -33,12 +33,12 @@ from edged.capture.admission import Admission
 from edged.capture.process import LineReader
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
 from edged.capture.sources.gstreamer.launch import (
-    SIDE,
     Caps,
     arguments,
     caps_of,
     complaint,
     liveness_of,
+    pipe_size,
 )
 from edged.clock import Clock, monotonic_ns
 
@@ -66,7 +66,8 @@ class GstreamerSource:
         self._clock = clock
         self._launcher = launcher
         self._launched: Launched | None = None
-        self._buffer = bytearray(SIDE * SIDE * 3)
+        self._size = width, height = pipe_size(request)
+        self._buffer = bytearray(width * height * 3)
         self._first: tuple[int, int] | None = None
 
     def open(self) -> Granted:
@@ -77,7 +78,7 @@ class GstreamerSource:
         self._first = self._newest(launched)
         if self._first is None:
             raise self._end_of(launched, Failure.OPEN_FAILED)
-        given = launched.given_caps() or Caps(SIDE, SIDE, "raw video", None)
+        given = launched.given_caps() or Caps(*self._size, "raw video", None)
         return Granted(given.width, given.height, given.fps, f"{given.format} from GStreamer")
 
     def read(self, wanted: int) -> Picture | None:
@@ -179,8 +180,9 @@ class GstreamerSource:
         return complaint(reason, [*launched.errors], otherwise)
 
     def _pixels(self) -> NDArray[np.uint8]:
-        """uint8 (SIDE, SIDE, 3), RGB: a view of the buffer."""
-        return np.frombuffer(self._buffer, np.uint8).reshape(SIDE, SIDE, 3)
+        """uint8 (height, width, 3), RGB: a view of the buffer."""
+        width, height = self._size
+        return np.frombuffer(self._buffer, np.uint8).reshape(height, width, 3)
 
 
 class Launched:

@@ -2,8 +2,8 @@
 
 The user's description ends in raw video. The same tail follows each: rotate by the stream's tags,
 crop to `roi` and its centre square (or squeeze into a square if the whole picture is wanted), scale
-to SIDE x SIDE pixels in YUV, convert to RGB, write to a descriptor. So all pictures on the pipe
-have one known size.
+in YUV to SIDE x SIDE pixels, or to what several views need, convert to RGB, write to a descriptor.
+So all pictures on the pipe have one known size.
 
 The presets `csi` (Jetson) and `libcamera` (Raspberry Pi and others) shrink in hardware. They were
 written from their elements' documentation and not tested on such a device.
@@ -27,7 +27,9 @@ WHERE = "gst-launch-1.0"
 GIVEN = "edged_given"
 """Name of the element after the description."""
 SIDE = COVERED_SIDE
-"""Of the pictures on the pipe, in pixels; a multiple of four, to which GStreamer pads rows."""
+"""Of the pictures on the pipe, in pixels."""
+_ROW_PIXELS = 4
+"""GStreamer pads rows to multiples of these."""
 PRESET_SIZE = (1280, 720)
 PRESET_FPS = 30.0
 
@@ -37,7 +39,7 @@ _NEWEST = "! queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size
 _UPRIGHT = "! videoconvert ! videoflip video-direction=auto"
 _SQUARE = "! videoconvert ! aspectratiocrop aspect-ratio=1/1"
 _SHRUNK = "! videoconvert ! videoscale method=bilinear2 add-borders=false ! videoconvert"
-_RGB = f"! video/x-raw,format=RGB,width={SIDE},height={SIDE}"
+_RGB = "! video/x-raw,format=RGB,width={},height={}"
 _SINK = "! fdsink fd={fd} sync={sync}"
 
 
@@ -62,10 +64,18 @@ def arguments(request: CaptureRequest, fd: int, *, live: bool) -> list[str]:
         _cropped(request),
         _SQUARE if request.square else "",
         _SHRUNK,
-        _RGB,
+        _RGB.format(*pipe_size(request)),
         _SINK.format(fd=fd, sync="false" if live else "true"),
     ]
     return ["-v", *_head(request), *" ".join(tail).split()]
+
+
+def pipe_size(request: CaptureRequest) -> tuple[int, int]:
+    """(width, height) of the pictures on the pipe. The configuration requires a size for views."""
+    if not request.views:
+        return SIDE, SIDE
+    width, height = _scaled(request)
+    return -(-width // _ROW_PIXELS) * _ROW_PIXELS, height
 
 
 def _head(request: CaptureRequest) -> list[str]:
@@ -80,7 +90,7 @@ def _head(request: CaptureRequest) -> list[str]:
     if kind == "libcamera":
         name = [f"camera-name={rest}"] if rest else []
         return ["libcamerasrc", *name, "!", *_given("video/x-raw,format=NV12", size, fps)]
-    width, height = _scaled_by_hardware(request)
+    width, height = _scaled(request)
     return [
         *("nvarguscamerasrc", f"sensor-id={rest or 0}", "!"),
         *_given("video/x-raw(memory:NVMM),format=NV12", size, fps),
@@ -88,7 +98,7 @@ def _head(request: CaptureRequest) -> list[str]:
     ]
 
 
-def _scaled_by_hardware(request: CaptureRequest) -> tuple[int, int]:
+def _scaled(request: CaptureRequest) -> tuple[int, int]:
     size = request.size or PRESET_SIZE
     return covering_size(*size, whole_side(SIDE, request, size))
 
@@ -99,7 +109,7 @@ def _cropped(request: CaptureRequest) -> str:
         return ""
     width, height = request.size or PRESET_SIZE
     if request.source.partition(":")[0] == "csi":
-        width, height = _scaled_by_hardware(request)
+        width, height = _scaled(request)
     left, top, seen_width, seen_height = region(request, (width, height))
     right, bottom = width - left - seen_width, height - top - seen_height
     edges = f"left={left} top={top} right={right} bottom={bottom}"

@@ -44,10 +44,14 @@ def check(text: str) -> None:
 
 
 def errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
-    if request.roi and not request.size and _is_pipeline(request.source):
-        what = "needs the size of the pipeline's pictures"
+    if request.size or not _is_pipeline(request.source):
+        return
+    what = "needs the size of the pipeline's pictures"
+    if request.roi:
         fix = "write size: 1280x720, or crop in the pipeline: ! videocrop left=…"
         yield "roi", InputError(what, fix=fix)
+    if request.views:
+        yield "views", InputError(what, fix="write size: 1280x720")
 
 
 def warnings(source: str) -> Iterator[str]:

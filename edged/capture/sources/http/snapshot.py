@@ -52,8 +52,7 @@ class SnapshotSource:
         self._admission = admission
         self._clock = clock
         self._sleep = sleep
-        fps = request.fps or DEFAULT_FPS
-        self._fps = fps if request.max_fps is None else min(fps, request.max_fps)
+        self._fps = request.fps or DEFAULT_FPS
         self._due_ns = clock()
         self._latest: _Arrival | None = None
         """The last picture that could be decoded."""
@@ -120,7 +119,7 @@ class SnapshotSource:
 
     def _ask(self) -> http.client.HTTPResponse:
         """Send the next request when it is due; missed ones are not made up for."""
-        self._due_ns += round(1e9 / self._fps)
+        self._due_ns += max(round(1e9 / self._fps), self._admission.interval_ns)
         seconds = (self._due_ns - self._clock()) / 1e9
         if seconds > 0:
             self._sleep(seconds)

@@ -53,3 +53,7 @@ def errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
 
 def fps(request: CaptureRequest) -> float:
     return dimensions(request)[1]
+
+
+def size(request: CaptureRequest) -> tuple[int, int]:
+    return dimensions(request)[0]
