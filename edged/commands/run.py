@@ -118,7 +118,7 @@ def _demo(options: argparse.Namespace) -> int:
     with handling_signals(signals):
         from edged.capture.source import CaptureRequest
         from edged.capture.sources.grammar import camera_source
-        from edged.config.camera import CameraConfig
+        from edged.config.camera import CameraConfig, ViewConfig
         from edged.config.config import Config
         from edged.sinks.options import DEMO
         from edged.web.options import HttpConfig
@@ -126,20 +126,20 @@ def _demo(options: argparse.Namespace) -> int:
         here = Path.cwd()
         source = camera_source(options.source, here)
         _check_there(Path(source))
-        camera = CameraConfig(
-            name="demo",
-            capture=CaptureRequest(source, loop=True),
+        view = ViewConfig(
+            id="demo",
+            model=options.model,
+            variants=None,
             latency_budget_ms=options.budget,
             on_time=0.95,
         )
+        camera = CameraConfig("demo", CaptureRequest(source, loop=True), (view,))
         config = Config(
             path=here / "edged.yaml",
-            model=options.model,
             base=here,
             cameras=(camera,),
             backend="auto",
             threads=(1,),
-            variants=None,
             http=HttpConfig("127.0.0.1", _demo_port(options.port)),
             results=DEMO,
         )
@@ -224,22 +224,24 @@ def _let_ncnn_see_the_processor() -> None:
 def _check(options: argparse.Namespace) -> int:
     from edged.config.config import load_config
     from edged.config.family import family_errors
-    from edged.config.warnings import warnings
+    from edged.config.warnings import region_warnings, warnings
     from edged.doctor.named_files import tls_errors, unreadable_errors
 
-    families: list[Family] = []
+    families: dict[str, Family] = {}
 
     def also(config: Config) -> Iterator[InputError]:
-        yield from family_errors(config, families.append)
+        yield from family_errors(config, families)
         yield from tls_errors(config)
         yield from unreadable_errors(config)
 
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
-    for warning in warnings(config):
+    for warning in (*warnings(config), *region_warnings(config, families)):
         print(f"edged: {warning}", file=sys.stderr)
-    cameras = ", ".join(camera.name for camera in config.cameras)
-    print(f"{path}: valid; cameras {cameras}; family {families[0].name}")
+    names = sorted({family.name for family in families.values()})
+    word = "family" if len(names) == 1 else "families"
+    cameras = ", ".join(map(str, config.cameras))
+    print(f"{path}: valid; cameras {cameras}; {word} {', '.join(names)}")
     return 0
 
 

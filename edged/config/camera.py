@@ -1,22 +1,58 @@
-"""The section of one camera: its schema and its checked values."""
+"""The sections of a camera and of a view: their schemas and their checked values.
+
+A view is a region of a camera with a question of its own; a camera without `views` is its own only
+view. What a view lacks comes from its camera, and what that lacks from the top of the file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edged.capture.options import capture_request
-from edged.capture.schema import SETTINGS, SOURCE
-from edged.capture.source import CaptureRequest
+from edged.capture.schema import SETTINGS, SOURCE, VIEW_KEYS
+from edged.capture.source import MOST_VIEWS, CaptureRequest, Quiet, Roi, ViewRequest
 from edged.capture.sources.grammar import camera_source, source_from
-from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
+from edged.document.parts import (
+    BUDGET_MS,
+    FPS,
+    MODEL,
+    NAME,
+    ON_TIME,
+    TOP1,
+    VARIANTS,
+    key,
+    section,
+)
 from edged.document.values import path_from
+from edged.variants.variant import Variant
+from edged.view import camera_of, parts
 
 _SIZE = "size: 1280x720, width and height in one"
 _LOGIN = "write the login in the address: source: rtsp://user:password@host/path"
-_HINTS = {
+_VIEW_HINTS = {
+    **dict.fromkeys(
+        ("interval", "frame_interval"), "write max_fps, results a second: 1 / interval"
+    ),
+    **dict.fromkeys(
+        ("threshold", "confidence", "min_score"),
+        "the keys are results.min_score, and above in events",
+    ),
+    **dict.fromkeys(("crop", "region", "zone"), "roi"),
+    **dict.fromkeys(("motion", "motion_detection"), "quiet"),
+    **dict.fromkeys(("latency", "budget", "budget_ms", "latency_ms"), "latency_budget_ms"),
+    **dict.fromkeys(("family", "network"), "model"),
+    "variant": "variants",
+    **dict.fromkeys(
+        ("events", "class", "classes"),
+        "events is a key at the top of the file; each event lists its cameras",
+    ),
+    **dict.fromkeys(("enabled", "disabled"), "to disable it, remove it or comment it out with #"),
+}
+_CAMERA_HINTS = {
+    **_VIEW_HINTS,
     **dict.fromkeys(
         ("url", "uri", "src", "address", "device", "path", "input", "stream"), "source"
     ),
@@ -29,95 +65,199 @@ _HINTS = {
     **dict.fromkeys(("rotation", "angle", "rotate_image"), "rotate"),
     **dict.fromkeys(("hflip", "mirror"), "write flip: horizontal"),
     "vflip": "write flip: vertical",
-    **dict.fromkeys(
-        ("interval", "frame_interval"), "write max_fps, results a second: 1 / interval"
-    ),
     **dict.fromkeys(("password", "username", "user", "login", "credentials"), _LOGIN),
     "port": "write the port in the address: source: rtsp://host:554/path",
-    **dict.fromkeys(
-        ("threshold", "confidence", "min_score"),
-        "the keys are results.min_score, and above in events",
-    ),
-    **dict.fromkeys(("crop", "region", "zone", "zones"), "roi"),
-    **dict.fromkeys(("motion", "motion_detection"), "quiet"),
+    **dict.fromkeys(("zone", "zones", "regions", "rois", "crops"), "views"),
     "repeat": "loop",
-    **dict.fromkeys(("latency", "budget", "budget_ms", "latency_ms"), "latency_budget_ms"),
-    **dict.fromkeys(
-        ("events", "class", "classes"),
-        "events is a key at the top of the file; each event lists its cameras",
-    ),
-    **dict.fromkeys(
-        ("enabled", "disabled"), "to disable a camera, remove it or comment it out with #"
-    ),
 }
 
+_TOPICS = ("result", "state", "status", "event")
+"""Of a camera in MQTT, where its views have theirs."""
+
+
+def _view_keys(default: str) -> dict[str, Any]:
+    """The keys that a view and a camera have. default: whose value applies without one."""
+    default = f"Default: {default}."
+    return {
+        "model": key(
+            "Model family",
+            "Name of a shipped family, or path of a family's folder, relative to this file. "
+            + default,
+            "./families/gate",
+            **MODEL,
+        ),
+        "variants": key(
+            "Variants", f"Use only these variants. {default}", ["mobilenet_v1_0.5_160"], **VARIANTS
+        ),
+        "latency_budget_ms": key(
+            "Latency budget (ms)", f"From capture to result. {default}", 50, **BUDGET_MS
+        ),
+        "on_time": key(
+            "Share on time",
+            f"Share of results that must meet the budget. {default}",
+            0.99,
+            **ON_TIME,
+        ),
+        "min_fps": key(
+            "Minimum results per second",
+            f"Variants that take longer are not used. {default}",
+            10,
+            **FPS,
+        ),
+        "min_top1": key(
+            "Minimum accuracy (top-1, 0 to 1)",
+            f"Never use a less accurate variant, even if results come late. {default}",
+            0.8,
+            **TOP1,
+        ),
+        **{name: SETTINGS[name] for name in VIEW_KEYS},
+    }
+
+
+_DRIVER_KEYS = {name: each for name, each in SETTINGS.items() if name not in VIEW_KEYS}
+_AT_THE_CAMERA = {
+    word: f"{hint} is a key of the camera" if " " not in hint else f"at the camera, {hint}"
+    for word, hint in {**_CAMERA_HINTS, **{name: name for name in (*SOURCE, *_DRIVER_KEYS)}}.items()
+}
+
+VIEW = section([], {**_AT_THE_CAMERA, **_VIEW_HINTS}, **_view_keys("the value of the camera")) | {
+    "title": "View",
+    "description": "One view: its region and its own settings.",
+    "examples": [{"roi": [0, 0.2, 0.3, 0.6]}],
+}
 CAMERA = section(
     [],
-    _HINTS,
+    {**_CAMERA_HINTS, "roi": "write it in each of the views"},
     **SOURCE,
-    latency_budget_ms=key(
-        "Latency budget of this camera (ms)",
-        "From capture to result. Default: the value at the top of the file.",
-        50,
-        **BUDGET_MS,
+    **_view_keys("the value at the top of the file"),
+    **_DRIVER_KEYS,
+    views=key(
+        "Views",
+        "Several regions of the picture, by name, each with a question of its own: its results, "
+        "metrics and events are those of camera/view. The camera is opened, and its picture "
+        "decoded, once for all of them. Without it the camera is its own only view.",
+        {"gate": {"roi": [0, 0.2, 0.3, 0.6]}, "bin": {"roi": [0.7, 0.5, 0.3, 0.5]}},
+        type="object",
+        minProperties=1,
+        maxProperties=MOST_VIEWS,
+        propertyNames={
+            "pattern": f"^(?!({'|'.join(_TOPICS)})$)" + NAME["pattern"].removeprefix("^"),
+            "patternErrorMessage": f"{NAME['patternErrorMessage']}; not {', '.join(_TOPICS)}, "
+            "which are MQTT topics of a camera",
+        },
+        additionalProperties=VIEW,
     ),
-    on_time=key(
-        "Share on time of this camera",
-        "Share of results that must meet the budget. Default: the value at the top of the file.",
-        0.99,
-        **ON_TIME,
-    ),
-    min_fps=key(
-        "Minimum results per second of this camera",
-        "Variants that take longer are not used. Default: the value at the top of the file.",
-        10,
-        **FPS,
-    ),
-    min_top1=key(
-        "Minimum accuracy of this camera",
-        "Never use a less accurate variant, even if results come late. Default: the value at "
-        "the top of the file.",
-        0.8,
-        **TOP1,
-    ),
-    **SETTINGS,
 ) | {
     "title": "Camera",
     "description": "One camera: its source and its own settings.",
     "oneOf": [{"required": ["source"]}, {"required": ["source_file"]}],
+    "not": {"required": ["views", "roi"]},
     "examples": [{"source": "synthetic"}],
 }
 
 
 @dataclass(frozen=True, slots=True)
-class CameraConfig:
-    """One camera; values that its section lacks come from the top of the file.
+class ViewConfig:
+    """One view. id: `camera/view`, or `camera` where the camera is its own only view.
 
-    source_file: the file that the source was read from, if any. min_fps: None for no limit.
-    min_top1: 0 to 1.
+    model: a shipped family's name, or a path relative to Config.base. variants: names; None for all
+    of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi: None for the whole
+    picture.
     """
 
-    name: str
-    capture: CaptureRequest
+    id: str
+    model: str
+    variants: tuple[str, ...] | None
     latency_budget_ms: float
     on_time: float
     min_fps: float | None = None
     min_top1: float = 0.0
+    max_fps: float | None = None
+    quiet: Quiet | None = None
+    roi: Roi | None = None
+
+    @property
+    def camera(self) -> str:
+        return camera_of(self.id)
+
+    @property
+    def name(self) -> str | None:
+        """None where the camera is its own only view."""
+        return parts(self.id)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """One camera and its views, of which there is at least one.
+
+    source_file: the file that the source was read from, if any.
+    """
+
+    name: str
+    capture: CaptureRequest
+    views: tuple[ViewConfig, ...]
     source_file: Path | None = None
+
+    def __str__(self) -> str:
+        """`door`, or `yard (gate, bin)`."""
+        names = ", ".join(view.name for view in self.views if view.name is not None)
+        return f"{self.name} ({names})" if names else self.name
 
 
 def camera_config(
     name: str, own: Mapping[str, Any], top: Mapping[str, Any], base: Path
 ) -> CameraConfig:
-    """own: the camera's section; top: the whole file; both checked. base: for relative paths."""
+    """own: the camera's section; top: the whole file; both checked, except that the source may be
+    absent, which gives an empty one. base: for relative paths.
+    """
     file = path_from(own["source_file"], base) if "source_file" in own else None
-    source = camera_source(own["source"], base) if file is None else source_from(file, base)
-    return CameraConfig(
-        name=name,
-        capture=capture_request(source, own),
-        latency_budget_ms=own.get("latency_budget_ms", top["latency_budget_ms"]),
-        on_time=own.get("on_time", top["on_time"]),
-        min_fps=own.get("min_fps", top.get("min_fps")),
-        min_top1=own.get("min_top1", top.get("min_top1", 0.0)),
-        source_file=file,
+    source = ""
+    if file is not None:
+        source = source_from(file, base)
+    elif "source" in own:
+        source = camera_source(own["source"], base)
+    capture = capture_request(source, own)
+    if "views" not in own:
+        return CameraConfig(name, capture, (_view(name, {**top, **own}),), file)
+    above = {**top, **own}
+    views = tuple(_view(f"{name}/{view}", {**above, **each}) for view, each in own["views"].items())
+    return CameraConfig(name, _request(capture, views), views, file)
+
+
+def _view(view: str, said: Mapping[str, Any]) -> ViewConfig:
+    """said: all values, of the view, its camera and the top."""
+    variants = said.get("variants")
+    return ViewConfig(
+        id=view,
+        model=said["model"],
+        variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
+        latency_budget_ms=said["latency_budget_ms"],
+        on_time=said["on_time"],
+        min_fps=said.get("min_fps"),
+        min_top1=said.get("min_top1", 0.0),
+        max_fps=said.get("max_fps"),
+        quiet=Quiet(**said["quiet"]) if "quiet" in said else None,
+        roi=tuple(said["roi"]) if "roi" in said else None,
     )
+
+
+def _request(capture: CaptureRequest, views: Sequence[ViewConfig]) -> CaptureRequest:
+    """The request of a camera with views."""
+    rates = [view.max_fps for view in views if view.max_fps is not None]
+    return replace(
+        capture,
+        roi=None,
+        square=False,
+        max_fps=max(rates) if len(rates) == len(views) else None,
+        quiet=None,
+        views=tuple(
+            ViewRequest(roi=view.roi, max_fps=view.max_fps, quiet=view.quiet, name=view.name or "")
+            for view in views
+        ),
+    )
+
+
+def view_ids(name: str, own: object) -> tuple[str, ...]:
+    """Ids of a camera's views. own: its section, unchecked."""
+    views = own.get("views") if isinstance(own, dict) else None
+    return tuple(f"{name}/{view}" for view in views) if isinstance(views, dict) else (name,)

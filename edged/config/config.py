@@ -6,16 +6,17 @@ free, is checked by the code that uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from edged.capture.options import capture_errors, capture_formats
-from edged.config.camera import CameraConfig, camera_config
-from edged.config.schema import json_schema
+from edged.capture.options import capture_errors, capture_formats, roi_errors
+from edged.config.camera import CameraConfig, ViewConfig, camera_config, view_ids
+from edged.config.schema import MOST_CAMERAS, json_schema
 from edged.document.document import MAX_ERRORS, Document, examine_file
+from edged.document.quoting import Keys
 from edged.document.values import file_path
 from edged.errors import InputError
 from edged.events.options import EventConfig, event_errors, events_of
@@ -27,20 +28,19 @@ from edged.sinks.options import (
     results_formats,
 )
 from edged.variants.variant import Variant
+from edged.view import parts
 from edged.web.options import HTTP_FORMATS, HttpConfig, http_config
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """base: the file's folder. model: a shipped family's name, or a path relative to `base`."""
+    """base: the file's folder."""
 
     path: Path
-    model: str
     base: Path
     cameras: tuple[CameraConfig, ...]
     backend: str
     threads: tuple[int, ...]
-    variants: tuple[str, ...] | None
     http: HttpConfig | None
     results: ResultsConfig
     max_temperature_c: float | None = None
@@ -48,6 +48,20 @@ class Config:
     events: tuple[EventConfig, ...] = ()
     document: Document | None = field(default=None, compare=False, repr=False)
     """The document, to locate errors that are found later."""
+
+    @property
+    def views(self) -> tuple[ViewConfig, ...]:
+        """Those of all cameras, in the file's order."""
+        return tuple(view for camera in self.cameras for view in camera.views)
+
+    def place(self, view: str, key: str) -> tuple[str, ...]:
+        """The keys of a view's value: in its own section, its camera's, or at the top."""
+        camera, name = parts(view)
+        of_camera = ("cameras", camera, key)
+        own = of_camera if name is None else ("cameras", camera, "views", name, key)
+        if self.document is None:
+            return (key,)
+        return next((each for each in (own, of_camera, (key,)) if self.document.has(*each)), own)
 
     def error(
         self, what: str, *keys: str | int, got: object = None, fix: str | None = None
@@ -85,21 +99,20 @@ def load_config(
         },
     )
     _check_program(document)
-    sound = document.sound()
-    data = _completed({"cameras": {}, **sound}, json_schema())
-    variants = data.get("variants")
+    data = _completed({"cameras": {}, **document.sound(_sourceless())}, json_schema())
     cameras = tuple(camera_config(name, own, data, base) for name, own in data["cameras"].items())
     named = document.data.get("cameras")
-    names = list(named) if isinstance(named, dict) else [camera.name for camera in cameras]
-    events = events_of(data["events"], names, document)
+    views = {
+        name: view_ids(name, own)
+        for name, own in (named.items() if isinstance(named, dict) else ())
+    }
+    events = events_of(data["events"], views, document)
     config = Config(
         path=path,
-        model=data["model"],
         base=base,
         cameras=cameras,
         backend=data["backend"],
         threads=tuple(int(count) for count in data["threads"]),
-        variants=None if variants is None else tuple(Variant.parse(v).name for v in variants),
         http=http_config(data["http"], base),
         results=results_config(data["results"], base),
         max_temperature_c=data.get("max_temperature_c"),
@@ -107,19 +120,41 @@ def load_config(
         events=events,
         document=document,
     )
+    names = dict.fromkeys((*data["cameras"], *(view.id for view in config.views)))
     errors = [
         *(
-            document.error(wrong.what, "cameras", camera.name, key, got=wrong.got, fix=wrong.fix)
+            document.error(wrong.what, *keys, got=wrong.got, fix=wrong.fix)
             for camera in cameras
-            for key, wrong in capture_errors(camera.capture)
+            for keys, wrong in _camera_errors(camera, config)
         ),
-        *islice(event_errors(events, names, data["cameras"], document), MAX_ERRORS),
+        *islice(event_errors(data["events"], events, views, names, document), MAX_ERRORS),
         *results_errors(config.results, document),
     ]
-    model_is_right = ("model" in sound) == ("model" in document.data)
-    more = also(config) if model_is_right and (always or errors or document.problems) else ()
+    count = sum(map(len, views.values()))
+    if count > MOST_CAMERAS:
+        what = f"{count} views; expected at most {MOST_CAMERAS} of all cameras together"
+        errors.append(document.error(what, "cameras"))
+    models_are_right = all(problem.keys[-1:] != ("model",) for _, problem in document.problems)
+    more = also(config) if models_are_right and (always or errors or document.problems) else ()
     document.finish(chain(errors, more))
     return config
+
+
+def _sourceless() -> dict[str, Any]:
+    """The schema without the need for a source: views do not depend on it."""
+    schema = json_schema()
+    del schema["properties"]["cameras"]["additionalProperties"]["oneOf"]
+    return schema
+
+
+def _camera_errors(camera: CameraConfig, config: Config) -> Iterator[tuple[Keys, InputError]]:
+    """(keys, error)"""
+    if camera.capture.source:  # otherwise its error is known
+        for key, wrong in capture_errors(camera.capture):
+            yield ("cameras", camera.name, key), wrong
+    for view in camera.views:
+        for wrong in () if view.roi is None else roi_errors(view.roi):
+            yield config.place(view.id, "roi"), wrong
 
 
 def _check_program(document: Document) -> None:

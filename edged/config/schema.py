@@ -10,12 +10,23 @@ from typing import Any
 
 from edged.backends.auto import BACKENDS
 from edged.config.camera import CAMERA
-from edged.document.parts import BUDGET_MS, FPS, ON_TIME, TOP1, key, section
+from edged.document.parts import (
+    BUDGET_MS,
+    FPS,
+    MODEL,
+    NAME,
+    ON_TIME,
+    TOP1,
+    VARIANTS,
+    key,
+    section,
+)
 from edged.events.options import EVENT, MOST_EVENTS
 from edged.sinks.options import RESULTS
 from edged.web.options import HTTP
 
 MOST_CAMERAS = 256
+"""Also the limit of all views."""
 MOST_THREADS = 64
 """Also the limit of the commands' `--threads`."""
 
@@ -34,7 +45,10 @@ _HINTS = {
     **dict.fromkeys(("budget", "budget_ms", "latency", "latency_ms"), "latency_budget_ms"),
     **dict.fromkeys(("family", "network", "models"), "model"),
     **dict.fromkeys(("streams", "sources", "devices"), "cameras"),
-    **dict.fromkeys(("fps", "framerate", "size"), "set it per camera, under the camera's name"),
+    **dict.fromkeys(
+        ("source", "views", "roi", "max_fps", "quiet", "fps", "framerate", "size"),
+        "set it per camera, under the camera's name",
+    ),
     **dict.fromkeys(_RESULTS_KEYS, "it is a key of results:"),
     **dict.fromkeys(("listen", "users", "tls", "token_hashes"), "it is a key of http:"),
     **dict.fromkeys(("server", "web", "port", "metrics"), 'write http: {listen: "127.0.0.1:9640"}'),
@@ -56,9 +70,8 @@ _SCHEMA: dict[str, Any] = {
         "Name of a shipped family, or path of a family's folder, relative to this file.",
         "imagenette",
         "./families/birds",
-        type="string",
-        minLength=1,
         default="imagenette",
+        **MODEL,
     ),
     latency_budget_ms=key(
         "Latency budget (ms)",
@@ -119,11 +132,7 @@ _SCHEMA: dict[str, Any] = {
         type="object",
         minProperties=1,
         maxProperties=MOST_CAMERAS,
-        propertyNames={
-            "pattern": "^[a-z][a-z0-9_-]{0,31}$",
-            "patternErrorMessage": "a lower-case letter, then lower-case letters, digits, _ or -, "
-            "32 at most",
-        },
+        propertyNames=NAME,
         additionalProperties=CAMERA,
     ),
     events=key(
@@ -133,11 +142,7 @@ _SCHEMA: dict[str, Any] = {
         {"visitor": {"class": "person", "cameras": ["door"], "snapshot": True}},
         type="object",
         maxProperties=MOST_EVENTS,
-        propertyNames={
-            "pattern": "^[a-z][a-z0-9_-]{0,31}$",
-            "patternErrorMessage": "a lower-case letter, then lower-case letters, digits, _ or -, "
-            "32 at most",
-        },
+        propertyNames=NAME,
         default={},
         additionalProperties=EVENT,
     ),
@@ -175,10 +180,7 @@ _SCHEMA: dict[str, Any] = {
         "Variants",
         "Use only these variants. Without it all variants of the family are used.",
         ["mobilenet_v1_0.5_160", "mobilenet_v1_0.25_128_int8"],
-        type="array",
-        items={"type": "string", "format": "variant"},
-        minItems=1,
-        uniqueItems=True,
+        **VARIANTS,
     ),
     http=key(
         "HTTP server",

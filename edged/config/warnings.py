@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edged.capture.options import capture_warnings
 from edged.capture.sources.table import kind_of
-from edged.config.camera import CameraConfig
+from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config
 from edged.private_file import keep_private, readable_by_all
 from edged.sinks.options import results_warnings
+from edged.variants.family import Family
+from edged.variants.variant import Variant
 from edged.web.options import http_warnings
 
 _LEAST_BUDGET_MS = 1.0
@@ -38,17 +41,13 @@ def _warnings_at(config: Config, dev: Path) -> Iterator[tuple[tuple[str, ...], s
         if camera.source_file is not None:
             at_source += readable_by_all(camera.source_file)
         yield from ((("cameras", camera.name, source), what) for what in at_source)
-        for key, what in _rate_warnings(camera):
-            yield _place(config, camera.name, key), what
+        for view in camera.views:
+            for key, what in _rate_warnings(camera, view):
+                yield config.place(view.id, key), what
+        yield from _alike(camera)
     if config.http is not None:
         yield from http_warnings(config.http)
     yield from results_warnings(config.results)
-
-
-def _place(config: Config, camera: str, key: str) -> tuple[str, ...]:
-    """Keys of a camera's setting, which may stand at the top of the file."""
-    data = {} if config.document is None else config.document.data
-    return ("cameras", camera, key) if key not in data or key in data["cameras"][camera] else (key,)
 
 
 def _file_warnings(path: Path) -> Iterator[str]:
@@ -71,15 +70,47 @@ def _holds_password(text: str) -> bool:
     return _PASSWORD.search(text) is not None
 
 
-def _rate_warnings(camera: CameraConfig) -> Iterator[tuple[str, str]]:
+def _rate_warnings(camera: CameraConfig, view: ViewConfig) -> Iterator[tuple[str, str]]:
     """(key, warning)"""
-    budget_ms, least = camera.latency_budget_ms, camera.min_fps or 0
+    budget_ms, least = view.latency_budget_ms, view.min_fps or 0
     if budget_ms < _LEAST_BUDGET_MS:
         meant = f"{budget_ms * 1000:g}"
         yield "latency_budget_ms", f"{budget_ms:g} milliseconds; did you mean {meant}?"
-    wanted = f"{camera.name} cannot give {least:g} results a second"
-    most, rate = camera.capture.max_fps, kind_of(camera.capture.source).fps(camera.capture)
+    wanted = f"{view.id} cannot give {least:g} results a second"
+    most, rate = view.max_fps, kind_of(camera.capture.source).fps(camera.capture)
     if most is not None and least > most:
         yield "min_fps", f"{wanted} with max_fps {most:g}"
     elif rate is not None and least > rate:
         yield "min_fps", f"{wanted}, as it delivers {rate:g} frames"
+
+
+def _alike(camera: CameraConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys, warning) for views that ask the same as one above them."""
+    first: dict[ViewConfig, str | None] = {}
+    for view in camera.views:
+        same = first.setdefault(replace(view, id=""), view.name)
+        if same != view.name:
+            keys = ("cameras", camera.name, "views", str(view.name))
+            yield keys, f"region, model and limits are those of {same}; remove one of the views"
+
+
+def region_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[str]:
+    """For views whose region has fewer pixels than their smallest variant, as far as the size of
+    the camera's picture is known. families: by view.
+    """
+    for camera in config.cameras:
+        size = kind_of(camera.capture.source).size(camera.capture)
+        for view in camera.views:
+            if size is None or view.roi is None:
+                continue
+            width, height = size[::-1] if camera.capture.rotate in (90, 270) else size
+            region = round(view.roi[2] * width), round(view.roi[3] * height)
+            known = families[view.id].variants()
+            variants = known if view.variants is None else map(Variant.parse, view.variants)
+            least = min(variant.resolution for variant in variants)
+            if min(region) < least:
+                what = (
+                    f"{region[0]}x{region[1]} pixels of {width}x{height}, but the smallest variant "
+                    f"sees {least}x{least}; enlarge the region, or request a larger size"
+                )
+                yield str(config.error(what, *config.place(view.id, "roi")))

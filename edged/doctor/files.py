@@ -40,7 +40,7 @@ def configuration(subject: Subject) -> Iterator[Finding]:
         return
     from edged.config.warnings import warnings
 
-    yield ok(f"{path}: valid; cameras {', '.join(each.name for each in subject.config.cameras)}")
+    yield ok(f"{path}: valid; cameras {', '.join(map(str, subject.config.cameras))}")
     for text in warnings(subject.config, subject.root / "dev"):
         yield warning(text)
 
@@ -68,9 +68,9 @@ def family(subject: Subject) -> Iterator[Finding]:
         from edged.variants.family import load_family, shipped_families
 
         config = subject.config
-        names = shipped_families() if config is None else (config.model,)
         base = Path("/") if config is None else config.base
-        folders = [load_family(name, base).directory for name in names]
+        names = shipped_families() if config is None else (view.model for view in config.views)
+        folders = [load_family(name, base).directory for name in dict.fromkeys(names)]
     except InputErrors as failure:
         yield from (finding.of(each) for each in failure.errors)
         return

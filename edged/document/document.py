@@ -54,6 +54,10 @@ class Document:
             place = place[:-1]
         return self._lines[place]
 
+    def has(self, *keys: str | int) -> bool:
+        """Whether the file has a value there, valid or not."""
+        return self._place(keys) in self._lines
+
     def error(
         self, what: str, *keys: str | int, got: object = None, fix: str | None = None
     ) -> InputError:
@@ -67,12 +71,12 @@ class Document:
         where = f"{self.path}:{self.line(*keys)}"
         return InputError(self._quoting.path(place) + what, where=where, got=got, fix=fix)
 
-    def sound(self) -> dict[str, Any]:
-        """A copy of `data` without invalid values and what depends on them."""
+    def sound(self, schema: Schema) -> dict[str, Any]:
+        """A copy of `data` without invalid values, and without what then fails under `schema`."""
         data: dict[str, Any] = deepcopy(self.data)
         wrong = {problem.keys for _, problem in self.problems}
         while sum(_cut(data, keys) for keys in wrong):
-            found = failures(data, self._quoting.schema, {})
+            found = failures(data, schema, {})
             wrong = {each.keys for one in found for each in problems(one, self._quoting)}
         return data
 

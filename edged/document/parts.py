@@ -12,6 +12,18 @@ SECRET: dict[str, Any] = {"type": "string", "minLength": 1, "writeOnly": True}
 """No message shows a writeOnly value (edged/document/quoting.py): it is a secret, may contain one,
 or is where people write one by mistake."""
 TOP1: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+MODEL: dict[str, Any] = {"type": "string", "minLength": 1}
+VARIANTS: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "string", "format": "variant"},
+    "minItems": 1,
+    "uniqueItems": True,
+}
+NAME: dict[str, Any] = {
+    "pattern": "^[a-z][a-z0-9_-]{0,31}$",
+    "patternErrorMessage": "a lower-case letter, then lower-case letters, digits, _ or -, "
+    "32 at most",
+}
 
 
 def key(title: str, description: str, *examples: object, **rules: Any) -> dict[str, Any]:
@@ -21,7 +33,8 @@ def key(title: str, description: str, *examples: object, **rules: Any) -> dict[s
 def section(
     required: list[str], hints: dict[str, str] | None = None, /, **keys: dict[str, Any]
 ) -> dict[str, Any]:
-    """hints: other names of a key, and advice about keys that belong elsewhere."""
+    """hints: other names of a key, and advice about keys that belong elsewhere or are not
+    allowed together."""
     return {
         "type": "object",
         "additionalProperties": False,

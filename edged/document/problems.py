@@ -116,10 +116,9 @@ def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
         what = f"expected {number} of {', '.join(names)}"
         yield Problem(keys, what, got=" and ".join(present) or "none of them")
     elif rule == "not" and isinstance(value, dict) and _are_required([wanted]):
-        first, *others = wanted["required"]
-        yield Problem(
-            (*keys, *others), f"cannot be combined with {first}", fix="remove one of them"
-        )
+        first, other = wanted["required"]
+        advice = hints(schema).get(other, "remove one of them")
+        yield Problem((*keys, other), f"cannot be combined with {first}", fix=advice)
     elif rule == "uniqueItems":
         what = f"duplicate item, first at position {int(failure.message) + 1}"
         yield Problem(keys, what, quoting.value(keys, value), "remove one of them")

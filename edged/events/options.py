@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ DEVICE_CLASSES = (
 )
 """Home Assistant's binary sensors: https://www.home-assistant.io/integrations/binary_sensor/"""
 MOST_EVENTS = 16
-"""Each rule adds two series of metrics per camera, which must have less than 200."""
+"""Each rule adds two series of metrics per view, which must have less than 200."""
 
 _EVENT_SECONDS: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 3600}
 _SHARE: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
@@ -30,7 +30,7 @@ _HINTS = {
     **dict.fromkeys(("label", "object", "name"), "class"),
     **dict.fromkeys(("labels", "objects", "names"), "classes"),
     **dict.fromkeys(("threshold", "min_score", "score", "confidence"), "above"),
-    **dict.fromkeys(("camera",), "cameras"),
+    **dict.fromkeys(("camera", "view", "views"), "cameras"),
     **dict.fromkeys(("duration", "after_seconds", "for"), "for_seconds"),
     **dict.fromkeys(("picture", "image"), "snapshot"),
 }
@@ -54,8 +54,10 @@ EVENT = section(
     ),
     cameras=key(
         "Cameras",
-        "Cameras to watch. Default: all.",
+        "Cameras to watch, each with all its views, and single views, such as yard/gate. Default: "
+        "all.",
         ["door"],
+        ["door", "yard/gate"],
         type="array",
         items={"type": "string"},
         minItems=1,
@@ -110,7 +112,7 @@ EVENT = section(
     ),
 ) | {
     "title": "Event",
-    "description": "Starts when a class, or one of a group, becomes present before a camera.",
+    "description": "Starts when a class, or one of a group, becomes present in a view.",
     "oneOf": [{"required": ["class"]}, {"required": ["classes"]}],
     "examples": [{"class": "person"}],
 }
@@ -118,13 +120,14 @@ EVENT = section(
 
 @dataclass(frozen=True, slots=True)
 class EventConfig:
-    """An event rule. classes: their scores are added. above, below: thresholds of the smoothed
-    score. smooth_seconds: time constant, 0 for none. where: file, line and key of the classes.
+    """An event rule. classes: their scores are added. views: ids of those it watches. above,
+    below: thresholds of the smoothed score. smooth_seconds: time constant, 0 for none. where: file,
+    line and key of the classes.
     """
 
     name: str
     classes: tuple[str, ...]
-    cameras: tuple[str, ...]
+    views: tuple[str, ...]
     above: float
     below: float
     for_seconds: float
@@ -136,22 +139,25 @@ class EventConfig:
 
 
 def events_of(
-    data: Mapping[str, Any], cameras: Collection[str], document: Document
+    data: Mapping[str, Any], views: Mapping[str, Sequence[str]], document: Document
 ) -> tuple[EventConfig, ...]:
-    """data: the section `events`, checked."""
-    return tuple(_event(name, own, cameras, document) for name, own in data.items())
+    """data: the section `events`, checked. views: ids by camera."""
+    return tuple(_event(name, own, views, document) for name, own in data.items())
 
 
 def _event(
-    name: str, own: Mapping[str, Any], cameras: Collection[str], document: Document
+    name: str, own: Mapping[str, Any], views: Mapping[str, Sequence[str]], document: Document
 ) -> EventConfig:
     key = "class" if "class" in own else "classes"
     above = own["above"]
     line = document.line("events", name, key)
+    known = _watchable(views)
     return EventConfig(
         name=name,
         classes=(own["class"],) if key == "class" else tuple(own["classes"]),
-        cameras=tuple(own.get("cameras", cameras)),
+        views=tuple(
+            dict.fromkeys(id for each in own.get("cameras", views) for id in known.get(each, ()))
+        ),
         above=above,
         below=own.get("below", above * BELOW_SHARE),
         for_seconds=own["for_seconds"],
@@ -163,20 +169,29 @@ def _event(
     )
 
 
+def _watchable(views: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Ids of the views that a name in `cameras` stands for."""
+    return {**{id: (id,) for ids in views.values() for id in ids}, **views}
+
+
 def event_errors(
+    data: Mapping[str, Any],
     events: Iterable[EventConfig],
-    cameras: Collection[str],
+    views: Mapping[str, Sequence[str]],
     sound: Collection[str],
     document: Document,
 ) -> Iterator[InputError]:
-    """cameras: all names in the file. sound: those of cameras without errors."""
+    """events: what `events_of` made of data and views. sound: names of cameras and views without
+    errors, to suggest: others may be part of a password.
+    """
+    known = _watchable(views)
     for event in events:
         keys = "events", event.name
-        for index, camera in enumerate(event.cameras):
-            if camera not in cameras:
-                fix = nearest(camera, sound)
+        for index, name in enumerate(data[event.name].get("cameras", ())):
+            if name not in known:
+                what = f"no such {'view' if '/' in name else 'camera'}"
                 place = (*keys, "cameras", index)
-                yield document.error("no such camera", *place, got=camera, fix=fix)
+                yield document.error(what, *place, got=name, fix=nearest(name, sound))
         if event.below > event.above:
             what = f"expected at most {event.above:g}, the value of `above`"
             yield document.error(what, *keys, "below", got=f"{event.below:g}")

@@ -9,7 +9,7 @@ import pytest
 from edged.capture.decode.raw_formats import LAYOUTS
 from edged.capture.schema import PIXEL_FORMATS
 from edged.capture.source import CaptureRequest
-from edged.config.camera import CameraConfig
+from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config, load_config
 from edged.config.warnings import warnings
 from edged.errors import InputErrors
@@ -24,7 +24,6 @@ from tests.rig.configuration import EXAMPLE, Load, camera
 def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
     assert load(EXAMPLE) == Config(
         path=tmp_path / "edged.yaml",
-        model="imagenette",
         base=tmp_path,
         cameras=(
             CameraConfig(
@@ -38,13 +37,11 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
                     flip="horizontal",
                     loop=True,
                 ),
-                latency_budget_ms=50.0,
-                on_time=0.95,
+                views=(ViewConfig("door", "imagenette", None, 50.0, 0.95, max_fps=15.0),),
             ),
         ),
         backend="auto",
         threads=(1,),
-        variants=None,
         http=HttpConfig("127.0.0.1", 9640),
         results=ResultsConfig({"jsonl": JsonlConfig()}, 3, 0.1),
     )
@@ -52,10 +49,9 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
 
 def test_three_lines_are_enough(load: Load) -> None:
     config = load("cameras:\n  a:\n    source: synthetic\n")
-    assert config == replace(
-        load(EXAMPLE),
-        cameras=(CameraConfig("a", CaptureRequest("synthetic"), 33.0, 0.95),),
-    )
+    view = ViewConfig("a", "imagenette", None, 33.0, 0.95)
+    camera = CameraConfig("a", CaptureRequest("synthetic"), (view,))
+    assert config == replace(load(EXAMPLE), cameras=(camera,))
 
 
 def test_cameras_take_from_the_top_what_they_do_not_say(load: Load) -> None:
@@ -65,8 +61,9 @@ def test_cameras_take_from_the_top_what_they_do_not_say(load: Load) -> None:
         "  b: {source: synthetic, latency_budget_ms: 7.5}\n"
         "  c: {source: synthetic, on_time: 0.5, fps: 0.2}\n"
     )
-    settings = [(c.name, c.latency_budget_ms, c.on_time, c.capture.fps) for c in config.cameras]
-    assert settings == [("a", 20.0, 0.9, None), ("b", 7.5, 0.9, None), ("c", 20.0, 0.5, 0.2)]
+    settings = [(view.id, view.latency_budget_ms, view.on_time) for view in config.views]
+    assert settings == [("a", 20.0, 0.9), ("b", 7.5, 0.9), ("c", 20.0, 0.5)]
+    assert [camera.capture.fps for camera in config.cameras] == [None, None, 0.2]
 
 
 def test_constraints(load: Load) -> None:
@@ -75,19 +72,19 @@ def test_constraints(load: Load) -> None:
         "  a: {source: synthetic}\n"
         "  b: {source: synthetic, min_fps: 2.5, min_top1: 0}\n"
     )
-    assert [(c.min_fps, c.min_top1) for c in config.cameras] == [(10.0, 0.8), (2.5, 0.0)]
+    assert [(view.min_fps, view.min_top1) for view in config.views] == [(10.0, 0.8), (2.5, 0.0)]
     assert config.max_temperature_c == 75.0
     assert not config.keep_warm
     assert load("keep_warm: true\n" + camera("source: synthetic")).keep_warm
     plain = load(camera("source: synthetic"))
-    assert (plain.cameras[0].min_fps, plain.cameras[0].min_top1) == (None, 0.0)
+    assert (plain.views[0].min_fps, plain.views[0].min_top1) == (None, 0.0)
     assert plain.max_temperature_c is None
 
 
 def test_values_are_frozen_and_have_no_room_for_others(load: Load) -> None:
     config = load(EXAMPLE)
     assert config.http is not None
-    for value in (config, config.cameras[0], config.http, config.results):
+    for value in (config, config.cameras[0], config.views[0], config.http, config.results):
         assert not hasattr(value, "__dict__")
         with pytest.raises(FrozenInstanceError):
             setattr(value, value.__slots__[0], None)
@@ -130,7 +127,7 @@ def test_paths_start_at_the_folder_of_the_file(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load(camera("source: a.mp4") + "model: ./birds\nresults: {jsonl: out/r.jsonl}")
-    assert config.model == "./birds"
+    assert config.views[0].model == "./birds"
     assert config.base == tmp_path
     assert config.results.sinks == {"jsonl": JsonlConfig(tmp_path / "out/r.jsonl")}
     monkeypatch.chdir(tmp_path)
@@ -162,7 +159,7 @@ def test_the_other_choices(load: Load) -> None:
     )
     assert config.threads == (1, 4)
     assert config.backend == "onnxruntime"
-    assert config.variants == ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128_int8")
+    assert config.views[0].variants == ("mobilenet_v1_1.0_224", "mobilenet_v1_0.25_128_int8")
     assert config.results == ResultsConfig({}, 3, 0.1)
 
 
@@ -175,7 +172,7 @@ def test_a_source_from_a_variable(load: Load) -> None:
         {"PASSWORD": "hunter2", "BUDGET": "40"},
     )
     assert config.cameras[0].capture.source == "rtsp://admin:hunter2@cam/1"
-    assert config.cameras[0].latency_budget_ms == 40.0
+    assert config.views[0].latency_budget_ms == 40.0
     assert "hunter2" not in f"{config} {config!r} {warnings(config)}"
 
 

@@ -38,7 +38,7 @@ def camera(line: str) -> str:
 
 def test_one_class_is_enough(load: Load) -> None:
     (event,) = load(CAMERAS + "events:\n  visitor: {class: person}\n").events
-    assert (event.name, event.classes, event.cameras) == ("visitor", ("person",), ("door", "yard"))
+    assert (event.name, event.classes, event.views) == ("visitor", ("person",), ("door", "yard"))
     assert (event.above, event.below) == (0.6, pytest.approx(0.4))
     assert (event.for_seconds, event.gone_seconds, event.smooth_seconds) == (1, 3, 0.5)
     assert not event.snapshot
@@ -60,7 +60,7 @@ events:
     device_class: motion
 """
     (event,) = load(CAMERAS + text).events
-    assert (event.classes, event.cameras) == (("cat", "dog"), ("yard",))
+    assert (event.classes, event.views) == (("cat", "dog"), ("yard",))
     assert (event.above, event.below) == (0.9, 0.2)
     assert (event.for_seconds, event.gone_seconds, event.smooth_seconds) == (0, 10, 0)
     assert (event.snapshot, event.device_class) == (True, "motion")

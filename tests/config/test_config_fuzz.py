@@ -46,7 +46,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
             assert str(error).startswith(str(path))
             return
         assert config.cameras
-        assert all(0 < camera.latency_budget_ms <= 60_000 for camera in config.cameras)
+        assert len(config.views) >= len(config.cameras)
+        assert all(0 < view.latency_budget_ms <= 60_000 for view in config.views)
         assert all(isinstance(warning, str) for warning in warnings(config))
 
     return check
@@ -86,13 +87,17 @@ _VALUES = st.recursive(
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from([name for name, _ in keys_of(json_schema()) if name != "*"]),
-    st.sampled_from(["", "cameras", "door", "http", "results"]),
+    st.sampled_from(["", "cameras", "door", "views", "gate", "http", "results"]),
     _VALUES,
 )
 def test_any_value_at_any_key_gives_a_configuration_or_an_input_error(
     fuzzed: Callable[[str], None], name: str, place: str, value: object
 ) -> None:
     content = yaml.safe_load(EXAMPLE)
-    holder = content["cameras"]["door"] if place == "door" else content.get(place, content)
-    holder[name] = value
+    door = content["cameras"]["door"]
+    views = {"gate": {}}
+    if place in ("views", "gate"):
+        door["views"] = views
+    holders = {"door": door, "views": views, "gate": views["gate"], **content}
+    holders.get(place, content)[name] = value
     fuzzed(yaml.safe_dump(content, allow_unicode=True))

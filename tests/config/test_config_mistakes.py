@@ -154,13 +154,14 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
         ("model: net.tflite\n" + DOOR, ["convert a file of weights to a family with: edged"]),
         (
             (
-                "variants: [mobilenet_v1_0.5_160, mobilenet_v1_0.3_64]\nkeep_warm: 1\ncameras: {}\n"
+                "variants: [mobilenet_v1_0.5_160, mobilenet_v1_0.3_64]\nkeep_warm: 1\n"
+                "cameras: {door: {source: ''}}\n"
                 "events:\n  a: {class: person}\n  b: {class: golf_ball, cameras: [dor]}\n"
             ),
             [
                 "1: variants[1]: no such variant in the family imagenette (got mobilenet_v1_0.3",
                 "2: keep_warm: expected true or false (got 1)",
-                "3: cameras: expected lines of `key: value` with 1 to 256 entries",
+                "3: cameras.door.source: expected a source",
                 "5: events.a.class: the family has no such class (got person); use one of tench",
                 "6: events.b.cameras[0]: no such camera (got dor)",
                 "6: events.b.class: the family has no such class (got golf_ball); did you mean g",

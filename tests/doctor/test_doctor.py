@@ -195,6 +195,20 @@ def test_a_damaged_family_is_found_by_the_real_child(tmp_path: Path) -> None:
     assert (finding.severity, model.name in finding.what) == (ERROR, True)
 
 
+def test_the_families_of_all_views_are_verified_once_each(tmp_path: Path) -> None:
+    folders = [make_family(tmp_path / name).directory for name in ("gate", "bin")]
+    views = "{gate: {model: ./gate}, bin: {model: ./bin}, wall: {model: ./bin}}"
+    path = tmp_path / "edged.yaml"
+    path.write_text(f"cameras: {{yard: {{source: synthetic, views: {views}}}}}\n")
+    subject = subject_of(path, {}, root=tmp_path)
+    findings = found(subject, "files.family")
+    assert [each.severity for each in findings] == [Severity.OK] * 2
+    said = zip(findings, folders, strict=True)
+    assert all(str(folder) in finding.what for finding, folder in said)
+    (valid, *_) = found(subject, "files.configuration")
+    assert valid.what == f"{path}: valid; cameras yard (gate, bin, wall)"
+
+
 def test_the_camera_of_a_running_edged_is_not_held_by_another(tmp_path: Path) -> None:
     link = {"dev/v4l/by-id/usb-cam": "-> ../../video0", "proc/42/fd/3": "-> /dev/video0"}
     source = "cameras: {door: {source: /dev/v4l/by-id/usb-cam}}\n"
