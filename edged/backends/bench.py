@@ -13,10 +13,11 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.clock import Clock, monotonic_ns
 from edged.control.profile import Candidate, Spread, timed
 from edged.device import KEEP_WARM_SECONDS
+from edged.variants.family import Family
 from edged.variants.variant import Choice
 
 PICTURE_SIDE = 270
@@ -29,23 +30,25 @@ RAMP_RATIO = 1.3
 0.4 ms (x86-64, virtual): 1 % of MobileNet 1.0 at 224, but 58 % of 0.25 at 128."""
 
 
-def bench(loaded: LoadedFamily, runs: int, progress: Callable[[], object]) -> list[Candidate]:
+def bench(
+    family: Family, loaded: LoadedNetworks, runs: int, progress: Callable[[], object]
+) -> list[Candidate]:
     """Time preprocess and inference of each choice, `runs` times.
 
-    progress: called after each round.
+    loaded: the family's networks. progress: called after each round.
     """
     pixels = _picture()
     times_ms: dict[Choice, list[float]] = {choice: [] for choice in sorted(loaded.choices)}
     for round_number in range(SETTLING_ROUNDS + runs):
         for choice, spent_ms in times_ms.items():
             begun_ns = monotonic_ns()
-            _, _, inferred_ns = loaded.infer(choice, pixels)
+            _, _, inferred_ns = loaded.infer(choice, pixels, family.input.fit)
             if round_number >= SETTLING_ROUNDS:
                 spent_ms.append((inferred_ns - begun_ns) / 1e6)
         if round_number >= SETTLING_ROUNDS:
             progress()
     return [
-        timed(choice, loaded.family.top1(choice.variant), Spread.of(spent_ms))
+        timed(choice, family.top1(choice.variant), Spread.of(spent_ms))
         for choice, spent_ms in times_ms.items()
     ]
 
@@ -67,7 +70,7 @@ class Ramp:
 
 
 def ramp(
-    loaded: LoadedFamily,
+    loaded: LoadedNetworks,
     measured: Collection[Candidate],
     sleep: Callable[[float], None] = time.sleep,
     clock: Clock = monotonic_ns,

@@ -1,17 +1,18 @@
-"""A family in memory, loaded and checked: a picture goes in, scores come out."""
+"""Networks in memory, loaded and checked: a picture goes in, scores come out."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError, InputError
-from edged.variants.family import Family, Network
+from edged.variants.family import Family, Fit, InputContract, Network
 from edged.variants.golden import check_golden
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import (
@@ -21,68 +22,81 @@ from edged.variants.runtime import (
     UnsupportedNetworkError,
     variants_run_by,
 )
-from edged.variants.variant import Choice
+from edged.variants.variant import Choice, Variant
 
 log = logging.getLogger("edged")
 
 
-class LoadedFamily:
-    """One session per network file, thread count and runtime, shared by the file's resolutions.
+class LoadedNetworks:
+    """One session per network file, thread count and runtime, shared by the file's resolutions and
+    by all families that have the file at the same ones, whatever its name.
 
-    left_out: choices that will not run; sessions that serve nothing else are not created, and
-    files without a session are not read. progress: called before each file with its number and the
-    count.
-    A network that fails to load because of memory or an I/O error is skipped if others load, and
-    so is one that a runtime does not support or, if it is not the first, computes wrongly.
+    before: loaded networks of the same backends, whose sessions are used again. wanted: what
+    will run, None for all; other sessions are not created, and files without a session are not
+    read. models: what each model may run. progress: called before each file with its number and
+    the count.
+    A network that fails to load because of memory or an I/O error is skipped if others of each
+    model load, and so is one that a runtime does not support or, if it is not the first, computes
+    wrongly.
     Raises InputError for a file that is damaged, not one of edged's, or gives wrong golden scores
     in the first runtime.
     """
 
     def __init__(
         self,
-        family: Family,
+        families: Iterable[Family],
         backends: Sequence[Backend],
         threads: Sequence[int] = (1,),
         *,
-        left_out: Collection[Choice] = (),
+        before: LoadedNetworks | None = None,
+        wanted: Set[Choice] | None = None,
+        models: Iterable[Collection[Choice]] = (),
         progress: Callable[[int, int], None] = lambda number, of: None,
         clock: Clock = monotonic_ns,
     ) -> None:
-        self.family = family
         self.backends = tuple(backends)
         self.threads = tuple(threads)
         self._clock = clock
         self._runners: dict[Choice, Runner] = {}
+        self._before = {} if before is None else before._runners
         self._beside: tuple[dict[Choice, Runner], Set[Choice]] | None = None
-        self._picture = family.golden_picture()
-        failed: list[EdgedError] = []
-        for number, network in enumerate(family.networks, 1):
-            progress(number, len(family.networks))
+        networks = once_each(families)
+        failed: dict[str, EdgedError] = {}
+        for number, (family, network) in enumerate(networks, 1):
+            progress(number, len(networks))
             for backend in self.backends:
-                found = self._create(network, backend, lambda choice: choice not in left_out)
+                found = self._create(family, network, backend, wanted)
                 if isinstance(found, EdgedError):
-                    failed.append(found)
+                    failed.setdefault(network.sha256, found)
                 else:
                     self._runners |= found
         if failed and not self._runners:
-            raise failed[0]
-        self._preprocessors = _Preprocessors(family)
+            raise next(iter(failed.values()))
+        for model in models:
+            if self._runners.keys().isdisjoint(model):
+                raise next(failed[each.network] for each in model if each.network in failed)
+        self._before = {}
+        self._preprocessors = _Preprocessors()
 
     def _create(
-        self, network: Network, backend: Backend, wanted: Callable[[Choice], bool]
+        self,
+        family: Family,
+        network: Network,
+        backend: Backend,
+        wanted: Set[Choice] | None,
     ) -> dict[Choice, Runner] | EdgedError:
         """The network's sessions in one runtime, or the error that leaves it without."""
-        variants = variants_run_by(backend, network.variants())
         runners: dict[Choice, Runner] = {}
         model: bytes | None = None
         try:
-            for count in self.threads:
-                choices = [Choice(variant, count, backend.name) for variant in variants]
-                if not any(map(wanted, choices)):
+            for choices in choices_of(network, backend, self.threads):
+                if wanted is not None and wanted.isdisjoint(choices):
                     continue
-                model = network.read() if model is None else model
-                runner = backend.load(network, model, count)
-                check_golden(runner, self.family, network, self._picture)
+                runner = self._present(choices)
+                if runner is None:
+                    model = network.read() if model is None else model
+                    runner = backend.load(network, model, choices[0].threads)
+                    check_golden(runner, family, network, family.golden_picture())
                 runners |= dict.fromkeys(choices, runner)
         except UnsupportedNetworkError as error:
             if len(self.backends) == 1:
@@ -95,11 +109,18 @@ class LoadedFamily:
             return error
         return runners
 
-    def load_beside(self, network: Network, backend: Backend, wanted: Set[Choice]) -> None:
+    def _present(self, choices: Iterable[Choice]) -> Runner | None:
+        """The present session that serves all of them."""
+        found = {id(runner): runner for runner in map(self._before.get, choices)}
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def load_beside(
+        self, family: Family, network: Network, backend: Backend, wanted: Set[Choice]
+    ) -> None:
         """Create further sessions in a thread beside the one that runs frames, which gets them by
         `adopt`. An error is only logged."""
         try:
-            found = self._create(network, backend, wanted.__contains__)
+            found = self._create(family, network, backend, wanted)
             if not isinstance(found, EdgedError):
                 self._beside = found, wanted & found.keys()
         except Exception as error:  # the file has changed meanwhile, or memory does not suffice
@@ -136,14 +157,14 @@ class LoadedFamily:
         }
 
     def infer(
-        self, choice: Choice, pixels: NDArray[np.uint8]
+        self, choice: Choice, pixels: NDArray[np.uint8], fit: Fit = Fit.CROP
     ) -> tuple[NDArray[np.float32], int, int]:
         """Scores (classes,) of an RGB picture (height, width, 3), and the times
         (ns) after preprocessing and after inference. Several threads may call it at once. Raises
         RunError if the variant fails on the picture."""
         runner = self._runners[choice]
         try:
-            image = self._preprocessors.by_resolution[choice.variant.resolution](pixels)
+            image = self._preprocessors.of(fit, choice.variant.resolution)(pixels)
             preprocessed_ns = self._clock()
             scores = runner.run(image)
         except Exception as error:  # of OpenCV and the runtimes, for example out of memory
@@ -154,8 +175,27 @@ class LoadedFamily:
 class _Preprocessors(threading.local):
     """One set per thread: each writes into an array that it reuses."""
 
-    def __init__(self, family: Family) -> None:
-        self.by_resolution = {
-            resolution: Preprocessor(family.input, resolution)
-            for resolution in {variant.resolution for variant in family.variants()}
-        }
+    def __init__(self) -> None:
+        self.of = cache(lambda fit, resolution: Preprocessor(InputContract(fit), resolution))
+
+
+def once_each(families: Iterable[Family]) -> list[tuple[Family, Network]]:
+    """Each network file once for the resolutions that it runs at, with the first family that has
+    it: what it computes is proved with that family's golden picture."""
+    found: dict[tuple[str, Set[Variant]], tuple[Family, Network]] = {}
+    for family in families:
+        for network in family.networks:
+            key = network.sha256, frozenset(network.variants())
+            found.setdefault(key, (family, network))
+    return list(found.values())
+
+
+def choices_of(
+    network: Network, backend: Backend, threads: Iterable[int]
+) -> Iterator[tuple[Choice, ...]]:
+    """For each thread count what a session of the network runs."""
+    variants = variants_run_by(backend, network.variants())
+    for count in threads:
+        made = tuple(Choice(each, count, backend.name, network.sha256) for each in variants)
+        if made:
+            yield made

@@ -50,16 +50,16 @@ def _bench(options: argparse.Namespace) -> int:
 
     from edged.backends.auto import load_backends
     from edged.backends.bench import bench, ramp
-    from edged.backends.loaded import LoadedFamily
+    from edged.backends.loaded import LoadedNetworks
     from edged.control.profile import ladder
     from edged.variants.family import load_family
 
     sensors = Sensors()
     family = load_family(options.model, Path.cwd())
     backends, _ = load_backends(options.backend)
-    loaded = LoadedFamily(family, backends, list(dict.fromkeys(options.threads)))
+    loaded = LoadedNetworks([family], backends, list(dict.fromkeys(options.threads)))
     with tqdm(total=options.runs, unit="round", disable=None, leave=False) as bar:
-        measured = bench(loaded, options.runs, lambda: bar.update())
+        measured = bench(family, loaded, options.runs, lambda: bar.update())
     sensors.read()  # before the clocks come down
     pause = ramp(loaded, measured)
     frontier = ladder(measured)

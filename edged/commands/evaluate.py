@@ -134,7 +134,7 @@ def _timed(
     from tqdm import tqdm
 
     from edged.backends.bench import bench
-    from edged.backends.loaded import LoadedFamily
+    from edged.backends.loaded import LoadedNetworks
 
     top1 = {each.variant: each.top1 for each in found}
     networks = []
@@ -142,9 +142,9 @@ def _timed(
         sides = tuple(each.resolution for each in network.variants() if each in top1)
         if sides:
             networks.append(replace(network, resolutions=sides))
-    loaded = LoadedFamily(replace(family, networks=tuple(networks)), backends, (threads,))
+    loaded = LoadedNetworks([replace(family, networks=tuple(networks))], backends, (threads,))
     with tqdm(total=TIMED_RUNS, unit="round", disable=None, leave=False) as bar:
-        timed = bench(loaded, TIMED_RUNS, lambda: bar.update())
+        timed = bench(family, loaded, TIMED_RUNS, lambda: bar.update())
     return [replace(each, top1=top1[each.variant]) for each in timed]
 
 

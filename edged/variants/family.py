@@ -23,7 +23,7 @@ from edged.printable import printable
 from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files, read_networks
 from edged.variants.network import MEND, Accuracy, Network, read_checked
 from edged.variants.published import SOURCE, published_top1
-from edged.variants.variant import Variant
+from edged.variants.variant import Choice, Variant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,6 +99,9 @@ class Family:
             got=variant.name,
             fix="it has " + ", ".join(known.name for known in self.variants()),
         )
+
+    def choice(self, variant: Variant, threads: int = 1, runtime: str = "onnxruntime") -> Choice:
+        return Choice(variant, threads, runtime, self.network(variant).sha256)
 
     def accuracy(self, variant: Variant) -> Accuracy | None:
         """Measured, or published if the classes are ImageNet's; None if unknown. Of `_fp16` that

@@ -54,11 +54,13 @@ class Variant:
 
 
 class Choice(NamedTuple):
-    """One way to run a frame. runtime: a backend's name."""
+    """One way to run a frame. runtime: a backend's name. network: sha256 of the network's file,
+    which families may share."""
 
     variant: Variant
     threads: int
     runtime: str = "onnxruntime"
+    network: str = ""
 
     def __str__(self) -> str:
         return f"{self.variant} x{self.threads} {self.runtime}"

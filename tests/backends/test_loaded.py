@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
-from edged.variants.family import Network
+from edged.variants.family import Network, write_family
 from edged.variants.runtime import Runner
-from edged.variants.variant import Choice, Variant
+from edged.variants.variant import Variant
 from tests.rig.families import ALPHAS, RESOLUTIONS, make_family
 
 PICTURE = np.full((100, 100, 3), 128, np.uint8)
@@ -34,10 +35,11 @@ def threads_of_this_process() -> int:
 
 def test_a_session_serves_every_resolution_of_its_file(tmp_path: Path) -> None:
     backend = CountingBackend()
-    loaded = LoadedFamily(make_family(tmp_path), [backend], [1, 2])
+    family = make_family(tmp_path)
+    loaded = LoadedNetworks([family], [backend], [1, 2])
     assert sorted(backend.loads) == [(alpha, count) for alpha in ALPHAS for count in (1, 2)]
     for variant in (*NARROW, *WIDE):
-        scores, preprocessed_ns, inferred_ns = loaded.infer(Choice(variant, 2), PICTURE)
+        scores, preprocessed_ns, inferred_ns = loaded.infer(family.choice(variant, 2), PICTURE)
         assert scores.shape == (6,)
         assert preprocessed_ns <= inferred_ns
 
@@ -45,25 +47,51 @@ def test_a_session_serves_every_resolution_of_its_file(tmp_path: Path) -> None:
 def test_what_is_left_out_is_not_loaded_and_its_file_not_read(tmp_path: Path) -> None:
     family = make_family(tmp_path)
     family.networks[1].path.unlink()
-    left_out = {Choice(variant, count) for variant in WIDE for count in (1, 2)}
-    left_out |= {Choice(NARROW[0], 2)}
+    wanted = {family.choice(NARROW[0], 1), family.choice(NARROW[1], 1), family.choice(NARROW[1], 2)}
     backend = CountingBackend()
-    loaded = LoadedFamily(family, [backend], [1, 2], left_out=left_out)
+    loaded = LoadedNetworks([family], [backend], [1, 2], wanted=wanted)
     assert sorted(backend.loads) == [(ALPHAS[0], 1), (ALPHAS[0], 2)]  # by two, NARROW[1] stays
-    assert loaded.choices == {Choice(variant, count) for variant in NARROW for count in (1, 2)}
-    loaded.infer(Choice(NARROW[1], 2), PICTURE)
+    assert loaded.choices == {family.choice(each, count) for each in NARROW for count in (1, 2)}
+    loaded.infer(family.choice(NARROW[1], 2), PICTURE)
     with pytest.raises(KeyError):
-        loaded.infer(Choice(WIDE[0], 1), PICTURE)
+        loaded.infer(family.choice(WIDE[0], 1), PICTURE)
 
 
 def test_sessions_that_serve_nothing_wanted_are_dropped_with_their_threads(tmp_path: Path) -> None:
     before = threads_of_this_process()
-    loaded = LoadedFamily(make_family(tmp_path), [OrtBackend()], [1, 3])
+    family = make_family(tmp_path)
+    loaded = LoadedNetworks([family], [OrtBackend()], [1, 3])
     assert threads_of_this_process() == before + 2 * 2
-    loaded.keep({Choice(NARROW[0], 3), Choice(WIDE[1], 1)})
+    loaded.keep({family.choice(NARROW[0], 3), family.choice(WIDE[1], 1)})
     assert threads_of_this_process() == before + 2
-    loaded.infer(Choice(NARROW[1], 3), PICTURE)  # of a session that is needed anyway
-    loaded.infer(Choice(WIDE[0], 1), PICTURE)
+    loaded.infer(family.choice(NARROW[1], 3), PICTURE)  # of a session that is needed anyway
+    loaded.infer(family.choice(WIDE[0], 1), PICTURE)
     for variant, count in ((NARROW[0], 1), (WIDE[0], 3)):
         with pytest.raises(KeyError):
-            loaded.infer(Choice(variant, count), PICTURE)
+            loaded.infer(family.choice(variant, count), PICTURE)
+
+
+def test_families_that_share_a_file_share_its_session(tmp_path: Path) -> None:
+    one = make_family(tmp_path / "one")
+    labels = tuple(reversed(one.labels))
+    other = replace(one, name="other", directory=tmp_path / "other", labels=labels)
+    other = write_family(other, {})
+    backend = CountingBackend()
+    loaded = LoadedNetworks([one, other], [backend])
+    assert sorted(backend.loads) == [(alpha, 1) for alpha in ALPHAS]
+    assert one.choice(WIDE[0]) == other.choice(WIDE[0])
+    assert loaded.choices == {one.choice(variant) for variant in (*NARROW, *WIDE)}
+
+
+def test_what_is_already_loaded_is_used_again(tmp_path: Path) -> None:
+    family, backend = make_family(tmp_path), CountingBackend()
+    narrow = replace(family, networks=family.networks[:1])
+    before = LoadedNetworks([narrow], [backend])
+    backend.loads.clear()
+    progress: list[tuple[int, int]] = []
+    after = LoadedNetworks(
+        [family], [backend], before=before, progress=lambda *each: progress.append(each)
+    )
+    assert backend.loads == [(ALPHAS[1], 1)]
+    assert progress == [(1, 2), (2, 2)]
+    after.infer(family.choice(NARROW[0]), PICTURE)

@@ -17,7 +17,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.errors import EdgedError, InputError
 from edged.variants.evaluation.photos import Photos
@@ -28,7 +28,7 @@ from edged.variants.int8.qdq import runtime_form
 from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import Runner
-from edged.variants.variant import Choice, Precision, Variant
+from edged.variants.variant import Precision, Variant
 from edged.variants.weights.onnx_builder import build_network
 from tests.rig.damage import MANY, with_wrong_bytes
 from tests.rig.families import model
@@ -215,9 +215,9 @@ def test_a_family_of_ones_own_runs_in_both_runtimes(tmp_path: Path) -> None:
     bare = Family("own", tmp_path / "own", FAMILY.labels, InputContract(), networks)
     family, golden = with_golden(bare, models, OrtBackend())
     family = write_family(replace(family, directory=bare.directory), models, golden)
-    loaded = LoadedFamily(family, [OrtBackend(), NcnnBackend(int8=True)])
+    loaded = LoadedNetworks([family], [OrtBackend(), NcnnBackend(int8=True)])
     assert loaded.choices == {
-        Choice(variant, 1, runtime)
+        family.choice(variant, 1, runtime)
         for variant in family.variants()
         for runtime in ("onnxruntime", "ncnn")
     }

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.config.config import Config, load_config
-from edged.daemon.model import LoadedModel, Model
+from edged.daemon.model import LoadedModels, Models
 from edged.errors import InputError
 from edged.variants.family import Family, Network, load_family
 from edged.variants.runtime import Runner
@@ -36,16 +36,16 @@ def family(tmp_path: Path) -> Family:
 
 
 def test_both_answer_alike_and_only_what_is_wanted_stays(family: Family) -> None:
-    loaded = LoadedFamily(family, [OrtBackend(), NcnnBackend()])
+    loaded = LoadedNetworks([family], [OrtBackend(), NcnnBackend()])
     assert len(loaded.choices) == 2 * len(family.variants())
     for variant in family.variants():
         by_ort, by_ncnn = (
-            loaded.infer(Choice(variant, 1, runtime), PICTURE)[0]
+            loaded.infer(family.choice(variant, 1, runtime), PICTURE)[0]
             for runtime in ("onnxruntime", "ncnn")
         )
         np.testing.assert_allclose(by_ncnn, by_ort, atol=1e-5)
     narrow, wide = family.variants()[0], family.variants()[-1]
-    loaded.keep([Choice(narrow, 1, "ncnn"), Choice(wide, 1)])
+    loaded.keep([family.choice(narrow, 1, "ncnn"), family.choice(wide)])
     kept = {(choice.variant.alpha, choice.runtime) for choice in loaded.choices}
     assert kept == {(ALPHAS[0], "ncnn"), (ALPHAS[1], "onnxruntime")}
 
@@ -67,12 +67,12 @@ def test_a_runtime_that_computes_wrongly_is_left_out(
     family: Family, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The golden picture guards each; alone, it is an error as ever."""
-    loaded = LoadedFamily(family, [OrtBackend(), Wrong()])
+    loaded = LoadedNetworks([family], [OrtBackend(), Wrong()])
     assert {choice.runtime for choice in loaded.choices} == {"onnxruntime"}
     assert "continuing without one of the networks in ncnn" in caplog.text
     assert "gives wrong scores for the golden picture" in caplog.text
     with pytest.raises(InputError, match="gives wrong scores"):
-        LoadedFamily(family, [Wrong()])
+        LoadedNetworks([family], [Wrong()])
 
 
 def test_what_ncnn_does_not_support_runs_in_the_other_and_nobody_is_told(
@@ -80,7 +80,7 @@ def test_what_ncnn_does_not_support_runs_in_the_other_and_nobody_is_told(
 ) -> None:
     caplog.set_level(logging.INFO)
     family = load_family("imagenette", PROJECT)
-    loaded = LoadedFamily(family, [OrtBackend(), NcnnBackend()])
+    loaded = LoadedNetworks([family], [OrtBackend(), NcnnBackend()])
     for choice in loaded.choices:
         assert (choice.variant.precision, choice.runtime) != (Precision.INT8, "ncnn")
     assert {c.variant for c in loaded.choices if c.runtime == "ncnn"} == {
@@ -99,8 +99,9 @@ def config(tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch) -> I
     yield load_config(path, {})
 
 
-def load(config: Config, before: LoadedModel | None = None) -> LoadedModel:
-    return LoadedModel(Model.of(config), before, lambda number, of: None)
+def load(config: Config, before: LoadedModels | None = None) -> LoadedModels:
+    models = Models.of(config, None if before is None else before.models)
+    return LoadedModels(models, before, lambda number, of: None)
 
 
 def measure(choice: Choice) -> tuple[float, float]:
@@ -109,7 +110,7 @@ def measure(choice: Choice) -> tuple[float, float]:
     return 0.0, factor * (choice.variant.alpha + choice.variant.resolution / 1000)
 
 
-def idle(model: LoadedModel) -> Iterator[None]:
+def idle(model: LoadedModels) -> Iterator[None]:
     """What the pipeline and the main thread do in turns while nothing else is to be done."""
     kept = None
     for second in range(1_000):
@@ -126,11 +127,11 @@ def idle(model: LoadedModel) -> Iterator[None]:
         yield
 
 
-def sessions(model: LoadedModel) -> set[tuple[float, str]]:
+def sessions(model: LoadedModels) -> set[tuple[float, str]]:
     return {(choice.variant.alpha, choice.runtime) for choice in model.loaded.choices}
 
 
-def settle(model: LoadedModel) -> int:
+def settle(model: LoadedModels) -> int:
     """The largest number of sessions that there was meanwhile."""
     most = 0
     for _ in idle(model):
@@ -150,7 +151,7 @@ def test_a_runtime_is_loaded_beside_the_cameras_one_network_at_a_time(
     first.profiler.measure_cheapest(measure)
     assert settle(first) == 3
     assert sessions(first) == {(narrow, "ncnn"), (wide, "onnxruntime")}
-    assert {each.choice[::2] for each in first.profiler.ladder} == {
+    assert {each.choice[::2] for each in first.profiler.ladders["door"]} == {
         *((Variant(narrow, side), "ncnn") for side in RESOLUTIONS),
         *((Variant(wide, side), "onnxruntime") for side in RESOLUTIONS),
     }
@@ -160,8 +161,8 @@ def test_a_runtime_is_loaded_beside_the_cameras_one_network_at_a_time(
 
     second = load(config)  # begins with what was found, and measures the rest once more
     assert sessions(second) == {(narrow, "ncnn"), (wide, "onnxruntime")}
-    assert [each.name for each in second.profiler.ladder] == [
-        each.name for each in first.profiler.ladder
+    assert [each.name for each in second.profiler.ladders["door"]] == [
+        each.name for each in first.profiler.ladders["door"]
     ]
     assert settle(second) == 3
     assert sessions(second) == sessions(first)
@@ -180,13 +181,16 @@ def test_a_reload_while_the_profile_is_measured_leaves_no_session_behind(config:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):  # killed in the middle of the next one's load
-        LoadedModel(Model.of(config), first, cancel)
+        LoadedModels(Models.of(config, first.models), first, cancel)
     second = load(config, first)
     assert second.profiler.profile.items() <= first.profiler.profile.items()
-    assert second.profiler.ladder
+    assert second.profiler.ladders["door"]
     del first
     gc.collect()
-    assert [each() for each in runners if each() is not None] == []
+    left = {id(runner) for each in runners if (runner := each()) is not None}
+    # Those on the frontier are used again; the slower one is gone.
+    assert left == {id(runner) for runner in second.loaded._runners.values()}
+    assert sessions(second) == {(ALPHAS[0], "ncnn"), (ALPHAS[1], "onnxruntime")}
 
 
 def test_a_variant_that_is_named_runs_in_either(config: Config, tmp_path: Path) -> None:
@@ -202,4 +206,4 @@ def test_a_variant_that_is_named_runs_in_either(config: Config, tmp_path: Path) 
     }
     path.write_text(path.read_text().replace(name, f"{name}_fp16"))
     with pytest.raises(InputError, match=r"edged.yaml:4: variants: .*float16 .*remove _fp16"):
-        Model.of(load_config(path, {}))
+        Models.of(load_config(path, {}))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.tensorrt.bindings import checked_tensorrt, import_tensorrt
 from edged.backends.tensorrt.build_worker import logger_class
 from edged.backends.tensorrt.cuda import Cuda, GpuError
@@ -26,7 +26,6 @@ from edged.backends.tensorrt.engine import Engine, PlanError
 from edged.backends.tensorrt.onnx_forms import EnginePrecision, fp32_form
 from edged.errors import EdgedError
 from edged.variants.family import Family
-from edged.variants.variant import Choice
 from tests.rig.families import ALPHAS, RESOLUTIONS, model
 from tests.rig.gpu_stand_in import Device, Error, fake_tensorrt, with_network
 from tests.rig.tensorrt_backend import PICTURE, Bench, load, on_cpu
@@ -124,9 +123,9 @@ def test_all_thread_counts_of_a_network_share_an_engine(tmp_path: Path, family: 
 
 def test_a_whole_family_loads(tmp_path: Path, family: Family) -> None:
     bench = Bench(tmp_path)
-    loaded = LoadedFamily(family, [bench.backend])
+    loaded = LoadedNetworks([family], [bench.backend])
     for variant in family.variants():
-        scores, _, _ = loaded.infer(Choice(variant, 1, "tensorrt"), PICTURE[0])
+        scores, _, _ = loaded.infer(family.choice(variant, 1, "tensorrt"), PICTURE[0])
         assert scores.shape == (len(family.labels),)
     assert sorted(bench.backend.engines.build_seconds) == [f"mobilenet_v1_{a}.onnx" for a in ALPHAS]
 

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.tensorrt.cache import EngineCache
 from edged.backends.tensorrt.cuda import GpuError
 from edged.backends.tensorrt.fallback import LONGEST_RETRY_SECONDS, RETRY_SECONDS
-from edged.control.profile import Candidate
-from edged.daemon.model import LoadedModel, Model
+from edged.control.profile import Spread, timed
+from edged.daemon.model import LoadedModels, Model, Models
 from edged.errors import InputError
 from edged.variants.family import Family
-from edged.variants.variant import Choice
 from tests.rig.gpu_stand_in import Device, Error
 from tests.rig.pipeline import Feed, Measured, Recorder, make, running
 from tests.rig.tensorrt import starter
@@ -41,17 +40,17 @@ def test_the_cpu_serves_until_the_engine_is_there(
         return starter("fake")()
 
     bench = Bench(tmp_path, start=start, background=True)
-    loaded = LoadedFamily(family, [bench.backend])
+    loaded = LoadedNetworks([family], [bench.backend])
     engines = bench.backend.engines
     assert (engines.building, engines.takeovers) == (2, 0)
-    loaded.infer(Choice(family.variants()[0], 1, "tensorrt"), PICTURE[0])
+    loaded.infer(family.choice(family.variants()[0], 1, "tensorrt"), PICTURE[0])
     assert "execute_async_v3" not in bench.device.calls
     assert not bench.device.owned
     go_on.set()
     eventually(lambda: engines.building == 0)
     assert engines.takeovers == 2
     synchronised = bench.device.calls["cudaStreamSynchronize"]
-    scores, _, _ = loaded.infer(Choice(family.variants()[0], 1, "tensorrt"), PICTURE[0])
+    scores, _, _ = loaded.infer(family.choice(family.variants()[0], 1, "tensorrt"), PICTURE[0])
     assert bench.device.calls["cudaStreamSynchronize"] == synchronised + 1
     assert scores.sum() == pytest.approx(1.0, abs=1e-4)
     assert caplog.text.count("until then it runs on the CPU") == 2
@@ -62,11 +61,11 @@ def test_the_engine_is_kept_warm_while_no_frame_comes(tmp_path: Path, family: Fa
     bench = Bench(tmp_path)
     cheapest, dearest = family.variants()[0], family.variants()[-1]
     seen, profiler = Recorder(), Measured()
-    profiler.ladder = (
-        Candidate(dearest, 1, 0.8, 2.0, 2.0, "tensorrt"),
-        Candidate(cheapest, 1, 0.6, 1.0, 1.0, "tensorrt"),
+    profiler.ladders["door"] = tuple(
+        timed(family.choice(variant, 1, "tensorrt"), top1, Spread(time_ms, time_ms))
+        for variant, top1, time_ms in ((dearest, 0.8, 2.0), (cheapest, 0.6, 1.0))
     )
-    loaded = LoadedFamily(family, [bench.backend])
+    loaded = LoadedNetworks([family], [bench.backend])
     pipeline = make([Feed("door", 2000)], seen, device=loaded, profiler=profiler, keep_warm=True)
     slowdown, calls = pipeline.controller.slowdown.ratio, bench.device.calls
     waited = calls["cudaStreamSynchronize"]
@@ -93,8 +92,9 @@ def test_what_the_cpu_took_is_forgotten_when_engines_take_over(
         return starter("fake")()
 
     bench = Bench(tmp_path, start=start, background=True)
-    model = Model(family, family.variants(), (1,), "tensorrt", (bench.backend,), "a test")
-    networks = LoadedModel(model, None, lambda number, of: None)
+    by_view = {"door": Model(family, family.variants())}
+    models = Models(by_view, (1,), "tensorrt", (bench.backend,), "a test")
+    networks = LoadedModels(models, None, lambda number, of: None)
     profiler = networks.profiler
 
     def measure(milliseconds: float) -> None:
@@ -112,7 +112,7 @@ def test_what_the_cpu_took_is_forgotten_when_engines_take_over(
     go_on.set()
     eventually(lambda: bench.backend.engines.building == 0)
     networks.tick(2, dict)
-    profiler.observe(Choice(family.variants()[0], 1, "tensorrt"), (0.0, 1.0))
+    profiler.observe(family.choice(family.variants()[0], 1, "tensorrt"), (0.0, 1.0))
     assert not profiler.complete
     networks.store_profile(dict, PATIENCE_SECONDS)
     assert not list(state.glob("profile-*"))
@@ -247,6 +247,6 @@ def test_where_nothing_can_be_written_one_warning_says_so(
     for place in (file / "engines", None):
         caplog.clear()
         bench = Bench(tmp_path, cache=EngineCache(place))
-        LoadedFamily(family, [bench.backend])
+        LoadedNetworks([family], [bench.backend])
         assert bench.backend.engines.takeovers == 2
         assert caplog.text.count("engines are not kept, each start builds them again") == 1

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.backends.tensorrt.cuda import GpuError
 from edged.backends.tensorrt.tensorrt import TensorRtBackend
@@ -24,7 +24,7 @@ from edged.variants.evaluation.evaluate import rank
 from edged.variants.family import Family
 from edged.variants.golden import golden_picture
 from edged.variants.runtime import Backend
-from edged.variants.variant import Choice, Precision, Variant
+from edged.variants.variant import Precision, Variant
 
 DRAWN = 200
 POINTS: Mapping[Precision, float] = {Precision.FLOAT: 0.3, Precision.INT8: 1.0}
@@ -61,7 +61,7 @@ def drawn_pictures() -> list[Shown]:
 def accuracy(family: Family, gpu: Backend, pictures: Iterable[Shown]) -> list[Row]:
     """Each variant on the GPU and on the CPU, on the same pictures."""
     variants = family.variants()
-    sides = {each: LoadedFamily(family, [each]) for each in (gpu, OrtBackend())}
+    sides = {each: LoadedNetworks([family], [each]) for each in (gpu, OrtBackend())}
     right = {each: dict.fromkeys(variants, 0) for each in sides}
     agreed = dict.fromkeys(variants, 0)
     furthest = dict.fromkeys(variants, 0.0)
@@ -71,7 +71,7 @@ def accuracy(family: Family, gpu: Backend, pictures: Iterable[Shown]) -> list[Ro
         labelled += label is not None
         for variant in variants:
             scores = [
-                loaded.infer(Choice(variant, 1, side.name), picture)[0]
+                loaded.infer(family.choice(variant, 1, side.name), picture)[0]
                 for side, loaded in sides.items()
             ]
             agreed[variant] += int(scores[0].argmax() == scores[1].argmax())
@@ -145,7 +145,7 @@ def soak(
 
     gpu_free: the GPU's free memory in bytes, if it has its own.
     """
-    loaded = LoadedFamily(family, [gpu])
+    loaded = LoadedNetworks([family], [gpu])
     picture = golden_picture(0)
     begun = told = clock()
     times: list[float] = []
@@ -156,7 +156,7 @@ def soak(
     while clock() - begun < seconds or not memory:
         for variant in family.variants():
             start = time.perf_counter()
-            loaded.infer(Choice(variant, 1, gpu.name), picture)
+            loaded.infer(family.choice(variant, 1, gpu.name), picture)
             times.append(1000 * (time.perf_counter() - start))
             runs += 1
         if clock() - told >= seconds / 60 or not memory:

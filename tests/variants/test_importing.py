@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.errors import InputError
 from edged.variants.family import Fit, load_family
 from edged.variants.mobilenet import Architecture
-from edged.variants.variant import Choice, Precision
+from edged.variants.variant import Precision
 from edged.variants.weights.importing import read_labels
 from edged.variants.weights.onnx_builder import InputRange, build_network
 from tests.rig.families import content_of, import_weights
@@ -41,8 +41,10 @@ def test_an_import_makes_a_family_that_loads_and_proves_itself(
     assert family.labels == LABELS
     assert family.input.fit is Fit.CROP
     assert family.networks == (network,)
-    loaded = LoadedFamily(family, [OrtBackend()])  # checks sha256 and golden scores
-    scores, *_ = loaded.infer(Choice(family.variants()[0], 1), np.zeros((80, 100, 3), np.uint8))
+    loaded = LoadedNetworks([family], [OrtBackend()])  # checks sha256 and golden scores
+    scores, *_ = loaded.infer(
+        family.choice(family.variants()[0], 1), np.zeros((80, 100, 3), np.uint8)
+    )
     assert scores.shape == (5,)
     names = {"family.yaml", "golden.png", "labels.txt", "mobilenet_v1_0.03_64_96.onnx"}
     assert {path.name for path in into.iterdir()} == names
@@ -240,7 +242,7 @@ def test_further_networks_join_and_serve_only_what_was_named(
         ("mobilenet_v1_0.05_128.onnx", (128,)),
     ]
     assert [variant.resolution for variant in family.variants()] == [64, 96, 128]
-    LoadedFamily(family, [OrtBackend()])
+    LoadedNetworks([family], [OrtBackend()])
 
 
 def test_a_second_import_of_a_variant_replaces_the_first(
@@ -265,7 +267,7 @@ def test_a_second_import_of_a_variant_replaces_the_first(
     assert family.networks == (third,)
     assert third.sha256 == second.sha256
     assert sorted(path.suffix for path in into.iterdir()) == [".onnx", ".png", ".txt", ".yaml"]
-    LoadedFamily(family, [OrtBackend()])
+    LoadedNetworks([family], [OrtBackend()])
 
 
 def test_a_family_with_other_labels_is_left_alone(
@@ -328,6 +330,6 @@ def test_official_weights_of_three_kinds_share_one_family(data: Path, into: Path
         "mobilenet_v1_0.25_224.onnx",
         "mobilenet_v1_1.0_224.onnx",
     ]
-    LoadedFamily(family, [OrtBackend()])
+    LoadedNetworks([family], [OrtBackend()])
     manifest = yaml.safe_load((into / "family.yaml").read_text())
     assert manifest["input"] == {"fit": "crop", "crop_fraction": 0.875}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.errors import EdgedError, InputError
 from edged.variants.family import load_family
@@ -179,4 +179,4 @@ def test_an_import_that_cannot_be_written_leaves_the_family_whole(
     with pytest.raises(EdgedError, match="No space left"):
         import_weights(second, None, alpha=0.03, resolutions=(64,), labels=labels, into=into)
     assert content_of(into) == before
-    LoadedFamily(load_family(str(into), Path()), [OrtBackend()])
+    LoadedNetworks([load_family(str(into), Path())], [OrtBackend()])
