@@ -74,10 +74,11 @@ class Candidate:
     p50_ms: float
     p95_ms: float
     runtime: str = "onnxruntime"
+    network: str = ""
 
     @property
     def choice(self) -> Choice:
-        return Choice(self.variant, self.threads, self.runtime)
+        return Choice(self.variant, self.threads, self.runtime, self.network)
 
     @property
     def name(self) -> str:
@@ -92,16 +93,16 @@ def quantile(values: Iterable[float], share: float) -> float:
 
 
 def timed(choice: Choice, top1: float, service: Spread) -> Candidate:
-    variant, threads, runtime = choice
-    return Candidate(variant, threads, top1, service.p50_ms, service.p95_ms, runtime)
+    variant, threads, runtime, network = choice
+    return Candidate(variant, threads, top1, service.p50_ms, service.p95_ms, runtime, network)
 
 
-def candidates(profile: Profile, top1: Mapping[Variant, float]) -> list[Candidate]:
-    """The variants of the profile whose accuracy is given."""
+def candidates(profile: Profile, top1: Mapping[Choice, float]) -> list[Candidate]:
+    """The choices of the profile whose accuracy is given."""
     return [
-        timed(choice, top1[choice.variant], timing.service)
+        timed(choice, top1[choice], timing.service)
         for choice, timing in profile.items()
-        if choice.variant in top1
+        if choice in top1
     ]
 
 
@@ -120,13 +121,20 @@ def ladder(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(kept)
 
 
-def dominated(profile: Profile, top1: Mapping[Variant, float]) -> frozenset[Choice]:
-    """Choices measured often enough to know that they are not on the frontier."""
-    frontier = {each.choice for each in ladder(candidates(profile, top1))}
+def frontiers(profile: Profile, top1s: Iterable[Mapping[Choice, float]]) -> frozenset[Choice]:
+    """Choices that are on the frontier of one of the models, of which top1s has the accuracies."""
+    return frozenset(each.choice for top1 in top1s for each in ladder(candidates(profile, top1)))
+
+
+def dominated(profile: Profile, top1s: Sequence[Mapping[Choice, float]]) -> frozenset[Choice]:
+    """Choices measured often enough to know that they are on no model's frontier."""
+    frontier = frontiers(profile, top1s)
     return frozenset(
         choice
         for choice, timing in profile.items()
-        if timing.runs >= CONFIRMED_RUNS and choice not in frontier and choice.variant in top1
+        if timing.runs >= CONFIRMED_RUNS
+        and choice not in frontier
+        and any(choice in top1 for top1 in top1s)
     )
 
 

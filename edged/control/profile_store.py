@@ -1,4 +1,7 @@
-"""The profile on disk: one JSON file for each device, version of a runtime and family.
+"""The profile on disk: one JSON file for each device and version of a runtime.
+
+Its rows name the network by the sha256 of its file, so that families that share a network share its
+times, and a family taught again keeps them.
 
 The file's name is a hash of its key, which the file also contains. An invalid file is renamed and
 never prevents a start. Several daemons may share the directory.
@@ -15,8 +18,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +31,12 @@ from edged.document.json_line import Line, parse_line
 from edged.errors import InputError
 from edged.variants.variant import Choice, Variant
 
-FORMAT = 1
+FORMAT = 2
 """The value of `edged_profile`, and part of the key: each format has files of its own."""
 FILES_KEPT = 24
-"""Updates of the runtimes and retrained families leave old files behind."""
+"""Updates of the runtimes leave old files behind."""
+ROWS_KEPT = 1000
+"""Retrained networks leave old rows behind."""
 LARGEST_BYTES = 1_000_000
 BAD = "profile.bad"
 DECIMALS = 4
@@ -38,7 +44,7 @@ DECIMALS = 4
 log = logging.getLogger("edged")
 
 Decoding = Mapping[str, Mapping[int, Spread]]
-"""By camera and requested resolution."""
+"""By view and requested resolution."""
 
 
 def state_directory(environ: Mapping[str, str]) -> Path | None:
@@ -55,18 +61,18 @@ def state_directory(environ: Mapping[str, str]) -> Path | None:
 class ProfileStore:
     """The profiles of the runtimes in use, a file each.
 
-    directory: created if missing; if it is not writable, one warning is logged. runtimes: for each
-    its key (device, backend, family), and the family's variants as it runs them.
+    directory: created if missing; if it is not writable, one warning is logged. keys: device and
+    backend of each runtime.
     """
 
     def __init__(
         self,
         directory: Path | None,
-        runtimes: Iterable[tuple[Mapping[str, str], Collection[Variant]]],
+        keys: Iterable[Mapping[str, str]],
         *,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._files = [_ProfileFile(key, variants) for key, variants in runtimes]
+        self._files = [_ProfileFile(key) for key in keys]
         self._unix_ns = unix_ns
         self._directory = directory
         self._told = False
@@ -95,7 +101,8 @@ class ProfileStore:
                     known: Profile = {}
                     with suppress(InputError, FileNotFoundError):
                         known, _ = file.read(path)
-                    text = file.text({**known, **profile}, decoding, rfc3339(self._unix_ns()))
+                    older = {each: known[each] for each in known if each not in profile}
+                    text = file.text({**profile, **older}, decoding, rfc3339(self._unix_ns()))
                     write_whole(path, text.encode())
                 self._delete_oldest()
         except OSError as error:
@@ -155,20 +162,21 @@ class ProfileStore:
 class _ProfileFile:
     """The profile of one runtime."""
 
-    def __init__(self, key: Mapping[str, str], variants: Collection[Variant]) -> None:
+    def __init__(self, key: Mapping[str, str]) -> None:
         self.runtime = key["backend"]
         self._key = {"format": str(FORMAT), **key}
-        self._variants = {variant.name: variant for variant in variants}
         digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
         self.name = f"profile-{digest[:16]}.json"
 
     def holds(self, choice: Choice) -> bool:
-        return choice.runtime == self.runtime and choice.variant.name in self._variants
+        return choice.runtime == self.runtime
 
     def text(self, profile: Profile, decoding: Decoding, measured_at: str) -> str:
-        """Of what this runtime has in the profile."""
+        """Of what this runtime has in the profile; what comes first is kept."""
+        kept = [each for each in profile.items() if self.holds(each[0])][:ROWS_KEPT]
         rows = [
             {
+                "network": choice.network,
                 "variant": choice.variant.name,
                 "threads": choice.threads,
                 "runs": timing.runs,
@@ -176,16 +184,15 @@ class _ProfileFile:
                 "preprocess_ms": _rounded(timing.preprocess),
                 "inference_ms": _rounded(timing.inference),
             }
-            for choice, timing in sorted(profile.items(), key=_choice)
-            if self.holds(choice)
+            for choice, timing in sorted(kept, key=itemgetter(0))
         ]
         values = {
             "edged_profile": FORMAT,
             "measured_at": measured_at,
             "key": self._key,
             "decode_ms": {
-                camera: {str(side): _rounded(spread) for side, spread in sorted(by_side.items())}
-                for camera, by_side in decoding.items()
+                view: {str(side): _rounded(spread) for side, spread in sorted(by_side.items())}
+                for view, by_side in decoding.items()
             },
         }
         # One row a line: people read it.
@@ -204,7 +211,7 @@ class _ProfileFile:
             if key.get(name) != self._key.get(name):
                 expected = self._key.get(name, "nothing")
                 raise line.error(
-                    f"the profile of another device, backend or family: `{name}` is not {expected}",
+                    f"the profile of another device or backend: `{name}` is not {expected}",
                     repr(key.get(name)),
                 )
         rows = [
@@ -217,20 +224,18 @@ class _ProfileFile:
             raise line.error(str(error)) from None
 
     def _row(self, row: Line) -> tuple[Choice, Timing]:
-        name = row.text_at("variant")
-        if name not in self._variants:
-            raise row.error("the family has no such variant", name)
+        try:
+            variant = Variant.parse(row.text_at("variant"))
+        except InputError as error:
+            raise row.error(error.what, error.got) from None
         timing = Timing(
             _spread(row, "service_ms"),
             _spread(row, "preprocess_ms"),
             _spread(row, "inference_ms"),
             _whole(row, "runs"),
         )
-        return Choice(self._variants[name], _whole(row, "threads"), self.runtime), timing
-
-
-def _choice(row: tuple[Choice, Timing]) -> Choice:
-    return row[0]
+        threads, network = _whole(row, "threads"), row.text_at("network")
+        return Choice(variant, threads, self.runtime, network), timing
 
 
 def _rounded(spread: Spread) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Measures the profile while the daemon runs, in the gaps between frames.
 
-A stored profile puts its variants on the ladder from the first frame. Without one, the cheapest
-variant is measured before any frame; the others join the ladder when they are measured. Start-up
+A stored profile puts its variants on the ladders from the first frame. Without one, the cheapest
+variant is measured before any frame; the others join the ladders when they are measured. Start-up
 is a busy time, so everything is measured once more afterwards, one run per gap, and the faster
 figures stay: this also corrects a profile stored by a disturbed device. Runs on frames count too.
 
@@ -21,6 +21,7 @@ from edged.control.profile import (
     Profile,
     Timing,
     candidates,
+    frontiers,
     ladder,
 )
 from edged.variants.variant import Choice, Variant
@@ -39,16 +40,16 @@ Measure = Callable[[Choice], tuple[float, float]]
 
 
 class Profiler:
-    """Owns the profile and the ladder; replaces, never changes them: any thread may read.
+    """Owns the profile and the ladders; replaces, never changes them: any thread may read.
 
-    choices: those that can run. top1: accuracy of their variants. costs: multiply-adds of each
-    variant, to order the work and predict times. known: a stored profile.
+    choices: those that can run. top1: for each view the accuracy of those that it may run. costs:
+    multiply-adds of each variant, to order the work and predict times. known: a stored profile.
     """
 
     def __init__(
         self,
         choices: Iterable[Choice],
-        top1: Mapping[Variant, float],
+        top1: Mapping[str, Mapping[Choice, float]],
         costs: Mapping[Variant, int],
         *,
         known: Profile = MappingProxyType({}),
@@ -59,14 +60,15 @@ class Profiler:
         self._known = known
         self._order = self._sorted(choices)
         self.profile: Profile = self._known_of(self._order)
-        self.ladder: tuple[Candidate, ...] = ladder(candidates(self.profile, top1))
+        self._resting: frozenset[Choice] = frozenset()
+        self.ladders = self._ladders()
+        """By view; views with the same accuracies have the same one."""
         self.waiting = [choice for choice in self._order if choice not in known]
         """Choices that are still to be measured."""
         self._runs_ms: dict[Choice, list[tuple[float, float]]] = {}
         self._rest_gaps = rest_gaps
         self._unfit_gaps = 0
         self._again = False
-        self._resting: frozenset[Choice] = frozenset()
         self._outdated: set[Choice] = set()
         """Measured before `measure_again`; their figures are used until there are new ones."""
         self.rounds = 0
@@ -80,14 +82,19 @@ class Profiler:
 
     @property
     def usable(self) -> bool:
-        """At least one choice is not resting."""
-        return any(choice not in self._resting for choice in self._order)
+        """Every view has a choice that is not resting."""
+        awake = [choice for choice in self._order if choice not in self._resting]
+        return all(any(choice in top1 for choice in awake) for top1 in self._top1.values())
 
     @property
     def useful(self) -> frozenset[Choice]:
-        """On the frontier, resting or not, or still to be measured."""
-        frontier = ladder(candidates(self._present(), self._top1))
-        return frozenset({*(each.choice for each in frontier), *self.waiting})
+        """On a frontier, resting or not, or still to be measured."""
+        return frontiers(self._present(), self._top1.values()).union(self.waiting)
+
+    def serve(self, top1: Mapping[str, Mapping[Choice, float]]) -> None:
+        """Other views from now on, which may run the same choices."""
+        self._top1 = top1
+        self.ladders = self._ladders()
 
     def add(self, choices: Iterable[Choice]) -> None:
         """These can now run as well: measure them, also if they are known."""
@@ -95,7 +102,7 @@ class Profiler:
         self._order = self._sorted([*self._order, *new])
         self.waiting += new
         self.profile = {**self._known_of(new), **self.profile}
-        self.ladder = self._ladder()
+        self.ladders = self._ladders()
 
     def limit_to(self, choices: Collection[Choice]) -> None:
         """Only these can still run. The others stay in the profile."""
@@ -103,9 +110,9 @@ class Profiler:
         self.waiting = [choice for choice in self.waiting if choice in choices]
 
     def rest(self, choices: frozenset[Choice]) -> None:
-        """Keep these off the ladder and unmeasured, until the next call."""
+        """Keep these off the ladders and unmeasured, until the next call."""
         self._resting = choices
-        self.ladder = self._ladder()
+        self.ladders = self._ladders()
 
     def measure_again(self) -> None:
         """Replace all figures by new ones from the next run on, because networks now run
@@ -113,9 +120,10 @@ class Profiler:
         self._again = True
 
     def measure_cheapest(self, measure: Measure) -> None:
-        """Measure until the ladder has a variant for the next frame."""
-        while not self.ladder:
-            choice = next(choice for choice in self.waiting if choice not in self._resting)
+        """Measure until every view has a variant for its next frame."""
+        while view := next((view for view in self.ladders if not self.ladders[view]), None):
+            possible = self._top1[view].keys() - self._resting
+            choice = next(choice for choice in self.waiting if choice in possible)
             self._note(choice, measure(choice))
 
     def use_gap(
@@ -183,14 +191,16 @@ class Profiler:
         self._outdated.discard(choice)
         timing = found if before is None else before.with_more(found)
         self.profile = {**self.profile, choice: timing}
-        self.ladder = self._ladder()
+        self.ladders = self._ladders()
         if not self.waiting and not self.complete:
             self._finish_round()
 
-    def _ladder(self) -> tuple[Candidate, ...]:
+    def _ladders(self) -> Mapping[str, tuple[Candidate, ...]]:
         present = self._present()
         awake = {each: present[each] for each in present if each not in self._resting}
-        return ladder(candidates(awake, self._top1))
+        models = {id(top1): top1 for top1 in self._top1.values()}
+        made = {key: ladder(candidates(awake, top1)) for key, top1 in models.items()}
+        return {view: made[id(top1)] for view, top1 in self._top1.items()}
 
     def _present(self) -> Profile:
         """What is known of the choices that can run."""
@@ -212,4 +222,4 @@ class Profiler:
 
 def _alike(one: Choice, other: Choice) -> bool:
     """Their times differ by what they compute, not by how."""
-    return one[1:] == other[1:] and one.variant.precision is other.variant.precision
+    return one[1:3] == other[1:3] and one.variant.precision is other.variant.precision

@@ -1,7 +1,7 @@
 """Which variant runs on a frame: a pure function of the ladder, the estimate and the slack.
 
 It chooses the highest expected accuracy of results on time: (top-1 + price) x chance of being on
-time. The price is zero while the camera meets its on-time share; when it misses more, the price
+time. The price is zero while the view meets its on-time share; when it misses more, the price
 rises until it meets it again (share.py), in the end leaving only the variant most likely to be on
 time, the cheapest. Allowed misses are not used up for their own sake: a late result costs a whole
 answer, a step down the ladder a point or two. No clock and no I/O: a trace replays to the same
@@ -88,7 +88,7 @@ def choose(
 
     slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
     sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
-    this camera's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
+    this view's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
     to decode.
     """
     longest_ms = limits.run_ms / outlook.ratio

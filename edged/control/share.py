@@ -1,6 +1,6 @@
 """Keeps the configured share of results on time over the long run, whatever the distribution.
 
-Predictions err. So each camera has an account of its misses: each miss above the allowed share
+Predictions err. So each view has an account of its misses: each miss above the allowed share
 raises the price of a miss, each result on time lowers it, and the selector weighs accuracy against
 that price. This is dual ascent on "as accurate as possible, subject to the share", and the same
 feedback as adaptive conformal inference (arXiv 2106.00170), which moves a quantile instead: while
@@ -23,7 +23,7 @@ HIGHEST_PRICE = 1e6
 
 
 class OnTimeShare:
-    """One camera's account. target: the share of frames whose result must be on time."""
+    """One view's account. target: the share of frames whose result must be on time."""
 
     __slots__ = ("_allowed", "_owed", "price")
 

@@ -126,9 +126,9 @@ class Slowdown:
     def __init__(self, threads: Sequence[int] = (1,)) -> None:
         for count in threads:
             duration_table(count)  # computed now rather than during a frame
-        self._places: dict[tuple[float, int], _Place] = {}
+        self._places: dict[tuple[float, int, str], _Place] = {}
         self._corrections: dict[str, float] = {}
-        """In log, by candidate."""
+        """In log, by candidate: its name and, where it is known, its network."""
         self._believe(_FIRST_BELIEF)
 
     @classmethod
@@ -188,7 +188,7 @@ class Slowdown:
         place.correction = math.exp(correction)
 
     def _place(self, candidate: Candidate) -> _Place:
-        key = (candidate.p50_ms, candidate.threads)
+        key = (candidate.p50_ms, candidate.threads, candidate.network)
         place = self._places.get(key)
         if place is None:
             if len(self._places) >= _PLACES_KEPT:
@@ -197,7 +197,8 @@ class Slowdown:
             first = min(max(round(exact), 0), POINTS - _LEVELS)
             columns = slice(first * len(LOADS), first * len(LOADS) + _SIZE)
             # Shifting the rows by what the columns were rounded keeps time / work exact.
-            table, name = duration_table(candidate.threads), candidate.name
+            table = duration_table(candidate.threads)
+            name = f"{candidate.name} {candidate.network}".rstrip()
             correction = math.exp(self._corrections.get(name, 0.0))
             place = _Place(name, table, columns, first - exact, correction)
             self._places[key] = place

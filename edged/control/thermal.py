@@ -67,7 +67,7 @@ def next_share(
 
 
 class Pace:
-    """Which frames of a camera run if even the cheapest variant takes longer than allowed.
+    """Which frames of a view run if even the cheapest variant takes longer than allowed.
 
     Each frame adds its allowed time; a frame runs when enough is saved up.
     """

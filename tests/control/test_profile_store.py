@@ -14,21 +14,31 @@ from typing import Any
 import pytest
 
 from edged.control.profile import Spread, Timing
-from edged.control.profile_store import BAD, FILES_KEPT, ProfileStore, state_directory
+from edged.control.profile_store import BAD, FILES_KEPT, ROWS_KEPT, ProfileStore, state_directory
 from edged.variants.variant import Choice, Precision, Variant
 from tests.rig.profiles import only_file, profile_files
 
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224, Precision.INT8)
-KEY = {"model": "Board 4", "backend": "onnxruntime", "version": "1.2.3", "family": "abc"}
+KEY = {"model": "Board 4", "backend": "onnxruntime", "version": "1.2.3"}
+NETWORK = "5" * 64
+
+
+def choice(variant: Variant, threads: int = 1, network: str = NETWORK) -> Choice:
+    return Choice(variant, threads, "onnxruntime", network)
+
+
 PROFILE = {
-    Choice(SMALL, 1): Timing(Spread(1.25, 2), Spread(0.25, 0.5), Spread(1, 1.5), 30),
-    Choice(LARGE, 4): Timing(Spread(20, 31.5), Spread(0, 0), Spread(20, 31.5), 15),
+    choice(SMALL): Timing(Spread(1.25, 2), Spread(0.25, 0.5), Spread(1, 1.5), 30),
+    choice(LARGE, 4, "8" * 64): Timing(Spread(20, 31.5), Spread(0, 0), Spread(20, 31.5), 15),
 }
-DECODING = {"door": {224: Spread(6, 7.5), 96: Spread(2, 3)}}
+DECODING = {
+    "door": {224: Spread(6, 7.5), 96: Spread(2, 3)},
+    "yard/gate": {128: Spread(4, 5)},
+}
 
 
 def store(directory: Path | None, **key: str) -> ProfileStore:
-    return ProfileStore(directory, [(KEY | key, [SMALL, LARGE])], unix_ns=lambda: 0)
+    return ProfileStore(directory, [KEY | key], unix_ns=lambda: 0)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -71,13 +81,15 @@ def test_the_file_can_be_read_by_people(tmp_path: Path) -> None:
     store(tmp_path).save(PROFILE, DECODING)
     text = only_file(tmp_path).read_text()
     values = json.loads(text)
-    assert values["key"] == {"format": "1", **KEY}
+    assert values["key"] == {"format": "2", **KEY}
     assert values["measured_at"] == "1970-01-01T00:00:00.000000Z"
-    assert values["decode_ms"]["door"] == {
-        "96": {"p50": 2, "p95": 3}, "224": {"p50": 6, "p95": 7.5},
+    assert values["decode_ms"] == {
+        "door": {"96": {"p50": 2, "p95": 3}, "224": {"p50": 6, "p95": 7.5}},
+        "yard/gate": {"128": {"p50": 4, "p95": 5}},
     }  # fmt: skip
     (row,) = [line for line in text.splitlines() if "mobilenet_v1_0.25_128" in line]
     assert json.loads(row.strip().rstrip(",")) == values["variants"][0] == {
+        "network": NETWORK,
         "variant": "mobilenet_v1_0.25_128",
         "threads": 1,
         "runs": 30,
@@ -96,22 +108,48 @@ def test_another_key_has_another_profile(tmp_path: Path, name: str) -> None:
 
 def test_what_others_measured_stays_and_ones_own_is_newer(tmp_path: Path) -> None:
     store(tmp_path).save(PROFILE, {})
-    newer = {Choice(SMALL, 1): Timing(Spread(1, 1), Spread(0, 0), Spread(1, 1), 45)}
+    newer = {choice(SMALL): Timing(Spread(1, 1), Spread(0, 0), Spread(1, 1), 45)}
     store(tmp_path).save(newer, {})
     assert store(tmp_path).load() == PROFILE | newer
 
 
+def test_networks_of_one_name_have_rows_of_their_own(tmp_path: Path) -> None:
+    """The network of a family taught again, or of another family, takes its own time."""
+    other = {choice(SMALL, network="6" * 64): Timing(Spread(3, 4), Spread(1, 1), Spread(2, 3), 45)}
+    store(tmp_path).save(PROFILE, {})
+    store(tmp_path).save(other, {})
+    assert store(tmp_path).load() == PROFILE | other
+    assert only_file(tmp_path)
+
+
+def test_former_networks_leave_a_bounded_number_of_rows(tmp_path: Path) -> None:
+    timing = PROFILE[choice(SMALL)]
+    former = {
+        choice(Variant(0.25, side), threads, f"{number:064}"): timing
+        for number in range(ROWS_KEPT // 8)
+        for side in (128, 160, 192, 224)
+        for threads in (1, 4)
+    }
+    store(tmp_path).save(former, DECODING)
+    assert store(tmp_path).load() == former
+    store(tmp_path).save(PROFILE, DECODING)
+    left = store(tmp_path).load()
+    assert len(left) == ROWS_KEPT
+    assert left.keys() > PROFILE.keys()  # what is in use comes first
+    assert left.items() <= (former | PROFILE).items()
+
+
 def test_daemons_that_write_at_once_leave_a_whole_profile_of_all_of_them(tmp_path: Path) -> None:
-    timing = PROFILE[Choice(SMALL, 1)]
+    timing = PROFILE[choice(SMALL)]
     writers = [
-        threading.Thread(target=store(tmp_path).save, args=({Choice(SMALL, count): timing}, {}))
+        threading.Thread(target=store(tmp_path).save, args=({choice(SMALL, count): timing}, {}))
         for count in range(1, 9)
     ]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert set(store(tmp_path).load()) == {Choice(SMALL, count) for count in range(1, 9)}
+    assert set(store(tmp_path).load()) == {choice(SMALL, count) for count in range(1, 9)}
 
 
 def test_it_waits_while_another_one_writes(tmp_path: Path) -> None:
@@ -164,7 +202,7 @@ def _set(*path: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_set("edged_profile", 2), "format is not 1 (got 2)"),
+        (_set("edged_profile", 3), "format is not 2 (got 3)"),
         (_set("key", "model", "Board 5"), "`model` is not Board 4 (got 'Board 5')"),
         (_set("key", "cooler", "big"), "`cooler` is not nothing (got 'big')"),
         (_set("variants", 0, "service_ms", "p50", -1.0), "must be above 0 (got -1.0)"),
@@ -175,7 +213,13 @@ def _set(*path: object) -> Callable[[dict[str, Any]], None]:
         (_set("variants", 1, "inference_ms", "p95", 10**400), "must be at most 1e+20"),
         (_set("variants", 1, "inference_ms", "p95", "fast"), "must be a number (got 'fast')"),
         (_set("variants", 1, "preprocess_ms", None), "must be an object"),
-        (_set("variants", 0, "variant", "mobilenet_v1_0.5_160"), "the family has no such variant"),
+        (
+            _set("variants", 0, "variant", "resnet_50"),
+            "not the name of a variant (got 'resnet_50')",
+        ),
+        (_set("variants", 0, "variant", 5), "`variant` must be a name (got 5)"),
+        (_set("variants", 0, "network", None), "`network` must be a name (got None)"),
+        (_set("variants", 0, {"variant": SMALL.name}), "is missing"),
         (_set("variants", 0, "threads", 0), "`threads` must be at least 1"),
         (_set("variants", 0, "threads", 1.5), "`threads` must be a whole number"),
         (_set("variants", 0, "runs", True), "`runs` must be a number"),

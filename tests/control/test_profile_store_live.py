@@ -12,10 +12,13 @@ import pytest
 from edged.control.profile import CONFIRMED_RUNS
 from edged.control.profile_store import BAD
 from edged.variants.family import load_family
+from edged.variants.variant import Variant
 from tests.rig.daemon import RunningDaemon
-from tests.rig.families import make_family
+from tests.rig.families import make_family, sibling
+from tests.rig.paths import PROJECT
 from tests.rig.profiles import only_file, profile_files
 
+FAMILY = load_family("imagenette", PROJECT)
 SIDES = (128, 160, 192, 224)
 CONFIG = """
 model: imagenette
@@ -47,12 +50,18 @@ def state(measured: Path, tmp_path: Path) -> Path:
 
 
 def _fill(path: Path, times_ms: Mapping[int, float], threads: int = 1, runs: int = 15) -> None:
-    """Into the profile that is there: these figures, by resolution, in place of the others of that
-    thread count."""
+    """Into the profile that is there: these figures of the narrowest network, by resolution, in
+    place of the others of that thread count."""
     values = json.loads(path.read_text())
+    network = FAMILY.network(Variant(0.25, 128)).sha256
     figures = {side: {"p50": time_ms, "p95": time_ms} for side, time_ms in times_ms.items()}
     values["variants"] = [row for row in values["variants"] if row["threads"] != threads] + [
-        {"variant": f"mobilenet_v1_0.25_{side}", "threads": threads, "runs": runs}
+        {
+            "variant": f"mobilenet_v1_0.25_{side}",
+            "threads": threads,
+            "runs": runs,
+            "network": network,
+        }
         | dict.fromkeys(("service_ms", "preprocess_ms", "inference_ms"), figures[side])
         for side in figures
     ]
@@ -64,7 +73,11 @@ def test_the_daemon_keeps_what_it_measured(measured: Path) -> None:
     names = {row["variant"] for row in values["variants"]}
     # All of them, unless the machine is so busy that some do not fit beside the frames.
     assert "mobilenet_v1_0.25_128" in names
-    assert names <= {variant.name for variant in load_family("imagenette", Path()).variants()}
+    assert names <= {variant.name for variant in FAMILY.variants()}
+    assert all(
+        row["network"] == FAMILY.network(Variant.parse(row["variant"])).sha256
+        for row in values["variants"]
+    )
     assert values["key"]["backend"] == "onnxruntime"
     assert set(values["decode_ms"]) == {"door"}
 
@@ -109,15 +122,34 @@ def test_a_thread_count_that_is_known_to_be_slower_is_not_loaded(
     assert threads[CONFIRMED_RUNS - 1] == threads[CONFIRMED_RUNS] + 6
 
 
-def test_another_family_is_measured_anew(tmp_path: Path, state: Path) -> None:
-    before = only_file(state)
-    make_family(tmp_path / "mine")
+def test_networks_of_another_family_are_measured_beside_the_known_ones(
+    tmp_path: Path, state: Path
+) -> None:
+    path = only_file(state)
+    before = networks(path)
+    mine = make_family(tmp_path / "mine")
     with RunningDaemon(tmp_path, CONFIG.replace("imagenette", "./mine")) as daemon:
-        daemon.wait_for(lambda: "no profile of this device" in daemon.text)
+        daemon.wait_for(lambda: f"profile from {path}" in daemon.text)
         daemon.wait_for_results(1, 60)
         assert daemon.stop()[0] == 0
-    assert len(profile_files(state)) == 2
-    assert before in profile_files(state)
+    assert only_file(state) == path
+    assert networks(path) > before
+    assert networks(path) - before <= {network.sha256 for network in mine.networks}
+
+
+def test_another_family_with_the_same_networks_begins_with_what_is_known(
+    tmp_path: Path, state: Path
+) -> None:
+    sibling(FAMILY, tmp_path / "mine")
+    _fill(only_file(state), {side: side / 128 for side in SIDES})
+    config = CONFIG.replace("imagenette", "./mine")
+    with RunningDaemon(tmp_path, config, "--frames", "3") as daemon:
+        assert daemon.process.wait(60) == 0
+    assert daemon.results[0]["variant"] == "mobilenet_v1_0.25_224"
+
+
+def networks(path: Path) -> set[str]:
+    return {row["network"] for row in json.loads(path.read_text())["variants"]}
 
 
 def test_a_corrupt_profile_is_said_and_measured_anew(tmp_path: Path, state: Path) -> None:

@@ -45,7 +45,7 @@ def test_with_counts_as_times_the_ladder_takes_for_each_variant_what_needs_fewer
     assert len(counts) == variants
     for variant, needs in counts.items():
         profile = {choice: timing(count) for choice, count in needs.items()}
-        (rung,) = ladder(candidates(profile, {variant: family.top1(variant)}))
+        (rung,) = ladder(candidates(profile, dict.fromkeys(profile, family.top1(variant))))
         assert rung.choice == min(needs, key=lambda choice: needs[choice])
     ahead = [min(needs, key=lambda choice: needs[choice]).runtime for needs in counts.values()]
     assert ahead.count("ncnn") >= 8
@@ -60,7 +60,8 @@ def test_a_cell_that_ncnn_loses_goes_to_onnx_runtime() -> None:
         Choice(lost, 1): 50.0,
     }
     profile = {choice: timing(run_ms) for choice, run_ms in runs.items()}
-    rungs = ladder(candidates(profile, {NARROW: 0.5, lost: 0.7}))
+    top1 = {choice: 0.5 if choice.variant == NARROW else 0.7 for choice in profile}
+    rungs = ladder(candidates(profile, top1))
     assert [each.choice for each in rungs] == [Choice(lost, 1), Choice(NARROW, 1, "ncnn")]
 
 
@@ -72,7 +73,7 @@ def test_float16_is_as_accurate_and_takes_the_place_of_float32() -> None:
     family = load_family("imagenette", PROJECT)
     assert family.top1(half) == family.top1(NARROW)
     profile = {Choice(NARROW, 1, "ncnn"): timing(5), Choice(half, 1, "ncnn"): timing(3)}
-    (rung,) = ladder(candidates(profile, {each: family.top1(each) for each in (NARROW, half)}))
+    (rung,) = ladder(candidates(profile, {each: family.top1(each.variant) for each in profile}))
     assert rung.variant == half
 
 
@@ -83,7 +84,7 @@ def test_every_runtime_is_measured_and_none_is_foretold_from_another() -> None:
     wide = Choice(WIDE, 1, "ncnn")
     profiler = Profiler(
         [*choices, wide],
-        {NARROW: 0.4, WIDE: 0.7},
+        {"door": {each: 0.4 if each.variant == NARROW else 0.7 for each in (*choices, wide)}},
         {NARROW: 10, WIDE: 200},
         known={**known, Choice(NARROW, 1, "ncnn"): timing(0.5)},
         rest_gaps=0,
@@ -102,19 +103,23 @@ def test_every_runtime_is_measured_and_none_is_foretold_from_another() -> None:
 
 
 def store(folder: Path, *runtimes: str) -> ProfileStore:
-    return ProfileStore(folder, [({"backend": name, "cpu": "A72"}, [NARROW]) for name in runtimes])
+    return ProfileStore(folder, [{"backend": name, "cpu": "A72"} for name in runtimes])
+
+
+def narrow(runtime: str = "onnxruntime") -> Choice:
+    return Choice(NARROW, 1, runtime, "5" * 64)
 
 
 def test_each_runtime_has_a_file_that_others_find_again(tmp_path: Path) -> None:
     """A device that gets ncnn keeps what it measured with ONNX Runtime, and the other way."""
-    first: Profile = {Choice(NARROW, 1): timing(12)}
+    first: Profile = {narrow(): timing(12)}
     store(tmp_path, "onnxruntime").save(first, {})
-    both = {**first, Choice(NARROW, 1, "ncnn"): timing(5)}
+    both = {**first, narrow("ncnn"): timing(5)}
     assert store(tmp_path, "onnxruntime", "ncnn").load() == first
     store(tmp_path, "onnxruntime", "ncnn").save(both, {})
     assert len(list(tmp_path.glob("profile-*.json"))) == 2
     assert store(tmp_path, "onnxruntime", "ncnn").load() == both
-    assert store(tmp_path, "ncnn").load() == {Choice(NARROW, 1, "ncnn"): timing(5)}
+    assert store(tmp_path, "ncnn").load() == {narrow("ncnn"): timing(5)}
 
 
 def test_a_candidate_is_named_with_its_runtime() -> None:

@@ -60,6 +60,22 @@ def test_a_variant_that_suffers_more_than_the_others_is_corrected() -> None:
     assert slowdown.chance(measured_again, 0.9 * 1.3 * 7.1) < 0.2
 
 
+def test_networks_of_one_variant_are_corrected_apart() -> None:
+    hit, spared = (
+        Candidate(Variant(1.0, 192), 1, 0.7, p50_ms, 1.1 * p50_ms, network=network)
+        for p50_ms, network in ((7.0, "a"), (6.0, "b"))
+    )
+    slowdown, draw = Slowdown(), random.Random(3)
+    for _ in range(200):
+        for each, stretch in ((hit, 1.3), (spared, 1.1)):
+            slowdown.observe(each, each.p50_ms * stretch * draw.lognormvariate(0, 0.02))
+    restored = Slowdown.from_state(json.loads(json.dumps(slowdown.state())))
+    for each, stretch in ((hit, 1.3), (spared, 1.1)):
+        for state in (slowdown, restored):
+            assert state.chance(each, 0.9 * stretch * each.p50_ms) < 0.2
+            assert state.chance(each, 1.1 * stretch * each.p50_ms) > 0.9
+
+
 def test_an_interruption_corrects_no_variant() -> None:
     slowdown = after(50, 1.0)
     before = slowdown.state()["corrections"]
