@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.clock import Clock
 from edged.control.profile import Profile
 from edged.control.profiler import Profiler
 from edged.device import KEEP_WARM_SECONDS
-from edged.pipeline.queue import CameraQueue
+from edged.pipeline.queue import ViewQueue
 from edged.variants.variant import Choice
 
 NO_FRAME_SOON_MS = 1000.0
@@ -24,8 +25,8 @@ NO_FRAME_SOON_MS = 1000.0
 class Idle:
     """Used only by the thread that looks for the next frame."""
 
-    queues: Sequence[CameraQueue]
-    loaded: LoadedFamily
+    queues: Sequence[ViewQueue]
+    loaded: LoadedNetworks
     profiler: Profiler
     keep_warm: bool
     """Run the cheapest network from time to time while no frame comes, and discard its scores."""
@@ -51,17 +52,20 @@ class Idle:
             return False
         gap_ms = self._gap_ms()
         if self.profiler.waiting:
-            cheapest_ms = min(candidate.p95_ms for candidate in self.profiler.ladder)
-            spare_ms = min(each.budget_ms - each.age_ms for each in self.queues) - 1.5 * cheapest_ms
-            tolerable_ms = gap_ms + max(0.0, spare_ms)
+            tolerable_ms = gap_ms + max(0.0, min(map(self._spare_ms, self.queues)))
             if self.profiler.use_gap(gap_ms, tolerable_ms, self.measure, slowdown):
                 return True
         if self.keep_warm and cool:
             self._warm(gap_ms)
         return False
 
+    def _spare_ms(self, queue: ViewQueue) -> float:
+        """How late the queue's next frame may start and still be on time."""
+        cheapest_ms = min(each.p95_ms for each in self.profiler.ladders[queue.view])
+        return queue.budget_ms - queue.age_ms - 1.5 * cheapest_ms
+
     def _gap_ms(self) -> float:
-        """Time until the next frame is due; negative if it is late. A camera whose frame is later
+        """Time until the next frame is due; negative if it is late. A view whose frame is later
         than NO_FRAME_SOON_MS is silent, or looks seldom and waits for a key frame."""
         now_ns = self.clock()
         due_ns = [due for queue in self.queues if (due := queue.due_ns()) is not None]
@@ -70,7 +74,8 @@ class Idle:
 
     def _warm(self, gap_ms: float) -> None:
         """Run the cheapest network, if none has run for a while and no frame has to wait for it."""
-        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
+        ladders = self.profiler.ladders.values()
+        cheapest = min(chain(*ladders), key=lambda candidate: candidate.p50_ms)
         rested = self.clock() - self.ran_ns >= KEEP_WARM_SECONDS * 1e9
         if rested and not 0 <= gap_ms < cheapest.p95_ms:
             self.measure(cheapest.choice)

@@ -1,14 +1,13 @@
 """The path of a frame: newest frame → slack → variant → scores → result → sinks.
 
-The frame with the earliest deadline runs next. Frames of several cameras run in parallel, one core
-each; a frame that waits alone may use all cores. queue.py holds the state of each camera,
-workers.py the threads.
+The frame with the earliest deadline runs next. Frames of several views run in parallel, one core
+each; a frame that waits alone may use all cores. Views with the same region share a run if the same
+choice suits them. queue.py holds the state of each view, workers.py the threads.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +16,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.capture.frame import Frame
 from edged.clock import Clock, monotonic_ns
-from edged.control.controller import CameraSettings, Controller
+from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
-from edged.control.selector import NO_LIMITS, Decision, Limits
+from edged.control.selector import NO_LIMITS, NOTHING_DEARER, Decision, Limits
 from edged.control.setbacks import Setbacks
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
@@ -31,14 +30,14 @@ from edged.device import KEEP_WARM_SECONDS
 from edged.effort import Turn
 from edged.events.events import Watch
 from edged.pipeline.idle import Idle
-from edged.pipeline.output import Output
-from edged.pipeline.queue import CameraQueue
+from edged.pipeline.limits import Bounds, Ladders
+from edged.pipeline.queue import Intake, ViewQueue
 from edged.pipeline.run import Run
+from edged.pipeline.trace import RunTrace
 from edged.pipeline.workers import IDLE_SECONDS, Workers
 from edged.result import Event, Result
 from edged.sinks.sink import Sink
 from edged.tracing.recorder import Recorder
-from edged.tracing.recording import Header, RecordedFrame
 from edged.variants.runtime import RunError
 from edged.variants.variant import Choice
 
@@ -49,22 +48,21 @@ class ResultObserver(Protocol):
     """Receives what the metrics count."""
 
     def observe(self, result: Result) -> None: ...
-    def stale(self, camera: str) -> None: ...
-    def shed(self, camera: str) -> None: ...
-    def switched(self, camera: str, reason: str) -> None: ...
+    def stale(self, view: str) -> None: ...
+    def shed(self, view: str) -> None: ...
+    def switched(self, view: str, reason: str) -> None: ...
 
 
 @dataclass(slots=True)
 class Pipeline:
     """Call `run` in a thread; `stop`, from any other, ends it after the frames in progress.
 
-    cores: how many inference may use, and so how many cameras' frames run in parallel.
+    cores: how many inference may use, and so how many views' frames run in parallel.
     """
 
-    queues: Sequence[CameraQueue]
-    loaded: LoadedFamily
+    queues: Sequence[ViewQueue]
+    loaded: LoadedNetworks
     profiler: Profiler
-    output: Output
     sinks: Sequence[Sink]
     observer: ResultObserver
     cores: int = 1
@@ -79,34 +77,42 @@ class Pipeline:
     """Receives an event and the picture of its start, which is valid until the call returns."""
     show: Callable[[Result, NDArray[np.uint8]], None] = lambda result, pixels: None
     """Receives every result and its picture, which is valid until the call returns."""
+    show_camera: Callable[[str, NDArray[np.uint8]], None] = lambda camera, pixels: None
+    """Receives every whole picture of a camera with views, valid until the call returns."""
 
     recorder: Recorder | None = None
     about: Mapping[str, str] = field(default_factory=dict)
-    """Device, backend and family, for the header of a trace."""
+    """Device, backend and families, for the header of a trace."""
 
     controller: Controller = field(init=False)
     allowance: Allowance = field(default_factory=Allowance)
     """Share of the time that may be spent computing; the main thread sets it."""
     setbacks: Setbacks = field(default_factory=Setbacks)
     """Variants that failed on a picture."""
-    _events: int = 0
+    _trace: RunTrace = field(init=False)
     _runs: dict[str, Run] = field(default_factory=dict)
-    """In progress, by camera."""
+    """In progress, by view; those beside another are in that one."""
     _state: threading.Lock = field(default_factory=threading.Lock)
     """Guards what decisions depend on and results change."""
     _idle: Idle = field(init=False)
+    _intakes: Sequence[Intake] = field(init=False)
+    _bounds: Bounds = field(init=False)
     _workers: Workers[Run] = field(init=False)
 
     def __post_init__(self) -> None:
         self.controller = Controller(
             {
-                queue.camera: CameraSettings(queue.budget_ms, queue.on_time, queue.min_top1)
+                queue.view: ViewSettings(queue.budget_ms, queue.on_time, queue.min_top1)
                 for queue in self.queues
             },
             Slowdown(self.loaded.threads),
         )
         self._idle = Idle(self.queues, self.loaded, self.profiler, self.keep_warm, self.clock)
-        mailboxes = [queue.mailbox for queue in self.queues]
+        threads = max(self.loaded.threads)
+        self._bounds = Bounds(self.queues, self.controller, self.cores, threads, self.clock)
+        self._trace = RunTrace(self.recorder, self.about)
+        self._intakes = Intake.each(self.queues)
+        mailboxes = [intake.mailbox for intake in self._intakes]
         idle_seconds = KEEP_WARM_SECONDS if self.keep_warm else IDLE_SECONDS
         threads = min(self.cores, len(self.queues))
         self._workers = Workers(self, mailboxes, threads, self.clock, idle_seconds)
@@ -128,15 +134,18 @@ class Pipeline:
 
     def take_over(self, before: Pipeline) -> None:
         """Continue with the state of `before`, which has ended."""
-        same_model = before.loaded is self.loaded
-        self.controller.take_over(before.controller, same_model)
-        if same_model:
-            self._idle.kept = before._idle.kept
+        same_runtimes = before.loaded.backends == self.loaded.backends
+        same_runtimes = same_runtimes and before.loaded.threads == self.loaded.threads
+        if same_runtimes:
             self.setbacks = before.setbacks
+            self.profiler.rest(self.setbacks.resting)
+        if before.loaded is self.loaded:
+            self._idle.kept = before._idle.kept
+        ladders = self.profiler.ladders
+        self.controller.take_over(before.controller, ladders, same_runtimes=same_runtimes)
         for event in self.watch.take_over(before.watch):
             self.announce(event, None)
-        if self.recorder is not None:
-            self.recorder.interrupt()
+        self._trace.interrupt()
 
     def stop(self) -> None:
         self._workers.stop()
@@ -155,7 +164,9 @@ class Pipeline:
     def _enough(self) -> bool:
         """The runs in progress complete the wanted number of results."""
         wanted = self.frames_wanted
-        return wanted is not None and self.results + len(self._runs) >= wanted
+        if wanted is None:
+            return False
+        return self.results + sum(len(run.all) for run in self._runs.values()) >= wanted
 
     def begin(self) -> Run | None:
         """Decide on the most urgent frame, if there is one and a free core."""
@@ -165,28 +176,35 @@ class Pipeline:
     def _begin(self) -> Run | None:
         if self.setbacks.resting and self.setbacks.end_rests(self.clock()):
             self.profiler.rest(self.setbacks.resting)
-        for queue in self.queues:
-            if queue.camera not in self._runs:
-                queue.take()
-        ladder = self.profiler.ladder
-        while waiting := [queue for queue in self.queues if queue.waiting is not None]:
+        running = {each.queue.view for run in self._runs.values() for each in run.all}
+        for intake in self._intakes:
+            if intake.take(running) and (whole := intake.whole) is not None:
+                self.show_camera(intake.camera, whole)
+        ladders = self.profiler.ladders
+        while waiting := [
+            queue
+            for queue in self.queues
+            if queue.waiting is not None and queue.view not in running
+        ]:
             waiting.sort(key=lambda queue: queue.urgency_ns)
             free = self.cores - sum(run.decision.candidate.threads for run in self._runs.values())
             if free < 1:
                 return None
-            if self.recorder is not None and self.recorder.header_due(ladder):
+            if self._trace.header_due(ladders):
                 if self._runs:  # a header holds the state between runs
                     return None
-                self.recorder.begin(Header.of(self.controller, ladder, self.about), ladder)
-            run = self._decide(waiting, free, ladder)
+                self._trace.begin(self.controller, ladders)
+            if free == 1:
+                now_ns, runs = self.clock(), self._runs.values()
+                first = self._bounds.first(waiting, now_ns, runs, ladders)
+                waiting.sort(key=lambda queue: queue is not first)
+            run = self._decide(waiting, free, ladders)
             if run is not None:
-                self._runs[run.queue.camera] = run
+                self._runs[run.queue.view] = run
                 return run
         return None
 
-    def _decide(
-        self, waiting: Sequence[CameraQueue], free: int, ladder: Sequence[Candidate]
-    ) -> Run | None:
+    def _decide(self, waiting: Sequence[ViewQueue], free: int, ladders: Ladders) -> Run | None:
         """Decide on the frame of the first queue; None if it is dropped."""
         queue = waiting[0]
         frame, queue.waiting = queue.waiting, None
@@ -195,90 +213,119 @@ class Pipeline:
         slack_ms = queue.budget_ms - (taken_ns - frame.captured_ns) / 1e6
         if slack_ms <= 0 and not queue.is_overdue(taken_ns):
             queue.stale += 1
-            self._record(queue, frame, slack_ms)
-            self.controller.dropped(queue.camera)
-            self.observer.stale(queue.camera)
+            self._trace.record(queue, frame, slack_ms, self.allowance.sensors)
+            self.controller.dropped(queue.view)
+            self.observer.stale(queue.view)
             return None
-        run_ms = self._limit_ms(queue, taken_ns)
+        run_ms = self._bounds.run_ms(queue, taken_ns, self.allowance.share, ladders)
         if run_ms is None:
             queue.shed += 1
-            self.observer.shed(queue.camera)
+            self.observer.shed(queue.view)
             return None
-        if frame.wanted:
+        if frame.wanted and frame.leads:
             decode_ms = (frame.ready_ns - frame.received_ns) / 1e6
             queue.decode_times.observe(frame.wanted, decode_ms, self.controller.slowdown.ratio)
-        limits = Limits(
-            run_ms, _too_small_beyond(frame, ladder), self._threads(waiting, slack_ms, free, ladder)
-        )
+        if free == 1:
+            run_ms = min(
+                run_ms,
+                self._bounds.beside_others_ms(queue, taken_ns, self._runs.values(), ladders),
+            )
+        threads = self._bounds.threads(waiting, slack_ms, free, ladders)
+        run = self._run(queue, frame, taken_ns, run_ms, threads, ladders)
+        return run._replace(beside=self._beside(run, waiting[1:], run_ms, threads, ladders))
+
+    def _run(
+        self,
+        queue: ViewQueue,
+        frame: Frame,
+        taken_ns: int,
+        run_ms: float,
+        threads: int | None,
+        ladders: Ladders,
+    ) -> Run:
+        ladder = ladders[queue.view]
+        slack_ms = queue.budget_ms - (taken_ns - frame.captured_ns) / 1e6
+        limits = Limits(run_ms, _largest_served(frame, ladder), threads)
         if limits == NO_LIMITS:
             limits = NO_LIMITS
-        decision = self.controller.decide(queue.camera, ladder, slack_ms, limits)
+        decision = self.controller.decide(queue.view, ladder, slack_ms, limits)
         thread = threading.get_native_id()  # the thread that finds a frame also runs it
-        return Run(queue, frame, taken_ns, slack_ms, limits, ladder, decision, self._events, thread)
+        return Run(
+            queue, frame, taken_ns, slack_ms, limits, ladder, decision, self._trace.lines, thread
+        )
 
-    def _threads(
+    def _beside(
         self,
-        waiting: Sequence[CameraQueue],
-        slack_ms: float,
-        free: int,
-        ladder: Sequence[Candidate],
-    ) -> int | None:
-        """How many threads the first queue's frame may use; None for no limit."""
-        most = max(self.loaded.threads)
-        if most == 1:
-            return None
-        threads = free
-        if len(waiting) > 1 and waiting[1].waiting is not None:
-            first, second = waiting[:2]
-            age_ms = (self.clock() - waiting[1].waiting.captured_ns) / 1e6
-            threads = self.controller.threads_for(
-                first.camera,
-                slack_ms,
-                second.camera,
-                second.budget_ms - age_ms,
-                ladder,
-                free=free,
-                waiting=len(waiting) - 1,
-            )
-        return threads if threads < most else None
+        run: Run,
+        waiting: Sequence[ViewQueue],
+        run_ms: float,
+        threads: int | None,
+        ladders: Ladders,
+    ) -> tuple[Run, ...]:
+        """Runs on the same pixels whose choice is the same: they share its scores."""
+        found = []
+        for queue in waiting:
+            frame = queue.waiting
+            if frame is None or frame.pixels is not run.frame.pixels or queue.fit != run.queue.fit:
+                continue
+            if (run.taken_ns - frame.captured_ns) / 1e6 >= queue.budget_ms:
+                continue
+            other = self._run(queue, frame, run.taken_ns, run_ms, threads, ladders)
+            if other.decision.candidate.choice == run.decision.candidate.choice:
+                queue.waiting = None
+                found.append(other._replace(shared=True))
+        return tuple(found)
 
     def carry_out(self, run: Run) -> None:
-        """Run the frame's variant, publish the result and learn from it."""
-        queue, frame, decision = run.queue, run.frame, run.decision
-        candidate = decision.candidate
+        """Run the frame's variant, publish the results and learn from them."""
+        choice, pixels = run.decision.candidate.choice, run.frame.pixels
         try:
-            scores, preprocessed_ns, inferred_ns = self.loaded.infer(candidate.choice, frame.pixels)
+            scores, preprocessed_ns, inferred_ns = self.loaded.infer(choice, pixels, run.queue.fit)
         except RunError as error:
             with self._state:
                 self._set_aside(error)
                 self._measure_cheapest()
-                queue.waiting = frame  # for another variant, unless a newer frame has come
-                del self._runs[queue.camera]
+                for each in run.all:  # for another variant, unless a newer frame has come
+                    each.queue.waiting = each.queue.waiting or each.frame
+                del self._runs[run.queue.view]
             return
         self._idle.ran_ns = inferred_ns
-        top = self.output.top(scores)
+        tops = [each.queue.output.top(scores) for each in run.all]
         published_ns = self.clock()
-        result = run.result(top, preprocessed_ns, inferred_ns, published_ns)
+        results = [
+            each.result(top, preprocessed_ns, inferred_ns, published_ns)
+            for each, top in zip(run.all, tops, strict=True)
+        ]
         with self._state:
-            self.observer.observe(result)
-            service_ms = (published_ns - run.taken_ns) / 1e6
-            self._record(queue, frame, run.slack_ms, run, result, service_ms)
-            before = self.controller.cameras[queue.camera].previous
-            self.controller.observe(queue.camera, run.ladder, candidate, service_ms, result.on_time)
-            self._want(run)
-            self._note(queue, before, decision, result)
-            self.profiler.observe(  # last, because it may change the ladder
-                candidate.choice,
-                (result.stages.preprocess, result.stages.inference),
-            )
-            captured = frame.captured_ns, result.captured_unix_ns
-            for event in self.watch.observe(queue.camera, scores, *captured):
-                self.announce(event, frame.pixels)
-            self.show(result, frame.pixels)
-            del self._runs[queue.camera]  # its pixels may change from now on
+            for each, result in zip(run.all, results, strict=True):
+                self._finish(each, result, scores, (published_ns - run.taken_ns) / 1e6)
+            stages = results[0].stages  # last, because it may change the ladders
+            self.profiler.observe(choice, (stages.preprocess, stages.inference))
+            del self._runs[run.queue.view]  # its pixels may change from now on
             # Last: a sink's thread woken earlier would only wait for this one.
-            for sink in self.sinks:
-                sink.publish(result)
+            for result in results:
+                for sink in self.sinks:
+                    sink.publish(result)
+
+    def _finish(
+        self, run: Run, result: Result, scores: NDArray[np.float32], service_ms: float
+    ) -> None:
+        """Learn from a result, and let others see it."""
+        queue, frame, decision = run.queue, run.frame, run.decision
+        self.observer.observe(result)
+        sensors = self.allowance.sensors
+        self._trace.record(queue, frame, run.slack_ms, sensors, run, result, service_ms)
+        before = self.controller.views[queue.view].previous
+        self.controller.observe(
+            *(queue.view, run.ladder, decision.candidate, service_ms, result.on_time),
+            shared=run.shared,
+        )
+        self._want(run)
+        self._note(queue, before, decision, result)
+        captured = frame.captured_ns, result.captured_unix_ns
+        for event in self.watch.observe(queue.view, scores, *captured):
+            self.announce(event, frame.pixels)
+        self.show(result, frame.pixels)
 
     def _set_aside(self, error: RunError) -> None:
         """Stop using the variant for a while; raise the error if no other is left."""
@@ -304,35 +351,18 @@ class Pipeline:
         side = run.decision.candidate.variant.resolution
         ratio = self.controller.slowdown.ratio
         dearer_ms = run.queue.decode_times.dearer_ms(run.frame.wanted, ratio)
+        if not run.frame.leads:  # another view decides how large the camera's picture is
+            dearer_ms = NOTHING_DEARER
         if run.limits.resolution is not None or any(dearer_ms.values()):
             limits = run.limits._replace(resolution=None)
             lead = self.controller.decide(
-                run.queue.camera, run.ladder, run.slack_ms, limits, dearer_ms
+                run.queue.view, run.ladder, run.slack_ms, limits, dearer_ms
             )
             side = lead.candidate.variant.resolution
-        run.queue.mailbox.want(side)
-
-    def _limit_ms(self, queue: CameraQueue, now_ns: int) -> float | None:
-        """How long the run may be expected to take; None to skip the frame.
-
-        Delivering cameras share the cores: all their runs together must fit into the interval of
-        the highest `min_fps`, and each gets an equal part of what the temperature allows.
-        """
-        delivering = [other for other in self.queues if other is queue or other.delivers(now_ns)]
-        beside, cameras = min(self.cores, len(delivering)), len(delivering)
-        most_fps = max(other.min_fps for other in delivering)
-        limit_ms = 1000 / most_fps * beside / cameras if most_fps else math.inf
-        share = self.allowance.share
-        if share < 1 and queue.period_ms:
-            cool_ms = share * queue.period_ms * beside / cameras
-            cheapest_ms = self.controller.cheapest_ms(queue.camera, self.profiler.ladder)
-            if not queue.pace.admits(cool_ms, cheapest_ms):
-                return None
-            limit_ms = min(limit_ms, cool_ms)
-        return limit_ms
+        run.queue.mailbox.want(side, run.queue.index)
 
     def _note(
-        self, queue: CameraQueue, before: Candidate | None, decision: Decision, result: Result
+        self, queue: ViewQueue, before: Candidate | None, decision: Decision, result: Result
     ) -> None:
         queue.results += 1
         queue.last_result_ns = self.clock()
@@ -340,38 +370,7 @@ class Pipeline:
         queue.by_variant[result.variant] = queue.by_variant.get(result.variant, 0) + 1
         chosen = decision.candidate  # its figures in the profile may have changed
         if before and before.choice != chosen.choice:
-            self.observer.switched(queue.camera, decision.reason.value)
-
-    def _record(
-        self,
-        queue: CameraQueue,
-        frame: Frame,
-        slack_ms: float,
-        run: Run | None = None,
-        result: Result | None = None,
-        service_ms: float = 0.0,
-    ) -> None:
-        """Add the frame to the trace, if there is one; run is None if it was dropped as too old."""
-        if self.recorder is None:
-            return
-        before_ns, queue.recorded_ns = queue.recorded_ns or frame.captured_ns, frame.captured_ns
-        self.recorder.record(
-            RecordedFrame(
-                camera=queue.camera,
-                interval_ms=max(0, frame.captured_ns - before_ns) / 1e6,
-                wait_ms=(frame.ready_ns - frame.captured_ns) / 1e6,
-                slack_ms=slack_ms,
-                limits=NO_LIMITS if run is None else run.limits,
-                overtaken=0 if run is None else self._events - run.event,
-                chosen=None if run is None else run.ladder.index(run.decision.candidate),
-                reason="" if result is None else result.reason,
-                service_ms=service_ms,
-                on_time=result is not None and result.on_time,
-                stages={} if result is None else result.stages._asdict(),
-                sensors=self.allowance.sensors,
-            )
-        )
-        self._events += 1
+            self.observer.switched(queue.view, decision.reason.value)
 
     def use_idle(self) -> bool:
         ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
@@ -383,7 +382,7 @@ class Pipeline:
             return True
 
 
-def _too_small_beyond(frame: Frame, ladder: Sequence[Candidate]) -> int | None:
+def _largest_served(frame: Frame, ladder: Sequence[Candidate]) -> int | None:
     """The largest resolution that the picture serves; None if it serves the whole ladder."""
     serves = frame.serves
     if serves is None or all(candidate.variant.resolution <= serves for candidate in ladder):

@@ -1,35 +1,51 @@
-"""One camera's queue: the frame that waits, its urgency, and counts of what became of frames."""
+"""A view's queue: the frame that waits, its urgency, and counts of what became of frames."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edged.capture.frame import Frame
 from edged.capture.mailbox import Mailbox
 from edged.control.decode_times import DecodeTimes
 from edged.control.thermal import Pace
+from edged.pipeline.output import Output
+from edged.variants.family import Fit
 from edged.variants.variant import Variant
+from edged.view import camera_of
 
 FRAMES_TO_WAIT = 2
-"""After this many frame intervals without a result a camera is served, whatever its budget."""
+"""After this many frame intervals without a result a view is served, whatever its budget."""
 SILENT_NS = 2_000_000_000
-"""A camera whose frames come more seldom gets no share of the others' time; nor does one that is
+"""A view whose frames come more seldom gets no share of the others' time; nor does one that is
 silent for longer, and for two of its intervals."""
 PERIOD_GAIN = 0.05
 """Weight of the newest interval in the mean: arrivals jitter, a limit should not."""
 
 
 @dataclass(slots=True)
-class CameraQueue:
-    """The pipeline's state of one camera. A newer frame replaces the waiting one."""
+class ViewQueue:
+    """The pipeline's state of one view. A newer frame replaces the waiting one.
 
-    camera: str
+    index: of the view in the camera's mailbox. output: with the classes of its family; fit: of that
+    family.
+    """
+
+    view: str
     mailbox: Mailbox
+    output: Output
     budget_ms: float
     on_time: float
     min_fps: float = 0.0
     """Results per second that there must be time for; 0: no minimum."""
     min_top1: float = 0.0
+    index: int = 0
+    fit: Fit = Fit.CROP
+    paced: bool = False
+    """It takes fewer pictures than the camera delivers, because of its own max_fps."""
     waiting: Frame | None = None
     waiting_since_ns: int = 0
     """Capture of the oldest frame since the last result; newer frames do not change it."""
@@ -38,6 +54,8 @@ class CameraQueue:
     results: int = 0
     late: int = 0
     stale: int = 0
+    overwritten: int = 0
+    """Frames that waited here until a newer one came."""
     shed: int = 0
     """Frames skipped because of the temperature."""
     pace: Pace = field(default_factory=Pace)
@@ -46,7 +64,7 @@ class CameraQueue:
     last_ready_ns: int = 0
     last_sequence: int = 0
     last_quiet: int = 0
-    """The camera's count of frames without motion when the last frame came."""
+    """The view's count of frames without motion when the last frame came."""
     interval_ns: int = 0
     period_ms: float = 0.0
     """Mean interval; 0: not yet known."""
@@ -54,14 +72,12 @@ class CameraQueue:
     """Age of the newest frame when it reached the mailbox."""
     decode_times: DecodeTimes = field(default_factory=DecodeTimes)
 
-    def take(self) -> None:
-        """Take the newest frame from the mailbox, if there is one."""
-        frame = self.mailbox.take()
-        if frame is None:
-            return
-        quiet = self.mailbox.quiet
+    def receive(self, frame: Frame) -> None:
+        """Let a new frame wait."""
+        quiet = self._quiet
         if self.last_ready_ns:
-            passed = max(1, frame.sequence - self.last_sequence + quiet - self.last_quiet)
+            pictures = 1 if self.paced else frame.sequence - self.last_sequence
+            passed = max(1, pictures + quiet - self.last_quiet)
             self.interval_ns = (frame.ready_ns - self.last_ready_ns) // passed
             self._note_period(self.interval_ns / 1e6)
         self.last_ready_ns, self.last_sequence = frame.ready_ns, frame.sequence
@@ -69,7 +85,13 @@ class CameraQueue:
         self.age_ms = (frame.ready_ns - frame.captured_ns) / 1e6
         if self.waiting is None:
             self.waiting_since_ns = frame.captured_ns
+        else:
+            self.overwritten += 1
         self.waiting = frame
+
+    @property
+    def _quiet(self) -> int:
+        return self.mailbox.counts(self.index).quiet
 
     def _note_period(self, interval_ms: float) -> None:
         """Update the mean; an outage counts as two intervals, not as minutes."""
@@ -79,7 +101,7 @@ class CameraQueue:
         self.period_ms = interval_ms
 
     def delivers(self, now_ns: int) -> bool:
-        """Whether other cameras must leave time for this one."""
+        """Whether other views must leave time for this one."""
         seldom = self.period_ms * 1e6 > SILENT_NS
         silent_ns = max(SILENT_NS, 2 * self.interval_ns)
         return not seldom and now_ns - self.last_ready_ns < silent_ns
@@ -103,5 +125,48 @@ class CameraQueue:
         count as well: any of them may be the next one delivered."""
         if not self.interval_ns:
             return None
-        left_out = self.mailbox.quiet - self.last_quiet
+        left_out = self._quiet - self.last_quiet
         return self.last_ready_ns + (left_out + 1) * self.interval_ns
+
+
+@dataclass(slots=True)
+class Intake:
+    """A camera's mailbox and the queues of its views."""
+
+    camera: str
+    mailbox: Mailbox
+    queues: Sequence[ViewQueue]
+
+    @classmethod
+    def each(cls, queues: Iterable[ViewQueue]) -> list[Intake]:
+        """One for each mailbox."""
+        made: dict[int, list[ViewQueue]] = {}
+        for queue in queues:
+            made.setdefault(id(queue.mailbox), []).append(queue)
+        return [cls(camera_of(each[0].view), each[0].mailbox, each) for each in made.values()]
+
+    @property
+    def has_views(self) -> bool:
+        """More than the camera itself: then frames are copies, which outlive the picture."""
+        return len(self.queues) > 1
+
+    @property
+    def whole(self) -> NDArray[np.uint8] | None:
+        """All that a camera with views of its own sees, valid until the next picture is taken; None
+        where the last picture shows less."""
+        latest, has_name = self.mailbox.latest, self.queues[0].view != self.camera
+        return latest.pixels if has_name and latest is not None and latest.whole else None
+
+    def take(self, running: Container[str]) -> bool:
+        """Hand the newest picture to the views that it is for; False if there is none. running:
+        views whose frames are in use."""
+        if not self.has_views and self.queues[0].view in running:
+            return False
+        frames = self.mailbox.take()
+        if not frames:
+            return False
+        for queue in self.queues:
+            frame = frames[queue.index]
+            if frame is not None:
+                queue.receive(frame)
+        return True

@@ -9,14 +9,18 @@ from edged.capture.frame import Frame
 from edged.clock import unix_ns_of
 from edged.control.profile import Candidate
 from edged.control.selector import Decision, Limits
-from edged.pipeline.queue import CameraQueue
+from edged.pipeline.queue import ViewQueue
 from edged.result import Result, Score, Stages
 
 
 class Run(NamedTuple):
-    """A frame with its decision and the inputs of that. event: number of trace lines before it."""
+    """A frame with its decision and the inputs of that.
 
-    queue: CameraQueue
+    event: number of trace lines before it. beside: other views' frames with the same pixels and
+    choice, which share the run; of those, `shared` is true.
+    """
+
+    queue: ViewQueue
     frame: Frame
     taken_ns: int
     slack_ms: float
@@ -25,13 +29,24 @@ class Run(NamedTuple):
     decision: Decision
     event: int
     thread: int
+    beside: tuple[Run, ...] = ()
+    shared: bool = False
+
+    @property
+    def all(self) -> tuple[Run, ...]:
+        """The frames that it serves."""
+        return (self, *self.beside)
+
+    def left_ms(self, now_ns: int) -> float:
+        """How long it is expected to go on."""
+        return max(0.0, self.decision.predicted_ms - (now_ns - self.taken_ns) / 1e6)
 
     def result(
         self, top: tuple[Score, ...], preprocessed_ns: int, inferred_ns: int, published_ns: int
     ) -> Result:
         frame, candidate = self.frame, self.decision.candidate
         return Result(
-            camera=self.queue.camera,
+            view=self.queue.view,
             sequence=frame.sequence,
             captured_unix_ns=unix_ns_of(frame.captured_ns, published_ns),
             budget_ms=self.queue.budget_ms,

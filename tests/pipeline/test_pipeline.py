@@ -17,6 +17,7 @@ from edged.pipeline.output import Output
 from edged.tracing.recorder import Recorder as TraceRecorder
 from edged.tracing.recording import RecordedTrace, read_trace
 from edged.tracing.reproduce import reproduce
+from edged.variants.family import Fit
 from edged.variants.variant import Choice, Variant
 from tests.rig.camera import FakeTime
 from tests.rig.pipeline import LARGE, SMALL, Device, Feed, Measured, Recorder, make, running
@@ -34,7 +35,7 @@ def test_a_frame_becomes_a_result_whose_stages_add_up() -> None:
     assert min(stages) >= 0
     assert result.latency_ms == pytest.approx(sum(stages))
     assert result.on_time
-    assert (result.camera, result.budget_ms, result.sequence) == ("door", 500, 1)
+    assert (result.view, result.budget_ms, result.sequence) == ("door", 500, 1)
     assert [(each.label, each.score) for each in result.top] == [("light", 1.0)]
     assert recorder.observed == 1
 
@@ -55,8 +56,8 @@ def test_a_frame_older_than_its_budget_is_dropped_and_counted() -> None:
         feed.send()
         eventually(lambda: recorder.results)
         feed.send(age_ms=60)
-        eventually(lambda: recorder.stale_cameras)
-    assert recorder.stale_cameras == ["door"]
+        eventually(lambda: recorder.stale_views)
+    assert recorder.stale_views == ["door"]
     assert len(recorder.results) == 1
     assert feed.queue.stale == 1
 
@@ -77,7 +78,7 @@ def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> Non
     feed, recorder = Feed("door", 200), Recorder()
     pipeline = make([feed], recorder)
     with running(pipeline):
-        eventually(lambda: pipeline.profiler.ladder)
+        eventually(lambda: pipeline.profiler.ladders["door"])
         while not pipeline.profiler.rounds:
             feed.send()
             time.sleep(0.04)
@@ -87,15 +88,13 @@ def test_the_profile_grows_in_the_gaps_and_then_the_better_variant_runs() -> Non
         eventually(lambda: recorder.results[-1].variant == LARGE)
     assert recorder.results[0].variant == SMALL
     assert recorder.switches == ["most_accurate"]
-    assert feed.writer.wanted == 224
+    assert feed.writer.wanted() == 224
 
 
 def test_only_what_the_complete_profile_finds_worth_a_run_stays_loaded() -> None:
     feed, recorder, device = Feed("door", 2000), Recorder(), Device(3.0, 12.0)
-    top1 = {SMALL: 0.7, LARGE: 0.6}  # the larger one is slower and no better
-    profiler = Profiler(
-        [Choice(SMALL, 1), Choice(LARGE, 1)], top1, {SMALL: 10, LARGE: 100}, rest_gaps=0
-    )
+    top1 = {Choice(SMALL, 1): 0.7, Choice(LARGE, 1): 0.6}  # the larger is slower and no better
+    profiler = Profiler(top1, {"door": top1}, {SMALL: 10, LARGE: 100}, rest_gaps=0)
     pipeline = make([feed], recorder, device=device, profiler=profiler)
     with running(pipeline):
         while not pipeline.profiled:
@@ -132,7 +131,9 @@ class Counting(Device):
         self.runs: list[Variant] = []
         self._clock = clock
 
-    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+    def infer(
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+    ) -> tuple[np.ndarray, int, int]:
         self.runs.append(choice.variant)
         return np.array([0.0, 1.0], np.float32), self._clock(), self._clock()
 
@@ -183,7 +184,9 @@ def test_another_figure_of_the_same_variant_is_no_switch() -> None:
         for number in range(1, 4):
             feed.send()
             eventually(lambda number=number: len(seen.results) == number)
-            profiler.ladder = tuple(replace(each, p50_ms=2.0) for each in profiler.ladder)
+            profiler.ladders["door"] = tuple(
+                replace(each, p50_ms=2.0) for each in profiler.ladders["door"]
+            )
     assert {result.variant for result in seen.results} == {LARGE}
     assert seen.switches == []
 
@@ -197,7 +200,7 @@ def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
             tight.send()
             loose.send()
             time.sleep(0.01)
-    by_camera = [result.camera for result in recorder.results]
+    by_camera = [result.view for result in recorder.results]
     assert min(by_camera.count("tight"), by_camera.count("loose")) >= len(by_camera) / 5
 
 
@@ -208,42 +211,52 @@ class Gate(Device):
         super().__init__(1, 1)
         self.barrier = threading.Barrier(runs, timeout=30)
 
-    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+    def infer(
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+    ) -> tuple[np.ndarray, int, int]:
         self.barrier.wait()
-        return super().infer(choice, pixels)
+        return super().infer(choice, pixels, fit)
 
 
 def test_frames_of_several_cameras_run_side_by_side() -> None:
     feeds, recorder = [Feed(name, 5000) for name in ("a", "b", "c")], Recorder()
-    pipeline = make(feeds, recorder, device=Gate(2), profiler=Measured(), cores=2)
+    pipeline = make(
+        feeds, recorder, device=Gate(2), profiler=Measured(views=("a", "b", "c")), cores=2
+    )
     with running(pipeline):
         for pair in range(1, 4):
             feeds[0].send()
             feeds[1].send()
             eventually(lambda count=2 * pair: len(recorder.results) == count)
-    assert {result.camera for result in recorder.results} == {"a", "b"}
+    assert {result.view for result in recorder.results} == {"a", "b"}
     assert pipeline.turn.at_ns > 0
 
 
 def test_one_camera_never_runs_beside_itself() -> None:
     feed, other, recorder = Feed("a", 5000), Feed("b", 5000), Recorder()
-    pipeline = make([feed, other], recorder, device=Device(20, 20), profiler=Measured(), cores=2)
+    pipeline = make(
+        [feed, other], recorder, device=Device(20, 20), profiler=Measured(views=("a", "b")), cores=2
+    )
     with running(pipeline):
         for value in range(20):
             feed.send(value)
             time.sleep(0.004)
-        eventually(lambda: feed.mailbox.overwritten + len(recorder.results) == 20)
+        eventually(lambda: feed.mailbox.counts().overwritten + len(recorder.results) == 20)
     sequences = [result.sequence for result in recorder.results]
     assert sequences == sorted(set(sequences))
 
 
 def test_a_failure_beside_ends_the_run_and_is_raised() -> None:
     class Broken(Device):
-        def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+        def infer(
+            self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+        ) -> tuple[np.ndarray, int, int]:
             raise RuntimeError("the runtime is lost")
 
     feeds = [Feed("a", 5000), Feed("b", 5000)]
-    pipeline = make(feeds, Recorder(), device=Broken(), profiler=Measured(), cores=2)
+    pipeline = make(
+        feeds, Recorder(), device=Broken(), profiler=Measured(views=("a", "b")), cores=2
+    )
     for feed in feeds:
         feed.send()
     with pytest.raises(RuntimeError, match="the runtime is lost"):
@@ -253,7 +266,7 @@ def test_a_failure_beside_ends_the_run_and_is_raised() -> None:
 def test_decisions_made_while_others_ran_are_reproduced(tmp_path: Path) -> None:
     feeds, recorder = [Feed(name, 60) for name in ("a", "b", "c")], Recorder()
     trace = TraceRecorder(tmp_path / "trace")
-    profiler = Measured(cheap_ms=2.0, dear_ms=9.0)
+    profiler = Measured(2.0, 9.0, views=("a", "b", "c"))
     device = Device(2, 9)
     pipeline = make(
         feeds, recorder, device=device, profiler=profiler, cores=2, recorder=trace, about={"x": "y"}
@@ -279,7 +292,7 @@ def test_what_runs_next_decides_what_the_next_picture_is_decoded_for() -> None:
     feed.mailbox.want(128)
     with running(make([feed], recorder, profiler=Measured())):
         feed.send(wanted=128)  # decoded too small for the better variant
-        eventually(lambda: feed.writer.wanted == 224)
+        eventually(lambda: feed.writer.wanted() == 224)
         feed.send(wanted=224)
         eventually(lambda: len(recorder.results) == 2)
     assert [result.variant for result in recorder.results] == [SMALL, LARGE]

@@ -23,8 +23,8 @@ class Announced(list[tuple[Event, float | None]]):
 
 
 def watching(feeds: list[Feed], seen: Recorder, told: Announced, *rules: EventConfig) -> Pipeline:
-    away = {feed.queue.camera: AWAY_SECONDS for feed in feeds}
-    watch = Watch.of(rules, LABELS, away)
+    views = [feed.queue.view for feed in feeds]
+    watch = Watch.of(rules, dict.fromkeys(views, LABELS), dict.fromkeys(views, AWAY_SECONDS))
     return make(feeds, seen, watch=watch, announce=told.announce)
 
 
@@ -36,7 +36,7 @@ def test_an_event_is_told_with_the_picture_that_began_it() -> None:
             eventually(lambda count=number: len(seen.results) == count)
         eventually(lambda: len(told) == 2)
     (begun, brightness), (ended, _) = told
-    assert (begun.camera, begun.name, begun.ended_unix_ns) == ("door", "lit", None)
+    assert (begun.view, begun.name, begun.ended_unix_ns) == ("door", "lit", None)
     assert brightness == 250
     assert begun.started_unix_ns == seen.results[1].captured_unix_ns
     assert ended.peak == pytest.approx(250 / 255)

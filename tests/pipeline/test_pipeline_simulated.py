@@ -1,4 +1,4 @@
-"""The pipeline in simulated time: minimum rate and accuracy, and the heat that cameras share."""
+"""The pipeline in simulated time: minimum rate and accuracy, and the heat that views share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.control.thermal import Allowance
-from edged.pipeline.queue import CameraQueue
+from edged.pipeline.output import Output
+from edged.pipeline.queue import Intake, ViewQueue
 from edged.variants.variant import Variant
-from tests.rig.camera import FakeTime
+from tests.rig.camera import FakeTime, publish
 from tests.rig.simulated_pipeline import LARGE as BEST
 from tests.rig.simulated_pipeline import MIDDLE, Lens, SimulatedPipeline
 from tests.rig.simulated_pipeline import SMALL as CHEAPEST
@@ -17,9 +18,9 @@ from tests.rig.simulated_pipeline import SMALL as CHEAPEST
 TIMES_MS = {BEST: 30.0, MIDDLE: 14.0, CHEAPEST: 4.0}
 
 
-def ran(simulated: SimulatedPipeline, camera: str = "door") -> list[tuple[Variant, str]]:
+def ran(simulated: SimulatedPipeline, view: str = "door") -> list[tuple[Variant, str]]:
     results = simulated.observed.results
-    return [(each.variant, each.reason) for each in results if each.camera == camera]
+    return [(each.variant, each.reason) for each in results if each.view == view]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,20 @@ def test_what_the_temperature_allows_is_parted_among_the_cameras_that_deliver() 
     simulated.close()
 
 
+def test_a_share_too_small_for_the_cheapest_that_is_allowed_runs_some_frames() -> None:
+    """The cheapest of all would fit into it."""
+    simulated = SimulatedPipeline([Lens(min_top1=0.75)], TIMES_MS)
+    simulated.frame()
+    simulated.frame()
+    simulated.pipeline.allowance = Allowance(0.07)  # 7 ms of 100: half a run of 14 ms
+    before = len(simulated.observed.results)
+    for _ in range(100):
+        simulated.frame()
+    simulated.close()
+    assert {variant for variant, _ in ran(simulated)[before:]} == {MIDDLE}
+    assert len(simulated.observed.results) - before == pytest.approx(50, abs=2)
+
+
 def test_a_frame_that_came_too_late_is_a_miss_whatever_the_temperature() -> None:
     simulated = SimulatedPipeline([Lens()], TIMES_MS)
     for _ in range(3):
@@ -99,18 +114,19 @@ def test_frames_left_out_as_quiet_do_not_slow_the_rhythm_that_is_counted_on() ->
     clock = FakeTime()
     mailbox = Mailbox.create(64, clock=clock.clock)
     writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
-    queue = CameraQueue("door", mailbox, 100.0, 0.95)
+    queue = ViewQueue("door", mailbox, Output(("thing",), 1, 0.5), 100.0, 0.95)
+    (intake,) = Intake.each([queue])
 
     def send() -> None:
         now_ns = clock.clock()
-        writer.publish(np.zeros((8, 8, 3), np.uint8), now_ns, now_ns, clock=clock.clock)
-        queue.take()
+        publish(writer, np.zeros((8, 8, 3), np.uint8), now_ns, now_ns, clock=clock.clock)
+        assert intake.take(())
 
     send()
     for _ in range(2):
         for _ in range(149):  # five seconds at 30 a second
             clock.sleep(1 / 30)
-            writer.count(quiet=1)
+            writer.count_for(0, quiet=1)
         clock.sleep(1 / 30)
         send()
     assert queue.interval_ns == pytest.approx(1e9 / 30, rel=1e-3)
@@ -118,7 +134,7 @@ def test_frames_left_out_as_quiet_do_not_slow_the_rhythm_that_is_counted_on() ->
     # The next one may be any of those to come, not the last that was left out.
     for _ in range(30):
         clock.sleep(1 / 30)
-        writer.count(quiet=1)
+        writer.count_for(0, quiet=1)
     due_ns = queue.due_ns()
     assert due_ns is not None
     assert (due_ns - clock.clock()) / 1e9 == pytest.approx(1 / 30, rel=0.05)

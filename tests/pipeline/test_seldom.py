@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -13,8 +13,9 @@ from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.control.profile import Candidate
 from edged.control.thermal import Allowance
 from edged.pipeline.idle import Idle
-from edged.pipeline.queue import CameraQueue
-from tests.rig.camera import FakeTime
+from edged.pipeline.output import Output
+from edged.pipeline.queue import Intake, ViewQueue
+from tests.rig.camera import FakeTime, publish
 from tests.rig.simulated_pipeline import LARGE, MIDDLE, SMALL, Lens, SimulatedPipeline
 
 TIMES_MS = {LARGE: 30.0, MIDDLE: 14.0, SMALL: 4.0}
@@ -37,10 +38,10 @@ def test_it_takes_no_share_of_the_time_of_others() -> None:
     looks(3)
     results = simulated.observed.results[before:]
     simulated.close()
-    alone = [each.variant for each in results if each.camera == "door"]
+    alone = [each.variant for each in results if each.view == "door"]
     # In the interval in which both look, the first to run leaves time for the other.
     assert alone.count(MIDDLE) >= len(alone) - 8
-    assert [each.camera for each in results].count("meter") == 6
+    assert [each.view for each in results].count("meter") == 6
 
 
 @dataclass
@@ -49,7 +50,11 @@ class Gaps:
 
     complete: bool = False
     waiting: tuple[str, ...] = ("more",)
-    ladder: tuple[Candidate, ...] = (Candidate(SMALL, 1, 0.6, 4.0, 4.0),)
+    ladders: Mapping[str, tuple[Candidate, ...]] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("door", "meter"), (Candidate(SMALL, 1, 0.6, 4.0, 4.0),)
+        )
+    )
     offered_ms: list[float] = field(default_factory=list)
 
     def use_gap(self, gap_ms: float, tolerable_ms: float, measure: object, slowdown: float) -> bool:
@@ -62,15 +67,16 @@ def clock() -> FakeTime:
     return FakeTime()
 
 
-def camera(clock: FakeTime, name: str) -> tuple[CameraQueue, Callable[[], None]]:
+def camera(clock: FakeTime, name: str) -> tuple[ViewQueue, Callable[[], None]]:
     mailbox = Mailbox.create(64, clock=clock.clock)
     writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
-    queue = CameraQueue(name, mailbox, 100.0, 0.95)
+    queue = ViewQueue(name, mailbox, Output(("thing",), 1, 0.5), 100.0, 0.95)
+    (intake,) = Intake.each([queue])
 
     def send() -> None:
         now_ns = clock.clock()
-        writer.publish(np.zeros((8, 8, 3), np.uint8), now_ns, now_ns, clock=clock.clock)
-        queue.take()
+        publish(writer, np.zeros((8, 8, 3), np.uint8), now_ns, now_ns, clock=clock.clock)
+        assert intake.take(())
 
     return queue, send
 
