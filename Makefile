@@ -14,6 +14,7 @@ KEY ?=
 SOAK_SECONDS ?= 3600
 OUTAGE_SECONDS ?= 300
 PHOTOS ?=
+TRACE ?=
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
@@ -83,9 +84,9 @@ lint-deb:
 apt-repository: $(VENV)/.package
 	$(BIN)/python deploy/package/repository.py '$(KEY)'
 
-# The controller against its alternatives: tests/benchmarks/control.md and control.png.
+# The controller against its alternatives: tests/benchmarks/control.md and control.png; or on TRACE alone.
 bench-control: $(VENV)/.develop
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/control.py
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/control.py $(if $(TRACE),--trace "$(TRACE)")
 
 # The whole way of a frame against others: tests/benchmarks/pipeline.md and pipeline.png.
 bench-pipeline: $(VENV)/.develop

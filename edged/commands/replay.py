@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.commands.parts import Commands, add_command, positive_float, print_table
+from edged.view import fields
 
 if TYPE_CHECKING:
     from edged.commands.plots.latency import Timeline
@@ -31,7 +32,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         metavar="TRACE",
         help="from `edged run --trace`, or a full trace with the times of all variants",
     )
-    replay.add_argument("--camera", help="only this camera of a recorded trace")
+    replay.add_argument(
+        "--camera",
+        metavar="CAMERA[/VIEW]",
+        help="only this camera of a recorded trace with all its views, or only this view",
+    )
     replay.add_argument("--budget", type=positive_float, metavar="MS", help="latency budget")
     replay.add_argument(
         "--on-time", type=_share, metavar="Q", help="share on time, for example 0.95"
@@ -67,7 +72,8 @@ def _replay(options: argparse.Namespace) -> int:
         check_plot(options.plot)
     trace = read_trace(options.trace)
     if isinstance(trace, RecordedTrace):
-        timelines = [({"camera": name}, line) for name, line in _of_cameras(trace, options).items()]
+        views = trace.views(options.camera)
+        timelines = [(fields(view), _of_view(trace, view, options)) for view in views]
     else:
         timelines = [({}, _of_full(trace, options))]
     for about, timeline in timelines:
@@ -86,25 +92,15 @@ def _is_as_recorded(options: argparse.Namespace) -> bool:
     return options.budget is None and options.on_time is None and options.policy == "edged"
 
 
-def _of_cameras(trace: RecordedTrace, options: argparse.Namespace) -> dict[str, Timeline]:
-    """Timelines of the requested camera, or of all."""
+def _of_view(trace: RecordedTrace, view: str, options: argparse.Namespace) -> Timeline:
     from edged.commands.plots.latency import Timeline
     from edged.tracing.reproduce import as_full, recorded_steps
 
-    cameras = {frame.camera for segment in trace.segments for frame in segment.frames}
-    timelines = {}
-    for camera in [options.camera] if options.camera else sorted(cameras):
-        if _is_as_recorded(options):
-            timelines[camera] = Timeline(camera, *recorded_steps(trace, camera))
-            continue
-        full = as_full(trace, camera)
-        settings = trace.settings(camera)
-        budget_ms, on_time = (
-            options.budget or settings.budget_ms,
-            options.on_time or settings.on_time,
-        )
-        timelines[camera] = _decided(full, camera, options.policy, budget_ms, on_time)
-    return timelines
+    if _is_as_recorded(options):
+        return Timeline(view, *recorded_steps(trace, view))
+    settings = trace.latest(view).settings[view]
+    budget_ms, on_time = options.budget or settings.budget_ms, options.on_time or settings.on_time
+    return _decided(as_full(trace, view), view, options.policy, budget_ms, on_time)
 
 
 def _of_full(trace: FullTrace, options: argparse.Namespace) -> Timeline:

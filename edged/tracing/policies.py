@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Protocol
 
-from edged.control.controller import CameraSettings, Controller
+from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate, ladder
 from edged.control.selector import NO_LIMITS, Limits
 from edged.tracing.trace import FullTrace, TracedVariant
@@ -32,28 +32,28 @@ class Policy(Protocol):
 class Edged:
     """The daemon's policy."""
 
-    CAMERA = "trace"
+    VIEW = "trace"
 
     def __init__(self, trace: FullTrace, budget_ms: float, target: float) -> None:
         self._frames = trace.frames
         self._candidates = _candidates(trace.variants)
         self._ladder = ladder(self._candidates)
         self._positions = {id(candidate): i for i, candidate in enumerate(self._candidates)}
-        self.controller = Controller({self.CAMERA: CameraSettings(budget_ms, target)})
+        self.controller = Controller({self.VIEW: ViewSettings(budget_ms, target)})
 
     def choose(self, frame: int, slack_ms: float) -> int:
         limit_ms = self._frames[frame].limit_ms
         limits = NO_LIMITS if limit_ms == math.inf else Limits(limit_ms)
-        decision = self.controller.decide(self.CAMERA, self._ladder, slack_ms, limits)
+        decision = self.controller.decide(self.VIEW, self._ladder, slack_ms, limits)
         return self._positions[id(decision.candidate)]
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:
         self.controller.observe(
-            self.CAMERA, self._ladder, self._candidates[chosen], service_ms, on_time
+            self.VIEW, self._ladder, self._candidates[chosen], service_ms, on_time
         )
 
     def dropped(self) -> None:
-        self.controller.dropped(self.CAMERA)
+        self.controller.dropped(self.VIEW)
 
 
 class Alert:

@@ -12,7 +12,7 @@ import io
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -32,8 +32,9 @@ log = logging.getLogger("edged.control.recorder")
 class Recorder:
     """`header_due`, `begin` and `record` belong to one thread, the pipeline's.
 
-    Before a decision: if `header_due(ladder)`, then `begin` with a snapshot. After it: `record`.
-    written, dropped: frames. Raises EdgedError when the file cannot be opened.
+    Before a decision: if `header_due(ladders)`, then `begin` with a snapshot. After it: `record`.
+    ladders: by view; another mapping says that they changed. written, dropped: frames. Raises
+    EdgedError when the file cannot be opened.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Recorder:
         self._path = path
         self._frames_per_file = frames_per_file
         self._frames_left = 0
-        self._ladder: Sequence[Candidate] | None = None
+        self._ladders: Mapping[str, tuple[Candidate, ...]] | None = None
         self._gap = False
         self._failed = False
         self._queue: queue.Queue[tuple[Header, bool] | RecordedFrame | None]
@@ -63,14 +64,14 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="trace", daemon=True)
         self._thread.start()
 
-    def header_due(self, ladder: Sequence[Candidate]) -> bool:
-        """The next decision needs a header: a new file, another ladder, or frames were dropped."""
-        due = self._frames_left <= 0 or self._gap or ladder is not self._ladder
+    def header_due(self, ladders: Mapping[str, tuple[Candidate, ...]]) -> bool:
+        """The next decision needs a header: a new file, other ladders, or frames were dropped."""
+        due = self._frames_left <= 0 or self._gap or ladders is not self._ladders
         return due and not self._failed
 
-    def begin(self, header: Header, ladder: Sequence[Candidate]) -> None:
-        """Frames from here on follow from this header. ladder: what `header_due` was asked."""
-        new_file = self._frames_left <= 0 and self._ladder is not None
+    def begin(self, header: Header, ladders: Mapping[str, tuple[Candidate, ...]]) -> None:
+        """Frames from here on follow from this header. ladders: what `header_due` was asked."""
+        new_file = self._frames_left <= 0 and self._ladders is not None
         try:
             self._queue.put_nowait((header, new_file))
         except queue.Full:
@@ -78,7 +79,7 @@ class Recorder:
             return
         if self._frames_left <= 0:
             self._frames_left = self._frames_per_file
-        self._ladder, self._gap = ladder, False
+        self._ladders, self._gap = ladders, False
 
     def interrupt(self) -> None:
         """Settings or state change: a new header must follow."""
@@ -114,14 +115,14 @@ class Recorder:
                 self._file.close()
 
     def _write_entries(self) -> None:
-        ladder: tuple[Candidate, ...] = ()
+        ladders: Mapping[str, tuple[Candidate, ...]] = {}
         while (entry := self._queue.get()) is not None:
             if isinstance(entry, RecordedFrame):
-                self._file.write(frame_line(entry, ladder) + "\n")
+                self._file.write(frame_line(entry, ladders[entry.view]) + "\n")
                 self.written += 1
             else:
                 header, new_file = entry
-                ladder = header.ladder
+                ladders = header.ladders
                 if new_file:
                     self._file.close()
                     self._file = self._next_file()

@@ -1,8 +1,9 @@
 """Recorded traces: what a running daemon saw and chose. JSON lines, optionally gzipped.
 
-A header holds everything that decisions depend on: the ladder, the settings, and the controller's
-state. It stands at the start of each file, and again wherever the ladder or the settings changed,
-so that from any header on a replay makes the recorded decisions again. Then come the frames.
+A header holds everything that decisions depend on: the ladder and the settings of each view, and
+the controller's state. It stands at the start of each file, and again wherever a ladder or a
+setting changed, so that from any header on a replay makes the recorded decisions again. Then come
+the frames.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edged.control.controller import CameraSettings, Controller
+from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
 from edged.control.selector import NO_LIMITS, Limits
 from edged.control.share import OnTimeShare
@@ -23,15 +24,16 @@ from edged.document.json_line import Line
 from edged.errors import InputError
 from edged.tracing.trace import FullTrace, full_trace, read_lines
 from edged.variants.variant import Variant
+from edged.view import camera_of
 
-FORMAT = 1
-"""The value of a header's key `edged_trace`."""
+FORMAT, ONE_LADDER = 2, 1
+"""Values of a header's key `edged_trace`. Release 0.1.0 wrote the second: one `ladder` for all."""
 BEGINNING = b'{"edged_trace"'
 """Of the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class CameraState:
+class ViewState:
     """owed: share.py's account. previous: position of what ran last, if it is in the ladder."""
 
     owed: float
@@ -40,35 +42,44 @@ class CameraState:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """slowdown: its state (slowdown.py). about: device, backend, family: whose profile it is."""
+    """ladders, settings, states: by view. slowdown: its state (slowdown.py). about: device,
+    backend, family: whose profile it is."""
 
-    ladder: tuple[Candidate, ...]
-    cameras: Mapping[str, CameraSettings]
-    states: Mapping[str, CameraState]
+    ladders: Mapping[str, tuple[Candidate, ...]]
+    settings: Mapping[str, ViewSettings]
+    states: Mapping[str, ViewState]
     slowdown: Mapping[str, Any]
     about: Mapping[str, str]
 
     @classmethod
     def of(
-        cls, controller: Controller, ladder: Sequence[Candidate], about: Mapping[str, str]
+        cls,
+        controller: Controller,
+        ladders: Mapping[str, tuple[Candidate, ...]],
+        about: Mapping[str, str],
     ) -> Header:
         """A snapshot, which later decisions do not change."""
-        positions = {id(candidate): position for position, candidate in enumerate(ladder)}
-        states = {
-            name: CameraState(control.share.owed, positions.get(id(control.previous)))
-            for name, control in controller.cameras.items()
-        }
-        cameras = {name: control.settings for name, control in controller.cameras.items()}
-        return cls(tuple(ladder), cameras, states, controller.slowdown.state(), dict(about))
+        views = controller.views
+        states = {}
+        for view, control in views.items():
+            positions = {id(candidate): place for place, candidate in enumerate(ladders[view])}
+            states[view] = ViewState(control.share.owed, positions.get(id(control.previous)))
+        return cls(
+            {view: ladders[view] for view in views},
+            {view: control.settings for view, control in views.items()},
+            states,
+            controller.slowdown.state(),
+            dict(about),
+        )
 
     def controller(self) -> Controller:
         """One that decides as the recorded one did; InputError for a state it cannot take."""
-        threads = {candidate.threads for candidate in self.ladder}
-        controller = Controller(self.cameras, Slowdown.from_state(self.slowdown, sorted(threads)))
-        for name, state in self.states.items():
-            control = controller.cameras[name]
+        threads = {each.threads for ladder in self.ladders.values() for each in ladder}
+        controller = Controller(self.settings, Slowdown.from_state(self.slowdown, sorted(threads)))
+        for view, state in self.states.items():
+            control, ladder = controller.views[view], self.ladders[view]
             control.share = OnTimeShare(control.settings.on_time, state.owed)
-            control.previous = None if state.previous is None else self.ladder[state.previous]
+            control.previous = None if state.previous is None else ladder[state.previous]
         return controller
 
 
@@ -78,15 +89,15 @@ class RecordedFrame:
 
     A frame that was left out for the temperature's sake is not recorded: it changes no state.
 
-    interval_ms: since the capture of the camera's frame before. wait_ms: age at which the frame
-    was ready; slack_ms: what was left of the budget when it was taken. limits: of the choice.
+    interval_ms: since the capture of the view's frame before. wait_ms: age at which the frame was
+    ready; slack_ms: what was left of the budget when it was taken. limits: of the choice.
     overtaken: how many of the lines right before it came about after its decision, on frames of
-    other cameras. chosen: position in the ladder; None for a frame that was dropped as too old, of
-    which service_ms is 0 and reason and stages are empty. on_time: the result kept the budget.
-    sensors: readings by name.
+    other views. chosen: position in the view's ladder; None for a frame that was dropped as too
+    old, of which service_ms is 0 and reason and stages are empty. on_time: the result kept the
+    budget. sensors: readings by name. shared: the line of another view before it has the same run.
     """
 
-    camera: str
+    view: str
     interval_ms: float
     wait_ms: float
     slack_ms: float
@@ -98,12 +109,13 @@ class RecordedFrame:
     on_time: bool
     stages: Mapping[str, float]
     sensors: Mapping[str, float]
+    shared: bool = False
     line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Frames decided with the same ladder and settings, one after the other."""
+    """Frames decided with the same ladders and settings, one after the other."""
 
     header: Header
     frames: tuple[RecordedFrame, ...]
@@ -113,10 +125,23 @@ class Segment:
 class RecordedTrace:
     segments: tuple[Segment, ...]
 
-    def settings(self, camera: str) -> CameraSettings:
-        """The latest of a camera that has frames: a reload may have removed it since."""
+    def views(self, camera: str | None = None) -> list[str]:
+        """Views that have frames: all, those of one camera, or one, which is given by its id.
+        Raises InputError if there are none."""
+        known = sorted({frame.view for segment in self.segments for frame in segment.frames})
+        found = [view for view in known if camera in (None, view, camera_of(view))]
+        if not found:
+            raise InputError(
+                "the trace has no frames of this camera or view",
+                got=camera,
+                fix="it has " + ", ".join(known),
+            )
+        return found
+
+    def latest(self, view: str) -> Header:
+        """The latest header of a view that has frames: a reload may have removed it since."""
         headers = (segment.header for segment in reversed(self.segments))
-        return next(header.cameras[camera] for header in headers if camera in header.cameras)
+        return next(header for header in headers if view in header.settings)
 
 
 def read_trace(path: Path) -> FullTrace | RecordedTrace:
@@ -138,42 +163,48 @@ def read_trace(path: Path) -> FullTrace | RecordedTrace:
 
 def header_line(header: Header) -> str:
     """The recorded header as it stands in the file, without the line's end."""
-    ladder = [
-        {
-            "variant": candidate.variant.name,
-            "threads": candidate.threads,
-            "runtime": candidate.runtime,
-            "top1": candidate.top1,
-            "p50_ms": candidate.p50_ms,
-            "p95_ms": candidate.p95_ms,
-        }
-        for candidate in header.ladder
+    distinct = list(dict.fromkeys(header.ladders.values()))
+    ladders = [
+        [
+            {
+                "variant": candidate.variant.name,
+                "threads": candidate.threads,
+                "runtime": candidate.runtime,
+                **({"network": candidate.network} if candidate.network else {}),
+                "top1": candidate.top1,
+                "p50_ms": candidate.p50_ms,
+                "p95_ms": candidate.p95_ms,
+            }
+            for candidate in ladder
+        ]
+        for ladder in distinct
     ]
     cameras = {
-        name: {
+        view: {
+            "ladder": distinct.index(header.ladders[view]),
             "budget_ms": settings.budget_ms,
             "on_time": settings.on_time,
             "min_top1": settings.min_top1,
-            "owed": header.states[name].owed,
-            "previous": header.states[name].previous,
+            "owed": header.states[view].owed,
+            "previous": header.states[view].previous,
         }
-        for name, settings in header.cameras.items()
+        for view, settings in header.settings.items()
     }
     return json.dumps(
         {
             "edged_trace": FORMAT,
             "about": dict(header.about),
-            "ladder": ladder,
+            "ladders": ladders,
             "cameras": cameras,
             "slowdown": dict(header.slowdown),
         }
     )
 
 
-def frame_line(frame: RecordedFrame, ladder: tuple[Candidate, ...]) -> str:
+def frame_line(frame: RecordedFrame, ladder: Sequence[Candidate]) -> str:
     """A recorded frame as it stands in the file, without the line's end."""
     values: dict[str, Any] = {
-        "camera": frame.camera,
+        "camera": frame.view,
         "interval_ms": frame.interval_ms,
         "wait_ms": frame.wait_ms,
         "slack_ms": frame.slack_ms,
@@ -202,6 +233,8 @@ def frame_line(frame: RecordedFrame, ladder: tuple[Candidate, ...]) -> str:
         }
     if frame.sensors:
         values["sensors"] = dict(frame.sensors)
+    if frame.shared:
+        values["shared"] = True
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -225,50 +258,75 @@ def _recorded(first: Line, lines: Iterator[Line]) -> RecordedTrace:
 
 def _header(line: Line) -> Header:
     version = line.take("edged_trace")
-    if version != FORMAT:
+    if version not in (FORMAT, ONE_LADDER):
         raise line.error(
             f"the trace's format is not {FORMAT}: recorded by another version of edged",
             version,
         )
-    ladder = []
-    for index, entry in enumerate(line.list_at("ladder")):
-        candidate = line.inside(f"ladder[{index}]", entry)
-        try:
-            variant = Variant.parse(candidate.text_at("variant"))
-        except InputError as error:
-            raise candidate.error(error.what, error.got) from None
-        threads = candidate.number_at("threads", 1)
-        p50_ms = candidate.number_at("p50_ms", above=True)
-        p95_ms = candidate.number_at("p95_ms", above=True)
-        top1 = candidate.number_at("top1")
-        ladder.append(Candidate(variant, int(threads), top1, p50_ms, p95_ms, _runtime(candidate)))
-    settings, states = {}, {}
-    for name, entry in line.object_at("cameras").items():
-        camera = line.inside(f"cameras.{name}", entry)
-        on_time = camera.number_at("on_time", above=True)
+    if version == ONE_LADDER:
+        read = [_ladder(line, "ladder")]
+    else:
+        entries = {f"ladders[{i}]": ladder for i, ladder in enumerate(line.list_at("ladders"))}
+        read = [_ladder(replace(line, values=entries), key) for key in entries]
+    ladders, settings, states = {}, {}, {}
+    for view, entry in line.object_at("cameras").items():
+        values = line.inside(f"cameras.{view}", entry)
+        on_time = values.number_at("on_time", above=True)
         if on_time >= 1:
-            raise camera.error("`on_time` must be below 1", on_time)
-        settings[name] = CameraSettings(
-            camera.number_at("budget_ms", above=True), on_time, camera.number_at("min_top1")
+            raise values.error("`on_time` must be below 1", on_time)
+        settings[view] = ViewSettings(
+            values.number_at("budget_ms", above=True), on_time, values.number_at("min_top1")
         )
-        previous = camera.take("previous")
-        if previous is not None and (
-            type(previous) is not int or previous not in range(len(ladder))
-        ):
-            raise camera.error("`previous` must be a position in the ladder", repr(previous))
-        states[name] = CameraState(camera.number_at("owed", -math.inf), previous)
+        ladder = 0 if version == ONE_LADDER else _position(values, "ladder", read)
+        ladders[view] = read[ladder]
+        previous = values.take("previous")
+        if previous is not None:
+            previous = _position(values, "previous", ladders[view])
+        states[view] = ViewState(values.number_at("owed", -math.inf), previous)
     about = {key: str(value) for key, value in line.object_at("about").items()}
-    return Header(tuple(ladder), settings, states, line.object_at("slowdown"), about)
+    return Header(ladders, settings, states, line.object_at("slowdown"), about)
+
+
+def _position(line: Line, key: str, within: Sequence[object]) -> int:
+    position = line.take(key)
+    if type(position) is not int or position not in range(len(within)):
+        last = len(within) - 1
+        raise line.error(f"`{key}` must be a position from 0 to {last}", repr(position))
+    return position
+
+
+def _ladder(line: Line, key: str) -> tuple[Candidate, ...]:
+    ladder = []
+    for index, entry in enumerate(line.list_at(key)):
+        values = line.inside(f"{key}[{index}]", entry)
+        try:
+            variant = Variant.parse(values.text_at("variant"))
+        except InputError as error:
+            raise values.error(error.what, error.got) from None
+        ladder.append(
+            Candidate(
+                variant,
+                int(values.number_at("threads", 1)),
+                values.number_at("top1"),
+                values.number_at("p50_ms", above=True),
+                values.number_at("p95_ms", above=True),
+                _runtime(values),
+                values.text_at("network") if "network" in values.values else "",
+            )
+        )
+    return tuple(ladder)
 
 
 def _frame(line: Line, header: Header) -> RecordedFrame:
-    camera = line.text_at("camera")
-    if camera not in header.cameras:
-        raise line.error("the header has no such camera", camera)
+    view = line.text_at("camera")
+    if view not in header.settings:
+        raise line.error("the header has no such camera or view", view)
     chosen, reason, service_ms, on_time = None, "", 0.0, False
-    stages = dict[str, float]()
+    stages, shared = dict[str, float](), line.values.get("shared", False)
+    if not isinstance(shared, bool):
+        raise line.error("`shared` must be true or false", repr(shared))
     if "variant" in line.values:
-        chosen = _chosen(line, header)
+        chosen = _chosen(line, header.ladders[view])
         reason = line.text_at("reason")
         service_ms = line.number_at("service_ms")
         on_time = line.take("on_time")
@@ -276,7 +334,7 @@ def _frame(line: Line, header: Header) -> RecordedFrame:
             raise line.error("`on_time` must be true or false", repr(on_time))
         stages = _numbers(line, "stages")
     return RecordedFrame(
-        camera=camera,
+        view=view,
         interval_ms=line.number_at("interval_ms"),
         wait_ms=line.number_at("wait_ms"),
         slack_ms=line.number_at("slack_ms", -math.inf),
@@ -288,6 +346,7 @@ def _frame(line: Line, header: Header) -> RecordedFrame:
         on_time=on_time,
         stages=stages,
         sensors=_numbers(line, "sensors") if "sensors" in line.values else {},
+        shared=shared,
         line=line.number,
     )
 
@@ -303,13 +362,13 @@ def _count(line: Line, key: str, least: int) -> int | None:
     return int(line.number_at(key, least)) if key in line.values else None
 
 
-def _chosen(line: Line, header: Header) -> int:
+def _chosen(line: Line, ladder: Sequence[Candidate]) -> int:
     name, threads = line.text_at("variant"), line.number_at("threads", 1)
     runtime = _runtime(line)
-    for position, candidate in enumerate(header.ladder):
-        if (candidate.variant.name, *candidate.choice[1:]) == (name, threads, runtime):
+    for position, each in enumerate(ladder):
+        if (each.variant.name, each.threads, each.runtime) == (name, threads, runtime):
             return position
-    raise line.error("the header's ladder has no such variant", f"{name} x{threads:g} {runtime}")
+    raise line.error("the view's ladder has no such variant", f"{name} x{threads:g} {runtime}")
 
 
 def _runtime(line: Line) -> str:

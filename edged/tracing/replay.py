@@ -6,6 +6,7 @@ mailbox does. A frame whose budget is spent by then is dropped and counts as a m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -123,18 +124,14 @@ def outcome(variants: Sequence[TracedVariant], steps: Sequence[Step]) -> Outcome
     runs = [step.variant for step in steps if step.variant is not None]
     in_time = [step.variant for step in steps if step.variant is not None and step.on_time]
     correct = sum(variants[variant].top1 for variant in in_time)
-    share = {
-        variant.name: runs.count(position) / len(runs)
-        for position, variant in enumerate(variants)
-        if position in runs
-    }
+    counts = Counter(variants[variant].name for variant in runs)
     return Outcome(
         frames=len(steps),
         on_time=len(in_time) / len(steps),
         accuracy=correct / len(steps),
         accuracy_on_time=correct / max(len(in_time), 1),
         switches=sum(variant != previous for previous, variant in pairwise(runs)),
-        share=share,
+        share={name: count / len(runs) for name, count in counts.items()},
     )
 
 

@@ -2,18 +2,17 @@
 
 Starting from a header's state, a controller with the same observations must make the same choices.
 For other settings, `as_full` estimates the times of variants that did not run as their profile
-times the slow-down of the one that ran. Limits from frame rate and
-temperature are kept as recorded.
+times the slow-down of the one that ran. Limits from frame rate, temperature and other views are
+kept as recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from edged.control.profile import Candidate
 from edged.control.selector import allowed
-from edged.errors import InputError
 from edged.tracing.recording import Header, RecordedFrame, RecordedTrace
 from edged.tracing.replay import Step
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
@@ -44,7 +43,7 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
     decisions = different = 0
     differences: list[Difference] = []
     for segment in trace.segments:
-        ladder, controller = segment.header.ladder, segment.header.controller()
+        ladders, controller = segment.header.ladders, segment.header.controller()
         decided = list[list[RecordedFrame]]([] for _ in segment.frames)
         for position, frame in enumerate(segment.frames):
             decided[position - frame.overtaken].append(frame)
@@ -52,7 +51,8 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
             for made in decided[position]:
                 if made.chosen is None:
                     continue
-                decision = controller.decide(made.camera, ladder, made.slack_ms, made.limits)
+                ladder = ladders[made.view]
+                decision = controller.decide(made.view, ladder, made.slack_ms, made.limits)
                 candidate = ladder[made.chosen]
                 decisions += 1
                 if decision.candidate is not candidate or decision.reason.value != made.reason:
@@ -62,71 +62,64 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
                         replayed = f"{decision.candidate.name}: {decision.reason.value}"
                         differences.append(Difference(made.line, recorded, replayed))
             if frame.chosen is None:
-                controller.dropped(frame.camera)
+                controller.dropped(frame.view)
             else:
+                ladder = ladders[frame.view]
                 ran = ladder[frame.chosen]
-                controller.observe(frame.camera, ladder, ran, frame.service_ms, frame.on_time)
+                controller.observe(
+                    *(frame.view, ladder, ran, frame.service_ms, frame.on_time),
+                    shared=frame.shared,
+                )
     return Reproduction(decisions, different, tuple(differences))
 
 
-def recorded_steps(
-    trace: RecordedTrace, camera: str
-) -> tuple[tuple[TracedVariant, ...], list[Step]]:
-    """The recorded steps of one camera, and the variants they refer to."""
-    candidates = _candidates(trace)
-    positions = {candidate.name: position for position, candidate in enumerate(candidates)}
-    steps = list[Step]()
-    for captured_ms, header, frame in _timed(trace, camera):
-        budget_ms = header.cameras[camera].budget_ms
-        latency_ms = budget_ms - frame.slack_ms + frame.service_ms
-        chosen = None if frame.chosen is None else positions[header.ladder[frame.chosen].name]
-        steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time))
-    return _traced(candidates), steps
+def recorded_steps(trace: RecordedTrace, view: str) -> tuple[tuple[TracedVariant, ...], list[Step]]:
+    """The recorded steps of one view, and the variants they refer to.
 
-
-def as_full(trace: RecordedTrace, camera: str) -> FullTrace:
-    """One camera's frames with an estimate of every variant's time, for replay under a policy.
-
-    Variants are those allowed for the camera, named `variant xthreads runtime`, with their last
-    profile. A dropped frame has the slow-down of the run before it.
+    A variant whose accuracy changed, because the view's model did, is listed once for each.
     """
-    timed = _timed(trace, camera)
-    settings = trace.settings(camera)
-    candidates = allowed(
-        sorted(_candidates(trace), key=lambda candidate: -candidate.top1), settings.min_top1
-    )
-    frames, slow_down = list[TracedFrame](), 1.0
-    for captured_ms, header, frame in timed:
+    ran = dict[tuple[str, float], Candidate]()
+    positions = dict[tuple[str, float], int]()
+    steps = list[Step]()
+    for captured_ms, header, frame in _timed(trace, view):
+        budget_ms = header.settings[view].budget_ms
+        latency_ms = budget_ms - frame.slack_ms + frame.service_ms
+        chosen = None
         if frame.chosen is not None:
-            slow_down = frame.service_ms / header.ladder[frame.chosen].p50_ms
+            candidate = header.ladders[view][frame.chosen]
+            key = candidate.name, candidate.top1
+            ran[key] = candidate
+            chosen = positions.setdefault(key, len(positions))
+        steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time))
+    return _traced(ran.values()), steps
+
+
+def as_full(trace: RecordedTrace, view: str) -> FullTrace:
+    """One view's frames with an estimate of every variant's time, for replay under a policy.
+
+    Variants are those of the view's last ladder that it may use, named `variant xthreads runtime`.
+    A dropped frame has the slow-down of the run before it.
+    """
+    last = trace.latest(view)
+    candidates = allowed(last.ladders[view], last.settings[view].min_top1)
+    frames, slow_down = list[TracedFrame](), 1.0
+    for captured_ms, header, frame in _timed(trace, view):
+        if frame.chosen is not None:
+            slow_down = frame.service_ms / header.ladders[view][frame.chosen].p50_ms
         times = tuple(candidate.p50_ms * slow_down for candidate in candidates)
         frames.append(TracedFrame(captured_ms, frame.wait_ms, times, frame.limits.run_ms))
     return FullTrace(_traced(candidates), tuple(frames))
 
 
-def _timed(trace: RecordedTrace, camera: str) -> list[tuple[float, Header, RecordedFrame]]:
-    """The camera's frames, each with its capture time in ms since the first one and its header.
-    Raises InputError if there are none."""
-    timed: list[tuple[float, Header, RecordedFrame]] = []
-    captured_ms = 0.0
+def _timed(trace: RecordedTrace, view: str) -> Iterator[tuple[float, Header, RecordedFrame]]:
+    """The view's frames, each with its capture time in ms since the first one and its header."""
+    captured_ms = None
     for segment in trace.segments:
         for frame in segment.frames:
-            if frame.camera == camera:
-                captured_ms += frame.interval_ms if timed else 0.0
-                timed.append((captured_ms, segment.header, frame))
-    if not timed:
-        known = sorted({f.camera for segment in trace.segments for f in segment.frames})
-        raise InputError(
-            "the trace has no frames of this camera", got=camera, fix="it has " + ", ".join(known)
-        )
-    return timed
+            if frame.view == view:
+                captured_ms = 0.0 if captured_ms is None else captured_ms + frame.interval_ms
+                yield captured_ms, segment.header, frame
 
 
-def _candidates(trace: RecordedTrace) -> list[Candidate]:
-    """All candidates of the ladders, each with its last profile."""
-    by_name = {c.name: c for segment in trace.segments for c in segment.header.ladder}
-    return list(by_name.values())
-
-
-def _traced(candidates: Sequence[Candidate]) -> tuple[TracedVariant, ...]:
+def _traced(candidates: Iterable[Candidate]) -> tuple[TracedVariant, ...]:
     return tuple(TracedVariant(each.name, each.top1, each.p50_ms) for each in candidates)

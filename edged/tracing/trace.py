@@ -34,7 +34,8 @@ class TracedVariant:
 class TracedFrame:
     """wait_ms: age at which the frame is ready to run. service_ms: one time per variant.
 
-    limit_ms: what frame rate and temperature allowed a run to take, where that was recorded.
+    limit_ms: what frame rate, temperature and other views allowed a run to take, where that was
+    recorded.
     """
 
     captured_ms: float

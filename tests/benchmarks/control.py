@@ -1,6 +1,7 @@
 """Does anything keep the budget better, or spend the rest better on accuracy?
 
     make bench-control                             the table (control.md) and picture (control.png)
+    make bench-control TRACE=trace.jsonl           the table of your own trace, for each view of it
     python tests/benchmarks/control.py collect     measure the traces again (an idle machine)
 
 Every policy is replayed over every trace at three budgets. Needs edged[models,plot].
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from control_collect import Rotation, collect_all
 from control_plot import draw
-from control_traces import measured, synthetic
+from control_traces import from_files, measured, synthetic
 
 from edged.tracing.policies import Alert, Edged, Policy
 from edged.tracing.replay import Outcome, PolicyName, make_policy, outcome, run
@@ -117,7 +118,7 @@ class Unheld(Edged):
     """Without hysteresis: as if nothing had run before."""
 
     def choose(self, frame: int, slack_ms: float) -> int:
-        self.controller.cameras[self.CAMERA].previous = None
+        self.controller.views[self.VIEW].previous = None
         return super().choose(frame, slack_ms)
 
 
@@ -199,16 +200,23 @@ def main() -> None:
     parser.add_argument("command", nargs="?", choices=("collect",))
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--dry", action="store_true", help="print, but keep no table nor picture")
+    parser.add_argument("--trace", type=Path, help="only this one, recorded or full; print only")
     options = parser.parse_args()
     if options.command == "collect":
         collect_all()
         return
-    traces = {**synthetic(options.seed), **measured()}
+    if options.trace:
+        traces = from_files([options.trace])
+    else:
+        traces = {**synthetic(options.seed), **measured()}
     cells = []
     for name, trace in traces.items():
         for budget_ms in budgets_ms(trace):
             cells.append(measure(name, trace, budget_ms))
             print(table(cells[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    if options.trace:
+        print(table(cells), cost_of_hold(cells), sep="\n\n")
+        return
     asked = [cell for cell in cells if cell.asked]
     failed = [cell for cell in asked if cell.failures]
     text = "\n\n".join(

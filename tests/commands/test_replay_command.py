@@ -41,14 +41,24 @@ def test_as_recorded_for_every_camera_or_one(tmp_path: Path, capsys: Capture) ->
     recorded(tmp_path / "t", 300)
     assert replay(tmp_path / "t") == 0
     said = capsys.readouterr().out
-    assert "door" in said and "yard" in said and " 0 differ" in said
+    assert "door" in said and "yard    bin" in said and " 0 differ" in said
     assert replay(tmp_path / "t", "--json") == 0
-    both = objects(capsys.readouterr().out)
-    assert [(each["camera"], each["frames"]) for each in both] == [("door", 200), ("yard", 100)]
-    assert replay(tmp_path / "t", "--camera", "yard", "--json") == 0
-    assert objects(capsys.readouterr().out) == both[1:]
+    every = objects(capsys.readouterr().out)
+    assert [(each["camera"], each.get("view"), each["frames"]) for each in every] == [
+        ("door", None, 100),
+        ("yard", "bin", 100),
+        ("yard", "gate", 100),
+    ]
+    for camera, expected in (
+        ("door", every[:1]),
+        ("yard", every[1:]),
+        ("yard/gate", every[2:]),
+    ):
+        assert replay(tmp_path / "t", "--camera", camera, "--json") == 0
+        assert objects(capsys.readouterr().out) == expected
     assert replay(tmp_path / "t", "--camera", "roof") == 2
-    assert "no frames of this camera (got roof)" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no frames of this camera or view (got roof); it has door, yard/bin, yard/gate" in error
 
 
 def test_a_changed_choice_fails_and_is_told(tmp_path: Path, capsys: Capture) -> None:
@@ -64,8 +74,7 @@ def test_a_changed_choice_fails_and_is_told(tmp_path: Path, capsys: Capture) -> 
 def test_what_if(tmp_path: Path, capsys: Capture) -> None:
     recorded(tmp_path / "t", 300)
     assert replay(tmp_path / "t", "--budget", 500, "--json") == 0
-    door, yard = objects(capsys.readouterr().out)
-    assert (door["on_time"], yard["on_time"]) == (1.0, 1.0)
+    assert [each["on_time"] for each in objects(capsys.readouterr().out)] == [1.0, 1.0, 1.0]
     assert replay(tmp_path / "t", "--policy", "ladder") == 0
 
 
@@ -84,8 +93,7 @@ def test_plot(full: Path, tmp_path: Path, capsys: Capture) -> None:
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     recorded(tmp_path / "t", 300)
     assert replay(tmp_path / "t", "--plot", tmp_path / "b.svg") == 0
-    drawn = (tmp_path / "b.svg").read_text()
-    assert drawn.startswith("<?xml")
+    assert (tmp_path / "b.svg").read_text().startswith("<?xml")
     capsys.readouterr()
     assert replay(full, "--budget", 10, "--plot", tmp_path / "a.gif") == 2
     said = capsys.readouterr()

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from edged.control.controller import Controller, ViewSettings
 from edged.errors import EdgedError, InputError
 from edged.tracing.recorder import Recorder
 from edged.tracing.recording import RecordedTrace, read_trace
 from edged.tracing.replay import outcome, replay
 from edged.tracing.reproduce import as_full, recorded_steps, reproduce
-from tests.rig.traces import ABOUT, LADDER, SHORTER, Daemon, recorded
+from tests.rig.traces import ABOUT, BIN, LADDER, LADDERS, SETTINGS, SHORTER, Daemon, recorded
 
 
 def read(path: Path) -> RecordedTrace:
@@ -28,7 +29,8 @@ def test_replay_makes_the_recorded_decisions_again(tmp_path: Path) -> None:
     recorded(tmp_path / "t", 600)
     trace = read(tmp_path / "t")
     assert [len(segment.frames) for segment in trace.segments] == [50, 550]
-    assert trace.segments[1].header.ladder == LADDER
+    assert [segment.header.ladders for segment in trace.segments] == [SHORTER, LADDERS]
+    assert trace.segments[1].header.settings == SETTINGS
     assert trace.segments[0].header.about == ABOUT
     frames = [frame for segment in trace.segments for frame in segment.frames]
     dropped = sum(frame.chosen is None for frame in frames)
@@ -49,12 +51,57 @@ def test_a_rotated_file_stands_alone(tmp_path: Path) -> None:
         assert reproduce(trace).different == 0
 
 
+def test_views_that_share_a_run(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "t")
+    daemon = Daemon(recorder)
+    for _ in range(200):
+        daemon.frame("yard/gate", "yard/lane", "yard/bin")
+    recorder.close(10)
+    frames = [frame for segment in read(tmp_path / "t").segments for frame in segment.frames]
+    assert len(frames) == 600
+    assert {frame.overtaken for frame in frames} == {0, 1, 2}
+    gates, lanes = ([f for f in frames if f.view == f"yard/{name}"] for name in ("gate", "lane"))
+    shared = [
+        one.service_ms == other.service_ms
+        for one, other in zip(gates, lanes, strict=True)
+        if one.chosen == other.chosen is not None
+    ]
+    assert len(shared) > 50
+    assert sum(frame.shared for frame in frames) == len(shared)
+    assert all(shared)
+    again = reproduce(read(tmp_path / "t"))
+    assert again.decisions == sum(frame.chosen is not None for frame in frames)
+    assert again.different == 0
+
+
+def test_a_reload_may_add_and_remove_views(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "t")
+    daemon = Daemon(recorder)
+    for _ in range(60):
+        daemon.frame("door")
+    before, daemon.controller = (
+        daemon.controller,
+        Controller({"door": SETTINGS["door"], "yard": ViewSettings(40.0, 0.95)}),
+    )
+    ladders = {"door": LADDER, "yard": BIN}
+    daemon.controller.take_over(before, ladders, same_runtimes=True)
+    for view in ("door", "yard") * 60:
+        daemon.frame(view, ladders=ladders)
+    recorder.close(10)
+    trace = read(tmp_path / "t")
+    assert [sorted(segment.header.settings) for segment in trace.segments] == [
+        sorted(SETTINGS),
+        ["door", "yard"],
+    ]
+    assert (reproduce(trace).decisions, reproduce(trace).different) == (180, 0)
+
+
 def test_a_changed_choice_is_found(tmp_path: Path) -> None:
     recorded(tmp_path / "t", 200)
     lines = (tmp_path / "t").read_text().splitlines()
     number, line = next((n, x) for n, x in enumerate(lines) if '"door"' in x and '"reason"' in x)
     values = json.loads(line)
-    other = next(c for c in SHORTER if c.variant.name != values["variant"])
+    other = next(c for c in SHORTER["door"] if c.variant.name != values["variant"])
     lines[number] = json.dumps({**values, "variant": other.variant.name, "threads": other.threads})
     (tmp_path / "t").write_text("\n".join(lines))
     again = reproduce(read(tmp_path / "t"))
@@ -116,9 +163,9 @@ def test_outcome_and_what_if(tmp_path: Path) -> None:
     trace = read(tmp_path / "t")
     variants, steps = recorded_steps(trace, "door")
     found = outcome(variants, steps)
-    frames = [f for s in trace.segments for f in s.frames if f.camera == "door"]
-    assert found.frames == len(frames) == 400
-    assert found.on_time == pytest.approx(sum(f.on_time for f in frames) / 400)
+    frames = [f for s in trace.segments for f in s.frames if f.view == "door"]
+    assert found.frames == len(frames) == 200
+    assert found.on_time == pytest.approx(sum(f.on_time for f in frames) / 200)
     assert sum(found.share.values()) == pytest.approx(1)
     for frame, step in zip(frames, steps, strict=True):
         assert step.latency_ms == pytest.approx(33.0 - frame.slack_ms + frame.service_ms)
@@ -131,7 +178,7 @@ def test_outcome_and_what_if(tmp_path: Path) -> None:
     limits = [frame.limits.run_ms for frame in frames]
     assert [frame.limit_ms for frame in full.frames] == limits
     assert set(limits) == {12.5, math.inf}
-    strict = as_full(trace, "yard")
+    strict = as_full(trace, "yard/gate")
     assert {v.name for v in strict.variants} == {c.name for c in LADDER if c.top1 >= 0.6}
     assert full.frames[1].captured_ms == pytest.approx(frames[1].interval_ms)
     ran = next(i for i, frame in enumerate(frames) if frame.chosen is not None and i > 100)
@@ -144,21 +191,77 @@ def test_outcome_and_what_if(tmp_path: Path) -> None:
     assert tight.accuracy < ample.accuracy
 
 
-def test_a_camera_that_is_not_there(tmp_path: Path) -> None:
+def test_equal_names_of_two_families_are_two_variants(tmp_path: Path) -> None:
+    recorded(tmp_path / "t", 600)
+    trace = read(tmp_path / "t")
+    for view, ladder in (("door", LADDER), ("yard/bin", BIN)):
+        top1 = {candidate.name: candidate.top1 for candidate in ladder}
+        found = outcome(*recorded_steps(trace, view))
+        frames = [f for s in trace.segments for f in s.frames if f.view == view]
+        correct = [
+            segment.header.ladders[view][frame.chosen].top1
+            for segment in trace.segments
+            for frame in segment.frames
+            if frame.view == view and frame.chosen is not None and frame.on_time
+        ]
+        assert found.accuracy == pytest.approx(sum(correct) / len(frames))
+        assert {v.name: v.top1 for v in as_full(trace, view).variants} == top1
+
+
+def test_a_view_whose_model_changed(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "t")
+    daemon = Daemon(recorder)
+    for ladders in (LADDERS, {**LADDERS, "door": BIN}):
+        for _ in range(100):
+            daemon.frame("door", ladders=ladders)
+    recorder.close(10)
+    trace = read(tmp_path / "t")
+    found = outcome(*recorded_steps(trace, "door"))
+    correct = [
+        segment.header.ladders["door"][frame.chosen].top1
+        for segment in trace.segments
+        for frame in segment.frames
+        if frame.chosen is not None and frame.on_time
+    ]
+    assert min(correct) < 0.75 < max(correct)
+    assert found.accuracy_on_time == pytest.approx(sum(correct) / len(correct))
+    assert sum(found.share.values()) == pytest.approx(1)
+    assert {variant.top1 for variant in as_full(trace, "door").variants} == {c.top1 for c in BIN}
+
+
+def test_the_views_of_a_camera(tmp_path: Path) -> None:
     recorded(tmp_path / "t", 60)
-    with pytest.raises(
-        InputError, match=r"no frames of this camera \(got roof\); it has door, yard"
-    ):
-        as_full(read(tmp_path / "t"), "roof")
+    trace = read(tmp_path / "t")
+    assert trace.views() == ["door", "yard/bin", "yard/gate"]
+    assert trace.views("yard") == ["yard/bin", "yard/gate"]
+    assert trace.views("yard/bin") == ["yard/bin"]
+    for name in ("roof", "bin", "yard/roof", "yar", "yard/"):
+        with pytest.raises(
+            InputError,
+            match=rf"view \(got {name}\); it has door, yard/bin, yard/gate",
+        ):
+            trace.views(name)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("edged_trace", 99, "the trace's format is not 1"),
-        ("ladder", [], "`ladder` must be a list that is not empty"),
-        ("ladder", [{"variant": "resnet"}], "ladder[0]: not the name of a variant"),
-        ("cameras", {"door": {"budget_ms": 33}}, "cameras.door: `on_time` is missing"),
+        ("edged_trace", 99, "the trace's format is not 2"),
+        ("edged_trace", 1, "`ladder` is missing"),
+        ("ladders", [], "`ladders` must be a list that is not empty"),
+        ("ladders", [[]], "`ladders[0]` must be a list that is not empty"),
+        ("ladders", [[{"variant": "resnet"}]], "ladders[0][0]: not the name of a variant"),
+        ("cameras", {"yard/bin": {"budget_ms": 33}}, "cameras.yard/bin: `on_time` is missing"),
+        (
+            "cameras",
+            {"yard/bin": {"budget_ms": 33, "on_time": 0.9, "min_top1": 0, "ladder": 2}},
+            "cameras.yard/bin: `ladder` must be a position from 0 to 1 (got 2)",
+        ),
+        (
+            "cameras",
+            {"door": {"budget_ms": 33, "on_time": 0.9, "min_top1": 0, "ladder": 1, "previous": 2}},
+            "cameras.door: `previous` must be a position from 0 to 1 (got 2)",
+        ),
         ("slowdown", None, "`slowdown` must be an object"),
     ],
 )
@@ -185,11 +288,16 @@ def test_a_state_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"camera": "roof"}, "the header has no such camera (got roof)"),
-        ({"variant": "mobilenet_v1_0.5_64"}, "the header's ladder has no such variant"),
+        ({"camera": "yard/roof"}, "the header has no such camera or view (got yard/roof)"),
+        ({"variant": "mobilenet_v1_0.5_64"}, "the view's ladder has no such variant"),
+        (
+            {"camera": "yard/bin", "variant": LADDER[2].variant.name},  # the other family has it
+            "the view's ladder has no such variant (got mobilenet_v1_0.75_224 x1 onnxruntime)",
+        ),
         ({"slack_ms": "much"}, "`slack_ms` must be a number"),
         ({"interval_ms": -1}, "`interval_ms` must be at least 0"),
         ({"on_time": 1}, "`on_time` must be true or false"),
+        ({"shared": 1}, "`shared` must be true or false"),
         ({"stages": {"inference": None}}, "`stages.inference` must be a number"),
     ],
 )

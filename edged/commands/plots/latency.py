@@ -1,4 +1,4 @@
-"""Latency, budget and chosen variant over time: two panels for each camera.
+"""Latency, budget and chosen variant over time: two panels for each view.
 
 The number of marks is bounded: long traces are cut into columns of time, which show the range of
 latencies, the worst miss, and how often each variant ran.
@@ -25,7 +25,7 @@ _TALLEST = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One camera's steps, at least one, which refer to the variants."""
+    """One view's steps, at least one, which refer to the variants."""
 
     title: str
     variants: Sequence[TracedVariant]
@@ -48,7 +48,7 @@ def draw_timelines(timelines: Sequence[Timeline]) -> Any:
     for timeline, latency, variant in zip(timelines, axes[::2], axes[1::2], strict=True):
         draw_timeline(latency, variant, timeline, unit_ms)
     axes[-1].set_xlim(0, max(last_ms / unit_ms, 1e-3))
-    axes[-1].set_xlabel(f"{unit} since the camera's first frame")
+    axes[-1].set_xlabel(f"{unit} since the first frame")
     return figure
 
 
