@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edged.clock import rfc3339
+from edged.view import fields
 
 if TYPE_CHECKING:
     from edged.variants.variant import Variant
@@ -43,9 +44,10 @@ class Score(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a frame became. `captured_unix_ns` is wall time: nothing computes with it."""
+    """What a frame became. view: its id. `captured_unix_ns` is wall time: nothing computes with
+    it."""
 
-    camera: str
+    view: str
     sequence: int
     captured_unix_ns: int
     budget_ms: float
@@ -67,14 +69,14 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something has become present before a camera (`ended_unix_ns` is None), or has gone again.
+    """Something has become present in a view (`ended_unix_ns` is None), or has gone again.
 
-    name: of the rule in the configuration. peak: the highest smoothed score until now, 0 to 1.
-    snapshot: a JPEG of the frame that made its start certain, where the rule asks for one. Times
-    are wall time.
+    view: its id. name: of the rule in the configuration. peak: the highest smoothed score until
+    now, 0 to 1. snapshot: a JPEG of the frame that made its start certain, where the rule asks for
+    one. Times are wall time.
     """
 
-    camera: str
+    view: str
     name: str
     started_unix_ns: int
     ended_unix_ns: int | None
@@ -89,7 +91,7 @@ def to_json(result: Result) -> dict[str, Any]:
     """
     stages_ms = {stage: round(ms, 3) for stage, ms in result.stages._asdict().items()}
     return {
-        "camera": result.camera,
+        **fields(result.view),
         "sequence": result.sequence,
         "captured_at": rfc3339(result.captured_unix_ns),
         "latency_ms": round(sum(stages_ms.values()), 3),
@@ -110,7 +112,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
     ended_unix_ns, snapshot = event.ended_unix_ns, event.snapshot
     return {
         "event": event.name,
-        "camera": event.camera,
+        **fields(event.view),
         "state": "started" if ended_unix_ns is None else "ended",
         "started_at": rfc3339(event.started_unix_ns),
         "ended_at": None if ended_unix_ns is None else rfc3339(ended_unix_ns),
@@ -132,17 +134,17 @@ def _event_text(event: Event) -> str:
     """What, where, since when, for how long, how sure."""
     begun = rfc3339(event.started_unix_ns)[11:21]
     if event.ended_unix_ns is None:
-        return f"{begun}  {event.camera}  {event.name} begins"
+        return f"{begun}  {event.view}  {event.name} begins"
     seconds = (event.ended_unix_ns - event.started_unix_ns) / 1e9
-    return f"{begun}  {event.camera}  {event.name} was there for {seconds:.1f} s, {event.peak:.2f}"
+    return f"{begun}  {event.view}  {event.name} was there for {seconds:.1f} s, {event.peak:.2f}"
 
 
 def _result_text(result: Result) -> str:
-    """When, which camera, how long it took, what ran, what it saw."""
+    """When, which view, how long it took, what ran, what it saw."""
     clock = rfc3339(result.captured_unix_ns)[11:21]
     late = "" if result.on_time else "  LATE"
     top = ", ".join(f"{each.label} {each.score:.2f}" for each in result.top) or "nothing sure"
     return (
-        f"{clock}  {result.camera}  {result.latency_ms:5.1f} of {result.budget_ms:g} ms{late}  "
+        f"{clock}  {result.view}  {result.latency_ms:5.1f} of {result.budget_ms:g} ms{late}  "
         f"{result.variant.name} ({result.reason})  {top}"
     )

@@ -17,7 +17,7 @@ from edged.variants.variant import Precision, Variant
 
 def make_result(stages: Stages, *, budget_ms: float = 33, score: float = 0.91249) -> Result:
     return Result(
-        camera="door",
+        view="door",
         sequence=7,
         captured_unix_ns=1_769_860_800_123_456_789,
         budget_ms=budget_ms,
@@ -46,6 +46,19 @@ def test_an_event_is_a_line_of_its_own() -> None:
     assert base64.b64decode(seen["snapshot"]) == b"jpeg"
     assert to_text(begun) == "12:00:00.1  door  visitor begins"
     assert to_text(ended) == "12:00:00.1  door  visitor was there for 2.5 s, 0.91"
+
+
+def test_a_view_is_named_beside_its_camera() -> None:
+    door = make_result(Stages(1, 6, 0, 1, 4, 0))
+    gate = door._replace(view="yard/gate")
+    assert to_json(gate) == to_json(door) | {"camera": "yard", "view": "gate"}
+    assert list(to_json(gate))[:3] == ["camera", "view", "sequence"]
+    assert to_text(gate) == to_text(door).replace("door", "yard/gate")
+
+    begun = Event("door", "open", 1_769_860_800_123_456_789, None, 0.9)
+    there = replace(begun, view="yard/gate")
+    assert event_to_json(there) == event_to_json(begun) | {"camera": "yard", "view": "gate"}
+    assert to_text(there) == "12:00:00.1  yard/gate  open begins"
 
 
 def test_every_field() -> None:

@@ -119,7 +119,7 @@ class Dispatcher:
             self._pictures_failed += 1
             if self._pictures_failed == 1:
                 what = "%s: %s: cannot encode the snapshot (%s): %s"
-                log.warning(what, event.camera, event.name, pixels.shape, type(error).__name__)
+                log.warning(what, event.view, event.name, pixels.shape, type(error).__name__)
             return None
 
     def _hand_over(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Events: when classes become present before a camera, and when they have gone.
+"""Events: when classes become present in a view, and when they have gone.
 
 A class or group is present when its smoothed score has been at least `above` for `for_seconds`, and
 gone when it has been lower than `below` for `gone_seconds`. The score of a group is the sum of its
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AWAY_SECONDS = 10.0
-"""Without a result for this time, a camera's events end at its last one."""
+"""Without a result for this time, a view's events end at its last one."""
 
 
 @dataclass(slots=True)
 class Presence:
-    """State of a rule at one camera. classes: indices into the scores."""
+    """State of a rule in one view. classes: indices into the scores."""
 
-    camera: str
+    view: str
     rule: EventConfig
     classes: tuple[int, ...]
     away_seconds: float = AWAY_SECONDS
@@ -54,8 +54,8 @@ class Presence:
     """Capture of the last frame with the class present."""
 
     def asks_the_same(self, other: Presence) -> bool:
-        """Whether the rules agree, except for their cameras and presentation."""
-        shown = {key: getattr(other.rule, key) for key in ("cameras", "snapshot", "device_class")}
+        """Whether the rules agree, except for their views and presentation."""
+        shown = {key: getattr(other.rule, key) for key in ("views", "snapshot", "device_class")}
         rule = replace(self.rule, **shown)
         return (rule, self.classes) == (other.rule, other.classes)
 
@@ -77,12 +77,12 @@ class Presence:
                 yield self._start(self._since_ns, captured_ns, captured_unix_ns)
 
     def tick(self, now_ns: int) -> Iterator[Event]:
-        """The end, if the camera has been without a result for too long."""
+        """The end, if the view has been without a result for too long."""
         if self._scored_ns is not None and now_ns - self._scored_ns > self.away_seconds * 1e9:
             yield from self.end()
 
     def end(self) -> Iterator[Event]:
-        """Forget the camera; an active event ended when its class was last present."""
+        """Forget the view; an active event ended when its class was last present."""
         if self.active:
             yield self._stop()
         self._scored_ns = self._since_ns = None
@@ -118,13 +118,13 @@ class Presence:
 
     def _event(self, ended_unix_ns: int | None) -> Event:
         started_unix_ns = self._started_unix_ns
-        return Event(self.camera, self.rule.name, started_unix_ns, ended_unix_ns, self._peak)
+        return Event(self.view, self.rule.name, started_unix_ns, ended_unix_ns, self._peak)
 
 
 class EventCount(NamedTuple):
-    """One rule at one camera. begun: events since the start."""
+    """One rule in one view. begun: events since the start."""
 
-    camera: str
+    view: str
     event: str
     begun: int
     active: bool
@@ -132,42 +132,46 @@ class EventCount(NamedTuple):
 
 @dataclass(slots=True)
 class Watch:
-    """All rules at all their cameras. Thread-safe."""
+    """All rules in all their views. Thread-safe."""
 
     presences: Sequence[Presence]
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(
-        cls, rules: Iterable[EventConfig], labels: Sequence[str], away_seconds: Mapping[str, float]
+        cls,
+        rules: Iterable[EventConfig],
+        labels: Mapping[str, Sequence[str]],
+        away_seconds: Mapping[str, float],
     ) -> Watch:
-        """labels: of the scores. away_seconds: by camera. InputErrors for unknown classes."""
+        """labels (of the scores), away_seconds: by view. InputErrors for unknown classes."""
         errors: list[InputError] = []
         presences = []
         for rule in rules:
             errors += _unknown(rule, labels)
-            classes = tuple(place for place, each in enumerate(labels) if each in rule.classes)
-            presences += [
-                Presence(camera, rule, classes, away_seconds[camera]) for camera in rule.cameras
-            ]
+            for view in rule.views:
+                classes = tuple(
+                    place for place, each in enumerate(labels[view]) if each in rule.classes
+                )
+                presences.append(Presence(view, rule, classes, away_seconds[view]))
         if errors:
             raise InputErrors(errors)
         return cls(presences)
 
     def observe(
-        self, camera: str, scores: NDArray[np.float32], captured_ns: int, captured_unix_ns: int
+        self, view: str, scores: NDArray[np.float32], captured_ns: int, captured_unix_ns: int
     ) -> list[Event]:
         events: list[Event] = []
         with self._lock:
             for each in self.presences:
-                if each.camera == camera:
+                if each.view == view:
                     # The sum of sigmoid scores may exceed 1.
                     score = min(float(sum(scores[place] for place in each.classes)), 1.0)
                     events += each.observe(score, captured_ns, captured_unix_ns)
         return events
 
     def tick(self, now_ns: int) -> list[Event]:
-        """Ends of events whose camera has been without a result for too long."""
+        """Ends of events whose view has been without a result for too long."""
         with self._lock:
             return [event for each in self.presences for event in each.tick(now_ns)]
 
@@ -180,13 +184,13 @@ class Watch:
         """Continue the state of `before` where rule and classes agree; returns the ends of the
         other events. Empties `before`."""
         with before._lock:
-            old = {(each.camera, each.rule.name): each for each in before.presences}
+            old = {(each.view, each.rule.name): each for each in before.presences}
             before.presences = ()
         presences = []
         for each in self.presences:
-            known = old.get((each.camera, each.rule.name))
+            known = old.get((each.view, each.rule.name))
             if known is not None and known.asks_the_same(each):
-                del old[each.camera, each.rule.name]
+                del old[each.view, each.rule.name]
                 known.rule, known.away_seconds = each.rule, each.away_seconds
                 each = known
             elif known is not None:
@@ -197,13 +201,19 @@ class Watch:
 
     def counts(self) -> list[EventCount]:
         return [
-            EventCount(each.camera, each.rule.name, each.begun, each.active)
+            EventCount(each.view, each.rule.name, each.begun, each.active)
             for each in self.presences
         ]
 
 
-def _unknown(rule: EventConfig, labels: Sequence[str]) -> Iterator[InputError]:
+def _unknown(rule: EventConfig, labels: Mapping[str, Sequence[str]]) -> Iterator[InputError]:
+    differ = any(labels[view] != labels[rule.views[0]] for view in rule.views)
     for name in rule.classes:
-        if name not in labels:
-            what = "the family has no such class"
-            yield InputError(what, where=rule.where, got=name, fix=nearest(name, labels))
+        lacking = [view for view in rule.views if name not in labels[view]]
+        having = [view for view in rule.views if view not in lacking]
+        if lacking:
+            whose = f"the family of {lacking[0]}" if differ else "the family"
+            fix = nearest(name, labels[lacking[0]])
+            if having:
+                fix = f"watch only views whose family has it: cameras: [{', '.join(having)}]"
+            yield InputError(f"{whose} has no such class", where=rule.where, got=name, fix=fix)

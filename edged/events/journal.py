@@ -19,10 +19,12 @@ from typing import Any
 
 from edged.atomic_file import read_file, write_whole
 from edged.result import Event
+from edged.view import fields
 
 FILE = "running-events.json"
 LARGEST_BYTES = 1_000_000
 _NAME = re.compile(r"[\w-]{1,100}", re.ASCII)
+_VIEW = re.compile(rf"{_NAME.pattern}(/{_NAME.pattern})?", re.ASCII)
 _LATEST_UNIX_NS = 2**63 - 1
 """In 2262; later time stamps cannot be encoded."""
 
@@ -61,7 +63,7 @@ class EventJournal:
             with suppress(OSError):
                 path.unlink()
             return []
-        self._running = {(event.camera, event.name): event for event in found}
+        self._running = {(event.view, event.name): event for event in found}
         return [
             replace(event, ended_unix_ns=max(event.started_unix_ns, alive_unix_ns))
             for event in found
@@ -69,7 +71,7 @@ class EventJournal:
 
     def note(self, event: Event) -> None:
         """Record a start or an end."""
-        key = event.camera, event.name
+        key = event.view, event.name
         if event.ended_unix_ns is None:
             self._running[key] = replace(event, snapshot=None)
         elif self._running.pop(key, None) is None:
@@ -127,7 +129,7 @@ class EventJournal:
 
 def _noted(event: Event) -> dict[str, Any]:
     return {
-        "camera": event.camera,
+        **fields(event.view),
         "event": event.name,
         "started_unix_ns": event.started_unix_ns,
         "peak": event.peak,
@@ -136,9 +138,9 @@ def _noted(event: Event) -> dict[str, Any]:
 
 def _events(noted: Any) -> Iterator[Event]:
     for each in noted:
-        camera, name = each["camera"], each["event"]
+        name, view = each["event"], "/".join(each[key] for key in ("camera", "view") if key in each)
         started_unix_ns, peak = int(each["started_unix_ns"]), float(each["peak"])
         if not (0 < started_unix_ns <= _LATEST_UNIX_NS and 0 <= peak <= 1):
             raise ValueError(each)
-        if _NAME.fullmatch(camera) and _NAME.fullmatch(name):
-            yield Event(camera, name, started_unix_ns, None, peak)
+        if _VIEW.fullmatch(view) and _NAME.fullmatch(name):
+            yield Event(view, name, started_unix_ns, None, peak)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -187,6 +188,29 @@ def test_what_ran_at_a_crash_is_told_as_ended_at_the_last_sign_of_life(tmp_path:
     assert told == []
 
 
+@pytest.mark.parametrize(
+    ("noted", "views"),
+    [
+        ([{"camera": "door"}, {"camera": "yard", "view": "gate"}], ["door", "yard/gate"]),
+        ([{"camera": "door/../x"}, {"camera": "yard", "view": ""}, {"camera": "a/b/c"}], []),
+    ],
+)
+def test_the_journal_names_camera_and_view(
+    tmp_path: Path, noted: list[dict[str, str]], views: list[str]
+) -> None:
+    """An entry without a view is as release 0.1.0 wrote all of them."""
+    about = {"event": "open", "started_unix_ns": 5, "peak": 0.5}
+    (tmp_path / FILE).write_text(json.dumps([each | about for each in noted]))
+    sink = Heard()
+    dispatcher(sink, state=tmp_path).close(30)
+    assert [(event.view, event.name, event.peak) for event in sink.events] == [
+        (view, "open", 0.5) for view in views
+    ]
+    crashed(tmp_path, *(replace(event, ended_unix_ns=None) for event in sink.events))
+    if views:
+        assert json.loads((tmp_path / FILE).read_text()) == [each | about for each in noted]
+
+
 def test_a_clock_that_went_back_ends_no_event_before_its_start(tmp_path: Path) -> None:
     begun = Event("door", "visitor", 10**18, None, 0.9)
     crashed(tmp_path, begun)
@@ -248,14 +272,14 @@ def test_what_a_full_disk_left_in_the_journal_is_replaced_when_there_is_room(
 
     with monkeypatch.context() as patched:
         patched.setattr(event_journal, "write_whole", full)
-        journal.note(replace(BEGUN, camera="yard"))
+        journal.note(replace(BEGUN, view="yard"))
         journal.note(ENDED)
         journal.still_alive()
     assert b"yard" not in (tmp_path / FILE).read_bytes()
     journal.still_alive()
     journal.close()
     after = EventJournal(tmp_path)
-    assert [(event.camera, event.name) for event in after.left()] == [("yard", "visitor")]
+    assert [(event.view, event.name) for event in after.left()] == [("yard", "visitor")]
     after.close()
 
 

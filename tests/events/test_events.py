@@ -166,7 +166,7 @@ def test_one_such_score_in_a_group_is_one_for_the_group() -> None:
 
 def watch(*rules: EventConfig, **away_seconds: float) -> Watch:
     cameras = {"door": AWAY_SECONDS, "yard": AWAY_SECONDS} | away_seconds
-    return Watch.of(rules, LABELS, cameras)
+    return Watch.of(rules, dict.fromkeys(cameras, LABELS), cameras)
 
 
 def see(each: Watch, second: float, *scores: float, camera: str = "door") -> list[Event]:
@@ -190,20 +190,20 @@ def test_the_scores_of_a_group_add_up_to_one_at_most() -> None:
 
 def test_a_label_that_stands_twice_in_the_family_counts_twice() -> None:
     rules = [replace(RULE, classes=("crane",), for_seconds=0)]
-    each = Watch.of(rules, ("crane", "ant", "crane"), {"door": 10.0})
+    each = Watch.of(rules, {"door": ("crane", "ant", "crane")}, {"door": 10.0})
     (begun,) = see(each, 1, 0.4, 0.2, 0.4)
     assert begun.peak == pytest.approx(0.8)
 
 
 def test_each_camera_has_its_own_events() -> None:
-    each = watch(replace(RULE, cameras=("door", "yard"), for_seconds=0))
-    assert [event.camera for event in see(each, 1, 0, 0, 1, 0, camera="yard")] == ["yard"]
-    assert [event.camera for event in see(each, 1, 0, 0, 1, 0)] == ["door"]
+    each = watch(replace(RULE, views=("door", "yard"), for_seconds=0))
+    assert [event.view for event in see(each, 1, 0, 0, 1, 0, camera="yard")] == ["yard"]
+    assert [event.view for event in see(each, 1, 0, 0, 1, 0)] == ["door"]
     assert [tuple(count) for count in each.counts()] == [
         ("door", "visitor", 1, True),
         ("yard", "visitor", 1, True),
     ]
-    assert [event.camera for event in each.end()] == ["door", "yard"]
+    assert [event.view for event in each.end()] == ["door", "yard"]
     assert each.end() == []
 
 
@@ -225,6 +225,26 @@ def test_unknown_classes_are_all_named_with_what_may_be_meant() -> None:
     assert "did you mean bee?" in str(third)
 
 
+def test_each_view_has_the_classes_of_its_own_family() -> None:
+    rule = replace(RULE, views=("yard/gate", "yard/bin"), for_seconds=0)
+    labels = {"yard/gate": ("cat", "ant"), "yard/bin": ("ant", "bee", "cat"), "door": ("fox",)}
+    each = Watch.of([rule], labels, dict.fromkeys(labels, AWAY_SECONDS))
+    assert see(each, 1, 0, 1, camera="yard/gate") == []
+    assert [event.view for event in see(each, 2, 1, 0, camera="yard/gate")] == ["yard/gate"]
+    assert [event.view for event in see(each, 3, 0, 0, 1, camera="yard/bin")] == ["yard/bin"]
+
+
+def test_a_class_that_one_family_lacks_names_the_view() -> None:
+    rule = replace(RULE, views=("yard/gate", "yard/bin"), where="x.yaml:7: events.visitor.class")
+    labels = {"yard/gate": ("cat", "ant"), "yard/bin": ("ant", "bee")}
+    with pytest.raises(InputErrors) as caught:
+        Watch.of([rule], labels, dict.fromkeys(labels, AWAY_SECONDS))
+    assert str(caught.value) == (
+        "x.yaml:7: events.visitor.class: the family of yard/bin has no such class (got cat); "
+        "watch only views whose family has it: cameras: [yard/gate]"
+    )
+
+
 def test_a_reload_goes_on_where_the_rule_is_the_same() -> None:
     kept, changed, gone = (replace(RULE, name=n, for_seconds=0) for n in ("kept", "other", "gone"))
     before = watch(kept, changed, gone)
@@ -244,10 +264,10 @@ def test_a_reload_goes_on_where_the_rule_is_the_same() -> None:
 def test_a_camera_that_is_added_to_a_rule_ends_nothing_at_the_others() -> None:
     before = watch(replace(RULE, for_seconds=0))
     see(before, 1, 0, 0, 1, 0)
-    rule = replace(RULE, for_seconds=0, cameras=("door", "yard"))
+    rule = replace(RULE, for_seconds=0, views=("door", "yard"))
     after = watch(rule)
     assert not after.take_over(before)
-    assert [(count.camera, count.active) for count in after.counts()] == [
+    assert [(count.view, count.active) for count in after.counts()] == [
         ("door", True),
         ("yard", False),
     ]
@@ -266,5 +286,6 @@ def test_how_an_event_is_shown_does_not_end_it() -> None:
 def test_another_family_with_other_places_of_the_classes_is_another_rule() -> None:
     before = watch(replace(RULE, for_seconds=0))
     see(before, 1, 0, 0, 1, 0)
-    after = Watch.of([replace(RULE, for_seconds=0)], ("cat", "ant"), {"door": AWAY_SECONDS})
+    labels = {"door": ("cat", "ant")}
+    after = Watch.of([replace(RULE, for_seconds=0)], labels, {"door": AWAY_SECONDS})
     assert [event.ended_unix_ns for event in after.take_over(before)] == [NOON + S]
