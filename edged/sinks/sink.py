@@ -70,7 +70,7 @@ class Rule(NamedTuple):
 
 
 Rules = Mapping[str, tuple[Rule, ...]]
-"""Camera → its event rules."""
+"""View → its event rules."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from tests.rig.results import make_result
 from tests.rig.waiting import eventually
 
 RULES: Rules = {"door": (Rule("visitor", True), Rule("dog", False)), "yard": ()}
+VIEWS: Rules = {"yard/gate": (Rule("open", True, "opening"),), "door": (), "yard/bin-2": ()}
 CONFIG = MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -138,6 +139,29 @@ def test_payloads_are_as_documented() -> None:
     assert len(unique) == len(set(unique)) == 7 + 3 + 7
 
 
+def test_a_camera_with_views_is_one_device_with_the_entities_of_each() -> None:
+    messages = {each.topic: json.loads(each.payload) for each in discovery(CONFIG, VIEWS)}
+    assert list(messages) == [
+        "homeassistant/device/edged-pi/yard/config",
+        "homeassistant/device/edged-pi/door/config",
+    ]
+    for payload in messages.values():
+        jsonschema.Draft202012Validator(SCHEMA).validate(payload)
+    yard, door = messages.values()
+    assert door == json.loads(next(discovery(CONFIG, {"door": ()})).payload)
+    assert yard["device"]["identifiers"] == ["edged.pi.yard"]
+    entities = {each["unique_id"]: each for each in yard["components"].values()}
+    assert len(entities) == len(yard["components"]) == 8 + 6 + 1
+    event = entities["edged.pi.yard.gate.event-open"]
+    assert (event["name"], event["state_topic"]) == ("Gate open", "edged/pi/yard/gate/event/open")
+    assert event["device_class"] == "opening"
+    assert entities["edged.pi.yard.gate.snapshot-open"]["name"] == "Gate open snapshot"
+    assert entities["edged.pi.yard.bin-2.on_time_percent"]["name"] == "Bin 2 on time"
+    assert entities["edged.pi.yard.delivers"]["state_topic"] == "edged/pi/yard/status"
+    online = [{"topic": "edged/pi/status"}, {"topic": "edged/pi/yard/status"}]
+    assert (yard["availability"], yard["availability_mode"]) == (online, "all")
+
+
 def test_the_schema_here_refuses_what_is_wrong() -> None:
     good = json.loads(next(discovery(CONFIG, RULES)).payload)
     for key in ("device", "origin", "components"):
@@ -149,20 +173,23 @@ def test_the_schema_here_refuses_what_is_wrong() -> None:
             jsonschema.validate(good | {"components": {"class": sensor | wrong}}, SCHEMA)
 
 
-def test_what_a_payload_points_at_is_what_is_sent() -> None:
+@pytest.mark.parametrize("view", ["door", "door/lock"])
+def test_what_a_payload_points_at_is_what_is_sent(view: str) -> None:
     """Every topic is one of the messages', every value of a template a key of theirs."""
-    messages = Messages(CONFIG, RULES)
-    event = Event("door", "visitor", 10**18, None, 0.7, b"picture")
-    sent = [*messages.of(make_result(1), 0), *messages.of(event, 0), *messages.due(0)]
+    rules = {view: RULES["door"]}
+    messages = Messages(CONFIG, rules)
+    event = Event(view, "visitor", 10**18, None, 0.7, b"picture")
+    sent = [*messages.of(make_result(1, view=view), 0), *messages.of(event, 0), *messages.due(0)]
     sent += messages.all_retained()
     by_topic = {each.topic: each.payload for each in sent}
-    door = json.loads(next(discovery(CONFIG, RULES)).payload)
+    door = json.loads(next(discovery(CONFIG, rules)).payload)
     online = [{"topic": "edged/pi/status"}, {"topic": "edged/pi/door/status"}]
     assert (door["availability"], door["availability_mode"]) == (online, "all")
     assert all(by_topic.get(each["topic"], b"online") in (b"online", b"offline") for each in online)
-    for key, component in door["components"].items():
+    for component in door["components"].values():
         payload = by_topic[component.get("state_topic") or component["image_topic"]]
         if component["platform"] == "sensor":
+            key = component["unique_id"].rpartition(".")[2]
             assert component["value_template"] == f"{{{{ value_json['{key}'] }}}}"
             assert json.loads(payload)[key] is not None
         elif component["platform"] == "binary_sensor":
@@ -191,19 +218,22 @@ def test_a_camera_that_is_gone_is_told_by_an_entity_that_stays() -> None:
     assert delivers["availability"] == [{"topic": "edged/pi/status"}]
 
 
-def test_no_device_and_camera_share_an_identifier_with_others() -> None:
-    names = [("gate", "pi-door"), ("gate-pi", "door"), ("gate", "pi"), ("gate", "pi-event")]
+def test_no_device_camera_and_view_share_an_identifier_with_others() -> None:
+    devices = [("gate", "pi-door"), ("gate-pi", "door"), ("gate", "pi"), ("gate", "pi-event")]
     rules = (Rule("class", True), Rule("event-class", True))
-    identifiers, unique, topics = [], [], []
-    for device, camera in names:
-        for message in discovery(replace(CONFIG, device=device), {camera: rules}):
+    identifiers, unique, topics, entities = [], [], [], 0
+    for device, camera in devices:
+        views: Rules = {f"{camera}/{view}": rules for view in ("a", "a-event", "event-a")}
+        of_device: Rules = {f"{camera}-alone": rules} | views
+        for message in discovery(replace(CONFIG, device=device), of_device):
             payload = json.loads(message.payload)
             identifiers += payload["device"]["identifiers"]
             unique += [each["unique_id"] for each in payload["components"].values()]
             topics.append(message.topic)
+            entities += 1 + 10 * (3 if message.topic.endswith(f"/{camera}/config") else 1)
     for each in (identifiers, unique, topics):
         assert len(set(each)) == len(each)
-    assert len(topics) == 4
+    assert (len(topics), len(unique)) == (2 * 4, entities)
 
 
 def test_a_component_that_is_gone_is_told_without_anything_once() -> None:

@@ -343,7 +343,7 @@ def test_what_is_gone_does_not_stay_retained(
     }
     with started(config, before) as sink, Listener(broker.port, f"{ROOT}/#") as listener:
         for camera, rules in before.items():
-            sink.publish(make_result(1)._replace(camera=camera))
+            sink.publish(make_result(1)._replace(view=camera))
             for name, *_ in rules:
                 sink.publish_event(Event(camera, name, 10**18, None, 0.7, b"picture"))
                 eventually(lambda: listener.of(f"{ROOT}/{camera}/event/{name}/snapshot"))  # noqa: B023
@@ -364,7 +364,7 @@ def test_what_is_gone_does_not_stay_retained(
             listener.wait_for(f"{ROOT}/{gone}", b"")
         # What was under way when the configuration changed comes, and does not stay.
         sink.publish_event(Event("yard", "cat", 10**18, 10**18, 0.7))
-        sink.publish(make_result(2)._replace(camera="yard"))
+        sink.publish(make_result(2)._replace(view="yard"))
         eventually(lambda: sink.delivered == 2)
     with Listener(broker.port, "edged/#") as newcomer:
         eventually(lambda: {each.topic for each in newcomer.messages} == kept)

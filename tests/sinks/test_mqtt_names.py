@@ -16,7 +16,16 @@ from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 from edged.sinks.worker import Timing
 from tests.rig.broker import Broker, Listener, needs_mosquitto
-from tests.rig.mqtt import CAMERA_STATUS, EVENT, RESULT, ROOT, RULES, STATUS, config_for
+from tests.rig.mqtt import (
+    CAMERA_STATUS,
+    EVENT,
+    RESULT,
+    ROOT,
+    RULES,
+    STATUS,
+    config_for,
+    retained,
+)
 from tests.rig.results import make_result
 from tests.rig.waiting import eventually
 
@@ -36,18 +45,6 @@ def replaced(before: Mqtt, after: Mqtt) -> None:
     after.take_over(before)
     after.start()
     before.close(5)
-
-
-def retained(port: int, *roots: str) -> dict[str, bytes]:
-    """All that is kept at the broker, under these topics."""
-    found: dict[str, bytes] = {}
-    for root in roots:
-        with Listener(port, root) as listener:
-            listener.keep("end/of/all", b"")
-            with Listener(port, "$SYS/broker/version") as other:  # a round trip
-                eventually(lambda: other.messages)
-            found |= {each.topic: each.payload for each in listener.messages if each.retain}
-    return found
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

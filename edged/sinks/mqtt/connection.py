@@ -32,8 +32,8 @@ CONNECT_SECONDS = 10
 """Time-out of each of TCP, TLS and the broker's acknowledgement."""
 MOST_FOUND = 500
 """Limit of retained messages that are read."""
-MOST_PACKET_BYTES = 256 * 1024
-"""Limit of a packet from the broker; discovery payloads take some kilobytes."""
+MOST_PACKET_BYTES = 1024 * 1024
+"""Limit of a packet from the broker; a discovery payload takes up to 25 kB a view."""
 _HEADER_BYTES = 16
 """Upper bound of a packet without topic and payload."""
 

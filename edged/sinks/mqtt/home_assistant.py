@@ -23,6 +23,7 @@ from edged.sinks.mqtt.messages import (
 )
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
+from edged.view import camera_of, parts
 
 _SENSORS: dict[str, dict[str, str]] = {
     "class": {"name": "Class", "icon": "mdi:eye"},
@@ -72,9 +73,10 @@ def is_own_discovery(config: MqttConfig, topic: str, payload: bytes) -> bool:
 def discovery(config: MqttConfig, rules: Rules) -> Iterator[Message]:
     if config.home_assistant is None:
         return
-    for camera, names in rules.items():
+    for camera in dict.fromkeys(map(camera_of, rules)):
+        own = {view: rules[view] for view in rules if camera_of(view) == camera}
         topic = f"{config.home_assistant}/device/edged-{config.device}/{camera}/config"
-        payload = json.dumps(_payload(config, camera, names), ensure_ascii=False)
+        payload = json.dumps(_payload(config, camera, own), ensure_ascii=False)
         yield Message(topic, payload.encode(), retain=True)
 
 
@@ -96,20 +98,12 @@ def withdrawals(introduction: Message, found: bytes) -> list[Message]:
     return [replace(introduction, payload=update), introduction]
 
 
-def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[str, Any]:
+def _payload(config: MqttConfig, camera: str, rules: Rules) -> dict[str, Any]:
+    """rules: of the camera's views."""
     # Names contain no dots, which keeps "gate" + "pi-door" apart from "gate-pi" + "door".
-    own, here = f"edged.{config.device}.{camera}", f"{root_of(config)}/{camera}"
-    components: dict[str, dict[str, Any]] = {
-        key: {
-            "platform": "sensor",
-            "unique_id": f"{own}.{key}",
-            "state_topic": f"{here}/state",
-            "value_template": f"{{{{ value_json['{key}'] }}}}",
-            **about,
-        }
-        for key, about in _SENSORS.items()
-    }
-    device, delivers = status_topic(config), camera_status_topic(root_of(config), camera)
+    own, device = f"edged.{config.device}.{camera}", status_topic(config)
+    delivers = camera_status_topic(root_of(config), camera)
+    components = dict(component for view in rules for component in _of_view(config, view, rules))
     components["delivers"] = {
         "platform": "binary_sensor",
         "unique_id": f"{own}.delivers",
@@ -121,26 +115,6 @@ def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[s
         "payload_off": "offline",
         "availability": [{"topic": device}],  # must stay available while the camera is down
     }
-    for name, snapshot, device_class in rules:
-        topic, title = f"{here}/event/{name}", name.replace("_", " ").replace("-", " ")
-        components[f"event-{name}"] = {
-            "platform": "binary_sensor",
-            "unique_id": f"{own}.event-{name}",
-            "name": title.capitalize(),
-            "state_topic": topic,
-            "value_template": "{{ value_json.state }}",
-            "payload_on": "started",
-            "payload_off": "ended",
-            "json_attributes_topic": topic,
-        } | ({} if device_class is None else {"device_class": device_class})
-        if snapshot:
-            components[f"snapshot-{name}"] = {
-                "platform": "image",
-                "unique_id": f"{own}.snapshot-{name}",
-                "name": f"{title.capitalize()} snapshot",
-                "image_topic": f"{topic}/snapshot",
-                "content_type": "image/jpeg",
-            }
     return {
         "device": {
             "identifiers": [own],
@@ -155,3 +129,60 @@ def _payload(config: MqttConfig, camera: str, rules: tuple[Rule, ...]) -> dict[s
         "components": components,
         "qos": config.qos,
     }
+
+
+def _of_view(config: MqttConfig, view: str, rules: Rules) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(key, component). Of a camera with views of its own, keys and names begin with the view's
+    name. In a key a capital letter follows it, which no name contains: "a" + "event-b" differs
+    from "a-event" + "b"."""
+    _, name = parts(view)
+    own = ".".join(("edged", config.device, *view.split("/")))
+    for key, component in _components(f"{root_of(config)}/{view}", rules[view]):
+        component["unique_id"] = f"{own}.{key}"
+        if name is not None:
+            component["name"] = f"{_title(name)} {component['name'].lower()}"
+            key = f"{name}-{key.capitalize()}"
+        yield key, component
+
+
+def _components(here: str, rules: tuple[Rule, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """here: the view's topic."""
+    for key, about in _SENSORS.items():
+        yield (
+            key,
+            {
+                "platform": "sensor",
+                "state_topic": f"{here}/state",
+                "value_template": f"{{{{ value_json['{key}'] }}}}",
+                **about,
+            },
+        )
+    for name, snapshot, device_class in rules:
+        topic, title = f"{here}/event/{name}", _title(name)
+        event = {
+            "platform": "binary_sensor",
+            "name": title,
+            "state_topic": topic,
+            "value_template": "{{ value_json.state }}",
+            "payload_on": "started",
+            "payload_off": "ended",
+            "json_attributes_topic": topic,
+        }
+        yield (
+            f"event-{name}",
+            event | ({} if device_class is None else {"device_class": device_class}),
+        )
+        if snapshot:
+            yield (
+                f"snapshot-{name}",
+                {
+                    "platform": "image",
+                    "name": f"{title} snapshot",
+                    "image_topic": f"{topic}/snapshot",
+                    "content_type": "image/jpeg",
+                },
+            )
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").capitalize()

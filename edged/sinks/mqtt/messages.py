@@ -6,6 +6,9 @@ TOPIC/DEVICE/CAMERA/result                every result
 TOPIC/DEVICE/CAMERA/state                 at most one per state_seconds (retained)
 TOPIC/DEVICE/CAMERA/event/NAME            start and end (retained)
 TOPIC/DEVICE/CAMERA/event/NAME/snapshot   JPEG of the start (retained)
+
+A camera with views of its own has result, state and event once a view, under
+TOPIC/DEVICE/CAMERA/VIEW; its status stays where it is.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from edged.clock import rfc3339
 from edged.result import Event, Result, encode, event_to_json, to_json_line
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
+from edged.view import camera_of
 
 _SHARE_SECONDS = 60
 """Window of the share on time; at least the time since the last state."""
@@ -47,7 +51,7 @@ class Message:
 
 
 @dataclass(slots=True)
-class _CameraState:
+class _ViewState:
     """counts: [results, late ones] between two states, the current last."""
 
     latest: Result | None = None
@@ -64,24 +68,25 @@ class Messages:
         self._send_results = config.results
         self._state_ns = int(config.state_seconds * 1e9)
         self._most_counts = max(1, round(_SHARE_SECONDS / config.state_seconds))
+        self._online = dict.fromkeys(map(camera_of, rules), False)
+        """By camera."""
         self._kept = {
-            f"{self._root}/{camera}/{what}" for camera in rules for what in _kept(rules[camera])
+            *(camera_status_topic(self._root, camera) for camera in self._online),
+            *(f"{self._root}/{view}/{what}" for view in rules for what in _kept(rules[view])),
         }
-        self._cameras = {camera: _CameraState() for camera in rules}
+        self._views = {view: _ViewState() for view in rules}
         # Events of an earlier run have ended.
         self._events = {
-            (camera, rule.name): Event(camera, rule.name, 0, 0, 0.0)
-            for camera, rules_of in rules.items()
+            (view, rule.name): Event(view, rule.name, 0, 0, 0.0)
+            for view, rules_of in rules.items()
             for rule in rules_of
         }
-        self._online = dict.fromkeys(rules, False)
 
     def take_over(self, before: Messages) -> None:
-        """Continue with the states of cameras and events that both have."""
+        """Continue with the states of cameras, views and events that both have."""
         self._events |= {key: before._events[key] for key in self._events if key in before._events}
-        for camera in self._cameras.keys() & before._cameras.keys():
-            self._cameras[camera] = before._cameras[camera]
-            self._online[camera] = before._online[camera]
+        self._views |= {key: before._views[key] for key in self._views if key in before._views}
+        self._online |= {key: before._online[key] for key in self._online if key in before._online}
 
     def of(self, entry: Result | Event, put_ns: int) -> list[Message]:
         return (
@@ -90,21 +95,21 @@ class Messages:
 
     def _of(self, result: Result, put_ns: int) -> list[Message]:
         payload = to_json_line(result).encode()  # ValueError for NaN
-        state = self._cameras.get(result.camera)
+        state = self._views.get(result.view)
         if state is not None:
             state.latest, state.is_new = result, True
             state.counts[-1][0] += 1
             state.counts[-1][1] += not result.on_time
         if not self._send_results:
             return []
-        topic = f"{self._root}/{result.camera}/result"
+        topic = f"{self._root}/{result.view}/result"
         return [Message(topic, payload, put_ns=put_ns, entry=result)]
 
     def _of_event(self, event: Event, put_ns: int) -> list[Message]:
         """The snapshot comes first, so that it is there when a receiver acts on the event."""
         message = self._event_message(event)
         if message.retain:
-            self._events[event.camera, event.name] = replace(event, snapshot=None)
+            self._events[event.view, event.name] = replace(event, snapshot=None)
         messages = [replace(message, put_ns=put_ns, entry=event)]
         if event.snapshot is not None:
             picture = f"{message.topic}/snapshot"
@@ -116,14 +121,14 @@ class Messages:
         payload = event_to_json(replace(event, snapshot=None))
         if not event.started_unix_ns:
             payload |= {"started_at": None, "ended_at": None}
-        topic = f"{self._root}/{event.camera}/event/{event.name}"
+        topic = f"{self._root}/{event.view}/event/{event.name}"
         return Message(topic, encode(payload).encode(), retain=topic in self._kept)
 
     def due(self, now_ns: int) -> Iterator[Message]:
-        """New states of cameras whose last one is state_seconds old."""
-        for camera, state in self._cameras.items():
+        """New states of views whose last one is state_seconds old."""
+        for view, state in self._views.items():
             if state.is_new and self._due_ns(state) <= now_ns:
-                yield self._state_message(camera, state)
+                yield self._state_message(view, state)
                 state.sent_ns, state.is_new = now_ns, False
                 state.counts.append([0, 0])
                 if len(state.counts) > self._most_counts:
@@ -139,17 +144,17 @@ class Messages:
     def next_due_ns(self) -> int | None:
         """When `due` will next yield a message without a new result; None if never."""
         return min(
-            (self._due_ns(state) for state in self._cameras.values() if state.is_new), default=None
+            (self._due_ns(state) for state in self._views.values() if state.is_new), default=None
         )
 
-    def _due_ns(self, state: _CameraState) -> int:
+    def _due_ns(self, state: _ViewState) -> int:
         return 0 if state.sent_ns is None else state.sent_ns + self._state_ns
 
     def all_retained(self) -> list[Message]:
         """All retained messages, for a broker that may have lost them."""
         states = [
-            self._state_message(camera, state)
-            for camera, state in self._cameras.items()
+            self._state_message(view, state)
+            for view, state in self._views.items()
             if state.latest is not None
         ]
         events = [self._event_message(event) for event in self._events.values()]
@@ -157,7 +162,7 @@ class Messages:
 
     def left_over(self, topic: str) -> list[Message]:
         """Messages that clear this topic, one of `kept_topics`, and its snapshot, unless a present
-        camera or event uses it."""
+        camera, view or event uses it."""
         beside = [f"{topic}/snapshot"] if "/event/" in topic.removeprefix(self._root) else []
         return [
             Message(each, b"", retain=True) for each in (topic, *beside) if each not in self._kept
@@ -167,7 +172,7 @@ class Messages:
         payload = b"online" if self._online[camera] else b"offline"
         return Message(camera_status_topic(self._root, camera), payload, retain=True)
 
-    def _state_message(self, camera: str, state: _CameraState) -> Message:
+    def _state_message(self, view: str, state: _ViewState) -> Message:
         result = state.latest
         assert result is not None
         results, late = (sum(column) for column in zip(*state.counts, strict=True))
@@ -182,11 +187,11 @@ class Messages:
             "budget_ms": round(result.budget_ms, 3),
             "on_time_percent": round(100 * (results - late) / results, 1) if results else None,
         }
-        return Message(f"{self._root}/{camera}/state", encode(payload).encode(), retain=True)
+        return Message(f"{self._root}/{view}/state", encode(payload).encode(), retain=True)
 
 
 def _kept(rules: tuple[Rule, ...]) -> Iterator[str]:
-    yield from ("state", "status")
+    yield "state"
     for rule in rules:
         yield f"event/{rule.name}"
         if rule.snapshot:
@@ -194,9 +199,10 @@ def _kept(rules: tuple[Rule, ...]) -> Iterator[str]:
 
 
 def kept_topics(config: MqttConfig) -> tuple[str, ...]:
-    """Filters for retained messages of this device's cameras. Snapshots are large and not read:
-    their topics follow from those of the events."""
-    return tuple(f"{root_of(config)}/+/{each}" for each in ("status", "state", "event/+"))
+    """Filters for retained messages of this device's cameras and views. Snapshots are large and not
+    read: their topics follow from those of the events."""
+    kept = ("+/status", "+/state", "+/event/+", "+/+/state", "+/+/event/+")
+    return tuple(f"{root_of(config)}/{each}" for each in kept)
 
 
 def camera_status_topic(root: str, camera: str) -> str:

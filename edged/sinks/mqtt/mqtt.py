@@ -55,7 +55,7 @@ class DropReason(str, Enum):
 
 
 class Mqtt(Worker):
-    """The sink. rules: camera → its event rules. Counts results and events, not messages.
+    """The sink. rules: view → its event rules. Counts results and events, not messages.
 
     memory: file with the device's last name at a broker, so that retained messages of an earlier
     name can be cleared.
@@ -329,7 +329,7 @@ class Mqtt(Worker):
         self._outbox = deque([*again, *waiting])
 
     def _clear(self, connection: Connection) -> None:
-        """Clear retained messages of cameras, events and snapshots that no longer exist."""
+        """Clear retained messages of cameras, views, events and snapshots that no longer exist."""
         introductions = {message.topic: message for message in self._introductions}
         while connection.found:
             topic, payload = connection.found.pop(0)

@@ -24,7 +24,7 @@ _BROKER = re.compile(rf"mqtt(?P<tls>s?)://{AUTHORITY}/?", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
     """tls: None for an unencrypted connection. device: part of every topic. state_seconds: least
-    time between two states of a camera. home_assistant: discovery prefix, None for no discovery."""
+    time between two states of a view. home_assistant: discovery prefix, None for no discovery."""
 
     host: str
     port: int
@@ -156,7 +156,8 @@ _SCHEMA = section(
     topic=key(
         "Topic",
         "Prefix of all topics: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/status, …/result, …/state, "
-        "…/event/NAME and …/event/NAME/snapshot.",
+        "…/event/NAME and …/event/NAME/snapshot. Views have all but status at "
+        "TOPIC/DEVICE/CAMERA/VIEW.",
         "edged",
         type="string",
         format="mqtt-topic",
@@ -180,14 +181,14 @@ _SCHEMA = section(
     ),
     results=key(
         "Results",
-        "Send every result. If false, only events and states of cameras are sent.",
+        "Send every result. If false, only events and states are sent.",
         True,
         type="boolean",
         default=True,
     ),
     state_seconds=key(
         "Seconds between states",
-        "Minimum time between two states of a camera. Home Assistant stores each state.",
+        "Minimum time between two states of a camera or view. Home Assistant stores each state.",
         10,
         type="number",
         minimum=0.1,
