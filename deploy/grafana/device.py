@@ -27,7 +27,10 @@ from panels import (
 
 OF_DEVICE = 'device="$device"'
 OF_CAMERA = 'device="$device", camera=~"$camera"'
-DEVICE, CAMERA = f"{{{OF_DEVICE}}}", f"{{{OF_CAMERA}}}"
+OF_VIEW = f'{OF_CAMERA}, view=~"$view"'
+DEVICE, CAMERA, VIEW = (f"{{{each}}}" for each in (OF_DEVICE, OF_CAMERA, OF_VIEW))
+NAME = "{{camera}} {{view}}"
+"""Legend of a view; of a camera without views, the camera alone."""
 STATES = {1: "streaming", 2: "starting", 3: "stalled", 4: "backoff", 5: "ended"}
 STATE_COLOURS = (GREEN, BLUE, YELLOW, RED, "text")
 
@@ -40,6 +43,13 @@ def device() -> Json:
             "Camera",
             'label_values(edged_results_total{device="$device"}, camera)',
             several=True,
+        ),
+        variable(
+            "view",
+            "View",
+            'label_values(edged_results_total{device="$device", camera=~"$camera"}, view)',
+            several=True,
+            of_all=".*",  # also cameras without views
         ),
     ]
     panels = [*_numbers(), *_promise(), *_time_and_accuracy(), *_frames(), *_state_of_device()]
@@ -58,7 +68,7 @@ def _numbers() -> list[Json]:
         ),
         stat(
             "Share on time",
-            query(f"camera:edged_on_time:ratio_rate5m{CAMERA}", "{{camera}}"),
+            query(f"camera:edged_on_time:ratio_rate5m{VIEW}", NAME),
             unit="percentunit",
             steps=SHARE_STEPS,
             **ends,
@@ -66,9 +76,9 @@ def _numbers() -> list[Json]:
         stat(
             "p95 latency / budget",
             query(
-                f"camera:edged_result_latency_seconds:p95_rate5m{CAMERA} "
-                f"/ edged_latency_budget_seconds{CAMERA}",
-                "{{camera}}",
+                f"camera:edged_result_latency_seconds:p95_rate5m{VIEW} "
+                f"/ edged_latency_budget_seconds{VIEW}",
+                NAME,
             ),
             unit="percentunit",
             steps=((None, GREEN), (0.9, YELLOW), (1, RED)),
@@ -76,7 +86,7 @@ def _numbers() -> list[Json]:
         ),
         stat(
             "Accuracy in use",
-            query(f"camera:edged_top1:avg_rate5m{CAMERA}", "{{camera}}"),
+            query(f"camera:edged_top1:avg_rate5m{VIEW}", NAME),
             unit="percentunit",
             **ends,
         ),
@@ -98,16 +108,16 @@ def _numbers() -> list[Json]:
 
 def _promise() -> list[Json]:
     """Latency against the budget, and variants."""
-    of_variant = f"rate(edged_variant_results_total{CAMERA}[$__rate_interval])"
+    of_variant = f"rate(edged_variant_results_total{VIEW}[$__rate_interval])"
     return [
         row("Latency and variants"),
         graph(
             "Latency against the budget",
-            query(f"edged_latency_budget_seconds{CAMERA}", "{{camera}} budget"),
+            query(f"edged_latency_budget_seconds{VIEW}", NAME + " budget"),
             *(
                 query(
-                    f"camera:edged_result_latency_seconds:{name}_rate5m{CAMERA}",
-                    "{{camera}} " + name,
+                    f"camera:edged_result_latency_seconds:{name}_rate5m{VIEW}",
+                    f"{NAME} {name}",
                 )
                 for name in ("p50", "p95", "p99")
             ),
@@ -120,8 +130,8 @@ def _promise() -> list[Json]:
         ),
         graph(
             "Share on time against the target",
-            query(f"camera:edged_on_time:ratio_rate5m{CAMERA}", "{{camera}}"),
-            query(f"edged_on_time_target_ratio{CAMERA}", "{{camera}} on_time"),
+            query(f"camera:edged_on_time:ratio_rate5m{VIEW}", NAME),
+            query(f"edged_on_time_target_ratio{VIEW}", NAME + " on_time"),
             unit="percentunit",
             bounds=(None, 1),
             overrides=[limit_line("/ on_time$/")],
@@ -130,9 +140,9 @@ def _promise() -> list[Json]:
         timeline(
             "Variant in use",
             query(
-                f"sum by (camera, variant) ({of_variant}) "
-                f"/ on (camera) group_left () sum by (camera) ({of_variant}) > 0",
-                "{{camera}} {{variant}}",
+                f"sum by (camera, view, variant) ({of_variant}) "
+                f"/ on (camera, view) group_left () sum by (camera, view) ({of_variant}) > 0",
+                NAME + " {{variant}}",
             ),
             unit="percentunit",
             steps=(
@@ -148,8 +158,8 @@ def _promise() -> list[Json]:
             "Burn of the miss budget",
             *(
                 query(
-                    f"camera:edged_miss_budget_burn:ratio_rate{window}{CAMERA}",
-                    "{{camera}} " + window,
+                    f"camera:edged_miss_budget_burn:ratio_rate{window}{VIEW}",
+                    f"{NAME} {window}",
                 )
                 for window in ("5m", "1h", "6h", "3d")
             ),
@@ -160,8 +170,8 @@ def _promise() -> list[Json]:
         timeline(
             "Alerts",
             query(
-                'max by (alertname, camera) (ALERTS{alertstate="firing", device="$device"})',
-                "{{camera}} {{alertname}}",
+                'max by (alertname, camera, view) (ALERTS{alertstate="firing", device="$device"})',
+                NAME + " {{alertname}}",
             ),
             steps=((None, RED),),
             size=(12, 8),
@@ -175,11 +185,11 @@ def _time_and_accuracy() -> list[Json]:
         graph(
             "Where the time goes",
             query(
-                "sum by (camera, stage) "
-                f"(rate(edged_stage_duration_seconds_sum{CAMERA}[$__rate_interval]))"
-                " / sum by (camera, stage) "
-                f"(rate(edged_stage_duration_seconds_count{CAMERA}[$__rate_interval]) > 0)",
-                "{{camera}} {{stage}}",
+                "sum by (camera, view, stage) "
+                f"(rate(edged_stage_duration_seconds_sum{VIEW}[$__rate_interval]))"
+                " / sum by (camera, view, stage) "
+                f"(rate(edged_stage_duration_seconds_count{VIEW}[$__rate_interval]) > 0)",
+                NAME + " {{stage}}",
             ),
             unit="s",
             stacked=True,
@@ -188,16 +198,16 @@ def _time_and_accuracy() -> list[Json]:
         ),
         graph(
             "Accuracy in use",
-            query(f"camera:edged_top1:avg_rate5m{CAMERA}", "{{camera}}"),
-            query(f"device:edged_top1:max{DEVICE}", "best variant"),
-            query(f"device:edged_top1:min{DEVICE}", "cheapest variant"),
+            query(f"camera:edged_top1:avg_rate5m{VIEW}", NAME),
+            query(f"camera:edged_top1:max{VIEW}", NAME + " best variant"),
+            query(f"camera:edged_top1:min{VIEW}", NAME + " cheapest variant"),
             unit="percentunit",
             overrides=[limit_line("/ variant$/", "text")],
             size=(12, 9),
         ),
         bars(
             "Run time of variants",
-            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{variant}} {{runtime}}"),
+            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{family}} {{variant}} {{runtime}}"),
             unit="s",
             about="On an idle device; only variants for which no other is as accurate and faster.",
             size=(12, 9),
@@ -205,9 +215,9 @@ def _time_and_accuracy() -> list[Json]:
         graph(
             "Changes of variant by reason",
             query(
-                "sum by (camera, reason) "
-                f"(rate(edged_variant_switches_total{CAMERA}[$__rate_interval]))",
-                "{{camera}} {{reason}}",
+                "sum by (camera, view, reason) "
+                f"(rate(edged_variant_switches_total{VIEW}[$__rate_interval]))",
+                NAME + " {{reason}}",
             ),
             unit="ops",
             stacked=True,
@@ -239,7 +249,7 @@ def _frames() -> list[Json]:
                 f"rate(edged_frames_captured_total{CAMERA}[$__rate_interval])",
                 "{{camera}} captured",
             ),
-            query(f"rate(edged_results_total{CAMERA}[$__rate_interval])", "{{camera}} results"),
+            query(f"rate(edged_results_total{VIEW}[$__rate_interval])", NAME + " results"),
             unit="ops",
             bounds=(0, None),
             size=(12, 7),
@@ -247,8 +257,8 @@ def _frames() -> list[Json]:
         graph(
             "Frames dropped, by reason",
             query(
-                f"rate(edged_frames_dropped_total{CAMERA}[$__rate_interval])",
-                "{{camera}} {{reason}}",
+                f"rate(edged_frames_dropped_total{VIEW}[$__rate_interval])",
+                NAME + " {{reason}}",
             ),
             unit="ops",
             stacked=True,

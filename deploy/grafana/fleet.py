@@ -88,7 +88,8 @@ def _of_fleet() -> list[Json]:
                 ),
             },
             by="device",
-            about="Values of each device's worst camera. The name links to the device's dashboard.",
+            about="Values of each device's worst camera or view. "
+            "The name links to the device's dashboard.",
             overrides=[
                 override("Device", links=[TO_DEVICE]),
                 override("State", mappings=[up], custom__cellOptions={"type": "color-text"}),
@@ -104,7 +105,7 @@ def _of_fleet() -> list[Json]:
             size=(24, 10),
         ),
         graph(
-            "Share on time, lowest camera of each device",
+            "Share on time, lowest camera or view of each device",
             query("min by (device) (camera:edged_on_time:ratio_rate5m)", "{{device}}"),
             unit="percentunit",
             bounds=(None, 1),

@@ -182,8 +182,10 @@ def words(meanings: Mapping[int, tuple[str, str]]) -> Json:
     }
 
 
-def variable(name: str, label: str, values: str, *, several: bool) -> Json:
-    """values: `label_values(…)`."""
+def variable(
+    name: str, label: str, values: str, *, several: bool, of_all: str | None = None
+) -> Json:
+    """values: `label_values(…)`. of_all: what "All" stands for; by default any of the values."""
     return {
         "name": name,
         "label": label,
@@ -195,6 +197,7 @@ def variable(name: str, label: str, values: str, *, several: bool) -> Json:
         "sort": 1,
         "multi": several,
         "includeAll": several,
+        "allValue": of_all,
         "current": {"text": ["All"], "value": ["$__all"]} if several else {},
     }
 

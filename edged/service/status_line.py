@@ -1,4 +1,4 @@
-"""The status line of `systemctl status`: engine builds and cameras."""
+"""The status line of `systemctl status`: engine builds and views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOW_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class CameraNow:
+class ViewNow:
     """trouble: why it is down, or None. variant: in use, "" before the first. frames: results and
     frames too late to run. on_time: results on time. Both counts are since the start.
     """
@@ -38,21 +38,21 @@ class StatusLine:
         self._since: Mapping[str, tuple[int, int]] = {}
         self._later: Mapping[str, tuple[int, int]] = {}
 
-    def text(self, cameras: Iterable[CameraNow], now_ns: int) -> str:
+    def text(self, views: Iterable[ViewNow], now_ns: int) -> str:
         """`door: mobilenet_v1_0.5_160, 99.2 % on time; yard: backoff, no such device`."""
-        cameras = tuple(cameras)
+        views = tuple(views)
         if self._begun_ns is None or now_ns - self._begun_ns >= WINDOW_SECONDS * 1e9:
             self._begun_ns, self._since = now_ns, self._later
-            self._later = {camera.name: (camera.frames, camera.on_time) for camera in cameras}
-        return "; ".join(f"{camera.name}: {self._of(camera)}" for camera in cameras)
+            self._later = {view.name: (view.frames, view.on_time) for view in views}
+        return "; ".join(f"{view.name}: {self._of(view)}" for view in views)
 
-    def _of(self, camera: CameraNow) -> str:
-        if camera.trouble is not None:
-            return camera.trouble
-        frames, on_time = self._since.get(camera.name, (0, 0))
-        if frames > camera.frames:  # another camera with the name
+    def _of(self, view: ViewNow) -> str:
+        if view.trouble is not None:
+            return view.trouble
+        frames, on_time = self._since.get(view.name, (0, 0))
+        if frames > view.frames:  # another view with the name
             frames = on_time = 0
-        if camera.frames == frames:
+        if view.frames == frames:
             return "no recent results" if frames else "no results yet"
-        share = 100 * (camera.on_time - on_time) / (camera.frames - frames)
-        return f"{camera.variant or 'all frames too late'}, {share:.1f} % on time"
+        share = 100 * (view.on_time - on_time) / (view.frames - frames)
+        return f"{view.variant or 'all frames too late'}, {share:.1f} % on time"

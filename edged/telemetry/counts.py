@@ -1,4 +1,4 @@
-"""Counters and histograms of one camera and of one sink."""
+"""Counters and histograms of one view and of one sink."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edged.sinks.sink import Sink
 from edged.telemetry.histogram import Histogram
 from edged.variants.variant import Variant
 
-# One series per edge, stage and camera: with 16 variants a camera has less than 200 series. The
+# One series per edge, stage and view: with 16 variants a view has less than 200 series. The
 # budgets of the configuration are added to the first two.
 LATENCY_EDGES_SECONDS = (
     *(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
@@ -27,7 +27,7 @@ DELIVERY_EDGES_SECONDS = (0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 20.0)
 
 
 @dataclass(slots=True)
-class CameraCounts:
+class ResultCounts:
     """One thread at a time may write, any may read."""
 
     latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_EDGES_SECONDS))
@@ -41,7 +41,7 @@ class CameraCounts:
     shed: int = 0
     switches: dict[str, int] = field(default_factory=lambda: {reason.value: 0 for reason in Reason})
 
-    def continued(self, budgets_ms: Iterable[float], variants: Iterable[Variant]) -> CameraCounts:
+    def continued(self, budgets_ms: Iterable[float], variants: Iterable[Variant]) -> ResultCounts:
         """The same counts, with an edge at each budget, for these variants."""
         edges = {edge_seconds(budget_ms) for budget_ms in budgets_ms}
         return replace(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 from prometheus_client.core import (
@@ -14,36 +15,58 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric
 
-from edged.capture.source import Failure
+from edged.capture.source import Failure, Roi
 from edged.capture.supervisor import Camera
 from edged.control.profile import Candidate
 from edged.events.events import EventCount
 from edged.result import Stages
 from edged.sensors.reading import Gauge as Reading
 from edged.sinks.sink import Sink
-from edged.telemetry.counts import CameraCounts, SinkCounts, edge_seconds
+from edged.telemetry.counts import ResultCounts, SinkCounts, edge_seconds
 from edged.variants.runtime import Engines
 from edged.variants.variant import Choice, Variant
+from edged.view import fields
+
+_VIEW = ("camera", "view")
+"""Labels of a view; `view` comes last, so that it can be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSubject:
+    """A view that the metrics describe.
+
+    index: of the view in `camera.mailbox`. on_time: target share. roi: its part of the upright
+    picture, None for all. labels: the classes of its family. variants: all that the selector may
+    choose. networks: SHA-256 of the network of each, as in `Choice.network`. top1: their accuracy
+    where it is known. ladder: variants worth a run on this device.
+    """
+
+    id: str
+    camera: Camera
+    index: int
+    budget_ms: float
+    on_time: float
+    max_fps: float | None
+    roi: Roi | None
+    family: str
+    labels: Sequence[str]
+    variants: Sequence[Variant]
+    networks: Mapping[Variant, str]
+    top1: Mapping[Variant, float]
+    ladder: Callable[[], Sequence[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """What the metrics describe, until a reload replaces it.
 
-    budgets_ms: camera → latency budget. on_time: camera → target share. labels: the family's
-    classes. variants: all that the selector may choose. top1: their accuracy. runtimes: each one's
-    own description. Cameras, sinks and functions are read at each scrape. loading: no
-    frame can run yet. ladder: variants worth a run on this device. failures: failed runs.
+    runtimes: each one's own description. Views, cameras, sinks and functions are read at each
+    scrape. loading: no frame can run yet. failures: failed runs.
     """
 
-    budgets_ms: Mapping[str, float]
-    variants: Sequence[Variant]
-    cameras: Sequence[Camera]
-    sinks: Sequence[Sink]
-    family: str
-    labels: Sequence[str] = ()
-    on_time: Mapping[str, float] = field(default_factory=dict)
-    top1: Mapping[Variant, float] = field(default_factory=dict)
+    views: Sequence[ViewSubject] = ()
+    cameras: Sequence[Camera] = ()
+    sinks: Sequence[Sink] = ()
     runtimes: Sequence[Mapping[str, str]] = ()
     loading: Callable[[], bool] = lambda: False
     engines: Callable[[], Engines] = Engines
@@ -51,11 +74,15 @@ class Subjects:
     sensors: Callable[[], Sequence[Reading]] = lambda: ()
     slowdown: Callable[[], float] = lambda: 1.0
     busy_share: Callable[[], float] = lambda: 1.0
-    ladder: Callable[[], Sequence[Candidate]] = lambda: ()
     failures: Callable[[], Mapping[Choice, int]] = dict
     events: Callable[[], Sequence[EventCount]] = lambda: ()
     events_dropped: Callable[[], int] = lambda: 0
     snapshots_dropped: Callable[[], int] = lambda: 0
+
+    @property
+    def families(self) -> Mapping[str, Sequence[str]]:
+        """Labels by the family's name, in the views' order."""
+        return {view.family: view.labels for view in self.views}
 
     @property
     def runtime_names(self) -> tuple[str, ...]:
@@ -64,10 +91,10 @@ class Subjects:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A consistent set for one scrape, unaffected by a reload."""
+    """A consistent set for one scrape, unaffected by a reload. counts: by view."""
 
     subjects: Subjects
-    cameras: Mapping[str, CameraCounts]
+    counts: Mapping[str, ResultCounts]
     sinks: Mapping[str, SinkCounts]
 
 
@@ -83,55 +110,54 @@ def families(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_results(scene: Scene) -> Iterator[Metric]:
-    results = _counter("edged_results", "Results handed to the sinks.", "camera")
+    results = _counter("edged_results", "Results handed to the sinks.", *_VIEW)
     misses = _counter(
         "edged_deadline_misses",
         "Results later than the budget, and frames dropped because their budget was spent.",
-        "camera",
+        *_VIEW,
     )
     latency = _histogram(
         "edged_result_latency_seconds",
         "Time from capture until the result is handed to the sinks.",
-        "camera",
+        *_VIEW,
     )
     stages = _histogram(
         "edged_stage_duration_seconds",
         "Duration of each stage of a result; the stages add up to its latency.",
-        "camera",
-        "stage",
+        *_view_with("stage"),
     )
-    by_variant = _counter("edged_variant_results", "Results by variant.", "camera", "variant")
+    by_variant = _counter("edged_variant_results", "Results by variant.", *_view_with("variant"))
     switches = _counter(
         "edged_variant_switches",
         "Changes of the variant or its threads, by reason of the new choice.",
-        "camera",
-        "reason",
+        *_view_with("reason"),
     )
     budget = _gauge(
         "edged_latency_budget_seconds",
         "Configured time from capture to result (latency_budget_ms).",
-        "camera",
+        *_VIEW,
     )
     target = _gauge(
         "edged_on_time_target_ratio",
         "Configured share of results within the budget (on_time).",
-        "camera",
+        *_VIEW,
     )
-    for name, counts in scene.cameras.items():
-        results.add_metric([name], counts.results)
-        misses.add_metric([name], counts.misses)
-        latency.add_metric([name], counts.latency.buckets(), counts.latency.sum)
+    about = InfoMetricFamily("edged_view", "Family of each view.")
+    for view in scene.subjects.views:
+        counts, of = scene.counts[view.id], partial(_values, view.id)
+        results.add_metric(of(), counts.results)
+        misses.add_metric(of(), counts.misses)
+        latency.add_metric(of(), counts.latency.buckets(), counts.latency.sum)
         for stage, times in zip(Stages._fields, counts.stages, strict=True):
-            stages.add_metric([name, stage], times.buckets(), times.sum)
+            stages.add_metric(of(stage), times.buckets(), times.sum)
         for variant, count in counts.by_variant.items():
-            by_variant.add_metric([name, variant.name], count)
+            by_variant.add_metric(of(variant.name), count)
         for reason, count in counts.switches.items():
-            switches.add_metric([name, reason], count)
-    for name, budget_ms in scene.subjects.budgets_ms.items():
-        budget.add_metric([name], edge_seconds(budget_ms))
-    for name, share in scene.subjects.on_time.items():
-        target.add_metric([name], share)
-    yield from (results, misses, latency, stages, by_variant, switches, budget, target)
+            switches.add_metric(of(reason), count)
+        budget.add_metric(of(), edge_seconds(view.budget_ms))
+        target.add_metric(of(), view.on_time)
+        about.add_metric((), fields(view.id) | {"family": view.family})
+    yield from (results, misses, latency, stages, by_variant, switches, budget, target, about)
 
 
 def _of_frames(scene: Scene) -> Iterator[Metric]:
@@ -141,27 +167,31 @@ def _of_frames(scene: Scene) -> Iterator[Metric]:
         "Frames without a result: replaced by a newer one before they ran (overwritten), older "
         "than the budget (stale), above max_fps, not decodable (broken), without motion (quiet), "
         "or left out to stay below max_temperature_c (temperature).",
-        "camera",
-        "reason",
+        *_view_with("reason"),
     )
     for camera in scene.subjects.cameras:
-        name, mailbox, counts = camera.name, camera.mailbox, scene.cameras[camera.name]
-        captured.add_metric([name], mailbox.captured)
-        dropped.add_metric([name, "overwritten"], mailbox.overwritten)
-        dropped.add_metric([name, "stale"], counts.stale)
-        dropped.add_metric([name, "max_fps"], mailbox.skipped)
-        dropped.add_metric([name, "broken"], mailbox.broken)
-        dropped.add_metric([name, "quiet"], mailbox.quiet)
-        dropped.add_metric([name, "temperature"], counts.shed)
+        captured.add_metric([camera.name], camera.mailbox.captured)
+    for view in scene.subjects.views:
+        mailbox, counts = view.camera.mailbox, scene.counts[view.id]
+        frames = mailbox.counts(view.index)
+        for reason, count in (
+            ("overwritten", frames.overwritten),
+            ("stale", counts.stale),
+            ("max_fps", frames.skipped),
+            ("broken", mailbox.broken),
+            ("quiet", frames.quiet),
+            ("temperature", counts.shed),
+        ):
+            dropped.add_metric(_values(view.id, reason), count)
     yield from (captured, dropped)
 
 
 def _of_events(subjects: Subjects) -> Iterator[Metric]:
-    begun = _counter("edged_events", "Events started.", "camera", "event")
-    active = _gauge("edged_event_active", "1 while the event is active.", "camera", "event")
+    begun = _counter("edged_events", "Events started.", *_view_with("event"))
+    active = _gauge("edged_event_active", "1 while the event is active.", *_view_with("event"))
     for each in subjects.events():
-        begun.add_metric([each.camera, each.event], each.begun)
-        active.add_metric([each.camera, each.event], float(each.active))
+        begun.add_metric(_values(each.view, each.event), each.begun)
+        active.add_metric(_values(each.view, each.event), float(each.active))
     yield from (begun, active)
     dropped = _counter(
         "edged_events_dropped", "Event starts and ends that a sink did not get: too many at once."
@@ -214,6 +244,7 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
         "edged_variant_top1_ratio",
         "Top-1 accuracy on held-out pictures, from the family's manifest; absent if unknown.",
         "variant",
+        "family",
     )
     run = _gauge(
         "edged_variant_run_seconds",
@@ -221,28 +252,37 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
         "only variants for which no other is as accurate and faster.",
         "variant",
         "runtime",
+        "family",
     )
-    for variant, accuracy in subjects.top1.items():
-        top1.add_metric([variant.name], accuracy)
     failures = _counter(
         "edged_variant_failures",
         "Failed runs; the variant is then suspended in that runtime while the others continue.",
         "variant",
         "runtime",
+        "family",
     )
     failed = subjects.failures()
-    for variant, runtime in product(subjects.variants, subjects.runtime_names):
+    accuracy: dict[tuple[Variant, str], float] = {}
+    networks: dict[tuple[Variant, str], str] = {}
+    fastest: dict[tuple[Variant, str], Candidate] = {}
+    for view in subjects.views:
+        accuracy |= {(variant, view.family): ratio for variant, ratio in view.top1.items()}
+        networks |= {(variant, view.family): view.networks[variant] for variant in view.variants}
+        for each in view.ladder():
+            known = fastest.setdefault((each.variant, view.family), each)
+            if each.p50_ms < known.p50_ms:
+                fastest[each.variant, view.family] = each
+    for (variant, family), ratio in accuracy.items():
+        top1.add_metric([variant.name, family], ratio)
+    for (variant, family), each in fastest.items():
+        run.add_metric([variant.name, each.runtime, family], each.p50_ms / 1000)
+    for ((variant, family), network), runtime in product(networks.items(), subjects.runtime_names):
         times = [
             count
             for choice, count in failed.items()
-            if (choice.variant, choice.runtime) == (variant, runtime)
+            if (choice.variant, choice.runtime, choice.network) == (variant, runtime, network)
         ]
-        failures.add_metric([variant.name, runtime], sum(times))
-    fastest: dict[Variant, Candidate] = {}
-    for each in sorted(subjects.ladder(), key=lambda candidate: candidate.p50_ms):
-        fastest.setdefault(each.variant, each)
-    for variant, each in fastest.items():
-        run.add_metric([variant.name, each.runtime], each.p50_ms / 1000)
+        failures.add_metric([variant.name, runtime, family], sum(times))
     yield from (top1, run, failures)
 
 
@@ -293,6 +333,17 @@ def _of_device(subjects: Subjects) -> Iterator[Metric]:
             for labels, value in reading.values.items():
                 gauge.add_metric(labels, value)
             yield gauge
+
+
+def _view_with(label: str) -> tuple[str, ...]:
+    return "camera", label, "view"
+
+
+def _values(view: str, *between: str) -> list[str]:
+    """Values of the labels `camera`, those between, and `view`, which is omitted where the camera
+    has no views of its own."""
+    camera, *name = fields(view).values()
+    return [camera, *between, *name]
 
 
 def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:

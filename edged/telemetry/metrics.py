@@ -4,7 +4,7 @@ Label values come from the configuration or from enums, and every series starts 
 work from the first scrape. Results are counted here; mailboxes, sources, sinks, the slow-down
 estimate and sensors are read at the scrape.
 
-A reload keeps the counts of cameras that stay and removes the series of those that are gone. A
+A reload keeps the counts of views that stay and removes the series of those that are gone. A
 changed budget becomes an edge of the histograms: from then on `le="<budget>"` counts the results on
 time, while earlier ones count as above it unless they were below a lower edge.
 
@@ -30,7 +30,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from edged.result import Result
-from edged.telemetry.counts import CameraCounts, SinkCounts
+from edged.telemetry.counts import ResultCounts, SinkCounts
 from edged.telemetry.exposition import Scene, Subjects, families
 
 
@@ -43,29 +43,27 @@ class Metrics(Collector):
         self.registry = CollectorRegistry(auto_describe=False)
         self._version = version
         self._reload_success, self._reload_unix_seconds = True, started_unix_seconds
-        self._cameras: dict[str, CameraCounts] = {}
+        self._views: dict[str, ResultCounts] = {}
         self._sinks: dict[str, SinkCounts] = {}
         self._clock_steps = 0
-        self._scene = Scene(Subjects({}, (), (), (), "", ""), {}, {})
+        self._scene = Scene(Subjects(), {}, {})
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
     def follow(self, subjects: Subjects) -> None:
-        """Continue with these; cameras, variants and sinks that stay keep their counts."""
-        budgets_ms = subjects.budgets_ms
+        """Continue with these; views, variants and sinks that stay keep their counts."""
         self._sinks = {
             sink.name: SinkCounts(sink)
             if sink.name not in self._sinks
             else self._sinks[sink.name].continued(sink)
             for sink in subjects.sinks
         }
-        self._cameras = {
-            name: self._cameras.get(name, CameraCounts()).continued(
-                budgets_ms.values(), subjects.variants
-            )
-            for name in budgets_ms
+        budgets_ms = [view.budget_ms for view in subjects.views]
+        self._views = {
+            view.id: self._views.get(view.id, ResultCounts()).continued(budgets_ms, view.variants)
+            for view in subjects.views
         }
-        self._scene = Scene(subjects, self._cameras, self._sinks)
+        self._scene = Scene(subjects, self._views, self._sinks)
 
     def reloaded(self, success: bool, unix_seconds: float) -> None:
         """Record a reload of the configuration. success: it was applied, not refused."""
@@ -78,28 +76,28 @@ class Metrics(Collector):
         self._clock_steps += 1
 
     def observe(self, result: Result) -> None:
-        self._cameras[result.camera].observe(result)
+        self._views[result.view].observe(result)
 
-    def stale(self, camera: str) -> None:
+    def stale(self, view: str) -> None:
         """Count a frame whose budget was spent before it could run: dropped, and a miss."""
-        self._cameras[camera].stale += 1
-        self._cameras[camera].misses += 1
+        self._views[view].stale += 1
+        self._views[view].misses += 1
 
-    def shed(self, camera: str) -> None:
+    def shed(self, view: str) -> None:
         """Count a frame dropped to stay below max_temperature_c: not a miss."""
-        self._cameras[camera].shed += 1
+        self._views[view].shed += 1
 
-    def switched(self, camera: str, reason: str) -> None:
+    def switched(self, view: str, reason: str) -> None:
         """Count a change of variant. reason: of the new choice."""
-        self._cameras[camera].switches[reason] += 1
+        self._views[view].switches[reason] += 1
 
     def collect(self) -> Iterator[Metric]:
         yield from families(self._scene)
         yield from self._of_daemon(self._scene.subjects)
 
     def _of_daemon(self, subjects: Subjects) -> Iterator[Metric]:
-        about = {"version": self._version, "family": subjects.family}
-        yield InfoMetricFamily("edged_build", "Version and family.", about)
+        about = {"version": self._version, "family": ", ".join(subjects.families)}
+        yield InfoMetricFamily("edged_build", "Version and families.", about)
         yield GaugeMetricFamily(
             "edged_config_last_reload_success",
             "1 if the last reload of the configuration succeeded, else 0.",

@@ -166,7 +166,7 @@ def test_the_device_page_shows_what_is_promised() -> None:
     assert re.search(drawn["matcher"]["options"].strip("/"), latency["targets"][0]["legendFormat"])
     assert panels["Variant in use"]["type"] == "state-timeline"
     assert [each["name"] for each in board["templating"]["list"]] == [
-        *("datasource", "device", "camera"),
+        *("datasource", "device", "camera", "view"),
     ]
 
 

@@ -59,6 +59,9 @@ cameras:
   door: {{source: clip.mp4, loop: true}}
   bench: {{source: synthetic, size: 320x240, fps: 10, latency_budget_ms: 0.2}}
   absent: {{source: /dev/video99}}
+  yard:
+    source: synthetic:320x240@5
+    views: {{gate: {{roi: [0, 0, 0.5, 1]}}, bin: {{roi: [0.5, 0, 0.5, 1]}}}}
 results: {{jsonl: results.jsonl}}
 http: {{listen: "127.0.0.1:{port}"}}
 """
@@ -157,7 +160,7 @@ def expressions() -> set[str]:
     found = {re.sub(r"\[\w+:\w+\] offset \w+", "[1m]", each) for each in found}
     found = {re.sub(r"\[30m\] offset \w+", "[1m]", each) for each in found}
     found = {re.sub(r"camera:edged_known:\w+", "edged_results_total", each) for each in found}
-    values = {"$__rate_interval": "20s", "$device": "hall", "$camera": ".*"}
+    values = {"$__rate_interval": "20s", "$device": "hall", "$camera": ".*", "$view": ".*"}
     return {
         re.sub("|".join(map(re.escape, values)), lambda name: values[name[0]], each)
         for each in found
@@ -261,6 +264,7 @@ def test_every_expression_is_answered(tmp_path: Path) -> None:
             {
                 'edged_results_total{device="van", via="agent"} > 0',
                 'edged_frames_captured_total{device="hall", camera="door"} > 0',
+                'edged_results_total{device="hall", camera="yard", view="gate"} > 0',
                 'edged_frames_dropped_total{device="hall", reason="broken"}',
                 'edged_sink_dropped_total{device="hall"}',
                 'edged_events_dropped_total{device="hall"}',
@@ -281,6 +285,7 @@ def test_every_expression_is_answered(tmp_path: Path) -> None:
         replaced(agent.with_name("device.yml"), "[]\n")
         every = expressions()
         assert len(every) > 60
+        every.add('camera:edged_top1:avg_rate5m{camera="yard", view="bin", family="imagenette"}')
         prometheus.wait_for(every)
         firing = 'ALERTS{alertstate="firing", alertname="%s", device="%s"}'
         prometheus.wait_for(

@@ -1,22 +1,22 @@
 from __future__ import annotations
 
-from edged.service.status_line import WINDOW_SECONDS, CameraNow, StatusLine, building
+from edged.service.status_line import WINDOW_SECONDS, StatusLine, ViewNow, building
 from edged.variants.runtime import Engines
 
 
-def now(frames: int, on_time: int, trouble: str | None = None, name: str = "door") -> CameraNow:
-    return CameraNow(name, trouble, "mobilenet_v1_0.5_160" if frames else "", frames, on_time)
+def now(frames: int, on_time: int, trouble: str | None = None, name: str = "door") -> ViewNow:
+    return ViewNow(name, trouble, "mobilenet_v1_0.5_160" if frames else "", frames, on_time)
 
 
-def test_each_camera_has_its_variant_and_its_share() -> None:
-    cameras = [
+def test_each_view_has_its_variant_and_its_share() -> None:
+    views = [
         now(200, 199),
         now(0, 0, "backoff, /dev/video9: No such device", "yard"),
-        now(0, 0, name="gate"),
+        now(0, 0, name="shed/gate"),
     ]
-    assert StatusLine().text(cameras, 0) == (
+    assert StatusLine().text(views, 0) == (
         "door: mobilenet_v1_0.5_160, 99.5 % on time; "
-        "yard: backoff, /dev/video9: No such device; gate: no results yet"
+        "yard: backoff, /dev/video9: No such device; shed/gate: no results yet"
     )
 
 

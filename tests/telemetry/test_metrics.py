@@ -6,6 +6,7 @@ import math
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from shutil import which
 
@@ -107,7 +108,7 @@ def test_the_temperature_limit_and_what_it_leaves() -> None:
 
 def test_cameras_are_counted_apart() -> None:
     metrics = make_metrics({"door": 33, "yard": 100})
-    metrics.observe(make_result(latency_ms=60, budget_ms=100, camera="yard"))
+    metrics.observe(make_result(latency_ms=60, budget_ms=100, view="yard"))
     metrics.stale("door")
 
     assert value(metrics, "edged_results_total", camera="door") == 0
@@ -270,7 +271,7 @@ def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
     sensors = Sensors(make_files(tmp_path, {**PI, **ORIN}))
     sensors.read()
     metrics = make_metrics(
-        {"door": 33, "yard": 100},
+        {"door": 33, "yard/gate": 100},
         sinks=[sink],
         max_temperature_c=75,
         sensors=lambda: sensors.gauges,
@@ -305,7 +306,7 @@ def test_the_backend_and_its_engines_are_told() -> None:
 
 
 def test_what_accuracy_in_use_and_the_promise_are_reckoned_from() -> None:
-    large, small = Variant(1.0, 224), Variant(0.25, 128)
+    large, medium, small = Variant(1.0, 224), Variant(0.5, 160), Variant(0.25, 128)
     ladder = [
         Candidate(large, 1, 0.9, 40.0, 44.0),
         Candidate(large, 2, 0.9, 25.0, 60.0, "ncnn"),
@@ -313,15 +314,17 @@ def test_what_accuracy_in_use_and_the_promise_are_reckoned_from() -> None:
     ]
     metrics = make_metrics(
         {"door": 33, "yard": 100},
-        on_time={"door": 0.95, "yard": 0.8},
-        top1={large: 0.9, Variant(0.5, 160): 0.5, small: 0.6},
-        ladder=lambda: ladder,
+        views={
+            "on_time": 0.8,
+            "top1": {large: 0.9, medium: 0.5, small: 0.6},
+            "ladder": lambda: ladder,
+        },
     )
+    known, run = partial(value, metrics, family="imagenette"), "edged_variant_run_seconds"
     assert value(metrics, "edged_on_time_target_ratio", camera="yard") == 0.8
-    assert value(metrics, "edged_variant_top1_ratio", variant=large.name) == 0.9
-    run = "edged_variant_run_seconds"
-    assert value(metrics, run, variant=large.name, runtime="ncnn") == 0.025
-    assert value(metrics, run, variant=small.name, runtime="onnxruntime") == 0.002
+    assert known("edged_variant_top1_ratio", variant=large.name) == 0.9
+    assert known(run, variant=large.name, runtime="ncnn") == 0.025
+    assert known(run, variant=small.name, runtime="onnxruntime") == 0.002
     # Less accurate than a faster one: never worth a run.
-    assert value(metrics, "edged_variant_top1_ratio", variant="mobilenet_v1_0.5_160") == 0.5
-    assert value(metrics, "edged_variant_run_seconds", variant="mobilenet_v1_0.5_160") is None
+    assert known("edged_variant_top1_ratio", variant=medium.name) == 0.5
+    assert known(run, variant=medium.name, runtime="onnxruntime") is None

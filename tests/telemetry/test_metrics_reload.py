@@ -41,7 +41,9 @@ def test_a_reload_goes_on_counting_for_the_cameras_that_stay() -> None:
     metrics.stale("door")
     metrics.switched("door", Reason.BUDGET.value)
     sink.observe_delivery(0.001)
-    metrics.follow(subjects({"door": 47, "gate": 20}, sinks=[sink], variants=VARIANTS[:2]))
+    metrics.follow(
+        subjects({"door": 47, "gate": 20}, sinks=[sink], views={"variants": VARIANTS[:2]})
+    )
     metrics.observe(make_result(latency_ms=46, variant=VARIANTS[0], budget_ms=47))
 
     assert value(metrics, "edged_results_total", camera="door") == 4
