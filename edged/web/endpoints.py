@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
@@ -14,6 +14,7 @@ from prometheus_client.registry import CollectorRegistry
 from edged.clock import Clock, monotonic_ns
 from edged.secret import redact
 from edged.telemetry.health import Health, stuck_loops
+from edged.view import camera_of
 from edged.web.answer import HTML, JPEG, Answer, Request, Stream
 from edged.web.live import Live
 from edged.web.page import CONTENT_SECURITY_POLICY, HTML_PAGE
@@ -25,7 +26,8 @@ PICTURE_SECONDS = 2.0
 STILL_SECONDS = 15.0
 """Maximum age of the picture of a camera that is down. A streaming camera's picture may be older:
 without motion it sends no newer one."""
-_SNAPSHOT = re.compile(r"/api/v1/cameras/([a-z][a-z0-9_-]{0,31})/snapshot\.jpg")
+_NAME = "[a-z][a-z0-9_-]{0,31}"
+_SNAPSHOT = re.compile(rf"/api/v1/cameras/({_NAME})(?:/views/({_NAME}))?/snapshot\.jpg")
 
 
 class Endpoints:
@@ -62,7 +64,7 @@ class Endpoints:
             return answer(request)
         snapshot = _SNAPSHOT.fullmatch(request.path)
         if snapshot:
-            return self._snapshot(snapshot[1])
+            return self._snapshot("/".join(filter(None, snapshot.groups())))
         return Answer.text(HTTPStatus.NOT_FOUND)
 
     def _metrics(self, request: Request) -> Answer:
@@ -108,26 +110,33 @@ class Endpoints:
 
     def _results(self, request: Request) -> Answer | Stream:
         wanted = frozenset(request.query.get("camera", ()))
-        if unknown := sorted(wanted - self._live.cameras.keys()):
-            known = ", ".join(self._live.cameras)
-            why = f"no camera {unknown[0][:32]!r}; cameras: {known}"
+        if unknown := sorted(wanted.difference(self._names)):
+            why = f"no camera {unknown[0][:65]!r}; cameras: {', '.join(self._names)}"
             return Answer.text(HTTPStatus.NOT_FOUND, why=why)
 
         def is_over() -> bool:
             """True once a reload has removed every requested camera."""
-            return bool(wanted) and not wanted & self._live.cameras.keys()
+            return bool(wanted) and wanted.isdisjoint(self._names)
 
         return self._live.streams.open(wanted, request.client, is_over)
 
-    def _snapshot(self, camera: str) -> Answer:
+    @property
+    def _names(self) -> Mapping[str, None]:
+        """Cameras and their views."""
+        return dict.fromkeys(name for view in self._live.views for name in (camera_of(view), view))
+
+    def _snapshot(self, name: str) -> Answer:
         try:
-            shown = self._live.pictures.jpeg(camera, PICTURE_SECONDS)
+            shown = self._live.pictures.jpeg(name, PICTURE_SECONDS)
         except KeyError:
-            return Answer.text(HTTPStatus.NOT_FOUND, why="no such camera")
-        if shown is None or (shown.age_seconds > STILL_SECONDS and not self._streams(camera)):
+            return Answer.text(HTTPStatus.NOT_FOUND, why="no such camera or view")
+        streams = self._streams(camera_of(name))
+        if shown is None or (shown.age_seconds > STILL_SECONDS and not streams):
             retry = ("Retry-After", "2")
             return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture available")
         age = ("Picture-Age-Seconds", f"{shown.age_seconds:.1f}")
+        if shown.result is None:
+            return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age,))
         result = ("Picture-Result", result_line(shown.result))
         return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, result))
 

@@ -21,7 +21,7 @@ STREAMS = 8
 
 
 @dataclass(slots=True)
-class CameraLive:
+class ViewLive:
     history: History = field(default_factory=History)
     last: Result | None = None
     last_ns: int = 0
@@ -34,33 +34,33 @@ class Live:
         self.pictures = Pictures(clock)
         self.streams = ResultStreams(STREAMS)
         self.clock = clock
-        self.subjects = Subjects({}, (), (), (), "", "")
-        self.cameras: Mapping[str, CameraLive] = {}
+        self.subjects = Subjects()
+        self.views: Mapping[str, ViewLive] = {}
+        self._budgets_ms: Mapping[str, float] = {}
         self._metrics = metrics
 
     def follow(self, subjects: Subjects) -> None:
-        """Continue with the cameras of `subjects`; those that stay keep their data."""
+        """Continue with the views of `subjects`; those that stay keep their data."""
         self._metrics.follow(subjects)
-        self.cameras = {
-            name: self.cameras.get(name) or CameraLive() for name in subjects.budgets_ms
-        }
-        self.pictures.follow(self.cameras)
+        self._budgets_ms = {view.id: view.budget_ms for view in subjects.views}
+        self.views = {view: self.views.get(view) or ViewLive() for view in self._budgets_ms}
+        self.pictures.follow(self.views)
         self.subjects = subjects
 
     def observe(self, result: Result) -> None:
         self._metrics.observe(result)
-        camera, now_ns = self.cameras[result.camera], self.clock()
-        camera.interval_ns = now_ns - camera.last_ns if camera.last_ns else 0
-        camera.last, camera.last_ns = result, now_ns
-        camera.history.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
+        view, now_ns = self.views[result.view], self.clock()
+        view.interval_ns = now_ns - view.last_ns if view.last_ns else 0
+        view.last, view.last_ns = result, now_ns
+        view.history.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
         self.streams.publish(result)
 
-    def stale(self, camera: str) -> None:
-        self._metrics.stale(camera)
-        self.cameras[camera].history.stale(self.clock(), self.subjects.budgets_ms[camera])
+    def stale(self, view: str) -> None:
+        self._metrics.stale(view)
+        self.views[view].history.stale(self.clock(), self._budgets_ms[view])
 
-    def shed(self, camera: str) -> None:
-        self._metrics.shed(camera)
+    def shed(self, view: str) -> None:
+        self._metrics.shed(view)
 
-    def switched(self, camera: str, reason: str) -> None:
-        self._metrics.switched(camera, reason)
+    def switched(self, view: str, reason: str) -> None:
+        self._metrics.switched(view, reason)

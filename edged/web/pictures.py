@@ -1,19 +1,23 @@
-"""Snapshots of the cameras, each with its result.
+"""Snapshots: the picture of each view with its result, and the whole picture of each camera that
+has views of its own.
 
 The pipeline offers every frame; one is copied when a client waits for it, and one a second, which
-is shown while a camera without motion delivers no other. The client's thread encodes the JPEG.
+is shown while a camera without motion delivers no other. Whole pictures cost more than the views
+need: one a minute is kept, and further ones come while a client watches. The client's thread
+encodes the JPEG.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from edged.capture.decode.jpeg import encode_jpeg
 from edged.clock import Clock, monotonic_ns
 from edged.result import Result
+from edged.view import camera_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,38 +27,45 @@ FRESH_NS = 100_000_000
 """A picture of at most this age is reused: ten a second at most for any number of clients."""
 KEEP_NS = 1_000_000_000
 """Interval of the pictures that are kept for later requests."""
+KEEP_WHOLE_NS = 60_000_000_000
+"""The same for whole pictures of cameras with views."""
+WATCHED_NS = 3_000_000_000
+"""A client that has asked is expected to ask again within this time."""
 JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """result: of this picture. age_seconds: since the pipeline offered it."""
+    """result: of this picture, None for that of a camera with views. age_seconds: since the
+    pipeline offered it."""
 
     jpeg: bytes
-    result: Result
+    result: Result | None
     age_seconds: float
 
 
 class _Offered(NamedTuple):
-    """number: counts the camera's pictures."""
+    """number: counts the pictures of one view or camera."""
 
     number: int
     taken_ns: int
     pixels: NDArray[np.uint8]
-    result: Result
+    result: Result | None
 
 
 @dataclass(slots=True)
 class _Shot:
-    """The latest picture of one camera.
+    """The latest picture of one view, or the whole one of a camera with views.
 
-    wanted: a client waits. encoded: the last requested picture with its JPEG. `encoding` guards
-    `encoded`, `changed` the others.
+    keep_ns: interval of pictures without a request. wanted: a client waits. encoded: the last
+    requested picture with its JPEG. `encoding` guards `encoded`, `changed` the others.
     """
 
+    keep_ns: int
     changed: threading.Condition = field(default_factory=threading.Condition)
     encoding: threading.Lock = field(default_factory=threading.Lock)
     wanted: bool = False
+    watched_until_ns: int = 0
     last: _Offered | None = None
     encoded: tuple[_Offered, bytes] | None = None
 
@@ -64,31 +75,54 @@ class Pictures:
         self._clock = clock
         self._shots: Mapping[str, _Shot] = {}
 
-    def follow(self, cameras: Iterable[str]) -> None:
-        """Serve these cameras from now on."""
-        self._shots = {name: self._shots.get(name) or _Shot() for name in cameras}
+    def follow(self, views: Collection[str]) -> None:
+        """Serve these views, and their cameras, from now on."""
+        intervals_ns = dict.fromkeys(map(camera_of, views), KEEP_WHOLE_NS)
+        intervals_ns |= dict.fromkeys(views, KEEP_NS)
+        before = self._shots
+        self._shots = {
+            name: before[name]
+            if name in before and before[name].keep_ns == keep_ns
+            else _Shot(keep_ns)
+            for name, keep_ns in intervals_ns.items()
+        }
 
-    def wanted(self, camera: str) -> bool:
-        """Whether `offer` would copy the next picture."""
+    def wanted(self, name: str) -> bool:
+        """Whether `offer` or `offer_camera` would copy the next picture."""
+        shot = self._shots.get(name)
+        return shot is not None and (shot.wanted or self._is_older(shot, shot.keep_ns - 1))
+
+    def watched(self, camera: str) -> bool:
+        """Whether whole pictures of this camera are needed now; never of one without views."""
         shot = self._shots.get(camera)
-        return shot is not None and (shot.wanted or self._is_older(shot, KEEP_NS - 1))
+        if shot is None or shot.keep_ns != KEEP_WHOLE_NS:
+            return False
+        return self.wanted(camera) or self._clock() < shot.watched_until_ns
 
     def offer(self, result: Result, pixels: NDArray[np.uint8]) -> None:
         """Called for every result; uint8 RGB (height, width, 3), valid during the call."""
-        if not self.wanted(result.camera):
-            return
-        shot, copy = self._shots[result.camera], pixels.copy()
+        if self.wanted(result.view):
+            self._keep(result.view, pixels, result)
+
+    def offer_camera(self, camera: str, pixels: NDArray[np.uint8]) -> None:
+        """The whole upright picture of a camera with views; pixels as in `offer`."""
+        if self.wanted(camera):
+            self._keep(camera, pixels, None)
+
+    def _keep(self, name: str, pixels: NDArray[np.uint8], result: Result | None) -> None:
+        shot, copy = self._shots[name], pixels.copy()
         with shot.changed:
             number = 1 if shot.last is None else shot.last.number + 1
             shot.last, shot.wanted = _Offered(number, self._clock(), copy, result), False
             shot.changed.notify_all()
 
-    def jpeg(self, camera: str, wait_seconds: float) -> Shown | None:
+    def jpeg(self, name: str, wait_seconds: float) -> Shown | None:
         """A picture taken at most FRESH_NS before the call; after `wait_seconds` the last one, None
-        if there is none. Raises KeyError for an unknown camera.
+        if there is none. name: of a view or a camera. Raises KeyError for an unknown one.
         """
-        shot = self._shots[camera]
+        shot = self._shots[name]
         with shot.changed:
+            shot.watched_until_ns = self._clock() + WATCHED_NS
             before = shot.last
             if self._is_older(shot, FRESH_NS):
                 shot.wanted = True

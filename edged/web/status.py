@@ -6,14 +6,15 @@ import json
 from typing import Any
 
 from edged import __version__
-from edged.capture.supervisor import Camera
 from edged.clock import rfc3339
 from edged.result import Result, to_json
 from edged.secret import redact
 from edged.sensors import temperature
+from edged.telemetry.exposition import ViewSubject
 from edged.variants.family import MOST_NAMED
+from edged.view import parts
 from edged.web.history import RATE_SECONDS, SECONDS, Second
-from edged.web.live import CameraLive, Live
+from edged.web.live import Live, ViewLive
 
 LINE_BYTES = 2000
 """Proxies accept at least 4 KB of headers."""
@@ -32,10 +33,9 @@ def status(live: Live) -> dict[str, Any]:
     ]
     return {
         "version": __version__,
-        "family": {
-            "name": subjects.family,
-            "classes": list(subjects.labels[:MOST_NAMED]),
-            "count": len(subjects.labels),
+        "families": {
+            name: {"classes": list(labels[:MOST_NAMED]), "count": len(labels)}
+            for name, labels in subjects.families.items()
         },
         "runtimes": list(subjects.runtime_names),
         "window_seconds": SECONDS,
@@ -44,42 +44,44 @@ def status(live: Live) -> dict[str, Any]:
         "temperature_c": round(max(hottest), 1) if hottest else None,
         "max_temperature_c": subjects.max_temperature_c,
         "slowdown": round(subjects.slowdown(), 2),
-        "cameras": {
-            camera.name: _camera(
-                camera,
-                live.cameras[camera.name],
-                subjects.budgets_ms[camera.name],
-                subjects.on_time.get(camera.name),
-                now_ns,
-            )
-            for camera in subjects.cameras
-            if camera.name in live.cameras
-        },
+        "cameras": _cameras(live, now_ns),
     }
 
 
-def _camera(
-    camera: Camera,
-    live: CameraLive,
-    budget_ms: float,
-    target: float | None,
-    now_ns: int,
-) -> dict[str, Any]:
+def _cameras(live: Live, now_ns: int) -> dict[str, Any]:
+    cameras: dict[str, Any] = {
+        camera.name: {
+            "state": camera.state.value,
+            "last_error": redact(camera.last_error or "") or None,
+            "max_fps": camera.max_fps,
+        }
+        for camera in live.subjects.cameras
+    }
+    for view in live.subjects.views:
+        camera, name = parts(view.id)
+        about = _view(view, live.views[view.id], now_ns)
+        if name is None:
+            cameras[camera] |= about
+        else:
+            cameras[camera].setdefault("views", {})[name] = {"roi": view.roi} | about
+    return cameras
+
+
+def _view(view: ViewSubject, live: ViewLive, now_ns: int) -> dict[str, Any]:
     summary, last = live.history.summary(now_ns), live.last
     return {
-        "state": camera.state.value,
-        "last_error": redact(camera.last_error or "") or None,
-        "budget_ms": budget_ms,
-        "on_time_target": target,
+        "family": view.family,
+        "budget_ms": view.budget_ms,
+        "on_time_target": view.on_time,
         "on_time": _rounded(summary.on_time, 4),
         "latency_ms": {"p50": _rounded(summary.p50_ms, 1), "p95": _rounded(summary.p95_ms, 1)},
         "fps": _fps(live, summary.fps, now_ns),
-        "max_fps": camera.max_fps,
+        "max_fps": view.max_fps,
         "last": None if last is None else _last(last, (now_ns - live.last_ns) / 1e9),
     }
 
 
-def _fps(live: CameraLive, fps: float, now_ns: int) -> float:
+def _fps(live: ViewLive, fps: float, now_ns: int) -> float:
     """fps: by the results of the last RATE_SECONDS."""
     interval_ns = live.interval_ns
     seldom = 2 * interval_ns > RATE_SECONDS * 1e9 and now_ns - live.last_ns <= 2 * interval_ns
@@ -115,8 +117,8 @@ def history(live: Live) -> dict[str, Any]:
         "seconds": SECONDS,
         "columns": columns,
         "cameras": {
-            name: [_row(each, now_ns // 1_000_000_000) for each in live.history.seconds(now_ns)]
-            for name, live in live.cameras.items()
+            view: [_row(each, now_ns // 1_000_000_000) for each in own.history.seconds(now_ns)]
+            for view, own in live.views.items()
         },
     }
 

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from edged.result import Result, to_json_line
+from edged.view import camera_of
 
 QUEUE_RESULTS = 128
 """A few seconds of one camera."""
@@ -35,16 +36,17 @@ class ResultStreams:
 
     def open(
         self,
-        cameras: frozenset[str] = frozenset(),
+        names: frozenset[str] = frozenset(),
         client: str = "",
         is_over: Callable[[], bool] = lambda: False,
     ) -> ResultStream:
-        """A stream of these cameras; of all if empty. is_over: asked while there is no result.
+        """A stream of these views, and of all views of these cameras; of all if empty. is_over:
+        asked while there is no result.
 
         Above the limit it displaces the oldest stream of the client that has the most. Whether a
         client still reads is not known, as its kernel buffers; one that does will reconnect.
         """
-        stream = ResultStream(self, cameras, client, is_over)
+        stream = ResultStream(self, names, client, is_over)
         with self._lock:
             if len(self._open) >= self._most:
                 have = Counter(each.client for each in (*self._open, stream))
@@ -68,13 +70,13 @@ class ResultStream:
     def __init__(
         self,
         streams: ResultStreams,
-        cameras: frozenset[str],
+        names: frozenset[str],
         client: str,
         is_over: Callable[[], bool],
     ) -> None:
         self.client = client
         self._streams = streams
-        self._cameras = cameras
+        self._names = names
         self._is_over = is_over
         self._displaced = False
         self._queue: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
@@ -84,7 +86,7 @@ class ResultStream:
         """What `parts` has reported of `_dropped`, which another thread counts."""
 
     def put(self, result: Result) -> None:
-        if self._cameras and result.camera not in self._cameras:
+        if self._names and self._names.isdisjoint((result.view, camera_of(result.view))):
             return
         if self._queue.qsize() >= QUEUE_RESULTS:
             with contextlib.suppress(queue.Empty):  # the reader has just taken it

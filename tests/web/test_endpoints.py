@@ -130,10 +130,11 @@ def test_status_before_and_after_a_result() -> None:
     live = live_of(ShownCamera("door"), ShownCamera("yard", State.BACKOFF, password))
     endpoints = endpoints_of(live=live)
     said = json.loads(get(endpoints, "/api/v1/status").body)
-    assert said["family"] == {
-        "name": "imagenette",
-        "classes": [f"class {number}" for number in range(20)],  # enough to tell what kind it is
-        "count": 21,
+    assert said["families"] == {
+        "imagenette": {
+            "classes": [f"class {number}" for number in range(20)],  # enough to tell what it is
+            "count": 21,
+        }
     }
     assert said["engines_building"] == 1
     assert said["temperature_c"] is None
@@ -151,7 +152,7 @@ def test_status_before_and_after_a_result() -> None:
 
 def test_a_camera_that_a_reload_removed_is_gone() -> None:
     live = live_of(ShownCamera("door"), ShownCamera("yard"))
-    live.observe(make_result(camera="yard"))
+    live.observe(make_result(view="yard"))
     live.observe(make_result())
     live.follow(subjects_of(ShownCamera("door")))
     endpoints = endpoints_of(live=live)

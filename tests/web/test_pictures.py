@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from edged.capture.decode.jpeg import encode_jpeg
-from edged.web.pictures import FRESH_NS, JPEG_QUALITY, KEEP_NS, Pictures, Shown
+from edged.web.pictures import (
+    FRESH_NS,
+    JPEG_QUALITY,
+    KEEP_NS,
+    KEEP_WHOLE_NS,
+    WATCHED_NS,
+    Pictures,
+    Shown,
+)
 from tests.rig.camera import FakeTime, wait_until
 from tests.rig.results import make_result
 
@@ -45,16 +53,16 @@ def test_nobody_looks_one_a_second_is_kept() -> None:
     assert pictures.jpeg("door", 0) is None
     assert not pictures.wanted("nobody")
     pictures.follow(["yard", "door"])
-    pictures.offer(make_result(camera="yard"), RED)
+    pictures.offer(make_result(view="yard"), RED)
     for _ in range(3):
         time.now_ns += KEEP_NS - 1
         assert not pictures.wanted("yard")
-        pictures.offer(make_result(camera="yard"), RED // 2)
+        pictures.offer(make_result(view="yard"), RED // 2)
         time.now_ns += 1
         assert pictures.wanted("yard")
-        pictures.offer(make_result(camera="yard"), RED)
+        pictures.offer(make_result(view="yard"), RED)
     assert pictures.jpeg("yard", 0) == Shown(
-        encode_jpeg(RED, JPEG_QUALITY), make_result(camera="yard"), 0.0
+        encode_jpeg(RED, JPEG_QUALITY), make_result(view="yard"), 0.0
     )
 
 
@@ -100,6 +108,52 @@ def test_a_picture_comes_with_its_own_result_and_not_with_a_later_one() -> None:
     shown = pictures.jpeg("door", 0)
     assert shown is not None
     assert (shown.jpeg, shown.result.sequence) == (encode_jpeg(RED, JPEG_QUALITY), 1)
+
+
+def test_whole_pictures_of_a_camera_with_views_come_while_somebody_watches() -> None:
+    time = FakeTime()
+    pictures = Pictures(time.clock)
+    pictures.follow(["yard/gate", "yard/bin", "door"])
+    assert pictures.watched("yard")  # one is kept, for a client that asks later
+    assert not pictures.watched("door")  # its pictures come with results
+    assert not pictures.watched("nobody")
+    pictures.offer_camera("yard", RED)
+    assert not pictures.watched("yard")
+
+    time.now_ns += 10 * FRESH_NS
+    pictures.offer_camera("yard", RED // 2)  # not taken: nobody watches
+    assert pictures.jpeg("yard", 0) == Shown(encode_jpeg(RED, JPEG_QUALITY), None, 1.0)
+    pictures.offer_camera("yard", RED // 2)
+    assert pictures.jpeg("yard", 0) == Shown(encode_jpeg(RED // 2, JPEG_QUALITY), None, 0.0)
+    time.now_ns += WATCHED_NS - 1
+    assert pictures.watched("yard")  # the client will ask again
+    time.now_ns += 1
+    assert not pictures.watched("yard")
+
+    time.now_ns += KEEP_WHOLE_NS
+    assert pictures.watched("yard")  # the one that is kept is old
+
+
+def test_views_and_their_camera_have_pictures_of_their_own() -> None:
+    pictures = Pictures(FakeTime().clock)
+    pictures.follow(["yard/gate", "yard/bin"])
+    pictures.offer_camera("yard", RED)
+    pictures.offer(make_result(view="yard/bin"), RED // 2)
+    gate, bin, yard = (pictures.jpeg(name, 0) for name in ("yard/gate", "yard/bin", "yard"))
+    assert gate is None
+    assert bin == Shown(encode_jpeg(RED // 2, JPEG_QUALITY), make_result(view="yard/bin"), 0.0)
+    assert yard == Shown(encode_jpeg(RED, JPEG_QUALITY), None, 0.0)
+
+
+def test_a_camera_that_gets_views_forgets_the_picture_with_its_result() -> None:
+    pictures = Pictures(FakeTime().clock)
+    pictures.follow(["yard"])
+    pictures.offer(make_result(view="yard"), RED)
+    pictures.follow(["yard/gate"])
+    assert pictures.jpeg("yard", 0) is None
+    pictures.offer_camera("yard", RED)
+    pictures.follow(["yard"])
+    assert pictures.jpeg("yard", 0) is None
 
 
 def test_a_camera_that_is_gone() -> None:

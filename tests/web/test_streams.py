@@ -33,7 +33,7 @@ def test_only_the_cameras_asked_for() -> None:
     streams = ResultStreams(1)
     stream = opened(streams, "yard")
     streams.publish(make_result(1))
-    streams.publish(make_result(2, camera="yard"))
+    streams.publish(make_result(2, view="yard"))
     assert sequences(list(islice(stream.parts(), 2))[1:]) == [2]
 
 

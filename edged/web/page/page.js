@@ -19,7 +19,8 @@ const WHY = {
   none_fits: "even the cheapest variant is unlikely to meet the budget",
 };
 
-const cards = new Map();
+const cameras = new Map();
+const views = new Map();  // by id, camera/view or camera
 let answered = 0;
 let shownMessage = "";
 
@@ -48,20 +49,52 @@ function span(seconds) {
   return seconds < 7200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(0)} h`;
 }
 
-function card(name) {
-  if (cards.has(name)) return cards.get(name);
-  const article = $("camera").content.firstElementChild.cloneNode(true);
-  article.dataset.camera = name;
-  article.setAttribute("aria-label", `camera ${name}`);
-  put(article.querySelector(".name"), name);
-  $("cameras").append(article);
-  const made = {
-    article, gone: false, delivers: false, pictured: false, old: false, budget: 0,
-    find: (selector) => article.querySelector(selector),
-  };
-  cards.set(name, made);
-  watch(name, made);
-  return made;
+function made(template, parent, label) {
+  const element = $(template).content.firstElementChild.cloneNode(true);
+  element.setAttribute("aria-label", label);
+  parent.append(element);
+  return { element, find: (selector) => element.querySelector(selector) };
+}
+
+function cardOf(name, several) {
+  if (cameras.has(name) && cameras.get(name).several !== several) forgetCamera(name);
+  if (cameras.has(name)) return cameras.get(name);
+  const card = made("camera", $("cameras"), `camera ${name}`);
+  card.element.dataset.camera = name;
+  card.element.classList.add(several ? "several" : "alone");
+  put(card.find(".name"), name);
+  Object.assign(card, { several, ids: [], gone: false, delivers: false, pictured: false });
+  cameras.set(name, card);
+  watch(name, card);
+  return card;
+}
+
+function forgetCamera(name) {
+  const card = cameras.get(name);
+  card.ids.forEach(forgetView);
+  card.gone = true;
+  card.element.remove();
+  cameras.delete(name);
+}
+
+function viewOf(id, card, name) {
+  if (views.has(id)) return views.get(id);
+  const view = made("view", card.find(".views"), name === null ? "" : `view ${name}`);
+  if (name === null) view.element.removeAttribute("aria-label");
+  else {
+    view.element.dataset.view = name;
+    for (const heading of view.element.querySelectorAll("h3:not(.view)")) heading.ariaLevel = 4;
+    view.find(".view").hidden = false;
+    put(view.find(".name"), name);
+  }
+  Object.assign(view, { budget: 0, old: false });
+  views.set(id, view);
+  return view;
+}
+
+function forgetView(id) {
+  views.get(id).element.remove();
+  views.delete(id);
 }
 
 function ms(value) {
@@ -98,11 +131,14 @@ function showTop(list, top, none) {
   }
 }
 
-function showCamera(name, camera, loading) {
-  const made = card(name);
-  const { find } = made;
-  made.delivers = camera.state === "streaming" && camera.last !== null;
-  made.budget = camera.budget_ms;
+function showCamera(name, camera, loading, families) {
+  const several = "views" in camera;
+  const card = cardOf(name, several);
+  const { find } = card;
+  const own = several
+    ? Object.entries(camera.views).map(([view, about]) => [`${name}/${view}`, view, about])
+    : [[name, null, camera]];
+  card.delivers = camera.state === "streaming" && own.some(([, , about]) => about.last !== null);
   const shown = loading && camera.state === "streaming" ? "loading" : camera.state;
   const state = find(".state");
   state.className = `state ${shown}`;
@@ -110,47 +146,97 @@ function showCamera(name, camera, loading) {
   const error = find(".error");
   error.hidden = !camera.last_error || camera.state === "streaming";
   put(error, camera.last_error || "");
-  const percent = camera.on_time === null ? "–" : (100 * camera.on_time).toFixed(1);
-  const kept = camera.on_time === null || camera.on_time >= camera.on_time_target;
-  figure(find(".on-time"), percent, `% of ${+(100 * camera.on_time_target).toFixed(1)}`, kept ? "good" : "bad");
-  figure(find(".p50"), ms(camera.latency_ms.p50), "ms");
-  figure(find(".p95"), ms(camera.latency_ms.p95), "ms",
-    camera.latency_ms.p95 > camera.budget_ms ? "bad" : "");
-  const digits = camera.fps < 10 ? 1 : 0;
-  const rate = camera.fps < 1 ? +camera.fps.toPrecision(2) : camera.fps.toFixed(digits);
+  const ids = own.map(([id]) => id);
+  card.ids.filter((id) => !ids.includes(id)).forEach(forgetView);
+  card.ids = ids;
+  for (const [id, view, about] of own) {
+    const section = viewOf(id, card, view);
+    put(section.find(".family"), families > 1 && several ? about.family : "");
+    showView(section, about, loading, card.pictured);
+  }
+  if (several) showRegions(find(".regions"), own);
+}
+
+function isOld({ last, max_fps }) {
+  return last.age_seconds > Math.max(5, 2 / (max_fps || 1));
+}
+
+function showView(section, view, loading, pictured) {
+  const { find } = section;
+  section.budget = view.budget_ms;
+  const percent = view.on_time === null ? "–" : (100 * view.on_time).toFixed(1);
+  const kept = view.on_time === null || view.on_time >= view.on_time_target;
+  figure(find(".on-time"), percent, `% of ${+(100 * view.on_time_target).toFixed(1)}`, kept ? "good" : "bad");
+  figure(find(".p50"), ms(view.latency_ms.p50), "ms");
+  figure(find(".p95"), ms(view.latency_ms.p95), "ms",
+    view.latency_ms.p95 > view.budget_ms ? "bad" : "");
+  const digits = view.fps < 10 ? 1 : 0;
+  const rate = view.fps < 1 ? +view.fps.toPrecision(2) : view.fps.toFixed(digits);
   figure(find(".fps"), rate, "fps");
-  put(find(".chart-title"), `Latency against the budget of ${camera.budget_ms} ms`);
-  const last = camera.last;
+  put(find(".chart-title"), `Latency against the budget of ${view.budget_ms} ms`);
+  const last = view.last;
   if (!last) {  // clear what an earlier daemon may have left
     find(".top").replaceChildren();
     put(find(".variant"), "");
     put(find(".why"), loading ? "loading networks" : "no result yet");
     return;
   }
-  const old = last.age_seconds > Math.max(5, 2 / (camera.max_fps || 1));
-  made.old = old;
-  if (old) showTop(find(".top"), [], "no recent result");
-  else if (!made.pictured) showTop(find(".top"), last.top, "no class above min_score");
+  section.old = isOld(view);
+  if (section.old) showTop(find(".top"), [], "no recent result");
+  else if (!pictured) showTop(find(".top"), last.top, "no class above min_score");
   put(find(".variant"), last.variant);
   const threads = last.threads > 1 ? ` on ${last.threads} threads` : "";
-  put(find(".why"), old
+  put(find(".why"), section.old
     ? `last run ${span(last.age_seconds)} ago`
     : `${last.runtime}${threads}: ${WHY[last.reason] || last.reason}`);
 }
 
-function showStatus(status) {
-  for (const [name, camera] of Object.entries(status.cameras)) showCamera(name, camera, status.loading);
-  for (const [name, gone] of cards) {
-    if (name in status.cameras) continue;
-    gone.gone = true;
-    gone.article.remove();
-    cards.delete(name);
-  }
-  const { name, classes, count } = status.family;
-  const more = count > classes.length ? ", …" : "";
-  put($("family").firstElementChild, `${count} classes: ${classes.join(", ")}${more}`);
+function verdict(view) {
+  const { last, budget_ms } = view;
+  if (!last || isOld(view)) return ["unsure", "no result"];
+  if (last.latency_ms > budget_ms) return ["late", `${last.top[0]?.label ?? "unsure"}, late`];
+  return last.top.length ? ["sure", last.top[0].label] : ["unsure", "unsure"];
+}
+
+function showRegions(element, own) {
+  element.replaceChildren(...own.flatMap(([, name, view]) => {
+    const [left, top, width, height] = (view.roi || [0, 0, 1, 1]).map((share) => 100 * share);
+    const [kind, text] = verdict(view);
+    const box = document.createElement("div");
+    box.className = `region ${kind}`;
+    Object.assign(box.style,
+      { left: `${left}%`, top: `${top}%`, width: `${width}%`, height: `${height}%` });
+    const label = document.createElement("span");
+    label.className = `label ${kind}`;
+    label.textContent = `${name}: ${text}`;
+    label.title = label.textContent;
+    const right = 100 - left - width;  // a label grows away from the nearer edge
+    Object.assign(label.style, left <= right ? { left: `${left}%` } : { right: `${right}%` },
+      { top: `${top}%`, maxWidth: `max(${width}%, 5rem)` });
+    return [box, label];
+  }));
+}
+
+function showFamilies(families) {
+  const known = families.map(([, { classes, count }]) =>
+    `${count} classes: ${classes.join(", ")}${count > classes.length ? ", …" : ""}`);
+  const several = known.length > 1;
+  const [summary, lines] = $("family").children;
+  put(summary, several ? `Classes of ${known.length} families` : known[0]);
+  put(lines, several ? families.map(([name], at) => `${name}: ${known[at]}`).join("\n") : "");
   $("family").hidden = false;
-  const parts = [status.runtimes.join(" and "), name];
+}
+
+function showStatus(status) {
+  const families = Object.entries(status.families);
+  for (const [name, camera] of Object.entries(status.cameras)) {
+    showCamera(name, camera, status.loading, families.length);
+  }
+  for (const name of [...cameras.keys()]) {
+    if (!(name in status.cameras)) forgetCamera(name);
+  }
+  showFamilies(families);
+  const parts = [status.runtimes.join(" and "), families.map(([name]) => name).join(", ")];
   if (status.temperature_c !== null) parts.push(`${status.temperature_c.toFixed(0)} °C`);
   if (status.slowdown >= 1.05) parts.push(`slow-down ${status.slowdown.toFixed(2)}`);
   if (status.engines_building) parts.push(`${status.engines_building} engines to build`);
@@ -196,12 +282,12 @@ function draw(svg, rows, seconds, budget) {
 }
 
 function showHistory(history) {
-  for (const [name, rows] of Object.entries(history.cameras)) {
-    if (!cards.has(name)) continue;
+  for (const [id, rows] of Object.entries(history.cameras)) {
+    const view = views.get(id);
+    if (!view) continue;
     const named = rows.map((row) =>
       Object.fromEntries(history.columns.map((column, at) => [column, row[at]])));
-    const made = card(name);
-    draw(made.find(".chart"), named, history.seconds, made.budget);
+    draw(view.find(".chart"), named, history.seconds, view.budget);
   }
 }
 
@@ -228,15 +314,15 @@ async function poll(path, everyMs, show) {
   }
 }
 
-async function watch(name, made) {
-  const image = made.find("img");
-  const caption = made.find("figcaption");
+async function watch(name, card) {
+  const image = card.find("img");
+  const caption = card.find("figcaption");
   image.alt = `picture from camera ${name}`;
-  while (!made.gone) {
+  while (!card.gone) {
     await visible();
     let pause = PICTURE_MS;
     try {
-      if (!made.delivers) throw new Error("no picture expected");
+      if (!card.delivers) throw new Error("no picture expected");
       const answer = await ask(`api/v1/cameras/${name}/snapshot.jpg`);
       const age = Number(answer.headers.get("Picture-Age-Seconds"));
       const result = JSON.parse(answer.headers.get("Picture-Result"));
@@ -244,20 +330,27 @@ async function watch(name, made) {
       const before = image.src;
       image.src = URL.createObjectURL(picture);
       await image.decode();
-      made.find("figure").style.aspectRatio = image.naturalWidth / image.naturalHeight;
+      const ratio = image.naturalWidth / image.naturalHeight;
+      card.find("figure").style.setProperty("--ratio", ratio);
       if (before) URL.revokeObjectURL(before);
-      image.hidden = false;
-      made.pictured = true;  // from now on the result shown is that of the picture
-      if (!made.old) showTop(made.find(".top"), result.top, "no class above min_score");
+      showPicture(card, true);
+      const view = views.get(name);
+      if (result && view && !view.old) {
+        showTop(view.find(".top"), result.top, "no class above min_score");
+      }
       put(caption, age > PICTURE_AGE_SHOWN_SECONDS ? `${span(age)} ago` : "");
     } catch (error) {
-      image.hidden = true;
-      made.pictured = false;
+      showPicture(card, false);
       put(caption, "no picture");
       pause = 1000;
     }
     await sleep(pause);
   }
+}
+
+function showPicture(card, there) {
+  card.find("img").hidden = card.find(".regions").hidden = !there;
+  card.pictured = there && !card.several;  // from now on the result shown is that of the picture
 }
 
 poll("api/v1/status", STATUS_MS, showStatus);
