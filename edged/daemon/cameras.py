@@ -1,23 +1,26 @@
-"""The cameras of a configuration, their queues, and which of them a reload keeps."""
+"""The cameras of a configuration, their views' queues, and what of them a reload keeps."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edged.capture.mailbox import Mailbox
-from edged.capture.source import CaptureRequest
+from edged.capture.mailbox import NUMBERS, Mailbox
+from edged.capture.source import CaptureRequest, ViewRequest
 from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import Camera
-from edged.config.camera import CameraConfig
+from edged.config.camera import CameraConfig, ViewConfig
 from edged.control.decode_times import DecodeTimes
+from edged.daemon.model import Model, Models
 from edged.events.events import AWAY_SECONDS
-from edged.pipeline.queue import CameraQueue
-from edged.variants.family import Family, Fit
+from edged.pipeline.output import Output
+from edged.pipeline.queue import ViewQueue
+from edged.sinks.options import ResultsConfig
+from edged.variants.family import Fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +31,104 @@ class Attached:
     request: CaptureRequest
     resolution: int
 
+    def number(self, view: ViewConfig) -> int:
+        """Of the view in the mailbox."""
+        if view.name is None:
+            return 0
+        return next(
+            number for number, each in self.request.numbered.items() if each.name == view.name
+        )
 
+    def start(self, before: Attached | None) -> None:
+        """Start the camera, or let its process go over to other views. before: the present one of
+        that name, which has stopped if it is another camera."""
+        mailbox = self.camera.mailbox
+        if before is not None and before.camera.mailbox is mailbox and before.request.views:
+            known = {view.name: number for number, view in before.request.numbered.items()}
+            numbered = self.request.numbered.items()
+            mailbox.serve({number: known.get(view.name) for number, view in numbered})
+            for number in self.request.numbered.keys() - before.request.numbered.keys():
+                mailbox.want(self.resolution, number)
+        if before is not None and before.camera is self.camera:
+            if before.request != self.request:
+                self.camera.change(self.request)
+            return
+        if before is not None:
+            self.camera.take_over(before.camera)
+        self.camera.start()
+
+
+WHOLE_SIDE = 2048
+"""Room for the part of a picture that several views share, at the scale that the smallest region
+needs; a larger one is shrunk."""
 LOADING = threading.Semaphore(len(os.sched_getaffinity(0)))
 """Limits how many capture processes load their libraries at once."""
 
 
-def attach(settings: CameraConfig, family: Family, before: Attached | None) -> Attached:
-    """The camera, not started; `before`, the present camera of that name, if nothing changed.
+def attach(settings: CameraConfig, models: Models, before: Attached | None) -> Attached:
+    """The camera, not started; with the running camera of `before`, the present one of that name,
+    if at most its views differ.
 
     A replacement keeps the mailbox, if that is large enough, and with it the counters: it must not
     start before the other has stopped.
     """
-    request = replace(settings.capture, square=family.input.fit is Fit.CROP)
+    request = _request(settings, models)
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
-    largest = max(variant.resolution for variant in family.variants())
-    if before is not None and before.resolution >= largest:
+    largest = max(_largest(models.by_view[view.id]) for view in settings.views)
+    if (
+        before is not None
+        and before.resolution >= largest
+        and bool(before.request.views) == bool(request.views)
+    ):
+        request = replace(request, views=_numbers(request.views, before.request.views))
         if before.request == request:
             return before
-        mailbox, largest = before.camera.mailbox, before.resolution
-    else:
-        mailbox = Mailbox.create(2 * largest)
-        mailbox.want(largest)
+        camera = before.camera
+        if not before.request.same_source(request):
+            camera = _camera(settings, request, camera.mailbox)
+        return Attached(camera, request, before.resolution)
+    side = max(2 * largest, WHOLE_SIDE) if request.views else 2 * largest
+    mailbox = Mailbox.create(side, views=max(1, len(request.views)))
+    for number in request.numbered:
+        mailbox.want(largest, number)
+    return Attached(_camera(settings, request, mailbox), request, largest)
+
+
+def _camera(settings: CameraConfig, request: CaptureRequest, mailbox: Mailbox) -> Camera:
     device = Path(request.source) if kind_of(request.source).device else None
-    camera = Camera(settings.name, request, mailbox, device=device, turns=LOADING)
-    return Attached(camera, request, largest)
+    return Camera(settings.name, request, mailbox, device=device, turns=LOADING)
+
+
+def _request(settings: CameraConfig, models: Models) -> CaptureRequest:
+    """With each view's region cut as its family's networks see it."""
+    request = settings.capture
+    square = [models.by_view[view.id].family.input.fit is Fit.CROP for view in settings.views]
+    if not request.views:
+        return replace(request, square=square[0])
+    views = zip(request.views, square, strict=True)
+    return replace(request, views=tuple(each and replace(each, square=cut) for each, cut in views))
+
+
+def _largest(model: Model) -> int:
+    return max(variant.resolution for variant in model.family.variants())
+
+
+def _numbers(
+    views: Sequence[ViewRequest | None], before: Sequence[ViewRequest | None]
+) -> tuple[ViewRequest | None, ...]:
+    """The views at their numbers: an unchanged one keeps it, any other gets one that was free, so
+    that a picture which was made before the change is not taken for one of the view."""
+    if not before:
+        return tuple(views)
+    placed: list[ViewRequest | None] = [None] * NUMBERS
+    for number, known in enumerate(before):
+        if known in views:
+            placed[number] = known
+    free = [number for number in range(NUMBERS) if number >= len(before) or before[number] is None]
+    for view in views:
+        if view not in placed:
+            placed[free.pop(0)] = view
+    return tuple(placed[: max(number for number in range(NUMBERS) if placed[number]) + 1])
 
 
 def stop_together(cameras: Iterable[Camera]) -> None:
@@ -64,24 +141,34 @@ def stop_together(cameras: Iterable[Camera]) -> None:
 
 
 def queue_of(
-    settings: CameraConfig,
-    mailbox: Mailbox,
-    resolutions: set[int],
-    before: CameraQueue | None,
+    view: ViewConfig,
+    number: int,
+    attached: Attached,
+    model: Model,
+    results: ResultsConfig,
+    before: ViewQueue | None,
     *,
     same_source: bool,
     same_model: bool,
-) -> CameraQueue:
-    """A camera's queue; the state of `before`, the present queue of that name, is kept."""
+) -> ViewQueue:
+    """A view's queue; the state of `before`, the present queue of that id, is kept.
+
+    number: of the view in its camera's mailbox.
+    """
     values: dict[str, Any] = {
-        "mailbox": mailbox,
-        "budget_ms": settings.latency_budget_ms,
-        "on_time": settings.on_time,
-        "min_fps": settings.min_fps or 0.0,
-        "min_top1": settings.min_top1,
+        "mailbox": attached.camera.mailbox,
+        "output": Output(model.family.labels, results.top_k, results.min_score),
+        "budget_ms": view.latency_budget_ms,
+        "on_time": view.on_time,
+        "min_fps": view.min_fps or 0.0,
+        "min_top1": view.min_top1,
+        "index": number,
+        "fit": model.family.input.fit,
+        "paced": view.max_fps != attached.request.max_fps,
     }
+    resolutions = {variant.resolution for variant in model.variants}
     if before is None:
-        return CameraQueue(settings.name, **values, decode_times=DecodeTimes(resolutions))
+        return ViewQueue(view.id, **values, decode_times=DecodeTimes(resolutions))
     if not same_source:
         values |= {"waiting": None, "last_ready_ns": 0, "interval_ns": 0, "period_ms": 0.0}
     if not (same_source and same_model):
@@ -89,12 +176,12 @@ def queue_of(
     return replace(before, **values)
 
 
-def away_seconds(cameras: Iterable[CameraConfig]) -> dict[str, float]:
-    """How long each camera may give no result before it counts as away."""
-    return {each.name: max(AWAY_SECONDS, 2 * _slowest_seconds(each.capture)) for each in cameras}
+def away_seconds(views: Iterable[ViewConfig]) -> dict[str, float]:
+    """How long each view may give no result before it counts as away."""
+    return {each.id: max(AWAY_SECONDS, 2 * _slowest_seconds(each)) for each in views}
 
 
-def _slowest_seconds(request: CaptureRequest) -> float:
+def _slowest_seconds(view: ViewConfig) -> float:
     """Between two results that max_fps and quiet ask for."""
-    still = 0.0 if request.quiet is None else request.quiet.at_least_every_seconds
-    return max(still, 0.0 if request.max_fps is None else 1 / request.max_fps)
+    still = 0.0 if view.quiet is None else view.quiet.at_least_every_seconds
+    return max(still, 0.0 if view.max_fps is None else 1 / view.max_fps)

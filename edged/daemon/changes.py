@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeAlias
 
-from edged.capture.source import CaptureRequest
-from edged.config.camera import CameraConfig
+from edged.capture.source import CaptureRequest, ViewRequest
+from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config
 
-_Fields: TypeAlias = Config | CameraConfig | CaptureRequest
+_Fields: TypeAlias = Config | ViewConfig | CaptureRequest
+_OF_VIEWS = {"views", *(each.name for each in fields(ViewRequest))}
+"""Fields of a request that say of the views what these say themselves."""
 
 
 def refusal(reasons: Sequence[str], path: Path) -> str:
@@ -33,20 +35,38 @@ def changes(before: Config, after: Config, *, same_model: bool) -> list[str]:
     found = [f"camera {name} removed" for name in old if name not in new]
     found += [f"camera {name} added" for name in new if name not in old]
     for name in new:
-        if name in old and (keys := _differing(old[name], new[name])):
-            found.append(f"camera {name}: {', '.join(keys)}")
-    keys = [key for key in _differing(before, after) if key != "cameras"]
-    found += keys
-    if not same_model and not {"model", "backend", "threads", "variants"} & set(keys):
+        if name in old:
+            found += _of_camera(old[name], new[name])
+    found += (key for key in _differing(before, after) if key != "cameras")
+    if not same_model and _loaded(before) == _loaded(after):
         found.append("files of the family")
     return found
 
 
+def _of_camera(before: CameraConfig, after: CameraConfig) -> Iterator[str]:
+    keys = [key for key in _differing(before.capture, after.capture) if key not in _OF_VIEWS]
+    if before.source_file != after.source_file:
+        keys.append("source_file")
+    old = {view.id: view for view in before.views}
+    new = {view.id: view for view in after.views}
+    changed = {id: _differing(old[id], new[id]) for id in new if id in old}
+    keys += changed.pop(after.name, ())
+    if keys:
+        yield f"camera {after.name}: {', '.join(keys)}"
+    yield from (f"view {id} removed" for id in old if id not in new and id != after.name)
+    yield from (f"view {id} added" for id in new if id not in old and id != after.name)
+    yield from (f"view {id}: {', '.join(keys)}" for id, keys in changed.items() if keys)
+
+
+def _loaded(config: Config) -> tuple[object, ...]:
+    """What the configuration says of the networks."""
+    return {(view.model, view.variants) for view in config.views}, config.backend, config.threads
+
+
 def _differing(before: _Fields, after: _Fields) -> list[str]:
-    """Fields of two values of one class; what a camera is asked for counts as fields of its own."""
-    found: list[str] = []
-    for each in fields(before):
-        old, new = getattr(before, each.name), getattr(after, each.name)
-        if each.compare and old != new:
-            found += _differing(old, new) if each.name == "capture" else [each.name]
-    return found
+    """Names of the fields of two values of one class that differ."""
+    return [
+        each.name
+        for each in fields(before)
+        if each.compare and getattr(before, each.name) != getattr(after, each.name)
+    ]

@@ -18,6 +18,7 @@ from edged.config.warnings import warnings
 from edged.daemon.changes import changes, refusal
 from edged.daemon.run import STOP_SECONDS, Run, World
 from edged.daemon.signals import Signals
+from edged.daemon.subjects import health, now
 from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
@@ -206,7 +207,7 @@ class Daemon:
             self._notifier.watchdog()
             if not self._ready:
                 self._notifier.starting(START_SECONDS)
-        if not self._ready and any(camera.settled for camera in run.health()):
+        if not self._ready and any(camera.settled for camera in health(run)):
             self._ready = True
             self._notifier.ready()
             self._tell_status(now_ns, at_once=True)
@@ -216,8 +217,8 @@ class Daemon:
 
     def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
         assert self._run is not None
-        cameras = self._status_line.text(self._run.now(), now_ns)
-        parts = (self._refused, building(self._run.model.engines), cameras)
+        cameras = self._status_line.text(now(self._run), now_ns)
+        parts = (self._refused, building(self._run.models.engines), cameras)
         self._notifier.status("; ".join(filter(None, parts)), at_once=at_once)
 
     def _loading(self, number: int, of: int) -> None:
@@ -238,7 +239,7 @@ class Daemon:
         return {} if self._run is None else self._run.loops()
 
     def _health(self) -> list[CameraHealth]:
-        return [] if self._run is None else self._run.health()
+        return [] if self._run is None else health(self._run)
 
     # reload
 
@@ -295,7 +296,7 @@ class Daemon:
             log.warning("%s", warning)
         after = Run(config, self._world, before)
         try:
-            same_model = before.model == after.model
+            same_model = before.models.loads_the_same(after.models)
             done = changes(before.config, config, same_model=same_model)
             if not done:
                 return done

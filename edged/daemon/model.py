@@ -1,4 +1,4 @@
-"""The model of a configuration, loaded and checked, and its profile."""
+"""The models of a configuration, loaded and checked, and their profile."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edged import __version__
 from edged.backends.auto import Backends, load_backends
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks, choices_of, once_each
 from edged.clock import monotonic_ns
-from edged.config.camera import CameraConfig
+from edged.config.camera import ViewConfig
 from edged.config.config import Config
 from edged.config.family import family_of, model_errors
-from edged.control.profile import candidates, dominated, ladder
+from edged.control.profile import Candidate, dominated, frontiers
 from edged.control.profile_store import Decoding, ProfileStore, state_directory
 from edged.control.profiler import Profiler
 from edged.device import device_facts
@@ -28,6 +28,7 @@ from edged.variants.mobilenet import Architecture, cost
 from edged.variants.network import Network
 from edged.variants.runtime import Backend, Engines, variants_run_by
 from edged.variants.variant import Choice, Variant
+from edged.view import titled
 
 log = logging.getLogger("edged")
 
@@ -40,33 +41,96 @@ returned to the system."""
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a configuration loads. Equal values mean the same files, compared by hash.
-
-    variants: those that may run, as the backends run them. backend_name: as configured.
-    """
+    """What a view runs. variants: those that may run, as the backends run them."""
 
     family: Family
     variants: tuple[Variant, ...]
+
+    @classmethod
+    def of(cls, config: Config, view: ViewConfig, family: Family, backends: Backends) -> Model:
+        run = {each for one in backends for each in variants_run_by(one, family.variants())}
+        names = view.variants
+        variants = tuple(each for each in sorted(run) if names is None or each.name in names)
+        if not variants:
+            what = "no runtime of this device computes in float16"
+            keys = config.place(view.id, "variants")
+            raise config.error(what, *keys, got=", ".join(names or ()), fix="remove _fp16")
+        return cls(family, variants)
+
+    def known_top1(self) -> dict[Variant, float]:
+        """Top-1 of the variants whose accuracy is known."""
+        found = {variant: self.family.accuracy(variant) for variant in self.variants}
+        return {variant: each.top1 for variant, each in found.items() if each is not None}
+
+    def top1(self, backends: Backends, threads: Iterable[int]) -> dict[Choice, float]:
+        """Accuracy of every choice, for ranking."""
+        return {
+            choice: self.family.top1(choice.variant)
+            for network in self.family.networks
+            for backend in backends
+            for choices in choices_of(network, backend, threads)
+            for choice in choices
+            if choice.variant in self.variants
+        }
+
+    def report_hopeless(self, view: ViewConfig) -> None:
+        """Warn if no variant reaches the view's min_top1."""
+        best = max(self.variants, key=self.family.top1)
+        if self.family.top1(best) < view.min_top1:
+            log.warning(
+                "%s: no variant reaches min_top1 %g; using the most accurate, %s (%.3f)",
+                *(titled(view.id), view.min_top1, best, self.family.top1(best)),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a configuration loads. Equal values mean the same files, compared by hash.
+
+    by_view: views with equal models have the same object. backend_name: as configured.
+    """
+
+    by_view: Mapping[str, Model]
     threads: tuple[int, ...]
     backend_name: str
     backends: Backends = field(compare=False)
     why: str = field(compare=False)
 
     @classmethod
-    def of(cls, config: Config) -> Model:
-        """Read the manifest. Raises InputError for a missing or unsuitable family, EdgedError for
-        an unusable runtime."""
-        family = family_of(config)
-        if errors := list(model_errors(family, config)):
+    def of(cls, config: Config, before: Models | None = None) -> Models:
+        """Read the manifests. Raises InputError for a missing or unsuitable family, EdgedError for
+        an unusable runtime. before: its backends are used again if they are the same."""
+        families: dict[str, Family] = {}
+        for view in config.views:
+            if view.model not in families:
+                families[view.model] = family_of(config, view)
+        errors = [
+            error
+            for view in config.views
+            for error in model_errors(config, view, families[view.model])
+        ]
+        if errors:
             raise InputErrors(errors)
-        backends, why = load_backends(config.backend, background=True)
-        run = {each for one in backends for each in variants_run_by(one, family.variants())}
-        names = config.variants
-        variants = tuple(each for each in sorted(run) if names is None or each.name in names)
-        if not variants:
-            what = "no runtime of this device computes in float16"
-            raise config.error(what, "variants", got=", ".join(names or ()), fix="remove _fp16")
-        return cls(family, variants, config.threads, config.backend, backends, why)
+        if before is not None and before.backend_name == config.backend:
+            backends, why = before.backends, before.why
+        else:
+            backends, why = load_backends(config.backend, background=True)
+        made: dict[Model, Model] = {}
+        by_view = {}
+        for view in config.views:
+            model = Model.of(config, view, families[view.model], backends)
+            by_view[view.id] = made.setdefault(model, model)
+        return cls(by_view, config.threads, config.backend, backends, why)
+
+    def loads_the_same(self, other: Models) -> bool:
+        """Whatever the views are called that run it."""
+        mine, theirs = (set(each.by_view.values()) for each in (self, other))
+        return mine == theirs and self.backends is other.backends and self.threads == other.threads
+
+    @property
+    def families(self) -> list[Family]:
+        """Each once."""
+        return list({id(each.family): each.family for each in self.by_view.values()}.values())
 
     @property
     def versions(self) -> dict[str, str]:
@@ -78,82 +142,74 @@ class Model:
         """Only TensorRT builds them, and it runs alone."""
         return self.backends[0].engines
 
-    def top1(self) -> dict[Variant, float]:
-        return {variant: self.family.top1(variant) for variant in self.variants}
-
-    def known_top1(self) -> dict[Variant, float]:
-        """Top-1 of the variants whose accuracy is known."""
-        found = {variant: self.family.accuracy(variant) for variant in self.variants}
-        return {variant: each.top1 for variant, each in found.items() if each is not None}
-
-    def report_hopeless(self, camera: CameraConfig) -> None:
-        """Warn if no variant reaches the camera's min_top1."""
-        best = max(self.variants, key=self.family.top1)
-        if self.family.top1(best) < camera.min_top1:
-            log.warning(
-                "camera %s: no variant reaches min_top1 %g; using the most accurate, %s (%.3f)",
-                *(camera.name, camera.min_top1, best, self.family.top1(best)),
-            )
+    def top1(self) -> dict[str, Mapping[Choice, float]]:
+        """By view; equal models have the same mapping."""
+        models = {id(each): each for each in self.by_view.values()}
+        found = {key: each.top1(self.backends, self.threads) for key, each in models.items()}
+        return {view: found[id(model)] for view, model in self.by_view.items()}
 
 
-class LoadedModel:
-    """The loaded family and its profiler; keeps the profile on disk.
+class LoadedModels:
+    """The loaded networks of all models, and their profiler; keeps the profile on disk.
 
     At the start a network is loaded for the runtimes that are on the known frontier, or else for
     the first; the others are loaded beside the running cameras, one at a time, measured, and
-    released again where they are slower. So memory never holds the whole family twice.
+    released again where they are slower. So memory never holds all networks twice.
 
-    before: the present model, whose profile is reused if device, backend and family are the same.
-    progress: called before each network with its number and the count; its exception cancels.
-    Raises InputError for a network that is damaged, not one of edged's, or gives wrong scores.
+    before: the present models, whose profile and sessions are used again if device and backends are
+    the same. progress: called before each network with its number and the count; its exception
+    cancels. Raises InputError for a network that is damaged, not one of edged's, or gives wrong
+    scores.
     """
 
     def __init__(
-        self, model: Model, before: LoadedModel | None, progress: Callable[[int, int], None]
+        self, models: Models, before: LoadedModels | None, progress: Callable[[int, int], None]
     ) -> None:
-        self.model = model
-        family = model.family
-        top1 = model.top1()
-        facts = {**device_facts(), "family": family.fingerprint}
-        self.keys = [{**facts, **backend.describe()} for backend in model.backends]
-        run_by = [variants_run_by(backend, family.variants()) for backend in model.backends]
+        self.models = models
+        self.keys = [{**device_facts(), **backend.describe()} for backend in models.backends]
         same = before if before is not None and before.keys == self.keys else None
         self.store: ProfileStore = (
-            ProfileStore(state_directory(os.environ), zip(self.keys, run_by, strict=True))
-            if same is None
-            else same.store
+            ProfileStore(state_directory(os.environ), self.keys) if same is None else same.store
         )
         known = {**self.store.load(), **({} if same is None else same.profiler.profile)}
-        unwanted = {
-            Choice(variant, count, backend.name)
-            for backend, variants in zip(model.backends, run_by, strict=True)
-            for variant in variants
-            for count in model.threads
-            if variant not in model.variants
-        }
-        left_out = dominated(known, top1) | unwanted
-        frontier = {each.choice for each in ladder(candidates(known, top1))}
-        self._others = deque(_not_at_once(model, left_out, frontier))
-        later = {choice for _, _, choices in self._others for choice in choices}
-        self.loaded = LoadedFamily(
-            family,
-            model.backends,
-            model.threads,
-            left_out=left_out | later,
+        top1 = models.top1()
+        top1s = list({id(each): each for each in top1.values()}.values())
+        asked = frozenset(choice for each in top1s for choice in each)
+        frontier = frontiers(known, top1s)
+        worth = asked - dominated(known, top1s)
+        if same is not None:  # a reload does not measure again what a start has released
+            worth -= known.keys() - frontier - same.loaded.choices
+        self._others = deque(_not_at_once(models, top1s, worth, frontier))
+        later = frozenset(choice for *_, choices in self._others for choice in choices)
+        families = models.families
+        self.loaded: LoadedNetworks = LoadedNetworks(
+            families,
+            models.backends,
+            models.threads,
+            before=None
+            if same is None or same.models.backends is not models.backends
+            else same.loaded,
+            wanted=worth - later,
+            models=top1s,
             progress=progress,
         )
         self.profiler: Profiler = Profiler(
-            self.loaded.choices - unwanted,
+            self.loaded.choices & asked,
             top1,
-            {variant: _multiply_adds(variant, len(family.labels)) for variant in model.variants},
+            {
+                variant: _multiply_adds(variant, len(model.family.labels))
+                for model in models.by_view.values()
+                for variant in model.variants
+            },
             known=known,
         )
-        runtimes = ", ".join(f"{name} {version}" for name, version in model.versions.items())
+        names = ", ".join(family.name for family in families)
+        runtimes = ", ".join(f"{name} {version}" for name, version in models.versions.items())
         self.about: Mapping[str, str] = {
             **device_facts(),
             "backend": runtimes,
-            "family": family.name,
-            "hash": family.fingerprint,
+            "family": names,
+            "hash": ", ".join(family.fingerprint for family in families),
         }
         """Header of a trace."""
         self._stored = self.profiler.profile
@@ -161,7 +217,7 @@ class LoadedModel:
         self._stored_ns = 0
         self._rounds = self.profiler.rounds
         self._waiting = len(self.profiler.waiting)
-        self._takeovers = model.engines.takeovers
+        self._takeovers = models.engines.takeovers
         self._beside: frozenset[Choice] = frozenset()
         self._beside_ns = 0
         self._loaded = threading.Event()
@@ -172,13 +228,19 @@ class LoadedModel:
         self._reported = False
         return_free_memory()
         log.info(
-            "edged %s: family %s, %d variants, %s (%s)",
-            *(__version__, family.name, len(model.variants), runtimes, model.why),
+            "edged %s: %s %s, %d variants, %s (%s)",
+            *(__version__, "family" if len(families) == 1 else "families", names),
+            *(len({choice.variant for choice in asked}), runtimes, models.why),
         )
+
+    def serve(self, models: Models) -> None:
+        """The same models of other views, while no pipeline runs."""
+        self.models = models
+        self.profiler.serve(models.top1())
 
     def measure_cheapest(self) -> None:
         """Measure the cheapest variant if the profile is empty: the first frame needs one."""
-        picture = self.loaded.family.golden_picture()
+        picture = self.models.families[0].golden_picture()
 
         def measure(choice: Choice) -> tuple[float, float]:
             begun_ns = monotonic_ns()
@@ -189,7 +251,7 @@ class LoadedModel:
 
     def tick(self, now_ns: int, decoding: Callable[[], Decoding]) -> None:
         """Keep the profile on disk up to date; called a few times per second."""
-        engines = self.model.engines
+        engines = self.models.engines
         if engines.takeovers != self._takeovers:
             self._takeovers = engines.takeovers
             self.profiler.measure_again()
@@ -215,13 +277,13 @@ class LoadedModel:
             return True
         if not self._others:
             return False
-        network, backend, self._beside = self._others.popleft()
+        family, network, backend, self._beside = self._others.popleft()
         self._beside_ns = now_ns
         wanted = self._beside
         self._loaded.clear()
 
         def load() -> None:
-            self.loaded.load_beside(network, backend, wanted)
+            self.loaded.load_beside(family, network, backend, wanted)
             self._loaded.set()
 
         if not _in_thread(load, f"{network.path.name} is not measured with {backend.name}"):
@@ -233,7 +295,7 @@ class LoadedModel:
 
         Not while engines are built: the CPU's times would be stored for them.
         """
-        engines = self.model.engines
+        engines = self.models.engines
         changing = engines.building or (engines.takeovers and not self.profiler.complete)
         if changing or self.profiler.profile is self._stored:
             return
@@ -253,38 +315,61 @@ class LoadedModel:
             return
         self._reported = True
         return_free_memory()
-        log.info(
-            "profile measured, most accurate first: %s",
-            ", ".join(f"{each.name} {each.p50_ms:.1f} ms" for each in self.profiler.ladder),
-        )
+        for names, ladder in self._ladders():
+            log.info(
+                "profile%s measured, most accurate first: %s",
+                names,
+                ", ".join(f"{each.name} {each.p50_ms:.1f} ms" for each in ladder),
+            )
 
-    def report_hopeless(self, camera: CameraConfig) -> None:
-        """Warn if even the cheapest variant exceeds the camera's budget."""
-        cheapest = min(self.profiler.ladder, key=lambda candidate: candidate.p50_ms)
-        if cheapest.p50_ms > camera.latency_budget_ms:
+    def _ladders(self) -> Iterator[tuple[str, tuple[Candidate, ...]]]:
+        """Each ladder once, with the views that have it: empty if all have the same."""
+        ladders = self.profiler.ladders
+        views: dict[int, list[str]] = {}
+        for view, ladder in ladders.items():
+            views.setdefault(id(ladder), []).append(view)
+        for names in views.values():
+            told = f" of {', '.join(names)}" if len(views) > 1 else ""
+            yield told, ladders[names[0]]
+
+    def report_hopeless(self, view: ViewConfig) -> None:
+        """Warn if even the cheapest variant exceeds the view's budget."""
+        cheapest = min(self.profiler.ladders[view.id], key=lambda candidate: candidate.p50_ms)
+        if cheapest.p50_ms > view.latency_budget_ms:
             log.warning(
-                "camera %s: no variant meets latency_budget_ms %g on this device; the cheapest, "
+                "%s: no variant meets latency_budget_ms %g on this device; the cheapest, "
                 "%s, takes %.1f ms, and its results will be late",
-                *(camera.name, camera.latency_budget_ms, cheapest.variant, cheapest.p50_ms),
+                *(titled(view.id), view.latency_budget_ms),
+                *(cheapest.variant, cheapest.p50_ms),
             )
 
 
 def _not_at_once(
-    model: Model, left_out: Collection[Choice], frontier: Collection[Choice]
-) -> Iterator[tuple[Network, Backend, frozenset[Choice]]]:
+    models: Models,
+    asked: Iterable[Collection[Choice]],
+    worth: Collection[Choice],
+    frontier: Collection[Choice],
+) -> Iterator[tuple[Family, Network, Backend, frozenset[Choice]]]:
     """Sessions, and what they serve, that the start does without: those of a network beside the
-    ones on the known frontier, or beside the first where none is known."""
-    for network in model.family.networks:
+    ones on the known frontier, or beside each model's first where none of its own is known.
+
+    asked: what each model may run.
+    """
+    for family, network in once_each(models.families):
         sessions = []
-        for backend in model.backends:
+        for backend in models.backends:
             served = frozenset(
-                Choice(variant, count, backend.name)
-                for variant in variants_run_by(backend, network.variants())
-                for count in model.threads
-            ).difference(left_out)
+                choice
+                for choices in choices_of(network, backend, models.threads)
+                for choice in choices
+            ).intersection(worth)
             if served:
-                sessions.append((network, backend, served))
-        needed = [each for each in sessions if not each[2].isdisjoint(frontier)] or sessions[:1]
+                sessions.append((family, network, backend, served))
+        needed = [each for each in sessions if not each[3].isdisjoint(frontier)]
+        for model in asked:
+            own = [each for each in sessions if not each[3].isdisjoint(model)]
+            if not any(each in needed for each in own):
+                needed += own[:1]
         yield from (each for each in sessions if each not in needed)
 
 

@@ -10,34 +10,32 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from edged.capture.sources.table import kind_of
-from edged.capture.supervisor import Camera, CameraState
+from edged.capture.supervisor import CameraState
 from edged.clock import Clock
-from edged.config.camera import CameraConfig
 from edged.config.config import Config
+from edged.control.profile import Candidate
 from edged.control.profile_store import Decoding, state_directory
 from edged.daemon.cameras import Attached, attach, away_seconds, queue_of, stop_together
-from edged.daemon.model import LoadedModel, Model
+from edged.daemon.model import LoadedModels, Models
 from edged.daemon.sinks import OpenSink, open_sinks, take_over
+from edged.daemon.subjects import subjects
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
 from edged.events.dispatcher import Dispatcher
 from edged.events.events import Watch
 from edged.events.journal import EventJournal
-from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
-from edged.pipeline.queue import CameraQueue
+from edged.pipeline.queue import ViewQueue
 from edged.result import Event
 from edged.sensors.sensors import Sensors
-from edged.service.status_line import CameraNow
 from edged.sinks.sink import Kind
-from edged.telemetry.exposition import Subjects
-from edged.telemetry.health import DOWN_STATES, CameraHealth, Health
+from edged.telemetry.health import Health
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
 from edged.variants.family import OTHER_CLASSES
@@ -83,29 +81,28 @@ class Run:
 
     def __init__(self, config: Config, world: World, before: Run | None = None) -> None:
         self.config = config
-        self.model = Model.of(config)
+        self.models: Models = Models.of(config, None if before is None else before.models)
         self.cameras: dict[str, Attached] = {}
         self.sinks: dict[str, OpenSink] = {}
         self.server: HttpServer | None = None
-        self.loaded_model: LoadedModel | None = None
+        self.loaded_models: LoadedModels | None = None
         self.pipeline: Pipeline | None = None
-        self._thermostat = Thermostat(world.sensors, config.max_temperature_c)
+        self.thermostat = Thermostat(world.sensors, config.max_temperature_c)
         if before is not None and before.config.max_temperature_c == config.max_temperature_c:
-            self._thermostat = before._thermostat
-        self._world = world
+            self.thermostat = before.thermostat
+        self.world = world
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
         self._turns = Turns()
         self._replaced = False
         """Another run takes this one's place: ended cameras do not end the daemon."""
         self._stopped = False
         self._hopeless_reported = False
-        self._watch = Watch.of(
-            config.events, self.model.family.labels, away_seconds(config.cameras)
-        )
-        self._dispatcher: Dispatcher = (
+        labels = {view: model.family.labels for view, model in self.models.by_view.items()}
+        self.watch = Watch.of(config.events, labels, away_seconds(config.views))
+        self.dispatcher: Dispatcher = (
             Dispatcher(EventJournal(state_directory(os.environ)))
             if before is None
-            else before._dispatcher
+            else before.dispatcher
         )
         try:
             self._open(before)
@@ -115,13 +112,13 @@ class Run:
 
     def _open(self, before: Run | None) -> None:
         sinks = {} if before is None else before.sinks
-        for name, sink in open_sinks(self.config, self._world.kinds, sinks):
+        for name, sink in open_sinks(self.config, self.world.kinds, sinks):
             self.sinks[name] = sink
         for settings in self.config.cameras:
             camera = None if before is None else before.cameras.get(settings.name)
-            self.cameras[settings.name] = attach(settings, self.model.family, camera)
+            self.cameras[settings.name] = attach(settings, self.models, camera)
         if before is None:
-            self._world.live.follow(self._subjects())
+            self.world.live.follow(subjects(self))
         http, old = self.config.http, None if before is None else before.server
         if before is not None and before.config.http == http:
             self.server = old
@@ -134,7 +131,7 @@ class Run:
             self._tell_address()
 
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
-        world = self._world
+        world = self.world
         endpoints = Endpoints(world.metrics.registry, world.health, world.live)
         server = HttpServer(http, endpoints, beside=beside)
         server.start()
@@ -142,10 +139,11 @@ class Run:
 
     def _tell_classes(self) -> None:
         """The shipped family is there to try it with: real cameras show it other things."""
-        family = self.model.family
         kinds = {kind_of(each.capture.source).name for each in self.config.cameras}
-        if family.is_shipped and kinds != {"synthetic"}:
-            log.info("%s", "; ".join((f"{family.name} knows {family.classes}", *OTHER_CLASSES)))
+        for family in self.models.families:
+            if family.is_shipped and kinds != {"synthetic"}:
+                knows = f"{family.name} knows {family.classes}"
+                log.info("%s", "; ".join((knows, *OTHER_CLASSES)))
 
     def _tell_address(self) -> None:
         if self.server is not None:
@@ -154,44 +152,41 @@ class Run:
 
     def load(self, before: Run | None, progress: Callable[[int, int], None]) -> None:
         """Load and check the networks; an exception of `progress` cancels that."""
-        if before is not None and before.model == self.model:
-            self.loaded_model = before.loaded_model
+        if before is not None and before.models.loads_the_same(self.models):
+            self.loaded_models = before.loaded_models
         else:
-            known = None if before is None else before.loaded_model
-            self.loaded_model = LoadedModel(self.model, known, progress)
+            known = None if before is None else before.loaded_models
+            self.loaded_models = LoadedModels(self.models, known, progress)
             if before is not None:  # while frames still run
-                self.loaded_model.measure_cheapest()
+                self.loaded_models.measure_cheapest()
 
     def start_cameras(self, before: Run | None = None) -> None:
         """Start the new cameras after stopping those whose devices they may need."""
         old = {} if before is None else before.cameras
         if before is not None:
             before._replaced = True
-        stop_together(
-            each.camera for name, each in old.items() if self.cameras.get(name) is not each
-        )
+        kept = {id(each.camera) for each in self.cameras.values()}
+        stop_together(each.camera for each in old.values() if id(each.camera) not in kept)
         for name, each in self.cameras.items():
-            if old.get(name) is not each:
-                if name in old:
-                    each.camera.take_over(old[name].camera)
-                each.camera.start()
+            each.start(old.get(name))
 
     def start_pipeline(self, before: Run | None = None) -> None:
         """Start running frames as soon as those of `before` have finished."""
-        assert self.loaded_model is not None
-        world, results = self._world, self.config.results
+        assert self.loaded_models is not None
+        world = self.world
         if before is not None and not before.await_pipeline(HANGING_SECONDS):
             raise EdgedError(f"a network has not returned for {HANGING_SECONDS:.0f} s")
         sinks = [each.sink for each in self.sinks.values()]
         if before is not None:
             take_over(self.sinks, before.sinks)
+        if self.loaded_models.models is not self.models:
+            self.loaded_models.serve(self.models)
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
-        self._dispatcher.follow(sinks, snapshots)
+        self.dispatcher.follow(sinks, snapshots)
         pipeline = Pipeline(
-            queues=[self._queue(settings, before) for settings in self.config.cameras],
-            loaded=self.loaded_model.loaded,
-            profiler=self.loaded_model.profiler,
-            output=Output(self.model.family.labels, results.top_k, results.min_score),
+            queues=list(self._new_queues(before)),
+            loaded=self.loaded_models.loaded,
+            profiler=self.loaded_models.profiler,
             sinks=sinks,
             observer=world.live,
             cores=len(os.sched_getaffinity(0)),
@@ -199,51 +194,54 @@ class Run:
             frames_wanted=world.frames_wanted,
             clock=world.clock,
             finished=self._all_ended,
-            watch=self._watch,
-            announce=self._dispatcher.dispatch,
+            watch=self.watch,
+            announce=self.dispatcher.dispatch,
             show=world.live.pictures.offer,
+            show_camera=world.live.pictures.offer_camera,
             recorder=world.recorder,
-            about=self.loaded_model.about,
-            allowance=self._thermostat.allowance,
+            about=self.loaded_models.about,
+            allowance=self.thermostat.allowance,
         )
         if before is not None and before.pipeline is not None:
             pipeline.take_over(before.pipeline)
         self.pipeline = pipeline
         for sink in sinks:
             sink.start()
-        world.live.follow(self._subjects())
-        for camera in self.config.cameras:
-            self.model.report_hopeless(camera)
+        world.live.follow(subjects(self))
+        for view in self.config.views:
+            self.models.by_view[view.id].report_hopeless(view)
         self._thread.start()
         if before is not None and before.server is not self.server:
             self._tell_address()
 
     def tick(self, now_ns: int) -> None:
         """Call it a few times a second."""
-        if self.pipeline is None or self.loaded_model is None:
+        if self.pipeline is None or self.loaded_models is None:
             return
-        self.pipeline.allowance = self._thermostat.tick(now_ns)
-        self._announce(self._watch.tick(now_ns))
+        self.pipeline.allowance = self.thermostat.tick(now_ns)
+        self._announce(self.watch.tick(now_ns))
         streaming = {
             name: each.camera.state is CameraState.STREAMING for name, each in self.cameras.items()
         }
         for each in self.sinks.values():
             each.sink.observe_cameras(streaming)
-        self.loaded_model.tick(now_ns, self._decoding)
+        self.loaded_models.tick(now_ns, self._decoding)
         if self.pipeline.profiled:
-            self.loaded_model.report_profile()
-        if self.loaded_model.profiler.ladder and not self._hopeless_reported:
+            self.loaded_models.report_profile()
+        if all(self.loaded_models.profiler.ladders.values()) and not self._hopeless_reported:
             self._hopeless_reported = True
-            for camera in self.config.cameras:
-                self.loaded_model.report_hopeless(camera)
+            for view in self.config.views:
+                self.loaded_models.report_hopeless(view)
+        for name, attached in self.cameras.items():
+            attached.camera.mailbox.show_whole = self.world.live.pictures.watched(name)
 
     def await_pipeline(self, seconds: float) -> bool:
         """Stop the pipeline; False if a frame hangs for `seconds`."""
-        silence = Silence(self._world.clock())
+        silence = Silence(self.world.clock())
         while not self.stop_pipeline(WAIT_SECONDS):
             assert self.pipeline is not None
             effort = partial(effort_of_thread, self.pipeline.turn.thread)
-            if silence.look(self._world.clock(), effort) > seconds:
+            if silence.look(self.world.clock(), effort) > seconds:
                 return False
         return True
 
@@ -265,26 +263,27 @@ class Run:
         for each in self.cameras.values():
             if id(each.camera.mailbox) not in kept:
                 each.camera.mailbox.close()
-        if self.loaded_model is not None and id(self.loaded_model) not in kept:
-            self.loaded_model.store_profile(self._decoding, STOP_SECONDS)
+        if self.loaded_models is not None and id(self.loaded_models) not in kept:
+            self.loaded_models.store_profile(self._decoding, STOP_SECONDS)
         if self.server is not None and id(self.server) not in kept:
             self.server.close()
         if but is None:
-            self._announce(self._watch.end())
-            self._dispatcher.close(STOP_SECONDS)
+            self._announce(self.watch.end())
+            self.dispatcher.close(STOP_SECONDS)
         for sink in self.sinks.values():
             if id(sink) not in kept:
                 sink.close(STOP_SECONDS)
 
     def _announce(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._dispatcher.dispatch(event)
+            self.dispatcher.dispatch(event)
 
     # status, from any thread
 
     @property
-    def queues(self) -> Mapping[str, CameraQueue]:
-        return {} if self.pipeline is None else {each.camera: each for each in self.pipeline.queues}
+    def queues(self) -> Mapping[str, ViewQueue]:
+        """By view."""
+        return {} if self.pipeline is None else {each.view: each for each in self.pipeline.queues}
 
     def loops(self) -> dict[str, int]:
         """By name, when each loop last made progress (ns). Cameras whose source has ended are left
@@ -300,64 +299,14 @@ class Run:
         if self.server is not None:
             loops["http"] = self.server.turn
         waiting = {f"sink {kind}": each.sink.alive for kind, each in self.sinks.items()}
-        waiting["events"] = self._dispatcher.alive
+        waiting["events"] = self.dispatcher.alive
         loops |= {name: Turn(0, 0) for name, alive in waiting.items() if not alive}
-        return self._turns.moments(loops, self._world.clock())
+        return self._turns.moments(loops, self.world.clock())
 
-    def health(self) -> list[CameraHealth]:
-        queues = self.queues
-        return [
-            CameraHealth(
-                name,
-                each.camera.state.value,
-                name in queues and queues[name].results > 0,
-                each.camera.last_error,
-            )
-            for name, each in self.cameras.items()
-        ]
+    def ladder(self, view: str) -> Sequence[Candidate]:
+        return () if self.loaded_models is None else self.loaded_models.profiler.ladders[view]
 
-    def now(self) -> list[CameraNow]:
-        queues = self.queues
-        return [
-            self._now(name, each.camera, queues.get(name)) for name, each in self.cameras.items()
-        ]
-
-    def _now(self, name: str, camera: Camera, queue: CameraQueue | None) -> CameraNow:
-        trouble = None
-        if camera.state.value in DOWN_STATES:
-            trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
-        if queue is None or self.pipeline is None:
-            return CameraNow(name, trouble, "", 0, 0)
-        in_use = self.pipeline.controller.cameras[name].previous
-        variant = "" if in_use is None else in_use.variant.name
-        on_time = queue.results - queue.late
-        return CameraNow(name, trouble, variant, queue.results + queue.stale, on_time)
-
-    def _subjects(self) -> Subjects:
-        return Subjects(
-            budgets_ms={each.name: each.latency_budget_ms for each in self.config.cameras},
-            on_time={each.name: each.on_time for each in self.config.cameras},
-            top1=self.model.known_top1(),
-            variants=self.model.variants,
-            cameras=[each.camera for each in self.cameras.values()],
-            sinks=[each.sink for each in self.sinks.values()],
-            runtimes=[backend.describe() for backend in self.model.backends],
-            loading=lambda: self.pipeline is None,
-            engines=lambda: self.model.engines,
-            family=self.model.family.name,
-            labels=self.model.family.labels,
-            max_temperature_c=self.config.max_temperature_c,
-            sensors=lambda: self._world.sensors.gauges,
-            slowdown=self._slowdown,
-            busy_share=lambda: self._thermostat.allowance.share,
-            events=self._watch.counts,
-            events_dropped=lambda: self._dispatcher.dropped,
-            snapshots_dropped=lambda: self._dispatcher.snapshots_dropped,
-            ladder=lambda: () if self.loaded_model is None else self.loaded_model.profiler.ladder,
-            failures=lambda: {} if self.pipeline is None else self.pipeline.setbacks.failures,
-        )
-
-    def _slowdown(self) -> float:
+    def slowdown(self) -> float:
         return 1.0 if self.pipeline is None else self.pipeline.controller.slowdown.ratio
 
     def _decoding(self) -> Decoding:
@@ -370,7 +319,7 @@ class Run:
     def _parts(self) -> Iterator[object]:
         for each in self.cameras.values():
             yield from (each.camera, each.camera.mailbox)
-        yield from (self.loaded_model, self.server, *self.sinks.values())
+        yield from (self.loaded_models, self.server, *self.sinks.values())
 
     def _run_pipeline(self) -> None:
         assert self.pipeline is not None
@@ -380,15 +329,25 @@ class Run:
         except BaseException as error:  # the main thread raises it, whatever it is
             failure = error
         if failure is not None or not self._replaced:
-            self._world.ended(failure)
+            self.world.ended(failure)
 
-    def _queue(self, settings: CameraConfig, before: Run | None) -> CameraQueue:
-        name = settings.name
-        return queue_of(
-            settings,
-            self.cameras[name].camera.mailbox,
-            {variant.resolution for variant in self.model.variants},
-            None if before is None else before.queues.get(name),
-            same_source=before is not None and before.cameras.get(name) is self.cameras[name],
-            same_model=before is not None and before.model == self.model,
-        )
+    def _new_queues(self, before: Run | None) -> Iterator[ViewQueue]:
+        queues = {} if before is None else before.queues
+        for settings in self.config.cameras:
+            name = settings.name
+            attached = self.cameras[name]
+            known = None if before is None else before.cameras.get(name)
+            for view in settings.views:
+                model, number = self.models.by_view[view.id], attached.number(view)
+                yield queue_of(
+                    view,
+                    number,
+                    attached,
+                    model,
+                    self.config.results,
+                    queues.get(view.id),
+                    same_source=known is not None
+                    and known.camera is attached.camera
+                    and known.request.numbered.get(number) == attached.request.numbered[number],
+                    same_model=before is not None and before.models.by_view.get(view.id) == model,
+                )

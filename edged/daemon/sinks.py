@@ -54,10 +54,10 @@ def take_over(sinks: Mapping[str, OpenSink], before: Mapping[str, OpenSink]) -> 
 
 def _rules(config: Config) -> Rules:
     return {
-        camera.name: tuple(
+        view.id: tuple(
             Rule(rule.name, rule.snapshot, rule.device_class)
             for rule in config.events
-            if camera.name in rule.cameras
+            if view.id in rule.views
         )
-        for camera in config.cameras
+        for view in config.views
     }

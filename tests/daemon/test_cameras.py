@@ -9,18 +9,43 @@ from dataclasses import replace
 import pytest
 
 from edged.capture.mailbox import MailboxWriter
-from edged.capture.source import CaptureRequest, Failure, Quiet
-from edged.config.camera import CameraConfig
+from edged.capture.source import CaptureRequest, Failure, Quiet, ViewRequest
+from edged.config.camera import CameraConfig, ViewConfig
 from edged.daemon.cameras import Attached, attach, away_seconds
+from edged.daemon.model import Model, Models
 from edged.variants.family import Family, Fit, InputContract
 from tests.rig.families import RESOLUTIONS
 
-DOOR = CameraConfig("door", CaptureRequest("synthetic"), 33.0, 0.95)
+DOOR = CameraConfig(
+    "door", CaptureRequest("synthetic"), (ViewConfig("door", "animals", None, 33.0, 0.95),)
+)
+GATE, BIN = (ViewConfig(f"yard/{name}", "animals", None, 33.0, 0.95) for name in ("gate", "bin"))
+
+
+def models(family: Family, *more: tuple[str, Family]) -> Models:
+    """The family for each view, except for those in `more`."""
+    views = dict.fromkeys(("door", GATE.id, BIN.id), family) | dict(more)
+    by_view = {view: Model(each, each.variants()) for view, each in views.items()}
+    return Models(by_view, (1,), "onnxruntime", (), "a test")
+
+
+def enlarged(family: Family) -> Family:
+    """With pictures twice as large."""
+    network = replace(family.networks[0], resolutions=(*RESOLUTIONS, 2 * RESOLUTIONS[-1]))
+    return replace(family, networks=(network,))
+
+
+def yard(*views: ViewConfig) -> CameraConfig:
+    requests = tuple(
+        ViewRequest(roi=each.roi, max_fps=each.max_fps, name=each.name or "") for each in views
+    )
+    request = CaptureRequest("synthetic", square=False, views=requests)
+    return CameraConfig("yard", request, views)
 
 
 @pytest.fixture
 def door(family: Family) -> Iterator[Attached]:
-    attached = attach(DOOR, family, None)
+    attached = attach(DOOR, models(family), None)
     yield attached
     attached.camera.stop()
 
@@ -28,10 +53,11 @@ def door(family: Family) -> Iterator[Attached]:
 def test_wishes_to_the_pipeline_are_no_reason_to_disturb_a_camera(
     family: Family, door: Attached
 ) -> None:
-    other = replace(DOOR, latency_budget_ms=50.0, on_time=0.9, min_fps=5.0, min_top1=0.5)
-    assert attach(other, family, door) is door
+    (view,) = DOOR.views
+    wishes = replace(view, latency_budget_ms=50.0, on_time=0.9, min_fps=5.0, min_top1=0.5)
+    assert attach(replace(DOOR, views=(wishes,)), models(family), door) is door
     narrow = replace(family, networks=family.networks[:1])
-    assert attach(DOOR, narrow, door) is door
+    assert attach(DOOR, models(narrow), door) is door
 
 
 @pytest.mark.parametrize(
@@ -49,17 +75,16 @@ def test_one_with_other_wishes_to_its_driver_goes_on_with_the_mailbox(
     family: Family, door: Attached, change: dict[str, object]
 ) -> None:
     request = replace(DOOR.capture, **change)  # type: ignore[arg-type]
-    changed = attach(replace(DOOR, capture=request), family, door)
+    changed = attach(replace(DOOR, capture=request), models(family), door)
     assert changed.camera is not door.camera
     assert changed.camera.mailbox is door.camera.mailbox
     changed.camera.stop()
 
 
 def test_another_fit_or_larger_pictures_need_another_camera(family: Family, door: Attached) -> None:
-    whole = attach(DOOR, replace(family, input=InputContract(Fit.SQUASH)), door)
+    whole = attach(DOOR, models(replace(family, input=InputContract(Fit.SQUASH))), door)
     assert whole.request.square is not door.request.square
-    network = replace(family.networks[0], resolutions=(*RESOLUTIONS, 2 * RESOLUTIONS[-1]))
-    larger = attach(DOOR, replace(family, networks=(network,)), door)
+    larger = attach(DOOR, models(enlarged(family)), door)
     assert larger.camera.mailbox is not door.camera.mailbox
     assert (
         os.fstat(larger.camera.mailbox.memfd).st_size > os.fstat(door.camera.mailbox.memfd).st_size
@@ -72,16 +97,52 @@ def test_counters_go_on_in_the_camera_that_takes_the_place(family: Family, door:
     before = door.camera
     before._restarts[Failure.STALLED] = 3
     writer = MailboxWriter.attach(before.mailbox.memfd, before.mailbox.wake_fd)
-    writer.count(captured=9, overwritten=1, skipped=2, broken=3, quiet=4)
-    network = replace(family.networks[0], resolutions=(*RESOLUTIONS, 2 * RESOLUTIONS[-1]))
-    larger = attach(DOOR, replace(family, networks=(network,)), door).camera
+    writer.count(captured=9, overwritten=1, skipped=2, broken=3)
+    writer.count_for(0, quiet=4)
+    larger = attach(DOOR, models(enlarged(family)), door).camera
     larger.take_over(before)
     mailbox = larger.mailbox
     assert mailbox is not before.mailbox
     assert larger.restarts == before.restarts
-    counts = (mailbox.captured, mailbox.overwritten, mailbox.skipped, mailbox.broken, mailbox.quiet)
-    assert counts == (9, 1, 2, 3, 4)
+    assert (mailbox.captured, mailbox.broken, *mailbox.counts()) == (9, 3, 1, 2, 4)
     larger.stop()
+
+
+def test_each_region_is_cut_as_the_networks_of_its_family_see_it(family: Family) -> None:
+    squash = replace(family, input=InputContract(Fit.SQUASH))
+    attached = attach(yard(GATE, BIN), models(family, (BIN.id, squash)), None)
+    square = {each.name: each.square for each in attached.request.numbered.values()}
+    assert square == {"gate": True, "bin": False}
+    attached.camera.stop()
+
+
+def test_views_come_and_go_in_a_camera_that_runs_on(family: Family) -> None:
+    both = attach(yard(GATE, BIN), models(family), None)
+    moved = replace(BIN, roi=(0.0, 0.0, 0.5, 0.5))
+    one = attach(yard(moved), models(family), both)
+    assert one.camera is both.camera
+    # A picture on its way is of the view that was there.
+    assert one.number(moved) not in (both.number(GATE), both.number(BIN))
+    again = attach(yard(GATE, moved), models(family), one)
+    assert again.camera is both.camera
+    assert again.number(moved) == one.number(moved)
+    assert again.number(GATE) != again.number(moved)
+    assert attach(yard(GATE, moved), models(family), again) is again
+    # Their budgets are the pipeline's.
+    wishes = replace(GATE, latency_budget_ms=1000.0)
+    assert attach(yard(wishes, moved), models(family), again) is again
+    both.camera.stop()
+
+
+def test_a_camera_that_gets_views_begins_anew(family: Family, door: Attached) -> None:
+    own = replace(yard(GATE, BIN), name="door")
+    divided = attach(own, models(family), door)
+    assert divided.camera is not door.camera
+    assert divided.camera.mailbox is not door.camera.mailbox
+    whole = attach(DOOR, models(family), divided)
+    assert whole.camera.mailbox is not divided.camera.mailbox
+    for each in (divided, whole):
+        each.camera.stop()
 
 
 @pytest.mark.parametrize(
@@ -94,8 +155,8 @@ def test_counters_go_on_in_the_camera_that_takes_the_place(family: Family, door:
         ({"quiet": Quiet(at_least_every_seconds=30), "max_fps": 0.01}, 200),
     ],
 )
-def test_a_camera_that_looks_seldom_is_not_away_between_two_looks(
+def test_a_view_that_looks_seldom_is_not_away_between_two_looks(
     wishes: dict[str, object], seconds: float
 ) -> None:
-    request = replace(DOOR.capture, **wishes)  # type: ignore[arg-type]
-    assert away_seconds([replace(DOOR, capture=request)]) == {"door": seconds}
+    view = replace(GATE, **wishes)  # type: ignore[arg-type]
+    assert away_seconds([view, BIN]) == {GATE.id: seconds, BIN.id: 10}

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +41,54 @@ def test_changes_are_named_by_their_keys(tmp_path: Path) -> None:
         "camera door removed", "camera gate added", "camera yard: source, min_fps",
         "threads", "max_temperature_c",
     ]  # fmt: skip
-    assert changes(before, replace(before, model="other"), same_model=False) == ["model"]
+    other = read(tmp_path, quick_config(cameras, model="other"))
+    assert changes(after, other, same_model=False) == [
+        "camera gate: model", "camera yard: model", "threads", "max_temperature_c",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("{gate: {}}", "{gate: {}}", []),
+        ("{gate: {}}", "{gate: {}, bin: {}}", ["view yard/bin added"]),
+        ("{gate: {}, bin: {}}", "{gate: {}}", ["view yard/bin removed"]),
+        ("{gate: {}}", "{bin: {}}", ["view yard/gate removed", "view yard/bin added"]),
+        (
+            "{gate: {}, bin: {}}",
+            "{gate: {roi: [0, 0, 0.5, 1], max_fps: 2, quiet: {}, model: x}, bin: {}}",
+            ["view yard/gate: model, max_fps, quiet, roi"],
+        ),
+        ("{gate: {}}, size: 640x480", "{gate: {}}, size: 320x240", ["camera yard: size"]),
+        (
+            "{gate: {}, bin: {max_fps: 1}}, max_fps: 5",
+            "{gate: {}, bin: {max_fps: 1}}, max_fps: 2, fps: 9",
+            ["camera yard: fps", "view yard/gate: max_fps"],
+        ),
+    ],
+)
+def test_changes_of_views_are_named(
+    tmp_path: Path, before: str, after: str, told: list[str]
+) -> None:
+    old, new = (
+        read(tmp_path, f"cameras:\n  yard: {{source: synthetic, views: {views}}}\n")
+        for views in (before, after)
+    )
+    assert changes(old, new, same_model=True) == told
+
+
+def test_a_camera_that_gets_views_and_loses_them_is_the_same_camera(tmp_path: Path) -> None:
+    whole = "cameras:\n  yard: {source: synthetic, max_fps: 5, quiet: {}}\n"
+    old = read(tmp_path, whole)
+    new = read(tmp_path, whole.replace("}}", "}, views: {gate: {}, bin: {}}}"))
+    added = [f"view yard/{name} added" for name in ("gate", "bin")]
+    assert changes(old, new, same_model=True) == added
+    assert changes(new, old, same_model=True) == [
+        each.replace("added", "removed") for each in added
+    ]
+    assert changes(old, new, same_model=False) == [*added, "files of the family"]
+    other = read(tmp_path, "cameras: {door: {source: synthetic, views: {a: {}, b: {}}}}")
+    assert changes(new, other, same_model=True) == ["camera yard removed", "camera door added"]
 
 
 # what goes on and what changes
@@ -120,7 +166,9 @@ def test_another_family_is_loaded_while_frames_flow(tmp_path: Path) -> None:
             {"door": SLOW}, model="animals", variants="[mobilenet_v1_0.03_64]",
             results="{min_score: 0, top_k: 2}",
         )  # fmt: skip
-        assert daemon.reload(other) == "configuration reloaded: model; variants; results"
+        assert (
+            daemon.reload(other) == "configuration reloaded: camera door: model, variants; results"
+        )
         (*_, last) = daemon.more_results("door")
         assert {each["label"] for each in last["top"]} <= set(LABELS)
         assert (last["variant"], len(last["top"])) == ("mobilenet_v1_0.03_64", 2)

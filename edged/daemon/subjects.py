@@ -1,0 +1,84 @@
+"""What others are told of a run: health checks, the status line, metrics and the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edged.config.camera import ViewConfig
+from edged.pipeline.queue import ViewQueue
+from edged.service.status_line import ViewNow
+from edged.telemetry.exposition import Subjects, ViewSubject
+from edged.telemetry.health import DOWN_STATES, CameraHealth
+from edged.view import camera_of
+
+if TYPE_CHECKING:
+    from edged.daemon.run import Run
+
+
+def health(run: Run) -> list[CameraHealth]:
+    queues = run.queues
+    return [
+        CameraHealth(
+            settings.name,
+            camera.state.value,
+            all(view.id in queues and queues[view.id].results > 0 for view in settings.views),
+            camera.last_error,
+        )
+        for settings in run.config.cameras
+        for camera in [run.cameras[settings.name].camera]
+    ]
+
+
+def now(run: Run) -> list[ViewNow]:
+    queues = run.queues
+    return [_now(run, view.id, queues.get(view.id)) for view in run.config.views]
+
+
+def _now(run: Run, view: str, queue: ViewQueue | None) -> ViewNow:
+    trouble, camera = None, run.cameras[camera_of(view)].camera
+    if camera.state.value in DOWN_STATES:
+        trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
+    if queue is None or run.pipeline is None:
+        return ViewNow(view, trouble, "", 0, 0)
+    in_use = run.pipeline.controller.views[view].previous
+    variant = "" if in_use is None else in_use.variant.name
+    on_time = queue.results - queue.late
+    return ViewNow(view, trouble, variant, queue.results + queue.stale, on_time)
+
+
+def subjects(run: Run) -> Subjects:
+    return Subjects(
+        views=[_subject(run, view) for view in run.config.views],
+        cameras=[each.camera for each in run.cameras.values()],
+        sinks=[each.sink for each in run.sinks.values()],
+        runtimes=[backend.describe() for backend in run.models.backends],
+        loading=lambda: run.pipeline is None,
+        engines=lambda: run.models.engines,
+        max_temperature_c=run.config.max_temperature_c,
+        sensors=lambda: run.world.sensors.gauges,
+        slowdown=run.slowdown,
+        busy_share=lambda: run.thermostat.allowance.share,
+        events=run.watch.counts,
+        events_dropped=lambda: run.dispatcher.dropped,
+        snapshots_dropped=lambda: run.dispatcher.snapshots_dropped,
+        failures=lambda: {} if run.pipeline is None else run.pipeline.setbacks.failures,
+    )
+
+
+def _subject(run: Run, view: ViewConfig) -> ViewSubject:
+    model = run.models.by_view[view.id]
+    return ViewSubject(
+        id=view.id,
+        camera=run.cameras[view.camera].camera,
+        index=run.cameras[view.camera].number(view),
+        budget_ms=view.latency_budget_ms,
+        on_time=view.on_time,
+        max_fps=view.max_fps,
+        roi=view.roi,
+        family=model.family.name,
+        labels=model.family.labels,
+        variants=model.variants,
+        networks={each: model.family.network(each).sha256 for each in model.variants},
+        top1=model.known_top1(),
+        ladder=lambda: run.ladder(view.id),
+    )
