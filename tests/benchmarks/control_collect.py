@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.control.profile import Spread, ladder, timed
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
@@ -171,7 +171,7 @@ class Rotation:
 
     def __init__(self) -> None:
         self.family = load_family(FAMILY, Path.cwd())
-        self._loaded = LoadedFamily(self.family, [OrtBackend()])
+        self._loaded = LoadedNetworks([self.family], [OrtBackend()])
         self.variants = list(self.family.variants())
         noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
         _, self._jpeg = cv2.imencode(".jpg", cv2.GaussianBlur(noise, (0, 0), 3))
@@ -208,7 +208,7 @@ class Rotation:
     def _run(self, variant: Variant, picture: NDArray[np.uint8]) -> float:
         """How long it takes, in ms."""
         begun = time.perf_counter()
-        self._loaded.infer(Choice(variant, 1), picture)
+        self._loaded.infer(self.family.choice(variant, 1), picture)
         return (time.perf_counter() - begun) * 1e3
 
 

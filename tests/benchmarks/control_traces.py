@@ -1,13 +1,14 @@
-"""Traces to measure policies on: drawn from a seed, and measured ones from files.
+"""Traces to measure policies on: drawn from a seed, and measured or recorded ones from files.
 
 Drawn ones disturb the sixteen official ImageNet variants in ways that are known exactly; they
 say whether a policy understands one kind of disturbance. Measured ones (traces/, made by
-`control.py collect`) say what happens on a machine.
+`control.py collect`) say what happens on a machine. Recorded ones (`edged run --trace`) say what
+happened to a daemon; the times of variants that did not run are estimated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from control_collect import INTERVAL_MS
 from numpy.typing import NDArray
 
 from edged.tracing.recording import read_trace
+from edged.tracing.reproduce import as_full
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from edged.variants.published import published_top1
 from edged.variants.variant import Variant
@@ -53,11 +55,19 @@ def synthetic(seed: int) -> dict[str, FullTrace]:
 
 
 def measured() -> dict[str, FullTrace]:
+    return from_files(sorted(MEASURED.glob("*.jsonl.gz")))
+
+
+def from_files(paths: Iterable[Path]) -> dict[str, FullTrace]:
+    """By the file's name; a recorded trace is one for each view."""
     traces = {}
-    for path in sorted(MEASURED.glob("*.jsonl.gz")):
+    for path in paths:
+        name = path.name.removesuffix(".gz").removesuffix(".jsonl").replace("-", " ")
         trace = read_trace(path)
-        assert isinstance(trace, FullTrace)
-        traces[path.name.removesuffix(".jsonl.gz").replace("-", " ")] = trace
+        if isinstance(trace, FullTrace):
+            traces[name] = trace
+        else:
+            traces |= {f"{name}, {view}": as_full(trace, view) for view in trace.views()}
     return traces
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import onnxruntime
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.variants.family import Family, InputContract, Network, load_family, write_family
 from edged.variants.golden import check_golden, golden_picture, golden_scores
@@ -58,7 +58,7 @@ def make_family(directory: Path) -> Family:
 
 
 def load_in_parts(directory: Path) -> dict[str, float]:
-    """Seconds of each part; together what LoadedFamily does."""
+    """Seconds of each part; together what LoadedNetworks does."""
     spent = dict.fromkeys(("manifest", "read and hash", "sessions", "golden results"), 0.0)
     moment = time.perf_counter()
 
@@ -122,7 +122,9 @@ def main() -> None:
 def measure(family: Family, rounds: int) -> None:
     size = sum(network.path.stat().st_size for network in family.networks) / 1e6
     ways = {
-        "edged": lambda: LoadedFamily(load_family(str(family.directory), Path()), [OrtBackend()]),
+        "edged": lambda: LoadedNetworks(
+            [load_family(str(family.directory), Path())], [OrtBackend()]
+        ),
         "a bare session per file": lambda: bare(family),
         "a session per variant": lambda: fixed(family),
     }

@@ -105,15 +105,15 @@ def floor(clip: str, model: str) -> None:
     import numpy as np
 
     from edged.backends.auto import load_backends
-    from edged.backends.loaded import LoadedFamily
+    from edged.backends.loaded import LoadedNetworks
     from edged.capture.decode.video import VideoTrack
     from edged.memory import keep_memory_small
     from edged.variants.family import load_family
-    from edged.variants.variant import Choice, Variant
+    from edged.variants.variant import Variant
 
     keep_memory_small()
     family = load_family(model, Path.cwd())
-    loaded = LoadedFamily(family, load_backends("onnxruntime")[0])
+    loaded = LoadedNetworks([family], load_backends("onnxruntime")[0])
     variant = Variant(0.25, RESOLUTION)
 
     def frames() -> Iterator[tuple[int, int, VideoTrack, object]]:
@@ -128,7 +128,7 @@ def floor(clip: str, model: str) -> None:
 
     for number, due_ns, track, frame in frames():
         pixels = track.rgb(frame, RESOLUTION)
-        scores, _, _ = loaded.infer(Choice(variant, 1), pixels)
+        scores, _, _ = loaded.infer(family.choice(variant, 1), pixels)
         best = np.argsort(scores)[: -TOP - 1 : -1]
         report(number, due_ns, [(family.labels[index], float(scores[index])) for index in best])
 

@@ -29,17 +29,17 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.backends.loaded import LoadedFamily
+from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
-from edged.capture.decode.crop import prepared
 from edged.capture.decode.video import VideoTrack
 from edged.capture.motion import Motion
 from edged.capture.source import CaptureRequest, Quiet
 from edged.events.events import AWAY_SECONDS, Watch
 from edged.events.options import EventConfig
-from edged.variants.family import load_family
-from edged.variants.variant import Choice, Variant
+from edged.variants.family import Family, load_family
+from edged.variants.variant import Variant
 from tests.rig.imports import import_person
+from tests.rig.pictures import prepared
 
 PERSON = Variant(0.25, 96)
 OTHERS = (Variant(0.25, 128), Variant(0.5, 160), Variant(1.0, 224))
@@ -73,7 +73,9 @@ class Seen:
     """What the rule says of some of the frames. active: of every frame, that of the last seen."""
 
     watch: Watch = field(
-        default_factory=lambda: Watch.of([RULE], ("nobody", "person"), {"hall": AWAY_SECONDS})
+        default_factory=lambda: Watch.of(
+            [RULE], {"hall": ("nobody", "person")}, {"hall": AWAY_SECONDS}
+        )
     )
     active: list[bool] = field(default_factory=list)
     told_ns: list[int] = field(default_factory=list)
@@ -98,7 +100,7 @@ def decoded(clip: Path, wanted: int, spent: Spent) -> Iterator[Shown]:
                 return
             frames, _ = track.decode(packet)
             pictures = [
-                (frame, prepared(picture, request, wanted, 1 << 30))
+                (frame, prepared(picture, request, wanted))
                 for frame in frames
                 if (picture := track.rgb(frame, wanted)) is not None
             ]
@@ -119,18 +121,18 @@ def there_and_back(clip: Path, wanted: int, spent: Spent) -> Iterator[Shown]:
 
 
 def measure(
-    shown: Iterator[Shown], spent: Spent, loaded: LoadedFamily, variant: Variant
+    shown: Iterator[Shown], spent: Spent, family: Family, loaded: LoadedNetworks, variant: Variant
 ) -> tuple[Seen, Seen]:
     """What all pictures show, and what those show that are delivered."""
     every, some = Seen(), Seen()
     motion = Motion(Quiet())
-    watched = len(loaded.family.labels) == 2
+    watched = len(family.labels) == 2
     for moment_ns, picture in shown:
         captured_ns = 10**12 + moment_ns
         begun = time.thread_time_ns()
         delivers = motion.delivers(picture, captured_ns)
         looked = time.thread_time_ns()
-        scores, _, _ = loaded.infer(Choice(variant, 1), picture)
+        scores, _, _ = loaded.infer(family.choice(variant), picture)
         run = time.thread_time_ns() - looked
         spent.frames += 1
         spent.delivered += delivers
@@ -184,17 +186,15 @@ def main() -> int:
     rows, words = [], []
     with tempfile.TemporaryDirectory() as folder:
         import_person(data, Path(folder) / "person")
-        person, shipped = (
-            LoadedFamily(load_family(name, Path(folder)), [OrtBackend()])
-            for name in ("./person", "imagenette")
-        )
+        person, shipped = (load_family(name, Path(folder)) for name in ("./person", "imagenette"))
+        loaded = LoadedNetworks([person, shipped], [OrtBackend()])
         for scene, name, way in SCENES:
             clip = data / "video" / name
-            for loaded, variant in ((person, PERSON), *((shipped, each) for each in OTHERS)):
+            for family, variant in ((person, PERSON), *((shipped, each) for each in OTHERS)):
                 spent = Spent()
                 shown = way(clip, variant.resolution, spent)
-                every, some = measure(shown, spent, loaded, variant)
-                rows.append(cost_row(scene, loaded.family.name, variant, spent))
+                every, some = measure(shown, spent, family, loaded, variant)
+                rows.append(cost_row(scene, family.name, variant, spent))
                 if every.told_ns:
                     words.append(f"{scene}: {accounts(every, some)}")
     settings = Quiet()

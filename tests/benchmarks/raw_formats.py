@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture.decode.crop import prepared
 from edged.capture.decode.raw_formats import LAYOUTS, raw_to_rgb
 from edged.capture.source import CaptureRequest
+from tests.rig.pictures import prepared
 
 SIZE = (1280, 720)
 RUNS = 200
@@ -41,7 +41,7 @@ def picture(raw: NDArray[np.uint8], name: str, wanted: int, *, shrink_first: boo
     """As the capture process makes it."""
     rgb = raw_to_rgb(raw, LAYOUTS[name], SIZE, wanted * shrink_first, square=shrink_first)
     assert rgb is not None
-    prepared(rgb, CaptureRequest("/dev/video0"), wanted, 2**30)
+    prepared(rgb, CaptureRequest("/dev/video0"), wanted)
 
 
 def in_turn(*ways: Callable[[], object]) -> list[float]:

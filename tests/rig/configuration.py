@@ -27,8 +27,26 @@ results: {jsonl: "-", top_k: 3, min_score: 0.1}   # "-" is standard output
 """
 
 
+YARD = """\
+latency_budget_ms: 100
+cameras:
+  yard:
+    source: synthetic
+    views:
+      gate: {roi: [0.0, 0.2, 0.3, 0.6], model: gate}
+      bin: {roi: [0.7, 0.5, 0.3, 0.5], model: bin, latency_budget_ms: 1000, max_fps: 0.2}
+  door: {source: synthetic}
+"""
+
+
 def camera(line: str) -> str:
     return f"cameras:\n  door:\n    {line}\n"
+
+
+def views(*lines: str, above: str = "") -> str:
+    """A camera yard on lines 1 to 4, its views from line 5 on. above: more keys of the camera."""
+    head = "cameras:\n  yard:\n    source: synthetic\n" + above + "    views:\n"
+    return head + "".join(f"      {line}\n" for line in lines)
 
 
 Load = Callable[..., Config]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 from edged.backends.onnxruntime import OrtBackend
-from edged.variants.family import Family, InputContract, Network, load_family, write_family
+from edged.variants.family import (
+    Accuracy,
+    Family,
+    InputContract,
+    Network,
+    load_family,
+    write_family,
+)
 from edged.variants.golden import with_golden
 from edged.variants.mobilenet import Architecture
+from edged.variants.variant import Variant
 from edged.variants.weights.importing import import_weights as _import_weights
 from edged.variants.weights.onnx_builder import build_network
 from tests.rig.weights import lively_weights
@@ -45,6 +54,26 @@ def make_family(directory: Path) -> Family:
     """Two networks of two resolutions and six labels, with its golden picture, on disk."""
     family, models, golden = _drawn()
     return write_family(replace(family, directory=directory), models, golden)
+
+
+def sibling(family: Family, directory: Path, top1: Mapping[Variant, float] | None = None) -> Family:
+    """Another family on disk, with the same network files and other labels. top1: as measured, of
+    all variants; without it, what the family has."""
+    networks = family.networks
+    if top1 is not None:
+        networks = tuple(
+            replace(
+                network,
+                accuracy={
+                    each.resolution: Accuracy(top1[each], None, 100, "its own photos")
+                    for each in network.variants()
+                },
+            )
+            for network in networks
+        )
+    labels = tuple(f"other {label}" for label in family.labels)
+    other = replace(family, name=directory.name, directory=directory, labels=labels)
+    return write_family(replace(other, networks=networks, photo_folders={}), {})
 
 
 def content_of(folder: Path) -> dict[str, bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -12,9 +14,11 @@ from edged.telemetry.health import CameraHealth, Health
 from edged.telemetry.metrics import Metrics
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
+from edged.view import camera_of
 from edged.web.endpoints import Endpoints
 from edged.web.live import Live
 from tests.rig.camera import FakeTime
+from tests.rig.metrics import view_subject
 
 NOW_NS = 1_000_000_000_000
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
@@ -45,23 +49,36 @@ class ShownCamera:
     max_fps: float | None = None
 
 
-def subjects_of(*cameras: ShownCamera, budget_ms: float = 20.0) -> Subjects:
+Views = Mapping[str, Mapping[str, Any]]
+"""By id, what a view has instead of the usual values."""
+
+
+def subjects_of(*cameras: ShownCamera, views: Views | None = None, **more: Any) -> Subjects:
+    """Cameras of which no view is named are their own only views. more: of all views."""
+    views, made = views or {}, []
+    for camera in cameras:
+        own = {view: about for view, about in views.items() if camera_of(view) == camera.name}
+        for index, (view, about) in enumerate((own or {camera.name: {}}).items()):
+            known = {
+                "budget_ms": 20.0,
+                "variants": (SMALL, LARGE),
+                "max_fps": camera.max_fps,
+                "labels": tuple(f"class {number}" for number in range(21)),
+            }
+            made.append(view_subject(view, camera, index, **{**known, **more, **about}))
     return Subjects(
-        budgets_ms={camera.name: budget_ms for camera in cameras},
-        on_time={camera.name: 0.95 for camera in cameras},
-        variants=(SMALL, LARGE),
+        views=made,
         cameras=cameras,  # type: ignore[arg-type]
-        sinks=(),
         runtimes=[{"backend": "onnxruntime"}],
-        family="imagenette",
-        labels=tuple(f"class {number}" for number in range(21)),
         engines=lambda: Engines(building=1, of=2),
     )
 
 
-def live_of(*cameras: ShownCamera, clock: FakeTime | None = None) -> Live:
+def live_of(
+    *cameras: ShownCamera, views: Views | None = None, clock: FakeTime | None = None
+) -> Live:
     live = Live(Metrics("0", 0.0), **({} if clock is None else {"clock": clock.clock}))
-    live.follow(subjects_of(*cameras))
+    live.follow(subjects_of(*cameras, views=views))
     return live
 
 

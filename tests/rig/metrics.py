@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from edged.capture.source import Failure
-from edged.telemetry.exposition import Subjects
+from edged.telemetry.exposition import Subjects, ViewSubject
 from edged.telemetry.metrics import Metrics
 from edged.variants.variant import Variant
+from edged.view import camera_of
 
 VARIANTS = [
     Variant(alpha, resolution)
@@ -34,6 +36,9 @@ class Mailbox:
     skipped: int = 0
     broken: int = 0
     quiet: int = 0
+
+    def counts(self, view: int) -> Mailbox:
+        return self
 
 
 @dataclass
@@ -60,16 +65,42 @@ def subjects(
     budgets_ms: Mapping[str, float] | None = None,
     cameras: Sequence[Camera] | None = None,
     sinks: Sequence[Sink] = (),
+    views: Mapping[str, Any] | None = None,
+    by_view: Mapping[str, Mapping[str, Any]] | None = None,
     **more: Any,
 ) -> Subjects:
+    """budgets_ms: by view. views: values that all views have instead of the usual ones; by_view:
+    one of them."""
     budgets_ms = budgets_ms or {"door": 33}
-    known = {"variants": VARIANTS, "runtimes": [{"backend": "onnxruntime"}], "family": "imagenette"}
-    known |= {
-        "on_time": dict.fromkeys(budgets_ms, 0.95),
-        "top1": dict.fromkeys(more.get("variants", VARIANTS), 0.7),
+    names = dict.fromkeys(map(camera_of, budgets_ms))
+    cameras = [Camera(name) for name in names] if cameras is None else cameras
+    by_name = {camera.name: camera for camera in cameras}
+    counted: Counter[str] = Counter()
+    made = []
+    for view, budget_ms in budgets_ms.items():
+        camera = camera_of(view)
+        own = {**(views or {}), **(by_view or {}).get(view, {})}
+        made.append(view_subject(view, by_name[camera], counted[camera], budget_ms, **own))
+        counted[camera] += 1
+    more.setdefault("runtimes", [{"backend": "onnxruntime"}])
+    return Subjects(made, cameras=cameras, sinks=sinks, **more)  # type: ignore[arg-type]
+
+
+def view_subject(
+    view: str, camera: object, index: int = 0, budget_ms: float = 33.0, **more: Any
+) -> ViewSubject:
+    variants = more.setdefault("variants", VARIANTS)
+    known = {
+        "on_time": 0.95,
+        "max_fps": None,
+        "roi": None,
+        "family": "imagenette",
+        "labels": ("church", "parachute"),
+        "networks": dict.fromkeys(variants, ""),
+        "top1": dict.fromkeys(variants, 0.7),
+        "ladder": lambda: (),
     }
-    cameras = [Camera(name) for name in budgets_ms] if cameras is None else cameras
-    return Subjects(budgets_ms, cameras=cameras, sinks=sinks, **{**known, **more})
+    return ViewSubject(view, camera, index, budget_ms, **{**known, **more})  # type: ignore[arg-type]
 
 
 def make_metrics(*about: Any, **more: Any) -> Metrics:

@@ -9,7 +9,8 @@ from edged.sinks.mqtt.mqtt import Mqtt
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 from edged.sinks.worker import Timing
-from tests.rig.broker import Broker
+from tests.rig.broker import Broker, Listener
+from tests.rig.waiting import eventually
 
 RULES: Rules = {"door": (Rule("visitor", True),)}
 ROOT = "edged/pi"
@@ -32,3 +33,15 @@ def started(
         yield sink
     finally:
         sink.close(10)
+
+
+def retained(port: int, *roots: str) -> dict[str, bytes]:
+    """All that is kept at the broker, under these topics."""
+    found: dict[str, bytes] = {}
+    for root in roots:
+        with Listener(port, root) as listener:
+            listener.keep("end/of/all", b"")
+            with Listener(port, "$SYS/broker/version") as other:  # a round trip
+                eventually(lambda: other.messages)
+            found |= {each.topic: each.payload for each in listener.messages if each.retain}
+    return found

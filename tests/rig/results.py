@@ -14,14 +14,14 @@ def make_result(
     sequence: int = 1,
     score: float = 0.5,
     *,
-    camera: str = "door",
+    view: str = "door",
     latency_ms: float = 10.0,
     variant: Variant = SMALL,
     budget_ms: float = 33.0,
 ) -> Result:
     """Everything but one millisecond of each other stage was inference."""
     return Result(
-        camera=camera,
+        view=view,
         sequence=sequence,
         captured_unix_ns=1_700_000_000_000_000_000,
         budget_ms=budget_ms,

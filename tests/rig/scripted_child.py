@@ -11,7 +11,7 @@ from edged.capture.supervisor import Camera
 CHILD = """
 import json, os, signal, sys, time
 import numpy as np
-from edged.capture.mailbox import MailboxWriter
+from edged.capture.mailbox import MailboxWriter, Place
 from edged.clock import monotonic_ns
 request = json.loads(sys.stdin.readline())
 writer = MailboxWriter.attach(int(sys.argv[1]), int(sys.argv[2]))
@@ -22,7 +22,7 @@ def opened():
 def frame():
     writer.count(captured=1)
     now = monotonic_ns()
-    writer.publish(np.zeros((8, 8, 3), np.uint8), now, now)
+    writer.publish(np.zeros((8, 8, 3), np.uint8), now, now, {0: Place(0, 0, 8, 8, 0)})
 """
 
 

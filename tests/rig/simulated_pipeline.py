@@ -5,18 +5,21 @@ Nothing sleeps and nothing runs beside it, so that minutes pass in a moment and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from edged.capture.mailbox import Mailbox, MailboxWriter
+from edged.capture.mailbox import Mailbox, MailboxWriter, Place
 from edged.control.profile import Candidate
 from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
-from edged.pipeline.queue import CameraQueue
+from edged.pipeline.queue import ViewQueue
 from edged.result import Result
 from edged.tracing.recorder import Recorder
+from edged.variants.family import Fit
 from edged.variants.variant import Choice, Variant
+from edged.view import camera_of
 from tests.rig.camera import FakeTime
 
 LARGE, MIDDLE, SMALL = Variant(1.0, 224), Variant(0.5, 160), Variant(0.25, 128)
@@ -25,14 +28,14 @@ TOP1 = {LARGE: 0.9, MIDDLE: 0.8, SMALL: 0.6}
 
 @dataclass
 class Device:
-    """Stands in for the loaded family."""
+    """Stands in for the loaded networks."""
 
     clock: FakeTime
     times_ms: dict[Variant, float]
     threads: tuple[int, ...] = (1,)
     busy_ms: float = 0.0
 
-    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+    def infer(self, choice: Choice, pixels: np.ndarray, fit: Fit) -> tuple[np.ndarray, int, int]:
         preprocessed_ns = self.clock.now_ns
         self.clock.sleep(self.times_ms[choice.variant] / 1000)
         self.busy_ms += self.times_ms[choice.variant]
@@ -43,7 +46,7 @@ class Device:
 class Profiled:
     """Stands in for the profiler when it has done its work."""
 
-    ladder: tuple[Candidate, ...]
+    ladders: Mapping[str, tuple[Candidate, ...]]
 
     def measure_cheapest(self, measure: object) -> None: ...
 
@@ -64,21 +67,21 @@ class Observed:
 
     def observe(self, result: Result) -> None: ...
 
-    def stale(self, camera: str) -> None:
+    def stale(self, view: str) -> None:
         self.stale_frames += 1
 
-    def shed(self, camera: str) -> None:
+    def shed(self, view: str) -> None:
         self.shed_frames += 1
 
-    def switched(self, camera: str, reason: str) -> None:
+    def switched(self, view: str, reason: str) -> None:
         self.switches += 1
 
 
 @dataclass
 class Lens:
-    """What is said of a camera, as in CameraQueue."""
+    """What is said of a view, as in ViewQueue."""
 
-    name: str = "door"
+    view: str = "door"
     budget_ms: float = 95.0
     on_time: float = 0.95
     min_fps: float = 0.0
@@ -86,7 +89,8 @@ class Lens:
 
 
 class SimulatedPipeline:
-    """`frame` is one frame interval of all cameras, in which each of them delivers one picture."""
+    """`frame` is one frame interval, in which each view gets one picture, of a region of its
+    own."""
 
     def __init__(
         self,
@@ -94,26 +98,36 @@ class SimulatedPipeline:
         times_ms: dict[Variant, float],
         interval_ms: float = 100.0,
         recorder: Recorder | None = None,
+        cores: int = 1,
     ) -> None:
         self.clock = FakeTime()
         self.device = Device(self.clock, times_ms)
         self.observed = Observed()
         self._interval_ms = interval_ms
-        self._writers: list[MailboxWriter] = []
-        queues = []
+        views: dict[str, list[str]] = {}
         for lens in lenses:
-            mailbox = Mailbox.create(64, clock=self.clock.clock)
-            self._writers.append(MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd))
-            queues.append(
-                CameraQueue(
-                    lens.name,
-                    mailbox,
-                    lens.budget_ms,
-                    lens.on_time,
-                    min_fps=lens.min_fps,
-                    min_top1=lens.min_top1,
-                )
+            views.setdefault(camera_of(lens.view), []).append(lens.view)
+        mailboxes = {
+            camera: Mailbox.create(64, len(own), clock=self.clock.clock)
+            for camera, own in views.items()
+        }
+        self._writers = {
+            camera: MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+            for camera, mailbox in mailboxes.items()
+        }
+        queues = [
+            ViewQueue(
+                lens.view,
+                mailboxes[camera_of(lens.view)],
+                Output(("thing",), top_k=1, min_score=0.5),
+                lens.budget_ms,
+                lens.on_time,
+                min_fps=lens.min_fps,
+                min_top1=lens.min_top1,
+                index=views[camera_of(lens.view)].index(lens.view),
             )
+            for lens in lenses
+        ]
         ladder = tuple(
             Candidate(variant, 1, TOP1[variant], time_ms, time_ms)
             for variant, time_ms in times_ms.items()
@@ -121,29 +135,40 @@ class SimulatedPipeline:
         self.pipeline = Pipeline(
             queues=queues,
             loaded=self.device,  # type: ignore[arg-type]
-            profiler=Profiled(ladder),  # type: ignore[arg-type]
-            output=Output(("thing",), top_k=1, min_score=0.5),
+            profiler=Profiled({lens.view: ladder for lens in lenses}),  # type: ignore[arg-type]
             sinks=[self.observed],  # type: ignore[list-item]
             observer=self.observed,
+            cores=cores,
             clock=self.clock.clock,
             finished=lambda: True,  # so that `run` returns when there is nothing more to do
             recorder=recorder,
         )
 
     def frame(self, *silent: str, age_ms: float = 0.0) -> None:
-        """silent: cameras that deliver nothing this time. age_ms: of the others' pictures."""
+        """silent: views that get nothing this time. age_ms: of the others' pictures."""
         begun_ns = self.clock.now_ns
-        for queue, writer in zip(self.pipeline.queues, self._writers, strict=True):
-            if queue.camera not in silent:
-                pixels = np.zeros((32, 32, 3), np.uint8)
-                now_ns = self.clock.now_ns
-                captured_ns = now_ns - round(age_ms * 1e6)
-                writer.publish(pixels, captured_ns, now_ns, clock=self.clock.clock)
+        self.send(
+            *(each.view for each in self.pipeline.queues if each.view not in silent), age_ms=age_ms
+        )
         self.pipeline.run()
         rest_ns = begun_ns + round(self._interval_ms * 1e6) - self.clock.now_ns
         if rest_ns > 0:
             self.clock.sleep(rest_ns / 1e9)
 
+    def send(self, *views: str, age_ms: float = 0.0) -> None:
+        """A new picture for each of these views."""
+        captured_ns = self.clock.now_ns - round(age_ms * 1e6)
+        for camera, writer in self._writers.items():
+            places = {
+                queue.index: Place(queue.index, 0, 32, 32, 0)
+                for queue in self.pipeline.queues
+                if queue.view in views and camera_of(queue.view) == camera
+            }
+            if places:
+                pixels = np.zeros((32, 64, 3), np.uint8)
+                now_ns = self.clock.now_ns
+                writer.publish(pixels, captured_ns, now_ns, places, clock=self.clock.clock)
+
     def close(self) -> None:
-        for queue in self.pipeline.queues:
-            queue.mailbox.close()
+        for mailbox in {id(each.mailbox): each.mailbox for each in self.pipeline.queues}.values():
+            mailbox.close()

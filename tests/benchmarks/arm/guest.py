@@ -307,7 +307,7 @@ def _name(called: Any) -> str:
 def capture(memfd: str, eventfd: str) -> None:
     enter(Slot.CAPTURE)
     slow_clock()
-    from edged.capture import worker
+    from edged.capture import views, worker
 
     arranged = worker.make_source
 
@@ -328,7 +328,7 @@ def capture(memfd: str, eventfd: str) -> None:
         return arranged(request, intake)
 
     worker.make_source = make_source
-    count_within(worker, "prepared", Slot.DECODE, Slot.CAPTURE)
+    count_within(views, "cut", Slot.DECODE, Slot.CAPTURE)
     sys.exit(worker.main([memfd, eventfd]))
 
 
