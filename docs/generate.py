@@ -18,11 +18,12 @@ from prometheus_client.metrics_core import Metric
 from reference import sections
 
 from edged.atomic_file import write_whole
+from edged.capture.mailbox import ViewCounts
 from edged.capture.supervisor import CameraState
 from edged.control.profile import Candidate
 from edged.events.events import EventCount
 from edged.sensors.sensors import Sensors
-from edged.telemetry.exposition import Subjects
+from edged.telemetry.exposition import Subjects, ViewSubject
 from edged.telemetry.metrics import Metrics
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
@@ -84,7 +85,22 @@ def _everything() -> Subjects:
         state=CameraState.STARTING,
         last_error=None,
         restarts={},
-        mailbox=SimpleNamespace(captured=0, overwritten=0, skipped=0, quiet=0, broken=0),
+        mailbox=SimpleNamespace(captured=0, broken=0, counts=lambda view: ViewCounts(0, 0, 0)),
+    )
+    view = ViewSubject(
+        id="camera/view",
+        camera=camera,  # type: ignore[arg-type]
+        index=0,
+        budget_ms=33,
+        on_time=0.95,
+        max_fps=None,
+        roi=None,
+        family="family",
+        labels=(),
+        variants=[variant],
+        networks={variant: ""},
+        top1={variant: 0.0},
+        ladder=lambda: [Candidate(variant, 1, 0.0, 0.0, 0.0)],
     )
     sink = SimpleNamespace(name="sink", delivered=0, dropped={"": 0}, observe_delivery=None)
     sensors = Sensors(Path("/nonexistent"))
@@ -94,19 +110,14 @@ def _everything() -> Subjects:
         for each in sensors.gauges
     ]
     return Subjects(
-        budgets_ms={"camera": 33},
-        variants=[variant],
+        views=[view],
         cameras=[camera],  # type: ignore[list-item]
         sinks=[sink],  # type: ignore[list-item]
-        family="",
-        on_time={"camera": 0.95},
-        top1={variant: 0.0},
         runtimes=[{"backend": "", "version": ""}],
         engines=lambda: Engines(build_seconds={"": 0.0}),
         max_temperature_c=75,
         sensors=lambda: gauges,
-        ladder=lambda: [Candidate(variant, 1, 0.0, 0.0, 0.0)],
-        events=lambda: [EventCount("camera", "event", 0, False)],
+        events=lambda: [EventCount("camera/view", "event", 0, False)],
     )
 
 

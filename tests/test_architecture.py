@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.rig.paths import PROJECT
 
 FLOORS = (
-    {"__init__", "backoff", "clock", "device", "effort", "memory"},
+    {"__init__", "backoff", "clock", "device", "effort", "memory", "view"},
     {"printable", "private_file", "process", "secret"},
     {"errors", "atomic_file"},
     {"document", "sensors"},
