@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.capture.admission import RateLimit
-from edged.capture.decode.crop import Region, cut, region_of, side_for
+from edged.capture.decode.crop import Region, cut, region_of, shrinks_by, side_for
 from edged.capture.decode.orientation import of_user
 from edged.capture.frame import Place
 from edged.capture.mailbox import MailboxWriter
@@ -93,8 +93,15 @@ class Views:
         if len(places) < len(self._views):
             carried = [view for view in writer.untaken if view in self._wanted.keys() - places]
             places |= {view: Place(*regions[view], self._wanted[view]) for view in carried}
+        # By what leaves enough for each view that it was decoded for. So a stream is never shrunk
+        # here, which would take another library.
+        factor = min(
+            [shrinks_by(min(regions[view][2:]), wanted) for view, wanted in self._wanted.items()]
+        )
         whole = writer.show_whole
-        pixels, places = cut(pixels, places, self._orientation, writer.slot_bytes, whole=whole)
+        pixels, places = cut(
+            pixels, places, factor, self._orientation, writer.slot_bytes, whole=whole
+        )
         writer.publish(
             pixels,
             captured_ns,

@@ -174,6 +174,12 @@ def test_what_a_source_does_not_scale_is_shrunk_by_what_leaves_enough_for_all(
         assert is_field(frame.pixels, column, row)
 
 
+def test_a_stream_is_not_shrunk_again_for_those_who_need_less() -> None:
+    film = Film(request(WHOLE, SELDOM), STEADY, [SCALE, 96])
+    shapes = [min(frame.pixels.shape[:2]) for frame in film.frames[0]]
+    assert shapes == film.sides
+
+
 def test_views_alike_share_their_pixels() -> None:
     film = Film(request(CORNER, replace(CORNER, name="other"), WHOLE), [100], [128, 96, SCALE])
     first, second, _ = (seen[0] for seen in film.frames)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture.decode.crop import cut, region_of
+from edged.capture.decode.crop import cut, region_of, shrinks_by
 from edged.capture.decode.orientation import of_user
 from edged.capture.frame import Place
 from edged.capture.source import CaptureRequest
@@ -30,7 +30,8 @@ def prepared(
     size = pixels.shape[1], pixels.shape[0]
     (view,) = request.numbered.values()
     region = (0, 0, *size) if cropped else region_of(view, orientation, size)
-    cut_out, places = cut(pixels, {0: Place(*region, wanted)}, orientation, slot_bytes)
+    factor = shrinks_by(min(region[2:]), wanted)
+    cut_out, places = cut(pixels, {0: Place(*region, wanted)}, factor, orientation, slot_bytes)
     assert places[0] == (0, 0, cut_out.shape[1], cut_out.shape[0], wanted)
     return cut_out
 

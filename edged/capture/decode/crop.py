@@ -24,6 +24,7 @@ Region: TypeAlias = "tuple[int, int, int, int]"
 def cut(
     pixels: NDArray[np.uint8],
     places: Mapping[int, Place],
+    factor: int,
     orientation: Orientation,
     slot_bytes: int,
     *,
@@ -31,8 +32,8 @@ def cut(
 ) -> tuple[NDArray[np.uint8], dict[int, Place]]:
     """(the part of a source's picture that holds all places, the places in that part).
 
-    It is rotated and flipped, and as small as a slot, but no place becomes smaller than its
-    `wanted`, and one has a short side below twice that. whole: not only the part.
+    It is shrunk by the factor, and as needed to fit into a slot, rotated and flipped. whole: not
+    only the part.
     """
     bottom, right, _ = pixels.shape
     left = top = 0
@@ -41,7 +42,6 @@ def cut(
         for x, y, width, height, _ in places.values():
             left, top = min(left, x), min(top, y)
             right, bottom = max(right, x + width), max(bottom, y + height)
-    factor = min([shrinks_by(place) for place in places.values()])
     size = (right - left) // factor * factor, (bottom - top) // factor * factor
     pixels = pixels[top : top + size[1], left : left + size[0]]
     target = target_size(*size, factor, slot_bytes)
@@ -119,9 +119,9 @@ def centre_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels[top : top + side, left : left + side]
 
 
-def shrinks_by(place: Place) -> int:
-    """The integer factor that leaves `wanted` pixels; 1 for full size."""
-    return max(1, min(place.width, place.height) // place.wanted) if place.wanted else 1
+def shrinks_by(short_side: int, wanted: int) -> int:
+    """The integer factor that leaves `wanted` pixels, 0 for full size."""
+    return max(1, short_side // wanted) if wanted else 1
 
 
 def target_size(width: int, height: int, factor: int, slot_bytes: int) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def test_square_or_whole_and_smaller() -> None:
 def test_the_target_covers_what_is_wanted_and_fits(
     width: int, height: int, wanted: int, slot_bytes: int
 ) -> None:
-    factor = shrinks_by(Place(0, 0, width, height, wanted))
+    factor = shrinks_by(min(width, height), wanted)
     w, h = target_size(width, height, factor, slot_bytes)
     unlimited = target_size(width, height, factor, MUCH)
     assert 1 <= w <= width
@@ -77,15 +77,16 @@ def test_the_target_covers_what_is_wanted_and_fits(
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> tuple[int, int, dict[int, Place]]:
-    """Width and height of a picture, and places in it."""
+def scenes(draw: st.DrawFn) -> tuple[int, int, int, dict[int, Place]]:
+    """Width and height of a picture, a factor, and places that it leaves a pixel."""
     width, height = draw(st.integers(1, 300)), draw(st.integers(1, 300))
     places = {}
     for view in range(draw(st.integers(1, 4))):
         left, top = draw(st.integers(0, width - 1)), draw(st.integers(0, height - 1))
         wide, high = draw(st.integers(1, width - left)), draw(st.integers(1, height - top))
         places[view] = Place(left, top, wide, high, draw(st.integers(0, 60)))
-    return width, height, places
+    most = min(min(place[2:4]) for place in places.values())
+    return width, height, draw(st.integers(1, most)), places
 
 
 @given(
@@ -96,25 +97,27 @@ def scenes(draw: st.DrawFn) -> tuple[int, int, dict[int, Place]]:
     st.sampled_from((30_000, MUCH)),
 )
 def test_places_stay_inside_and_large_enough(
-    scene: tuple[int, int, dict[int, Place]], rotate: int, flip: Flip, whole: bool, slot_bytes: int
+    scene: tuple[int, int, int, dict[int, Place]],
+    rotate: int,
+    flip: Flip,
+    whole: bool,
+    slot_bytes: int,
 ) -> None:
-    width, height, places = scene
+    width, height, factor, places = scene
     picture = np.zeros((height, width, 3), np.uint8)
-    pixels, moved = cut(picture, places, of_user(rotate, flip), slot_bytes, whole=whole)
+    orientation = of_user(rotate, flip)
+    pixels, moved = cut(picture, places, factor, orientation, slot_bytes, whole=whole)
     high, wide, _ = pixels.shape
     assert high * wide * 3 <= max(slot_bytes, 3 * max(high, wide))
     assert moved.keys() == places.keys()
-    shrunk = []
     for view, place in moved.items():
         before = places[view]
         assert 0 <= place.left < place.left + place.width <= wide
         assert 0 <= place.top < place.top + place.height <= high
         assert place.wanted == before.wanted
-        short, was = min(place.width, place.height), min(before.width, before.height)
         if slot_bytes == MUCH:
-            assert short >= min(before.wanted or was, was)
-            shrunk.append(before.wanted == 0 or short < 2 * before.wanted + 1)
-    assert slot_bytes < MUCH or any(shrunk)
+            short, was = min(place.width, place.height), min(before.width, before.height)
+            assert was // factor <= short <= was // factor + 1
     if not whole and slot_bytes == MUCH:  # no more than the places, but for rounding
         assert min(place.left for place in moved.values()) <= 1
         assert min(place.top for place in moved.values()) <= 1
