@@ -26,7 +26,7 @@ from edged.control.profile import Timing
 from edged.control.profiler import Profiler
 from edged.control.setbacks import FIRST_REST_SECONDS
 from edged.errors import EdgedError, InputError
-from edged.variants.family import Network, write_family
+from edged.variants.family import Fit, Network, write_family
 from edged.variants.runtime import RunError, Runner
 from edged.variants.variant import Choice, Variant
 from tests.rig.daemon import RunningDaemon
@@ -98,10 +98,12 @@ class FailingDevice(Device):
         super().__init__()
         self.fails = set(fails)
 
-    def infer(self, choice: Choice, pixels: np.ndarray) -> tuple[np.ndarray, int, int]:
+    def infer(
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+    ) -> tuple[np.ndarray, int, int]:
         if choice.variant in self.fails:
             raise RunError(choice, MemoryError("std::bad_alloc"))
-        return super().infer(choice, pixels)
+        return super().infer(choice, pixels, fit)
 
 
 def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
@@ -114,19 +116,9 @@ def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(
         return monotonic_ns() - behind_ns[0]
 
     profile = {Choice(SMALL, 1): timing(1), Choice(LARGE, 1): timing(12)}
-    profiler = Profiler(
-        [Choice(SMALL, 1), Choice(LARGE, 1)],
-        {SMALL: 0.4, LARGE: 0.7},
-        {SMALL: 10, LARGE: 100},
-        known=profile,
-    )
-    pipeline = make(
-        [feed],
-        recorder,
-        device=device,
-        profiler=profiler,
-        clock=clock,
-    )
+    top1 = {Choice(SMALL, 1): 0.4, Choice(LARGE, 1): 0.7}
+    profiler = Profiler(top1, {"door": top1}, {SMALL: 10, LARGE: 100}, known=profile)
+    pipeline = make([feed], recorder, device=device, profiler=profiler, clock=clock)
     with running(pipeline):
         feed.send()
         eventually(lambda: len(recorder.results) == 1)
@@ -186,7 +178,7 @@ class OutOfMemory(OrtBackend):
 def test_networks_that_memory_does_not_suffice_for_are_left_out(tmp_path: Path) -> None:
     family = make_family(tmp_path)
     loaded = LoadedNetworks([family], [OutOfMemory(ALPHAS[1])])
-    assert loaded.choices == {Choice(Variant(ALPHAS[0], side), 1) for side in RESOLUTIONS}
+    assert loaded.choices == {family.choice(Variant(ALPHAS[0], side)) for side in RESOLUTIONS}
     with pytest.raises(EdgedError, match="not enough memory") as refused:
         LoadedNetworks([family], [OutOfMemory(*ALPHAS)])
     assert refused.value.exit_status == 1

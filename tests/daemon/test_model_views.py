@@ -12,7 +12,8 @@ import pytest
 
 from edged.backends.onnxruntime import OrtBackend
 from edged.config.config import load_config
-from edged.daemon.model import LoadedModels, Models
+from edged.daemon.model import LoadedModels, Model, Models
+from edged.errors import EdgedError
 from edged.variants.family import Family, Network, write_family
 from edged.variants.runtime import Runner
 from edged.variants.variant import Choice
@@ -194,3 +195,60 @@ def test_families_may_use_one_file_at_different_resolutions(tmp_path: Path, gate
     assert {side for _, side, _ in daemon.ladder("lane")} == {RESOLUTIONS[1]}
     for choice in daemon.models.profiler.profile:
         daemon.models.loaded.infer(choice, PICTURE)
+
+
+class Half(Counting):
+    """Calls float networks as a runtime that computes in float16 does."""
+
+    name, fp16 = "half", True
+
+
+def test_a_view_has_something_to_run_where_another_ones_runtime_is_known(gate: Family) -> None:
+    """The two views ask for one network: as one runtime computes it, and as the other does."""
+    variant = gate.networks[0].variants()[0]
+    backends = (Counting(), Half())
+    by_view = {"yard/bin": Model(gate, (variant.fp16,)), "yard/gate": Model(gate, (variant,))}
+    models = Models(by_view, (1,), "a test", backends, "a test")
+    known = replace(models, by_view={"yard/bin": by_view["yard/bin"]})
+    first = LoadedModels(known, None, lambda number, of: None)
+    first.profiler.measure_cheapest(run)
+    first.store_profile(dict, 30)
+    second = LoadedModels(models, None, lambda number, of: None)
+    second.measure_cheapest()
+    names = {view: [each.name for each in own] for view, own in second.profiler.ladders.items()}
+    assert names == {
+        "yard/bin": [f"{variant.fp16} x1 half"],
+        "yard/gate": [f"{variant} x1 onnxruntime"],
+    }
+
+
+class OutOfMemory(Counting):
+    """Has no memory for these networks."""
+
+    def __init__(self, *networks: str) -> None:
+        super().__init__()
+        self._networks = networks
+
+    def load(self, network: Network, model: bytes, threads: int) -> Runner:
+        if network.sha256 in self._networks:
+            raise EdgedError("not enough memory to load the network", where=network.path)
+        return super().load(network, model, threads)
+
+
+def test_a_network_is_left_out_where_no_view_is_left_without_any(
+    tmp_path: Path, gate: Family
+) -> None:
+    narrow, wide = gate.networks
+    both = Model(gate, gate.variants())
+
+    def load(own: Model) -> LoadedModels:
+        by_view = {"yard/gate": both, "yard/bin": own}
+        models = Models(by_view, (1,), "a test", (OutOfMemory(wide.sha256),), "a test")
+        return LoadedModels(models, None, lambda number, of: None)
+
+    loaded = load(Model(gate, (narrow.variants()[0], wide.variants()[0]))).loaded
+    assert {choice.network for choice in loaded.choices} == {narrow.sha256}
+    with pytest.raises(EdgedError, match="not enough memory") as refused:
+        load(Model(gate, wide.variants()))
+    assert str(wide.path) in str(refused.value)
+    assert refused.value.exit_status == 1
