@@ -277,3 +277,29 @@ def test_a_picture_that_is_not_for_a_view_leaves_its_frame_waiting(time: FakeTim
     assert (gate.results, bin_.results) == (20, 4)
     assert gate.period_ms == pytest.approx(100, abs=0.1)
     assert bin_.period_ms == pytest.approx(500, abs=0.1)
+
+
+def test_another_model_of_one_view_leaves_what_is_known_of_the_others(time: FakeTime) -> None:
+    yard = Yard({"gate": 500.0, "bin": 900.0}, {"bin": 32}, clock=time.clock)
+    device, seen = Timed(time, run_ms=3.0), Recorder()
+    before = make([yard], seen, device=device, profiler=measured(yard), clock=time.clock)
+    for _ in range(30):
+        time.sleep(0.1)
+        yard.send()
+        run_all(before)
+    assert before.controller.slowdown.ratio > 2
+    profiler = measured(yard)
+    _other_network(yard, profiler)
+    after = make([yard], seen, device=device, profiler=profiler, clock=time.clock)
+    after.take_over(before)
+    controls = after.controller.views
+    assert after.controller.slowdown is before.controller.slowdown
+    assert controls[GATE].previous is profiler.ladders[GATE][0]
+    assert controls[BIN].previous is None
+    assert {view: control.share.owed for view, control in controls.items()} == {
+        view: control.share.owed for view, control in before.controller.views.items()
+    }
+    yard.send()
+    run_all(after)
+    assert seen.switches == []
+    assert {choice.network for choice, _, _ in device.runs[-2:]} == {"", "of the bin"}
