@@ -145,7 +145,7 @@ class Family:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with networks, resolutions, labels and fit; part of the profile's key."""
+        """Changes with networks, resolutions, labels and fit; in the header of a trace."""
         digest = hashlib.sha256(self.input.fit.value.encode())
         for variant in self.variants():
             digest.update(f"\n{variant.name} {self.network(variant).sha256}".encode())
