@@ -138,14 +138,14 @@ class RunningDaemon:
     def wait_for_results(self, count: int, seconds: float = 30) -> float:
         return self.wait_for(lambda: len(self.results) >= count, seconds)
 
-    def more_results(self, camera: str, count: int = 3) -> list[dict[str, Any]]:
+    def more_results(self, view: str, count: int = 3) -> list[dict[str, Any]]:
         """The next ones, which have just come."""
-        before = len(self.results_of(camera))
-        self.wait_for(lambda: len(self.results_of(camera)) >= before + count)
-        return self.results_of(camera)[before:]
+        before = len(self.results_of(view))
+        self.wait_for(lambda: len(self.results_of(view)) >= before + count)
+        return self.results_of(view)[before:]
 
-    def sequence(self, camera: str) -> list[int]:
-        return [result["sequence"] for result in self.results_of(camera)]
+    def sequence(self, view: str) -> list[int]:
+        return [result["sequence"] for result in self.results_of(view)]
 
     def holds(self) -> tuple[int, int]:
         """Descriptors and threads; some come and go, so the smallest numbers of a while."""
@@ -181,8 +181,13 @@ class RunningDaemon:
         """What the log says of each."""
         return re.findall(r"configuration (?:not )?reloaded.*", self.text)
 
-    def results_of(self, camera: str) -> list[dict[str, Any]]:
-        return [result for result in self.results if result["camera"] == camera]
+    def results_of(self, view: str) -> list[dict[str, Any]]:
+        """Of a view, or of a camera with all its views."""
+        return [
+            result
+            for result in self.results
+            if view in (result["camera"], f"{result['camera']}/{result.get('view')}")
+        ]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Exit status and seconds that it took."""
