@@ -25,6 +25,9 @@ NOISE_FACTOR: Final = 8
 noisiest cell does not reach."""
 NOISE_GAIN: Final = 0.1
 """Weight of the newest picture in the noise estimate."""
+NOISE_MOST: Final = 4.0
+"""In grey levels, as a standard deviation of 25 gives in a picture of 160 pixels; more than that is
+motion that fills the region."""
 SCALES: Final = 4
 """References to keep."""
 
@@ -67,9 +70,9 @@ class Motion:
         return True
 
     def _learn_noise(self, difference: NDArray[np.float32]) -> None:
-        """Motion seldom fills half of the picture, so it hardly raises the median."""
+        """Motion that fills less than half of the picture hardly raises the median."""
         noise = float(_median(_own(difference)))
-        self._noise += NOISE_GAIN * (noise - self._noise)
+        self._noise = min(NOISE_MOST, self._noise + NOISE_GAIN * (noise - self._noise))
 
 
 def _own(difference: NDArray[np.float32]) -> NDArray[np.float32]:

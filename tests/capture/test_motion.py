@@ -87,6 +87,18 @@ def test_a_cloud_over_the_whole_scene_is_no_motion() -> None:
     assert not any(told)
 
 
+@pytest.mark.parametrize("coarse", [1, 4])
+def test_motion_that_fills_the_picture_does_not_become_noise(coarse: int) -> None:
+    """A conveyor belt."""
+    random = np.random.default_rng(coarse)
+    belt = random.integers(20, 220, (160 // coarse, 640 // coarse, 3), np.uint8)
+    belt = belt.repeat(coarse, axis=0).repeat(coarse, axis=1)
+    film = Film(at_least_every_seconds=1000, hold_seconds=0.2)
+    film.show(*[belt[:, :160]] * FPS)
+    told = film.show(*(np.roll(belt, 7 * step, axis=1)[:, :160] for step in range(1, 20 * FPS)))
+    assert all(told)
+
+
 def test_slow_things_add_up() -> None:
     """A shade that comes so slowly that no picture differs much from the one before."""
     film = Film(at_least_every_seconds=1000)
