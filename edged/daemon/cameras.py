@@ -25,7 +25,7 @@ from edged.variants.family import Fit
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A camera, its request, and the largest resolution that its mailbox holds."""
+    """A camera, its request, and the largest resolution that it was attached for."""
 
     camera: Camera
     request: CaptureRequest
@@ -75,23 +75,27 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
     request = _request(settings, models)
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
     largest = max(_largest(models.by_view[view.id]) for view in settings.views)
+    side = _side(request, largest)
     if (
         before is not None
-        and before.resolution >= largest
         and bool(before.request.views) == bool(request.views)
+        and _side(before.request, before.resolution) >= side
     ):
         request = replace(request, views=_numbers(request.views, before.request.views))
-        if before.request == request:
-            return before
         camera = before.camera
         if not before.request.same_source(request):
             camera = _camera(settings, request, camera.mailbox)
-        return Attached(camera, request, before.resolution)
-    side = max(2 * largest, WHOLE_SIDE) if request.views else 2 * largest
+        after = Attached(camera, request, max(largest, before.resolution))
+        return before if after == before else after
     mailbox = Mailbox.create(side, views=max(1, len(request.views)))
     for number in request.numbered:
         mailbox.want(largest, number)
     return Attached(_camera(settings, request, mailbox), request, largest)
+
+
+def _side(request: CaptureRequest, resolution: int) -> int:
+    """Longest side of what the mailbox must hold."""
+    return max(2 * resolution, WHOLE_SIDE) if request.views else 2 * resolution
 
 
 def _camera(settings: CameraConfig, request: CaptureRequest, mailbox: Mailbox) -> Camera:

@@ -134,6 +134,22 @@ def test_views_come_and_go_in_a_camera_that_runs_on(family: Family) -> None:
     both.camera.stop()
 
 
+def test_a_view_with_larger_pictures_disturbs_the_others_only_if_they_do_not_fit(
+    family: Family,
+) -> None:
+    both = attach(yard(GATE, BIN), models(family), None)
+    larger = attach(yard(GATE, BIN), models(family, (BIN.id, enlarged(family))), both)
+    assert larger.camera is both.camera
+    assert larger.resolution == 2 * both.resolution
+    again = attach(yard(GATE, BIN), models(family), larger)
+    assert again is larger
+    huge = replace(family, networks=(replace(family.networks[0], resolutions=(2048,)),))
+    other = attach(yard(GATE, BIN), models(family, (BIN.id, huge)), again)
+    assert other.camera.mailbox is not both.camera.mailbox
+    for each in (both, other):
+        each.camera.stop()
+
+
 def test_a_camera_that_gets_views_begins_anew(family: Family, door: Attached) -> None:
     own = replace(yard(GATE, BIN), name="door")
     divided = attach(own, models(family), door)
