@@ -69,7 +69,7 @@ def clip(path: Path) -> None:
 
 
 def relabelled(family: Path, folder: Path) -> Path:
-    """A family with the same network files, other labels, and the name of its folder."""
+    """A family with the same network files and other labels."""
     shutil.copytree(family, folder)
     labels = folder / "labels.txt"
     before = labels.read_bytes()
@@ -77,7 +77,6 @@ def relabelled(family: Path, folder: Path) -> Path:
     manifest = folder / "family.yaml"
     digests = (hashlib.sha256(text).hexdigest() for text in (before, labels.read_bytes()))
     text = manifest.read_text().replace(*digests)
-    text = text.replace(f"name: {family.name}\n", f"name: {folder.name}\n", 1)
     head, _, rest = text.partition("photo_folders:")  # their labels are the former ones
     manifest.write_text(f"{head}networks:{rest.partition('networks:')[2]}")
     return folder

@@ -230,15 +230,22 @@ def test_counts_go_on_in_another_mailbox(mailbox: Mailbox, writer: MailboxWriter
     writer.count(captured=9, overwritten=1, skipped=2, broken=3)
     writer.count_for(0, skipped=10)
     writer.count_for(2, quiet=30)
+    for _ in range(5):
+        publish(writer, {0: LEFT})
     other = Mailbox.create(16, 4)
-    other.go_on_from(mailbox, [2, None, 0, None])
+    other.go_on_from(mailbox, {0: 2, 1: None, 2: 0, 3: None})
     assert (other.captured, other.broken) == (9, 3)
     assert [other.counts(view) for view in range(4)] == [
         (1, 2, 30),
         (1, 2, 0),
-        (1, 12, 0),
+        (5, 12, 0),
         (1, 2, 0),
     ]
+    assert (other.sequence, other.take()) == (5, ())
+    further = MailboxWriter.attach(other.memfd, other.wake_fd)
+    for number in range(6, 11):  # each slot
+        publish(further, {1: LEFT})
+        assert frame_of(other, 1).sequence == number
     other.close()
 
 
@@ -288,7 +295,7 @@ def test_a_picture_for_nobody_is_a_counted_drop(mailbox: Mailbox, writer: Mailbo
 
 
 def test_as_many_views_as_there_may_be() -> None:
-    mailbox = Mailbox.create(224, NUMBERS)
+    mailbox = Mailbox.create(2048, NUMBERS)
     writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
     picture = np.zeros((1024, 4096, 3), np.uint8)
     places = {}

@@ -167,7 +167,7 @@ class Mailbox:
             _read_at_once(self.wake_fd)
 
     def go_on_from(self, before: Mailbox, views: Mapping[int, int | None]) -> None:
-        """Continue the counters of `before`. Call it before a child writes here.
+        """Continue the counters and the sequence of `before`. Call it before a child writes here.
 
         views: by number, the number of the view there, None if it is new.
         """
@@ -176,6 +176,8 @@ class Mailbox:
         for view, number in views.items():
             self._continue(view, before, number)
         self._nonsense = before._nonsense
+        self._seen = before.sequence << 8 | NO_SLOT
+        self._words[NEWEST] = self._words[SEEN] = self._seen
 
     def serve(self, views: Mapping[int, int | None]) -> None:
         """Serve other views, while a child runs and pictures are taken.
@@ -224,7 +226,7 @@ class Mailbox:
 
     @property
     def sequence(self) -> int:
-        """Number of pictures delivered since `create`."""
+        """Number of pictures delivered since the counters began."""
         return self._words[NEWEST] >> 8
 
     def close(self) -> None:
