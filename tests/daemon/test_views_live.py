@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.views import relabelled
 from tests.rig.daemon import RunningDaemon, quick_config
+from tests.rig.families import sibling
 from tests.rig.mosaic import (
     COMES,
     FPS,
@@ -61,7 +61,7 @@ def daemon(
 ) -> Iterator[RunningDaemon]:
     """One that sees the scene, from a camera that hangs turned."""
     folder = tmp_path_factory.mktemp(request.param)
-    relabelled(imagenette().directory, folder / "other")
+    sibling(imagenette(), folder / "other")
     with ExitStack() as running:
         if request.param == "clip":
             write_scene(folder / "clip.mp4", rotate=90, flip="horizontal")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.rig.daemon import RunningDaemon, quick_config, without_a_gap
 from tests.rig.families import LABELS, make_family
 
@@ -85,12 +83,65 @@ def test_another_model_of_one_view_comes_between_two_frames_of_the_others(tmp_pa
         last = daemon.more_results("yard/bin")[-1]
         assert last["variant"] == "mobilenet_v1_0.25_192"
         assert last["top"][0]["label"] not in LABELS
-        assert 'edged_view_info{camera="yard",family="imagenette",view="bin"}' in (
-            daemon.get("/metrics")[1]
+        assert (
+            'edged_view_info{camera="yard",family="imagenette",view="bin"}'
+            in (daemon.get("/metrics")[1])
         )
         assert daemon.reload(config(GATE, BIN, **keys)).endswith("bin: model, variants")
         assert daemon.more_results("yard/bin")[-1]["top"][0]["label"] in LABELS
         assert {each["top"][0]["label"] for each in daemon.results_of("yard/gate")} <= set(LABELS)
         assert gate.lost_none()
         assert daemon.capture_processes() == captures
+        assert daemon.stop()[0] == 0
+
+
+def test_a_reload_that_is_refused_leaves_all_views_as_they_were(tmp_path: Path) -> None:
+    damaged = make_family(tmp_path / "damaged").networks[0].path
+    damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
+    other = "model: ./damaged, variants: [mobilenet_v1_0.03_64]"
+    wrong = {
+        "gate.roi[2]": config(GATE.replace("0.5, 1]", "1.5, 1]"), BIN),
+        "nowhere": config(GATE, LAMP.replace("}", ", model: nowhere}")),
+        "damaged or changed": config(LAMP, BIN.replace("}", f", {other}}}")),
+        "yard/lamp": config(GATE, BIN, events="{a: {class: church, cameras: [yard/lamp]}}"),
+    }
+    with RunningDaemon(tmp_path, config(GATE, BIN)) as daemon:
+        daemon.more_results("yard/bin")
+        gate, captures = Watched(daemon, "yard/gate"), daemon.capture_processes()
+        held = daemon.holds()
+        for reason, text in wrong.items():
+            said = daemon.reload(text)
+            assert said.startswith("configuration not reloaded, the previous one stays active: ")
+            assert reason in said
+        daemon.more_results("yard/bin")
+        assert gate.lost_none()
+        assert daemon.capture_processes() == captures
+        daemon.wait_for(lambda: daemon.holds() == held)
+        assert not series_of(daemon, "lamp")
+        assert daemon.stop()[0] == 0
+
+
+def test_a_camera_gets_views_and_loses_them(tmp_path: Path) -> None:
+    with RunningDaemon(tmp_path, config()) as daemon:
+        whole = daemon.more_results("yard")
+        assert not any("view" in each for each in whole)
+        said = daemon.reload(config(GATE, BIN))
+        assert said == "configuration reloaded: view yard/gate added; view yard/bin added"
+        first = daemon.more_results("yard/gate")[0]
+        assert first["sequence"] > whole[-1]["sequence"]
+        assert len(daemon.capture_processes()) == 1
+        counted = 'edged_results_total{camera="yard"}'
+        assert daemon.metric(counted) != daemon.metric(counted)  # gone
+        daemon.more_results("yard/bin")
+        assert daemon.get("/readyz")[0] == 200
+        captured = daemon.metric('edged_frames_captured_total{camera="yard"}')
+        assert captured >= first["sequence"]
+
+        daemon.reload(config())
+        again = [each for each in daemon.more_results("yard", 6) if "view" not in each]
+        assert again[-1]["sequence"] > captured
+        assert not series_of(daemon, "gate")
+        assert daemon.metric(counted) >= 1
+        assert daemon.get("/api/v1/cameras/yard/views/bin/snapshot.jpg")[0] == 404
+        assert len(daemon.capture_processes()) == 1
         assert daemon.stop()[0] == 0
