@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edged.variants.variant import Choice, Variant
 
@@ -75,10 +75,11 @@ class Candidate:
     p95_ms: float
     runtime: str = "onnxruntime"
     network: str = ""
+    choice: Choice = field(init=False, compare=False)
 
-    @property
-    def choice(self) -> Choice:
-        return Choice(self.variant, self.threads, self.runtime, self.network)
+    def __post_init__(self) -> None:
+        choice = Choice(self.variant, self.threads, self.runtime, self.network)
+        object.__setattr__(self, "choice", choice)
 
     @property
     def name(self) -> str:

@@ -194,7 +194,7 @@ class Pipeline:
                 if self._runs:  # a header holds the state between runs
                     return None
                 self._trace.begin(self.controller, ladders)
-            if free == 1:
+            if free == 1 and len(waiting) > 1:
                 now_ns, runs = self.clock(), self._runs.values()
                 first = self._bounds.first(waiting, now_ns, runs, ladders)
                 waiting.sort(key=lambda queue: queue is not first)

@@ -74,7 +74,7 @@ class ViewQueue:
 
     def receive(self, frame: Frame) -> None:
         """Let a new frame wait."""
-        quiet = self._quiet
+        quiet = self.mailbox.quiet(self.index)
         if self.last_ready_ns:
             pictures = 1 if self.paced else frame.sequence - self.last_sequence
             passed = max(1, pictures + quiet - self.last_quiet)
@@ -88,10 +88,6 @@ class ViewQueue:
         else:
             self.overwritten += 1
         self.waiting = frame
-
-    @property
-    def _quiet(self) -> int:
-        return self.mailbox.counts(self.index).quiet
 
     def _note_period(self, interval_ms: float) -> None:
         """Update the mean; an outage counts as two intervals, not as minutes."""
@@ -125,7 +121,7 @@ class ViewQueue:
         count as well: any of them may be the next one delivered."""
         if not self.interval_ns:
             return None
-        left_out = self._quiet - self.last_quiet
+        left_out = self.mailbox.quiet(self.index) - self.last_quiet
         return self.last_ready_ns + (left_out + 1) * self.interval_ns
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -28,11 +28,13 @@ class Variant:
     alpha: float
     resolution: int
     precision: Precision = Precision.FLOAT
+    name: str = field(init=False, compare=False)
+    """Made once: every result has it."""
 
-    @property
-    def name(self) -> str:
+    def __post_init__(self) -> None:
         suffix = "" if self.precision is Precision.FLOAT else f"_{self.precision.value}"
-        return f"mobilenet_v1_{self.alpha}_{self.resolution}{suffix}"
+        name = f"mobilenet_v1_{self.alpha}_{self.resolution}{suffix}"
+        object.__setattr__(self, "name", name)
 
     @classmethod
     def parse(cls, name: str) -> Variant:

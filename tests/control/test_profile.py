@@ -87,9 +87,11 @@ def test_the_faster_figures_stay() -> None:
 
 def test_only_what_is_known_well_is_known_to_be_dominated() -> None:
     fast, slow, other = Variant(1.0, 128), Variant(0.75, 224), Variant(0.25, 128)
-    top1 = {fast: 0.65, slow: 0.6}
     slow_choice = Choice(slow, 1)
+    top1 = {Choice(fast, 1): 0.65, slow_choice: 0.6}
     known = {Choice(fast, 1): timing(5), slow_choice: timing(9), Choice(other, 1): timing(9)}
-    assert dominated(known, top1) == {slow_choice}  # of the other one nothing is asked
-    assert dominated({**known, slow_choice: timing(9, CONFIRMED_RUNS - 1)}, top1) == frozenset()
-    assert dominated({}, top1) == frozenset()
+    assert dominated(known, [top1]) == {slow_choice}  # of the other one nothing is asked
+    assert dominated({**known, slow_choice: timing(9, CONFIRMED_RUNS - 1)}, [top1]) == frozenset()
+    assert dominated({}, [top1]) == frozenset()
+    elsewhere = {Choice(fast, 1): 0.65, slow_choice: 0.7}
+    assert dominated(known, [top1, elsewhere]) == frozenset()  # another view needs it

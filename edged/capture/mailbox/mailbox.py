@@ -219,6 +219,10 @@ class Mailbox:
             words[OVERWRITTEN] + words[own], words[SKIPPED] + words[own + 1], words[own + 2]
         )
 
+    def quiet(self, view: int = 0) -> int:
+        """As in `counts`."""
+        return self._words[VIEW_COUNTS + COUNTS * view + 2]
+
     @property
     def decoded(self) -> int:
         """Pictures that the worker has decoded since the counters began, also for no view."""
