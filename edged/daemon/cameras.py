@@ -87,7 +87,8 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
             camera = _camera(settings, request, camera.mailbox)
         after = Attached(camera, request, max(largest, before.resolution))
         return before if after == before else after
-    mailbox = Mailbox.create(side, views=max(1, len(request.views)))
+    # A view that has a name may get others beside it: its frames are copies from the beginning.
+    mailbox = Mailbox.create(side, views=max(2, len(request.views)) if request.views else 1)
     for number in request.numbered:
         mailbox.want(largest, number)
     return Attached(_camera(settings, request, mailbox), request, largest)

@@ -6,14 +6,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from edged.capture.mailbox import MailboxWriter
+from edged.capture.frame import Frame
+from edged.capture.mailbox import SLOTS, MailboxWriter
 from edged.capture.source import CaptureRequest, Failure, Quiet, ViewRequest
+from edged.clock import monotonic_ns
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.daemon.cameras import Attached, attach, away_seconds
 from edged.daemon.model import Model, Models
 from edged.variants.family import Family, Fit, InputContract
+from tests.rig.camera import publish
 from tests.rig.families import RESOLUTIONS
 
 DOOR = CameraConfig(
@@ -132,6 +136,25 @@ def test_views_come_and_go_in_a_camera_that_runs_on(family: Family) -> None:
     wishes = replace(GATE, latency_budget_ms=1000.0)
     assert attach(yard(wishes, moved), models(family), again) is again
     both.camera.stop()
+
+
+def test_a_frame_of_a_view_outlives_the_picture_it_was_in(family: Family) -> None:
+    """Another view may come beside it while it waits."""
+    only = attach(yard(GATE), models(family), None)
+    mailbox = only.camera.mailbox
+    writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+
+    def frame(value: int) -> Frame:
+        now_ns = monotonic_ns()
+        publish(writer, np.full((8, 8, 3), value, np.uint8), now_ns, now_ns)
+        (found,) = filter(None, mailbox.take())
+        return found
+
+    waiting = frame(7)
+    for value in range(8, 8 + SLOTS):
+        frame(value)
+    assert np.all(waiting.pixels == 7)
+    only.camera.stop()
 
 
 def test_a_view_with_larger_pictures_disturbs_the_others_only_if_they_do_not_fit(
