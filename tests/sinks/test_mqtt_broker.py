@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edged.result import Event
-from edged.sinks.mqtt.connection import MOST_PACKET_BYTES
+from edged.sinks.mqtt.connection import IN_FLIGHT, MOST_PACKET_BYTES
 from edged.sinks.mqtt.messages import Messages
 from tests.rig.broker import Broker, Listener, needs_mosquitto, running_broker, sending
 from tests.rig.mqtt import (
@@ -24,6 +24,7 @@ from tests.rig.mqtt import (
     STATE,
     STATUS,
     config_for,
+    retained,
     started,
 )
 from tests.rig.results import make_result
@@ -48,6 +49,24 @@ def test_a_camera_that_delivers_no_pictures_is_offline(broker: Broker) -> None:
             newcomer.wait_for(CAMERA_STATUS, b"offline")
         assert listener.of(CAMERA_STATUS) == [b"offline", b"online", b"offline"]
         assert listener.of(STATUS) == [b"online"]
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_at_the_end_all_cameras_are_offline(broker: Broker, qos: int) -> None:
+    """More than may be unacknowledged at a time."""
+    cameras = [f"camera{number}" for number in range(2 * IN_FLIGHT)]
+    config = replace(config_for(broker), qos=qos, home_assistant=None)
+    for _ in range(5):
+        with (
+            Listener(broker.port) as listener,
+            started(config, dict.fromkeys(cameras, ())) as sink,
+        ):
+            sink.observe_cameras(dict.fromkeys(cameras, True))
+            for camera in cameras:
+                listener.wait_for(f"{ROOT}/{camera}/status", b"online")
+        kept = retained(broker.port, f"{ROOT}/#")
+        assert len(kept) == len(cameras) + 1
+        assert set(kept.values()) == {b"offline"}
 
 
 def test_a_broker_that_has_forgotten_everything_is_told_of_cameras_again(broker: Broker) -> None:

@@ -70,6 +70,9 @@ class Connection:
         """Filters whose subscription the broker refused."""
         self._filters: dict[int | None, str] = {}
         """Message identifier → filter of a pending subscription."""
+        self._subscribed: list[str] = []
+        self._is_silent = False
+        """The broker has ended all subscriptions."""
         self._most_bytes: int | None = None
         """The broker's Maximum Packet Size, if it states one."""
         self._config = config
@@ -102,6 +105,7 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
 
     def open(self, stop_fd: int) -> None:
         """Connect, and wait until the broker accepts. Raises BrokerError. stop_fd: see `turn`."""
@@ -164,6 +168,7 @@ class Connection:
 
     def subscribe(self, topics: str) -> None:
         self._filters[self._client.subscribe(topics)[1]] = topics
+        self._subscribed.append(topics)
 
     def turn(self, stop_fd: int, timeout_seconds: float) -> None:
         """Wait for the socket or for `stop_fd` (an eventfd, which is reset), and process events."""
@@ -184,10 +189,20 @@ class Connection:
         self._client.loop_misc()
 
     def close(self, stop_fd: int, timeout_seconds: float) -> None:
-        """Disconnect properly, so that the broker does not publish the will."""
+        """Disconnect properly, so that the broker does not publish the will.
+
+        Before that it must have read everything and have nothing more to send: paho closes the
+        socket at once, unread data resets the connection, and the broker then drops what it has not
+        read.
+        """
         if self.ended is None and self._connected:
-            self._client.disconnect()
             deadline = time.monotonic() + timeout_seconds
+            self._client.unsubscribe(self._subscribed)
+            while self.in_flight or not self._is_silent:
+                if self.ended is not None or time.monotonic() >= deadline:
+                    break
+                self.turn(stop_fd, 0.1)
+            self._client.disconnect()
             while self._client.socket() is not None and time.monotonic() < deadline:
                 self.turn(stop_fd, 0.1)
         self.drop()
@@ -214,6 +229,11 @@ class Connection:
         topics = self._filters.pop(mid, None)
         if topics is not None and any(reason.is_failure for reason in reasons):
             self.refused.append(topics)
+
+    def _on_unsubscribe(
+        self, client: Client, data: Any, mid: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        self._is_silent = True
 
     def _on_disconnect(
         self, client: Client, data: Any, flags: DisconnectFlags, reason: ReasonCode, properties: Any

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
@@ -171,10 +171,7 @@ class Mqtt(Worker):
                 connection.turn(self._wake_fd, self._turn_seconds(connection))
                 self._settle(connection)
                 self._clear(connection)
-            for message in () if self._stays else (offline, *self._messages.statuses({})):
-                if connection.has_room:
-                    connection.publish(message)
-            connection.close(self._wake_fd, _LEAVE_SECONDS)
+            self._leave(connection, () if self._stays else (offline, *self._messages.statuses({})))
         finally:
             self._settle(connection)
             self._take_back(connection)
@@ -187,6 +184,17 @@ class Mqtt(Worker):
             return True
         left = self._outbox or connection.in_flight or len(self._backlog)
         return bool(left) and self._clock() < self._send_until_ns
+
+    def _leave(self, connection: Connection, messages: Iterable[Message]) -> None:
+        """Send the last messages and disconnect."""
+        until_ns = self._clock() + int(_LEAVE_SECONDS * 1e9)
+        last = deque(messages)
+        while last and connection.ended is None and self._clock() < until_ns:
+            while last and connection.has_room:
+                connection.publish(last.popleft())
+            connection.turn(self._wake_fd, 0 if connection.has_settled else _LEAVE_SECONDS / 5)
+            self._settle(connection)
+        connection.close(self._wake_fd, max(0.0, (until_ns - self._clock()) / 1e9))
 
     def _introduce(self, connection: Connection) -> None:
         self._former = self._remembered()
