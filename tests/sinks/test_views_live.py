@@ -75,3 +75,28 @@ def test_what_is_told_of_views_and_what_is_taken_back(tmp_path: Path, broker: Br
     assert kept[f"{ROOT}/yard/status"] == b"offline"
     assert not [topic for topic in kept if "/bin/" in topic]
     assert f"{ROOT}/yard/lamp/state" in kept
+
+
+def classes(listener: Listener) -> set[str]:
+    """Entities of the camera that name a class."""
+    told = listener.json(DISCOVERY)[-1:]
+    return {name for each in told for name in each["components"] if name.lower()[-5:] == "class"}
+
+
+def test_a_camera_gets_views_and_loses_them(tmp_path: Path, broker: Broker) -> None:
+    """Nothing stays of what the camera said without them, nor of them."""
+    divided = config(broker.port, "gate: {roi: [0, 0, 0.5, 1]}")
+    whole = divided.replace(", views: {gate: {roi: [0, 0, 0.5, 1]}}", "")
+    with RunningDaemon(tmp_path, whole) as daemon, Listener(broker.port) as listener:
+        daemon.wait_for_results(1)
+        for text, prefix, entity in (
+            (whole, "", "class"),
+            (divided, "gate/", "gate-Class"),
+            (whole, "", "class"),
+        ):
+            assert daemon.reload(text).startswith("configuration reloaded")
+            says = {f"{prefix}{what}" for what in ("state", "event/seen", "event/seen/snapshot")}
+            expected = {f"{ROOT}/yard/{what}" for what in (*says, "status")}
+            daemon.wait_for(lambda e=expected: retained(broker.port, f"{ROOT}/yard/#").keys() == e)
+            daemon.wait_for(lambda e=entity: classes(listener) == {e})
+        assert daemon.stop()[0] == 0
