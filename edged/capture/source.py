@@ -101,7 +101,8 @@ class CaptureRequest:
     to use; None for all. quiet: None to deliver every picture. confine: restrict the child to what
     its source needs. views: each at its number in the mailbox, None at one that is free; empty if
     the camera is its own only view. With views, roi and quiet are None, square is False, and
-    max_fps is the highest of the views', None if one has none.
+    max_fps is the highest of the views', None if one has none. edition: counts the changes of the
+    views while the process runs.
     """
 
     source: str = field(repr=False)
@@ -120,6 +121,7 @@ class CaptureRequest:
     quiet: Quiet | None = None
     confine: bool = True
     views: tuple[ViewRequest | None, ...] = ()
+    edition: int = field(default=0, compare=False)
 
     @property
     def numbered(self) -> dict[int, ViewRequest]:

@@ -50,6 +50,7 @@ class Views:
 
     def _follow(self, request: CaptureRequest) -> None:
         """Views that stay keep their state."""
+        self._edition = request.edition
         before, self._views, self._size = self._views, {}, (0, 0)
         for number, view in request.numbered.items():
             known = before.get(number)
@@ -110,6 +111,7 @@ class Views:
             carried=carried,
             leader=self._leader,
             whole=whole,
+            edition=self._edition,
             clock=clock,
         )
 

@@ -46,7 +46,8 @@ class Attached:
         if before is not None and before.camera.mailbox is mailbox and before.request.views:
             known = {view.name: number for number, view in before.request.numbered.items()}
             numbered = self.request.numbered.items()
-            mailbox.serve({number: known.get(view.name) for number, view in numbered})
+            own = {number: known.get(view.name) for number, view in numbered}
+            mailbox.serve(own, self.request.edition)
             for number in self.request.numbered.keys() - before.request.numbered.keys():
                 mailbox.want(self.resolution, number)
         if before is not None and before.camera is self.camera:
@@ -82,6 +83,7 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
         and _side(before.request, before.resolution) >= side
     ):
         request = replace(request, views=_numbers(request.views, before.request.views))
+        request = replace(request, edition=before.request.edition + 1)
         camera = before.camera
         if not before.request.same_source(request):
             camera = _camera(settings, request, camera.mailbox)
@@ -121,8 +123,8 @@ def _largest(model: Model) -> int:
 def _numbers(
     views: Sequence[ViewRequest | None], before: Sequence[ViewRequest | None]
 ) -> tuple[ViewRequest | None, ...]:
-    """The views at their numbers: an unchanged one keeps it, any other gets one that was free, so
-    that a picture which was made before the change is not taken for one of the view."""
+    """The views at their numbers: an unchanged one keeps it, any other gets one that was free: the
+    process still counts frames for the present ones."""
     if not before:
         return tuple(views)
     placed: list[ViewRequest | None] = [None] * NUMBERS

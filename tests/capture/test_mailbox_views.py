@@ -15,7 +15,7 @@ from edged.capture.mailbox import NUMBERS, Mailbox, MailboxWriter, Place, ViewCo
 from edged.clock import monotonic_ns
 
 VIEWS = 3
-RECORD, PLACES, PLACE = 144, 144 + 7, 5
+RECORD, PLACES, PLACE = 144, 144 + 8, 5
 LEFT, RIGHT, ALL = Place(0, 0, 4, 6, 0), Place(4, 0, 4, 6, 0), Place(0, 0, 8, 6, 0)
 
 
@@ -247,6 +247,25 @@ def test_counts_go_on_in_another_mailbox(mailbox: Mailbox, writer: MailboxWriter
         publish(further, {1: LEFT})
         assert frame_of(other, 1).sequence == number
     other.close()
+
+
+def test_a_picture_made_before_a_change_is_for_the_views_that_stay(
+    mailbox: Mailbox, writer: MailboxWriter
+) -> None:
+    mailbox.want(160, 0)
+    places = {0: LEFT._replace(wanted=160), 1: RIGHT}
+    mailbox.serve({1: 1, 2: 0}, 1)
+    mailbox.serve({1: 1, 0: 2}, 2)  # before the child has followed
+    mailbox.want(160, 0)
+    publish(writer, places)
+    left, right, _ = mailbox.take()
+    assert left is None
+    assert right is not None
+    publish(writer, {0: LEFT}, edition=1)
+    assert mailbox.take() == (None, None, None)
+    publish(writer, places, edition=2)
+    assert np.all(frame_of(mailbox, 0).pixels == 1)
+    assert mailbox.broken == 0
 
 
 @pytest.mark.parametrize(

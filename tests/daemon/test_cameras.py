@@ -132,6 +132,7 @@ def test_views_come_and_go_in_a_camera_that_runs_on(family: Family) -> None:
     assert again.number(moved) == one.number(moved)
     assert again.number(GATE) != again.number(moved)
     assert attach(yard(GATE, moved), models(family), again) is again
+    assert [each.request.edition for each in (both, one, again)] == [0, 1, 2]
     # Their budgets are the pipeline's.
     wishes = replace(GATE, latency_budget_ms=1000.0)
     assert attach(yard(wishes, moved), models(family), again) is again

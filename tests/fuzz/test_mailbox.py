@@ -39,7 +39,7 @@ _PLACES = st.lists(
 )
 _RECORDS = st.tuples(
     _SMALL, _SMALL, st.one_of(_TIMES.map(sorted), _TIMES), st.integers(0, VIEWS), _PLACES
-).map(lambda parts: (*parts[:2], *parts[2], parts[3], 0, *chain(*parts[4])))
+).map(lambda parts: (*parts[:2], *parts[2], parts[3], 0, 0, *chain(*parts[4])))
 _NEWEST = st.one_of(
     st.tuples(st.integers(1, 9), st.integers(0, SLOTS)).map(lambda t: t[0] << 8 | t[1]), _WORDS
 )

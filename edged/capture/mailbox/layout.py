@@ -20,8 +20,9 @@ Header, 64-bit words in native order:
     16 + view: wanted, short side in pixels
     48 + 3 * view: overwritten, skipped, quiet: of this view alone
     144 + 168 * slot: width, height, captured_ns, received_ns, ready_ns, leader: the view that
-        determined the scale, whole: 1 if nothing is cut off; then for each view left, top, width,
-        height, wanted; width 0 if the picture is not for it
+        determined the scale, whole: 1 if nothing is cut off, edition: of the views that it was
+        made for; then for each view left, top, width, height, wanted; width 0 if the picture is
+        not for it
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ CAPTURED, OVERWRITTEN, SKIPPED, BROKEN, UNNEEDED, VIEWS = range(8, 14)
 WANTED = 16
 VIEW_COUNTS, COUNTS = WANTED + NUMBERS, 3
 RECORDS = VIEW_COUNTS + COUNTS * NUMBERS
-HEAD, PLACE = struct.Struct("=7Q"), struct.Struct("=5Q")
-RECORD_WORDS = 8 + NUMBERS * PLACE.size // 8
+HEAD, PLACE = struct.Struct("=8Q"), struct.Struct("=5Q")
+RECORD_WORDS = (HEAD.size + NUMBERS * PLACE.size) // 8
 
 
 def pages(size: int) -> int:

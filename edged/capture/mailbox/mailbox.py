@@ -88,6 +88,8 @@ class Mailbox:
         self._show_whole = False
         self._wanted = [0] * views
         self._wants = [{0} for _ in range(views)]
+        self._since: dict[int, int] = {}
+        """Edition of the views since which a number is that of its present view, unless 0."""
         self.prepare()
 
     @classmethod
@@ -179,12 +181,14 @@ class Mailbox:
         self._seen = before.sequence << 8 | NO_SLOT
         self._words[NEWEST] = self._words[SEEN] = self._seen
 
-    def serve(self, views: Mapping[int, int | None]) -> None:
+    def serve(self, views: Mapping[int, int | None], edition: int) -> None:
         """Serve other views, while a child runs and pictures are taken.
 
         views: by number, the present number of the view, None if it is new. A number that stays is
-        that of an unchanged view; one that changes has not been in use.
+        that of an unchanged view. edition: of these views; a picture of an earlier one is not for
+        those that have changed.
         """
+        self._since |= {view: edition for view, number in views.items() if view != number}
         count = max(self.views, max(views) + 1)
         further = count - self.views
         self._wanted = [*self._wanted, *[0] * further]
@@ -257,22 +261,26 @@ class Mailbox:
         if slot >= SLOTS or slot == self._held:
             return None
         at = record_at(slot)
-        width, height, captured_ns, received_ns, ready_ns, leader, whole = HEAD.unpack_from(
-            self._memory, at
+        width, height, captured_ns, received_ns, ready_ns, leader, whole, edition = (
+            HEAD.unpack_from(self._memory, at)
         )
         in_order = captured_ns <= received_ns <= ready_ns <= self._clock()
         fits = 0 < width * height * 3 <= self._slot_bytes
         if not in_order or not fits:
             return None
         places: list[Place | None] = []
+        outdated = False
         at += HEAD.size
         all_wants = self._wants  # `serve` may replace it
         table = self._memory[at : at + len(all_wants) * PLACE.size]
-        for wants, place in zip(all_wants, PLACE.iter_unpack(table), strict=True):
+        for view, place in enumerate(PLACE.iter_unpack(table)):
             x, y, wide, high, wanted = place
             if wide == 0:
                 places.append(None)
-            elif x + wide <= width and 0 < high <= height - y and wanted in wants:
+            elif edition < self._since.get(view, 0):
+                places.append(None)
+                outdated = True
+            elif x + wide <= width and 0 < high <= height - y and wanted in all_wants[view]:
                 places.append(Place._make(place))
             else:
                 return None
@@ -282,7 +290,7 @@ class Mailbox:
         picture = Frame(
             pixels, newest >> 8, captured_ns, received_ns, ready_ns, 0, True, region, bool(whole)
         )
-        return (picture, places, leader) if any(places) else None
+        return (picture, places, leader) if outdated or any(places) else None
 
     def _frames(
         self, picture: Frame, places: Sequence[Place | None], leader: int

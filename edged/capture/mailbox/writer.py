@@ -103,13 +103,15 @@ class MailboxWriter:
         carried: Collection[int] = (),
         leader: int = 0,
         whole: bool = False,
+        edition: int = 0,
         clock: Clock = monotonic_ns,
     ) -> None:
         """Copy in a picture, uint8 (height, width, 3) of any strides, as the newest.
 
         places: by view. carried: those of them that it is for only if the picture before it is not
         taken meanwhile. For the other ones that is counted as overwritten then. leader: the view
-        that determined the scale. whole: `pixels` is all of the camera's picture.
+        that determined the scale. whole: `pixels` is all of the camera's picture. edition: of the
+        views that `places` follows.
         """
         words, memory = self._words, self._memory
         taken = (words[NEWEST] & 0xFF if words[NEWEST] else NO_SLOT, words[HELD])
@@ -127,9 +129,8 @@ class MailboxWriter:
                 if view in places and view not in carried:
                     self.count_for(view, overwritten=1)
             at = record_at(slot)
-            HEAD.pack_into(
-                memory, at, width, height, captured_ns, received_ns, ready_ns, leader, whole
-            )
+            times_ns = captured_ns, received_ns, ready_ns
+            HEAD.pack_into(memory, at, width, height, *times_ns, leader, whole, edition)
             at += HEAD.size
             for view in range(self.views):
                 place = places.get(view)
