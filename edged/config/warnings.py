@@ -88,7 +88,8 @@ def _alike(camera: CameraConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     """(keys, warning) for views that ask the same as one above them."""
     first: dict[ViewConfig, str | None] = {}
     for view in camera.views:
-        same = first.setdefault(replace(view, id=""), view.name)
+        roi = None if view.roi == (0, 0, 1, 1) else view.roi
+        same = first.setdefault(replace(view, id="", roi=roi), view.name)
         if same != view.name:
             keys = ("cameras", camera.name, "views", str(view.name))
             yield keys, f"region, model and limits are those of {same}; remove one of the views"

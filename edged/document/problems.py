@@ -136,7 +136,10 @@ def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
             got = kind(value)
         if isinstance(value, list) and rule in ("minItems", "maxItems"):
             got = f"a list of {len(value)}" if value else got
-        yield Problem(keys, f"expected {expected(schema)}", got, _fix(schema, keys, value))
+        fix = _fix(schema, keys, value)
+        if rule == "maxProperties":
+            got, fix = f"{len(value)}", f"remove {len(value) - wanted} of them"
+        yield Problem(keys, f"expected {expected(schema)}", got, fix)
 
 
 def _are_required(choices: list[Any]) -> bool:

@@ -193,6 +193,11 @@ def test_warning_of_two_views_alike(load: Load, second: str, warned: bool) -> No
     assert [each.partition("edged.yaml:")[2] for each in found] == [what] * warned
 
 
+def test_a_region_of_all_is_no_region(load: Load) -> None:
+    (found,) = warnings(load(views("gate: {}", "bin: {roi: [0, 0, 1, 1]}")))
+    assert "cameras.yard.views.bin: region, model and limits are those of gate" in found
+
+
 def test_rates_are_judged_by_view(load: Load) -> None:
     text = views(
         "gate: {min_fps: 6, max_fps: 5}", "bin: {max_fps: 8}", "wall: {}", above="    min_fps: 31\n"

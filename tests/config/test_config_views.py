@@ -8,11 +8,12 @@ import jsonschema
 import pytest
 import yaml
 
-from edged.capture.source import CaptureRequest, Quiet, ViewRequest
+from edged.capture.source import MOST_VIEWS, CaptureRequest, Quiet, ViewRequest
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.schema import json_schema
 from edged.errors import InputErrors
 from tests.rig.configuration import YARD, Load, views
+from tests.rig.paths import PROJECT
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ NAME = (
             ["4: cameras.yard.roi: cannot be combined with views; write it in each of the views"],
         ),
         (views("gate:"), ["5: cameras.yard.views.gate: expected lines of `key: value` (got noth"]),
-        (views()[:-1], ["4: cameras.yard.views: expected lines of `key: value` with 1 to 32 ent"]),
+        (views()[:-1], ["4: cameras.yard.views: expected lines of `key: value` with 1 to 16 ent"]),
         (
             "cameras:\n  yard: {source: synthetic, views: [gate, bin]}",
             ["2: cameras.yard.views: expected lines of `key: value` with 1 to 16 entries (got a l"],
@@ -272,10 +273,10 @@ def test_a_mistake_has_its_line_and_its_key(
 
 
 def test_views_are_bounded_in_all(load: Load, complaints: Callable[..., list[str]]) -> None:
-    many = "{" + ", ".join(f"v{number}: {{}}" for number in range(32)) + "}"
-    eight = "".join(f"  c{number}: {{source: synthetic, views: {many}}}\n" for number in range(8))
-    assert len(load("cameras:\n" + eight).views) == 256
-    assert complaints("cameras:\n" + eight + "  door: {source: synthetic}\n") == [
+    many = "{" + ", ".join(f"v{number}: {{}}" for number in range(MOST_VIEWS)) + "}"
+    full = "".join(f"  c{number}: {{source: synthetic, views: {many}}}\n" for number in range(16))
+    assert len(load("cameras:\n" + full).views) == 256
+    assert complaints("cameras:\n" + full + "  door: {source: synthetic}\n") == [
         "1: cameras: 257 views; expected at most 256 of all cameras together"
     ]
 
@@ -328,3 +329,11 @@ def test_an_event_names_what_there_is(
 def test_an_event_may_name_a_view_that_has_an_error(complaints: Callable[..., list[str]]) -> None:
     text = YARD.replace("max_fps: 0.2", "max_fps: 0") + EVENT + "    cameras: [yard/bin]\n"
     assert [line[:2] for line in complaints(text)] == ["7:"]
+
+
+def test_too_many_views(complaints: Callable[..., list[str]]) -> None:
+    found = complaints(views(*(f"gate{number}: {{}}" for number in range(MOST_VIEWS + 2))))
+    wanted = f"expected lines of `key: value` with 1 to {MOST_VIEWS} entries"
+    assert found == [f"4: cameras.yard.views: {wanted} (got {MOST_VIEWS + 2}); remove 2 of them"]
+    manual = (PROJECT / "docs/configuration.md").read_text()
+    assert f"A camera has at most {MOST_VIEWS} views" in manual
