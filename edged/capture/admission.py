@@ -47,6 +47,11 @@ class RateLimit:
         """Frames that were due much later by the former limit are due at once."""
         self.interval_ns = 0 if max_fps is None else round(1e9 / max_fps)
 
+    def renew(self) -> None:
+        """Where frames are admitted less than once a second, admit the next one."""
+        if self.interval_ns > 1e9:
+            self._due_ns = 0
+
     def due(self, now_ns: int) -> bool:
         """Whether a frame captured now would be admitted. Changes nothing."""
         return self.interval_ns == 0 or self._is_new(now_ns) or self._early_ns(now_ns) <= 0
@@ -106,6 +111,11 @@ class Admission:
     def limit_to(self, max_fps: float | None) -> None:
         """From now on; from any thread."""
         self._limit.limit_to(max_fps)
+
+    def renew(self) -> None:
+        """Where frames are admitted less than once a second, admit the next one; from any
+        thread."""
+        self._limit.renew()
 
     @property
     def interval_ns(self) -> int:

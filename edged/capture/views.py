@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,19 @@ class _View:
 
 
 class Views:
-    """The views of a source, by their numbers in the mailbox."""
+    """The views of a source, by their numbers in the mailbox.
 
-    def __init__(self, request: CaptureRequest, writer: MailboxWriter) -> None:
+    renew: called when the views have changed, which need not wait for the source's next picture.
+    """
+
+    def __init__(
+        self,
+        request: CaptureRequest,
+        writer: MailboxWriter,
+        renew: Callable[[], None] = lambda: None,
+    ) -> None:
         self._writer = writer
+        self._renew = renew
         self._orientation = of_user(request.rotate, request.flip)
         self._only_one = not request.views
         self._views: dict[int, _View] = {}
@@ -68,6 +77,7 @@ class Views:
         if request is not None:
             self._writer.follow()
             self._follow(request)
+            self._renew()
         expected = [view for view, each in self._views.items() if each.limit.soon()]
         if len(expected) < len(self._views):
             untaken = self._writer.untaken

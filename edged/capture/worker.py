@@ -156,12 +156,14 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
         # thread ends, which is the supervisor.
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         writer = MailboxWriter.attach(memfd, wake_fd)
-        views, admission = Views(request, writer), Admission(writer, request.max_fps, note)
+        admission = Admission(writer, request.max_fps, note)
+        views = Views(request, writer, admission.renew)
 
         def changed(line: bytes) -> None:
             other = CaptureRequest.from_json(line)
             admission.limit_to(other.max_fps)
             views.change(other)
+            admission.renew()  # the source may wait long for a picture of the former views
 
         exit_when_closed(sys.stdin.fileno(), changed)
         source = make_source(request, admission)
