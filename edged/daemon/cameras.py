@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,16 @@ from edged.variants.family import Fit
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A camera, its request, and the largest resolution that it was attached for."""
+    """A camera and its request.
+
+    resolution: the largest that it was attached for. wants: short side (pixels) of the first picture
+    by view's number: that of the largest variant that the view may run.
+    """
 
     camera: Camera
     request: CaptureRequest
     resolution: int
+    wants: Mapping[int, int] = field(compare=False)
 
     def number(self, view: ViewConfig) -> int:
         """Of the view in the mailbox."""
@@ -49,7 +54,7 @@ class Attached:
             own = {number: known.get(view.name) for number, view in numbered}
             mailbox.serve(own, self.request.edition)
             for number in self.request.numbered.keys() - before.request.numbered.keys():
-                mailbox.want(self.resolution, number)
+                mailbox.want(self.wants[number], number)
         if before is not None and before.camera is self.camera:
             if before.request != self.request:
                 self.camera.change(self.request)
@@ -87,13 +92,15 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
         camera = before.camera
         if not before.request.same_source(request):
             camera = _camera(settings, request, camera.mailbox)
-        after = Attached(camera, request, max(largest, before.resolution))
+        wants = _wants(settings, request, models)
+        after = Attached(camera, request, max(largest, before.resolution), wants)
         return before if after == before else after
     # A view that has a name may get others beside it: its frames are copies from the beginning.
     mailbox = Mailbox.create(side, views=max(2, len(request.views)) if request.views else 1)
-    for number in request.numbered:
-        mailbox.want(largest, number)
-    return Attached(_camera(settings, request, mailbox), request, largest)
+    wants = _wants(settings, request, models)
+    for number, wanted in wants.items():
+        mailbox.want(wanted, number)
+    return Attached(_camera(settings, request, mailbox), request, largest, wants)
 
 
 def _side(request: CaptureRequest, resolution: int) -> int:
@@ -114,6 +121,14 @@ def _request(settings: CameraConfig, models: Models) -> CaptureRequest:
         return replace(request, square=square[0])
     views = zip(request.views, square, strict=True)
     return replace(request, views=tuple(each and replace(each, square=cut) for each, cut in views))
+
+
+def _wants(settings: CameraConfig, request: CaptureRequest, models: Models) -> dict[int, int]:
+    largest = {
+        view.name or "": max(each.resolution for each in models.by_view[view.id].variants)
+        for view in settings.views
+    }
+    return {number: largest[view.name] for number, view in request.numbered.items()}
 
 
 def _largest(model: Model) -> int:

@@ -174,6 +174,18 @@ def test_a_view_with_larger_pictures_disturbs_the_others_only_if_they_do_not_fit
         each.camera.stop()
 
 
+def test_each_view_wants_what_its_own_variants_see(family: Family) -> None:
+    small = Model(family, tuple(v for v in family.variants() if v.resolution == RESOLUTIONS[0]))
+    known = models(family)
+    attached = attach(
+        yard(GATE, BIN), replace(known, by_view={**known.by_view, BIN.id: small}), None
+    )
+    mailbox = attached.camera.mailbox
+    writer = MailboxWriter.attach(mailbox.memfd, mailbox.wake_fd)
+    assert [writer.wanted(view) for view in (0, 1)] == [RESOLUTIONS[-1], RESOLUTIONS[0]]
+    attached.camera.stop()
+
+
 def test_a_camera_that_gets_views_begins_anew(family: Family, door: Attached) -> None:
     own = replace(yard(GATE, BIN), name="door")
     divided = attach(own, models(family), door)
