@@ -27,8 +27,8 @@ from edged.variants.family import Fit
 class Attached:
     """A camera and its request.
 
-    resolution: the largest that it was attached for. wants: short side (pixels) of the first picture
-    by view's number: that of the largest variant that the view may run.
+    resolution: the largest that it was attached for. wants: short side (pixels) of the first
+    picture by view's number: that of the largest variant that the view may run.
     """
 
     camera: Camera
