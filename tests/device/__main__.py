@@ -19,7 +19,7 @@ from tests.device.step import say
 
 PREPARE = Path(__file__).with_name("prepare.sh")
 PARTS = {
-    "amd64": ("formats", "faults", "commands", "confinement", "service", "package"),
+    "amd64": ("formats", "views", "faults", "commands", "confinement", "service", "package"),
     "arm64": ("family", "frames", "runtimes", "first_install"),
 }
 """Modules of `checks` by architecture. The faults are the kernel's and the daemon's, not the

@@ -35,14 +35,10 @@ def cameras(sources: dict[str, str]) -> str:
     )
 
 
-def results_of(daemon: RunningDaemon, camera: str, count: int, seconds: float) -> list[Any]:
-    """At least so many; fails when they do not come in time."""
-
-    def results() -> list[Any]:
-        return [each for each in daemon.results if each["camera"] == camera]
-
-    daemon.wait_for(lambda: len(results()) >= count, seconds)
-    return results()
+def results_of(daemon: RunningDaemon, view: str, count: int, seconds: float) -> list[Any]:
+    """At least so many of a view or camera; fails when they do not come in time."""
+    daemon.wait_for(lambda: len(daemon.results_of(view)) >= count, seconds)
+    return daemon.results_of(view)
 
 
 def processes(daemon: RunningDaemon) -> list[int]:
