@@ -16,18 +16,24 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from edged.web.password import PasswordHash, new_token, token_hash
 from tests.rig.browser import CAMERAS, CARD, CHROMIUM, Browser, page_config, save
 from tests.rig.daemon import RunningDaemon
+from tests.rig.families import sibling
+from tests.rig.mosaic import NEAR, imagenette, off, roi, tile, write_scene
 
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
 ]
+
+
+VARIANT = "mobilenet_v1_0.25_128"
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +223,49 @@ def test_long_names_fit_a_phone(tmp_path: Path, browser: Browser) -> None:
             browser.wait_for(  # a phone would zoom out: then innerWidth is larger
                 f"innerWidth == {width} && document.documentElement.scrollWidth <= {width}"
             )
+
+
+def test_three_views_on_a_phone(tmp_path: Path, browser: Browser) -> None:
+    """Each with its answer, and its frame on the part of the camera's picture that it sees."""
+    write_scene(tmp_path / "clip.mp4")
+    sibling(imagenette(), tmp_path / "bins")
+    parts = {"gate": 0, "meter": 3, "bin": 5}
+    models = {"bin": ", model: ./bins"}
+    views = ", ".join(
+        f"{name}: {{roi: {roi(part)}{models.get(name, '')}}}" for name, part in parts.items()
+    )
+    yard = f"yard: {{source: clip.mp4, loop: true, views: {{{views}}}}}"
+    text = page_config(cameras=yard).replace("ms: 200", "ms: 5000")
+    card = "document.querySelector('[data-camera=yard]')"
+    with RunningDaemon(tmp_path, text) as daemon:
+        browser.size(390, 844, 1)
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        browser.wait_for(f"{card} && !{card}.querySelector('img').hidden")
+        for name in parts:
+            section = f"{card}.querySelector('[data-view={name}]')"
+            browser.wait_for(f"{section}.querySelector('.variant').textContent == '{VARIANT}'")
+            browser.wait_for(f"{section}.querySelector('.top span') !== null")
+            browser.wait_for(f"{section}.querySelector('.chart .budget') !== null")
+        browser.wait_for("innerWidth == 390 && document.documentElement.scrollWidth == 390")
+        browser.value(
+            "window.seen = (box) => {"
+            f"const image = {card}.querySelector('img'), whole = image.getBoundingClientRect();"
+            "const scale = image.naturalWidth / whole.width, side = 64;"
+            "const context = new OffscreenCanvas(side, side).getContext('2d');"
+            "const { left, top, width, height } = box.getBoundingClientRect();"
+            "context.drawImage(image, (left - whole.left) * scale, (top - whole.top) * scale,"
+            "width * scale, height * scale, 0, 0, side, side);"
+            "return [...context.getImageData(0, 0, side, side).data] }; 0"
+        )
+        for number, part in enumerate(parts.values()):
+            box = f"{card}.querySelectorAll('.region')[{number}]"
+            pixels = np.array(browser.value(f"seen({box})"), np.uint8).reshape(64, 64, 4)
+            assert off(pixels[:, :, :3], tile(part)) < NEAR
+        assert browser.trouble == []
+
+        daemon.reload(text.replace(f"meter: {{roi: {roi(3)}}}, ", ""))
+        browser.wait_for(f"{card}.querySelectorAll('.region').length == 2")
+        assert browser.value(f"{card}.querySelectorAll('section').length") == 2
 
 
 def test_a_quiet_camera_shows_its_last_picture(tmp_path: Path, browser: Browser) -> None:
