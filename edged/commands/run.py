@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -224,7 +225,7 @@ def _let_ncnn_see_the_processor() -> None:
 def _check(options: argparse.Namespace) -> int:
     from edged.config.config import load_config
     from edged.config.family import family_errors
-    from edged.config.warnings import region_warnings, warnings
+    from edged.config.warnings import name_warnings, region_warnings, warnings
     from edged.doctor.named_files import tls_errors, unreadable_errors
 
     families: dict[str, Family] = {}
@@ -236,7 +237,8 @@ def _check(options: argparse.Namespace) -> int:
 
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
-    for warning in (*warnings(config), *region_warnings(config, families)):
+    found = (warnings(config), region_warnings(config, families), name_warnings(config, families))
+    for warning in chain.from_iterable(found):
         print(f"edged: {warning}", file=sys.stderr)
     names = sorted({family.name for family in families.values()})
     word = "family" if len(names) == 1 else "families"

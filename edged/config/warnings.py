@@ -115,3 +115,19 @@ def region_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[
                     f"sees {least}x{least}; enlarge the region, or request a larger size"
                 )
                 yield str(config.error(what, *config.place(view.id, "roi")))
+
+
+def name_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[str]:
+    """For different families of one name. families: by view."""
+    first: dict[str, Family] = {}
+    told = set()
+    for view, family in families.items():
+        other = first.setdefault(family.name, family)
+        if other.fingerprint == family.fingerprint or family.directory in told:
+            continue
+        told.add(family.directory)
+        what = (
+            f"the family in {other.directory} has the same name, so that metrics and the page mix "
+            "the two; change the name in one family.yaml"
+        )
+        yield str(config.error(what, *config.place(view, "model"), got=family.name))

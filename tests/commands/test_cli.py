@@ -191,7 +191,7 @@ def test_an_unknown_accuracy_is_called_unknown(tmp_path: Path, capsys: Capture) 
     config.write_text("model: animals\nmin_top1: 0.8\ncameras: {door: {source: synthetic}}\n")
     assert edged("check", str(config)) == 2
     told = capsys.readouterr().err
-    assert "edged.yaml:3: cameras.door.min_top1: needs measured accuracy" in told
+    assert "edged.yaml:2: min_top1: needs measured accuracy" in told
     assert "--record" in told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from edged.cli import main
 from edged.config.config import load_config
 from edged.config.family import family_errors, family_of
-from edged.config.warnings import region_warnings, warnings
+from edged.config.warnings import name_warnings, region_warnings, warnings
 from edged.errors import InputErrors
 from edged.variants.family import Family
 from tests.rig.configuration import YARD, Load, views
-from tests.rig.families import make_family
+from tests.rig.families import edit, make_family, sibling
 
 
 @pytest.fixture
@@ -247,6 +248,28 @@ def test_warning_of_a_region_that_is_too_small(
         assert len(found) == 1
         place = "cameras.door.views.b.roi" if "views" in camera else "cameras.door.roi"
         assert f"edged.yaml:3: {place}: {expected}" in found[0]
+
+
+def test_warning_of_two_families_with_one_name(load: Load, tmp_path: Path) -> None:
+    gate = make_family(tmp_path / "gate")
+    other = sibling(gate, tmp_path / "bin")
+    own = "views: {a: {model: bin}, b: {}, c: {}}"
+    text = f"model: gate\ncameras:\n  yard: {{source: synthetic, {own}}}\n"
+
+    def warned() -> list[str]:
+        families: dict[str, Family] = {}
+        config = load(text)
+        assert list(family_errors(config, families)) == []
+        return list(name_warnings(config, families))
+
+    assert warned() == []
+    edit(other, "name: bin", "name: animals")
+    (warning,) = warned()
+    assert "edged.yaml:1: model: the family in " in warning
+    assert f"{tmp_path / 'bin'} has the same name" in warning
+    assert warning.endswith("(got animals)")
+    shutil.copytree(tmp_path / "gate", tmp_path / "bin", dirs_exist_ok=True)
+    assert warned() == []  # a copy
 
 
 def test_check_names_views_and_families_and_warns(
