@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +167,27 @@ def test_an_event_watches_a_camera_with_all_its_views_or_one(daemon: RunningDaem
 
     expected = [("all", "hall", "left"), ("all", "hall", "whole"), ("one", "yard", "bin")]
     daemon.wait_for(lambda: begun() == expected)
+
+
+def test_a_clip_is_played_to_its_end_for_all_views_and_its_trace_replays(tmp_path: Path) -> None:
+    write_scene(tmp_path / "clip.mp4", seconds=3)
+    sibling(imagenette(), tmp_path / "other")
+    two = "variants: [mobilenet_v1_0.25_128, mobilenet_v1_0.5_160]"
+    views = f"gate: {{{two}}}, bin: {{model: ./other}}, far: {{max_fps: 1}}"
+    trace = tmp_path / "trace.jsonl"
+    text = quick_config({"yard": f"{{source: clip.mp4, views: {{{views}}}}}"})
+    with RunningDaemon(tmp_path, text, "--trace", str(trace)) as daemon:
+        assert daemon.process.wait(60) == 0
+        daemon.wait_for(lambda: daemon.sequence("yard/bin")[-1:] == [3 * FPS])
+    assert daemon.sequence("yard/gate")[-1] == 3 * FPS
+    assert 1 <= len(daemon.results_of("yard/far")) <= 4
+    again = subprocess.run(
+        [sys.executable, "-m", "edged", "replay", str(trace)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"{len(daemon.results)} decisions replayed, 0 differ" in again.stdout
+    for view in ("gate", "bin", "far"):
+        assert f"yard    {view} " in again.stdout
