@@ -105,6 +105,8 @@ class Admission:
         self, tally: Tally, max_fps: float | None, note: Callable[[str], None] = lambda _: None
     ) -> None:
         self.note = note
+        self.renewed = False
+        """`renew` was called; a source that sleeps until frames are admitted resets it."""
         self._tally = tally
         self._limit = RateLimit(max_fps)
 
@@ -116,6 +118,7 @@ class Admission:
         """Where frames are admitted less than once a second, admit the next one; from any
         thread."""
         self._limit.renew()
+        self.renewed = True
 
     @property
     def interval_ns(self) -> int:

@@ -236,6 +236,16 @@ def test_the_rate_is_the_one_asked_for(
     assert len(camera.asked) == 4  # nothing is fetched only to be thrown away
 
 
+def test_changed_views_need_not_wait_for_the_next_picture(camera: SnapshotCamera) -> None:
+    with Opened(camera.url("/turns"), max_fps=0.01) as opened:
+        (first,) = opened.read(1)
+        opened.notes.admission.renew()
+        second, third = opened.read(2)
+        opened.notes.admission.limit_to(1)
+        times = [taken[1] - first[1] for taken in (second, third, *opened.read(1))]
+        assert times == [500_000_000, 100_500_000_000, 101_500_000_000]
+
+
 def test_what_was_missed_is_not_made_up_for(camera: SnapshotCamera) -> None:
     with Opened(camera.url("/turns")) as opened:
         opened.read(1)

@@ -21,6 +21,8 @@ from edged.clock import Clock
 
 DEFAULT_FPS = 2.0
 _BEGIN = b"\xff\xd8"
+STEP_SECONDS = 1.0
+"""A longer pause is made in steps, as a change of the views may end it."""
 
 
 class _Arrival(NamedTuple):
@@ -119,14 +121,18 @@ class SnapshotSource:
 
     def _ask(self) -> http.client.HTTPResponse:
         """Send the next request when it is due; missed ones are not made up for."""
-        self._due_ns += max(round(1e9 / self._fps), self._admission.interval_ns)
-        seconds = (self._due_ns - self._clock()) / 1e9
-        if seconds > 0:
-            self._sleep(seconds)
-        else:
-            self._due_ns = self._clock()
+        asked_ns, self._due_ns = self._due_ns, max(self._next_ns(self._due_ns), self._clock())
+        while (seconds := (self._due_ns - self._clock()) / 1e9) > 0:
+            self._sleep(min(seconds, STEP_SECONDS))
+            self._due_ns = min(self._due_ns, max(self._next_ns(asked_ns), self._clock()))
+        self._admission.renewed = False
         validators = {} if self._latest is None else self._latest.validators
         return self._camera.get(validators, reason=Failure.READ_FAILED)
+
+    def _next_ns(self, asked_ns: int) -> int:
+        """When to ask again; a change of the views may bring it forward."""
+        limit_ns = 0 if self._admission.renewed else self._admission.interval_ns
+        return asked_ns + max(round(1e9 / self._fps), limit_ns)
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
         """The body; empty if it is truncated or too long."""
