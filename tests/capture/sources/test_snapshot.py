@@ -231,6 +231,7 @@ def test_the_rate_is_the_one_asked_for(
     camera: SnapshotCamera, request_: dict[str, float], interval_ns: int
 ) -> None:
     with Opened(camera.url("/turns"), **request_) as opened:
+        assert opened.granted.fps == 1e9 / interval_ns  # how long silence is no fault
         times = [captured_ns for _, captured_ns in opened.read(4)]
         assert times == [times[0] + n * interval_ns for n in range(4)]
     assert len(camera.asked) == 4  # nothing is fetched only to be thrown away

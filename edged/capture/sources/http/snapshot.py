@@ -69,7 +69,8 @@ class SnapshotSource:
         size = None if first is None else jpeg_size(first.picture)
         if size is None:
             raise self._camera.no_pictures(self._got or UNDECODABLE)
-        return Granted(*size, self._fps, "JPEG pictures")
+        interval_ns = max(round(1e9 / self._fps), self._admission.interval_ns)
+        return Granted(*size, 1e9 / interval_ns, "JPEG pictures")
 
     def read(self, wanted: int) -> Picture | None:
         while True:
