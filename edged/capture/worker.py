@@ -138,7 +138,7 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
     status_fd = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keeps library output out of the status
     refuse_inspection()
-    request = CaptureRequest.from_json(_read_line(sys.stdin.fileno()))
+    request = CaptureRequest.from_json(_newest_line(sys.stdin.fileno()))
     needs = kind_of(request.source).needs(request.source)
 
     def report(status: Status) -> None:
@@ -175,14 +175,15 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
     return 0
 
 
-def _read_line(fd: int) -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
+def _newest_line(fd: int) -> bytes:
+    """The request; of several, as the views may change while this process starts, the last."""
+    lines = b""
+    while not lines.endswith(b"\n"):
         chunk = os.read(fd, 65536)
         if not chunk:
             raise SystemExit("the daemon has exited")
-        line += chunk
-    return line
+        lines += chunk
+    return lines.splitlines()[-1]
 
 
 def _exit_orderly(signum: int, _: FrameType | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from dataclasses import replace
 from itertools import product
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from edged.capture.liveness import TimeLimits
 from edged.capture.messages import Failed, Note
+from edged.capture.process import start_worker
 from edged.capture.source import CaptureRequest, Failure, Quiet, ViewRequest
 from edged.capture.supervisor import CameraState
 from tests.rig.board import COLUMNS, HANGS, ROWS, Pixels, board, field, hung, is_field
@@ -281,3 +283,18 @@ def test_a_killed_worker_is_replaced_for_all_views() -> None:
         seen.clear()
         assert wait_until(all_seen)
         assert mailbox.broken == 0
+
+
+def test_views_may_change_while_the_worker_starts() -> None:
+    former = replace(request(WHOLE), source="synthetic:320x240@50")
+    asked = replace(former, views=(WHOLE, replace(CORNER, max_fps=5)), edition=1)
+
+    def start(memfd: int, wake_fd: int) -> subprocess.Popen[bytes]:
+        worker = start_worker(memfd, wake_fd)
+        assert worker.stdin is not None
+        worker.stdin.write(former.to_json().encode() + b"\n")
+        return worker
+
+    with running(asked, wanted=64, starter=start) as (camera, mailbox):
+        assert wait_until(lambda: mailbox.counts(1).skipped > 0)
+        assert not any(camera.restarts.values())
