@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import subprocess
 import sys
@@ -115,9 +116,13 @@ class Child:
     def effort(self) -> Effort | None:
         return self._observed.effort_of_all()
 
-    def send(self, request: CaptureRequest) -> None:
+    def send(self, request: CaptureRequest) -> bool:
+        """False while the process reads nothing and the pipe is full."""
+        if not select.select((), (self._stdin,), (), 0)[1]:
+            return False
         with suppress(BrokenPipeError):  # it has died; `closed` reports that
             self._stdin.write(request.to_json().encode() + b"\n")
+        return True
 
     def listen(self, seconds: float) -> tuple[list[str], list[str]]:
         """(lines of stdout, lines of stderr); returns at once when there are some, or on

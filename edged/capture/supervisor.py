@@ -201,8 +201,9 @@ class Camera:
         last_words = ""
         child.send(request := self._request)
         while not self._stopping.is_set():
-            if self._request is not request:
-                child.send(request := self._request)
+            latest = self._request
+            if latest is not request and child.send(latest):
+                request = latest
             status_lines, chatter = child.listen(self._limits.tick)
             self.progress_ns = now_ns = self._clock()
             for last_words in chatter:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from edged.capture.liveness import TimeLimits
 from edged.capture.mailbox import Mailbox, MailboxWriter
 from edged.capture.messages import LONGEST_MESSAGE
-from edged.capture.source import CaptureRequest, Failure, Granted, ViewRequest
+from edged.capture.source import MOST_VIEWS, CaptureRequest, Failure, Granted, ViewRequest
 from edged.capture.supervisor import Camera, CameraState, failed_by_death
 from tests.rig.camera import next_frame, running, wait_until
 from tests.rig.scripted_child import fake, faults
@@ -330,6 +331,20 @@ def test_counts_of_views_go_on_by_their_names() -> None:
     for each in (before, after, single):
         each.stop()
         each.mailbox.close()
+
+
+def test_a_process_that_reads_no_request_holds_nobody_up() -> None:
+    views = tuple(ViewRequest(name=f"v{number:031}") for number in range(MOST_VIEWS))
+    request = CaptureRequest("x", square=False, views=views)
+    script = "opened()\nwhile True:\n    frame()\n    time.sleep(0.01)"
+    with running(request, limits=QUICK, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.STREAMING)
+        written = 0
+        while written < 4 * 65536:  # much more than a pipe holds
+            camera.change(replace(request, edition=written))
+            written += len(request.to_json())
+            turned_ns = camera.progress_ns
+            assert wait_until(lambda before=turned_ns: camera.progress_ns > before)
 
 
 def test_a_request_does_not_show_its_password() -> None:
