@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -126,3 +127,10 @@ def test_test_modules_are_small_and_nobodys_helpers() -> None:
         or any(name.startswith("tests.") and ".test_" in name for name, _ in imports_of(path))
     }
     assert not failing
+
+
+def test_the_checks_of_the_virtual_device_can_be_imported() -> None:
+    """They run only there: `make test-device`."""
+    for path in sorted((PROJECT / "tests/device/checks").glob("*.py")):
+        if path.stem != "__main__":
+            importlib.import_module(f"tests.device.checks.{path.stem}")

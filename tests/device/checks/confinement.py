@@ -6,9 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-from edged.capture.vigil import Patience
-
 from edged.capture.confinement import landlock, syscall_filter
+from edged.capture.liveness import TimeLimits
 from edged.capture.source import CaptureRequest
 from tests.device.checks import vivid
 from tests.device.checks.daemon import SLOW
@@ -24,8 +23,8 @@ def run(report: Report) -> None:
     found = f"Linux {platform.release()}, Landlock ABI {abi}"
     report.check("this kernel confines", abi > 0 and syscall_filter.available(), found)
     os.environ["DOOR_PASSWORD"] = SECRET
-    patience = Patience(open=SLOW, first_frame=SLOW)
-    with running(CaptureRequest(vivid.BY_PATH), patience=patience) as (_, mailbox):
+    limits = TimeLimits(open=SLOW, first_frame=SLOW)
+    with running(CaptureRequest(vivid.BY_PATH), limits=limits) as (_, mailbox):
         frame = next_frame(mailbox, SLOW)
         report.check("a camera gives pictures", frame.pixels.size > 0, str(frame.pixels.shape))
         for source, kind in ((__file__, "a file"), (vivid.BY_PATH, "a device")):
