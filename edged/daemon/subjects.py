@@ -81,4 +81,5 @@ def _subject(run: Run, view: ViewConfig) -> ViewSubject:
         networks={each: model.family.network(each).sha256 for each in model.variants},
         top1=model.known_top1(),
         ladder=lambda: run.ladder(view.id),
+        replaced=lambda: run.queues[view.id].overwritten if view.id in run.queues else 0,
     )

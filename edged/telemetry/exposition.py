@@ -38,7 +38,8 @@ class ViewSubject:
     index: of the view in `camera.mailbox`. on_time: target share. roi: its part of the upright
     picture, None for all. labels: the classes of its family. variants: all that the selector may
     choose. networks: SHA-256 of the network of each, as in `Choice.network`. top1: their accuracy
-    where it is known. ladder: variants worth a run on this device.
+    where it is known. ladder: variants worth a run on this device. replaced: frames that the
+    pipeline took and replaced by newer ones before they ran.
     """
 
     id: str
@@ -54,6 +55,7 @@ class ViewSubject:
     networks: Mapping[Variant, str]
     top1: Mapping[Variant, float]
     ladder: Callable[[], Sequence[Candidate]]
+    replaced: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def _of_frames(scene: Scene) -> Iterator[Metric]:
         mailbox, counts = view.camera.mailbox, scene.counts[view.id]
         frames = mailbox.counts(view.index)
         for reason, count in (
-            ("overwritten", frames.overwritten),
+            ("overwritten", frames.overwritten + view.replaced()),
             ("stale", counts.stale),
             ("max_fps", frames.skipped),
             ("broken", mailbox.broken),

@@ -12,6 +12,7 @@ from edged.control.selector import Reason
 from edged.events.events import EventCount
 from edged.telemetry.metrics import Metrics
 from edged.variants.variant import Choice, Variant
+from edged.view import fields
 from tests.rig.metrics import (
     VARIANTS,
     Camera,
@@ -168,3 +169,13 @@ def test_every_series_of_a_view_is_there_before_anything_happens(view: str) -> N
     metrics.stale(view)
     metrics.shed(view)
     assert series_of(metrics) == before
+
+
+def test_a_frame_that_was_replaced_while_it_waited_to_run_counts_as_well() -> None:
+    waited = {"yard/bin": {"replaced": lambda: 5}}
+    metrics = make_metrics(BUDGETS, by_view=waited)
+    lost = {
+        view: value(metrics, "edged_frames_dropped_total", **fields(view), reason="overwritten")
+        for view in BUDGETS
+    }
+    assert lost == {"door": 0, "yard/gate": 0, "yard/bin": 5}
