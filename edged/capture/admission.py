@@ -35,7 +35,6 @@ class RateLimit:
     """
 
     def __init__(self, max_fps: float | None) -> None:
-        self.interval_ns = 0
         self.limit_to(max_fps)
         self._due_ns = 0
         """0 before the first frame."""

@@ -130,6 +130,16 @@ class CaptureRequest:
             return {0: ViewRequest(self.roi, self.square, self.max_fps, self.quiet)}
         return {number: view for number, view in enumerate(self.views) if view is not None}
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The numbers by the views' names; the camera itself has none."""
+        return {view.name: number for number, view in self.numbered.items()}
+
+    def continued(self, before: CaptureRequest) -> dict[int, int | None]:
+        """By number, that of the view of the same name in `before`; None if it is new."""
+        known = before.numbers
+        return {number: known.get(view.name) for number, view in self.numbered.items()}
+
     def same_source(self, other: CaptureRequest) -> bool:
         """Whether a running process can go over to the other request: both have views, and only
         these differ."""

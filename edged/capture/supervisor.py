@@ -110,9 +110,7 @@ class Camera:
         it before `start`."""
         self._restarts.update(before._restarts)
         if self.mailbox is not before.mailbox:
-            known = {view.name: number for number, view in before._request.numbered.items()}
-            own = {number: known.get(view.name) for number, view in self._request.numbered.items()}
-            self.mailbox.go_on_from(before.mailbox, own)
+            self.mailbox.go_on_from(before.mailbox, self._request.continued(before._request))
 
     def change(self, request: CaptureRequest) -> None:
         """Go over to a request of the same source with other views, without a restart."""

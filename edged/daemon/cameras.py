@@ -38,21 +38,14 @@ class Attached:
 
     def number(self, view: ViewConfig) -> int:
         """Of the view in the mailbox."""
-        if view.name is None:
-            return 0
-        return next(
-            number for number, each in self.request.numbered.items() if each.name == view.name
-        )
+        return self.request.numbers[view.name or ""]
 
     def start(self, before: Attached | None) -> None:
         """Start the camera, or let its process go over to other views. before: the present one of
         that name, which has stopped if it is another camera."""
         mailbox = self.camera.mailbox
         if before is not None and before.camera.mailbox is mailbox and before.request.views:
-            known = {view.name: number for number, view in before.request.numbered.items()}
-            numbered = self.request.numbered.items()
-            own = {number: known.get(view.name) for number, view in numbered}
-            mailbox.serve(own, self.request.edition)
+            mailbox.serve(self.request.continued(before.request), self.request.edition)
             for number in self.request.numbered.keys() - before.request.numbered.keys():
                 mailbox.want(self.wants[number], number)
         if before is not None and before.camera is self.camera:
@@ -87,8 +80,8 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
         and bool(before.request.views) == bool(request.views)
         and _side(before.request, before.resolution) >= side
     ):
-        request = replace(request, views=_numbers(request.views, before.request.views))
-        request = replace(request, edition=before.request.edition + 1)
+        views = _numbers(request.views, before.request.views)
+        request = replace(request, views=views, edition=before.request.edition + 1)
         camera = before.camera
         if not before.request.same_source(request):
             camera = _camera(settings, request, camera.mailbox)
