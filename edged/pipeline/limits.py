@@ -110,8 +110,7 @@ class Bounds:
 
     def _left_ms(self, queue: ViewQueue, captured_ns: int, now_ns: int, ladders: Ladders) -> float:
         """Until a frame must run with its cheapest variant."""
-        age_ms = (now_ns - captured_ns) / 1e6
-        return queue.budget_ms - age_ms - MARGIN * self._cheapest(queue, ladders)
+        return queue.slack_ms(captured_ns, now_ns) - MARGIN * self._cheapest(queue, ladders)
 
     def threads(
         self,
@@ -127,10 +126,10 @@ class Bounds:
         threads = free
         if len(waiting) > 1 and waiting[1].waiting is not None:
             first, second = waiting[:2]
-            age_ms = (self.clock() - waiting[1].waiting.captured_ns) / 1e6
+            second_ms = second.slack_ms(waiting[1].waiting.captured_ns, self.clock())
             threads = self.controller.threads_for(
                 (first.view, slack_ms, ladders[first.view]),
-                (second.view, second.budget_ms - age_ms, ladders[second.view]),
+                (second.view, second_ms, ladders[second.view]),
                 free=free,
                 waiting=len(waiting) - 1,
             )

@@ -210,7 +210,7 @@ class Pipeline:
         frame, queue.waiting = queue.waiting, None
         assert frame is not None
         taken_ns = self.clock()
-        slack_ms = queue.budget_ms - (taken_ns - frame.captured_ns) / 1e6
+        slack_ms = queue.slack_ms(frame.captured_ns, taken_ns)
         if slack_ms <= 0 and not queue.is_overdue(taken_ns):
             queue.stale += 1
             self._trace.record(queue, frame, slack_ms, self.allowance.sensors)
@@ -244,7 +244,7 @@ class Pipeline:
         ladders: Ladders,
     ) -> Run:
         ladder = ladders[queue.view]
-        slack_ms = queue.budget_ms - (taken_ns - frame.captured_ns) / 1e6
+        slack_ms = queue.slack_ms(frame.captured_ns, taken_ns)
         limits = Limits(run_ms, _largest_served(frame, ladder), threads)
         if limits == NO_LIMITS:
             limits = NO_LIMITS
@@ -268,7 +268,7 @@ class Pipeline:
             frame = queue.waiting
             if frame is None or frame.pixels is not run.frame.pixels or queue.fit != run.queue.fit:
                 continue
-            if (run.taken_ns - frame.captured_ns) / 1e6 >= queue.budget_ms:
+            if queue.slack_ms(frame.captured_ns, run.taken_ns) <= 0:
                 continue
             other = self._run(queue, frame, run.taken_ns, run_ms, threads, ladders)
             if other.decision.candidate.choice == run.decision.candidate.choice:

@@ -96,6 +96,10 @@ class ViewQueue:
             interval_ms = self.period_ms + PERIOD_GAIN * (interval_ms - self.period_ms)
         self.period_ms = interval_ms
 
+    def slack_ms(self, captured_ns: int, now_ns: int) -> float:
+        """What is left of the budget of a frame."""
+        return self.budget_ms - (now_ns - captured_ns) / 1e6
+
     def delivers(self, now_ns: int) -> bool:
         """Whether other views must leave time for this one."""
         seldom = self.period_ms * 1e6 > SILENT_NS
