@@ -57,6 +57,7 @@ class LoadedNetworks:
         self.backends = tuple(backends)
         self.threads = tuple(threads)
         self._clock = clock
+        self._golden_picture = cache(Family.golden_picture)
         self._runners: dict[Choice, Runner] = {}
         self._before = {} if before is None else before._runners
         self._beside: tuple[dict[Choice, Runner], Set[Choice]] | None = None
@@ -96,7 +97,7 @@ class LoadedNetworks:
                 if runner is None:
                     model = network.read() if model is None else model
                     runner = backend.load(network, model, choices[0].threads)
-                    check_golden(runner, family, network, family.golden_picture())
+                    check_golden(runner, family, network, self._golden_picture(family))
                 runners |= dict.fromkeys(choices, runner)
         except UnsupportedNetworkError as error:
             if len(self.backends) == 1:

@@ -64,13 +64,14 @@ class Model:
 
     def top1(self, backends: Backends, threads: Iterable[int]) -> dict[Choice, float]:
         """Accuracy of every choice, for ranking."""
+        known = {variant: self.family.top1(variant) for variant in self.variants}
         return {
-            choice: self.family.top1(choice.variant)
+            choice: known[choice.variant]
             for network in self.family.networks
             for backend in backends
             for choices in choices_of(network, backend, threads)
             for choice in choices
-            if choice.variant in self.variants
+            if choice.variant in known
         }
 
     def report_hopeless(self, view: ViewConfig) -> None:

@@ -47,8 +47,9 @@ def _now(run: Run, view: str, queue: ViewQueue | None) -> ViewNow:
 
 
 def subjects(run: Run) -> Subjects:
+    queues = run.queues
     return Subjects(
-        views=[_subject(run, view) for view in run.config.views],
+        views=[_subject(run, view, queues.get(view.id)) for view in run.config.views],
         cameras=[each.camera for each in run.cameras.values()],
         sinks=[each.sink for each in run.sinks.values()],
         runtimes=[backend.describe() for backend in run.models.backends],
@@ -65,7 +66,7 @@ def subjects(run: Run) -> Subjects:
     )
 
 
-def _subject(run: Run, view: ViewConfig) -> ViewSubject:
+def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject:
     model = run.models.by_view[view.id]
     return ViewSubject(
         id=view.id,
@@ -81,5 +82,5 @@ def _subject(run: Run, view: ViewConfig) -> ViewSubject:
         networks={each: model.family.network(each).sha256 for each in model.variants},
         top1=model.known_top1(),
         ladder=lambda: run.ladder(view.id),
-        replaced=lambda: run.queues[view.id].overwritten if view.id in run.queues else 0,
+        replaced=lambda: 0 if queue is None else queue.overwritten,
     )
