@@ -33,7 +33,7 @@ class Reason(str, Enum):
     BUDGET = "budget"  # the next better one is too slow for the budget even undisturbed
     FRAME_AGE = "frame_age"  # it would fit the budget, but the frame arrived old
     SLOWDOWN = "slowdown"  # it would fit, but the device is slower than its profile
-    LIMIT = "limit"  # it would run longer than min_fps or the temperature allows
+    LIMIT = "limit"  # it would run longer than min_fps, the temperature or another view allows
     PICTURE = "picture"  # the picture was decoded too small for it; the next one will not be
     CORES = "cores"  # it needs more threads than other waiting frames leave
     HOLD = "hold"  # a change would gain too little

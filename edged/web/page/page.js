@@ -12,7 +12,7 @@ const WHY = {
   budget: "more accurate variants are too slow for the budget",
   frame_age: "the frame arrived late and left less time",
   slowdown: "the device is currently slower than its profile",
-  limit: "min_fps or max_temperature_c allows no slower variant",
+  limit: "min_fps, max_temperature_c or another view allows no slower variant",
   picture: "this frame was decoded too small for a larger variant; the next will not be",
   cores: "other cameras need the cores that a larger variant would use",
   hold: "a change would gain too little",
