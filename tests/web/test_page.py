@@ -11,7 +11,6 @@ import json
 import os
 import re
 import urllib.request
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError
@@ -34,18 +33,6 @@ pytestmark = [
 
 
 VARIANT = "mobilenet_v1_0.25_128"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Browser:
-    chromium.forget()
-    return chromium
 
 
 def shown(selector: str) -> str:

@@ -38,18 +38,6 @@ PIXELS[18:63, :40] = (250, 5, 5)  # the gate
 CARD = "document.querySelector('[data-camera=yard]')"
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with Browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(chromium: Browser) -> Browser:
-    chromium.forget()
-    return chromium
-
-
 class Feed:
     """What the pipeline does: each view's results, and the pictures that are wanted."""
 
