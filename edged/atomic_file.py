@@ -25,9 +25,11 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
-def read_file(path: Path, most_bytes: int) -> bytes:
-    """The first bytes of a regular file; OSError for anything else, such as a pipe (it blocks)."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+def read_file(path: Path, most_bytes: int, *, links: bool = True) -> bytes:
+    """The first bytes of a regular file; OSError for anything else, such as a pipe (it blocks).
+    links: follow a symbolic link."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
+    with os.fdopen(os.open(path, flags), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -45,6 +47,15 @@ def write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in the folder last: those of files created, renamed or deleted."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def open_to_write(path: Path, mode: Literal["wb", "ab"]) -> IO[bytes]:

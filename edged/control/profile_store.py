@@ -47,17 +47,6 @@ Decoding = Mapping[str, Mapping[int, Spread]]
 """By view and requested resolution."""
 
 
-def state_directory(environ: Mapping[str, str]) -> Path | None:
-    """systemd's StateDirectory=, or the state folder of the XDG Base Directory Specification."""
-    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if given:
-        return Path(given)
-    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
-    if state.startswith("/"):
-        return Path(state) / "edged"
-    return Path(home) / ".local/state/edged" if home.startswith("/") else None
-
-
 class ProfileStore:
     """The profiles of the runtimes in use, a file each.
 

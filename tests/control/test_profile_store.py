@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edged.control.profile import Spread, Timing
-from edged.control.profile_store import BAD, FILES_KEPT, ROWS_KEPT, ProfileStore, state_directory
+from edged.control.profile_store import BAD, FILES_KEPT, ROWS_KEPT, ProfileStore
 from edged.variants.variant import Choice, Precision, Variant
 from tests.rig.profiles import only_file, profile_files
 
@@ -43,25 +43,6 @@ def store(directory: Path | None, **key: str) -> ProfileStore:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
-
-
-# where
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({"STATE_DIRECTORY": "/var/lib/edged", "HOME": "/home/pi"}, "/var/lib/edged"),
-        ({"STATE_DIRECTORY": "/var/lib/edged:/var/lib/more"}, "/var/lib/edged"),
-        ({"XDG_STATE_HOME": "/state", "HOME": "/home/pi"}, "/state/edged"),
-        ({"XDG_STATE_HOME": "relative", "HOME": "/home/pi"}, "/home/pi/.local/state/edged"),
-        ({"HOME": "/home/pi"}, "/home/pi/.local/state/edged"),
-        ({"HOME": ""}, None),
-        ({}, None),
-    ],
-)
-def test_the_state_directory(environ: dict[str, str], expected: str | None) -> None:
-    assert state_directory(environ) == (None if expected is None else Path(expected))
 
 
 # what
