@@ -192,6 +192,8 @@ def _models_list(options: argparse.Namespace) -> int:
         if accuracy is not None:
             photos = "" if accuracy.photos is None else f" ({accuracy.photos} photos)"
             top1, source = f"{accuracy.top1:.3f}", f"{accuracy.source}{photos}"
+            if accuracy.low is not None and accuracy.high is not None:
+                top1 += f" ({accuracy.low:.3f} to {accuracy.high:.3f})"
         rows.append(
             {
                 "variant": variant.name,
@@ -202,6 +204,10 @@ def _models_list(options: argparse.Namespace) -> int:
         )
     print_table(rows, ("variant", "top-1", "measured on", "file"))
     print(f"{family.name} knows {family.classes}")
+    if family.backbone is not None:
+        backbone = family.backbone
+        print(f"taught on the networks of {backbone.name}, {backbone.directory}")
+        return 0
     if family.is_shipped:
         print(*OTHER_CLASSES, sep="\n")
     if any(row["top1"] == "unknown" for row in rows):
@@ -220,5 +226,6 @@ def _models_verify(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"edged: {problem}", file=sys.stderr)
     if not problems:
-        print(f"{family.directory}: {len(family.networks)} networks verified")
+        heads = "" if family.backbone is None else " and their heads"
+        print(f"{family.directory}: {len(family.networks)} networks{heads} verified")
     return InputError.exit_status if problems else 0

@@ -7,9 +7,7 @@ tensors, so that devices do not need the onnx package.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-_VARINT, _FIXED64, _BYTES, _GROUP, _FIXED32 = 0, 1, 2, (3, 4), 5
+from edged.variants.protobuf import fields
 
 # Messages by name, and of each the fields that lead on to tensors (onnx.proto3, stable numbers).
 _MESSAGES = {
@@ -46,40 +44,3 @@ def has_external_data(model: bytes) -> bool:
     except (IndexError, ValueError):
         return False
     return False
-
-
-def fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field. Raises ValueError or IndexError where it ends."""
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        kind = key & 7
-        if kind in _GROUP:  # long out of use, but parsers skip them; what is inside comes next
-            continue
-        value: int | memoryview
-        if kind == _VARINT:
-            value, at = _varint(content, at)
-        else:
-            if kind == _BYTES:
-                size, at = _varint(content, at)
-            elif kind in (_FIXED64, _FIXED32):
-                size = 8 if kind == _FIXED64 else 4
-            else:
-                raise ValueError("no such wire type")
-            value, at = content[at : at + size], at + size
-            if at > len(content):
-                raise ValueError("ends inside a field")
-        yield (key & 0xFFFFFFFF) >> 3, value
-
-
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("no such number")

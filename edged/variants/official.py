@@ -17,6 +17,15 @@ from edged.variants.network import Accuracy
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 RESOLUTIONS = (128, 160, 192, 224)
 
+TAUGHT_FROM = 160
+"""The resolution whose networks serve best at all of RESOLUTIONS, as a taught family runs them.
+
+A network loses more below the resolution that it was trained at than above it. Against networks
+trained for each resolution, ImageNet's top-1 falls at the worst of the four by 4.0 points (0.25
+trained at 128), 3.3 (0.5 at 160), 5.3 (0.75 at 192), 8.0 (1.0 at 224) and 15 (Keras's 0.25 at 224).
+Taught heads lose most with the last one, too: tests/benchmarks/teach/resolutions.md.
+"""
+
 _TENSORFLOW = "https://storage.googleapis.com/download.tensorflow.org"
 LABELS_DIRECTORY = f"{_TENSORFLOW}/data"
 LABELS_FILE = "ImageNetLabels.txt"
@@ -41,14 +50,15 @@ class Weights(str, Enum):
 class Release:
     """Sixteen files, one for each alpha and resolution; each was trained on its own.
 
-    kind: what a reader of weights calls them. packages: what reads them.
+    kind: what a reader of weights calls them. packages: needed to read them, besides edged's own
+    requirements.
     """
 
     kind: str
     directory: str
     file_name: Callable[[float, int], str]
     percent: Mapping[float, _Row]
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] = ()
 
     def accuracy(self, alpha: float, resolution: int) -> Accuracy:
         top1, top5 = self.percent[alpha][RESOLUTIONS.index(resolution)]
@@ -68,7 +78,6 @@ _IMAGENET = {
             0.75: ((62.1, 83.9), (65.3, 86.0), (67.2, 87.3), (68.4, 88.2)),
             1.0: ((65.2, 85.8), (68.0, 87.7), (70.0, 89.2), (70.9, 89.9)),
         },
-        ("onnx", "flatbuffers", "tflite"),
     ),
     Weights.QUANT: Release(
         "de-quantised uint8 TensorFlow Lite",
@@ -80,7 +89,6 @@ _IMAGENET = {
             0.75: ((55.8, 78.8), (62.3, 83.8), (66.1, 86.4), (66.8, 87.0)),
             1.0: ((63.4, 84.2), (67.2, 86.7), (69.2, 88.3), (70.1, 88.9)),
         },
-        ("onnx", "flatbuffers", "tflite"),
     ),
     Weights.KERAS: Release(
         "Keras",
@@ -92,7 +100,7 @@ _IMAGENET = {
             0.75: ((61.8, 83.6), (65.2, 86.1), (67.4, 87.3), (68.4, 88.2)),
             1.0: ((64.1, 85.3), (67.2, 87.5), (69.3, 88.9), (70.7, 89.5)),
         },
-        ("onnx", "h5py"),
+        packages=("h5py",),
     ),
 }
 OFFICIAL: Mapping[str, Mapping[Weights, Release]] = {"mobilenet-v1-imagenet": _IMAGENET}

@@ -10,7 +10,6 @@ import argparse
 import sys
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -22,7 +21,7 @@ from pictures import Photos, class_folders, read_photos
 from start import Start
 from train import Run, Settings
 
-from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.errors import EdgedError, InputError
 from edged.variants.family import Family
 from edged.variants.manifest import SMALLEST_RESOLUTION
 from edged.variants.mobilenet import Architecture
@@ -163,10 +162,6 @@ def _family(
 ) -> Family | None:
     if options.into is None:
         return None
-    if find_spec("onnx") is None:
-        raise MissingPackageError(
-            "making a network needs the onnx package", "pip install 'edged[models]'"
-        )
     held_out = class_folders(options.validation)
     if held_out != folders:
         raise InputError(

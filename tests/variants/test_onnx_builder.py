@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 
@@ -222,16 +223,46 @@ def test_weights_beyond_float16_are_refused_but_fit_float32() -> None:
     assert build_network(TINY, weights, scale=1, offset=0, storage=Storage.FLOAT32)
 
 
-def test_without_onnx_the_message_says_how_to_install_it() -> None:
+@pytest.mark.parametrize("storage", list(Storage))
+@pytest.mark.parametrize("offset", [-1.0, (0.5, -2.0, 3.0)])
+@pytest.mark.parametrize("hidden", [(), (200, 16)])
+def test_the_bytes_are_those_that_the_onnx_package_writes(
+    storage: Storage, offset: float | tuple[float, float, float], hidden: tuple[int, ...]
+) -> None:
+    """Order, presence and coding of all fields; lengths of one byte and of more."""
+    architecture = Architecture(0.03, 150, hidden=hidden)
+    model = build_network(
+        architecture,
+        random_weights(architecture, 0),
+        scale=1 / 127.5,
+        offset=offset,
+        activation=Activation.RELU if hidden else Activation.RELU6,
+        independent=bool(hidden),
+        storage=storage,
+    )
+    read = onnx.load_from_string(model)
+    assert read.SerializeToString(deterministic=True) == model
+    onnx.checker.check_model(read, full_check=True)
+
+
+def test_the_bytes_are_those_of_edged_0_2() -> None:
+    """Profiles, engines and downloads.txt name networks by their hash."""
+    model = build_network(TINY, random_weights(TINY, 3), scale=1 / 127.5, offset=-1.0)
+    assert hashlib.sha256(model).hexdigest() == (
+        "caeed94efdcb993b8af6b309c31b4e5415523172eaa77b7754242221b2e25d06"
+    )
+
+
+def test_a_network_is_made_without_the_onnx_package() -> None:
     program = (
-        "import sys; sys.modules['onnx'] = None\n"
-        "from edged.errors import MissingPackageError\n"
+        "import hashlib, sys; sys.modules['onnx'] = None\n"
         "from edged.variants.mobilenet import Architecture\n"
         "from edged.variants.weights.onnx_builder import build_network\n"
         "from tests.rig.random_weights import random_weights\n"
         "tiny = Architecture(0.03, 5)\n"
-        "try: build_network(tiny, random_weights(tiny, 0), scale=1, offset=0)\n"
-        "except MissingPackageError as error: print(error)\n"
+        "model = build_network(tiny, random_weights(tiny, 0), scale=1, offset=0)\n"
+        "print(hashlib.sha256(model).hexdigest())\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "pip install 'edged[models]'" in done.stdout, done.stderr
+    model = build_network(TINY, random_weights(TINY, 0), scale=1, offset=0)
+    assert done.stdout.strip() == hashlib.sha256(model).hexdigest(), done.stderr

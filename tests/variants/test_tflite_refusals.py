@@ -273,4 +273,4 @@ def test_without_the_package_the_message_says_how_to_install_it(path: Path) -> N
         "except MissingPackageError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
-    assert "pip install 'edged[models]'" in done.stdout, done.stderr
+    assert "pip install tflite" in done.stdout, done.stderr

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.errors import InputError
-from edged.variants.weights.onnx_builder import OUTPUT_NAME, import_onnx
+from edged.errors import InputError, MissingPackageError
+from edged.variants.weights.onnx_builder import OUTPUT_NAME
 
 Calibration = Mapping[str, float]
 """The largest value on the calibration pictures of each activation, by the convolution's name,
@@ -179,3 +179,14 @@ def probe(model: bytes) -> Probe:
     shape.dim[1].dim_value = len(names) + sum(channels.values())
     content = bytes(network.model.SerializeToString(deterministic=True))
     return Probe(content, names, channels)
+
+
+def import_onnx(purpose: str) -> Any:
+    """Raises MissingPackageError. purpose: the subject of its message."""
+    try:
+        import onnx
+    except ImportError:
+        raise MissingPackageError(
+            f"{purpose} needs the onnx package", "pip install 'edged[models]'"
+        ) from None
+    return onnx

@@ -72,7 +72,9 @@ class Comparison:
 
 
 def float_networks(family: Family, alphas: Iterable[float] | None) -> list[Network]:
-    """The networks to quantise. Raises InputError if there is none, or none of a given alpha."""
+    """The networks to quantise. Raises InputError if there is none, or none of a given alpha, and
+    for a taught family."""
+    family.check_own()
     found = [network for network in family.networks if network.precision is Precision.FLOAT]
     if not found:
         raise InputError("the family has no float networks to quantize", where=family.directory)

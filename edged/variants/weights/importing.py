@@ -196,6 +196,7 @@ def begin_family(into: Path, fit: Fit | None) -> Family:
     """The family in the folder, or a new one without labels and networks."""
     if (into / MANIFEST).exists():
         family = load_family(str(into.absolute()), Path())
+        family.check_own()
         if fit not in (None, family.input.fit):
             raise InputError(
                 f"the family in this folder uses fit {family.input.fit.value}",

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.errors import InputError, MissingPackageError
+from edged.errors import InputError
 from edged.variants.mobilenet import Architecture
+from edged.variants.weights import onnx_writer
+from edged.variants.weights.onnx_writer import Attribute
 
 Weights = Mapping[str, NDArray[np.float32]]
 """`<layer>.weight` (output, input / groups, rows, columns) and `<layer>.bias` (output,) of every
@@ -147,12 +149,12 @@ def build_network(
 
     Input `image`: uint8 (1, height, width, 3), RGB; scaled to pixel * scale + offset.
     Output `scores`: float32 (1, classes), with sum 1 or, where `independent`, each from 0 to 1.
-    Raises InputError for weights that do not fit, MissingPackageError without the onnx package.
+    Raises InputError for weights that do not fit.
     """
     check_weights(architecture, weights)
     graph = _Graph(storage)
     value = graph.add("Transpose", [INPUT_NAME], "planes", perm=[0, 3, 1, 2])
-    value = graph.add("Cast", [value], "pixels", to=graph.onnx.TensorProto.FLOAT)
+    value = graph.add("Cast", [value], "pixels", to=onnx_writer.FLOAT)
     value = graph.add("Mul", [value, graph.scalar("scale", scale)], "scaled")
     value = graph.add("Add", [value, graph.offset(offset)], "normalised")
     for layer in architecture.layers():
@@ -181,28 +183,26 @@ def build_network(
 
 
 class _Graph:
-    """Collects nodes and initializers; each node has the name of its output."""
+    """Collects nodes and constants; each node has the name of its output."""
 
     def __init__(self, storage: Storage) -> None:
-        self.onnx = import_onnx("making a network")
         self._storage = storage
-        self._nodes: list[Any] = []
-        self._initializers: list[Any] = []
+        self._nodes: list[bytes] = []
+        self._tensors: list[bytes] = []
         self._limits: list[str] = []
 
-    def add(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
-        node = self.onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
-        self._nodes.append(node)
+    def add(self, operator: str, inputs: list[str], output: str, **attributes: Attribute) -> str:
+        self._nodes.append(onnx_writer.node(operator, inputs, output, attributes))
         return output
 
     def scalar(self, name: str, value: float) -> str:
-        return self._initializer(name, np.array(value, np.float32))
+        return self._constant(name, np.array(value, np.float32))
 
     def offset(self, value: Offset) -> str:
         """A scalar, or (3, 1, 1) for one offset per colour."""
         if not isinstance(value, tuple):
             return self.scalar("offset", value)
-        return self._initializer("offset", np.array(value, np.float32).reshape(3, 1, 1))
+        return self._constant("offset", np.array(value, np.float32).reshape(3, 1, 1))
 
     def activation(self, kind: Activation, value: str, layer: str) -> str:
         if kind is Activation.RELU:
@@ -214,9 +214,9 @@ class _Graph:
     def parameters(self, layer: str, weights: Weights) -> list[str]:
         """Weight and bias of a layer. Biases stay float32: they are 1 % of the file."""
         weight, bias = f"{layer}.weight", f"{layer}.bias"
-        bias_value = self._initializer(bias, weights[bias].astype(np.float32))
+        bias_value = self._constant(bias, weights[bias].astype(np.float32))
         if self._storage is Storage.FLOAT32:
-            return [self._initializer(weight, weights[weight].astype(np.float32)), bias_value]
+            return [self._constant(weight, weights[weight].astype(np.float32)), bias_value]
         with np.errstate(over="ignore"):  # refused below
             narrow = weights[weight].astype(np.float16)
         if not np.isfinite(narrow).all():
@@ -226,36 +226,21 @@ class _Graph:
                 got=float(np.abs(weights[weight]).max()),
                 fix="store this network as float32",
             )
-        stored = self._initializer(weight, narrow)
-        wide = self.add("Cast", [stored], f"{weight}.wide", to=self.onnx.TensorProto.FLOAT)
+        stored = self._constant(weight, narrow)
+        wide = self.add("Cast", [stored], f"{weight}.wide", to=onnx_writer.FLOAT)
         return [wide, bias_value]
 
     def serialize(self, architecture: Architecture) -> bytes:
-        helper, tensor = self.onnx.helper, self.onnx.TensorProto
-        graph = helper.make_graph(
-            self._nodes,
+        return onnx_writer.model(
             f"mobilenet_v1_{architecture.alpha}",
-            [helper.make_tensor_value_info(INPUT_NAME, tensor.UINT8, [1, "height", "width", 3])],
-            [helper.make_tensor_value_info(OUTPUT_NAME, tensor.FLOAT, [1, architecture.classes])],
-            self._initializers,
+            self._nodes,
+            self._tensors,
+            onnx_writer.value_info(INPUT_NAME, onnx_writer.UINT8, [1, "height", "width", 3]),
+            onnx_writer.value_info(OUTPUT_NAME, onnx_writer.FLOAT, [1, architecture.classes]),
+            ir_version=_IR_VERSION,
+            opset=_OPSET,
         )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="edged"
-        )
-        model.ir_version = _IR_VERSION
-        return bytes(model.SerializeToString(deterministic=True))
 
-    def _initializer(self, name: str, values: NDArray[Any]) -> str:
-        self._initializers.append(self.onnx.numpy_helper.from_array(values, name))
+    def _constant(self, name: str, values: NDArray[Any]) -> str:
+        self._tensors.append(onnx_writer.tensor(name, values))
         return name
-
-
-def import_onnx(purpose: str) -> Any:
-    """Raises MissingPackageError. purpose: the subject of its message."""
-    try:
-        import onnx
-    except ImportError:
-        raise MissingPackageError(
-            f"{purpose} needs the onnx package", "pip install 'edged[models]'"
-        ) from None
-    return onnx

@@ -72,13 +72,14 @@ def pull(
     mirror: str | None = None,
     policy: RetryPolicy = USUAL,
     watch: Watch = Watch(),
+    resolutions: Sequence[int] = (),
 ) -> tuple[Family, tuple[Variant, ...]]:
     """Add the networks of `cells`, pairs of alpha and resolution, to the family in `into`.
 
-    mirror: the URL of a folder with all files, instead of their official addresses. Returns the
-    family and its new variants; an intact variant of an earlier pull is not downloaded again.
-    Raises EdgedError if a download fails, InputError for a wrong file; the family is then
-    unchanged.
+    mirror: the URL of a folder with all files, instead of their official addresses. resolutions: at
+    which each network runs, by default its cell's only. Returns the family and its new variants; an
+    intact network of an earlier pull is not downloaded again. Raises EdgedError if a download
+    fails, InputError for a wrong file; the family is then unchanged.
     """
     for address in (release.directory, official.LABELS_DIRECTORY) if mirror is None else (mirror,):
         check_url(address)
@@ -93,7 +94,10 @@ def pull(
         wanted = {
             release.file_name(*cell): cell
             for cell in cells
-            if not _is_there(family, Variant(*cell), record.get(release.file_name(*cell)))
+            if not all(
+                _is_there(family, variant, record.get(release.file_name(*cell)))
+                for variant in _variants(cell, resolutions)
+            )
         }
         if not wanted:
             return family, ()
@@ -109,7 +113,7 @@ def pull(
         made = []
         for name, (alpha, resolution) in wanted.items():
             with source.file(name, record.get(name), into) as (path, sha256):
-                new = _made(path, release, alpha, resolution, labels)
+                new = _made(path, release, alpha, resolution, labels, resolutions)
             made.append(new)
             record[name] = Download(sha256, new.network.sha256)
         watch.note(f"converting {_count(len(made), 'network')}")
@@ -117,7 +121,14 @@ def pull(
         write_record(into / RECORD, record)
         family = add_networks(begin_family(into, Fit.CROP), made, backend)
         _empty(folder)
-        return family, tuple(sorted(Variant(*cell) for cell in wanted.values()))
+        new_variants = (_variants(cell, resolutions) for cell in wanted.values())
+        return family, tuple(sorted(variant for each in new_variants for variant in each))
+
+
+def _variants(cell: tuple[float, int], resolutions: Sequence[int]) -> tuple[Variant, ...]:
+    """Of the cell's network."""
+    alpha, resolution = cell
+    return tuple(Variant(alpha, side) for side in resolutions or (resolution,))
 
 
 def _is_there(family: Family, variant: Variant, recorded: Download | None) -> bool:
@@ -226,10 +237,18 @@ def _labels(
 
 
 def _made(
-    path: Path, release: Release, alpha: float, resolution: int, labels: tuple[str, ...]
+    path: Path,
+    release: Release,
+    alpha: float,
+    resolution: int,
+    labels: tuple[str, ...],
+    resolutions: Sequence[int],
 ) -> Converted:
-    """The network of a downloaded file, with its published accuracy. Raises InputError naming
-    `path`."""
+    """The network of a downloaded file. Raises InputError naming `path`.
+
+    Its published accuracy is that at its own resolution; at others nobody has published one of this
+    network.
+    """
     if path.suffix == ".h5":
         imported = _read(path, path)
     else:
@@ -242,8 +261,9 @@ def _made(
         finally:
             network.unlink(missing_ok=True)
     _check(imported, path, release, alpha, resolution)
-    new = convert(imported, path, alpha, (resolution,), labels, path.parent / official.LABELS_FILE)
-    accuracy = {resolution: release.accuracy(alpha, resolution)}
+    sides = tuple(resolutions) or (resolution,)
+    new = convert(imported, path, alpha, sides, labels, path.parent / official.LABELS_FILE)
+    accuracy = {side: release.accuracy(alpha, side) for side in sides if side == resolution}
     return replace(new, network=replace(new.network, accuracy=accuracy))
 
 

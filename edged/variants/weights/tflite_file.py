@@ -105,7 +105,9 @@ def read_graph(path: Path) -> Graph:
         import tflite
     except ImportError:
         raise MissingPackageError(
-            "reading a TensorFlow Lite file needs the tflite package", "pip install 'edged[models]'"
+            "reading a TensorFlow Lite file needs the tflite package",
+            "pip install tflite",
+            in_deb=True,
         ) from None
     try:
         _check_attachment(data)
