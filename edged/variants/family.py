@@ -2,25 +2,26 @@
 
 A family is what its manifest says, and the manifest is the last file written: a power cut leaves
 the old family or the new one. Each file is named together with its sha256.
-Runtimes are in edged/backends, the check of their scores in golden.py, accuracy in evaluate.py.
+Taught families, whose manifest names another family's networks, are in taught.py, runtimes in
+edged/backends, the check of their scores in golden.py, accuracy in evaluate.py.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edged.atomic_file import partial_of, write_synced
-from edged.document.document import read_document
-from edged.errors import EdgedError, InputError, InputErrors, not_utf8
+from edged.document.document import Document, examine_file
+from edged.errors import EdgedError, InputError, InputErrors
 from edged.printable import printable
-from edged.variants.manifest import MANIFEST, SCHEMA, manifest_text, named_files, read_networks
+from edged.variants.folder import file_entry, free_name, label_lines, read_labels, replace_family
+from edged.variants.heads import Head
+from edged.variants.manifest import MANIFEST, SCHEMA, TAUGHT, manifest_text, read_networks
 from edged.variants.network import MEND, Accuracy, Network, read_checked
 from edged.variants.published import SOURCE, published_top1
 from edged.variants.variant import Choice, Variant
@@ -74,7 +75,12 @@ class InputContract:
 @dataclass(frozen=True, slots=True)
 class Family:
     """golden: the golden picture's file. photo_folders: names of folders of labelled photos that
-    are not themselves labels, with the label each stands for (`n01440764: tench`)."""
+    are not themselves labels, with the label each stands for (`n01440764: tench`).
+
+    backbone: of a taught family, the one that its networks and golden picture are of; its own
+    labels, fit and accuracy belong to `heads`, by the sha256 of their network. none: the heads also
+    have a row, the last, for none of the labels. Without heads it only gives features.
+    """
 
     name: str
     directory: Path
@@ -84,6 +90,14 @@ class Family:
     golden: Path | None = None
     golden_sha256: str = ""
     photo_folders: Mapping[str, str] = field(default_factory=dict, hash=False)
+    backbone: Family | None = None
+    heads: Mapping[str, Head] = field(default_factory=dict, hash=False)
+    none: bool = False
+
+    @property
+    def base(self) -> Family:
+        """The family whose classes, input and golden scores are those of the networks' files."""
+        return self.backbone or self
 
     def variants(self) -> tuple[Variant, ...]:
         return tuple(sorted(v for network in self.networks for v in network.variants()))
@@ -108,7 +122,8 @@ class Family:
         of the float variant.
 
         Figures from different photos would rank variants wrongly, so the manifest's figures count
-        only if every variant has one from the same source.
+        only if every variant has one from the same source. Published figures are those of networks
+        that were trained for one resolution each.
         """
         measured = self.network(variant).accuracy.get(variant.resolution)
         sources = {
@@ -118,7 +133,8 @@ class Family:
         }
         if measured is not None and len(sources) == 1:
             return measured
-        if len(self.labels) != _IMAGENET_CLASSES:
+        trained_for_one = all(len(network.resolutions) == 1 for network in self.networks)
+        if len(self.labels) != _IMAGENET_CLASSES or self.backbone or not trained_for_one:
             return None
         return Accuracy(published_top1(variant), None, None, SOURCE)
 
@@ -137,7 +153,7 @@ class Family:
 
     @property
     def is_shipped(self) -> bool:
-        return self.directory.parent in SHIPPED
+        return self.directory.parent in SHIPPED and self.backbone is None
 
     @property
     def states_accuracy(self) -> bool:
@@ -145,11 +161,15 @@ class Family:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with networks, resolutions, labels and fit; in the header of a trace."""
+        """Changes with networks, heads, resolutions, labels and fit; in the header of a trace."""
         digest = hashlib.sha256(self.input.fit.value.encode())
         for variant in self.variants():
             digest.update(f"\n{variant.name} {self.network(variant).sha256}".encode())
-        digest.update(_label_lines(self.labels))
+        digest.update(label_lines(self.labels))
+        if self.backbone is not None:
+            digest.update(b"none" if self.none else b"")
+            for network, head in sorted(self.heads.items()):
+                digest.update(f"\n{network} {head.sha256}".encode())
         return digest.hexdigest()
 
     def golden_picture(self) -> NDArray[np.uint8]:
@@ -163,20 +183,36 @@ class Family:
             what = f"invalid golden picture: {error}"
             raise InputError(what, where=self.golden, fix=MEND) from None
 
+    def check_own(self) -> None:
+        """Raise InputError for a taught family, whose networks are not its own to change."""
+        if self.backbone is not None:
+            raise InputError(
+                f"{self.name} is taught, and has no networks of its own",
+                where=self.directory,
+                fix=f"name its backbone instead: {self.backbone.directory}",
+            )
+
     def golden_file(self) -> bytes:
         if self.golden is None:
             raise InputError("the family has no golden picture", where=self.directory)
         return read_checked(self.golden, self.golden_sha256)
 
 
-def load_family(reference: str, relative_to: Path, shipped_in: Sequence[Path] = SHIPPED) -> Family:
-    """Read a family's manifest and labels; networks are read later.
+def load_family(
+    reference: str,
+    relative_to: Path,
+    shipped_in: Sequence[Path] = SHIPPED,
+    *,
+    taught: bool = True,
+) -> Family:
+    """Read a family's manifest and labels, and those of its backbone; networks are read later.
 
     reference: a shipped family's name, or a folder, relative to `relative_to`, absolute or with
-    `~`. A shipped name wins over a folder of that name (`./name` is the folder).
+    `~`. A shipped name wins over a folder of that name (`./name` is the folder). taught: it may be
+    a taught family.
     Raises InputError, or InputErrors with all errors of the manifest.
     """
-    return _read_family(_find_family(reference, relative_to, shipped_in))
+    return _read_family(_find_family(reference, relative_to, shipped_in), shipped_in, taught)
 
 
 def shipped_families(shipped_in: Sequence[Path] = SHIPPED) -> tuple[str, ...]:
@@ -209,13 +245,27 @@ def _find_family(reference: str, relative_to: Path, shipped_in: Sequence[Path]) 
     return directory
 
 
-def _read_family(directory: Path) -> Family:
-    document = read_document(directory / MANIFEST, SCHEMA)
+def _read_family(
+    directory: Path, shipped_in: Sequence[Path] = SHIPPED, taught: bool = True
+) -> Family:
+    document = examine_file(directory / MANIFEST, SCHEMA)
+    if document.data.get("format") == TAUGHT:
+        if not taught:
+            raise InputError("taught itself, without networks of its own", where=directory)
+        from edged.variants.taught import read_taught
+
+        return read_taught(directory, shipped_in)
+    document.finish()
+    return _described(document, directory)
+
+
+def _described(document: Document, directory: Path) -> Family:
+    """The family of a manifest that fits SCHEMA."""
     data = document.data
     labels: tuple[str, ...] = ()
     errors: list[InputError] = []
     try:
-        labels = _read_labels(directory / data["labels"]["file"], data["labels"]["sha256"])
+        labels = read_labels(directory / data["labels"]["file"], data["labels"]["sha256"])
     except InputError as error:
         errors.append(error)
     else:
@@ -248,20 +298,6 @@ def _read_family(directory: Path) -> Family:
     )
 
 
-def _read_labels(path: Path, sha256: str) -> tuple[str, ...]:
-    """One per line. A label may occur twice: ImageNet has two kinds of crane."""
-    try:
-        lines = read_checked(path, sha256).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise not_utf8("the labels are not UTF-8 text", path, error) from None
-    labels = tuple(line.strip() for line in lines)
-    if not labels:
-        raise InputError("no labels", where=path)
-    if "" in labels:
-        raise InputError("an empty label", where=f"{path}:{labels.index('') + 1}")
-    return labels
-
-
 def write_family(
     family: Family, models: Mapping[str, bytes], golden: bytes | None = None
 ) -> Family:
@@ -271,13 +307,15 @@ def write_family(
     paths. golden: the golden picture, a PNG; without it the family keeps its own.
     Files of the present manifest stay until the new manifest is in place: new content under an old
     name gets another name. Files that only the old manifest names are deleted last. Raises
-    EdgedError, for example if the disk is full, and then leaves the old family intact.
+    EdgedError, for example if the disk is full, and then leaves the old family intact. InputError
+    for a taught family, which has no networks of its own.
     """
+    family.check_own()
     directory = family.directory
     files: dict[str, bytes] = {}
 
     def add(name: str, content: bytes) -> Path:
-        name = _free_name(directory, name, content)
+        name = free_name(directory, name, content)
         if files.setdefault(name, content) != content:
             raise ValueError(f"two files of a family are called {name}")
         return directory / name
@@ -291,19 +329,19 @@ def write_family(
                 raise ValueError(f"{network.path.name} is not what its sha256 was taken of")
             path = add(network.path.name, model)
             networks.append(replace(network, path=path, size=len(model)))
-        labels = add("labels.txt", _label_lines(family.labels))
+        labels = add("labels.txt", label_lines(family.labels))
         picture = add("golden.png", golden or family.golden_file())
         head: dict[str, Any] = {
             "format": 1,
             "name": family.name,
             "architecture": "mobilenet_v1",
-            "labels": _file_entry(labels.name, files),
-            "golden": _file_entry(picture.name, files),
+            "labels": file_entry(labels.name, files),
+            "golden": file_entry(picture.name, files),
             "input": {"fit": family.input.fit.value, "crop_fraction": family.input.crop_fraction},
         }
         if family.photo_folders:
             head["photo_folders"] = dict(family.photo_folders)
-        _replace_family(directory, files, manifest_text(head, networks).encode())
+        replace_family(directory, files, manifest_text(head, networks).encode())
     except OSError as error:
         raise EdgedError(
             "cannot write the family; the existing one is unchanged",
@@ -311,46 +349,3 @@ def write_family(
             got=error.strerror,
         ) from error
     return _read_family(directory)
-
-
-def _file_entry(name: str, files: Mapping[str, bytes]) -> dict[str, str]:
-    return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
-
-
-def _free_name(directory: Path, name: str, content: bytes) -> str:
-    path = directory / name
-    if not path.exists() or path.read_bytes() == content:
-        return name
-    return f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}{path.suffix}"
-
-
-def _replace_family(directory: Path, files: Mapping[str, bytes], manifest: bytes) -> None:
-    """Write all temporary files first, so that a full disk is found before any renaming."""
-    old_names = named_files(directory)
-    new = {name: data for name, data in files.items() if not (directory / name).exists()}
-    partial = {name: partial_of(directory / name) for name in (*new, MANIFEST)}
-    try:
-        for name, path in partial.items():
-            write_synced(path, new.get(name, manifest))
-        for name in new:
-            partial[name].replace(directory / name)
-    except BaseException:
-        for path in (*partial.values(), *(directory / name for name in new)):
-            path.unlink(missing_ok=True)
-        raise
-    partial[MANIFEST].replace(directory / MANIFEST)
-    _sync_directory(directory)
-    for name in old_names - files.keys():
-        (directory / name).unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _label_lines(labels: Iterable[str]) -> bytes:
-    return "".join(f"{label}\n" for label in labels).encode()

@@ -16,20 +16,22 @@ from edged.variants.network import MEND, Accuracy, Network
 from edged.variants.variant import Precision, Variant
 
 MANIFEST = "family.yaml"
+TAUGHT = 2
+"""The format of a taught family's manifest (taught.py); that of all others is 1."""
 SMALLEST_RESOLUTION = 32
 """The stride of the whole network."""
 
 _HEADER = "# Written by `edged models`; `edged models verify` checks it and the files it names.\n"
 
-_SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 # One component, so that no name leads out of the folder.
-_FILE_NAME = {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]*$"}
-_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
-_FILE = {
+FILE_NAME = {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]*$"}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+FILE = {
     "type": "object",
     "required": ["file", "sha256"],
     "additionalProperties": False,
-    "properties": {"file": _FILE_NAME, "sha256": _SHA256},
+    "properties": {"file": FILE_NAME, "sha256": SHA256},
 }
 _RESOLUTION = {
     "type": "object",
@@ -37,8 +39,8 @@ _RESOLUTION = {
     "additionalProperties": False,
     "dependentRequired": {"top1": ["source"], "top5": ["top1"], "source": ["top1"]},
     "properties": {
-        "top1": _SHARE,
-        "top5": _SHARE,
+        "top1": SHARE,
+        "top5": SHARE,
         "photos": {"type": "integer", "minimum": 1},
         "source": {"type": "string", "minLength": 1},
         "golden": {
@@ -46,7 +48,7 @@ _RESOLUTION = {
             "minItems": 1,
             "items": {
                 "type": "array",
-                "prefixItems": [{"type": "integer", "minimum": 0}, _SHARE],
+                "prefixItems": [{"type": "integer", "minimum": 0}, SHARE],
                 "minItems": 2,
                 "maxItems": 2,
             },
@@ -59,8 +61,8 @@ _NETWORK = {
     "required": ["file", "sha256", "alpha", "resolutions"],
     "additionalProperties": False,
     "properties": {
-        "file": _FILE_NAME,
-        "sha256": _SHA256,
+        "file": FILE_NAME,
+        "sha256": SHA256,
         "bytes": {"type": "integer", "minimum": 1},
         "alpha": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         "precision": {"enum": [precision.value for precision in Precision]},
@@ -82,10 +84,10 @@ SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "format": {"const": 1},
-        "name": _FILE_NAME,
+        "name": FILE_NAME,
         "architecture": {"const": "mobilenet_v1"},
-        "labels": _FILE,
-        "golden": _FILE,
+        "labels": FILE,
+        "golden": FILE,
         "input": {
             "type": "object",
             "additionalProperties": False,
@@ -96,7 +98,7 @@ SCHEMA: Mapping[str, Any] = {
         },
         "photo_folders": {"type": "object", "additionalProperties": {"type": "string"}},
         "networks": {"type": "array", "minItems": 1, "items": _NETWORK},
-        "checksum": _SHA256,
+        "checksum": SHA256,
     },
 }
 
@@ -168,8 +170,12 @@ def _network(
 
 
 def manifest_text(head: Mapping[str, Any], networks: Iterable[Network]) -> str:
-    """`head` is everything before the networks. The last line is the checksum of those above."""
-    data = {**head, "networks": [_network_entry(network) for network in networks]}
+    """`head` is everything before the networks."""
+    return sealed({**head, "networks": [_network_entry(network) for network in networks]})
+
+
+def sealed(data: Mapping[str, Any]) -> str:
+    """A manifest whose last line is the checksum of those above."""
     body = _HEADER + yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return f"{body}checksum: {hashlib.sha256(body.encode()).hexdigest()}\n"
 
@@ -196,7 +202,8 @@ def named_files(directory: Path) -> set[str]:
     """The files that a manifest names; empty if there is no readable one."""
     try:
         data = yaml.safe_load((directory / MANIFEST).read_bytes())
-        entries: Sequence[Any] = [data["labels"], data["golden"], *data["networks"]]
+        parts = data["heads"] if data["format"] == TAUGHT else [data["golden"], *data["networks"]]
+        entries: Sequence[Any] = [data["labels"], *parts]
         return {name for entry in entries if Path(name := entry["file"]).name == name}
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return set()

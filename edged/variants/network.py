@@ -21,12 +21,15 @@ LARGEST_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Shares from 0 to 1. source: what it was measured on, or `published: …`."""
+    """Shares from 0 to 1. source: what it was measured on, or `published: …`. low, high: limits of
+    top1's interval of 95 %, where it was estimated."""
 
     top1: float
     top5: float | None
     photos: int | None
     source: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,12 @@ class Runner(Protocol):
         Raises EdgedError when the runtime fails on it.
         """
 
+    def features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The pooled features, shape (channels,), of such a picture, in place of scores.
+
+        Raises InputError if the network has none.
+        """
+
 
 class Backend(Protocol):
     name: str

@@ -91,7 +91,7 @@ def test_an_absent_family_names_the_shipped_ones(
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("format: 1", "format: 2", r"family\.yaml:2: format"),
+        ("format: 1", "format: 3", r"family\.yaml:2: format"),
         ("architecture: mobilenet_v1", "architecture: resnet", r":4: architecture"),
         ("file: mobilenet_v1_0.03.onnx", "file: ../secret.onnx", r"networks\[0\]\.file"),
         ("file: mobilenet_v1_0.03.onnx", "file: /etc/passwd", r"networks\[0\]\.file"),
@@ -190,12 +190,17 @@ def test_figures_that_cannot_be_compared_are_not(family: Family) -> None:
 
 
 def test_published_figures_are_imagenets_alone(family: Family) -> None:
-    imagenet = replace(family, labels=tuple(map(str, range(1000))))
+    """And of networks that were trained for the one resolution that they run at."""
+    shared = replace(family, labels=tuple(map(str, range(1000))))
+    one_each = tuple(replace(network, resolutions=(96,)) for network in shared.networks)
+    imagenet = replace(shared, networks=one_each)
     for variant in imagenet.variants():
         accuracy = imagenet.accuracy(variant)
         assert accuracy is not None
         assert accuracy.source.startswith("published: ")
         assert accuracy.top1 == published_top1(variant)
+        assert shared.accuracy(variant) is None
+        assert shared.top1(variant) == published_top1(variant)  # an order, and no more
 
 
 def test_published_figures_are_the_table_and_lines_between() -> None:

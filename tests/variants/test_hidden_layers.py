@@ -16,10 +16,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from edged.backends.onnxruntime import OrtBackend
 from edged.backends.tensorrt.onnx_forms import fp16_form, fp32_form
 from edged.errors import InputError
-from edged.variants.family import InputContract, Network, load_family
+from edged.variants.family import InputContract, load_family
 from edged.variants.golden import golden_picture
 from edged.variants.int8.float_network import probe
 from edged.variants.int8.qdq import runtime_form, tensorrt_form
@@ -27,6 +26,7 @@ from edged.variants.mobilenet import Architecture, cost, recognise
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Variant
 from edged.variants.weights.onnx_builder import Activation, Storage, build_network, expected_shapes
+from tests.rig.onnx_forms import FormRunner
 
 SIDE = 96
 PLAIN = Architecture(0.25, 10)
@@ -65,8 +65,7 @@ def pictures(count: int = 8) -> list[NDArray[np.uint8]]:
 
 
 def scores(model: bytes, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    network = Network.of(Path("not-read.onnx"), model, 0.25, (SIDE,))
-    runner = OrtBackend().load(network, model, 1)
+    runner = FormRunner(model)
     return np.stack([runner.run(image) for image in images])
 
 

@@ -17,6 +17,7 @@ from edged.variants.golden import check_golden
 from edged.variants.manifest import checksum_problem
 from edged.variants.preprocess import Preprocessor
 from edged.variants.runtime import Backend, Runner, UnsupportedNetworkError
+from edged.variants.taught import check_head, head_matrices
 from edged.variants.variant import Variant
 
 TOP = 5
@@ -49,8 +50,10 @@ def evaluate(
 
     progress: called with the number of photos done. Photos that cannot be decoded are not counted
     and are in `photos.broken` afterwards. Networks that the backend does not support are left out
-    if it supports others. Raises InputError if no photo can be decoded.
+    if it supports others. A taught family sees a photo as a camera's picture, and an answer that it
+    is none of the classes is wrong. Raises InputError if no photo can be decoded.
     """
+    heads = head_matrices(family)
     picture = family.golden_picture()
     runners: dict[Network, Runner] = {}
     unsupported: list[InputError] = []
@@ -62,6 +65,8 @@ def evaluate(
             unsupported.append(error)
             continue
         check_golden(runners[network], family, network, picture)
+        if heads is not None:
+            check_head(runners[network], family, network)
     if not runners:
         raise unsupported[0]
     variants = [each for each in dict.fromkeys(variants) if family.network(each) in runners]
@@ -72,10 +77,20 @@ def evaluate(
     first = dict.fromkeys(variants, 0)
     among = dict.fromkeys(variants, 0)
     done = 0
+
+    def scores_of(variant: Variant, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        network = family.network(variant)
+        if heads is None:
+            return runners[network].run(image)
+        return heads[network.sha256].scores(runners[network].features(image))
+
     for photo in photos:
-        images = {side: make.photo(photo.picture) for side, make in preprocess.items()}
+        images = {
+            side: make.photo(photo.picture) if heads is None else make(photo.picture)
+            for side, make in preprocess.items()
+        }
         for variant in variants:
-            scores = runners[family.network(variant)].run(images[variant.resolution])
+            scores = scores_of(variant, images[variant.resolution])
             place = rank(scores, photo.class_index)
             first[variant] += place == 0
             among[variant] += place < TOP
@@ -135,9 +150,11 @@ def verify(family: Family, backend: Backend) -> list[InputError]:
     """All problems of a loaded family.
 
     Checks the manifest against its checksum, the golden picture and each network against the
-    manifest, and each network's scores for the golden picture. `load_family` checks the labels.
+    manifest, and each network's scores for the golden picture; of a taught family also the heads,
+    and its backbone's manifest. `load_family` checks the labels.
     """
-    problems = [problem for problem in [checksum_problem(family.directory)] if problem is not None]
+    folders = dict.fromkeys((family.directory, family.base.directory))
+    problems = [found for each in folders if (found := checksum_problem(each)) is not None]
     picture = None
     try:
         picture = family.golden_picture()
@@ -154,6 +171,8 @@ def _problem(
         runner = backend.load(network, network.read(), 1)
         if picture is not None:
             check_golden(runner, family, network, picture)
+        if family.backbone is not None:
+            check_head(runner, family, network)
     except InputError as error:
         return error
     return None
