@@ -1,4 +1,4 @@
-"""Networks in memory, loaded and checked: a picture goes in, scores come out."""
+"""Networks in memory, loaded and checked: a picture goes in, scores or features come out."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edged.variants.runtime import (
     UnsupportedNetworkError,
     variants_run_by,
 )
+from edged.variants.taught import check_head
 from edged.variants.variant import Choice, Variant
 
 log = logging.getLogger("edged")
@@ -39,7 +40,7 @@ class LoadedNetworks:
     model load, and so is one that a runtime does not support or, if it is not the first, computes
     wrongly.
     Raises InputError for a file that is damaged, not one of edged's, or gives wrong golden scores
-    in the first runtime.
+    in the first runtime, and for a head that does not take its network's features.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class LoadedNetworks:
         self._runners: dict[Choice, Runner] = {}
         self._before = {} if before is None else before._runners
         self._beside: tuple[dict[Choice, Runner], Set[Choice]] | None = None
+        families = tuple(families)
         networks = once_each(families)
+        self._taught = [family for family in families if family.backbone is not None]
         failed: dict[str, EdgedError] = {}
         for number, (family, network) in enumerate(networks, 1):
             progress(number, len(networks))
@@ -97,7 +100,10 @@ class LoadedNetworks:
                 if runner is None:
                     model = network.read() if model is None else model
                     runner = backend.load(network, model, choices[0].threads)
-                    check_golden(runner, family, network, self._golden_picture(family))
+                    check_golden(runner, family, network, self._golden_picture(family.base))
+                for taught in self._taught:
+                    if any(each.sha256 == network.sha256 for each in taught.networks):
+                        check_head(runner, taught, network)
                 runners |= dict.fromkeys(choices, runner)
         except UnsupportedNetworkError as error:
             if len(self.backends) == 1:
@@ -158,19 +164,24 @@ class LoadedNetworks:
         }
 
     def infer(
-        self, choice: Choice, pixels: NDArray[np.uint8], fit: Fit = Fit.CROP
+        self,
+        choice: Choice,
+        pixels: NDArray[np.uint8],
+        fit: Fit = Fit.CROP,
+        *,
+        features: bool = False,
     ) -> tuple[NDArray[np.float32], int, int]:
-        """Scores (classes,) of an RGB picture (height, width, 3), and the times
-        (ns) after preprocessing and after inference. Several threads may call it at once. Raises
-        RunError if the variant fails on the picture."""
+        """Scores (classes,) of an RGB picture (height, width, 3), or its pooled features
+        (channels,), and the times (ns) after preprocessing and after inference. Several threads may
+        call it at once. Raises RunError if the variant fails on the picture."""
         runner = self._runners[choice]
         try:
             image = self._preprocessors.of(fit, choice.variant.resolution)(pixels)
             preprocessed_ns = self._clock()
-            scores = runner.run(image)
+            values = runner.features(image) if features else runner.run(image)
         except Exception as error:  # of OpenCV and the runtimes, for example out of memory
             raise RunError(choice, error) from error
-        return scores, preprocessed_ns, self._clock()
+        return values, preprocessed_ns, self._clock()
 
 
 class _Preprocessors(threading.local):

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.variants.features import features_name, no_features, with_features
 from edged.variants.runtime import Engines, Runner
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class OrtBackend:
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
         try:
-            session = self._runtime.InferenceSession(
-                model, self._options(threads), providers=["CPUExecutionProvider"]
-            )
+            session, features = self._session(model, threads)
         except Exception as error:  # the runtime's exceptions share no base class but this
             if _is_of_memory(error):
                 raise EdgedError(
@@ -51,7 +50,8 @@ class OrtBackend:
                 got=_first_line(error),
                 fix="create it again with edged models import or quantize",
             ) from error
-        return _Runner(session, network, _check_contract(network, session))
+        classes = _check_contract(network, session, features)
+        return _Runner(session, self._runtime.RunOptions(), network, classes, features)
 
     def describe(self) -> Mapping[str, str]:
         return {
@@ -60,6 +60,18 @@ class OrtBackend:
             "provider": "CPUExecutionProvider",
             "machine": platform.machine(),
         }
+
+    def _session(self, model: bytes, threads: int) -> tuple[Any, str | None]:
+        """A session, and the name of its last output if that is the pooled features."""
+
+        def session(model: bytes) -> Any:
+            options = self._options(threads)
+            providers = ["CPUExecutionProvider"]
+            return self._runtime.InferenceSession(model, options, providers=providers)
+
+        with suppress(Exception):  # a foreign network's Flatten may give something else
+            return session(with_features(model)), features_name(model)
+        return session(model), None
 
     def _options(self, threads: int) -> Any:
         options = self._runtime.SessionOptions()
@@ -76,19 +88,20 @@ class OrtBackend:
 
 
 class _Runner:
-    def __init__(self, session: Any, network: Network, classes: int) -> None:
+    """options: for runs that give features. features: the name of that output."""
+
+    def __init__(
+        self, session: Any, options: Any, network: Network, classes: int, features: str | None
+    ) -> None:
         self._session = session
         self._network = network
         self._shape = (1, classes)
+        options.only_execute_path_to_fetches = True  # not the classifier, which may be large
+        self._options = options
+        self._features = features
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            answer: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: image})[0]
-        except Exception as error:
-            raise EdgedError(
-                f"the network fails on a picture of shape {image.shape}: {_first_line(error)}",
-                where=self._network.path,
-            ) from error
+        answer = self._answer(OUTPUT_NAME, image, None)
         if answer.shape != self._shape:  # a file may declare another shape than it returns
             raise InputError(
                 f"the network returns scores of shape {answer.shape}, not {self._shape}",
@@ -96,6 +109,28 @@ class _Runner:
             )
         scores: NDArray[np.float32] = answer[0]
         return scores
+
+    def features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self._features is None:
+            raise no_features(self._network.path)
+        answer = self._answer(self._features, image, self._options)
+        if len(answer) != 1:
+            raise InputError(
+                f"the network returns features of shape {answer.shape}, not (1, channels)",
+                where=self._network.path,
+            )
+        features: NDArray[np.float32] = answer[0]
+        return features
+
+    def _answer(self, name: str, image: NDArray[np.uint8], options: Any) -> NDArray[np.float32]:
+        try:
+            answer: NDArray[np.float32] = self._session.run([name], {INPUT_NAME: image}, options)[0]
+        except Exception as error:
+            raise EdgedError(
+                f"the network fails on a picture of shape {image.shape}: {_first_line(error)}",
+                where=self._network.path,
+            ) from error
+        return answer
 
 
 def check_version(found: str) -> None:
@@ -129,10 +164,12 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _check_contract(network: Network, session: Any) -> int:
-    """Check inputs and outputs; returns the number of classes."""
+def _check_contract(network: Network, session: Any, features: str | None) -> int:
+    """Check inputs and outputs, besides the features; returns the number of classes."""
     inputs = [(value.name, value.type, value.shape) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape) for value in session.get_outputs()]
+    if features is not None:
+        del outputs[-1]
     good_input = (
         len(inputs) == 1
         and inputs[0][:2] == (INPUT_NAME, "tensor(uint8)")

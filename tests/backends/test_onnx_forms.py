@@ -19,11 +19,13 @@ from edged.errors import InputError
 from edged.variants.evaluation.evaluate import rank
 from edged.variants.evaluation.photos import Photos
 from edged.variants.family import Network, load_family
+from edged.variants.features import with_features
 from edged.variants.int8.qdq import tensorrt_form
 from edged.variants.mobilenet import Architecture
 from edged.variants.preprocess import Preprocessor
 from edged.variants.variant import Precision, Variant
 from edged.variants.weights.onnx_builder import Activation, Storage, build_network
+from tests.rig.onnx_forms import FormRunner
 from tests.rig.weights import lively_weights
 
 ARCHITECTURE = Architecture(0.25, 10)
@@ -37,8 +39,9 @@ def made(**choices: Any) -> bytes:
     )
 
 
-def runner(model: bytes, sides: tuple[int, ...] = SIDES) -> Any:
-    return OrtBackend().load(Network.of(Path("not-read.onnx"), model, 0.25, sides), model, 1)
+def runner(model: bytes) -> Any:
+    """Of a network as edged writes it."""
+    return OrtBackend().load(Network.of(Path("not-read.onnx"), model, 0.25, SIDES), model, 1)
 
 
 def graph(model: bytes) -> Any:
@@ -59,9 +62,19 @@ CHOICES = [{}, {"storage": Storage.FLOAT32}, {"activation": Activation.RELU}]
 @pytest.mark.parametrize(("form", "within"), [(fp32_form, 1e-5), (fp16_form, 0.02)])
 def test_scores_are_those_of_the_network(choices: dict[str, Any], form: Any, within: float) -> None:
     model = made(**choices)
-    ours, theirs = runner(form(model)), runner(model)
+    ours, theirs = FormRunner(form(model)), runner(model)
     for picture in pictures():
         np.testing.assert_allclose(ours.run(picture), theirs.run(picture), atol=within)
+        ours_features, theirs_features = ours.features(picture), theirs.features(picture)
+        largest = np.abs(theirs_features).max()
+        np.testing.assert_allclose(ours_features, theirs_features, atol=within * largest)
+
+
+@pytest.mark.parametrize("form", [fp32_form, fp16_form])
+def test_features_come_second_as_float32(form: Any) -> None:
+    (scores, _, _), (name, kind, shape) = FormRunner(form(made())).outputs
+    assert (scores, kind, shape) == ("scores", "tensor(float)", [1, ARCHITECTURE.features])
+    assert name.startswith("features")
 
 
 @pytest.mark.parametrize("form", [fp32_form, fp16_form])
@@ -78,7 +91,8 @@ def test_in_fp16_every_weight_bias_and_limit_is_float16() -> None:
     kinds = {each.name: onnx.numpy_helper.to_array(each).dtype for each in found.initializer}
     assert {name for name, kind in kinds.items() if kind != np.float16} == {"scale", "offset"}
     casts = [node for node in found.node if node.op_type == "Cast"]
-    assert len(casts) == 3  # pixels, normalised pixels, and back before the softmax
+    # Pixels, normalised pixels, and back for the features and before the softmax.
+    assert len(casts) == 4
     assert [node.op_type for node in found.node[-2:]] == ["Cast", "Softmax"]
     inferred = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(fp16_form(made())))
     types = {each.name: each.type.tensor_type.elem_type for each in inferred.graph.value_info}
@@ -120,9 +134,11 @@ def test_int8_differs_from_the_form_of_qdq_in_the_cast_alone() -> None:
     quantised, turned = tensorrt_form(*arguments), int8_form(*arguments)
     assert [node.op_type for node in graph(turned).node[:2]] == ["Cast", "Transpose"]
     assert list(graph(turned).node[2:]) == list(graph(quantised).node[2:])
-    ours, theirs = runner(turned, (128,)), runner(quantised, (128,))
+    ours, theirs = FormRunner(turned), FormRunner(with_features(quantised))
     picture = np.random.default_rng(0).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
     np.testing.assert_allclose(ours.run(picture), theirs.run(picture), atol=1e-5)
+    np.testing.assert_allclose(ours.features(picture), theirs.features(picture), atol=1e-4)
+    assert np.ptp(ours.features(picture)) > 1
 
 
 @pytest.mark.data
@@ -132,7 +148,7 @@ def test_fp16_costs_less_than_0_3_points(data: Path, alpha: float, side: int) ->
     family = load_family("imagenette", Path())
     variant = Variant(alpha, side)
     network = family.network(variant)
-    ours, theirs = runner(fp16_form(network.read()), (side,)), runner(network.read(), (side,))
+    ours, theirs = FormRunner(fp16_form(network.read())), FormRunner(network.read())
     preprocess = Preprocessor(family.input, side)
     right = {"ours": 0, "theirs": 0}
     count = 0

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
 from edged.config.config import Config, load_config
-from edged.daemon.model import LoadedModels, Models
+from edged.daemon.loaded_models import LoadedModels
+from edged.daemon.models import Models
 from edged.errors import InputError
 from edged.variants.family import Family, Network, load_family
 from edged.variants.runtime import Runner

@@ -16,7 +16,7 @@ import pytest
 
 from edged.backends.onnxruntime import OrtBackend
 from edged.backends.tensorrt.build_process import build_in_child
-from edged.backends.tensorrt.build_worker import BuildRequest
+from edged.backends.tensorrt.build_worker import BuildRequest, logger_class
 from edged.backends.tensorrt.onnx_forms import EnginePrecision, fp16_form, fp32_form, int8_form
 from edged.errors import EdgedError, InputError
 from edged.variants.family import InputContract, Network, load_family
@@ -64,6 +64,27 @@ def test_every_shipped_network_becomes_a_plan(network: Network) -> None:
         models = {EnginePrecision.FP32: fp32_form(model), EnginePrecision.FP16: fp16_form(model)}
     for precision, model in models.items():
         assert len(plan_of(model, network.resolutions, precision)) > 100_000
+
+
+@pytest.mark.parametrize("precision", EnginePrecision)
+def test_the_parser_sees_scores_and_features_as_float32(precision: EnginePrecision) -> None:
+    """As Engine expects them; features are (1, channels) before the first dense layer."""
+    trt = rtx()
+    network, int8 = SHIPPED.networks[:2]
+    assert (network.precision, int8.precision) == (Precision.FLOAT, Precision.INT8)
+    forms = {
+        EnginePrecision.FP32: lambda: fp32_form(network.read()),
+        EnginePrecision.FP16: lambda: fp16_form(network.read()),
+        EnginePrecision.INT8: lambda: int8_form(network.read(), int8.calibration, int8.read()),
+    }
+    logger = logger_class(trt)()
+    builder = trt.Builder(logger)
+    definition = builder.create_network(0)
+    assert trt.OnnxParser(definition, logger).parse(forms[precision]()), logger.said()
+    outputs = [definition.get_output(index) for index in range(definition.num_outputs)]
+    assert [tuple(each.shape) for each in outputs] == [(1, 10), (1, 256)]
+    assert {each.dtype for each in outputs} == {trt.DataType.FLOAT}
+    assert outputs[0].name == "scores" and outputs[1].name.startswith("features")
 
 
 def quantised(model: bytes, network: Network) -> bytes:
@@ -204,6 +225,9 @@ def test_the_whole_way_with_the_real_builder(tmp_path: Path) -> None:
     eventually(lambda: bench.backend.engines.building == 0)
     assert bench.backend.engines.takeovers == 1
     np.testing.assert_allclose(runner.run(PICTURE), on_cpu(family), atol=1e-5)
+    network = family.networks[0]
+    expected = OrtBackend().load(network, network.read(), 1).features(PICTURE)
+    np.testing.assert_allclose(runner.features(PICTURE), expected, atol=1e-4)
     again = Bench(tmp_path, start=starter("real"))
     load(again, family)
     assert again.starts == 0

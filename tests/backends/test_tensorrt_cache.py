@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.backends.tensorrt.cache import EngineCache, EngineKey, engines_directory
+from edged.backends.tensorrt.cache import FORMAT, EngineCache, EngineKey, engines_directory
 
 KEY = EngineKey(
     files=("a" * 64,),
@@ -32,7 +32,7 @@ OTHERS = {
     "precision": "fp32",
     "sides": (128,),
     "flags": (),
-    "format": 2,
+    "format": FORMAT + 1,
 }
 
 
@@ -63,7 +63,7 @@ def test_all_builds_of_a_device_and_version_share_what_was_timed(tmp_path: Path)
     assert cache.timing(KEY) == b""
     cache.store(KEY, b"plan", b"timing")
     for name, value in OTHERS.items():
-        shared = name in ("files", "precision", "sides", "flags")
+        shared = name in ("files", "precision", "sides", "flags", "format")
         assert cache.timing(replace(KEY, **{name: value})) == (b"timing" if shared else b"")
 
 

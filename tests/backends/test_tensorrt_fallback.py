@@ -17,7 +17,8 @@ from edged.backends.tensorrt.cache import EngineCache
 from edged.backends.tensorrt.cuda import GpuError
 from edged.backends.tensorrt.fallback import LONGEST_RETRY_SECONDS, RETRY_SECONDS
 from edged.control.profile import Spread, timed
-from edged.daemon.model import LoadedModels, Model, Models
+from edged.daemon.loaded_models import LoadedModels
+from edged.daemon.models import Model, Models
 from edged.errors import InputError
 from edged.variants.family import Family
 from tests.rig.gpu_stand_in import Device, Error

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edged.backends.onnxruntime import OrtBackend
 from edged.backends.tensorrt.build_worker import logger_class
 from edged.backends.tensorrt.cuda import Cuda, GpuError
 from edged.backends.tensorrt.engine import Engine
@@ -22,6 +23,9 @@ MOST_RATIO = 1.5
 """A run by its graph over one without: a graph must not be the slower way."""
 SAME = 1e-3
 """How far scores with and without a graph may lie apart."""
+ALIKE = 0.98
+"""Cosine of the pooled features and those of ONNX Runtime on the CPU, at least: heads are taught on
+either."""
 
 
 class CountingCuda(Cuda):
@@ -68,6 +72,7 @@ def _engine(network: Network, gpu: TensorRtBackend, trt: Any, cudart: Any) -> Ro
     taken = free - free_bytes(cudart)
     loaded[False] = Engine(trt, counting[False], logger_class(trt)(), plan, network.resolutions)
     sides = [_compared(loaded, side) for side in network.resolutions]
+    cosine = min(_alike(network, loaded[True], side) for side in network.resolutions)
     apart = max(each[0] for each in sides)
     ratio = max(each[1] for each in sides)
     values = {
@@ -78,9 +83,19 @@ def _engine(network: Network, gpu: TensorRtBackend, trt: Any, cudart: Any) -> Ro
         "graphs": f"{counting[True].recorded} of {len(sides)}",
         "time with graph / without": round(ratio, 2),
         "scores apart": round(apart, 6),
+        "features' cosine": round(cosine, 4),
     }
     good = counting[True].recorded == len(sides) and apart <= SAME and ratio <= MOST_RATIO
+    good = good and cosine >= ALIKE
     return Row(network.path.name, values, good)
+
+
+def _alike(network: Network, engine: Engine, side: int) -> float:
+    """The cosine of its pooled features and the CPU's."""
+    image = np.random.default_rng(side).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    ours = engine.features(image)
+    theirs = OrtBackend().load(network, network.read(), 1).features(image)
+    return float(ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs))
 
 
 def _compared(loaded: Mapping[bool, Engine], side: int) -> tuple[float, float]:

@@ -47,7 +47,8 @@ class NcnnLayers:
     """What ncnn loads, and what it is given: (pixel - mean) * scale, by colour.
 
     param: the text of a .param file. weights: the bytes of its .bin file. last: the index of the
-    scores among the values; the picture is 0. int8: of an INT8 network.
+    scores among the values; the picture is 0. pooled, channels: index and number of the features
+    that the first dense layer sees. int8: of an INT8 network.
     """
 
     param: str
@@ -56,6 +57,8 @@ class NcnnLayers:
     scales: list[float]
     classes: int
     last: int
+    pooled: int
+    channels: int
     int8: bool
 
 
@@ -94,18 +97,18 @@ def _layers(nodes: list[Node], rounded: Mapping[str, Rounded], constants: Consta
         value = node.output
     require(value == OUTPUT_NAME)
 
-    writer, layers, width = _Writer(constants, rounded), [], 0
+    writer, layers, width, pooled = _Writer(constants, rounded), [], 0, 0
     for node, following in zip(nodes[4:], [*nodes[5:], nodes[-1]], strict=True):
         if node.operator == "Conv":
             layers.append(_convolution(node, constants))
             writer.convolution(layers[-1], node, following)
             width = layers[-1].out_channels
         elif node.operator == "GlobalAveragePool":
-            writer.layer("Pooling", "0=1 4=1")
+            pooled = writer.layer("Pooling", "0=1 4=1")
         elif node.operator == "Gemm":
             width = writer.dense(width, node, following)
     recognise(layers, width)
-    writer.layer(nodes[-1].operator)
+    last = writer.layer(nodes[-1].operator)
     means, scales = _normalisation(constants[nodes[2].inputs[1]], constants[nodes[3].inputs[1]])
     return NcnnLayers(
         writer.param(),
@@ -113,7 +116,9 @@ def _layers(nodes: list[Node], rounded: Mapping[str, Rounded], constants: Consta
         means,
         scales,
         classes=width,
-        last=len(writer.lines) - 1,
+        last=last,
+        pooled=pooled,
+        channels=layers[-1].out_channels,
         int8=bool(rounded),
     )
 
@@ -152,9 +157,11 @@ class _Writer:
         self.lines = ["Input picture 0 1 0"]
         self.weights: list[bytes] = []
 
-    def layer(self, kind: str, form: str = "") -> None:
+    def layer(self, kind: str, form: str = "") -> int:
+        """The index of its value."""
         number = len(self.lines)
         self.lines.append(f"{kind} layer{number} 1 1 {number - 1} {number} {form}")
+        return number
 
     def convolution(self, layer: Layer, node: Node, following: Node) -> None:
         is_wide = layer.kind is Kind.POINTWISE and layer.in_channels >= _INT8_INPUTS

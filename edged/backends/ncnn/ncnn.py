@@ -89,6 +89,14 @@ class _Runner:
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See Runner."""
+        return self._extract(image, self._layers.last, self._layers.classes)
+
+    def features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See Runner."""
+        return self._extract(image, self._layers.pooled, self._layers.channels)
+
+    def _extract(self, image: NDArray[np.uint8], value: int, size: int) -> NDArray[np.float32]:
+        """The value with that index, which has that size; what comes after it is not computed."""
         if image.shape[::3] != (1, 3) or image.dtype != np.uint8 or image.size == 0:
             raise self._failure(image)
         height, width = image.shape[1:3]
@@ -99,14 +107,14 @@ class _Runner:
             # Nothing may lie in the pool any more when this runner, and the pool with it, is gone.
             with self._net.create_extractor() as extractor:
                 extractor.input(0, pixels)
-                status, answer = extractor.extract(self._layers.last)
+                status, answer = extractor.extract(value)
         except MemoryError:
             raise self._failure(image) from None
         self._pool.clear()  # measured as fast, and saves 20 MB
-        if status != 0 or answer.w != self._layers.classes:  # memory did not suffice
+        if status != 0 or answer.w != size:  # memory did not suffice
             raise self._failure(image)
-        scores: NDArray[np.float32] = np.array(answer)
-        return scores
+        values: NDArray[np.float32] = np.array(answer)
+        return values
 
     def _failure(self, image: NDArray[np.uint8]) -> EdgedError:
         return EdgedError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.variants.external_data import fields
+from edged.variants.protobuf import fields
 
 FLOAT = 1
 """TensorProto.DataType, as a Cast names it."""

@@ -20,9 +20,11 @@ from typing import Any
 
 from edged.atomic_file import partial_of, read_file, write_whole
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key; to be increased with any change that makes other engines: onnx_forms.py, the
-builder's settings."""
+builder's settings. 2: engines give the pooled features as well."""
+TIMING_FORMAT = 1
+"""Of the timing cache, which outlives engines: what was timed for them shortens the next build."""
 LARGEST_BYTES = 512 * 1024 * 1024
 """Of all files together. The shipped family's engines of one version take about 100 MB."""
 _SUFFIX = ".engine"
@@ -54,7 +56,7 @@ class EngineKey:
     @property
     def timing(self) -> dict[str, Any]:
         """The key of the timing cache, which all builds of a device and version share."""
-        whole = asdict(self)
+        whole = asdict(self) | {"format": TIMING_FORMAT}
         return {name: whole[name] for name in ("tensorrt", "gpu", "capability", "format")}
 
 
@@ -164,7 +166,7 @@ def _timing_name(key: EngineKey) -> str:
 
 def _header(key: Mapping[str, Any], content: bytes) -> bytes:
     sha256 = hashlib.sha256(content).hexdigest()
-    whole = {"edged_engine": FORMAT, "key": key, "bytes": len(content), "sha256": sha256}
+    whole = {"edged_engine": key["format"], "key": key, "bytes": len(content), "sha256": sha256}
     return json.dumps(whole, sort_keys=True).encode() + b"\n"
 
 

@@ -44,22 +44,37 @@ class Engine:
         if engine is None:
             raise PlanError("TensorRT rejects the engine", got=logger.said())
         self._kept = (runtime, engine)  # the contexts live on them
-        _check(trt, engine, sides)
+        self._features = _check(trt, engine, sides)
+        outputs = (OUTPUT_NAME, self._features)
         self._cells = {
-            side: _Cell(cuda, _context(trt, engine), logger, profile, side)
+            side: _Cell(cuda, _context(trt, engine), logger, profile, side, outputs)
             for profile, side in enumerate(sides)
         }
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores (classes,) of a picture (1, side, side, 3). Several threads may call it; those
         with the same side wait for each other. Raises GpuError."""
-        return self._cells[image.shape[1]].run(image)
+        return self._cells[image.shape[1]].run(image, OUTPUT_NAME)
+
+    def features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pooled features (channels,) of such a picture; otherwise as `run`."""
+        return self._cells[image.shape[1]].run(image, self._features)
 
 
 class _Cell:
-    """A resolution: its execution context, stream and buffers, and the recorded graph of a run."""
+    """A resolution: its execution context, stream and buffers, and the recorded graph of a run.
 
-    def __init__(self, cuda: Cuda, context: Any, logger: Any, profile: int, side: int) -> None:
+    Every run gives all outputs, so that one graph serves."""
+
+    def __init__(
+        self,
+        cuda: Cuda,
+        context: Any,
+        logger: Any,
+        profile: int,
+        side: int,
+        outputs: tuple[str, ...],
+    ) -> None:
         self._cuda = cuda
         self._logger = logger
         self._lock = threading.Lock()
@@ -75,15 +90,17 @@ class _Cell:
         cuda.synchronise(stream)
         shape = (1, side, side, 3)
         self._expect(context.set_input_shape(INPUT_NAME, shape), "the picture's shape")
-        scores = tuple(context.get_tensor_shape(OUTPUT_NAME))
-        if len(scores) != 2 or min(scores) < 1:
-            raise GpuError("the engine does not state its number of scores", got=scores)
         self._input: Buffer = self._owned(cuda.buffer(shape, np.uint8), cuda.free)
-        self._output: Buffer = self._owned(cuda.buffer(scores, np.float32), cuda.free)
-        for name, buffer in ((INPUT_NAME, self._input), (OUTPUT_NAME, self._output)):
+        self._outputs: dict[str, Buffer] = {}
+        for name in outputs:
+            size = tuple(context.get_tensor_shape(name))
+            if len(size) != 2 or min(size) < 1:
+                raise GpuError(f"the engine does not state its number of {name}", got=size)
+            self._outputs[name] = self._owned(cuda.buffer(size, np.float32), cuda.free)
+        for name, buffer in {INPUT_NAME: self._input, **self._outputs}.items():
             self._expect(context.set_tensor_address(name, buffer.address), "an address")
 
-    def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, image: NDArray[np.uint8], output: str) -> NDArray[np.float32]:
         with self._lock:
             np.copyto(self._input.host, image)
             if self._graph is not None:
@@ -91,11 +108,11 @@ class _Cell:
             else:
                 self._enqueue()
             self._cuda.synchronise(self._stream)
-            scores: NDArray[np.float32] = self._output.host[0].copy()
+            values: NDArray[np.float32] = self._outputs[output].host[0].copy()
             if not self._settled:
                 self._settled = True
                 self._record()
-        return scores
+        return values
 
     def _owned(self, part: Any, give_back: Callable[[Any], None]) -> Any:
         """Release the part with this object, but not at the end of the process."""
@@ -105,7 +122,8 @@ class _Cell:
     def _enqueue(self) -> None:
         self._cuda.to_device(self._input, self._stream)
         self._expect(self._context.execute_async_v3(int(self._stream)), "a run")
-        self._cuda.to_host(self._output, self._stream)
+        for output in self._outputs.values():
+            self._cuda.to_host(output, self._stream)
 
     def _record(self) -> None:
         """Record a CUDA graph: launching many kernels dominates the time of small networks.
@@ -140,15 +158,16 @@ def _context(trt: Any, engine: Any) -> Any:
     return context
 
 
-def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> None:
-    """Raise PlanError unless it is the engine of one of edged's networks with these profiles."""
+def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> str:
+    """The name of the pooled features. Raise PlanError unless it is the engine of one of edged's
+    networks with these profiles."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    wanted = {
-        INPUT_NAME: (trt.TensorIOMode.INPUT, trt.DataType.UINT8),
-        OUTPUT_NAME: (trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT),
-    }
+    features = [name for name in names if name not in (INPUT_NAME, OUTPUT_NAME)]
+    wanted = {INPUT_NAME: (trt.TensorIOMode.INPUT, trt.DataType.UINT8)}
+    for name in (OUTPUT_NAME, *features):
+        wanted[name] = trt.TensorIOMode.OUTPUT, trt.DataType.FLOAT
     found = {name: (engine.get_tensor_mode(name), engine.get_tensor_dtype(name)) for name in names}
-    if found != wanted:
+    if found != wanted or len(features) != 1:
         raise PlanError("not an engine of one of edged's networks", got=", ".join(names))
     if engine.num_optimization_profiles != len(sides):
         what = f"the engine was not built for {len(sides)} resolutions"
@@ -157,3 +176,4 @@ def _check(trt: Any, engine: Any, sides: tuple[int, ...]) -> None:
         shapes = engine.get_tensor_profile_shape(INPUT_NAME, profile)
         if any(tuple(shape) != (1, side, side, 3) for shape in shapes):
             raise PlanError(f"the engine was not built for {side} x {side}", got=list(shapes))
+    return str(features[0])

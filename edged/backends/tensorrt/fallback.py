@@ -66,16 +66,22 @@ class SwitchingRunner:
         self._on_cpu = on_cpu
 
     def run(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._answer(lambda runner: runner.run(image))
+
+    def features(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._answer(lambda runner: runner.features(image))
+
+    def _answer(self, ask: Callable[[Runner], NDArray[np.float32]]) -> NDArray[np.float32]:
         engine = self._switch.usable()
         if engine is not None:
             try:
-                scores = engine.run(image)
+                values = ask(engine)
             except GpuError as error:
                 self._switch.failed(error)
             else:
                 self._switch.succeeded()
                 self._on_cpu = None
-                return scores
+                return values
         with self._lock:
             on_cpu = self._on_cpu = self._on_cpu or self._load_on_cpu()
-        return on_cpu.run(image)
+        return ask(on_cpu)

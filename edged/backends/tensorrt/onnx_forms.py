@@ -3,8 +3,9 @@
 TensorRT accepts uint8 pixels only as input of a cast, so in all forms the cast comes before the
 transposition. Up to version 10 the FP32 form also serves FP16, and the builder narrows it; from
 11 on TensorRT computes in the types of the file ("strongly typed"), and FP16 needs its own form.
-INT8 is explicit in both: `tensorrt_form` in qdq.py. All raise InputError if the model is not one of
-edged's networks, MissingPackageError without the onnx package.
+INT8 is explicit in both: `tensorrt_form` in qdq.py. All have the pooled features as second output,
+float32 (1, channels). All raise InputError if the model is not one of edged's networks,
+MissingPackageError without the onnx package.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.errors import InputError
-from edged.variants.int8.float_network import Calibration, FloatNetwork, read_float_network
+from edged.variants.int8.float_network import (
+    Calibration,
+    FloatNetwork,
+    import_onnx,
+    read_float_network,
+)
 from edged.variants.int8.qdq import tensorrt_form
-from edged.variants.weights.onnx_builder import import_onnx
 
 _HEAD = "head."
 
@@ -53,6 +58,8 @@ def int8_form(model: bytes, calibration: Calibration, int8: bytes) -> bytes:
     before = list(read.graph.node)
     del read.graph.node[:]
     read.graph.node.extend([*_cast_first(onnx, before[:2]), *before[2:]])
+    flatten = next(node for node in before if node.op_type == "Flatten")
+    _add_output(onnx, read.graph, flatten.output[0])
     return bytes(read.SerializeToString(deterministic=True))
 
 
@@ -94,6 +101,7 @@ def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
     nodes += [_copy(network.average), _copy(network.flatten), _copy(classifier.node, *inputs)]
     value = classifier.node.output[0]
     if kind == np.float16:
+        features = _cast(onnx, nodes, features, onnx.TensorProto.FLOAT)
         value = _cast(onnx, nodes, value, onnx.TensorProto.FLOAT)
     nodes.append(_copy(network.head[0], value, *_own(network.head[0])))
     nodes += [_copy(node, node.input[0], *_own(node)) for node in network.head[1:]]
@@ -102,10 +110,17 @@ def _written(network: FloatNetwork, kind: np.dtype[Any]) -> bytes:
     graph = network.model.graph
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
+    _add_output(onnx, graph, features)
     graph.initializer.extend(
         onnx.numpy_helper.from_array(values, name) for name, values in constants.items()
     )
     return bytes(network.model.SerializeToString(deterministic=True))
+
+
+def _add_output(onnx: Any, graph: Any, name: str) -> None:
+    """Describe a value as a further output."""
+    kind = onnx.TensorProto.FLOAT
+    graph.output.append(onnx.helper.make_tensor_value_info(name, kind, [1, "channels"]))
 
 
 def _own(node: Any) -> list[str]:

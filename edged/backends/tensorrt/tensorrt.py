@@ -93,18 +93,22 @@ class TensorRtBackend:
         self.engines = Engines()
         self._lock = threading.Lock()
         """Guards what follows, and `engines`."""
-        self._switches: weakref.WeakValueDictionary[str, Switch] = weakref.WeakValueDictionary()
+        self._switches: weakref.WeakValueDictionary[tuple[str, tuple[int, ...]], Switch] = (
+            weakref.WeakValueDictionary()
+        )
+        """By network file and resolutions."""
         self._waiting: deque[Callable[[], None]] = deque()
         self._builds = False
         self._told_ns = 0
 
     def load(self, network: Network, model: bytes, threads: int) -> Runner:
         """See Backend. One engine serves all thread counts, which only matter on the CPU."""
+        file = network.sha256, network.resolutions
         with self._lock:
-            switch = self._switches.get(network.sha256)
+            switch = self._switches.get(file)
             new = switch is None
             if switch is None:
-                switch = self._switches[network.sha256] = Switch(self._count_failure, self._clock)
+                switch = self._switches[file] = Switch(self._count_failure, self._clock)
         if new:
             self._prepare(network, switch)
         runner = SwitchingRunner(switch, lambda: self._cpu.load(network, network.read(), threads))
