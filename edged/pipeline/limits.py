@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from edged.capture.frame import Frame
 from edged.clock import Clock
 from edged.control.controller import Controller
 from edged.control.profile import Candidate
@@ -139,3 +140,11 @@ class Bounds:
 def _core_ms(runs: Iterable[Run], now_ns: int) -> float:
     """Until another core is free."""
     return min((run.left_ms(now_ns) for run in runs), default=math.inf)
+
+
+def largest_served(frame: Frame, ladder: Sequence[Candidate]) -> int | None:
+    """The largest resolution that the picture serves; None if it serves the whole ladder."""
+    serves = frame.serves
+    if serves is None or all(candidate.variant.resolution <= serves for candidate in ladder):
+        return None
+    return serves

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.result import Score
+from edged.variants.heads import HeadMatrix
+
+_NOTHING = np.empty(0, np.float32)
 
 
 @dataclass(slots=True)
 class Output:
+    """heads: of a taught family, by their networks' sha256; empty before it is taught, None for a
+    family whose networks give its scores themselves."""
+
     labels: tuple[str, ...]
     top_k: int
     min_score: float
+    heads: Mapping[str, HeadMatrix] | None = None
+
+    @property
+    def takes_features(self) -> bool:
+        """A run gives it features in place of scores."""
+        return self.heads is not None
+
+    @property
+    def silent(self) -> bool:
+        """There are no scores, because nothing has been taught yet."""
+        return self.heads is not None and not self.heads
+
+    def rows(self, values: NDArray[np.float32], network: str) -> NDArray[np.float32]:
+        """The scores of all classes, and of none of them where the heads know that, from what a run
+        of the network gave; empty if silent."""
+        if self.heads is None:
+            return values
+        return self.heads[network].scores(values) if self.heads else _NOTHING
+
+    def scores(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Those of the labels."""
+        return rows[: len(self.labels)]
 
     def top(self, scores: NDArray[np.float32]) -> tuple[Score, ...]:
         """At most top_k labels whose scores reach min_score, best first."""

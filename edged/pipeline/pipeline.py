@@ -1,8 +1,12 @@
 """The path of a frame: newest frame → slack → variant → scores → result → sinks.
 
+Of a taught view the run gives features, and its head the scores. A view that is not taught yet has
+none: it is observed and shown, but publishes nothing.
+
 The frame with the earliest deadline runs next. Frames of several views run in parallel, one core
 each; a frame that waits alone may use all cores. Views with the same region share a run if the same
-choice suits them. queue.py holds the state of each view, workers.py the threads.
+choice suits them, whatever their heads. queue.py holds the state of each view, workers.py the
+threads.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +33,8 @@ from edged.device import KEEP_WARM_SECONDS
 from edged.effort import Turn
 from edged.events.events import Watch
 from edged.pipeline.idle import Idle
-from edged.pipeline.limits import Bounds, Ladders
+from edged.pipeline.limits import Bounds, Ladders, largest_served
+from edged.pipeline.observers import ResultObserver, Seen
 from edged.pipeline.queue import Intake, ViewQueue
 from edged.pipeline.run import Run
 from edged.pipeline.trace import RunTrace
@@ -42,15 +46,6 @@ from edged.variants.runtime import RunError
 from edged.variants.variant import Choice
 
 log = logging.getLogger("edged")
-
-
-class ResultObserver(Protocol):
-    """Receives what the metrics count."""
-
-    def observe(self, result: Result) -> None: ...
-    def stale(self, view: str) -> None: ...
-    def shed(self, view: str) -> None: ...
-    def switched(self, view: str, reason: str) -> None: ...
 
 
 @dataclass(slots=True)
@@ -79,6 +74,9 @@ class Pipeline:
     """Receives every result and its picture, which is valid until the call returns."""
     show_camera: Callable[[str, NDArray[np.uint8]], None] = lambda camera, pixels: None
     """Receives every whole picture of a camera with views, valid until the call returns."""
+    seen: Seen = lambda result, features, rows, network, pixels: None
+    least_side: Callable[[str], int] = lambda view: 0
+    """The short side (pixels) that a view's next picture must have, whatever the variant."""
 
     recorder: Recorder | None = None
     about: Mapping[str, str] = field(default_factory=dict)
@@ -245,7 +243,7 @@ class Pipeline:
     ) -> Run:
         ladder = ladders[queue.view]
         slack_ms = queue.slack_ms(frame.captured_ns, taken_ns)
-        limits = Limits(run_ms, _largest_served(frame, ladder), threads)
+        limits = Limits(run_ms, largest_served(frame, ladder), threads)
         if limits == NO_LIMITS:
             limits = NO_LIMITS
         decision = self.controller.decide(queue.view, ladder, slack_ms, limits)
@@ -262,11 +260,13 @@ class Pipeline:
         threads: int | None,
         ladders: Ladders,
     ) -> tuple[Run, ...]:
-        """Runs on the same pixels whose choice is the same: they share its scores."""
+        """Runs on the same pixels whose choice is the same: they share what it computes."""
         found = []
         for queue in waiting:
             frame = queue.waiting
-            if frame is None or frame.pixels is not run.frame.pixels or queue.fit != run.queue.fit:
+            if frame is None or frame.pixels is not run.frame.pixels:
+                continue
+            if not queue.computes_as(run.queue):
                 continue
             if queue.slack_ms(frame.captured_ns, run.taken_ns) <= 0:
                 continue
@@ -278,37 +278,44 @@ class Pipeline:
 
     def carry_out(self, run: Run) -> None:
         """Run the frame's variant, publish the results and learn from them."""
-        choice, pixels = run.decision.candidate.choice, run.frame.pixels
+        queue, choice, pixels = run.queue, run.decision.candidate.choice, run.frame.pixels
+        features = queue.output.takes_features
         try:
-            scores, preprocessed_ns, inferred_ns = self.loaded.infer(choice, pixels, run.queue.fit)
+            values, preprocessed_ns, inferred_ns = self.loaded.infer(
+                choice, pixels, queue.fit, features=features
+            )
         except RunError as error:
             with self._state:
                 self._set_aside(error)
                 self._measure_cheapest()
                 for each in run.all:  # for another variant, unless a newer frame has come
                     each.queue.waiting = each.queue.waiting or each.frame
-                del self._runs[run.queue.view]
+                del self._runs[queue.view]
             return
         self._idle.ran_ns = inferred_ns
-        tops = [each.queue.output.top(scores) for each in run.all]
+        outputs = [each.queue.output for each in run.all]
+        rows = [output.rows(values, choice.network) for output in outputs]
+        tops = [output.top(output.scores(each)) for output, each in zip(outputs, rows, strict=True)]
         published_ns = self.clock()
         results = [
             each.result(top, preprocessed_ns, inferred_ns, published_ns)
             for each, top in zip(run.all, tops, strict=True)
         ]
         with self._state:
-            for each, result in zip(run.all, results, strict=True):
+            for each, result, scores in zip(run.all, results, rows, strict=True):
                 self._finish(each, result, scores, (published_ns - run.taken_ns) / 1e6)
+                if features:
+                    self.seen(result, values, scores, choice.network, pixels)
             stages = results[0].stages  # last, because it may change the ladders
             self.profiler.observe(choice, (stages.preprocess, stages.inference))
-            del self._runs[run.queue.view]  # its pixels may change from now on
+            del self._runs[queue.view]  # its pixels may change from now on
             # Last: a sink's thread woken earlier would only wait for this one.
-            for result in results:
-                for sink in self.sinks:
+            for output, result in zip(outputs, results, strict=True):
+                for sink in () if output.silent else self.sinks:
                     sink.publish(result)
 
     def _finish(
-        self, run: Run, result: Result, scores: NDArray[np.float32], service_ms: float
+        self, run: Run, result: Result, rows: NDArray[np.float32], service_ms: float
     ) -> None:
         """Learn from a result, and let others see it."""
         queue, frame, decision = run.queue, run.frame, run.decision
@@ -322,9 +329,11 @@ class Pipeline:
         )
         self._want(run)
         self._note(queue, before, decision, result)
-        captured = frame.captured_ns, result.captured_unix_ns
-        for event in self.watch.observe(queue.view, scores, *captured):
-            self.announce(event, frame.pixels)
+        if not queue.output.silent:
+            scores = queue.output.scores(rows)
+            captured = frame.captured_ns, result.captured_unix_ns
+            for event in self.watch.observe(queue.view, scores, *captured):
+                self.announce(event, frame.pixels)
         self.show(result, frame.pixels)
 
     def _set_aside(self, error: RunError) -> None:
@@ -359,7 +368,8 @@ class Pipeline:
                 run.queue.view, run.ladder, run.slack_ms, limits, dearer_ms
             )
             side = lead.candidate.variant.resolution
-        run.queue.mailbox.want(side, run.queue.index)
+        queue = run.queue
+        queue.mailbox.want(max(side, self.least_side(queue.view)), queue.index)
 
     def _note(
         self, queue: ViewQueue, before: Candidate | None, decision: Decision, result: Result
@@ -380,11 +390,3 @@ class Pipeline:
             self._set_aside(error)
             self._measure_cheapest()
             return True
-
-
-def _largest_served(frame: Frame, ladder: Sequence[Candidate]) -> int | None:
-    """The largest resolution that the picture serves; None if it serves the whole ladder."""
-    serves = frame.serves
-    if serves is None or all(candidate.variant.resolution <= serves for candidate in ladder):
-        return None
-    return serves

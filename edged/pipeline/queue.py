@@ -89,6 +89,11 @@ class ViewQueue:
             self.overwritten += 1
         self.waiting = frame
 
+    def computes_as(self, other: ViewQueue) -> bool:
+        """Whether a run on the same pixels gives both views what they need."""
+        kinds = self.output.takes_features, other.output.takes_features
+        return self.fit == other.fit and kinds[0] == kinds[1]
+
     def _note_period(self, interval_ms: float) -> None:
         """Update the mean; an outage counts as two intervals, not as minutes."""
         if self.period_ms:

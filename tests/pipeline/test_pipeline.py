@@ -132,7 +132,7 @@ class Counting(Device):
         self._clock = clock
 
     def infer(
-        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP, *, features: bool = False
     ) -> tuple[np.ndarray, int, int]:
         self.runs.append(choice.variant)
         return np.array([0.0, 1.0], np.float32), self._clock(), self._clock()
@@ -212,10 +212,10 @@ class Gate(Device):
         self.barrier = threading.Barrier(runs, timeout=30)
 
     def infer(
-        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP, *, features: bool = False
     ) -> tuple[np.ndarray, int, int]:
         self.barrier.wait()
-        return super().infer(choice, pixels, fit)
+        return super().infer(choice, pixels, fit, features=features)
 
 
 def test_frames_of_several_cameras_run_side_by_side() -> None:
@@ -249,7 +249,7 @@ def test_one_camera_never_runs_beside_itself() -> None:
 def test_a_failure_beside_ends_the_run_and_is_raised() -> None:
     class Broken(Device):
         def infer(
-            self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+            self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP, *, features: bool = False
         ) -> tuple[np.ndarray, int, int]:
             raise RuntimeError("the runtime is lost")
 

@@ -38,7 +38,7 @@ class Timed(Device):
         self._clock, self._run_ms = clock, run_ms
 
     def infer(
-        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP, *, features: bool = False
     ) -> tuple[np.ndarray, int, int]:
         light = float(pixels.mean()) / 255
         self.runs.append((choice, light, fit))
