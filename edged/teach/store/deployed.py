@@ -1,0 +1,118 @@
+"""Which version of which classifier runs on which view: one small file for all classifiers.
+
+The daemon looks at it several times a second, so it is read again only when it has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from edged.atomic_file import read_file
+from edged.clock import rfc3339
+from edged.document.json_line import Line, parse_line
+from edged.errors import EdgedError, InputError
+from edged.printable import printable
+from edged.teach.store.folder import put
+from edged.teach.store.names import check_view, is_name
+
+FILE = "deployed.json"
+LARGEST_BYTES = 1_000_000
+
+log = logging.getLogger("edged.teach")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """before: the version that ran before it, or None. since_unix: of this version."""
+
+    name: str
+    view: str
+    version: int
+    before: int | None
+    since_unix: float
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "view": self.view,
+            "version": self.version,
+            "before": self.before,
+            "since": rfc3339(round(self.since_unix * 1e9)),
+        }
+
+
+class DeployedFile:
+    """Thread-safe to read. `write` needs the lock of the folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / FILE
+        self._known: tuple[tuple[int, ...], Mapping[str, Deployed]] = ((), {})
+
+    def read(self) -> Mapping[str, Deployed]:
+        """By classifier; a damaged entry is logged when the file has changed, and left out."""
+        try:
+            found = self._path.lstat()
+        except OSError:
+            return {}
+        stamp = found.st_mtime_ns, found.st_ino, found.st_size
+        known, deployed = self._known
+        if stamp != known:
+            deployed = self._read()
+            self._known = stamp, deployed
+        return deployed
+
+    def write(self, deployed: Mapping[str, Deployed]) -> None:
+        """Raises OSError."""
+        values = {name: each.to_json() for name, each in deployed.items()}
+        put(self._path, json.dumps(values, indent=2).encode() + b"\n")
+
+    def drop(self, name: str) -> None:
+        """Also an entry that is not valid. Raises OSError."""
+        if self._path.exists():
+            self.write({each: own for each, own in self.read().items() if each != name})
+
+    def _read(self) -> Mapping[str, Deployed]:
+        try:
+            line = parse_line(read_file(self._path, LARGEST_BYTES, links=False), str(self._path), 1)
+        except OSError as error:
+            log.warning("%s: cannot be read: %s", self._path, error.strerror)
+            return {}
+        except InputError as error:
+            log.warning("%s; nothing counts as deployed until the next edged teach … deploy", error)
+            return {}
+        found = {}
+        for name, values in line.values.items():
+            try:
+                found[name] = self._entry(name, line.inside(name, values))
+            except EdgedError as error:  # noqa: PERF203
+                log.warning("%s; ignored", error)
+        return found
+
+    def _entry(self, name: str, entry: Line) -> Deployed:
+        shown = printable(name, 60)
+        if not is_name(name):
+            raise entry.error("not the name of a classifier", repr(shown))
+        version, before = entry.number_at("version", 1), entry.values.get("before")
+        before = None if before is None else entry.check("before", before, 1)
+        folder = self._path.parent / name / "versions" / str(int(version))
+        if not folder.is_dir() or folder.is_symlink():
+            raise entry.error(f"there is no version {int(version)} of {shown}")
+        return Deployed(
+            name,
+            check_view(entry.text_at("view")),
+            int(version),
+            None if before is None else int(before),
+            _unix_of(entry, "since"),
+        )
+
+
+def _unix_of(entry: Line, key: str) -> float:
+    text = entry.text_at(key)
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        raise entry.error(f"`{key}` must be a time", repr(printable(text, 60))) from None

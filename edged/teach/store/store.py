@@ -1,0 +1,117 @@
+"""What was taught on this device: a folder for each classifier."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from edged.errors import InputError
+from edged.printable import printable
+from edged.state import SERVICE_STATE, daemon_state_directory
+from edged.teach.store.classifier import Classifier
+from edged.teach.store.deployed import FILE as DEPLOYED
+from edged.teach.store.deployed import Deployed, DeployedFile
+from edged.teach.store.folder import (
+    alone,
+    clear_remains,
+    entries,
+    is_folder,
+    locked,
+    made,
+    put_folder,
+    remove,
+    writing,
+)
+from edged.teach.store.names import check_name, is_name
+from edged.teach.store.settings import FILE, QUOTA_BYTES, Settings
+
+log = logging.getLogger("edged.teach")
+
+
+def teach_directory(environ: Mapping[str, str], service: Path = SERVICE_STATE) -> Path:
+    """The folder of the classifiers, which may not exist yet."""
+    return daemon_state_directory(environ, service) / "teach"
+
+
+class TeachStore:
+    """root: the folder, created with the first classifier. Thread-safe to read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._deployed = DeployedFile(self.root)
+        self._told: set[str] = set()
+
+    def names(self) -> list[str]:
+        """Of the classifiers. What else is in the folder is ignored with a message."""
+        found = []
+        for each in entries(self.root):
+            if is_folder(each) and is_name(each.name) and Path(each.path, FILE).is_file():
+                found.append(each.name)
+            elif each.name != DEPLOYED and each.path not in self._told:
+                self._told.add(each.path)
+                log.warning("%s: not the folder of a classifier; ignored", each.path)
+        return found
+
+    def open(self, name: str) -> Classifier:
+        """Raises InputError if there is none, or if its settings are damaged."""
+        if not is_name(name) or name not in self.names():
+            raise self._unknown(name)
+        return Classifier(self.root / name, self._told)
+
+    def create(
+        self,
+        name: str,
+        view: str,
+        classes: Iterable[str],
+        *,
+        backbone: str = "",
+        none: bool = True,
+        quota_bytes: int = QUOTA_BYTES,
+    ) -> Classifier:
+        """backbone: a shipped family's name or an absolute folder; empty for the best that the
+        device has, at each training. Raises InputError, EdgedError."""
+        settings = Settings.checked(
+            check_name(name),
+            view,
+            tuple(classes),
+            none=none,
+            backbone=backbone,
+            quota_bytes=quota_bytes,
+        )
+        with writing(self.root):
+            made(self.root)
+            with locked(self.root):
+                clear_remains(self.root)
+                self._deployed.drop(name)  # of one that was removed by hand
+                try:
+                    put_folder(self.root / name, {FILE: settings.to_json()})
+                except FileExistsError:
+                    what = "there is a classifier of this name already"
+                    raise InputError(what, got=name, fix=f"see it: edged teach {name}") from None
+        return Classifier(self.root / name, self._told)
+
+    def forget(self, name: str) -> None:
+        """Delete a classifier, also a damaged one, with its pictures and versions. Its view runs
+        its model again. Raises InputError while it is being trained."""
+        folder = self.root / name
+        if not is_name(name) or folder.is_symlink() or not folder.is_dir():
+            raise self._unknown(name)
+        with writing(folder), alone(folder), locked(folder), locked(self.root):
+            self._deployed.drop(name)  # first: an entry without a folder is not read
+            remove(folder)
+
+    def deployed(self) -> Mapping[str, Deployed]:
+        """By classifier; at most one a view. Cheap: the file is read when it has changed."""
+        return self._deployed.read()
+
+    def deployed_to(self, view: str) -> Deployed | None:
+        return next((each for each in self.deployed().values() if each.view == view), None)
+
+    def _unknown(self, name: str) -> InputError:
+        shown = name if is_name(name) else "NAME"
+        return InputError(
+            "no such classifier",
+            got=repr(printable(name, 60)),
+            fix=f"create it: edged teach {shown} --view CAMERA/VIEW --classes open,closed",
+        )
