@@ -2,6 +2,10 @@
 
 Accepted passwords are cached as keyed digests, because checking one takes tens of milliseconds.
 Only one password is checked at a time, and an address that sends wrong ones is delayed.
+
+Everybody who is admitted may read. `http.may` says who may change something; without users and
+tokens, programs of this machine may, except those of the service's own user: a camera's process
+that has been taken over could reach the server.
 """
 
 from __future__ import annotations
@@ -9,16 +13,21 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import math
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 from ipaddress import ip_address
+from pathlib import Path
 
 from edged.clock import Clock, monotonic_ns
 from edged.web.answer import Answer, Request
-from edged.web.options import HttpConfig
+from edged.web.changes.peer import PROC, is_loopback, user_of
+from edged.web.changes.rate import RateLimit
+from edged.web.options import RIGHTS, HttpConfig
 from edged.web.password import LONGEST_PASSWORD_BYTES, PasswordHash, token_hash
 
 GUESSES = 5
@@ -26,41 +35,120 @@ GUESSES = 5
 GUESS_SECONDS = 2.0
 BUSY_SECONDS = 2.0
 """How long a request waits while other passwords are checked."""
+CHANGES = 30
+"""Changes that an address may make in a row; then one more per CHANGE_SECONDS."""
+CHANGE_SECONDS = 0.2
 _MOST_REMEMBERED = 64
-_MOST_ADDRESSES = 256
 
 
 class Access:
-    """names: lower-case host names that requests without a login may use for this machine."""
+    """names: lower-case host names that requests without a login may use for this machine.
+    service_user: the daemon's user id if it is a service, so that it has a user to itself.
+    """
 
     def __init__(
-        self, http: HttpConfig, clock: Clock = monotonic_ns, names: Collection[str] = ()
+        self,
+        http: HttpConfig,
+        clock: Clock = monotonic_ns,
+        names: Collection[str] = (),
+        service_user: int | None = None,
+        proc: Path = PROC,
     ) -> None:
         self._http = http
         self._names = frozenset(names)
+        self._service_user = service_user
+        self._proc = proc
         self._open = frozenset(f"/{name}" for name in http.open)
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
-        self._guesses = _Guesses(clock)
+        self._guesses = RateLimit(clock, GUESSES, GUESS_SECONDS)
+        self._changes = RateLimit(clock, CHANGES, CHANGE_SECONDS)
         self._computing = threading.Lock()
         self._nobody = PasswordHash(1 << 14, 8, 1, b"0" * 16, b"") if http.users else None
         """Checked for unknown users, so that they take as long as known ones."""
 
-    def refusal(self, request: Request) -> Answer | None:
-        """The answer to a request that is not authorized; None if it is."""
+    def admit(self, request: Request) -> Request | Answer:
+        """The request with `who` and `barred`; or the answer, if it is not authorized."""
+        who = self._who(request)
+        if isinstance(who, Answer):
+            return who
+        return replace(request, who=who, barred=dict(self._barred(request, who)))
+
+    def refusal_to_change(self, request: Request, right: str) -> Answer | None:
+        """The answer to an admitted request whose client must not change this; None if it may."""
+        if self._http.asks and not request.who:
+            return self._ask()
+        if right in request.barred:
+            return Answer.error(HTTPStatus.FORBIDDEN, request.barred[right])
+        if not self._http.asks and (refusal := self._host_refusal(request.host)):
+            return refusal
+        if not self._is_own_page(request):
+            return Answer.error(
+                HTTPStatus.FORBIDDEN,
+                "a page of another site must not change anything",
+                got=request.origin or request.fetch_site,
+                fix="a proxy must pass on the header Host unchanged",
+            )
+        wait_seconds = self._changes.wait_seconds(request.client)
+        if wait_seconds > 0:
+            retry = ("Retry-After", str(math.ceil(wait_seconds)))
+            what = "too many changes from this address"
+            return Answer.error(HTTPStatus.TOO_MANY_REQUESTS, what, retry)
+        self._changes.used(request.client)
+        return None
+
+    def _who(self, request: Request) -> str | Answer:
+        """A user's name, a token's hash, "" where no login is needed; or the refusal."""
         if request.path in self._open:
-            return None
+            return ""
         if not self._http.asks:
-            return self._host_refusal(request.host) if self._http.tls is None else None
+            return (self._host_refusal(request.host) if self._http.tls is None else None) or ""
         kind, _, value = request.authorization.partition(" ")
         if kind.lower() == "bearer" and self._http.token_hashes:
-            if self._is_token(value.strip()):
-                return None
+            if found := self._token(value.strip()):
+                return found
         elif kind.lower() == "basic" and self._http.users:
             credentials = _decoded(value)
             if credentials is not None:
-                return self._password_refusal(request, *credentials)
+                return self._password_refusal(request, *credentials) or credentials[0]
         return self._ask()
+
+    def _barred(self, request: Request, who: str) -> Iterator[tuple[str, str]]:
+        """(right, what keeps this client from it)"""
+        stranger = "" if self._http.asks else self._stranger(request)
+        for right in RIGHTS:
+            if stranger:
+                yield right, stranger
+            elif self._http.asks and who not in self._http.may.get(right, ()):
+                name = who if who in self._http.users else "this token"
+                yield right, f"{name} may only read; see http.may.{right} in the configuration"
+
+    def _stranger(self, request: Request) -> str:
+        """Why a client without a login must not change anything; "" if it may."""
+        if request.forwarded or not is_loopback(request.client):
+            return (
+                "changes from other devices need a login: http.users and http.may in the "
+                "configuration"
+            )
+        if self._service_user is None:
+            return ""
+        user = user_of(request.peer, request.server, self._proc)
+        if user is None:
+            return "the program at the other end of this connection is not known"
+        if user == self._service_user:
+            return "programs of the daemon's own user may only read; use another user"
+        return ""
+
+    def _is_own_page(self, request: Request) -> bool:
+        """Whether the request comes from a page of this server, or from no page."""
+        if request.fetch_site not in ("", "same-origin", "none"):
+            return False
+        if not request.origin:
+            return True
+        scheme, _, host = request.origin.lower().partition("://")
+        # Without TLS of our own, a proxy may have added it.
+        ours = ("https",) if self._http.tls is not None else ("http", "https")
+        return scheme in ours and host == request.host.lower() != ""
 
     def _host_refusal(self, host: str) -> Answer | None:
         """Refuse foreign host names against DNS rebinding: a web page may resolve its own name to
@@ -81,9 +169,11 @@ class Access:
         wanted = [("WWW-Authenticate", f'{way} realm="edged"') for way, some in ways if some]
         return Answer.text(HTTPStatus.UNAUTHORIZED, *wanted)
 
-    def _is_token(self, token: str) -> bool:
+    def _token(self, token: str) -> str | None:
+        """Its hash if it is known."""
         given = token_hash(token)
-        return any(hmac.compare_digest(given, each) for each in self._http.token_hashes)
+        known = [each for each in self._http.token_hashes if hmac.compare_digest(given, each)]
+        return known[0] if known else None
 
     def _password_refusal(self, request: Request, name: str, password: str) -> Answer | None:
         digest = hmac.digest(self._key, f"{name}:{password}".encode(), "sha256")
@@ -107,39 +197,10 @@ class Access:
                 if len(self._known) > _MOST_REMEMBERED:
                     self._known.popitem(last=False)
                 return None
-            self._guesses.wrong(request.client)
+            self._guesses.used(request.client)
         finally:
             self._computing.release()
         return self._ask()
-
-
-class _Guesses:
-    """Rate limit of wrong passwords, by address: until when each has used up its share."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until_ns: OrderedDict[str, int] = OrderedDict()
-
-    def wait_seconds(self, client: str) -> float:
-        """Time until the next attempt; 0 if one is allowed now."""
-        ahead_ns = self._until_ns.get(_origin(client), 0) - self._clock()
-        return max(0.0, ahead_ns / 1e9 - (GUESSES - 1) * GUESS_SECONDS)
-
-    def wrong(self, client: str) -> None:
-        origin, now_ns = _origin(client), self._clock()
-        until_ns = max(now_ns, self._until_ns.pop(origin, 0))
-        self._until_ns[origin] = until_ns + int(GUESS_SECONDS * 1e9)
-        if len(self._until_ns) > _MOST_ADDRESSES:
-            self._until_ns.popitem(last=False)
-
-
-def _origin(client: str) -> str:
-    """The address, or the /64 of an IPv6 address, all of which one machine may use."""
-    try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
-        return client
-    return client if address.version == 4 else address.exploded[:19]
 
 
 def _decoded(value: str) -> tuple[str, str] | None:

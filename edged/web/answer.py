@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 JPEG = "image/jpeg"
+PNG = "image/png"
+ZIP = "application/zip"
+
+
+class End(NamedTuple):
+    """One end of a TCP connection."""
+
+    address: str
+    port: int
+
+
+NO_END = End("", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """path: without the query, not decoded. query: key → all its values. client: the peer's
-    address. Absent headers are ""."""
+    address; peer and server: the connection's ends. Absent headers are "".
+
+    who: a user's name, or the hash of a token; "" without a login. barred: what keeps this client
+    from changing something, by right. Both are known once access.py has admitted it.
+    """
 
     method: str
     path: str
@@ -27,6 +43,16 @@ class Request:
     authorization: str = ""
     host: str = ""
     client: str = ""
+    peer: End = NO_END
+    server: End = NO_END
+    origin: str = ""
+    fetch_site: str = ""
+    forwarded: str = ""
+    content_type: str = ""
+    content_length: str = ""
+    transfer_encoding: str = ""
+    who: str = ""
+    barred: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +68,30 @@ class Answer:
         return cls(status, TEXT, line.encode(), headers)
 
     @classmethod
+    def error(
+        cls,
+        status: HTTPStatus,
+        what: str,
+        *headers: tuple[str, str],
+        got: str | None = None,
+        fix: str | None = None,
+    ) -> Answer:
+        """As JSON, for programs and the page."""
+        error = {"what": what, "got": got, "fix": fix}
+        return replace(cls.json(status, {"error": error}), headers=headers)
+
+    @classmethod
     def json(cls, status: HTTPStatus, body: Mapping[str, Any]) -> Answer:
         return cls(status, JSON, json.dumps(body).encode() + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file of unknown length. write: writes it to a file that cannot seek."""
+
+    content_type: str
+    name: str
+    write: Callable[[BinaryIO], None]
 
 
 class Stream(Protocol):

@@ -50,6 +50,11 @@ class Connections:
             if connection in self._open:
                 self._open[connection].asked = True
 
+    def extend(self, connection: socket.socket, deadline: float) -> None:
+        with self._lock:
+            if connection in self._open:
+                self._open[connection].deadline = deadline
+
     def never_ends(self, connection: socket.socket) -> None:
         with self._lock:
             if connection in self._open:

@@ -15,10 +15,12 @@ from edged.clock import Clock, monotonic_ns
 from edged.secret import redact
 from edged.telemetry.health import Health, stuck_loops
 from edged.view import camera_of
-from edged.web.answer import HTML, JPEG, Answer, Request, Stream
+from edged.web.answer import HTML, JPEG, Answer, Download, Request, Stream
+from edged.web.changes.change import Change
 from edged.web.live import Live
-from edged.web.page import CONTENT_SECURITY_POLICY, HTML_PAGE
+from edged.web.page import HTML_PAGE, TEACH_PAGE, Page
 from edged.web.status import history, result_line, status
+from edged.web.teach import TeachEndpoints, Teaching
 
 STUCK_SECONDS = 5.0
 PICTURE_SECONDS = 2.0
@@ -36,18 +38,21 @@ class Endpoints:
         registry: CollectorRegistry,
         health: Health,
         live: Live,
+        teaching: Teaching | None = None,
         stuck_seconds: float = STUCK_SECONDS,
         clock: Clock = monotonic_ns,
     ) -> None:
         self._registry = registry
         self._health = health
         self._live = live
+        self._teach = TeachEndpoints(teaching, live)
         self._stuck_seconds = stuck_seconds
         self._clock = clock
         self._encoding = threading.Lock()
         """One scrape at a time: several would only compete with the pipeline."""
         self._answers: dict[str, Callable[[Request], Answer | Stream]] = {
-            "/": lambda request: _PAGE,
+            "/": lambda request: _page(HTML_PAGE),
+            "/teach": lambda request: _page(TEACH_PAGE),
             "/metrics": self._metrics,
             "/healthz": lambda request: self._healthz(),
             "/readyz": lambda request: self._readyz(),
@@ -56,7 +61,11 @@ class Endpoints:
             "/api/v1/results": self._results,
         }
 
-    def answer(self, request: Request) -> Answer | Stream:
+    def answer(self, request: Request) -> Answer | Stream | Download | Change:
+        """A Change waits for its body; whether the client may make it has not been checked."""
+        taught = self._teach.answer(request)
+        if taught is not None:
+            return taught
         if request.method not in ("GET", "HEAD"):
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
         answer = self._answers.get(request.path)
@@ -145,9 +154,5 @@ class Endpoints:
         return any(each.name == camera and each.state.value == "streaming" for each in cameras)
 
 
-_PAGE = Answer(
-    HTTPStatus.OK,
-    HTML,
-    HTML_PAGE,
-    (("Content-Security-Policy", CONTENT_SECURITY_POLICY),),
-)
+def _page(page: Page) -> Answer:
+    return Answer(HTTPStatus.OK, HTML, page.html, (("Content-Security-Policy", page.policy),))

@@ -1,4 +1,4 @@
-"""One HTTP request: TLS handshake, head, answer or stream, and close."""
+"""One HTTP request: TLS handshake, head, body of a change, answer or stream, and close."""
 
 from __future__ import annotations
 
@@ -9,29 +9,41 @@ import re
 import socket
 import socketserver
 import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from edged.web.answer import Answer, Request, Stream
+from edged.errors import EdgedError
+from edged.web.answer import Answer, Download, End, Request, Stream
+from edged.web.changes.body import STEP_BYTES, ClientGoneError
+from edged.web.changes.change import Change
 
 if TYPE_CHECKING:
     from edged.web.access import Access
+    from edged.web.changes.body import Bodies
     from edged.web.connections import Connections
     from edged.web.endpoints import Endpoints
 
 HEAD_BYTES = 8192
 """Request line and headers together. Browsers send about one thousand."""
 BODY_BYTES = 128 * 1024
-"""Limit of a request body, which is read and ignored."""
+"""Limit of a request body that is read and ignored: nobody asked for it."""
 QUERY_FIELDS = 32
 SPEAK_TLS = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 38\r\n"
     b"Connection: close\r\n\r\nThis port speaks TLS: write https://.\n"
 )
+DOWNLOAD_BYTES = 64 * 1024
+"""So much of a download has to be taken in the time of a whole request."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?#]+)(?P<rest>.*)")
 """Absolute-form request target; its host overrides the Host header (RFC 9112, 3.2.2)."""
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+"""What proxies add."""
 NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
 
 log = logging.getLogger("edged.telemetry.http")
@@ -41,10 +53,27 @@ class Context(socketserver.ThreadingTCPServer):
     """The server's state that handlers use."""
 
     access: Access
+    bodies: Bodies
     endpoints: Endpoints
     connections: Connections
     connection_seconds: float
     failing_paths: set[str]
+
+
+class _Connected(io.RawIOBase):
+    """The connection as a file to write to. written: called after each piece."""
+
+    def __init__(self, connection: socket.socket, written: Callable[[], None]) -> None:
+        self._connection = connection
+        self._written = written
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._connection.sendall(data)
+        self._written()
+        return len(data)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # the client disconnected, or was disconnected
+        with contextlib.suppress(OSError, ClientGoneError):  # it disconnected, or was cut off
             if isinstance(self.connection, ssl.SSLSocket) and not self._shakes_hands():
                 return
             head = self._read_head()
@@ -101,12 +130,15 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(answer, Answer):
             self._send(answer)
             return
+        if isinstance(answer, Download):
+            self._send_download(answer)
+            return
         try:
             self._send_stream(answer)
         finally:
             answer.close()
 
-    def _answer(self) -> Answer | Stream:
+    def _answer(self) -> Answer | Download | Stream:
         target, host = self.path, self.headers.get("Host", "")
         if absolute := _ABSOLUTE.fullmatch(target):
             target, host = absolute["rest"], absolute["host"]
@@ -115,35 +147,109 @@ class Handler(BaseHTTPRequestHandler):
             fields = parse_qs(query, max_num_fields=QUERY_FIELDS)
         except ValueError:
             return Answer.text(HTTPStatus.BAD_REQUEST)
-        request = Request(
+        request = self._request(path or "/", fields, host)
+        failing = self.server.failing_paths
+        try:
+            answer = self._answer_to(request)
+        except ClientGoneError:
+            raise
+        except Exception:  # a scrape must not take the daemon down
+            if path not in failing:
+                log.exception("cannot answer %s %s", self.command, path)
+            failing.add(path)
+            return Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR)
+        failing.discard(path)
+        return answer
+
+    def _request(self, path: str, fields: Mapping[str, list[str]], host: str) -> Request:
+        def header(name: str) -> str:
+            return ", ".join(self.headers.get_all(name, ()))
+
+        client, server = (
+            End(str(end[0]), int(end[1]))
+            for end in (self.client_address, self.connection.getsockname())
+        )
+        return Request(
             method=self.command,
-            path=path or "/",
+            path=path,
             query=fields,
             accept=self.headers.get("Accept", ""),
             accept_encoding=self.headers.get("Accept-Encoding", ""),
             authorization=self.headers.get("Authorization", ""),
             host=host,
-            client=str(self.client_address[0]),
+            client=client.address,
+            peer=client,
+            server=server,
+            origin=header("Origin"),
+            fetch_site=header("Sec-Fetch-Site"),
+            forwarded=", ".join(filter(None, map(header, _FORWARDED))),
+            content_type=header("Content-Type"),
+            content_length=header("Content-Length"),
+            transfer_encoding=header("Transfer-Encoding"),
         )
-        refusal = self.server.access.refusal(request)
+
+    def _answer_to(self, request: Request) -> Answer | Download | Stream:
+        admitted = self.server.access.admit(request)
+        if isinstance(admitted, Answer):
+            return admitted
+        answer = self.server.endpoints.answer(admitted)
+        return self._change(admitted, answer) if isinstance(answer, Change) else answer
+
+    def _change(self, request: Request, change: Change) -> Answer:
+        bodies = self.server.bodies
+        refusal = self.server.access.refusal_to_change(request, change.right)
+        refusal = refusal or bodies.refusal(request, change)
         if refusal is not None:
             return refusal
-        failing = self.server.failing_paths
-        try:
-            answer = self.server.endpoints.answer(request)
-        except Exception:  # a scrape must not take the daemon down
-            if path not in failing:
-                log.exception("cannot answer GET %s", path)
-            failing.add(path)
-            return Answer.text(HTTPStatus.INTERNAL_SERVER_ERROR)
-        failing.discard(path)
-        return answer
+        with bodies.receiving(request, change, self._body()) as body:
+            if isinstance(body, Answer):
+                return body
+            self._may_last(change.seconds)
+            return change.make(body)
+
+    def _body(self) -> Callable[[int], bytes]:
+        """Reads on after the head. A client that waits to be asked is asked at the first call."""
+        waits = self.headers.get("Expect", "").lower() == "100-continue"
+        arrived = 0
+
+        def read(most: int) -> bytes:
+            nonlocal waits, arrived
+            block = self.rfile.read(most)  # came with the head
+            try:
+                if not block and waits and self.request_version >= "HTTP/1.1":
+                    self.wfile.write(CONTINUE)
+                block = block or self.connection.recv(most)
+            except OSError:
+                raise ClientGoneError from None
+            waits = False
+            arrived += len(block)
+            if arrived >= STEP_BYTES:
+                self._may_last(self.server.connection_seconds)
+                arrived = 0
+            return block
+
+        return read
+
+    def _may_last(self, seconds: float) -> None:
+        self.server.connections.extend(self.connection, time.monotonic() + seconds)
 
     def _send(self, answer: Answer) -> None:
         length = ("Content-Length", str(len(answer.body)))
         self._send_head(answer.status, answer.content_type, length, *answer.headers)
         if self.command != "HEAD":
             self.wfile.write(answer.body)
+
+    def _send_download(self, download: Download) -> None:
+        name = ("Content-Disposition", f'attachment; filename="{download.name}"')
+        self._send_head(HTTPStatus.OK, download.content_type, name)
+        if self.command != "HEAD":
+            seconds = self.server.connection_seconds
+            connected = _Connected(self.connection, partial(self._may_last, seconds))
+            with io.BufferedWriter(connected, DOWNLOAD_BYTES) as file:
+                try:
+                    download.write(file)
+                except EdgedError as error:
+                    log.error("cannot send %s: %s", download.name, error)
 
     def _send_stream(self, stream: Stream) -> None:
         self.server.connections.never_ends(self.connection)
@@ -188,6 +294,10 @@ class Handler(BaseHTTPRequestHandler):
         left = BODY_BYTES if self.command not in ("GET", "HEAD") else 0
         while left > 0 and (discarded := self.connection.recv(HEAD_BYTES)):
             left -= len(discarded)
+
+    def handle_expect_100(self) -> bool:
+        """Called by the base class, which would ask for every body; `_body` asks for a change's."""
+        return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Called by the base class for a request that it cannot parse."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from edged.document.document import Document
 from edged.document.hosts import check_host
 from edged.document.parts import FILE, SECRET, key, section
 from edged.errors import InputError
@@ -17,6 +18,8 @@ from edged.web.password import PasswordHash, check_token_hash
 
 OPEN = ("metrics", "healthz", "readyz")
 """Endpoints that may be open to everybody."""
+RIGHTS = ("teach", "control")
+"""What a client may change. Everybody who may ask may read."""
 
 _HASH_EXAMPLE = (
     "scrypt:16384:8:1:oYPE7qv1E4GqhdIvL9pQ3A:2n0ZkkeW1uH9qT0Zc0m1yXb7u3sQm0d3v5kH1xVtR2w"
@@ -33,9 +36,36 @@ _HINTS = {
         ("token", "tokens", "api_key"), "write token_hashes: [HASH]; edged new-token prints both"
     ),
     **dict.fromkeys(("ssl", "https", "certificate", "cert"), "tls"),
+    **dict.fromkeys(
+        ("rights", "roles", "permissions", "teach", "control", "admins"),
+        "write may: {teach: [NAME]}",
+    ),
     "enabled": "to disable the server, write listen: none",
     "none": "to disable the server, write http: {listen: none}",
 }
+
+_MAY_HINTS = {
+    **dict.fromkeys(("train", "teaching", "learn", "write", "all", "admin", *OPEN), "write teach"),
+    **dict.fromkeys(("delete", "correct", "change", "switch"), "write control"),
+    **dict.fromkeys(("read", "view", "see"), "everybody with a login may read; remove the key"),
+    **dict.fromkeys(("users", "tokens"), "write the right, then who has it: teach: [anna]"),
+}
+
+
+def _right(title: str, what: str) -> dict[str, Any]:
+    described = "Names of http.users, and hashes of http.token_hashes."
+    return key(
+        title,
+        f"Who may {what}. {described}",
+        ["anna"],
+        ["anna", "sha256:" + 64 * "0"],
+        type="array",
+        items={"type": "string", "minLength": 1, **SECRET},
+        uniqueItems=True,
+        maxItems=64,
+        default=[],
+    )
+
 
 HTTP = section(
     [],
@@ -77,6 +107,20 @@ HTTP = section(
         maxItems=32,
         default=[],
     ),
+    may=key(
+        "Rights",
+        "Who may change something over HTTP. Users and tokens that are not named may only read. "
+        "Without users and tokens it cannot be set: changes are then accepted from this device "
+        "only.",
+        {"teach": ["anna"]},
+        default={},
+        **section(
+            [],
+            _MAY_HINTS,
+            teach=_right("Teach", "teach classes, on the page or with a program"),
+            control=_right("Control", "delete, correct and switch what the device keeps"),
+        ),
+    ),
     tls=key(
         "TLS",
         "Certificate and key for HTTPS. A reload reads the files again. Default: plain HTTP.",
@@ -112,7 +156,7 @@ class Tls:
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
     """host: a name or address, IPv6 without brackets. port: 0 selects a free one. users: name →
-    password hash. open: a subset of OPEN.
+    password hash. open: a subset of OPEN. may: right → names of users, and hashes of tokens.
     """
 
     host: str
@@ -121,6 +165,7 @@ class HttpConfig:
     token_hashes: tuple[str, ...] = ()
     tls: Tls | None = None
     open: frozenset[str] = frozenset()
+    may: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def asks(self) -> bool:
@@ -149,7 +194,36 @@ def http_config(data: Mapping[str, Any], base: Path) -> HttpConfig | None:
         token_hashes=tuple(data["token_hashes"]),
         tls=None if tls is None else Tls(base / tls["certificate"], base / tls["key"]),
         open=frozenset(data["open"]),
+        may={right: frozenset(names) for right, names in data["may"].items() if names},
     )
+
+
+def http_errors(may: Mapping[str, Sequence[str]], document: Document) -> Iterator[InputError]:
+    """Rights that nobody could use. may: the section, without what is wrong by itself."""
+    written = document.data.get("http")
+    users, hashes = (
+        written.get(each) if isinstance(written, dict) else None
+        for each in ("users", "token_hashes")
+    )
+    names = list(map(str, users)) if isinstance(users, dict) else []
+    known = {*names, *(map(str, hashes) if isinstance(hashes, list) else ())}
+    if not known and any(may.values()):
+        yield document.error(
+            "needs http.users or http.token_hashes; without them changes are accepted from this "
+            "device only",
+            *("http", "may"),
+            fix="add one of them (edged hash-password, edged new-token), or remove may",
+        )
+        return
+    told = ", ".join(names) or "none"
+    for right, entries in may.items():
+        for index, entry in enumerate(entries):
+            if entry not in known:
+                yield document.error(
+                    "not a user of http.users, nor a hash of http.token_hashes",
+                    *("http", "may", right, index),
+                    fix=f"write one of them; users: {told}",
+                )
 
 
 def try_files(http: HttpConfig) -> None:

@@ -1,8 +1,8 @@
 """The HTTP server: metrics, health checks, API and page.
 
 Bounded: one request per connection, one thread per connection, a limit on connections and on the
-seconds of each. endpoints.py produces the answers, access.py authorizes, connections.py decides
-which connection makes room for a new one.
+seconds of each. endpoints.py produces the answers, access.py authorizes, changes/ receives what
+changes something, connections.py decides which connection makes room for a new one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ import contextlib
 import errno
 import logging
 import math
+import os
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from edged.clock import monotonic_ns
 from edged.effort import Turn
 from edged.errors import EdgedError
 from edged.web.access import Access, own_names
+from edged.web.changes.body import Bodies
+from edged.web.changes.peer import is_service
 from edged.web.connections import Connections
 from edged.web.endpoints import Endpoints
 from edged.web.handler import Context, Handler
@@ -48,7 +52,8 @@ class HttpServer:
     takes a second at most.
 
     Raises EdgedError when it cannot listen, or cannot use its certificate. beside: a server of
-    this process that is about to close; it may use the same port on another address.
+    this process that is about to close; it may use the same port on another address. uploads: the
+    folder for what clients send, while it is used.
     """
 
     def __init__(
@@ -59,17 +64,29 @@ class HttpServer:
         connections: int = CONNECTIONS,
         connection_seconds: float = CONNECTION_SECONDS,
         beside: HttpServer | None = None,
+        uploads: Path | None = None,
     ) -> None:
         self._tls = http.tls
         self._certificate = b"" if http.tls is None else fingerprint(http.tls)
         context = None if http.tls is None else server_context(http.tls)
-        access = Access(http, names=own_names(http, socket.gethostname()))
+        access = Access(
+            http,
+            names=own_names(http, socket.gethostname()),
+            service_user=os.getuid() if is_service(os.environ) else None,
+        )
         try:
             family, _, _, _, address = socket.getaddrinfo(
                 http.host, http.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             self._server = _Server(
-                family, address, endpoints, access, context, connections, connection_seconds
+                family,
+                address,
+                endpoints,
+                access,
+                Bodies(uploads),
+                context,
+                connections,
+                connection_seconds,
             )
             self._server.listen(None if beside is None else beside._server)
         except (socket.gaierror, UnicodeError) as error:  # Unicode: an empty label, or a long one
@@ -156,6 +173,7 @@ class _Server(Context):
         address: Any,
         endpoints: Endpoints,
         access: Access,
+        bodies: Bodies,
         tls: ssl.SSLContext | None,
         connections: int,
         connection_seconds: float,
@@ -163,6 +181,7 @@ class _Server(Context):
         self.address_family = family
         self.endpoints = endpoints
         self.access = access
+        self.bodies = bodies
         self.tls = tls
         self.connections = Connections(connections, connection_seconds)
         self.connection_seconds = connection_seconds

@@ -71,6 +71,7 @@ def _view(view: ViewSubject, live: ViewLive, now_ns: int) -> dict[str, Any]:
     summary, last = live.history.summary(now_ns), live.last
     return {
         "family": view.family,
+        "to_teach": view.to_teach,
         "budget_ms": view.budget_ms,
         "on_time_target": view.on_time,
         "on_time": _rounded(summary.on_time, 4),

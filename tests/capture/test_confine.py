@@ -28,7 +28,9 @@ from tests.rig.break_out import broken_into
 from tests.rig.camera import next_frame, only_worker, running, wait_until, workers_of
 from tests.rig.daemon import RunningDaemon
 from tests.rig.hostile import SECRET
+from tests.rig.http_server import serving
 from tests.rig.paths import PROJECT
+from tests.rig.teaching import FakeTeaching
 
 KEPT = pytest.mark.skipif(bool(missing()), reason=f"this kernel lacks {missing()}")
 GSTREAMER = pytest.mark.skipif(not shutil.which("gst-launch-1.0"), reason="needs GStreamer")
@@ -74,6 +76,22 @@ def test_without_landlock_it_reads_files_and_no_more(clip: Path, victim: Camera)
 @KEPT
 def test_of_a_stream_it_reaches_the_network() -> None:
     assert broken_into(CaptureRequest("rtsp://192.0.2.7/live"), 2) == NETWORK
+
+
+@KEPT
+@pytest.mark.parametrize("is_service", [True, False])
+def test_of_a_stream_it_changes_nothing_of_a_service(
+    monkeypatch: pytest.MonkeyPatch, is_service: bool
+) -> None:
+    """It reaches the daemon's HTTP server, and has the daemon's user. Where edged is no service,
+    that user is a person, whose programs may change something."""
+    if is_service:
+        monkeypatch.setenv("INVOCATION_ID", "0123456789abcdef")
+    teaching = FakeTeaching()
+    with serving(teaching=teaching) as server:
+        reached = broken_into(CaptureRequest(f"rtsp://127.0.0.1:{server.port}/live"), 2)
+    assert reached == NETWORK | (set() if is_service else {"a change of the daemon"})
+    assert bool(teaching.asked) is not is_service
 
 
 @GSTREAMER

@@ -99,11 +99,11 @@ class FailingDevice(Device):
         self.fails = set(fails)
 
     def infer(
-        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP, *, features: bool = False
     ) -> tuple[np.ndarray, int, int]:
         if choice.variant in self.fails:
             raise RunError(choice, MemoryError("std::bad_alloc"))
-        return super().infer(choice, pixels, fit)
+        return super().infer(choice, pixels, fit, features=features)
 
 
 def test_a_variant_that_fails_on_a_picture_rests_and_the_frame_goes_to_another(

@@ -131,6 +131,48 @@ class Browser:
     def wait_for(self, expression: str, seconds: float = 60) -> Any:
         return eventually(lambda: self.value(expression), seconds, expression)
 
+    def place(self, element: str) -> dict[str, float]:
+        """The middle of what the JavaScript `element` names, once it is in sight."""
+        return dict(
+            self.value(
+                f"(() => {{ const it = {element}; it.scrollIntoView({{block: 'center'}});"
+                "const { left, top, width, height } = it.getBoundingClientRect();"
+                "return { x: left + width / 2, y: top + height / 2 } })()"
+            )
+        )
+
+    def mouse(self, kind: str, element: str) -> None:
+        """kind: `mousePressed` or `mouseReleased`, with the left button."""
+        pressed, place = int(kind == "mousePressed"), self.place(element)
+        self.call(
+            "Input.dispatchMouseEvent",
+            **{"type": kind, "button": "left", "clickCount": 1, "buttons": pressed, **place},
+        )
+
+    def click(self, element: str) -> None:
+        for kind in ("mousePressed", "mouseReleased"):
+            self.mouse(kind, element)
+
+    def key(self, kind: str, key: str) -> None:
+        """kind: `rawKeyDown` or `keyUp`."""
+        code = {"Enter": 13, " ": 32, "Tab": 9, "Escape": 27}[key]
+        self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+        if kind == "rawKeyDown" and key == "Enter":
+            self.call("Input.dispatchKeyEvent", type="char", key=key, text="\r")
+
+    def stroke(self, key: str) -> None:
+        for kind in ("rawKeyDown", "keyUp"):
+            self.key(kind, key)
+
+    def write(self, element: str, text: str) -> None:
+        self.click(element)
+        self.call("Input.insertText", text=text)
+
+    def choose(self, element: str, *files: Path) -> None:
+        """Files of an input."""
+        found = self.call("Runtime.evaluate", expression=element)["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", objectId=found, files=[str(each) for each in files])
+
     def screenshot(self) -> bytes:
         """A PNG of what is in sight."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])

@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,7 @@ def attacks(own: str) -> Iterator[tuple[str, Attack]]:
     yield "a signal to all", lambda: os.kill(-1, 0) is None
     yield from _on_files(own)
     yield from _on_the_kernel()
+    yield from _on_the_api(own)
 
 
 def _others() -> list[int]:
@@ -208,6 +212,41 @@ def _on_the_kernel() -> Iterator[tuple[str, Attack]]:
     yield "keys", lambda: _call("keyctl", 0, -3, 1)
     yield "shared memory", lambda: _call("shmget", 0, 4096, 0o1600)
     yield "a message queue", lambda: _call("msgget", 0, 0o1600)
+
+
+def _on_the_api(own: str) -> Iterator[tuple[str, Attack]]:
+    """Of the daemon's HTTP server: at its usual port, and where the source's address is."""
+    ports = {9640, *(int(port) for port in re.findall(r"//127\.0\.0\.1:(\d+)/", own))}
+    for port in sorted(ports):
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::ffff:127.0.0.1")):
+            yield "a change of the daemon", partial(_changed, family, host, port)
+            yield "a change of the daemon", partial(_changed, family, host, port, leaving=True)
+
+
+def _changed(family: int, host: str, port: int, leaving: bool = False) -> bool:
+    """leaving: end the connection at once, so that the kernel no longer knows whose it was."""
+    body = b'{"view": "door", "classes": ["open", "closed"]}'
+    head = (
+        f"POST /api/v1/teach/{NAME} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    answer = _answer(family, host, port, head.encode() + body, leaving=leaving)
+    if leaving:
+        time.sleep(0.5)
+        answer = _answer(family, host, port, b"GET /api/v1/teach HTTP/1.0\r\n\r\n")
+        return NAME.encode() in answer
+    return answer.startswith(b"HTTP/1.1 2")
+
+
+def _answer(family: int, host: str, port: int, data: bytes, leaving: bool = False) -> bytes:
+    with socket.socket(family) as client:
+        client.settimeout(5)
+        client.connect((host, port))
+        client.sendall(data)
+        answer = b""
+        while not leaving and (more := client.recv(65536)):
+            answer += more
+        return answer
 
 
 def _folders() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edged.web.access import GUESS_SECONDS, GUESSES, Access, own_names
-from edged.web.answer import Request
+from edged.web.answer import Answer, Request
 from edged.web.options import HttpConfig, Tls
 from edged.web.password import PasswordHash, new_token, token_hash
 from tests.rig.camera import FakeTime
@@ -25,8 +25,8 @@ def basic(name: str, password: str) -> str:
 
 def status(access: Access, authorization: str = "", path: str = "/", client: str = "a") -> int:
     request = Request("GET", path, authorization=authorization, client=client)
-    refusal = access.refusal(request)
-    return 200 if refusal is None else refusal.status.value
+    answer = access.admit(request)
+    return answer.status.value if isinstance(answer, Answer) else 200
 
 
 def test_a_password_or_a_token() -> None:
@@ -57,8 +57,8 @@ def test_a_password_or_a_token() -> None:
     ],
 )
 def test_nothing_else(authorization: str) -> None:
-    refusal = Access(CLOSED).refusal(Request("GET", "/metrics", authorization=authorization))
-    assert refusal is not None
+    refusal = Access(CLOSED).admit(Request("GET", "/metrics", authorization=authorization))
+    assert isinstance(refusal, Answer)
     assert refusal.status == 401
     ways = [value for name, value in refusal.headers if name == "WWW-Authenticate"]
     assert ways == ['Basic realm="edged"', 'Bearer realm="edged"']
@@ -137,16 +137,16 @@ def test_many_requests_at_once_compute_one_password() -> None:
 def test_a_site_that_calls_itself_127_0_0_1(host: str, may: bool) -> None:
     request = Request("GET", "/api/v1/status", host=host)
     for listen in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "192.0.2.7"):
-        refusal = Access(HttpConfig(listen, 9640)).refusal(request)
-        assert (refusal is None) is may
+        answer = Access(HttpConfig(listen, 9640)).admit(request)
+        assert isinstance(answer, Request) is may
     open_to_all = HttpConfig("0.0.0.0", 9640, open=frozenset({"metrics"}))
-    assert (Access(open_to_all).refusal(request) is None) is may
+    assert isinstance(Access(open_to_all).admit(request), Request) is may
     scrape = Request("GET", "/metrics", host=host)
-    assert Access(open_to_all).refusal(scrape) is None
+    assert isinstance(Access(open_to_all).admit(scrape), Request)
     pair = Tls(Path("a.pem"), Path("a.key"))
-    assert Access(HttpConfig("0.0.0.0", 9640, tls=pair)).refusal(request) is None
-    asked = Access(CLOSED).refusal(request)  # with a login no name matters
-    assert asked is not None
+    assert isinstance(Access(HttpConfig("0.0.0.0", 9640, tls=pair)).admit(request), Request)
+    asked = Access(CLOSED).admit(request)  # with a login no name matters
+    assert isinstance(asked, Answer)
     assert asked.status == 401
 
 
@@ -164,9 +164,9 @@ def test_the_names_of_this_machine(listen: str, host_name: str, names: set[str])
     access = Access(http, names=own_names(http, host_name))
     for name in names:
         for host in (name, f"{name}:9640", f"{name.upper()}."):
-            assert access.refusal(Request("GET", "/", host=host)) is None
-    refusal = access.refusal(Request("GET", "/", host=f"{host_name or 'x'}.evil"))
-    assert refusal is not None
+            assert isinstance(access.admit(Request("GET", "/", host=host)), Request)
+    refusal = access.admit(Request("GET", "/", host=f"{host_name or 'x'}.evil"))
+    assert isinstance(refusal, Answer)
     assert refusal.status == 421
     for name in names:
         assert name.encode() in refusal.body

@@ -16,7 +16,7 @@ from edged.telemetry.health import CameraHealth, stuck_loops
 from edged.web.answer import Answer, Request
 from edged.web.endpoints import Endpoints
 from edged.web.live import STREAMS
-from edged.web.page import CONTENT_SECURITY_POLICY, HTML_PAGE
+from edged.web.page import HTML_PAGE, TEACH_PAGE, Page
 from edged.web.streams import ResultStream
 from tests.rig.camera import FakeTime
 from tests.rig.live import NOW_NS, Device, ShownCamera, State, endpoints_of, live_of, subjects_of
@@ -111,13 +111,15 @@ def test_readyz_waits_for_every_camera() -> None:
 # --- the page and the API
 
 
-def test_the_page_is_whole_and_allows_only_itself() -> None:
-    answer = get(endpoints_of(), "/")
-    assert answer.body == HTML_PAGE
-    assert ("Content-Security-Policy", CONTENT_SECURITY_POLICY) in answer.headers
-    assert "unsafe" not in CONTENT_SECURITY_POLICY
-    text = HTML_PAGE.decode()
+@pytest.mark.parametrize(("path", "page"), [("/", HTML_PAGE), ("/teach", TEACH_PAGE)])
+def test_a_page_is_whole_and_allows_only_itself(path: str, page: Page) -> None:
+    answer = get(endpoints_of(), path)
+    assert answer.body == page.html
+    assert ("Content-Security-Policy", page.policy) in answer.headers
+    assert "unsafe" not in page.policy
+    text = page.html.decode()
     assert "/*style*/" not in text and "/*script*/" not in text
+    assert " style=" not in text and " onclick=" not in text  # which the policy does not allow
     # Nothing from elsewhere: the only address is the name of a language.
     assert set(text.split("http://")[1:]) == {
         rest for rest in text.split("http://")[1:] if rest.startswith("www.w3.org/2000/svg")

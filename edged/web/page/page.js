@@ -1,11 +1,8 @@
-"use strict";
-
 const STATUS_MS = 1000;
 const HISTORY_MS = 3000;
 const PICTURE_MS = 300;
 const STALE_MS = 4000;
 const PICTURE_AGE_SHOWN_SECONDS = 3;
-const HERE = location.origin + location.pathname;  // without credentials, which fetch refuses
 
 const WHY = {
   most_accurate: "the most accurate variant",
@@ -23,31 +20,6 @@ const cameras = new Map();
 const views = new Map();  // by id, camera/view or camera
 let answered = 0;
 let shownMessage = "";
-
-const $ = (id) => document.getElementById(id);
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function put(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function visible() {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((resolve) =>
-    document.addEventListener("visibilitychange", resolve, { once: true }));
-}
-
-async function ask(path) {
-  const answer = await fetch(new URL(path, HERE), { signal: AbortSignal.timeout(5000) })
-    .catch((error) => { throw new Error(`no answer (${error.message})`); });
-  if (!answer.ok) throw new Error(`the device answered with status ${answer.status}`);
-  return answer;
-}
-
-function span(seconds) {
-  if (seconds < 120) return `${seconds.toFixed(0)} s`;
-  return seconds < 7200 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(0)} h`;
-}
 
 function made(template, parent, label) {
   const element = $(template).content.firstElementChild.cloneNode(true);
@@ -87,6 +59,8 @@ function viewOf(id, card, name) {
     view.find(".view").hidden = false;
     put(view.find(".name"), name);
   }
+  view.find(".teach").href = `teach?view=${encodeURIComponent(id)}`;
+  view.find(".teach").ariaLabel = `teach it your classes: ${id}`;
   Object.assign(view, { budget: 0, old: false });
   views.set(id, view);
   return view;
@@ -164,6 +138,7 @@ function isOld({ last, max_fps }) {
 function showView(section, view, loading, pictured) {
   const { find } = section;
   section.budget = view.budget_ms;
+  section.nothing = view.to_teach || "no class above min_score";
   const percent = view.on_time === null ? "–" : (100 * view.on_time).toFixed(1);
   const kept = view.on_time === null || view.on_time >= view.on_time_target;
   figure(find(".on-time"), percent, `% of ${+(100 * view.on_time_target).toFixed(1)}`, kept ? "good" : "bad");
@@ -183,7 +158,7 @@ function showView(section, view, loading, pictured) {
   }
   section.old = isOld(view);
   if (section.old) showTop(find(".top"), [], "no recent result");
-  else if (!pictured) showTop(find(".top"), last.top, "no class above min_score");
+  else if (!pictured) showTop(find(".top"), last.top, section.nothing);
   put(find(".variant"), last.variant);
   const threads = last.threads > 1 ? ` on ${last.threads} threads` : "";
   put(find(".why"), section.old
@@ -242,12 +217,6 @@ function showStatus(status) {
   if (status.engines_building) parts.push(`${status.engines_building} engines to build`);
   put($("device"), parts.join(" · "));
   put($("version"), `version ${status.version}`);
-}
-
-function shape(kind, attributes) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", kind);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
 }
 
 function draw(svg, rows, seconds, budget) {
@@ -336,7 +305,7 @@ async function watch(name, card) {
       showPicture(card, true);
       const view = views.get(name);
       if (result && view && !view.old) {
-        showTop(view.find(".top"), result.top, "no class above min_score");
+        showTop(view.find(".top"), result.top, view.nothing);
       }
       put(caption, age > PICTURE_AGE_SHOWN_SECONDS ? `${span(age)} ago` : "");
     } catch (error) {

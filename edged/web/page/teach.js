@@ -1,0 +1,295 @@
+const ABOUT_MS = 1000;
+const OVERVIEW_MS = 4000;
+const PICTURE_MS = 300;
+const STALE_MS = 5000;
+const TOAST_MS = 15000;
+const API = "api/v1/teach";
+const TRIES = 5;
+
+let overview = null;
+let shownStatus = null;
+let about = null;
+let chosen = null;  // the classifier's name; "" for a new one
+let answered = Date.now();
+const undos = [];
+let toastTimer = 0;
+
+async function send(path, body, type = "application/json") {
+  for (let tried = 1; ; tried++) {
+    const answer = await fetch(new URL(`${API}/${path}`, HERE), {
+      method: "POST",
+      headers: { "Content-Type": type },
+      body: type === "application/json" ? JSON.stringify(body) : body,
+      keepalive: type === "application/json",
+    }).catch((error) => { throw new Error(`no answer (${error.message})`); });
+    if (answer.status === 429 && tried < TRIES) {
+      await sleep(1000 * (Number(answer.headers.get("Retry-After")) || 1));
+      continue;
+    }
+    const said = await answer.json().catch(() => null);
+    if (answer.ok) return said;
+    throw new Error(said?.error ? told(said.error) : `the device answered with status ${answer.status}`);
+  }
+}
+
+/* As `ask`, but an error says why. */
+async function read(path) {
+  const answer = await fetch(new URL(path, HERE), { signal: AbortSignal.timeout(10000) })
+    .catch((error) => { throw new Error(`no answer (${error.message})`); });
+  const said = await answer.json().catch(() => null);
+  if (answer.ok && said) return said;
+  throw new Error(said?.error ? told(said.error) : `the device answered with status ${answer.status}`);
+}
+
+function told({ what, got, fix }) {
+  return `${what}${got ? ` (${got})` : ""}${fix ? `. ${fix}` : ""}`;
+}
+
+function made(kind, attributes = {}, ...children) {
+  const element = document.createElement(kind);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") element.className = value;
+    else element[key] = value;
+  }
+  element.append(...children);
+  return element;
+}
+
+/* The command that ends a text is one to copy. */
+function say(element, text) {
+  if (element.textContent === text) return;
+  const [command] = text.match(/(?:sudo )?edged [a-z].*$/) ?? [""];
+  element.replaceChildren(text.slice(0, text.length - command.length), ...(command ? [made("code", {}, command)] : []));
+}
+
+function copyOf(template) {
+  return $(template).content.firstElementChild.cloneNode(true);
+}
+
+/* The children of `parent` become one for each item. Those that stay are not moved: they may have
+   the focus. */
+function keyed(parent, items, keyOf, make, update) {
+  const old = new Map([...parent.children].map((each) => [each.dataset.key, each]));
+  const kept = new Set(items.map(keyOf));
+  for (const [key, each] of old) if (!kept.has(key)) each.remove();
+  let next = parent.firstElementChild;
+  for (const item of items) {
+    const key = keyOf(item);
+    const element = old.get(key) ?? make(item);
+    element.dataset.key = key;
+    if (element === next) next = next.nextElementSibling;
+    else parent.insertBefore(element, next);
+    update(element, item);
+  }
+}
+
+function showError(element, error) {
+  element.hidden = !error;
+  say(element, error ? error.message : "");
+}
+
+function showMessage(text) {
+  put($("connection"), text);
+  document.body.classList.toggle("stale", text !== "");
+}
+
+async function attempt(act) {
+  try {
+    await act();
+    await look();
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+function toast(text, undo) {
+  if (undo) undos.push([text, undo]);
+  put($("toast").querySelector("span"), text);
+  $("toast").querySelector("button").hidden = !undo;
+  $("toast").hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(closeToast, TOAST_MS);
+}
+
+function closeToast() {
+  undos.length = 0;
+  $("toast").hidden = true;
+  removeDiscarded();
+}
+
+$("toast").querySelector("button").addEventListener("click", () => {
+  const [, undo] = undos.pop();
+  const before = undos.pop();
+  if (before) toast(...before);
+  else $("toast").hidden = true;
+  attempt(undo);
+});
+
+function confirmed(title, text, yes, no) {
+  const dialog = $("question");
+  const [keep, go] = dialog.querySelectorAll("button");
+  put(dialog.querySelector("h2"), title);
+  put(dialog.querySelector("p"), text);
+  put(keep, no);
+  put(go, yes);
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((resolve) =>
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+function of(count, what) {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/* What pictures may be labelled. */
+function labelsOf({ classes, labels }) {
+  return labels ?? classes;
+}
+
+// Which classifier, and the new one
+
+function choose() {
+  const hash = decodeURIComponent(location.hash.slice(1));
+  const known = Object.keys(overview.classifiers);
+  const wanted = new URLSearchParams(location.search).get("view");
+  if (hash && known.includes(hash)) return hash;
+  if (hash === "new" || !known.length) return "";
+  if (!wanted) return known[0];
+  return known.find((name) => overview.classifiers[name].view === wanted) ?? "";
+}
+
+function showOverview() {
+  const links = [...Object.keys(overview.classifiers), ""];
+  keyed($("classifiers"), links, (name) => name || "+", () => made("li", {}, made("a")), (item, name) => {
+    const link = item.firstElementChild;
+    link.href = `#${name || "new"}`;
+    put(link, name || "new …");
+    if (name === chosen) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  });
+  const { backbone } = overview;
+  $("notice").hidden = overview.may_change;
+  put($("notice"), overview.may_change ? "" : `Reading only: ${overview.why_not}`);
+  $("warning").hidden = !backbone.warning;
+  say($("warning"), backbone.warning ?? "");
+  for (const each of document.querySelectorAll(".changes")) each.disabled = !overview.may_change;
+  $("begin").hidden = chosen !== "";
+  $("classifier").hidden = chosen === "" || about === null;
+  const views = $("new-view");
+  if ([...views.options].map((each) => each.value).join() === overview.views.join()) return;
+  views.replaceChildren(...overview.views.map((view) => made("option", { value: view }, view)));
+  const wanted = new URLSearchParams(location.search).get("view");
+  if (overview.views.includes(wanted)) views.value = wanted;
+}
+
+$("begin").querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = $("new-name").value.trim();
+  const classes = $("new-classes").value.split(",").map((each) => each.trim()).filter(Boolean);
+  const error = $("begin").querySelector(".error");
+  try {
+    await send(encodeURIComponent(name), { view: $("new-view").value, classes });
+    event.target.reset();
+    showError(error, null);
+    location.hash = name;
+    await look();
+  } catch (failure) {
+    showError(error, failure);
+  }
+});
+
+// What is asked again and again
+
+async function look() {
+  overview = await read(API);
+  shownStatus = await read("api/v1/status");
+  const now = choose();
+  if (now !== chosen) about = null;
+  chosen = now;
+  if (chosen) await lookAt(chosen);
+  showOverview();
+}
+
+async function lookAt(name) {
+  const found = await read(`${API}/${name}`);
+  if (name !== chosen) return;
+  about = { ...found, moments: withGiven(found.moments) };
+  $("classifier").hidden = false;
+  showClassifier();
+  showClasses();
+  showSeen();
+  showMoments();
+  showLearned();
+}
+
+async function always(everyMs, act) {
+  for (;;) {
+    await visible();
+    try {
+      await act();
+      answered = Date.now();
+      showMessage("");
+    } catch (error) {
+      if (overview === null) showMessage(error.message);
+      else if (Date.now() - answered > STALE_MS) showMessage(error.message);
+    }
+    await sleep(everyMs);
+  }
+}
+
+function showClassifier() {
+  const { deployed } = about;
+  document.title = `edged: teach ${about.name}`;
+  put($("title"), about.name);
+  $("state").classList.toggle("streaming", Boolean(deployed?.runs));
+  put($("state"), deployed ? (deployed.runs ? `version ${deployed.version} runs` : "does not run") : "not in use");
+  put($("where"), `for ${about.view}`);
+  say($("runs"), deployed?.overruled ?? "");
+  $("export").href = new URL(`${API}/${about.name}/export.zip`, HERE);
+  const { answer } = about;
+  $("answer").replaceChildren(...(answer ? [
+    "It sees ",
+    made("b", {}, answer.label),
+    answer.score === null ? ", by what was shown so far" : ` (${(100 * answer.score).toFixed(0)}\u00a0%)`,
+  ] : [about.classes.every((label) => about.moments.some((each) => each.label === label))
+    ? "No answer yet: the view may run another model until a version is deployed."
+    : "Show two classes, and it begins to answer."]));
+}
+
+// The live picture of a view, with the region that is taught
+
+async function watch(holder, viewOf) {
+  const figure = holder.querySelector("figure");
+  const [image, caption] = [figure.querySelector("img"), figure.querySelector("figcaption")];
+  const [regions, region] = [figure.querySelector(".regions"), figure.querySelector(".region")];
+  for (;;) {
+    await visible();
+    const view = holder.offsetParent === null ? null : viewOf();
+    if (!view) {
+      await sleep(PICTURE_MS);
+      continue;
+    }
+    const [camera, name] = view.split("/");
+    const roi = shownStatus?.cameras[camera]?.views?.[name]?.roi ?? [0, 0, 1, 1];
+    let pause = PICTURE_MS;
+    try {
+      const answer = await ask(`api/v1/cameras/${camera}/snapshot.jpg`);
+      const before = image.src;
+      image.src = URL.createObjectURL(await answer.blob());
+      await image.decode();
+      image.alt = `picture from camera ${camera}, with the region of ${view}`;
+      figure.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
+      if (before) URL.revokeObjectURL(before);
+      const [left, top, width, height] = roi.map((share) => `${100 * share}%`);
+      Object.assign(region.style, { left, top, width, height });
+      image.hidden = regions.hidden = false;
+      put(caption, "");
+    } catch (error) {
+      image.hidden = regions.hidden = true;
+      put(caption, "no picture");
+      pause = 1000;
+    }
+    await sleep(pause);
+  }
+}
