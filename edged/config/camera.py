@@ -81,8 +81,9 @@ def _view_keys(default: str) -> dict[str, Any]:
     return {
         "model": key(
             "Model family",
-            "Name of a shipped family, or path of a family's folder, relative to this file. "
-            + default,
+            "Name of a shipped family or of a classifier (edged teach), or path of a family's "
+            "folder, relative to this file. A classifier deployed to a view replaces what its "
+            "camera or the top of the file names. " + default,
             "./families/gate",
             **MODEL,
         ),
@@ -160,9 +161,10 @@ CAMERA = section(
 class ViewConfig:
     """One view. id: `camera/view`, or `camera` where the camera is its own only view.
 
-    model: a shipped family's name, or a path relative to Config.base. variants: names; None for all
-    of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi: None for the whole
-    picture.
+    model: a shipped family's or a classifier's name, or a path relative to Config.base.
+    names_model: the view itself names it, so that no deployed classifier replaces it. variants:
+    names; None for all of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi:
+    None for the whole picture.
     """
 
     id: str
@@ -175,6 +177,7 @@ class ViewConfig:
     max_fps: float | None = None
     quiet: Quiet | None = None
     roi: Roi | None = None
+    names_model: bool = False
 
     @property
     def camera(self) -> str:
@@ -218,14 +221,15 @@ def camera_config(
         source = camera_source(own["source"], base)
     capture = capture_request(source, own)
     if "views" not in own:
-        return CameraConfig(name, capture, (_view(name, {**top, **own}),), file)
+        return CameraConfig(name, capture, (_view(name, own, top),), file)
     above = {**top, **own}
-    views = tuple(_view(f"{name}/{view}", {**above, **each}) for view, each in own["views"].items())
+    views = tuple(_view(f"{name}/{view}", each, above) for view, each in own["views"].items())
     return CameraConfig(name, _request(capture, views), views, file)
 
 
-def _view(view: str, said: Mapping[str, Any]) -> ViewConfig:
-    """said: all values, of the view, its camera and the top."""
+def _view(view: str, own: Mapping[str, Any], above: Mapping[str, Any]) -> ViewConfig:
+    """own: the section that is the view's alone. above: the values of its camera and the top."""
+    said = {**above, **own}
     variants = said.get("variants")
     return ViewConfig(
         id=view,
@@ -238,6 +242,7 @@ def _view(view: str, said: Mapping[str, Any]) -> ViewConfig:
         max_fps=said.get("max_fps"),
         quiet=Quiet(**said["quiet"]) if "quiet" in said else None,
         roi=tuple(said["roi"]) if "roi" in said else None,
+        names_model="model" in own,
     )
 
 

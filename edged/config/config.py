@@ -29,7 +29,7 @@ from edged.sinks.options import (
 )
 from edged.variants.variant import Variant
 from edged.view import parts
-from edged.web.options import HTTP_FORMATS, HttpConfig, http_config
+from edged.web.options import HTTP_FORMATS, HttpConfig, http_config, http_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,7 @@ def load_config(
         ),
         *islice(event_errors(data["events"], events, views, names, document), MAX_ERRORS),
         *results_errors(config.results, document),
+        *http_errors(data["http"]["may"], document),
     ]
     count = sum(map(len, views.values()))
     if count > MOST_CAMERAS:

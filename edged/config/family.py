@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,25 +12,104 @@ from edged.config.camera import ViewConfig
 from edged.config.config import Config
 from edged.errors import InputError, InputErrors
 from edged.events.events import Watch
-from edged.variants.family import Family, load_family
+from edged.teach.backbone import backbone_of
+from edged.teach.store import TeachStore, teach_directory
+from edged.teach.store.names import is_name
+from edged.variants.family import Family, load_family, shipped_families
+from edged.variants.network import read_checked
+from edged.variants.taught import untaught
 from edged.variants.variant import Variant
+from edged.view import titled
+
+log = logging.getLogger("edged")
 
 _WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
 
 
+class Families:
+    """The families of a configuration's views, each read once."""
+
+    def __init__(self, config: Config, store: TeachStore | None = None) -> None:
+        self._config = config
+        self._store = store or TeachStore(teach_directory(os.environ))
+        self._read: dict[str, Family] = {}
+
+    def key(self, view: ViewConfig) -> str:
+        """What the view runs: its own `model`, else the classifier deployed to it, else the `model`
+        of its camera or the top."""
+        deployed = None if view.names_model else self._store.deployed_to(view.id)
+        return view.model if deployed is None else deployed.name
+
+    def of(self, view: ViewConfig) -> Family:
+        """Raises InputError with the line of `model`."""
+        key = self.key(view)
+        if key not in self._read:
+            self._read[key] = self._load(view, key)
+        return self._read[key]
+
+    def _load(self, view: ViewConfig, key: str) -> Family:
+        try:
+            if key in shipped_families() or key not in self._store.names():
+                return load_family(key, self._config.base)
+            if key != view.model:
+                return self._deployed(view, key)
+            classifier, deployed = self._store.open(key), self._store.deployed().get(key)
+            if deployed is not None:
+                return classifier.family(deployed.version)
+            settings, root = classifier.settings, self._store.root
+            backbone = backbone_of(settings.backbone, root, None, self._config.base)
+            return untaught(key, backbone.family, settings.classes)
+        except InputErrors:  # located in the manifest
+            raise
+        except InputError as wrong:
+            fix = wrong.fix
+            if Path(key).suffix in _WEIGHTS:
+                fix = "convert a file of weights to a family with: edged models import"
+            elif is_name(key):
+                fix = f"{fix}; or teach it: edged teach {key} --view {view.id} --classes A,B"
+            what = wrong.what if wrong.where is None else f"{wrong.where}: {wrong.what}"
+            place = self._config.place(view.id, "model")
+            raise self._config.error(what, *place, got=wrong.got, fix=fix) from None
+
+    def _deployed(self, view: ViewConfig, name: str) -> Family:
+        """The classifier deployed to the view; while it cannot be read, what is configured."""
+        try:
+            family = self._store.open(name).family(self._store.deployed()[name].version)
+            for head in family.heads.values():
+                read_checked(head.path, head.sha256)
+            return family
+        except InputError as error:
+            log.error("%s runs %s, not %s: %s", titled(view.id), view.model, name, error)
+            return self._load(view, view.model)
+
+
 def family_of(config: Config, view: ViewConfig) -> Family:
     """Raises InputError with the line of `model`."""
-    try:
-        return load_family(view.model, config.base)
-    except InputErrors:  # located in the manifest
-        raise
-    except InputError as wrong:
-        fix = wrong.fix
-        if Path(view.model).suffix in _WEIGHTS:
-            fix = "convert a file of weights to a family with: edged models import"
-        what = wrong.what if wrong.where is None else f"{wrong.where}: {wrong.what}"
-        place = config.place(view.id, "model")
-        raise config.error(what, *place, got=wrong.got, fix=fix) from None
+    return Families(config).of(view)
+
+
+def overruled(config: Config, view: str, name: str) -> str:
+    """The line that overrules a classifier deployed to the view, and what to change; empty if there
+    is none."""
+    known = next((each for each in config.views if each.id == view), None)
+    if known is None:
+        return f"the configuration has no {titled(view)}"
+    if not known.names_model or known.model == name or config.document is None:
+        return ""
+    line = config.document.line(*config.place(view, "model"))
+    return (
+        f"{config.path}:{line} gives {titled(view)} a model of its own, which overrules what is "
+        f"deployed; write `model: {name}` there, or remove that line, then reload edged"
+    )
+
+
+def lacking(config: Config, view: str, family: Family) -> str:
+    """Which class an event of the view needs and the family has not; empty if none."""
+    for rule in config.events:
+        for name in rule.classes if view in rule.views else ():
+            if name not in family.labels:
+                return f"the event {rule.name} of {view} needs the class {name}, which it lacks"
+    return ""
 
 
 def family_errors(config: Config, found: dict[str, Family] | None = None) -> Iterator[InputError]:
@@ -41,23 +122,27 @@ def family_errors(config: Config, found: dict[str, Family] | None = None) -> Ite
 
 
 def _errors(config: Config, found: dict[str, Family]) -> Iterator[InputError]:
-    families: dict[str, Family] = {}
-    unreadable = set()
+    families = Families(config)
+    seen: set[str] = set()
+    unreadable: set[object] = set()
     for view in config.views:
-        place = config.place(view.id, "model")
-        if view.model not in families and place not in unreadable:
-            try:
-                families[view.model] = family = family_of(config, view)
-            except InputError as wrong:
-                unreadable.add(place)
-                yield from wrong.errors if isinstance(wrong, InputErrors) else (wrong,)
-                continue
+        key = families.key(view)
+        place = key, config.place(view.id, "model")
+        if place in unreadable:
+            continue
+        try:
+            family = families.of(view)
+        except InputError as wrong:
+            unreadable.add(place)
+            yield from wrong.errors if isinstance(wrong, InputErrors) else (wrong,)
+            continue
+        if key not in seen:
             yield from filter(None, (network.wrong_size() for network in family.networks))
-        if view.model in families:
-            found[view.id] = families[view.model]
-            yield from model_errors(config, view, families[view.model])
+        seen.add(key)
+        found[view.id] = family
+        yield from model_errors(config, view, family)
     labels = {view: family.labels for view, family in found.items()}
-    others = tuple(labels) if len(families) == 1 else ()  # for rules whose views are unknown
+    others = tuple(labels) if len(seen) == 1 else ()  # for rules whose views are unknown
     rules = [
         replace(rule, views=tuple(view for view in rule.views if view in labels) or others)
         for rule in config.events
@@ -78,10 +163,14 @@ def model_errors(config: Config, view: ViewConfig, family: Family) -> Iterator[I
             fix = "it has " + ", ".join(variant.name for variant in known)
             place = config.place(view.id, "variants")
             yield config.error(what, *place, index, got=name, fix=fix)
-    if view.min_top1 > 0 and not family.states_accuracy:
+    untaught = family.backbone is not None and not family.heads
+    if view.min_top1 > 0 and not family.states_accuracy and not untaught:
         what = f"needs measured accuracy, which the family {family.name} lacks"
         fix = (
             "remove the key, or measure the family with labelled photos: edged models "
             f"evaluate {family.directory} --photos PHOTOS --record NAME"
         )
+        if family.backbone is not None:
+            fix = "remove the key, or teach it from at least three moments of each class: "
+            fix += f"edged teach {family.name}"
         yield config.error(what, *config.place(view.id, "min_top1"), fix=fix)

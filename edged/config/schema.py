@@ -50,7 +50,7 @@ _HINTS = {
         "set it per camera, under the camera's name",
     ),
     **dict.fromkeys(_RESULTS_KEYS, "it is a key of results:"),
-    **dict.fromkeys(("listen", "users", "tls", "token_hashes"), "it is a key of http:"),
+    **dict.fromkeys(("listen", "users", "tls", "token_hashes", "may"), "it is a key of http:"),
     **dict.fromkeys(("server", "web", "port", "metrics"), 'write http: {listen: "127.0.0.1:9640"}'),
     **dict.fromkeys(("output", "outputs", "sinks"), "results"),
     **dict.fromkeys(("rules", "alerts", "triggers"), "events"),
@@ -67,7 +67,8 @@ _SCHEMA: dict[str, Any] = {
     _HINTS,
     model=key(
         "Model family",
-        "Name of a shipped family, or path of a family's folder, relative to this file.",
+        "Name of a shipped family or of a classifier (edged teach), or path of a family's folder, "
+        "relative to this file.",
         "imagenette",
         "./families/birds",
         default="imagenette",

@@ -15,6 +15,7 @@ from edged.config.config import Config
 from edged.private_file import keep_private, readable_by_all
 from edged.sinks.options import results_warnings
 from edged.variants.family import Family
+from edged.variants.taught import to_teach
 from edged.variants.variant import Variant
 from edged.web.options import http_warnings
 
@@ -115,6 +116,13 @@ def region_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[
                     f"sees {least}x{least}; enlarge the region, or request a larger size"
                 )
                 yield str(config.error(what, *config.place(view.id, "roi")))
+
+
+def untaught_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[str]:
+    """For views that give no result until they are taught. families: by view."""
+    for view, family in families.items():
+        if (what := to_teach(family)) is not None:
+            yield str(config.error(f"{view} gives no result: {what}", *config.place(view, "model")))
 
 
 def name_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[str]:

@@ -15,11 +15,12 @@ from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import Camera
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.control.decode_times import DecodeTimes
-from edged.daemon.model import Model, Models
+from edged.daemon.models import Model, Models
 from edged.events.events import AWAY_SECONDS
 from edged.pipeline.output import Output
 from edged.pipeline.queue import ViewQueue
 from edged.sinks.options import ResultsConfig
+from edged.teach.recording import SIDE
 from edged.variants.family import Fit
 
 
@@ -74,6 +75,8 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
     request = _request(settings, models)
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
     largest = max(_largest(models.by_view[view.id]) for view in settings.views)
+    if any(view.id in models.taught for view in settings.views):
+        largest = max(largest, SIDE)
     side = _side(request, largest)
     if (
         before is not None
@@ -107,9 +110,12 @@ def _camera(settings: CameraConfig, request: CaptureRequest, mailbox: Mailbox) -
 
 
 def _request(settings: CameraConfig, models: Models) -> CaptureRequest:
-    """With each view's region cut as its family's networks see it."""
+    """With each view's region cut as its family's networks see it; whole where it is taught."""
     request = settings.capture
-    square = [models.by_view[view.id].family.input.fit is Fit.CROP for view in settings.views]
+    square = [
+        models.by_view[view.id].family.input.fit is Fit.CROP and view.id not in models.taught
+        for view in settings.views
+    ]
     if not request.views:
         return replace(request, square=square[0])
     views = zip(request.views, square, strict=True)
@@ -172,7 +178,7 @@ def queue_of(
     """
     values: dict[str, Any] = {
         "mailbox": attached.camera.mailbox,
-        "output": Output(model.family.labels, results.top_k, results.min_score),
+        "output": Output(model.family.labels, results.top_k, results.min_score, model.heads),
         "budget_ms": view.latency_budget_ms,
         "on_time": view.on_time,
         "min_fps": view.min_fps or 0.0,

@@ -10,25 +10,32 @@ from typing import TypeAlias
 from edged.capture.source import CaptureRequest, ViewRequest
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config
+from edged.daemon.models import Models
+from edged.view import titled
 
+CONFIGURATION, CLASSIFIERS = "configuration", "classifiers"
+"""What a reload reads again."""
+STAYS = {CONFIGURATION: "the previous one stays", CLASSIFIERS: "the previous ones stay"}
 _Fields: TypeAlias = Config | ViewConfig | CaptureRequest
 _OF_VIEWS = {"views", *(each.name for each in fields(ViewRequest))}
 """Fields of a request that say of the views what these say themselves."""
 
 
-def refusal(reasons: Sequence[str], path: Path) -> str:
+def refusal(what: str, reasons: Sequence[str], path: Path) -> str:
     """One line for `systemctl status`, because `systemctl reload` itself prints nothing. Empty
     without reasons."""
     if not reasons:
         return ""
     more = f" (first of {len(reasons)} errors)" if len(reasons) > 1 else ""
-    return f"configuration not reloaded: {reasons[0]}{more}; check it with: edged check {path}"
+    return f"{what} not reloaded: {reasons[0]}{more}; check it with: edged check {path}"
 
 
-def changes(before: Config, after: Config, *, same_model: bool) -> list[str]:
+def changes(
+    before: Config, after: Config, *, same_model: bool, classifiers: Sequence[str] = ()
+) -> list[str]:
     """A few words for each difference; empty if the two are equal.
 
-    same_model: both load the same model, down to the files.
+    same_model: both load the same model, down to the files. classifiers: what changed of them.
     """
     old = {camera.name: camera for camera in before.cameras}
     new = {camera.name: camera for camera in after.cameras}
@@ -38,9 +45,24 @@ def changes(before: Config, after: Config, *, same_model: bool) -> list[str]:
         if name in old:
             found += _of_camera(old[name], new[name])
     found += (key for key in _differing(before, after) if key != "cameras")
-    if not same_model and _loaded(before) == _loaded(after):
+    found += classifiers
+    if not same_model and not classifiers and _loaded(before) == _loaded(after):
         found.append("files of the family")
     return found
+
+
+def changed_classifiers(before: Models, after: Models) -> Iterator[str]:
+    """Those that begin, end, or run in another version."""
+    for view, model in after.by_view.items():
+        old, family = before.by_view.get(view), model.family
+        if old is None:
+            continue
+        if old.family != family and family.heads:
+            yield f"{titled(view)}: version {family.directory.name} of {family.name}"
+        elif old.family != family and old.family.backbone is not None:
+            yield f"{titled(view)}: {family.name}"
+        elif (view in before.taught) != (view in after.taught):
+            yield f"{titled(view)}: {'' if view in after.taught else 'no longer '}to be taught"
 
 
 def _of_camera(before: CameraConfig, after: CameraConfig) -> Iterator[str]:
@@ -64,9 +86,10 @@ def _loaded(config: Config) -> tuple[object, ...]:
 
 
 def _differing(before: _Fields, after: _Fields) -> list[str]:
-    """Names of the fields of two values of one class that differ."""
-    return [
+    """Keys of the fields of two values of one class that differ."""
+    found = (
         each.name
         for each in fields(before)
         if each.compare and getattr(before, each.name) != getattr(after, each.name)
-    ]
+    )
+    return list(dict.fromkeys("model" if name == "names_model" else name for name in found))

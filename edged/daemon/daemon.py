@@ -15,7 +15,14 @@ from edged import __version__
 from edged.clock import Clock, WallClock, monotonic_ns
 from edged.config.config import Config
 from edged.config.warnings import warnings
-from edged.daemon.changes import changes, refusal
+from edged.daemon.changes import (
+    CLASSIFIERS,
+    CONFIGURATION,
+    STAYS,
+    changed_classifiers,
+    changes,
+    refusal,
+)
 from edged.daemon.run import STOP_SECONDS, Run, World
 from edged.daemon.signals import Signals
 from edged.daemon.subjects import health, now
@@ -27,6 +34,8 @@ from edged.service.notify import Notifier
 from edged.service.status_line import StatusLine, building
 from edged.sinks.options import KINDS
 from edged.sinks.sink import Kind
+from edged.teach.store import TeachStore, teach_directory
+from edged.teach.teaching import Teaching
 from edged.telemetry.health import CameraHealth, Health, stuck_loops
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
@@ -83,14 +92,15 @@ class Daemon:
             sensors=Sensors(root),
             clock=clock,
             recorder=None if trace is None else Recorder(trace),
+            teaching=Teaching(TeachStore(teach_directory(os.environ)), clock=clock),
             frames_wanted=frames,
             ended=self._ended,
         )
         self._run: Run | None = None
         self._failure: BaseException | None = None
         self._ready = False
-        self._refused = ""
-        """Why the last reload was refused."""
+        self._refused: dict[str, str] = {}
+        """Why the last reload was refused, by what was to be read again."""
         self._reload = threading.Thread(name="reload")
         self._reading = False
         """A reload is reading the file; a stop need not wait for it."""
@@ -173,6 +183,7 @@ class Daemon:
     def _close(self) -> None:
         if self._run is not None:
             self._run.stop_pipeline()
+        self._world.teaching.close()
         if self._world.recorder is not None:
             self._world.recorder.close(STOP_SECONDS)
         if self._run is not None:
@@ -211,14 +222,17 @@ class Daemon:
             self._ready = True
             self._notifier.ready()
             self._tell_status(now_ns, at_once=True)
-        if not self._reload.is_alive() and self._signals.take_reload():
-            self._begin_reload()
+        if not self._reload.is_alive():
+            if self._signals.take_reload():
+                self._begin_reload(self._reread, CONFIGURATION)
+            elif self._world.teaching.changed():
+                self._begin_reload(lambda: run.config, CLASSIFIERS)
         self._tell_status(now_ns)
 
     def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
         assert self._run is not None
         cameras = self._status_line.text(now(self._run), now_ns)
-        parts = (self._refused, building(self._run.models.engines), cameras)
+        parts = (*self._refused.values(), building(self._run.models.engines), cameras)
         self._notifier.status("; ".join(filter(None, parts)), at_once=at_once)
 
     def _loading(self, number: int, of: int) -> None:
@@ -243,16 +257,17 @@ class Daemon:
 
     # reload
 
-    def _begin_reload(self) -> None:
-        if self._reread is None:
+    def _begin_reload(self, reread: Callable[[], Config] | None, what: str) -> None:
+        """what: CONFIGURATION, or CLASSIFIERS for a reload with the present configuration."""
+        if reread is None:
             log.warning("reload ignored: edged runs without a configuration file")
             return
         self._reload = threading.Thread(
-            target=self._reload_from, args=(self._reread,), name="reload", daemon=True
+            target=self._reload_from, args=(reread, what), name="reload", daemon=True
         )
         self._reload.start()
 
-    def _reload_from(self, reread: Callable[[], Config]) -> None:
+    def _reload_from(self, reread: Callable[[], Config], what: str) -> None:
         """Reload; errors in the file, or in what it names, leave the present run as it is."""
         ready = self._ready  # earlier, systemd would take READY=1 for the end of the start
         if ready:
@@ -275,18 +290,19 @@ class Daemon:
             self._reading = False
         gc.collect()  # the replaced parts form reference cycles
         return_free_memory()
-        self._refused = refusal(reasons, self._config.path)
-        self._metrics.reloaded(not reasons, time.time())
+        self._refused[what] = refusal(what, reasons, self._config.path)
+        if what is CONFIGURATION:
+            self._metrics.reloaded(not reasons, time.time())
         if not self._signals.stopped:  # otherwise STOPPING=1 was sent
             if ready:
                 self._notifier.ready()
             self._tell_status(self._clock(), at_once=True)
         for reason in reasons:
-            log.error("configuration not reloaded, the previous one stays active: %s", reason)
-        if reasons:
+            log.error("%s not reloaded, %s active: %s", what, STAYS[what], reason)
+        if reasons and what is CONFIGURATION:
             log.error("fix it, check it with: edged check %s, and reload again", self._config.path)
-        else:
-            log.info("configuration reloaded: %s", "; ".join(done) or "no changes")
+        if not reasons:
+            log.info("%s reloaded: %s", what, "; ".join(done) or "no changes")
 
     def _change_to(self, config: Config) -> list[str]:
         """Replace the run, and return what changed. An exception leaves the present run alone."""
@@ -296,8 +312,12 @@ class Daemon:
             log.warning("%s", warning)
         after = Run(config, self._world, before)
         try:
-            same_model = before.models.loads_the_same(after.models)
-            done = changes(before.config, config, same_model=same_model)
+            done = changes(
+                before.config,
+                config,
+                same_model=before.models.loads_the_same(after.models),
+                classifiers=[*changed_classifiers(before.models, after.models)],
+            )
             if not done:
                 return done
             after.load(before, self._loading)

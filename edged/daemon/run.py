@@ -13,15 +13,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import CameraState
 from edged.clock import Clock
 from edged.config.config import Config
+from edged.config.family import lacking, overruled
 from edged.control.profile import Candidate
-from edged.control.profile_store import Decoding, state_directory
+from edged.control.profile_store import Decoding
 from edged.daemon.cameras import Attached, attach, away_seconds, queue_of, stop_together
-from edged.daemon.model import LoadedModels, Models
+from edged.daemon.loaded_models import LoadedModels
+from edged.daemon.models import Models
 from edged.daemon.sinks import OpenSink, open_sinks, take_over
 from edged.daemon.subjects import subjects
 from edged.daemon.thermal import Thermostat
@@ -32,9 +35,11 @@ from edged.events.events import Watch
 from edged.events.journal import EventJournal
 from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import ViewQueue
-from edged.result import Event
+from edged.result import Event, Result
 from edged.sensors.sensors import Sensors
 from edged.sinks.sink import Kind
+from edged.state import state_directory
+from edged.teach.teaching import Configured, Teaching
 from edged.telemetry.health import Health
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
@@ -43,6 +48,10 @@ from edged.web.endpoints import Endpoints
 from edged.web.live import Live
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger("edged")
 
@@ -68,6 +77,7 @@ class World:
     sensors: Sensors
     clock: Clock
     recorder: Recorder | None
+    teaching: Teaching
     frames_wanted: int | None
     ended: Callable[[BaseException | None], None]
 
@@ -81,7 +91,13 @@ class Run:
 
     def __init__(self, config: Config, world: World, before: Run | None = None) -> None:
         self.config = config
-        self.models: Models = Models.of(config, None if before is None else before.models)
+        world.teaching.look()
+        self.models: Models = Models.of(
+            config,
+            None if before is None else before.models,
+            world.teaching.store,
+            world.teaching.views,
+        )
         self.cameras: dict[str, Attached] = {}
         self.sinks: dict[str, OpenSink] = {}
         self.server: HttpServer | None = None
@@ -132,8 +148,11 @@ class Run:
 
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
         world = self.world
-        endpoints = Endpoints(world.metrics.registry, world.health, world.live)
-        server = HttpServer(http, endpoints, beside=beside)
+        endpoints = Endpoints(
+            world.metrics.registry, world.health, world.live, teaching=world.teaching
+        )
+        uploads = state_directory(os.environ)
+        server = HttpServer(http, endpoints, beside=beside, uploads=uploads)
         server.start()
         return server
 
@@ -196,7 +215,9 @@ class Run:
             finished=self._all_ended,
             watch=self.watch,
             announce=self.dispatcher.dispatch,
-            show=world.live.pictures.offer,
+            show=self._show,
+            seen=world.teaching.observe,
+            least_side=world.teaching.least_side,
             show_camera=world.live.pictures.offer_camera,
             recorder=world.recorder,
             about=self.loaded_models.about,
@@ -208,11 +229,22 @@ class Run:
         for sink in sinks:
             sink.start()
         world.live.follow(subjects(self))
+        families = {view: each.family for view, each in self.models.by_view.items()}
+        models: dict[str | None, str] = {view.id: view.model for view in self.config.views}
+        configured = Configured(
+            *(self.config.base, models, partial(overruled, self.config)),
+            partial(lacking, self.config),
+        )
+        world.teaching.follow(families, configured)
         for view in self.config.views:
             self.models.by_view[view.id].report_hopeless(view)
         self._thread.start()
         if before is not None and before.server is not self.server:
             self._tell_address()
+
+    def _show(self, result: Result, pixels: NDArray[np.uint8]) -> None:
+        self.world.live.pictures.offer(result, pixels)
+        self.world.teaching.show(result, pixels)
 
     def tick(self, now_ns: int) -> None:
         """Call it a few times a second."""
@@ -305,6 +337,17 @@ class Run:
 
     def ladder(self, view: str) -> Sequence[Candidate]:
         return () if self.loaded_models is None else self.loaded_models.profiler.ladders[view]
+
+    def measured_ms(self, view: str) -> dict[str, float]:
+        """Median time of the view's variants, in the fastest way of each that was measured."""
+        found: dict[str, float] = {}
+        if self.loaded_models is not None:
+            networks = {each.sha256 for each in self.models.by_view[view].family.networks}
+            for choice, timing in self.loaded_models.profiler.profile.items():
+                if choice.network in networks:
+                    name, p50_ms = choice.variant.name, timing.service.p50_ms
+                    found[name] = min(found.get(name, p50_ms), p50_ms)
+        return found
 
     def slowdown(self) -> float:
         return 1.0 if self.pipeline is None else self.pipeline.controller.slowdown.ratio

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edged.config.config import Config
-from edged.control.profile_store import state_directory
 from edged.sinks.sink import Kind, Rule, Rules, Sink
+from edged.state import state_directory
 
 log = logging.getLogger("edged")
 

@@ -9,6 +9,7 @@ from edged.pipeline.queue import ViewQueue
 from edged.service.status_line import ViewNow
 from edged.telemetry.exposition import Subjects, ViewSubject
 from edged.telemetry.health import DOWN_STATES, CameraHealth
+from edged.variants.taught import to_teach
 from edged.view import camera_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def _now(run: Run, view: str, queue: ViewQueue | None) -> ViewNow:
     trouble, camera = None, run.cameras[camera_of(view)].camera
     if camera.state.value in DOWN_STATES:
         trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
+    else:
+        trouble = to_teach(run.models.by_view[view].family)
     if queue is None or run.pipeline is None:
         return ViewNow(view, trouble, "", 0, 0)
     in_use = run.pipeline.controller.views[view].previous
@@ -82,5 +85,7 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         networks={each: model.family.network(each).sha256 for each in model.variants},
         top1=model.known_top1(),
         ladder=lambda: run.ladder(view.id),
+        to_teach=to_teach(model.family),
+        measured_ms=lambda: run.measured_ms(view.id),
         replaced=lambda: 0 if queue is None else queue.overwritten,
     )

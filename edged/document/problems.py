@@ -98,7 +98,8 @@ def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
             place = (*keys, key)
             hidden = place in quoting.hidden
             what = HIDDEN_KEY if hidden else "unknown key"
-            yield Problem(place, what, fix=_nearest(key, schema, hidden=hidden))
+            fix = _outdented(keys, schema) or _nearest(key, value[key], schema, hidden=hidden)
+            yield Problem(place, what, fix=fix)
     elif rule == "required":
         for key in wanted:
             if key not in value:
@@ -114,11 +115,12 @@ def problems(failure: ValidationError, quoting: Quoting) -> Iterator[Problem]:
         present = [name for name in names if name in value]
         number = "exactly one" if rule == "oneOf" else "at least one"
         what = f"expected {number} of {', '.join(names)}"
-        yield Problem(keys, what, got=" and ".join(present) or "none of them")
+        advice = None if present else _outdented(keys, schema)
+        yield Problem(keys, what, " and ".join(present) or "none of them", advice)
     elif rule == "not" and isinstance(value, dict) and _are_required([wanted]):
         first, other = wanted["required"]
-        advice = hints(schema).get(other, "remove one of them")
-        yield Problem((*keys, other), f"cannot be combined with {first}", fix=advice)
+        remedy = hints(schema).get(other, "remove one of them")
+        yield Problem((*keys, other), f"cannot be combined with {first}", fix=remedy)
     elif rule == "uniqueItems":
         what = f"duplicate item, first at position {int(failure.message) + 1}"
         yield Problem(keys, what, quoting.value(keys, value), "remove one of them")
@@ -198,13 +200,20 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _nearest(key: str, schema: Schema, *, hidden: bool) -> str | None:
+def _nearest(key: str, value: Any, schema: Schema, *, hidden: bool) -> str | None:
     """A suggestion for an unknown key."""
     known = schema.get("properties", {})
     hint = hints(schema).get(key) or hints(schema).get(key.lower())
-    close = difflib.get_close_matches(key[:LONGEST_SHOWN], known, n=1)
     if hint is not None:
         return f"did you mean {hint}?" if hint in known else hint
+    similar = list(known)
+    if isinstance(value, dict) and value:
+        similar = [name for name in known if known[name].get("type") == "object"]
+        for section in similar:
+            inner = known[section].get("additionalProperties")
+            if isinstance(inner, Mapping) and value.keys() <= inner.get("properties", {}).keys():
+                return f"if it is one of {section}, indent it by two more spaces"
+    close = difflib.get_close_matches(key[:LONGEST_SHOWN], similar, n=1)
     if close:
         return f"did you mean {close[0]}?"
     keys = f"valid keys: {', '.join(known)}" if known else None
@@ -250,13 +259,22 @@ def _fix(schema: Schema, keys: Keys, value: Any) -> str | None:
         if types == "number" and most <= 1 < value <= 100 and value / 100 <= most:
             return f"write {value / 100:g} for {value:g} %"
     if "object" in (types or ()) and keys and not isinstance(keys[-1], int):
+        indent = "indent the lines below it by two more spaces"
         if value is None and not schema.get("minProperties"):
-            return "indent the lines below it by two more spaces"
-        if keys[-1] in schema.get("properties", {}):
-            return f"{keys[-1]}: is a key of the section above: indent it by two more spaces"
+            return indent
+        if outdented := _outdented(keys, schema):
+            return outdented
         if types == "object" and schema.get("examples"):
-            return f"for example {keys[-1]}: {json.dumps(schema['examples'][0])}"
+            example = f"for example {keys[-1]}: {json.dumps(schema['examples'][0])}"
+            return f"{indent}, {example}" if value is None else example
     return None if schema.keys() & {"enum", "patternErrorMessage"} else _example(schema)
+
+
+def _outdented(keys: Keys, schema: Schema) -> str | None:
+    """For a section that has the name of one of its own keys."""
+    if not keys or keys[-1] not in schema.get("properties", {}):
+        return None
+    return f"{keys[-1]}: is a key of the section above: indent it by two more spaces"
 
 
 _SECONDS = dict.fromkeys(("s", "sec", "seconds"), "_seconds")

@@ -39,7 +39,9 @@ class ViewSubject:
     picture, None for all. labels: the classes of its family. variants: all that the selector may
     choose. networks: SHA-256 of the network of each, as in `Choice.network`. top1: their accuracy
     where it is known. ladder: variants worth a run on this device. replaced: frames that the
-    pipeline took and replaced by newer ones before they ran.
+    pipeline took and replaced by newer ones before they ran. to_teach: what a person has to do
+    before it gives results; None for nothing. measured_ms: median time of each variant that was
+    measured, in its fastest way.
     """
 
     id: str
@@ -56,6 +58,8 @@ class ViewSubject:
     top1: Mapping[Variant, float]
     ladder: Callable[[], Sequence[Candidate]]
     replaced: Callable[[], int] = lambda: 0
+    to_teach: str | None = None
+    measured_ms: Callable[[], Mapping[str, float]] = dict
 
 
 @dataclass(frozen=True, slots=True)

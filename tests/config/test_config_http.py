@@ -30,6 +30,7 @@ def test_everything_at_once(tmp_path: Path) -> None:
         f"  token_hashes: ['{TOKEN}']\n"
         "  tls: {certificate: tls.pem, key: /etc/edged/tls.key}\n"
         "  open: [metrics, healthz]\n"
+        f"  may: {{teach: [anna, '{TOKEN}'], control: []}}\n"
     )
     assert load(tmp_path, text) == HttpConfig(
         "0.0.0.0",
@@ -38,7 +39,51 @@ def test_everything_at_once(tmp_path: Path) -> None:
         token_hashes=(TOKEN,),
         tls=Tls(tmp_path / "tls.pem", Path("/etc/edged/tls.key")),
         open=frozenset({"metrics", "healthz"}),
+        may={"teach": frozenset({"anna", TOKEN})},
     )
+
+
+BOTH = f"  users: {{anna: '{PASSWORD}', bob: '{PASSWORD}'}}\n"
+NO_LOGIN = (
+    "needs http.users or http.token_hashes; without them changes are accepted from this device "
+    "only; add one of them (edged hash-password, edged new-token), or remove may"
+)
+NOBODY = "not a user of http.users, nor a hash of http.token_hashes; write one of them; users:"
+
+
+@pytest.mark.parametrize(
+    ("http", "said"),
+    [
+        ("  may: {teach: [anna]}", [f"3: http.may: {NO_LOGIN}"]),
+        ("  may: {teach: []}", []),
+        (
+            BOTH + "  may:\n    teach:\n    - bob\n    - hunter22\n    control: [hunter22]",
+            [
+                f"{line}: http.may.{place}: {NOBODY} anna, bob"
+                for line, place in ((7, "teach[1]"), (8, "control[0]"))
+            ],
+        ),
+        (f"  token_hashes: ['{TOKEN}']\n  may: {{control: ['{TOKEN}']}}", []),
+        (
+            f"  token_hashes: ['{TOKEN}']\n  may: {{teach: [anna]}}",
+            [f"4: http.may.teach[0]: {NOBODY} none"],
+        ),
+        ("  users: {anna: hunter22}\n  may: {teach: [anna]}", ["3: http.users.anna: expected the"]),
+        ("  may: {delete: [anna]}", ["3: http.may.delete: unknown key; write control"]),
+        ("  may: [anna]", ["3: http.may: expected lines of `key: value` (got a list); for exampl"]),
+        ("  teach: [anna]", ["3: http.teach: unknown key; write may: {teach: [NAME]}"]),
+    ],
+)
+def test_rights_are_those_of_somebody(tmp_path: Path, http: str, said: list[str]) -> None:
+    found: list[str] = []
+    try:
+        load(tmp_path, http)
+    except InputErrors as errors:
+        found = [str(error) for error in errors.errors]
+    assert len(found) == len(said)
+    for error, beginning in zip(found, said, strict=True):
+        assert error.startswith(f"{tmp_path}/edged.yaml:{beginning}")
+        assert "hunter22" not in error
 
 
 @pytest.mark.parametrize(

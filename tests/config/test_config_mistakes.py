@@ -139,6 +139,31 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
                 "3: cameras.source: expected lines of `key: value` (got text); source: is a key o",
             ],
         ),
+        (
+            "cameras:\n  door:\n    source: synthetic\n  views:\n    gate: {roi: [0, 0, 1, 1]}\n",
+            [
+                (
+                    "4: cameras.views: expected exactly one of source, source_file (got none of "
+                    "them); views: is a key of the section above: indent it by two"
+                ),
+                "5: cameras.views.gate: unknown key; views: is a key of the section above: indent",
+            ],
+        ),
+        (
+            f"{KEYS_OF_A_CAMERA}views:\n    gate: {{roi: [0, 0, 1, 1]}}\n",
+            [
+                (
+                    "4: cameras.door.views: expected lines of `key: value` with 1 to 16 entries "
+                    "(got nothing); indent the lines below it by two more spaces, for example "
+                    "views: {"
+                ),
+                "5: cameras.door.gate: unknown key; if it is one of views, indent it by two more",
+            ],
+        ),
+        (
+            f"{KEYS_OF_A_CAMERA}views:\n      bin: {{}}\n    gate: {{roi: [0, 0, 1, 1]}}\n",
+            ["6: cameras.door.gate: unknown key; if it is one of views, indent it by two more"],
+        ),
         ("cameras:\n  a:\n    source: gst:a ! image/jpeg: b", ["a value with `: ` not in quotes?"]),
         (DOOR.encode("utf-8-sig"), []),
         (DOOR.replace("\n", "\r\n"), []),

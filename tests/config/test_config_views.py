@@ -46,8 +46,10 @@ def test_views_and_what_is_asked_of_the_camera(load: Load) -> None:
             ),
         ),
         (
-            ViewConfig("yard/gate", "gate", None, 100.0, 0.95, roi=gate_roi),
-            ViewConfig("yard/bin", "bin", None, 1000.0, 0.95, max_fps=0.2, roi=bin_roi),
+            ViewConfig("yard/gate", "gate", None, 100.0, 0.95, roi=gate_roi, names_model=True),
+            ViewConfig(
+                *("yard/bin", "bin", None, 1000.0, 0.95), max_fps=0.2, roi=bin_roi, names_model=True
+            ),
         ),
     )
     assert door.capture == CaptureRequest("synthetic")
@@ -98,7 +100,7 @@ def test_a_view_takes_from_its_camera_and_that_from_the_top(load: Load) -> None:
     assert config.views == (
         ViewConfig("bare/a", "top", large, 10.0, 0.5, 1.0, 0.1, None, None, None),
         ViewConfig("full/same", "camera", medium, 20.0, 0.6, 2.0, 0.2, 5.0, quiet, None),
-        ViewConfig("full/other", "view", small, 30.0, 0.7, 3.0, 0.0, 6.0, other, roi),
+        ViewConfig("full/other", "view", small, 30.0, 0.7, 3.0, 0.0, 6.0, other, roi, True),
     )
     assert config.cameras[1].capture.views == (
         ViewRequest(max_fps=5.0, quiet=quiet, name="same"),
@@ -118,6 +120,7 @@ def test_a_camera_that_is_its_own_only_view_may_have_a_model(load: Load) -> None
             max_fps=2.0,
             quiet=Quiet(),
             roi=roi,
+            names_model=True,
         ),
         ViewConfig("yard", "imagenette", None, 33.0, 0.95),
     )

@@ -15,7 +15,7 @@ from edged.capture.source import CaptureRequest, Failure, Quiet, ViewRequest
 from edged.clock import monotonic_ns
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.daemon.cameras import Attached, attach, away_seconds
-from edged.daemon.model import Model, Models
+from edged.daemon.models import Model, Models
 from edged.variants.family import Family, Fit, InputContract
 from tests.rig.camera import publish
 from tests.rig.families import RESOLUTIONS

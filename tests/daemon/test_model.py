@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from edged.config.config import Config, load_config
-from edged.daemon.model import LoadedModels, Models
+from edged.daemon.loaded_models import LoadedModels
+from edged.daemon.models import Models
 from tests.rig.families import RESOLUTIONS, make_family
 
 VARIANTS = tuple(f"mobilenet_v1_{alpha}_{side}" for alpha in (0.03, 0.25) for side in RESOLUTIONS)

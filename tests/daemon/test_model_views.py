@@ -12,7 +12,8 @@ import pytest
 
 from edged.backends.onnxruntime import OrtBackend
 from edged.config.config import load_config
-from edged.daemon.model import LoadedModels, Model, Models
+from edged.daemon.loaded_models import LoadedModels
+from edged.daemon.models import Model, Models
 from edged.errors import EdgedError
 from edged.variants.family import Family, Network, write_family
 from edged.variants.runtime import Runner
