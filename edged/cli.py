@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edged import __version__
-from edged.commands import access, bench, cameras, doctor, models, replay, run, service
+from edged.commands import access, bench, cameras, doctor, models, replay, run, service, teach
 from edged.errors import EdgedError
 from edged.secret import redact
 from edged.service.journal import JournalHandler, writes_to_journal
@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in _LIMITS:
             report(f"a limit is too low for edged: {error.strerror}; see ulimit -a")
+            return 1
+        if error.errno in (errno.EACCES, errno.EPERM):
+            report(f"{error.filename or 'a file'}: {error.strerror}")
             return 1
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
@@ -124,6 +127,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (run, cameras, doctor, service, access, bench, replay, models):
+    for part in (run, cameras, doctor, teach, service, access, bench, replay, models):
         part.add(commands)
     return parser

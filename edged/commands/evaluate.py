@@ -79,6 +79,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
         check_plot(options.plot)
     family = load_family(options.family, Path.cwd())
+    if options.record is not None and family.backbone is not None:
+        raise InputError(
+            "the figures of a taught family are those of its teaching",
+            where=family.directory,
+            fix="leave out --record",
+        )
     photos = Photos(options.photos, family, options.labels)
     for note in photos.notes:
         print(f"edged: {note}", file=sys.stderr)

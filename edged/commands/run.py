@@ -225,7 +225,12 @@ def _let_ncnn_see_the_processor() -> None:
 def _check(options: argparse.Namespace) -> int:
     from edged.config.config import load_config
     from edged.config.family import family_errors
-    from edged.config.warnings import name_warnings, region_warnings, warnings
+    from edged.config.warnings import (
+        name_warnings,
+        region_warnings,
+        untaught_warnings,
+        warnings,
+    )
     from edged.doctor.named_files import tls_errors, unreadable_errors
 
     families: dict[str, Family] = {}
@@ -237,7 +242,8 @@ def _check(options: argparse.Namespace) -> int:
 
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
-    found = (warnings(config), region_warnings(config, families), name_warnings(config, families))
+    of_families = (region_warnings, name_warnings, untaught_warnings)
+    found = (warnings(config), *(each(config, families) for each in of_families))
     for warning in chain.from_iterable(found):
         print(f"edged: {warning}", file=sys.stderr)
     names = sorted({family.name for family in families.values()})

@@ -11,6 +11,7 @@ import pytest
 from edged.cli import main
 from edged.commands.build import build_family
 from tests.rig.families import ALPHAS, make_family
+from tests.rig.taught import make_taught
 from tests.rig.tensorrt import starter
 from tests.rig.tensorrt_backend import Bench
 
@@ -28,6 +29,15 @@ def test_it_builds_what_is_not_there_and_says_so(tmp_path: Path) -> None:
         assert begun == NAMES
         assert told == [f"{name}: {expected}" for name in NAMES]
     assert shares == [(name, share / 4) for name in NAMES for share in (1, 2, 3, 4)]
+
+
+def test_a_taught_family_has_the_engines_of_its_backbone(tmp_path: Path) -> None:
+    family = make_family(tmp_path / "family")
+    for number, expected in enumerate(("built in 0 s", "already built")):
+        told: list[str] = []
+        taught = make_taught(tmp_path / str(number), family, seed=number)
+        assert build_family(taught, Bench(tmp_path).backend, lambda name: None, told.append)
+        assert told == [f"{name}: {expected}" for name in NAMES]
 
 
 def test_that_engines_are_not_kept_is_known_afterwards(tmp_path: Path) -> None:

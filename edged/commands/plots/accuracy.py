@@ -49,42 +49,99 @@ def draw_accuracy(
     accuracy_axis: str,
 ) -> Any:
     """A matplotlib figure. standard_errors: of each candidate's top-1, as a share of 1."""
-    frontier = ladder(candidates)
     figure = new_figure(6.4, 6.4)
-    axes = figure.add_subplot()
-    axes.set_title(title, parse_math=False, fontsize=11)
-    axes.set_xlabel(time_axis)
-    axes.set_ylabel(accuracy_axis)
-    axes.grid(color="#e8e8e8", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for candidate in candidates:
-        _draw_point(axes, candidate, standard_errors[candidate.variant], candidate in frontier)
-    _scale_time(axes, [candidate.p50_ms for candidate in candidates])
-    left, right = axes.get_xlim()
-    axes.set_xlim(left, right)  # the frontier ends at the edge and must not move it
-    rising = frontier[::-1]
-    axes.step(
-        [*(candidate.p50_ms for candidate in rising), right],
-        [*(100 * candidate.top1 for candidate in rising), 100 * frontier[0].top1],
-        where="post",
-        color="#444444",
-        linewidth=1.2,
-        zorder=1,
-        label="Pareto frontier",
+    panel = AccuracyPanel(
+        figure.add_subplot(),
+        candidates,
+        {variant: (error, error) for variant, error in standard_errors.items()},
+        "± standard error",
     )
-    legend = _draw_legend(axes, candidates, len(frontier) < len(candidates))
+    panel.draw(title, time_axis, accuracy_axis)
     figure.draw_without_rendering()  # places are known from here on
     figure.set_layout_engine("none")
-    _draw_labels(axes, candidates, frontier, standard_errors, right, legend)
+    panel.draw_labels()
     return figure
 
 
-def _draw_point(axes: Any, candidate: Candidate, standard_error: float, worth: bool) -> None:
+class AccuracyPanel:
+    """A part of a figure. margins: how far below and above each candidate's top-1 the bar reaches,
+    as shares of 1; named: what the bar is."""
+
+    def __init__(
+        self,
+        axes: Any,
+        candidates: Sequence[Candidate],
+        margins: Mapping[Variant, tuple[float, float]],
+        named: str,
+    ) -> None:
+        self._axes = axes
+        self._candidates = candidates
+        self._frontier = ladder(candidates)
+        self._margins = margins
+        self._named = named
+
+    def draw(self, title: str, time_axis: str, accuracy_axis: str) -> None:
+        axes, candidates, frontier = self._axes, self._candidates, self._frontier
+        axes.set_title(title, parse_math=False, fontsize=11)
+        axes.set_xlabel(time_axis)
+        axes.set_ylabel(accuracy_axis)
+        axes.grid(color="#e8e8e8", linewidth=0.8)
+        axes.set_axisbelow(True)
+        for candidate in candidates:
+            _draw_point(axes, candidate, self._margins[candidate.variant], candidate in frontier)
+        _scale_time(axes, [candidate.p50_ms for candidate in candidates])
+        left, right = axes.get_xlim()
+        axes.set_xlim(left, right)  # the frontier ends at the edge and must not move it
+        rising = frontier[::-1]
+        axes.step(
+            [*(candidate.p50_ms for candidate in rising), right],
+            [*(100 * candidate.top1 for candidate in rising), 100 * frontier[0].top1],
+            where="post",
+            color="#444444",
+            linewidth=1.2,
+            zorder=1,
+            label="Pareto frontier",
+        )
+        self._right = right
+        has_dominated = len(frontier) < len(candidates)
+        self._legend = _draw_legend(axes, candidates, has_dominated, self._named)
+
+    def draw_labels(self) -> None:
+        """Once the figure's layout is settled: put each label beside its point, where it overlaps
+        least."""
+        axes, candidates, frontier = self._axes, self._candidates, self._frontier
+        dot = axes.figure.dpi / 72
+        inside: _Box = tuple(axes.get_window_extent().extents)
+        texts: list[_Box] = [tuple(self._legend.get_window_extent().extents)]
+        marks = _frontier_boxes(axes, frontier, self._right, dot)
+        for candidate in candidates:
+            marks += _point_boxes(axes, candidate, self._margins[candidate.variant][1], dot)
+        for candidate in sorted(candidates, key=lambda each: each not in frontier):
+            label = _written(axes, candidate, candidate in frontier)
+            extent = label.get_window_extent()
+            size = extent.width, extent.height
+            point = candidate.p50_ms, 100 * candidate.top1
+            centre = tuple(axes.transData.transform(point))
+            place = _best_place(centre, size, np.array(texts), np.array(marks), inside, dot)
+            label.set_position((place.across / dot, place.up / dot))
+            texts.append(place.boxes[0])
+            marks += place.boxes[1:]
+            if place.line is not None:
+                axes.annotate(
+                    "",
+                    point,
+                    (place.line[0] / dot, place.line[1] / dot),
+                    textcoords="offset points",
+                    arrowprops=_THIN_LINE,
+                )
+
+
+def _draw_point(axes: Any, candidate: Candidate, margins: tuple[float, float], worth: bool) -> None:
     marker, colour = _MARKS[candidate.variant.precision]
     axes.errorbar(
         candidate.p50_ms,
         100 * candidate.top1,
-        yerr=100 * standard_error,
+        yerr=[[100 * each] for each in margins],
         fmt=marker,
         markersize=6.5 if worth else 5,
         markerfacecolor=colour if worth else "white",
@@ -107,62 +164,34 @@ def _scale_time(axes: Any, times_ms: Sequence[float]) -> None:
     axes.set_xticks(shown, [f"{step:g}" for step in shown])
 
 
-def _draw_legend(axes: Any, candidates: Sequence[Candidate], has_dominated: bool) -> Any:
+def _draw_legend(
+    axes: Any, candidates: Sequence[Candidate], has_dominated: bool, margins: str
+) -> Any:
     for precision, (marker, colour) in _MARKS.items():
         if any(candidate.variant.precision is precision for candidate in candidates):
             axes.plot([], [], marker, color=colour, label=_NAMES[precision])
     if has_dominated:
         mark = {"markerfacecolor": "white", "label": "dominated: not faster, not better"}
         axes.plot([], [], "o", color=_GREY, **mark)
-    axes.errorbar([], [], yerr=[], fmt="none", ecolor="#444444", label="± standard error")
+    axes.errorbar([], [], yerr=[], fmt="none", ecolor="#444444", label=margins)
     return axes.legend(
         loc="lower right", fontsize=9, title="alpha@resolution", title_fontsize=9, framealpha=1
     )
 
 
-def _draw_labels(
-    axes: Any,
-    candidates: Sequence[Candidate],
-    frontier: Sequence[Candidate],
-    standard_errors: Mapping[Variant, float],
-    right: float,
-    legend: Any,
-) -> None:
-    """Put each label beside its point, where it overlaps least."""
-    dot = axes.figure.dpi / 72
-    inside: _Box = tuple(axes.get_window_extent().extents)
-    texts: list[_Box] = [tuple(legend.get_window_extent().extents)]
-    marks = _frontier_boxes(axes, frontier, right, dot)
-    for candidate in candidates:
-        marks += _point_boxes(axes, candidate, standard_errors[candidate.variant], dot)
-    for candidate in sorted(candidates, key=lambda each: each not in frontier):
-        worth, variant = candidate in frontier, candidate.variant
-        point = candidate.p50_ms, 100 * candidate.top1
-        label = axes.annotate(
-            f"{variant.alpha}@{variant.resolution}",
-            point,
-            (0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=9 if worth else 8,
-            color="black" if worth else "#707070",
-        )
-        extent = label.get_window_extent()
-        size = extent.width, extent.height
-        centre = tuple(axes.transData.transform(point))
-        place = _best_place(centre, size, np.array(texts), np.array(marks), inside, dot)
-        label.set_position((place.across / dot, place.up / dot))
-        texts.append(place.boxes[0])
-        marks += place.boxes[1:]
-        if place.line is not None:
-            axes.annotate(
-                "",
-                point,
-                (place.line[0] / dot, place.line[1] / dot),
-                textcoords="offset points",
-                arrowprops=_THIN_LINE,
-            )
+def _written(axes: Any, candidate: Candidate, worth: bool) -> Any:
+    """The label, at its point."""
+    variant = candidate.variant
+    return axes.annotate(
+        f"{variant.alpha}@{variant.resolution}",
+        (candidate.p50_ms, 100 * candidate.top1),
+        (0, 0),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=9 if worth else 8,
+        color="black" if worth else "#707070",
+    )
 
 
 class _Place(NamedTuple):
@@ -218,9 +247,9 @@ def _around(x: float, y: float, half_width: float, half_height: float) -> _Box:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _point_boxes(axes: Any, candidate: Candidate, standard_error: float, dot: float) -> list[_Box]:
+def _point_boxes(axes: Any, candidate: Candidate, above: float, dot: float) -> list[_Box]:
     x, y = axes.transData.transform((candidate.p50_ms, 100 * candidate.top1))
-    _, top = axes.transData.transform((candidate.p50_ms, 100 * (candidate.top1 + standard_error)))
+    _, top = axes.transData.transform((candidate.p50_ms, 100 * (candidate.top1 + above)))
     return [_around(x, y, 4 * dot, 4 * dot), _around(x, y, 2.5 * dot, top - y)]
 
 

@@ -1,0 +1,57 @@
+"""`edged teach NAME deploy` and `back`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from edged.commands.teach.place import Place
+from edged.config.family import lacking, overruled
+from edged.errors import EdgedError, InputError
+from edged.view import titled
+
+
+def deploy(options: argparse.Namespace) -> int:
+    place = Place(options)
+    config = place.config  # before anything is changed
+    with place.classifier() as classifier:
+        version = options.version or classifier.newest()
+        view = classifier.settings.view
+        lack = lacking(place.config, view, classifier.family(version)) if place.config else ""
+        if lack and not options.anyway:
+            fix = "change the event first, or: --anyway"
+            raise InputError(lack, where=place.name, got=f"version {version}", fix=fix)
+        worse = classifier.worse_than_running(version)
+        if worse is not None and not options.anyway:
+            raise EdgedError(
+                str(worse),
+                where=place.name,
+                fix=f"add what it lacks (edged teach {place.name}), or: edged teach {place.name} "
+                f"deploy --version {version} --anyway",
+            )
+        replaced = place.store.deployed_to(classifier.settings.view)
+        if not classifier.report(version)["estimate"]["judged"]:
+            print(f"edged: version {version} could not be judged", file=sys.stderr)
+        deployed = classifier.deploy(version)
+    instead = ""
+    if replaced is not None and replaced.name != place.name:
+        instead = f", in place of {replaced.name}"
+    print(f"version {version} is deployed to {deployed.view}{instead}")
+    if config is not None and (line := overruled(config, deployed.view, place.name)):
+        print(f"edged: warning: {line}", file=sys.stderr)
+    else:
+        print(f"a running daemon takes it over at once; to return: edged teach {place.name} back")
+    return 0
+
+
+def back(options: argparse.Namespace) -> int:
+    place = Place(options)
+    with place.classifier() as classifier:
+        before = classifier.deployed
+        now = classifier.back()
+    assert before is not None
+    if now is None:
+        print(f"{titled(before.view)} runs the model of its configuration again")
+    else:
+        print(f"version {now.version} runs on {now.view} again, not {before.version}")
+    return 0

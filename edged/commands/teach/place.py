@@ -1,0 +1,85 @@
+"""Where the classifiers are, and the configuration of the device's daemon."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edged.errors import EdgedError, InputError
+from edged.service.install import CONFIG
+from edged.state import SERVICE_STATE, as_owner
+from edged.teach.backbone import Backbone, backbone_of
+from edged.teach.store import Classifier, TeachStore, teach_directory
+
+if TYPE_CHECKING:
+    from edged.config.config import Config
+
+
+class Place:
+    """For one command, which reads and writes the classifiers' folder in `as_owner` or
+    `classifier`, and its caller's files outside of them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.name: str = options.name
+        self._options = options
+        self.store = TeachStore(teach_directory(os.environ))
+        self._config: Config | None = None
+        self._read = False
+
+    def as_owner(self) -> AbstractContextManager[None]:
+        return as_owner(self.store.root)
+
+    @contextmanager
+    def classifier(self) -> Iterator[Classifier]:
+        """The one that is named. Raises InputError if there is none."""
+        with self.as_owner():
+            try:
+                found = self.store.open(self.name)
+            except InputError as error:
+                raise self.with_hint(error) from None
+            yield found
+
+    def with_hint(self, error: InputError) -> InputError:
+        """Names the service's folder, where another user may look in vain."""
+        root = self.store.root
+        if root.is_relative_to(SERVICE_STATE) or not SERVICE_STATE.is_dir():
+            return error
+        fix = f"looked in {root}; for the service's classifiers use sudo"
+        return InputError(error.what, got=error.got, fix=f"{error.fix}; {fix}")
+
+    @property
+    def config(self) -> Config | None:
+        """None if there is no configuration, or, unless it was named, if it is not valid."""
+        if not self._read:
+            self._config, self._read = self._find_config(), True
+        return self._config
+
+    def backbone(self, classifier: Classifier) -> Backbone:
+        """What it is taught on. Raises InputError."""
+        config = self.config
+        views = () if config is None else config.views
+        view = classifier.settings.view
+        model = next((each.model for each in views if each.id == view), None)
+        base = Path.cwd() if config is None else config.base
+        return backbone_of(classifier.settings.backbone, self.store.root, model, base)
+
+    def _find_config(self) -> Config | None:
+        from edged.config.config import load_config
+
+        given: Path | None = self._options.config
+        if given is not None:
+            return load_config(given, os.environ)
+        for path in (Path("edged.yaml"), Path(CONFIG)):
+            if path.is_file():
+                try:
+                    return load_config(path, os.environ)
+                except EdgedError as error:
+                    first = str(error).splitlines()[0]
+                    print(f"edged: going on without a configuration: {first}", file=sys.stderr)
+                    return None
+        return None
