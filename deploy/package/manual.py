@@ -91,7 +91,7 @@ def command_page() -> str:
         usage = " ".join(command.format_usage().split()).removeprefix(f"usage: {command.prog} ")
         lines += [_bold(command.prog), roff(usage)]
         for action in command._actions:
-            if not isinstance(action, argparse._HelpAction):
+            if not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
                 meaning = command._get_formatter()._expand_help(action)
                 lines += [".TP", _bold(_invocation(action)), roff(meaning)]
         _, _, example = str(command.epilog).partition("example:")
@@ -100,9 +100,9 @@ def command_page() -> str:
 
 
 def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Those that do something: `edged models list`, but not `edged models`."""
+    """Those that do something: `edged models list` and `edged teach`, but not `edged models`."""
     groups = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    if not groups:
+    if not groups or parser.get_default("command") is not None:
         yield parser
     for group in groups:
         for command in group.choices.values():
