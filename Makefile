@@ -18,7 +18,7 @@ TRACE ?=
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test check lint format types docs picture fuzz deb lint-deb apt-repository bench-control bench-pipeline bench-arm bench-arm-half test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test check lint format types docs picture fuzz deb lint-deb apt-repository bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -30,8 +30,8 @@ demo: $(VENV)/.run
 	  [ -n "$$stopped" ] || exit $$status
 
 # Rooms whose tests measure no time share the cores; the others have them to themselves.
-TOGETHER := $(addprefix tests/,backends config control deploy doctor fuzz sensors service telemetry tracing \
-  variants)
+TOGETHER := $(addprefix tests/,backends commands config control deploy doctor events fuzz sensors service \
+  teach telemetry tracing variants)
 
 test: $(VENV)/.develop
 ifeq ($(TESTS),tests)
@@ -99,6 +99,10 @@ bench-arm: $(VENV)/.develop
 # What float16 costs in accuracy there: tests/benchmarks/arm-half.md; hours, as root, with EDGED_DATA.
 bench-arm-half: $(VENV)/.develop
 	$(BIN)/python -m tests.benchmarks.arm.half
+
+# How good taught heads are: tests/benchmarks/teach.md and teach.png; half an hour, with EDGED_DATA.
+bench-teach: $(VENV)/.develop
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.teach
 
 # A virtual device with cameras that fail, and one with a Raspberry Pi's processor; as root.
 test-device: $(VENV)/.develop

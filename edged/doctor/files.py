@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from edged.backends.tensorrt.cache import cache_directory
-from edged.control.profile_store import state_directory
 from edged.doctor import finding
 from edged.doctor.account import SEARCH, WRITE, unreadable
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import EdgedError, InputErrors
+from edged.state import state_directory
 
 VERIFY_SECONDS = 300.0
 LEAST_FREE_MB = 50

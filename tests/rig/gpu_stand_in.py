@@ -222,11 +222,12 @@ class _Engine:
         self._trt, self._sides = trt, sides
         self.device = device
         self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        self.num_io_tensors = 2
+        self._names = ("image", *(each.name for each in self.session.get_outputs()))
+        self.num_io_tensors = len(self._names)
         self.num_optimization_profiles = len(sides)
 
     def get_tensor_name(self, index: int) -> str:
-        return ("image", "scores")[index]
+        return str(self._names[index])
 
     def get_tensor_mode(self, name: str) -> Any:
         return getattr(self._trt.TensorIOMode, "INPUT" if name == "image" else "OUTPUT")
@@ -261,7 +262,8 @@ class _Context:
         return name == "image" and shape[1] in self._allowed
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._engine.session.get_outputs()[0].shape)
+        outputs = {each.name: each.shape for each in self._engine.session.get_outputs()}
+        return tuple(outputs[name])
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         self._addresses[name] = memory
@@ -279,8 +281,11 @@ class _Context:
     def _compute(self) -> None:
         device = self._engine.device
         image = device.view(self._addresses["image"], self._shape, np.uint8)
-        scores = self._engine.session.run(None, {"image": image})[0]
-        device.view(self._addresses["scores"], scores.shape, np.float32)[:] = scores
+        names = [each.name for each in self._engine.session.get_outputs()]
+        for name, values in zip(
+            names, self._engine.session.run(names, {"image": image}), strict=True
+        ):
+            device.view(self._addresses[name], values.shape, np.float32)[:] = values
 
 
 def fake_tensorrt(device: Device | None = None, version: str = "10.3.0") -> Any:

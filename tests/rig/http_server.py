@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
+from edged.web.teach import Teaching
 from tests.rig.live import Device, endpoints_of
 
 
@@ -34,12 +36,16 @@ def serving(
     host: str = "127.0.0.1",
     connections: int = 8,
     connection_seconds: float = 5.0,
+    http: HttpConfig | None = None,
+    teaching: Teaching | None = None,
+    uploads: Path | None = None,
 ) -> Iterator[HttpServer]:
     with HttpServer(
-        HttpConfig(host, 0),
-        endpoints_of(device, registry or make_registry()),
+        http or HttpConfig(host, 0),
+        endpoints_of(device, registry or make_registry(), teaching=teaching),
         connections=connections,
         connection_seconds=connection_seconds,
+        uploads=uploads,
     ) as server:
         yield server
 

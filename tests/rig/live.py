@@ -17,6 +17,7 @@ from edged.variants.variant import Variant
 from edged.view import camera_of
 from edged.web.endpoints import Endpoints
 from edged.web.live import Live
+from edged.web.teach import Teaching
 from tests.rig.camera import FakeTime
 from tests.rig.metrics import view_subject
 
@@ -86,10 +87,12 @@ def endpoints_of(
     device: Device | None = None,
     registry: CollectorRegistry | None = None,
     live: Live | None = None,
+    teaching: Teaching | None = None,
 ) -> Endpoints:
     return Endpoints(
         registry or CollectorRegistry(),
         (device or Device()).health,
         live or live_of(),
+        teaching,
         clock=lambda: NOW_NS,
     )

@@ -45,7 +45,7 @@ class Device:
         self.choices = wanted
 
     def infer(
-        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP
+        self, choice: Choice, pixels: np.ndarray, fit: Fit = Fit.CROP, *, features: bool = False
     ) -> tuple[np.ndarray, int, int]:
         preprocessed_ns = monotonic_ns()
         time.sleep(self.times_ms[choice.variant] / 1000)
@@ -153,7 +153,7 @@ class Measured:
     def observe(self, key: object, times_ms: object) -> None: ...
 
 
-def make(feeds: Sequence[Feed | Yard], seen: Recorder, **more: object) -> Pipeline:
+def make(feeds: Sequence[Feed | Yard], seen: Recorder, /, **more: object) -> Pipeline:
     queues = [queue for feed in feeds for queue in feed.queues]
     top1 = {Choice(SMALL, 1): 0.4, Choice(LARGE, 1): 0.7}
     views = dict.fromkeys((queue.view for queue in queues), top1)

@@ -41,7 +41,7 @@ class Device:
     clock: FakeTime
     threads: tuple[int, ...] = (1,)
 
-    def infer(self, *_: object) -> tuple[NDArray[np.float32], int, int]:
+    def infer(self, *_: object, features: bool = False) -> tuple[NDArray[np.float32], int, int]:
         return np.ones(1, np.float32), self.clock.now_ns, self.clock.now_ns
 
 

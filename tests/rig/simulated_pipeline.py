@@ -35,7 +35,9 @@ class Device:
     threads: tuple[int, ...] = (1,)
     busy_ms: float = 0.0
 
-    def infer(self, choice: Choice, pixels: np.ndarray, fit: Fit) -> tuple[np.ndarray, int, int]:
+    def infer(
+        self, choice: Choice, pixels: np.ndarray, fit: Fit, *, features: bool = False
+    ) -> tuple[np.ndarray, int, int]:
         preprocessed_ns = self.clock.now_ns
         self.clock.sleep(self.times_ms[choice.variant] / 1000)
         self.busy_ms += self.times_ms[choice.variant]
