@@ -83,11 +83,6 @@ class Families:
             return self._load(view, view.model)
 
 
-def family_of(config: Config, view: ViewConfig) -> Family:
-    """Raises InputError with the line of `model`."""
-    return Families(config).of(view)
-
-
 def overruled(config: Config, view: str, name: str) -> str:
     """The line that overrules a classifier deployed to the view, and what to change; empty if there
     is none."""

@@ -10,7 +10,7 @@ import pytest
 
 from edged.cli import main
 from edged.config.config import load_config
-from edged.config.family import family_errors, family_of
+from edged.config.family import Families, family_errors
 from edged.config.warnings import name_warnings, region_warnings, warnings
 from edged.errors import InputErrors
 from edged.variants.family import Family
@@ -43,7 +43,7 @@ def test_each_view_has_the_family_that_it_names(load: Load, tmp_path: Path) -> N
         "yard/bin": "bin",
         "door": "imagenette",
     }
-    assert family_of(config, config.views[0]) == found["yard/gate"]
+    assert Families(config).of(config.views[0]) == found["yard/gate"]
 
 
 LACKING = (

@@ -12,7 +12,7 @@ import pytest
 
 from edged.cli import main
 from edged.config.config import load_config
-from edged.config.family import family_of
+from edged.config.family import Families
 from edged.config.warnings import warnings
 from edged.errors import EdgedError, InputError
 from edged.service.install import (
@@ -112,7 +112,7 @@ def test_a_jetson_gets_its_drop_in(tmp_path: Path, jetson: bool) -> None:
 def test_the_first_configuration_is_valid_and_quiet(tmp_path: Path) -> None:
     installed(tmp_path)
     config = load_config(tmp_path / "etc/edged/edged.yaml", {})
-    assert family_of(config, config.views[0]).name == "imagenette"
+    assert Families(config).of(config.views[0]).name == "imagenette"
     assert not config.results.sinks
     assert config.http is not None
     assert config.http.host == "127.0.0.1"

@@ -79,10 +79,6 @@ class Cache:
                     return found
         return None
 
-    def has(self, name: str) -> bool:
-        """Whether there is a file of that name; `read` may refuse it."""
-        return (self.folder / f"{name}{SUFFIX}").is_file()
-
     def write(self, name: str, features: Features) -> None:
         """Raises OSError."""
         made(self.folder)
