@@ -34,16 +34,22 @@ def backbone(data: Path, cache: Path) -> Family:
     """0.25, 0.5, 0.75 and 1.0 of ImageNet, each at four resolutions, de-quantised."""
     folder = cache / "imagenet"
     if not (folder / MANIFEST).exists():
-        for weights, head in FILES:
-            import_weights(
-                data / "weights" / weights,
-                head and data / "weights" / head,
-                labels=data / "weights/imagenet_labels.txt",
-                into=folder,
-                backend=OrtBackend(),
-                resolutions=SIDES,
-            )
+        for files in FILES:
+            import_files(data, folder, files)
     return load_family(str(folder), Path())
+
+
+def import_files(data: Path, folder: Path, files: tuple[str, str | None]) -> None:
+    """Add a network, at four resolutions, to the family in the folder."""
+    weights, head = files
+    import_weights(
+        data / "weights" / weights,
+        head and data / "weights" / head,
+        labels=data / "weights/imagenet_labels.txt",
+        into=folder,
+        backend=OrtBackend(),
+        resolutions=SIDES,
+    )
 
 
 class Eye:

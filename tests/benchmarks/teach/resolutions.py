@@ -18,14 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.backends.onnxruntime import OrtBackend
-from edged.teach.fit import fit_head
+from edged.teach.fit import fit_heads
 from edged.variants.evaluation.evaluate import evaluate
 from edged.variants.evaluation.photos import Photos
 from edged.variants.family import Family, load_family
 from edged.variants.manifest import MANIFEST
 from edged.variants.official import OFFICIAL, Weights
-from edged.variants.weights.importing import import_weights
-from tests.benchmarks.teach.backbone import FILES, SIDES, Features
+from tests.benchmarks.teach.backbone import FILES, SIDES, Features, import_files
 from tests.benchmarks.teach.sets import Set, pictures, read_set
 
 SETS = ("trash", "bottle", "person")
@@ -43,15 +42,7 @@ NETWORKS = {
 
 def family_of(data: Path, folder: Path, files: tuple[str, str | None]) -> Family:
     if not (folder / MANIFEST).exists():
-        weights, head = files
-        import_weights(
-            data / "weights" / weights,
-            head and data / "weights" / head,
-            labels=data / "weights/imagenet_labels.txt",
-            into=folder,
-            backend=OrtBackend(),
-            resolutions=SIDES,
-        )
+        import_files(data, folder, files)
     return load_family(str(folder), Path())
 
 
@@ -77,8 +68,8 @@ def taught(cases: Set, names: list[str], features: NDArray[Any]) -> list[float]:
             chosen += [at[pool[i].name] for i in random.permutation(len(pool))[:PICTURES]]
             labels += [label] * min(PICTURES, len(pool))
         rows = features[chosen].reshape(-1, features.shape[2])
-        weights = np.ones(len(rows), np.float32)
-        head = fit_head(rows, np.repeat(labels, len(SIDES)), weights, classes, len(chosen))
+        weights = np.ones((1, len(rows)), np.float32)
+        (head,) = fit_heads(rows, np.repeat(labels, len(SIDES)), weights, classes, len(chosen))
         said = (features[asked].astype(np.float32) @ head[:, :-1].T + head[:, -1]).argmax(axis=2)
         draws.append([_balanced(said[:, side], right, classes) for side in range(len(SIDES))])
     return list(np.mean(draws, axis=0))
