@@ -20,7 +20,7 @@ from edged.events.events import AWAY_SECONDS
 from edged.pipeline.output import Output
 from edged.pipeline.queue import ViewQueue
 from edged.sinks.options import ResultsConfig
-from edged.teach.recording import SIDE
+from edged.teach.pictures.bounds import SHORT_SIDE
 from edged.variants.family import Fit
 
 
@@ -76,7 +76,7 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
     largest = max(_largest(models.by_view[view.id]) for view in settings.views)
     if any(view.id in models.taught for view in settings.views):
-        largest = max(largest, SIDE)
+        largest = max(largest, SHORT_SIDE)
     side = _side(request, largest)
     if (
         before is not None

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edged.clock import Clock
 from edged.errors import InputError
 from edged.result import Result
-from edged.teach.recording import INTERVAL_NS, SIDE, Recorder, Recording
+from edged.teach.pictures.bounds import SHORT_SIDE
+from edged.teach.recording import INTERVAL_NS, Recorder, Recording
 from edged.teach.store import Classifier, new_moment
 
 if TYPE_CHECKING:
@@ -108,10 +109,10 @@ class LiveClassifier:
 
     @property
     def side(self) -> int:
-        """Pixels that the next picture should have at least; 0 if any will do."""
+        """Pixels that the next picture should have at least on its short side; 0 if any will do."""
         now_ns = self.clock()
         recordings = (self.recording, self._seen)
-        return SIDE if any(each and now_ns < each.until_ns for each in recordings) else 0
+        return SHORT_SIDE if any(each and now_ns < each.until_ns for each in recordings) else 0
 
     def observe(self, sight: Sight) -> None:
         """Called for every result of the view."""
@@ -181,10 +182,12 @@ class LiveClassifier:
         was recorded since the start."""
         import numpy as np
 
+        from edged.teach.fit import nearest_mean, scores
+
         with self._lock:
             last = self._last
             means = {} if last is None else dict(self._sums.get(last.network, {}))
-        if last is None:
+        if last is None or last.features is None:
             return None
         if last.rows is not None and len(last.rows):
             top = last.result.top[0] if last.result.top else None
@@ -195,8 +198,8 @@ class LiveClassifier:
             }
         if len(means) < 2:
             return None
-        distances = {
-            label: float(np.linalg.norm(last.features - total / count))
-            for label, (total, count) in means.items()
-        }
-        return {"label": min(distances, key=distances.__getitem__), "score": None, "by": "means"}
+        labels = list(means)
+        of_labels = np.stack([total / count for total, count in means.values()])
+        head = nearest_mean(of_labels, np.arange(len(labels)), len(labels))
+        best = int(scores(head, last.features).argmax())
+        return {"label": labels[best], "score": None, "by": "means"}

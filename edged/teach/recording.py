@@ -13,24 +13,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture.decode.jpeg import encode_jpeg
 from edged.errors import EdgedError
 from edged.teach.moments import Look, differs, look
+from edged.teach.pictures.stored import stored_jpeg
 from edged.teach.store import Classifier
 
-SIDE = 256
-"""Short side of a stored picture in pixels, which recordings ask the camera for."""
 SERVES = 224
 """A picture with a shorter side is passed over while the camera may still deliver a larger one."""
 LARGER_SECONDS = 1.0
 """How long a recording waits for one: the camera is asked when it begins."""
 INTERVAL_NS = 200_000_000
 """Between two pictures of a recording."""
-JPEG_QUALITY = 90
 MOST_SEEN = 200
 """Moments that wait for a label; the oldest make room."""
 IDLE_SECONDS = 1.0
@@ -112,7 +108,7 @@ def _store(classifier: Classifier, recording: Recording, pixels: NDArray[np.uint
     seen = look(pixels)
     if not differs(seen, recording.kept):
         return
-    jpeg = encode_jpeg(_reduced(pixels), JPEG_QUALITY)
+    jpeg, _ = stored_jpeg(pixels)
     try:
         new = classifier.add(recording.label, recording.moment, jpeg, recording.reason)
         if recording.label is None:
@@ -130,12 +126,3 @@ def _make_room(classifier: Classifier) -> None:
     waiting = [each for each in classifier.moments() if each.label is None]
     for each in waiting[:-MOST_SEEN]:
         classifier.discard(each.id)
-
-
-def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = SIDE / min(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    size = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
-    smaller: NDArray[np.uint8] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return smaller

@@ -27,6 +27,7 @@ from edged.teach.recording import Recorder
 from edged.teach.store import Classifier, TeachStore
 from edged.teach.training import TrainingProcess
 from edged.variants.family import Family
+from edged.variants.taught import head_matrices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,9 +119,8 @@ class Teaching:
             until_unix = now.since_unix + COMPARED_SECONDS
             if self._unix() < until_unix:
                 with suppress(EdgedError):  # it was deleted
-                    heads = each.classifier.family(now.before).heads
-                    read = {network: head.read() for network, head in heads.items()}
-                    each.compared = Compared(now.before, read, until_unix)
+                    heads = head_matrices(each.classifier.family(now.before))
+                    each.compared = Compared(now.before, heads or {}, until_unix)
         self._families, self._configured = families, configured
 
     def close(self) -> None:
@@ -160,6 +160,9 @@ class Teaching:
 
     # the API; InputError for a mistake
 
+    def names(self) -> Collection[str]:
+        return self._live.keys()
+
     def overview(self) -> dict[str, Any]:
         deployed = self.store.deployed()
         return {
@@ -177,7 +180,8 @@ class Teaching:
         }
 
     def describe(self, name: str) -> dict[str, Any]:
-        live, recording = self._of(name), self._of(name).recording
+        live = self._of(name)
+        recording = live.recording
         told = description(self._open(name))
         if told["deployed"] is not None:
             told["deployed"] |= self._told_deployed(live, told["view"])
@@ -227,7 +231,7 @@ class Teaching:
         self, name: str, label: str, seconds: float, moment: str | None = None
     ) -> dict[str, Any]:
         live = self._of(name)
-        self._check_label(self._open(name), label)
+        self._open(name).check_class(label)
         view = live.classifier.settings.view
         if view not in self._families:
             raise InputError("the configuration has no such view any more", got=view)
@@ -242,19 +246,14 @@ class Teaching:
         self, name: str, label: str, content: Any, content_type: str, *, one_moment: bool
     ) -> dict[str, Any]:
         """content: a file."""
-        classifier = self._open(name)
-        self._check_label(classifier, label)
         upload = Upload(f"upload.{content_type.rpartition('/')[2]}", content)
-        added = add_pictures(classifier, label, [upload], one_moment=one_moment)
+        added = add_pictures(self._open(name), label, [upload], one_moment=one_moment)
         rejected = [list(each) for each in added.rejected]
         rejected += [[file, f"it is there already, as {other}"] for file, other in added.other]
         return {"added": added.pictures, "rejected": rejected}
 
     def label(self, name: str, moment: str, label: str | None) -> None:
-        classifier = self._open(name)
-        if label is not None:
-            self._check_label(classifier, label)
-        classifier.label(moment, label)
+        self._open(name).label(moment, label)
 
     def discard(self, name: str, moment: str) -> None:
         self._open(name).discard(moment)
@@ -306,11 +305,6 @@ class Teaching:
         """For one thread."""
         self._of(name)
         return self.store.open(name)
-
-    def _check_label(self, classifier: Classifier, label: str) -> None:
-        classes = classifier.settings.classes
-        if label not in classes:
-            raise InputError("no such class", got=label, fix="it has " + ", ".join(classes))
 
     def _backbone(self, own: str, view: str | None) -> Backbone:
         """own: what the classifier names. view: whose configured model may serve."""

@@ -45,6 +45,8 @@ class Teaching(Protocol):
     """Several threads call it at once. Raises InputError for a mistake, EdgedError for a failure;
     nothing is changed then."""
 
+    def names(self) -> Collection[str]: ...
+
     def overview(self) -> dict[str, Any]: ...
 
     def describe(self, name: str) -> dict[str, Any]: ...
@@ -218,7 +220,7 @@ def _create(teaching: Teaching, name: str, view: str, classes: list[Any]) -> Ans
     if len(classes) > MOST_CLASSES or not all(isinstance(each, str) for each in classes):
         what = f"classes: expected a list of at most {MOST_CLASSES} names"
         raise InputError(what, fix='for example ["open", "closed"]')
-    if name in teaching.overview()["classifiers"]:
+    if name in teaching.names():
         what = "there is a classifier of this name already"
         return Answer.error(HTTPStatus.CONFLICT, what, got=name, fix="choose another name")
     teaching.create(name, view, tuple(classes))
@@ -248,7 +250,7 @@ def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Change:
 
 def _missing(teaching: Teaching, name: str) -> Answer | None:
     """The answer if there is no such classifier."""
-    known = teaching.overview()["classifiers"]
+    known = teaching.names()
     if name in known:
         return None
     fix = f"there are {', '.join(known)}" if known else "create it: POST its view and classes"

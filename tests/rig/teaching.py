@@ -133,6 +133,9 @@ class FakeTeaching:
 
     # reading
 
+    def names(self) -> Collection[str]:
+        return self._known.keys()
+
     def overview(self) -> dict[str, Any]:
         return {
             "views": self.views,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edged.errors import EdgedError, InputError
 from edged.teach.live import SEEN_NS, Compared, LiveClassifier, Sight
-from edged.teach.recording import SIDE, Recorder
+from edged.teach.pictures.bounds import SHORT_SIDE
+from edged.teach.recording import Recorder
 from edged.teach.store import Classifier, Moment, TeachStore
 from edged.variants.heads import HeadMatrix
 from tests.rig.results import make_result
@@ -98,7 +99,7 @@ def test_holding_on_continues_a_moment_and_another_label_begins_one(view: View) 
 
 def test_pictures_are_stored_with_256_pixels_and_their_shape(view: View) -> None:
     view.live.record("open", 10, None)
-    assert view.live.side == SIDE
+    assert view.live.side == SHORT_SIDE
     view.show(picture(1, 720, 1280))
     (found,) = view.moments
     jpeg = view.store.open("gate").picture(found.pictures[0])

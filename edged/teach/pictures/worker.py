@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from edged.capture.confinement.confine import confine
 from edged.capture.confinement.landlock import KNOWN_ABI
 from edged.capture.confinement.needs import Needs
-from edged.capture.decode.jpeg import encode_jpeg
 from edged.capture.decode.pictures import BrokenPictureError
 from edged.capture.decode.still import decode_picture, picture_size
 from edged.capture.source import CaptureRequest, SourceError
@@ -35,11 +34,11 @@ from edged.teach.pictures.bounds import (
     MOST_PICTURE_BYTES,
     MOST_PIXELS,
     MOST_ZIP_BYTES,
-    QUALITY,
     SHORT_SIDE,
     SMALLEST_SIDE,
 )
 from edged.teach.pictures.exif import taken_unix
+from edged.teach.pictures.stored import stored_jpeg
 from edged.teach.pictures.zips import BEGINNINGS, BadEntryError, entries
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -67,13 +66,8 @@ def stored(data: bytes) -> tuple[bytes, NDArray[np.uint8]]:
         raise BrokenPictureError(f"{width}x{height} is too small")
     if max(width, height) > MOST_OBLONG * min(width, height):
         raise BrokenPictureError(f"{width}x{height} is too narrow")
-    pixels = decode_picture(data, SHORT_SIDE)
-    height, width, _ = pixels.shape
-    if min(width, height) > SHORT_SIDE:
-        scale = SHORT_SIDE / min(width, height)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return encode_jpeg(np.ascontiguousarray(pixels), QUALITY), look(pixels)
+    jpeg, pixels = stored_jpeg(decode_picture(data, SHORT_SIDE))
+    return jpeg, look(pixels)
 
 
 def answer(file: IO[bytes], order: dict[str, Any], answers: _Answers) -> None:

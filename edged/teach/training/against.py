@@ -13,6 +13,7 @@ from edged.teach.estimate import Evidence
 from edged.teach.store import Classifier
 from edged.teach.teach import Example, Taught
 from edged.variants.family import Family
+from edged.variants.taught import head_matrices
 
 
 class Comparison(NamedTuple):
@@ -73,10 +74,11 @@ def _right(
 ) -> NDArray[np.float64]:
     """(n,): the share of the variants that know a picture, of the new ones; 0 of the others."""
     found = np.zeros(len(labels))
-    for network, head in family.heads.items():
-        matrix, shots = head.read(), features(network)
+    heads = head_matrices(family) or {}
+    for network, matrix in heads.items():
+        shots = features(network)
         for index in np.flatnonzero(new):
             for shot in shots[index, 0].astype(np.float32):
                 right = int(matrix.scores(shot).argmax()) == labels[index]
-                found[index] += right / (shots.shape[2] * len(family.heads))
+                found[index] += right / (shots.shape[2] * len(heads))
     return found
