@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -66,6 +66,8 @@ class Teaching:
         self._live: Mapping[str, LiveClassifier] = {}
         self._by_view: Mapping[str, tuple[LiveClassifier, ...]] = {}
         self._families: Mapping[str, Family] = {}
+        self._readers: dict[str, Classifier] = {}
+        self._reading_lock = threading.Lock()
         self._training: tuple[str, TrainingProcess] | None = None
         self._changing = threading.Lock()
         self._followed = self._state()
@@ -105,6 +107,8 @@ class Teaching:
             view = each.classifier.settings.view
             by_view[view] = (*by_view.get(view, ()), each)
         self._live, self._by_view = live, by_view
+        with self._reading_lock:
+            self._readers = {}
 
     def follow(self, families: Mapping[str, Family], configured: Configured) -> None:
         """families: what the views run from now on."""
@@ -129,8 +133,7 @@ class Teaching:
             training[1].stop()
 
     def _state(self) -> tuple[object, ...]:
-        deployed = self.store.deployed()
-        return self.store.names(), deployed
+        return self.store.settings_changed_ns(), self.store.deployed()
 
     # the pipeline
 
@@ -182,7 +185,8 @@ class Teaching:
     def describe(self, name: str) -> dict[str, Any]:
         live = self._of(name)
         recording = live.recording
-        told = description(self._open(name))
+        with self._reading(name) as classifier:
+            told = description(classifier)
         if told["deployed"] is not None:
             told["deployed"] |= self._told_deployed(live, told["view"])
         return told | {
@@ -231,7 +235,7 @@ class Teaching:
         self, name: str, label: str, seconds: float, moment: str | None = None
     ) -> dict[str, Any]:
         live = self._of(name)
-        self._open(name).check_class(label)
+        live.classifier.check_class(label)
         view = live.classifier.settings.view
         if view not in self._families:
             raise InputError("the configuration has no such view any more", got=view)
@@ -259,13 +263,15 @@ class Teaching:
         self._open(name).discard(moment)
 
     def picture(self, name: str, picture: str) -> bytes:
-        return self._open(name).picture(picture)
+        with self._reading(name) as classifier:
+            return classifier.picture(picture)
 
     def export(self, name: str, file: IO[bytes]) -> None:
         self._open(name).write_archive(file)
 
     def train(self, name: str) -> None:
         classifier = self._open(name)
+        classifier.check_complete()
         with self._changing:
             training = self._training
             if training is not None and training[1].running:
@@ -300,6 +306,15 @@ class Teaching:
         if live is None:
             raise InputError("no such classifier", got=name, fix="create it: edged teach NAME")
         return live
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Classifier]:
+        """One for all requests, a thread at a time: its index is read when it has changed."""
+        self._of(name)
+        with self._reading_lock:
+            if name not in self._readers:
+                self._readers[name] = self.store.open(name)
+            yield self._readers[name]
 
     def _open(self, name: str) -> Classifier:
         """For one thread."""

@@ -84,7 +84,8 @@ SCHEMA: Mapping[str, Any] = {
 
 
 def untaught(name: str, backbone: Family, labels: Sequence[str]) -> Family:
-    """A family that has not been taught yet: its networks run, and give features only."""
+    """A family without heads, not taught or not deployed yet: its networks run, and give features
+    only."""
     networks = [replace(network, accuracy={}) for network in backbone.networks]
     return _on(backbone, name, backbone.directory, labels, networks)
 
@@ -93,7 +94,7 @@ def to_teach(family: Family) -> str | None:
     """What to do before the family gives results; None if nothing."""
     if family.backbone is None or family.heads:
         return None
-    return f"{family.name} is not taught yet: edged teach {family.name}"
+    return f"no version of {family.name} is deployed yet: edged teach {family.name}"
 
 
 def read_taught(directory: Path, shipped_in: Sequence[Path] = SHIPPED) -> Family:

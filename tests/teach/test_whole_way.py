@@ -85,7 +85,7 @@ def test_a_view_that_names_what_is_not_taught_yet_collects_and_gives_no_result(
     environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path / "state")}
     checked = subprocess.run(check, capture_output=True, text=True, env=environ)
     assert checked.returncode == 0
-    assert "gate is not taught yet: edged teach gate" in checked.stderr
+    assert "no version of gate is deployed yet: edged teach gate" in checked.stderr
 
     with RunningDaemon(tmp_path, text) as daemon:
         yard = Yard(tmp_path, camera, daemon)
@@ -97,7 +97,7 @@ def test_a_view_that_names_what_is_not_taught_yet_collects_and_gives_no_result(
             return found
 
         daemon.wait_for(lambda: told()["last"] is not None)
-        assert told()["to_teach"] == "gate is not taught yet: edged teach gate"
+        assert told()["to_teach"] == "no version of gate is deployed yet: edged teach gate"
         yard.show(*LABELS * 2)
         described = json.loads(daemon.get("/api/v1/teach/gate")[1])
         assert described["answer"]["by"] == "means"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -163,6 +164,17 @@ class Classifier:
                 fix="its classes are " + ", ".join(self.settings.classes),
             )
 
+    def check_complete(self) -> None:
+        """Raises InputError where a class has no picture."""
+        shown = {each.label for each in self.moments()}
+        lacking = [each for each in self.settings.classes if each not in shown]
+        if lacking:
+            raise InputError(
+                f"no pictures of {', '.join(lacking)} yet",
+                where=self.name,
+                fix=f"add some: edged teach {self.name} add {shlex.quote(lacking[0])} PICTURES",
+            )
+
     def _moment(self, moment: str) -> Moment:
         found = self._shelf.index().moments.get(moment)
         if found is None:
@@ -241,6 +253,8 @@ class Classifier:
             known = dict(self._deployed.read())
             own = known.pop(self.name, None)
             view = view or self.settings.view
+            if own is not None and (own.version, own.view) == (version, view):
+                return own
             before = None if own is None else own.version
             if own is not None and own.version == version:
                 before = own.before

@@ -53,7 +53,8 @@ class DeployedFile:
         self._known: tuple[tuple[int, ...], Mapping[str, Deployed]] = ((), {})
 
     def read(self) -> Mapping[str, Deployed]:
-        """By classifier; a damaged entry is logged when the file has changed, and left out."""
+        """By classifier. A damaged entry is logged when the file has changed; it counts for
+        nothing, and neither does one whose version is gone."""
         try:
             found = self._path.lstat()
         except OSError:
@@ -63,7 +64,7 @@ class DeployedFile:
         if stamp != known:
             deployed = self._read()
             self._known = stamp, deployed
-        return deployed
+        return {name: each for name, each in deployed.items() if self._folder(each).is_dir()}
 
     def write(self, deployed: Mapping[str, Deployed]) -> None:
         """Raises OSError."""
@@ -98,16 +99,19 @@ class DeployedFile:
             raise entry.error("not the name of a classifier", repr(shown))
         version, before = entry.number_at("version", 1), entry.values.get("before")
         before = None if before is None else entry.check("before", before, 1)
-        folder = self._path.parent / name / "versions" / str(int(version))
-        if not folder.is_dir() or folder.is_symlink():
-            raise entry.error(f"there is no version {int(version)} of {shown}")
-        return Deployed(
+        found = Deployed(
             name,
             check_view(entry.text_at("view")),
             int(version),
             None if before is None else int(before),
             _unix_of(entry, "since"),
         )
+        if not self._folder(found).is_dir() or self._folder(found).is_symlink():
+            raise entry.error(f"there is no version {found.version} of {shown}")
+        return found
+
+    def _folder(self, of: Deployed) -> Path:
+        return self._path.parent / of.name / "versions" / str(of.version)
 
 
 def _unix_of(entry: Line, key: str) -> float:

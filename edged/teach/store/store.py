@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from edged.errors import InputError
@@ -53,6 +54,14 @@ class TeachStore:
                 log.warning("%s: not the folder of a classifier; ignored", each.path)
         return found
 
+    def settings_changed_ns(self) -> dict[str, int]:
+        """When the settings of each classifier were written."""
+        found = {}
+        for name in self.names():
+            with suppress(FileNotFoundError):  # just forgotten
+                found[name] = (self.root / name / FILE).stat().st_mtime_ns
+        return found
+
     def open(self, name: str) -> Classifier:
         """Raises InputError if there is none, or if its settings are damaged."""
         if not is_name(name) or name not in self.names():
@@ -98,8 +107,9 @@ class TeachStore:
         if not is_name(name) or folder.is_symlink() or not folder.is_dir():
             raise self._unknown(name)
         with writing(folder), alone(folder), locked(folder), locked(self.root):
-            self._deployed.drop(name)  # first: an entry without a folder is not read
             remove(folder)
+            with suppress(OSError):  # an entry without a folder counts for nothing
+                self._deployed.drop(name)
 
     def deployed(self) -> Mapping[str, Deployed]:
         """By classifier; at most one a view. Cheap: the file is read when it has changed."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import IO
 
 from edged.atomic_file import write_synced
 from edged.backends.onnxruntime import OrtBackend
-from edged.errors import EdgedError, InputError
+from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
 from edged.process import exit_when_closed, refuse_new_privileges
 from edged.teach.backbone import given_backbone
@@ -67,13 +66,7 @@ def train(
     Raises InputError where there is too little to teach, EdgedError for want of memory or disk.
     """
     settings = classifier.settings
-    lacking = _lacking(classifier)
-    if lacking:
-        raise InputError(
-            f"no pictures of {', '.join(lacking)} yet",
-            where=classifier.name,
-            fix=f"add some: edged teach {classifier.name} add {shlex.quote(lacking[0])} PICTURES",
-        )
+    classifier.check_complete()
     yielding = Yielding(lambda why: progress.say(waiting=why))
     material = Material(classifier, backbone.networks, OrtBackend(), progress.at, yielding)
     with writing(classifier.folder):
@@ -126,12 +119,6 @@ def train(
         write_synced(folder / REPORT, report)
 
     return classifier.add_version(write)
-
-
-def _lacking(classifier: Classifier) -> Sequence[str]:
-    """The classes without a picture."""
-    there = {moment.label for moment in classifier.moments()}
-    return [label for label in classifier.settings.classes if label not in there]
 
 
 def _step_back() -> None:

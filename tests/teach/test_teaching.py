@@ -1,0 +1,76 @@
+"""What a running daemon reads of the store, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edged.errors import InputError
+from edged.teach.store import TeachStore
+from edged.teach.store.shelf import Index, Shelf
+from edged.teach.teaching import Teaching
+from edged.variants.family import Family
+from tests.rig.classifiers import CLASSES, filled, made, with_version
+
+
+@pytest.fixture
+def teaching(tmp_path: Path) -> Iterator[Teaching]:
+    filled(made(tmp_path), moments=1, pictures=3)
+    teaching = Teaching(TeachStore(tmp_path))
+    teaching.look()
+    yield teaching
+    teaching.close()
+
+
+def test_settings_that_a_command_changes_are_followed(teaching: Teaching, tmp_path: Path) -> None:
+    assert not teaching.changed()
+    gate = TeachStore(tmp_path).open("gate")
+    gate.change(replace(gate.settings, view="door", classes=(*CLASSES, "empty")))
+    assert teaching.changed()
+    teaching.look()
+    assert not teaching.changed() and teaching.views == {"door"}
+    assert teaching.describe("gate")["classes"] == [*CLASSES, "empty"]
+
+
+def test_a_page_of_pictures_reads_the_folders_once(
+    teaching: Teaching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = Shelf._read, []
+
+    def counted(self: Shelf) -> Index:
+        reads.append(self.folder)
+        return read(self)
+
+    monkeypatch.setattr(Shelf, "_read", counted)
+    moments = teaching.describe("gate")["moments"]
+    for moment in moments:
+        for picture in moment["pictures"]:
+            assert teaching.picture("gate", picture).startswith(b"\xff\xd8")
+    assert len(reads) == 1
+    teaching.discard("gate", moments[0]["id"])
+    reads.clear()
+    assert len(teaching.describe("gate")["moments"]) == len(moments) - 1
+    assert len(reads) == 1
+
+
+def test_what_cannot_be_trained_is_refused_at_once(teaching: Teaching, tmp_path: Path) -> None:
+    gate = TeachStore(tmp_path).open("gate")
+    gate.change(replace(gate.settings, classes=(*CLASSES, "empty")))
+    with pytest.raises(InputError, match="no pictures of empty yet"):
+        teaching.train("gate")
+    assert teaching.describe("gate")["training"] is None
+
+
+def test_deploying_what_runs_changes_nothing(
+    teaching: Teaching, tmp_path: Path, family: Family
+) -> None:
+    gate = TeachStore(tmp_path).open("gate")
+    with_version(gate, family)
+    teaching.deploy("gate")
+    teaching.look()
+    before = teaching.store.deployed()["gate"]
+    teaching.deploy("gate")
+    assert teaching.store.deployed()["gate"] == before and not teaching.changed()
