@@ -68,6 +68,8 @@ class Camera:
         self.state = CameraState.STARTING
         self.last_error: str | None = None
         """The last error, without credentials."""
+        self.away_ns: int | None = clock()
+        """Since when it has not been streaming; None while it is."""
         self.granted: Granted | None = None
         """Set while the source is open."""
         self.progress_ns = clock()
@@ -271,6 +273,10 @@ class Camera:
         return logging.DEBUG if message == self._logged_error else logging.WARNING
 
     def _enter(self, state: CameraState, level: int, message: str = "") -> None:
+        if state is CameraState.STREAMING:
+            self.away_ns = None
+        elif self.away_ns is None:
+            self.away_ns = self._clock()
         self.state = state
         colon = ": " if message else ""
         logger.log(level, "camera %s: %s%s%s", self.name, state.value, colon, redact(message))

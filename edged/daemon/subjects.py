@@ -87,5 +87,6 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         ladder=lambda: run.ladder(view.id),
         to_teach=to_teach(model.family),
         measured_ms=lambda: run.measured_ms(view.id),
+        quiet=view.quiet is not None,
         replaced=lambda: 0 if queue is None else queue.overwritten,
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from edged.sensors.reading import Gauge, read_text
 
+AVAILABLE, TOTAL = "edged_memory_available_bytes", "edged_memory_total_bytes"
+
 
 def meminfo(root: Path = Path("/")) -> dict[str, int]:
     """/proc/meminfo in bytes; empty if it cannot be read."""
@@ -23,8 +25,8 @@ class Memory:
     def read(self) -> Iterable[Gauge]:
         fields = meminfo(self._root)
         for field, name, documentation in (
-            ("MemAvailable", "edged_memory_available_bytes", "Memory available without swapping."),
-            ("MemTotal", "edged_memory_total_bytes", "Memory that the kernel manages."),
+            ("MemAvailable", AVAILABLE, "Memory available without swapping."),
+            ("MemTotal", TOTAL, "Memory that the kernel manages."),
         ):
             values: dict[tuple[str, ...], float] = {}
             if field in fields:

@@ -35,6 +35,10 @@ class Sink(Protocol):
         """False if its thread has ended unexpectedly."""
 
     @property
+    def trouble(self) -> str | None:
+        """Why nothing is delivered at present; None if nothing hinders it."""
+
+    @property
     def broken_pipe(self) -> bool:
         """True when the reader of its pipe has gone (`| head`), upon which the daemon ends."""
 

@@ -87,6 +87,10 @@ class Worker:
         """False only if the thread has ended unexpectedly."""
         return self._thread.ident is None or self._thread.is_alive() or self._closing.is_set()
 
+    @property
+    def trouble(self) -> str | None:
+        return self._outage.trouble
+
     def start(self) -> None:
         if self._thread.ident is None:
             self._thread.start()
@@ -205,6 +209,11 @@ class Outage:
     def is_ending(self) -> bool:
         """It is over but not logged as such: `worked` must be called again."""
         return self._logged is not None and self._is_over
+
+    @property
+    def trouble(self) -> str | None:
+        """What is logged of the outage that lasts."""
+        return None if self._is_over else self._logged
 
     def failed(self, trouble: str) -> None:
         self._failed_ns, self._is_over = self._clock(), False

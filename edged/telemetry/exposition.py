@@ -41,7 +41,7 @@ class ViewSubject:
     where it is known. ladder: variants worth a run on this device. replaced: frames that the
     pipeline took and replaced by newer ones before they ran. to_teach: what a person has to do
     before it gives results; None for nothing. measured_ms: median time of each variant that was
-    measured, in its fastest way.
+    measured, in its fastest way. quiet: frames without motion give no results.
     """
 
     id: str
@@ -60,6 +60,7 @@ class ViewSubject:
     replaced: Callable[[], int] = lambda: 0
     to_teach: str | None = None
     measured_ms: Callable[[], Mapping[str, float]] = dict
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

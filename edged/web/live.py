@@ -20,6 +20,10 @@ STREAMS = 8
 """Clients that stream results, each in a thread. One more displaces the oldest."""
 
 
+MOST_SEEN = 8
+"""Classes of a view that are remembered."""
+
+
 @dataclass(slots=True)
 class ViewLive:
     history: History = field(default_factory=History)
@@ -27,6 +31,14 @@ class ViewLive:
     last_ns: int = 0
     interval_ns: int = 0
     """Between the last two results; 0 before the second."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """When each class was last the best of a result; the latest one is last."""
+
+    def see(self, label: str, now_ns: int) -> None:
+        self.seen.pop(label, None)
+        if len(self.seen) == MOST_SEEN:
+            del self.seen[next(iter(self.seen))]
+        self.seen[label] = now_ns
 
 
 class Live:
@@ -52,6 +64,8 @@ class Live:
         view, now_ns = self.views[result.view], self.clock()
         view.interval_ns = now_ns - view.last_ns if view.last_ns else 0
         view.last, view.last_ns = result, now_ns
+        if result.top:
+            view.see(result.top[0].label, now_ns)
         view.history.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
         self.streams.publish(result)
 

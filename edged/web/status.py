@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from edged import __version__
+from edged.capture.supervisor import Camera
 from edged.clock import rfc3339
 from edged.result import Result, to_json
 from edged.secret import redact
-from edged.sensors import temperature
+from edged.sensors import memory, temperature
 from edged.telemetry.exposition import ViewSubject
 from edged.variants.family import MOST_NAMED
 from edged.view import parts
 from edged.web.history import RATE_SECONDS, SECONDS, Second
 from edged.web.live import Live, ViewLive
+from edged.web.verdict import accuracy, choice, verdict, why
 
 LINE_BYTES = 2000
 """Proxies accept at least 4 KB of headers."""
 
 
+SILENT_SECONDS = 10.0
+"""Without results for longer, and for three times the usual interval, a view is silent."""
+
+
 def status(live: Live) -> dict[str, Any]:
     """Contains no secrets. Figures cover the last `window_seconds`, `fps` the last ten seconds or,
     where results are rarer, the last two results."""
-    subjects, now_ns = live.subjects, live.clock()
-    engines = subjects.engines()
-    hottest = [
-        value
-        for gauge in subjects.sensors()
-        if gauge.name == temperature.NAME
-        for value in gauge.values.values()
-    ]
-    return {
+    subjects, now_ns, now_unix_ns = live.subjects, live.clock(), time.time_ns()
+    engines, slowdown = subjects.engines(), round(subjects.slowdown(), 2)
+    gauges = {gauge.name: tuple(gauge.values.values()) for gauge in subjects.sensors()}
+    hottest = gauges.get(temperature.NAME)
+    about = {
         "version": __version__,
         "families": {
             name: {"classes": list(labels[:MOST_NAMED]), "count": len(labels)}
@@ -43,23 +47,30 @@ def status(live: Live) -> dict[str, Any]:
         "engines_building": engines.building,
         "temperature_c": round(max(hottest), 1) if hottest else None,
         "max_temperature_c": subjects.max_temperature_c,
-        "slowdown": round(subjects.slowdown(), 2),
-        "cameras": _cameras(live, now_ns),
+        "memory": {
+            key: round(gauges[name][0]) if gauges.get(name) else None
+            for key, name in (("available_bytes", memory.AVAILABLE), ("total_bytes", memory.TOTAL))
+        },
+        "slowdown": slowdown,
+        "cameras": _cameras(live, now_ns, now_unix_ns, slowdown),
     }
+    undelivered = {each.name: redact(each.trouble) for each in subjects.sinks if each.trouble}
+    return {"verdict": verdict(about, {*_silent(live, now_ns)}, undelivered, now_unix_ns)} | about
 
 
-def _cameras(live: Live, now_ns: int) -> dict[str, Any]:
+def _cameras(live: Live, now_ns: int, now_unix_ns: int, slowdown: float) -> dict[str, Any]:
     cameras: dict[str, Any] = {
         camera.name: {
             "state": camera.state.value,
             "last_error": redact(camera.last_error or "") or None,
+            **_away(camera, now_ns, now_unix_ns),
             "max_fps": camera.max_fps,
         }
         for camera in live.subjects.cameras
     }
     for view in live.subjects.views:
         camera, name = parts(view.id)
-        about = _view(view, live.views[view.id], now_ns)
+        about = _view(view, live.views[view.id], now_ns, slowdown)
         if name is None:
             cameras[camera] |= about
         else:
@@ -67,8 +78,32 @@ def _cameras(live: Live, now_ns: int) -> dict[str, Any]:
     return cameras
 
 
-def _view(view: ViewSubject, live: ViewLive, now_ns: int) -> dict[str, Any]:
-    summary, last = live.history.summary(now_ns), live.last
+def _away(camera: Camera, now_ns: int, now_unix_ns: int) -> dict[str, Any]:
+    """Since when it has not been streaming."""
+    away_ns = camera.away_ns
+    if away_ns is None:
+        return {"away_since": None, "away_seconds": None}
+    seconds = (now_ns - away_ns) / 1e9
+    since = rfc3339(now_unix_ns - (now_ns - away_ns))
+    return {"away_since": since, "away_seconds": round(seconds, 1)}
+
+
+def _silent(live: Live, now_ns: int) -> Iterator[str]:
+    """Views that give no results although their cameras deliver."""
+    states = {camera.name: camera.state.value for camera in live.subjects.cameras}
+    for view in live.subjects.views:
+        own = live.views[view.id]
+        streams = states[parts(view.id)[0]] == "streaming"
+        limit_ns = max(
+            SILENT_SECONDS * 1e9, 3 * own.interval_ns, 3e9 / view.max_fps if view.max_fps else 0
+        )
+        if streams and not view.quiet and own.last_ns and now_ns - own.last_ns > limit_ns:
+            yield view.id
+
+
+def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> dict[str, Any]:
+    summary, last, seen = live.history.summary(now_ns), live.last, [*live.seen.items()]
+    figures = accuracy(view, None if last is None else last.variant)
     return {
         "family": view.family,
         "to_teach": view.to_teach,
@@ -78,7 +113,13 @@ def _view(view: ViewSubject, live: ViewLive, now_ns: int) -> dict[str, Any]:
         "latency_ms": {"p50": _rounded(summary.p50_ms, 1), "p95": _rounded(summary.p95_ms, 1)},
         "fps": _fps(live, summary.fps, now_ns),
         "max_fps": view.max_fps,
-        "last": None if last is None else _last(last, (now_ns - live.last_ns) / 1e9),
+        "accuracy": figures,
+        "choice": last and choice(last.variant, figures, last.reason, slowdown),
+        "seen": [
+            {"label": label, "age_seconds": round((now_ns - seen_ns) / 1e9, 1)}
+            for label, seen_ns in reversed(seen)
+        ],
+        "last": last and _last(last, (now_ns - live.last_ns) / 1e9, slowdown),
     }
 
 
@@ -89,7 +130,7 @@ def _fps(live: ViewLive, fps: float, now_ns: int) -> float:
     return round(1e9 / interval_ns, 4) if seldom else round(fps, 1)
 
 
-def _last(result: Result, age_seconds: float) -> dict[str, Any]:
+def _last(result: Result, age_seconds: float, slowdown: float) -> dict[str, Any]:
     return {
         "captured_at": rfc3339(result.captured_unix_ns),
         "age_seconds": round(age_seconds, 2),
@@ -98,6 +139,7 @@ def _last(result: Result, age_seconds: float) -> dict[str, Any]:
         "threads": result.threads,
         "runtime": result.runtime,
         "reason": result.reason,
+        "why": why(result.reason, slowdown),
         "top": [{"label": each.label, "score": round(each.score, 3)} for each in result.top],
     }
 

@@ -45,6 +45,32 @@ def test_a_streaming_camera(log: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_since_when_it_is_away_lasts_over_every_try(tmp_path: Path) -> None:
+    script = f"""
+import pathlib
+mark = pathlib.Path({str(tmp_path / "mark")!r})
+again = mark.exists()
+mark.touch()
+if not again:
+    opened()
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        frame()
+        time.sleep(0.02)
+"""
+    begun_ns = time.monotonic_ns()
+    with running(REQUEST, limits=QUICK, starter=fake(script)) as (camera, _):
+        first = camera.away_ns
+        assert first is not None and first >= begun_ns
+        assert wait_until(lambda: camera.state is CameraState.STREAMING)
+        assert camera.away_ns is None
+        assert wait_until(lambda: faults(camera).get("exited", 0) >= 1)
+        left = camera.away_ns
+        assert left is not None and left > first
+        assert wait_until(lambda: faults(camera).get("exited", 0) >= 3)
+        assert camera.away_ns == left
+
+
 @pytest.mark.parametrize(
     "script",
     [

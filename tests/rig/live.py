@@ -26,8 +26,10 @@ SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
 
 
 class State(Enum):
+    STARTING = "starting"
     STREAMING = "streaming"
     BACKOFF = "backoff"
+    ENDED = "ended"
 
 
 @dataclass
@@ -47,6 +49,7 @@ class ShownCamera:
     name: str
     state: State = State.STREAMING
     last_error: str | None = None
+    away_ns: int | None = None
     max_fps: float | None = None
 
 

@@ -56,6 +56,7 @@ class Sink:
     dropped: Mapping[str, int] = field(
         default_factory=lambda: {"queue_full": 0, "write_error": 0, "closed": 0}
     )
+    trouble: str | None = None
 
     def __post_init__(self) -> None:
         self.observe_delivery: Callable[[float], None] = lambda seconds: None

@@ -45,7 +45,8 @@ def test_status_has_the_camera_and_in_it_each_view() -> None:
         "imagenette": {"classes": [f"class {number}" for number in range(20)], "count": 21},
     }
     yard_said, door = status["cameras"]["yard"], status["cameras"]["door"]
-    assert yard_said.keys() == {"state", "last_error", "max_fps", "views"}
+    of_camera = {"state", "last_error", "away_since", "away_seconds", "max_fps"}
+    assert yard_said.keys() == {*of_camera, "views"}
     assert (yard_said["state"], yard_said["max_fps"]) == ("streaming", 10)
     gate, bin = yard_said["views"]["gate"], yard_said["views"]["bin"]
     assert gate["roi"] == [0.0, 0.2, 0.3, 0.6]

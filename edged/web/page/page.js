@@ -4,18 +4,6 @@ const PICTURE_MS = 300;
 const STALE_MS = 4000;
 const PICTURE_AGE_SHOWN_SECONDS = 3;
 
-const WHY = {
-  most_accurate: "the most accurate variant",
-  budget: "more accurate variants are too slow for the budget",
-  frame_age: "the frame arrived late and left less time",
-  slowdown: "the device is currently slower than its profile",
-  limit: "min_fps, max_temperature_c or another view allows no slower variant",
-  picture: "this frame was decoded too small for a larger variant; the next will not be",
-  cores: "other cameras need the cores that a larger variant would use",
-  hold: "a change would gain too little",
-  none_fits: "even the cheapest variant is unlikely to meet the budget",
-};
-
 const cameras = new Map();
 const views = new Map();  // by id, camera/view or camera
 let answered = 0;
@@ -163,7 +151,7 @@ function showView(section, view, loading, pictured) {
   const threads = last.threads > 1 ? ` on ${last.threads} threads` : "";
   put(find(".why"), section.old
     ? `last run ${span(last.age_seconds)} ago`
-    : `${last.runtime}${threads}: ${WHY[last.reason] || last.reason}`);
+    : `${last.runtime}${threads}: ${last.why}`);
 }
 
 function verdict(view) {
