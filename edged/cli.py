@@ -37,7 +37,7 @@ def program() -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 success, 1 failure at run time, 2 bad usage or input."""
+    """Exit status: 0 success, 1 failure at run time, 2 bad usage or input, 3 no daemon answers."""
     _open_standard_streams()
     options = make_parser().parse_args(arguments)
     report = _log_to(writes_to_journal(os.environ))

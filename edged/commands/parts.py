@@ -7,10 +7,16 @@ are fast.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edged.errors import InputError
+from edged.errors import EdgedError, InputError
+
+if TYPE_CHECKING:
+    from edged.config.config import Config
 
 Commands = argparse._SubParsersAction  # the type has no public name
 
@@ -61,6 +67,25 @@ def required_config_of(options: argparse.Namespace, example: str) -> Path:
     if path is None:
         raise InputError("no configuration given", fix=f"for example: {example}")
     return path
+
+
+def find_config(given: Path | None) -> Config | None:
+    """The configuration of the device's daemon: the one that is given, else ./edged.yaml or the
+    service's, if it can be used. Raises InputError if the one that is given cannot."""
+    from edged.config.config import load_config
+    from edged.service.install import CONFIG
+
+    if given is not None:
+        return load_config(given, os.environ)
+    for path in (Path("edged.yaml"), Path(CONFIG)):
+        if path.is_file():
+            try:
+                return load_config(path, os.environ)
+            except EdgedError as error:
+                first = str(error).splitlines()[0]
+                print(f"edged: going on without a configuration: {first}", file=sys.stderr)
+                return None
+    return None
 
 
 def positive_int(text: str) -> int:

@@ -48,7 +48,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("edged.commands.teach.place.CONFIG", tmp_path / "no.yaml")
+    monkeypatch.setattr("edged.service.install.CONFIG", tmp_path / "no.yaml")
     return state
 
 

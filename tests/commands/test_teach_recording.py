@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
+from edged.commands.api import TOKEN, Daemon, NoAnswerError
 from edged.commands.teach import recording
-from edged.errors import EdgedError
-from edged.web.options import HttpConfig
 from tests.rig.certificates import Authority, Pair
 from tests.rig.classifiers import made, moment
 from tests.rig.command_line import edged
@@ -87,7 +86,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The command, with a configuration whose daemon has this address."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(recording.TOKEN, raising=False)
+    monkeypatch.delenv(TOKEN, raising=False)
     monkeypatch.setattr(recording, "_AGAIN_SECONDS", 0.1)
     made(tmp_path / "teach")
 
@@ -127,7 +126,7 @@ def test_a_recording_is_held_on_until_its_end(
 def test_any_address_is_reached_on_loopback_with_the_token(
     api: Api, add: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(recording.TOKEN, "secret-token")
+    monkeypatch.setenv(TOKEN, "secret-token")
     with serving(api) as port:
         assert add(f"0.0.0.0:{port}") == 0
     assert all(each[2]["Authorization"] == "Bearer secret-token" for each in api.asked)
@@ -144,13 +143,13 @@ def test_the_daemons_own_certificate_is_trusted_and_no_other(
     with serving(api, own) as port:
         assert add(f"127.0.0.1:{port}", tls=own) == 0
         assert add(f"127.0.0.1:{port}", tls=other) == 1
-        assert "the daemon does not answer" in capsys.readouterr().err
+        assert "the certificate is not trusted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("refusal", "status", "words"),
     [
-        ((401, b""), 2, "asks for a token; set EDGED_TOKEN to a token of http.token_hashes"),
+        ((401, b""), 2, "asks for a login; set EDGED_TOKEN to a token of http.token_hashes"),
         (
             (403, {"error": {"what": "anna may not teach", "got": None, "fix": "http.may"}}),
             2,
@@ -182,7 +181,7 @@ def test_what_the_daemon_refuses_is_said(
 def test_a_daemon_that_is_not_there(
     add: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert add("127.0.0.1:1") == 1
+    assert add("127.0.0.1:1") == 3
     assert "the daemon does not answer" in capsys.readouterr().err
     for listen in ("none", "127.0.0.1:0"):
         assert add(listen) == 2
@@ -198,10 +197,10 @@ def test_a_camera_without_pictures(
     assert "no picture of open was recorded" in capsys.readouterr().err
 
 
-def test_a_daemon_that_does_not_answer_is_not_waited_for(api: Api) -> None:
+def test_a_daemon_that_does_not_answer_is_not_waited_for() -> None:
     from socket import create_server
 
     with create_server(("127.0.0.1", 0)) as silent:
-        config = HttpConfig("127.0.0.1", silent.getsockname()[1])
-        with pytest.raises(EdgedError, match="does not answer"):
-            recording.Daemon(config, timeout=0.2).get("gate")
+        daemon = Daemon(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
+        with pytest.raises(NoAnswerError, match="does not answer"):
+            daemon.get("teach/gate")

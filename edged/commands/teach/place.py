@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.errors import EdgedError, InputError
-from edged.service.install import CONFIG
+from edged.commands.parts import find_config
+from edged.errors import InputError
 from edged.state import SERVICE_STATE, as_owner
 from edged.teach.backbone import Backbone, backbone_of
 from edged.teach.store import Classifier, TeachStore, teach_directory
@@ -56,7 +55,7 @@ class Place:
     def config(self) -> Config | None:
         """None if there is no configuration, or, unless it was named, if it is not valid."""
         if not self._read:
-            self._config, self._read = self._find_config(), True
+            self._config, self._read = find_config(self._options.config), True
         return self._config
 
     def backbone(self, classifier: Classifier) -> Backbone:
@@ -67,19 +66,3 @@ class Place:
         model = next((each.model for each in views if each.id == view), None)
         base = Path.cwd() if config is None else config.base
         return backbone_of(classifier.settings.backbone, self.store.root, model, base)
-
-    def _find_config(self) -> Config | None:
-        from edged.config.config import load_config
-
-        given: Path | None = self._options.config
-        if given is not None:
-            return load_config(given, os.environ)
-        for path in (Path("edged.yaml"), Path(CONFIG)):
-            if path.is_file():
-                try:
-                    return load_config(path, os.environ)
-                except EdgedError as error:
-                    first = str(error).splitlines()[0]
-                    print(f"edged: going on without a configuration: {first}", file=sys.stderr)
-                    return None
-        return None
