@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edged import __version__
-from edged.commands import access, bench, cameras, doctor, models, replay, run, service, teach
+from edged.commands import (
+    access,
+    bench,
+    cameras,
+    doctor,
+    models,
+    replay,
+    run,
+    service,
+    status,
+    teach,
+)
 from edged.errors import EdgedError
 from edged.secret import redact
 from edged.service.journal import JournalHandler, writes_to_journal
@@ -127,6 +138,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (run, cameras, doctor, teach, service, access, bench, replay, models):
+    for part in (run, status, cameras, doctor, teach, service, access, bench, replay, models):
         part.add(commands)
     return parser

@@ -29,19 +29,20 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 def _hash_password(options: argparse.Namespace) -> int:
     from edged.web.password import PasswordHash
 
-    print(PasswordHash.of(_password()))
+    print(PasswordHash.of(read_password(again=True)))
     return 0
 
 
-def _password() -> str:
-    """Prompt twice without echo on a terminal; otherwise read the first line of standard input."""
+def read_password(*, again: bool = False) -> str:
+    """Prompt without echo on a terminal, and once more if `again`; otherwise read the first line of
+    standard input."""
     from edged.errors import InputError
     from edged.web.password import LONGEST_PASSWORD_BYTES
 
     if sys.stdin is not None and sys.stdin.isatty():
         try:
             password = getpass.getpass("Password: ")
-            if password != getpass.getpass("Again: "):
+            if again and password != getpass.getpass("Again: "):
                 raise InputError("the passwords do not match", fix="try again")
         except EOFError:
             password = ""
@@ -52,7 +53,7 @@ def _password() -> str:
         except UnicodeDecodeError:
             raise InputError("expected a password in UTF-8", where="standard input") from None
     if not password:
-        fix = "type one, or pipe it in: edged hash-password < file"
+        fix = "type one, or pipe it in: < file"
         raise InputError("expected a password, got none", fix=fix)
     if len(password.encode()) > LONGEST_PASSWORD_BYTES:
         raise InputError(f"expected a password of at most {LONGEST_PASSWORD_BYTES} bytes")

@@ -9,7 +9,8 @@ import logging
 import os
 import socket
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from edged.errors import EdgedError, InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from edged.commands.status.terminal import Terminal
     from edged.config.config import Config
     from edged.daemon.signals import Signals
     from edged.variants.family import Family
@@ -90,6 +92,9 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="on a terminal: print JSON lines, not a screen"
+    )
     parser.add_argument("--frames", type=positive_int, metavar="N", help="stop after N results")
     parser.add_argument("--duration", type=positive_float, metavar="S", help="stop after S seconds")
 
@@ -105,10 +110,13 @@ def _run(options: argparse.Namespace) -> int:
 
         path = required_config_of(options, "edged run -c edged.yaml")
 
-        def read() -> Config:
-            return load_config(path, os.environ, family_errors, always=False)
+        terminal = _terminal(options)
 
-        return _run_daemon(read(), signals, options, reread=read)
+        def read() -> Config:
+            config = load_config(path, os.environ, family_errors, always=False)
+            return config if terminal is None else _for_screen(config)
+
+        return _run_daemon(read(), signals, options, terminal, reread=read)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -121,6 +129,7 @@ def _demo(options: argparse.Namespace) -> int:
         from edged.capture.sources.grammar import camera_source
         from edged.config.camera import CameraConfig, ViewConfig
         from edged.config.config import Config
+        from edged.sinks.jsonl.options import JsonlConfig
         from edged.sinks.options import DEMO
         from edged.web.options import HttpConfig
 
@@ -142,9 +151,12 @@ def _demo(options: argparse.Namespace) -> int:
             backend="auto",
             threads=(1,),
             http=HttpConfig("127.0.0.1", _demo_port(options.port)),
-            results=DEMO,
+            results=replace(DEMO, sinks={"jsonl": JsonlConfig()}) if options.json else DEMO,
         )
-        return _run_daemon(config, signals, options)
+        terminal = _terminal(options)
+        if terminal is not None:
+            config = _for_screen(config)
+        return _run_daemon(config, signals, options, terminal)
 
 
 def _check_there(path: Path) -> None:
@@ -183,6 +195,7 @@ def _run_daemon(
     config: Config,
     signals: Signals,
     options: argparse.Namespace,
+    terminal: Terminal | None,
     reread: Callable[[], Config] | None = None,
 ) -> int:
     from edged.config.warnings import warnings
@@ -202,15 +215,39 @@ def _run_daemon(
         )
     if config.backend in ("auto", "ncnn"):
         _let_ncnn_see_the_processor()
-    Daemon(
+    screen = None
+    if terminal is not None:
+        from edged.commands.status.running import RunningScreen
+
+        screen = RunningScreen(terminal)
+    daemon = Daemon(
         config,
         signals=signals,
         reread=reread,
         frames=options.frames,
         duration_seconds=options.duration,
         trace=options.trace,
-    ).run()
+        ending=lambda: None if screen is None else screen.finish(daemon),
+    )
+    with nullcontext() if screen is None else screen.of(daemon):
+        daemon.run()
     return 0
+
+
+def _terminal(options: argparse.Namespace) -> Terminal | None:
+    """Where a screen can be drawn instead of lines; None elsewhere."""
+    if options.json or sys.stdout is None or not sys.stdout.isatty():
+        return None
+    from edged.commands.status.terminal import Terminal
+
+    terminal = Terminal(sys.stdout, os.environ)
+    return terminal if terminal.moves else None
+
+
+def _for_screen(config: Config) -> Config:
+    from edged.commands.status.running import shows_screen, without_lines
+
+    return without_lines(config) if shows_screen(config) else config
 
 
 def _let_ncnn_see_the_processor() -> None:

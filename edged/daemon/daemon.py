@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edged import __version__
 from edged.clock import Clock, WallClock, monotonic_ns
@@ -41,6 +42,7 @@ from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
 from edged.web.endpoints import STUCK_SECONDS
 from edged.web.live import Live
+from edged.web.status import status
 
 log = logging.getLogger("edged")
 
@@ -59,7 +61,8 @@ class Daemon:
     """Runs until stopped, all sources end, or `frames` or `duration_seconds` is reached.
 
     kinds: sink kinds by their name in the configuration. reread: loads the configuration again;
-    None without a file. root: replaces `/` for the sensors.
+    None without a file. ending: called at the end, before anything is closed. root: replaces `/`
+    for the sensors.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Daemon:
         frames: int | None = None,
         duration_seconds: float | None = None,
         trace: Path | None = None,
+        ending: Callable[[], object] = lambda: None,
         clock: Clock = monotonic_ns,
         root: Path = Path("/"),
     ) -> None:
@@ -79,6 +83,7 @@ class Daemon:
         self._signals = signals or Signals()
         self._reread = reread
         self._duration_seconds = duration_seconds
+        self._ending = ending
         self._clock = clock
         self._wall_clock = WallClock()
         self._notifier = Notifier(os.environ)
@@ -112,6 +117,7 @@ class Daemon:
         try:
             self._start()
             self._main_loop()
+            self._ending()
             self._notifier.stopping()
         except Stopped:
             pass
@@ -124,6 +130,15 @@ class Daemon:
         if self._failure is not None:
             raise self._failure
         log.info("%s", self.summary())
+
+    @property
+    def config(self) -> Config:
+        """Of the present run."""
+        return self._config if self._run is None else self._run.config
+
+    def status(self) -> dict[str, Any]:
+        """As `/api/v1/status`; without cameras at the very beginning. For any thread."""
+        return status(self._world.live)
 
     def summary(self) -> str:
         """One line: number of results, their share on time, and the variants used."""

@@ -18,6 +18,7 @@ from tests.rig.photos import drawn_photos
 
 COMMANDS = [
     ["run"],
+    ["status"],
     ["cameras"],
     ["doctor"],
     ["service", "install"],

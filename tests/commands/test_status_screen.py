@@ -1,0 +1,250 @@
+"""The screen of `edged status`, drawn of a status."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.commands.status.screen import Style, draw, gone, span
+from edged.commands.status.text import cells, cut, padded, wrapped
+from edged.web.status import status as status_of
+from tests.rig.camera import FakeTime
+from tests.rig.live import ShownCamera, live_of
+from tests.rig.results import make_result
+
+SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
+HOSTILE = "cat\x1b[2J\x1b]0;owned\x07\r\nfake line\u202e"
+
+
+def view(**more: Any) -> dict[str, Any]:
+    return {
+        "family": "animals",
+        "to_teach": None,
+        "budget_ms": 33.0,
+        "on_time_target": 0.95,
+        "on_time": 0.991,
+        "latency_ms": {"p50": 13.94, "p95": 21.3},
+        "fps": 29.8,
+        "max_fps": None,
+        "accuracy": {"running": 0.63, "best": 0.71, "best_variant": "mobilenet_v1_1.0_224"},
+        "choice": "0.5@160: 63 % instead of 71 % accuracy; the device is 1.4x slower than its "
+        "profile",
+        "seen": [
+            {"label": "golf ball", "age_seconds": 0.1},
+            {"label": "parachute", "age_seconds": 75.0},
+        ],
+        "last": {
+            "age_seconds": 0.1,
+            "variant": "mobilenet_v1_0.5_160",
+            "threads": 1,
+            "runtime": "ncnn",
+            "top": [{"label": "golf ball", "score": 0.934}, {"label": "church", "score": 0.031}],
+        },
+    } | more
+
+
+def camera(state: str = "streaming", error: str | None = None, **more: Any) -> dict[str, Any]:
+    away = None if state == "streaming" else 754.0
+    return {"state": state, "last_error": error, "away_seconds": away, "max_fps": None} | more
+
+
+def status(cameras: dict[str, Any], *troubles: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "verdict": {
+            "ok": not troubles,
+            "text": "all views keep their budget",
+            "troubles": troubles,
+        },
+        "version": "0.2.0",
+        "runtimes": ["onnxruntime", "ncnn"],
+        "loading": False,
+        "engines_building": 0,
+        "temperature_c": 61.2,
+        "max_temperature_c": 80.0,
+        "memory": {"available_bytes": 1_200_000_000, "total_bytes": 4_000_000_000},
+        "slowdown": 1.41,
+        "cameras": cameras,
+    } | more
+
+
+LATE = {
+    "kind": "late",
+    "camera": "yard",
+    "view": "gate",
+    "text": "yard/gate misses its budget: 71 % on time, 95 % wanted",
+}
+AWAY = {
+    "kind": "away",
+    "camera": "garage",
+    "text": "garage is away since 12:03: connection refused",
+}
+SEVERAL = {
+    "door": camera() | view(),
+    "yard": camera(
+        views={
+            "bin": view(),
+            "gate": view(on_time=0.7149, latency_ms={"p50": 31.0, "p95": 48.0}),
+        }
+    ),
+    "garage": camera("backoff", "connection refused")
+    | view(on_time=None, latency_ms={"p50": None, "p95": None}, fps=0.0, last=None, seen=[]),
+}
+
+
+def drawn(about: dict[str, Any], **style: Any) -> str:
+    return "\n".join(draw(about, Style(**style), now=0.0))
+
+
+def test_a_newcomer_finds_what_matters() -> None:
+    shown = drawn(status(SEVERAL, AWAY, LATE)).splitlines()
+    assert shown[0] == "✗ garage is away since 12:03: connection refused"
+    assert shown[1] == "✗ yard/gate misses its budget: 71 % on time, 95 % wanted"
+    assert shown[3].split() == ["VIEW", "SEES", "ON", "TIME", "P50,", "P95", "OF", "BUDGET", "FPS"]
+    rows = [line[2:11].strip() for line in shown if line.startswith(("●", "○"))]
+    assert rows == ["garage", "yard/gate", "door", "yard/bin"]  # trouble first
+    row = next(line for line in shown if " door " in line)
+    assert re.split(r"  +", row[2:]) == [
+        *("door", "golf ball 93 %", "99.1 of 95 %", "14, 21 of 33 ms", "████▒▒··", "29.8"),
+    ]
+    words = " ".join(line.strip() for line in shown[shown.index(row) + 1 :][:3])
+    assert words.startswith(
+        "streaming; ncnn runs 0.5@160: 63 % instead of 71 % accuracy; the device is 1.4x slower "
+        "than its profile before: parachute 75 s ago"
+    )
+    absent = next(line for line in shown if line.startswith("○ garage"))
+    assert shown[shown.index(absent) + 1].strip() == "backoff for 13 min: connection refused"
+    assert "71.4 of 95 %" in "\n".join(shown)
+    told = " ".join(shown[-2:])
+    for fact in ("edged 0.2.0", "61 °C of at most 80 °C", "1.4x slower", "1.2 of 4.0 GB memory"):
+        assert fact in told
+
+
+def test_all_is_well_in_one_line() -> None:
+    assert drawn(status({"door": SEVERAL["door"]})).startswith("● all views keep their budget\n")
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 79, 80, 100, 160, 200])
+@pytest.mark.parametrize("coloured", [False, True])
+def test_no_line_is_wider_than_the_terminal(width: int, coloured: bool) -> None:
+    labels = ("犬" * 40, "golf ball", "e\u0301" * 40, "x" * 200)
+    cameras = {
+        f"camera{number}": camera()
+        | view(
+            seen=[{"label": each, "age_seconds": 30.0} for each in labels],
+            last=view()["last"] | {"top": [{"label": label, "score": 0.5}]},
+        )
+        for number, label in enumerate(labels)
+    }
+    cameras["garage"] = camera("backoff", "x" * 250) | view()
+    lines = draw(status(cameras, AWAY, LATE), Style(width=width, coloured=coloured))
+    plain = [SEQUENCE.sub("", line) for line in lines]
+    assert max(map(cells, plain)) <= width
+    assert all("\x1b" not in line for line in plain)
+    assert any("\x1b" in line for line in lines) is coloured
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_columns_align_whatever_the_script(width: int) -> None:
+    labels = ("golf ball", "金魚", "e\u0301lan", "ｶﾀｶﾅ")
+    cameras = {
+        f"camera{number}": camera()
+        | view(last=view()["last"] | {"top": [{"label": label, "score": 0.5}]})
+        for number, label in enumerate(labels)
+    }
+    lines = draw(status(cameras), Style(width=width))
+    rows = [line for line in lines[1:] if line.startswith("●")]
+    assert len({cells(row[: row.index("99.1")]) for row in rows}) == 1
+    assert all(label in row for label, row in zip(labels, rows, strict=True))
+
+
+def test_nothing_from_outside_reaches_the_terminal_as_it_is() -> None:
+    hostile = view(
+        family=HOSTILE,
+        choice=HOSTILE,
+        seen=[{"label": HOSTILE, "age_seconds": 30.0}],
+        last=view()["last"] | {"runtime": HOSTILE, "top": [{"label": HOSTILE, "score": 0.5}]},
+    )
+    cameras = {
+        HOSTILE: camera() | hostile,
+        "b": camera(HOSTILE, HOSTILE) | hostile,
+        "c": camera(views={HOSTILE: view(to_teach=HOSTILE, last=None)}),
+    }
+    trouble = {"kind": HOSTILE, "camera": HOSTILE, "text": HOSTILE}
+    about = status(cameras, trouble, version=HOSTILE, runtimes=[HOSTILE])
+    for width in (60, 200):
+        lines = [*draw(about, Style(width=width)), *gone(HOSTILE, Style(width=width))]
+        assert all(line.isprintable() for line in lines)
+        assert "cat\\x1b[2J" in "".join(lines)
+
+
+def test_without_unicode_there_is_only_ascii() -> None:
+    about = status(SEVERAL, AWAY, LATE, temperature_c=None)
+    shown = drawn(about, unicode=False)
+    assert shown.isascii()
+    assert shown.startswith("! garage is away")
+    assert "####==.." in shown
+
+
+def test_more_views_than_lines_are_counted() -> None:
+    cameras = {f"camera{number:02}": camera() | view() for number in range(30)}
+    for height in (8, 12, 23):
+        lines = draw(status(cameras), Style(height=height))
+        assert len(lines) <= height
+        rows = sum(line.startswith("●") for line in lines[1:])
+        assert f"… and {30 - rows} more views" in lines
+        assert lines[-1].startswith("edged 0.2.0") or "memory" in lines[-1]
+
+
+def test_what_has_no_result_yet_or_none_lately() -> None:
+    old = view(last=view()["last"] | {"age_seconds": 40.0})
+    seldom = view(max_fps=0.01, last=view()["last"] | {"age_seconds": 40.0})
+    about = status(
+        {
+            "new": camera() | view(last=None, choice=None, seen=[]),
+            "old": camera() | old,
+            "seldom": camera() | seldom,
+            "lesson": camera() | view(to_teach="gate is not taught yet", last=None),
+            "none": camera() | view(last=view()["last"] | {"top": []}),
+        }
+    )
+    shown = drawn(about, width=120)
+    assert "streaming; no result yet" in shown
+    assert re.search(r"● old +no recent result", shown)
+    assert re.search(r"● seldom +golf ball 93 %", shown)
+    assert "streaming; gate is not taught yet" in shown
+    assert re.search(r"● none +nothing sure", shown)
+
+
+def test_it_draws_what_the_daemon_says() -> None:
+    """The fields of the real status, before and after a result."""
+    clock = FakeTime()
+    views = {"yard/gate": {}, "yard/bin": {}}
+    live = live_of(ShownCamera("door"), ShownCamera("yard"), views=views, clock=clock)
+    assert "door has given no result yet" in drawn(status_of(live))
+    live.observe(make_result())
+    clock.now_ns += 1_000_000_000
+    shown = drawn(status_of(live))
+    assert "line\\nbreak 50 %" in shown
+    assert re.search(r"door +line\\nbreak 50 % +100.0 of 95 % +10, 10 of 20 ms", shown)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")],
+)
+def test_spans(seconds: float, told: str) -> None:
+    assert span(seconds) == told
+
+
+@given(st.text(), st.integers(2, 40))
+def test_any_text_is_cut_padded_and_wrapped_to_its_cells(text: str, width: int) -> None:
+    text = "".join(character for character in text if character.isprintable())
+    assert cells(cut(text, width)) <= width
+    assert cells(padded(text, width)) == width
+    lines = list(wrapped(text, width))
+    assert all(cells(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
