@@ -137,7 +137,11 @@ def basic(user: str, password: str) -> str:
     """The value of `Authorization`. Raises InputError for a name that no user can have."""
     if ":" in user or not user.isprintable():
         raise InputError("not the name of a user", got=repr(user))
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    try:
+        text = f"{user}:{password}".encode()
+    except UnicodeEncodeError:
+        raise InputError("expected a password in UTF-8") from None
+    return f"Basic {base64.b64encode(text).decode()}"
 
 
 def _token() -> str:

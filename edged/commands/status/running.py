@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -66,8 +66,10 @@ class RunningScreen:
         if not shows_screen(daemon.config):  # since a reload
             self._terminal.leave()
             return
-        with suppress(LookupError):  # a reload is replacing the views
+        try:
             status = daemon.status()
-            if status["cameras"]:
-                style = self._terminal.style()
-                self._terminal.show(draw(status, style), style.width)
+        except LookupError:  # a reload is replacing the views
+            return
+        if status["cameras"]:
+            style = self._terminal.style()
+            self._terminal.show(draw(status, style), style.width)

@@ -270,9 +270,10 @@ def _latency(about: Mapping[str, Any]) -> str:
 def _bar(about: Mapping[str, Any], width: int, unicode: bool) -> str:
     """The budget; filled to the median, then more lightly to the 95th percentile."""
     full, light, empty = "█▒·" if unicode else "#=."
-    times, budget = about["latency_ms"], about["budget_ms"]
+    budget_ms = float(about["budget_ms"])
     p50, p95 = (
-        min(width, math.ceil(width * float(times[key] or 0) / budget)) for key in ("p50", "p95")
+        min(width, math.ceil(width * float(about["latency_ms"][each] or 0) / budget_ms))
+        for each in ("p50", "p95")
     )
     return full * p50 + light * (p95 - p50) + empty * (width - max(p50, p95))
 

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edged.commands.access import read_password
-from edged.commands.api import Daemon, basic
 from edged.commands.parts import Commands, add_command, add_config, config_of, find_config
 from edged.errors import EdgedError, InputError
 
 if TYPE_CHECKING:
+    from edged.commands.api import Daemon
     from edged.commands.status.screen import Style
     from edged.commands.status.terminal import Terminal
 
@@ -76,14 +76,18 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _daemon(options: argparse.Namespace) -> Daemon:
+    from edged.commands.api import Daemon, basic
+
     login = None
     if options.user is not None:
         password = os.environ.get(PASSWORD) or read_password()
         login = basic(options.user, password)
-    also = "--user NAME, or "
+    also, given = "--user NAME, or ", config_of(options)
     if options.url is not None:
+        if given is not None:
+            raise InputError("expected --url or a configuration, not both")
         return Daemon(options.url, login=login, also=also)
-    config = find_config(config_of(options))
+    config = find_config(given)
     if config is None:
         return Daemon(DEFAULT_URL, login=login, also=also)
     if config.http is None or config.http.port == 0:
@@ -97,9 +101,15 @@ def _daemon(options: argparse.Namespace) -> Daemon:
 
 def _ask(daemon: Daemon) -> dict[str, Any]:
     status = daemon.get("status")
-    if not isinstance(status.get("verdict"), dict):
-        raise daemon.misunderstood()
-    return status
+    if isinstance(status.get("verdict"), dict):
+        return status
+    if "cameras" in status:
+        raise EdgedError(
+            "this daemon is older than the command",
+            where=daemon.url,
+            fix="restart it: sudo systemctl restart edged",
+        )
+    raise daemon.misunderstood()
 
 
 def _exit_status(status: Mapping[str, Any]) -> int:
