@@ -97,12 +97,13 @@ def _silent(live: Live, now_ns: int) -> Iterator[str]:
         limit_ns = max(
             SILENT_SECONDS * 1e9, 3 * own.interval_ns, 3e9 / view.max_fps if view.max_fps else 0
         )
-        if streams and not view.quiet and own.last_ns and now_ns - own.last_ns > limit_ns:
+        waits = view.quiet or not own.interval_ns  # for motion, or its second result
+        if streams and not waits and now_ns - own.last_ns > limit_ns:
             yield view.id
 
 
 def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> dict[str, Any]:
-    summary, last, seen = live.history.summary(now_ns), live.last, [*live.seen.items()]
+    summary, last, seen = live.history.summary(now_ns), live.last, live.seen.copy()
     figures = accuracy(view, None if last is None else last.variant)
     return {
         "family": view.family,
@@ -117,7 +118,7 @@ def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> di
         "choice": last and choice(last.variant, figures, last.reason, slowdown),
         "seen": [
             {"label": label, "age_seconds": round((now_ns - seen_ns) / 1e9, 1)}
-            for label, seen_ns in reversed(seen)
+            for label, seen_ns in reversed(seen.items())
         ],
         "last": last and _last(last, (now_ns - live.last_ns) / 1e9, slowdown),
     }

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig.paths import PROJECT
+from tests.rig.terminal import InTerminal
 
 PASSWORD_SOURCE = 'rtsp://u:S3c$ret"`x`@127.0.0.1:9/live'
 
@@ -73,6 +74,17 @@ def test_ctrl_c_at_any_moment_ends_it_without_a_traceback(
     assert "Traceback" not in shown
     assert "Error" not in shown.replace("Connection refused", "")
     assert "S3c" not in shown
+
+
+def test_in_a_terminal_the_last_screen_is_left_standing(environment: Path, tmp_path: Path) -> None:
+    command = make(environment, "FRAMES=60", "PORT=0")
+    with InTerminal(command, environ={"STATE_DIRECTORY": str(tmp_path)}) as terminal:
+        ended, shown = terminal.end()
+    assert ended == 0
+    above, _, screen = shown.partition("  VIEW")
+    assert " 60 results, " in " ".join(above.split())
+    assert "demo  " in screen and "of 33 ms" in screen
+    assert shown.count("VIEW") == 1
 
 
 def test_a_password_reaches_edged_and_no_output(environment: Path) -> None:

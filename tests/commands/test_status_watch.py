@@ -17,6 +17,7 @@ from tests.rig.http_server import answering
 from tests.rig.ports import free_port
 from tests.rig.status import SEVERAL, status
 from tests.rig.terminal import InTerminal
+from tests.rig.waiting import eventually
 
 WATCH = [sys.executable, "-m", "edged", "status", "--watch"]
 SYNTHETIC = "{source: synthetic, size: 320x240, fps: 10}"
@@ -61,6 +62,22 @@ def test_what_ends_it_leaves_the_terminal_as_it_was(how: str, wanted: int) -> No
         assert "Traceback" not in shown
         assert terminal.settings_now() == before
         assert shown.count("all views keep their budget") == 1
+
+
+def test_it_goes_on_after_ctrl_z() -> None:
+    about = json.dumps(status({"door": SEVERAL["door"]}))
+    with (
+        answering(lambda path, headers: (200, "application/json", about)) as port,
+        InTerminal([*WATCH, "--url", f"http://127.0.0.1:{port}"]) as terminal,
+    ):
+        terminal.wait_for(lambda shown: "memory free" in shown)
+        of_watch = terminal.settings_now()
+        os.kill(terminal.process.pid, signal.SIGSTOP)
+        terminal.settle()
+        os.kill(terminal.process.pid, signal.SIGCONT)
+        eventually(lambda: terminal.settings_now() == of_watch)
+        terminal.type("q")
+        assert terminal.end()[0] == 0
 
 
 def test_a_terminal_that_becomes_narrower_gets_a_new_screen() -> None:

@@ -112,14 +112,12 @@ class InTerminal:
         self._pty, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
-            command,
+            ["setsid", "--ctty", *command],
             stdin=inside,
             stdout=inside,
             stderr=inside,
             cwd=folder,
             env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **(environ or {})},
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         self.settings = termios.tcgetattr(inside)
         self._inside = inside
@@ -147,6 +145,10 @@ class InTerminal:
         self.shown.columns = columns
         size = struct.pack("HHHH", self.shown.rows, columns, 0, 0)
         fcntl.ioctl(self._inside, termios.TIOCSWINSZ, size)
+
+    def settle(self) -> None:
+        """Back to the first settings, as a shell does when a program stops."""
+        termios.tcsetattr(self._inside, termios.TCSANOW, self.settings)
 
     def settings_now(self) -> list[object]:
         return list(termios.tcgetattr(self._inside))

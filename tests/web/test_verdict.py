@@ -121,7 +121,7 @@ def test_a_view_is_silent_after_a_while_unless_it_waits_for_motion_or_is_seldom(
     rules: dict[str, Any] = {"yard/a": {}, "yard/b": {"quiet": True}, "yard/c": {"max_fps": 0.01}}
     live = live_of(ShownCamera("yard"), views=rules, clock=clock)
     for view in rules:
-        observed(live, clock, 10.0, view=view)
+        observed(live, clock, 10.0, 10.0, view=view)
     assert verdict_of(live)["ok"]
     clock.now_ns += int((SILENT_SECONDS + 1) * SECOND)
     (trouble,) = verdict_of(live)["troubles"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -72,4 +72,5 @@ class RunningScreen:
             return
         if status["cameras"]:
             style = self._terminal.style()
-            self._terminal.show(draw(status, style), style.width)
+            with suppress(OSError):  # the terminal has gone
+                self._terminal.show(draw(status, style), style.width)

@@ -103,8 +103,8 @@ _ROTATION: dict[str, Any] = {
 JSONL = Kind(
     schema=key(
         "JSON lines",
-        'A file, "-" for standard output, or none. edged follows rotation by logrotate. Without the '
-        "key, edged run shows its screen instead where standard output is a terminal.",
+        'A file, "-" for standard output, or none. edged follows rotation by logrotate. Without '
+        "the key, edged run shows its screen instead where standard output is a terminal.",
         "-",
         "results.jsonl",
         "none",
