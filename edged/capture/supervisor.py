@@ -170,6 +170,7 @@ class Camera:
         with Child(process, self._stop_fd) as child:
             failed = self._watch(child)
             if failed is not None and failed.reason in (Failure.STALLED, Failure.FROZEN):
+                self.last_error = redact(failed.message)
                 self._enter(CameraState.STALLED, self._warning(failed.message), failed.message)
             if not child.closed:
                 child.terminate(self._limits.stop)

@@ -171,11 +171,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 sink = Lines(open_lines(Path(sys.argv[2])), timing=replace(TIMING, lasting_seconds=0))
 for sequence in range(10):
     sink.publish(make_result(sequence))
-eventually(lambda: sink._outage._logged is not None)
+eventually(lambda: sink.trouble == "cannot write: File too large")
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 for sequence in range(10, 20):
     sink.publish(make_result(sequence))
 eventually(lambda: sink.delivered == 20)
+eventually(lambda: sink.trouble is None)
 sink.close(10)
 print(sum(sink.dropped.values()))
 """

@@ -52,9 +52,12 @@ class RunningScreen:
 
     def finish(self, daemon: Daemon) -> None:
         """Draw the last screen, which stays."""
-        with self._drawing:
-            self._ended.set()
-            self._draw(daemon)
+        self._ended.set()
+        if self._drawing.acquire(timeout=_END_SECONDS):
+            try:
+                self._draw(daemon)
+            finally:
+                self._drawing.release()
 
     def _run(self, daemon: Daemon) -> None:
         while not self._ended.wait(EVERY_SECONDS):
