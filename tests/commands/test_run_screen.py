@@ -8,11 +8,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from edged.web.endpoints import STUCK_SECONDS
 from tests.rig.daemon import quick_config
+from tests.rig.ports import free_port
 from tests.rig.terminal import InTerminal
 
 EDGED = [sys.executable, "-m", "edged"]
@@ -114,6 +118,29 @@ def test_a_reload_may_bring_lines_and_take_them_away(tmp_path: Path) -> None:
         terminal.process.send_signal(signal.SIGHUP)
         terminal.wait_for(lambda shown: shown.count("configuration reloaded") == 2, 30)
         terminal.wait_for(lambda shown: "● door keeps its budget" in shown.splitlines()[-8:])
+        terminal.type("\x03")
+        assert terminal.end()[0] == 0
+
+
+def test_a_terminal_that_is_stopped_delays_nothing_else(tmp_path: Path) -> None:
+    """Ctrl-S: what draws the screen waits, and nothing else."""
+    port = free_port()
+    config = quick_config({"door": SYNTHETIC}, http=f"{{listen: 127.0.0.1:{port}}}")
+    with run_in_terminal(tmp_path, config) as terminal:
+        terminal.wait_for(lambda shown: "● door keeps its budget" in shown)
+        terminal.type("\x13")
+        time.sleep(0.5)
+        before = terminal.shown.visible
+        time.sleep(STUCK_SECONDS + 2)
+        base = f"http://127.0.0.1:{port}"
+        with urllib.request.urlopen(f"{base}/healthz", timeout=30) as answer:
+            assert answer.status == 200
+        with urllib.request.urlopen(f"{base}/api/v1/status", timeout=30) as answer:
+            captured = json.loads(answer.read())["cameras"]["door"]["last"]["age_seconds"]
+        assert captured < STUCK_SECONDS
+        assert terminal.shown.visible == before
+        terminal.type("\x11")
+        terminal.wait_for(lambda shown: "● door keeps its budget" in shown and shown != before)
         terminal.type("\x03")
         assert terminal.end()[0] == 0
 
