@@ -113,13 +113,20 @@ def test_a_reload_may_bring_lines_and_take_them_away(tmp_path: Path) -> None:
         config = tmp_path / "edged.yaml"
         config.write_text(quick_config({"door": SYNTHETIC}, results="{jsonl: '-'}"))
         terminal.process.send_signal(signal.SIGHUP)
-        terminal.wait_for(lambda shown: shown.count('{"camera":"door"') >= 5)
+        terminal.wait_for(lambda shown: shown.count('{"camera":"door"') >= 25)
+        before = sequences(terminal)
         config.write_text(quick_config({"door": SYNTHETIC}))
         terminal.process.send_signal(signal.SIGHUP)
-        terminal.wait_for(lambda shown: shown.count("configuration reloaded") == 2, 30)
+        terminal.wait_for(lambda _: terminal.shown.text.count("configuration reloaded") == 2)
         terminal.wait_for(lambda shown: "● door keeps its budget" in shown.splitlines()[-8:])
+        assert before <= sequences(terminal)  # no log line has taken the place of lines
         terminal.type("\x03")
         assert terminal.end()[0] == 0
+
+
+def sequences(terminal: InTerminal) -> set[str]:
+    """Of the lines that the terminal has."""
+    return {*re.findall(r'"sequence":(\d+)', terminal.shown.text)}
 
 
 def test_a_terminal_that_is_stopped_delays_nothing_else(tmp_path: Path) -> None:

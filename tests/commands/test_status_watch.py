@@ -84,12 +84,14 @@ def test_a_terminal_that_becomes_narrower_gets_a_new_screen() -> None:
     about = json.dumps(status(SEVERAL))
     with (
         answering(lambda path, headers: (200, "application/json", about)) as port,
-        InTerminal([*WATCH, "--url", f"http://127.0.0.1:{port}"], 160) as terminal,
+        InTerminal([*WATCH, "--url", f"http://127.0.0.1:{port}"], 160, 60) as terminal,
     ):
         terminal.wait_for(lambda shown: "memory free" in shown)
         terminal.resize(60)
-        shown = terminal.wait_for(lambda shown: max(map(len, shown.splitlines()), default=99) <= 60)
+        narrow = r"^  VIEW +SEES +ON TIME  P50, P95 +FPS$[^V]+memory free"
+        shown = terminal.wait_for(lambda shown: re.search(narrow, shown, re.MULTILINE))
         assert shown.count("VIEW") == 1
+        assert max(map(len, shown.splitlines())) <= 60
         terminal.type("q")
         assert terminal.end()[0] == 0
 

@@ -58,6 +58,15 @@ class Shown:
             else:
                 raise AssertionError(f"the terminal got {match[0]!r} in {text!r}")
 
+    def resize(self, columns: int) -> None:
+        """Lines that are too long are wrapped anew, as terminals do."""
+        before, row = self.lines, self.row
+        self.columns, self.lines = columns, []
+        for number, line in enumerate(before):
+            if number == row:
+                self.row = len(self.lines)
+            self.lines += [line[at : at + columns] for at in range(0, max(1, len(line)), columns)]
+
     def _control(self, numbers: str, kind: str) -> None:
         if kind == "A":
             top = max(0, len(self.lines) - self.rows)
@@ -122,6 +131,7 @@ class InTerminal:
         self.settings = termios.tcgetattr(inside)
         self._inside = inside
         self._fed = 0
+        self._feeding = threading.Lock()
         self._failure: AssertionError | None = None
         """What the terminal did not understand."""
         self._reader = threading.Thread(target=self._read)
@@ -142,7 +152,8 @@ class InTerminal:
         os.write(self._pty, text.encode())
 
     def resize(self, columns: int) -> None:
-        self.shown.columns = columns
+        with self._feeding:
+            self.shown.resize(columns)
         size = struct.pack("HHHH", self.shown.rows, columns, 0, 0)
         fcntl.ioctl(self._inside, termios.TIOCSWINSZ, size)
 
@@ -195,7 +206,8 @@ class InTerminal:
             except UnicodeDecodeError as error:
                 text, rest = rest[: error.start].decode(), rest[error.start :]
             try:
-                self.shown.feed(text)
+                with self._feeding:
+                    self.shown.feed(text)
             except AssertionError as failure:
                 self._failure = failure
                 return
