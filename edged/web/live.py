@@ -12,7 +12,7 @@ from edged.clock import Clock, monotonic_ns
 from edged.result import Result
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
-from edged.web.history import History
+from edged.web.seconds import Seconds
 from edged.web.pictures import Pictures
 from edged.web.streams import ResultStreams
 
@@ -26,7 +26,7 @@ MOST_SEEN = 8
 
 @dataclass(slots=True)
 class ViewLive:
-    history: History = field(default_factory=History)
+    seconds: Seconds = field(default_factory=Seconds)
     last: Result | None = None
     last_ns: int = 0
     interval_ns: int = 0
@@ -66,12 +66,12 @@ class Live:
         view.last, view.last_ns = result, now_ns
         if result.top:
             view.see(result.top[0].label, now_ns)
-        view.history.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
+        view.seconds.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
         self.streams.publish(result)
 
     def stale(self, view: str) -> None:
         self._metrics.stale(view)
-        self.views[view].history.stale(self.clock(), self._budgets_ms[view])
+        self.views[view].seconds.stale(self.clock(), self._budgets_ms[view])
 
     def shed(self, view: str) -> None:
         self._metrics.shed(view)

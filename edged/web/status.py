@@ -16,7 +16,7 @@ from edged.sensors import memory, temperature
 from edged.telemetry.exposition import ViewSubject
 from edged.variants.family import MOST_NAMED
 from edged.view import parts
-from edged.web.history import RATE_SECONDS, SECONDS, Second
+from edged.web.seconds import RATE_SECONDS, SECONDS, Second
 from edged.web.live import Live, ViewLive
 from edged.web.verdict import accuracy, choice, verdict, why
 
@@ -103,7 +103,7 @@ def _silent(live: Live, now_ns: int) -> Iterator[str]:
 
 
 def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> dict[str, Any]:
-    summary, last, seen = live.history.summary(now_ns), live.last, live.seen.copy()
+    summary, last, seen = live.seconds.summary(now_ns), live.last, live.seen.copy()
     figures = accuracy(view, None if last is None else last.variant)
     return {
         "family": view.family,
@@ -161,7 +161,7 @@ def history(live: Live) -> dict[str, Any]:
         "seconds": SECONDS,
         "columns": columns,
         "cameras": {
-            view: [_row(each, now_ns // 1_000_000_000) for each in own.history.seconds(now_ns)]
+            view: [_row(each, now_ns // 1_000_000_000) for each in own.seconds.complete(now_ns)]
             for view, own in live.views.items()
         },
     }

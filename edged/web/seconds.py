@@ -72,7 +72,7 @@ class _Current:
         )
 
 
-class History:
+class Seconds:
     """One thread at a time may write, any may read."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class History:
         current.stale += 1
         current.budget_ms = budget_ms
 
-    def seconds(self, now_ns: int) -> list[Second]:
+    def complete(self, now_ns: int) -> list[Second]:
         """The complete, non-empty ones of the last SECONDS, oldest first."""
         number = now_ns // 1_000_000_000
         current = self._current
@@ -103,7 +103,7 @@ class History:
         return [each for each in found if each.results or each.stale]
 
     def summary(self, now_ns: int) -> Summary:
-        seconds, number = self.seconds(now_ns), now_ns // 1_000_000_000
+        seconds, number = self.complete(now_ns), now_ns // 1_000_000_000
         p50_ms, p95_ms = quantiles_ms([each.latencies_ms for each in seconds]) or (None, None)
         results, late = sum(each.results for each in seconds), sum(each.late for each in seconds)
         frames = results + sum(each.stale for each in seconds)
