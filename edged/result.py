@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edged.clock import rfc3339
@@ -73,7 +73,8 @@ class Event:
 
     view: its id. name: of the rule in the configuration. peak: the highest smoothed score until
     now, 0 to 1. snapshot: a JPEG of the frame that made its start certain, where the rule asks for
-    one. Times are wall time.
+    one. cause: the result of that frame, or of the one that made the end certain; None where no
+    result did. Times are wall time.
     """
 
     view: str
@@ -82,6 +83,7 @@ class Event:
     ended_unix_ns: int | None
     peak: float
     snapshot: bytes | None = None
+    cause: Result | None = field(default=None, compare=False, repr=False)
 
 
 def to_json(result: Result) -> dict[str, Any]:

@@ -23,7 +23,7 @@ FLOORS = (
     {"backends", "tracing"},
     {"sinks"},
     {"events"},
-    {"teach"},
+    {"history", "teach"},
     {"pipeline", "telemetry"},
     {"web"},
     {"service"},

@@ -20,6 +20,7 @@ from edged.document.quoting import Keys
 from edged.document.values import file_path
 from edged.errors import InputError
 from edged.events.options import EventConfig, event_errors, events_of
+from edged.history.options import HistoryConfig, history_config
 from edged.private_file import how_to_read
 from edged.sinks.options import (
     ResultsConfig,
@@ -34,7 +35,7 @@ from edged.web.options import HTTP_FORMATS, HttpConfig, http_config, http_errors
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """base: the file's folder."""
+    """base: the file's folder. history: None for none."""
 
     path: Path
     base: Path
@@ -46,6 +47,7 @@ class Config:
     max_temperature_c: float | None = None
     keep_warm: bool = False
     events: tuple[EventConfig, ...] = ()
+    history: HistoryConfig | None = None
     document: Document | None = field(default=None, compare=False, repr=False)
     """The document, to locate errors that are found later."""
 
@@ -118,6 +120,7 @@ def load_config(
         max_temperature_c=data.get("max_temperature_c"),
         keep_warm=data["keep_warm"],
         events=events,
+        history=history_config(data["history"]),
         document=document,
     )
     names = dict.fromkeys((*data["cameras"], *(view.id for view in config.views)))

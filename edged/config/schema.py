@@ -22,6 +22,7 @@ from edged.document.parts import (
     section,
 )
 from edged.events.options import EVENT, MOST_EVENTS
+from edged.history.options import HISTORY
 from edged.sinks.options import RESULTS
 from edged.web.options import HTTP
 
@@ -50,6 +51,7 @@ _HINTS = {
         "set it per camera, under the camera's name",
     ),
     **dict.fromkeys(_RESULTS_KEYS, "it is a key of results:"),
+    **dict.fromkeys(("days", "max_bytes", "retention", "database"), "history"),
     **dict.fromkeys(("listen", "users", "tls", "token_hashes", "may"), "it is a key of http:"),
     **dict.fromkeys(("server", "web", "port", "metrics"), 'write http: {listen: "127.0.0.1:9640"}'),
     **dict.fromkeys(("output", "outputs", "sinks"), "results"),
@@ -191,4 +193,5 @@ _SCHEMA: dict[str, Any] = {
         **HTTP,
     ),
     results=RESULTS,
+    history=HISTORY,
 )

@@ -29,12 +29,14 @@ from edged.daemon.signals import Signals
 from edged.daemon.subjects import health, now
 from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
+from edged.history.history import History
 from edged.memory import keep_memory_small, return_free_memory
 from edged.sensors.sensors import Sensors
 from edged.service.notify import Notifier
 from edged.service.status_line import StatusLine, building
 from edged.sinks.options import KINDS
 from edged.sinks.sink import Kind
+from edged.state import state_directory
 from edged.teach.store import TeachStore, teach_directory
 from edged.teach.teaching import Teaching
 from edged.telemetry.health import CameraHealth, Health, stuck_loops
@@ -89,10 +91,12 @@ class Daemon:
         self._notifier = Notifier(os.environ)
         self._status_line = StatusLine()
         self._metrics = Metrics(__version__, time.time())
+        history = History(state_directory(os.environ))
         self._world = World(
             kinds=kinds,
             metrics=self._metrics,
-            live=Live(self._metrics, clock),
+            live=Live(self._metrics, clock, history.minutes),
+            history=history,
             health=Health(self._loops, self._health),
             sensors=Sensors(root),
             clock=clock,
@@ -203,6 +207,7 @@ class Daemon:
             self._world.recorder.close(STOP_SECONDS)
         if self._run is not None:
             self._run.close()
+        self._world.history.close(STOP_SECONDS)
 
     # run
 

@@ -33,6 +33,7 @@ from edged.errors import EdgedError
 from edged.events.dispatcher import Dispatcher
 from edged.events.events import Watch
 from edged.events.journal import EventJournal
+from edged.history.history import History
 from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import ViewQueue
 from edged.result import Event, Result
@@ -73,6 +74,7 @@ class World:
     kinds: Mapping[str, Kind]
     metrics: Metrics
     live: Live
+    history: History
     health: Health
     sensors: Sensors
     clock: Clock
@@ -135,6 +137,7 @@ class Run:
             self.cameras[settings.name] = attach(settings, self.models, camera)
         if before is None:
             self.world.live.follow(subjects(self))
+            self.world.history.follow(self.config.history, self.config.events)
         http, old = self.config.http, None if before is None else before.server
         if before is not None and before.config.http == http:
             self.server = old
@@ -148,9 +151,8 @@ class Run:
 
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
         world = self.world
-        endpoints = Endpoints(
-            world.metrics.registry, world.health, world.live, teaching=world.teaching
-        )
+        of_daemon = world.metrics.registry, world.health, world.live
+        endpoints = Endpoints(*of_daemon, world.teaching, world.history)
         uploads = state_directory(os.environ)
         server = HttpServer(http, endpoints, beside=beside, uploads=uploads)
         server.start()
@@ -201,7 +203,8 @@ class Run:
         if self.loaded_models.models is not self.models:
             self.loaded_models.serve(self.models)
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
-        self.dispatcher.follow(sinks, snapshots)
+        world.history.follow(self.config.history, self.config.events)
+        self.dispatcher.follow([world.history, *sinks], snapshots)
         pipeline = Pipeline(
             queues=list(self._new_queues(before)),
             loaded=self.loaded_models.loaded,
@@ -319,8 +322,8 @@ class Run:
 
     def loops(self) -> dict[str, int]:
         """By name, when each loop last made progress (ns). Cameras whose source has ended are left
-        out. Sinks and the event dispatcher may wait forever: they appear only if their thread has
-        died."""
+        out. Sinks, the event dispatcher and the history may wait forever: they appear only if their
+        thread has died."""
         loops = {
             f"camera {name}": each.camera.turn
             for name, each in self.cameras.items()
@@ -331,7 +334,7 @@ class Run:
         if self.server is not None:
             loops["http"] = self.server.turn
         waiting = {f"sink {kind}": each.sink.alive for kind, each in self.sinks.items()}
-        waiting["events"] = self.dispatcher.alive
+        waiting |= {"events": self.dispatcher.alive, "history": self.world.history.alive}
         loops |= {name: Turn(0, 0) for name, alive in waiting.items() if not alive}
         return self._turns.moments(loops, self.world.clock())
 

@@ -65,6 +65,8 @@ def subjects(run: Run) -> Subjects:
         events=run.watch.counts,
         events_dropped=lambda: run.dispatcher.dropped,
         snapshots_dropped=lambda: run.dispatcher.snapshots_dropped,
+        history_dropped=lambda: run.world.history.dropped,
+        history_bytes=lambda: run.world.history.size_bytes,
         failures=lambda: {} if run.pipeline is None else run.pipeline.setbacks.failures,
     )
 

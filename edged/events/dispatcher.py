@@ -1,4 +1,4 @@
-"""Dispatch of events to the sinks, in a thread that also encodes their snapshots.
+"""Dispatch of events to the sinks and the history, in a thread that also encodes their snapshots.
 
 The pipeline only copies a picture, because encoding it takes a millisecond or more. One dispatcher
 lives as long as the daemon, so that sinks get events in order across reloads.
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from edged.capture.decode.jpeg import encode_jpeg
 from edged.events.journal import EventJournal
 from edged.result import Event
-from edged.sinks.sink import Sink
 
 MOST_WAITING = 256
 MOST_PICTURES_WAITING = 16
@@ -30,6 +30,16 @@ _QUALITY = 85
 log = logging.getLogger("edged.announcer")
 
 
+class Receiver(Protocol):
+    """A sink, or the history."""
+
+    @property
+    def name(self) -> str: ...
+
+    def publish_event(self, event: Event) -> None:
+        """Queue it. Never blocks and never raises."""
+
+
 class Dispatcher:
     """Call `follow` first. journal: events that were active at a crash are dispatched as ended."""
 
@@ -38,10 +48,10 @@ class Dispatcher:
         """Counted by the caller's thread, the following two by the dispatcher's."""
         self._failed = self._pictures_failed = 0
         self._journal = journal
-        self._sinks: Sequence[Sink] = ()
+        self._receivers: Sequence[Receiver] = ()
         self._snapshots: Collection[str] = ()
         self._handing = threading.Lock()
-        """Held while one event goes to the sinks, and while the sinks are replaced."""
+        """Held while one event goes to the receivers, and while these are replaced."""
         self._closing = False
         self._queue: queue.SimpleQueue[tuple[Event, NDArray[np.uint8] | None] | None] = (
             queue.SimpleQueue()
@@ -50,7 +60,7 @@ class Dispatcher:
 
     @property
     def dropped(self) -> int:
-        """Events that a sink did not get: too many at once, or it raised."""
+        """Events that a receiver did not get: too many at once, or it raised."""
         return self._crowded_out + self._failed
 
     @property
@@ -63,11 +73,11 @@ class Dispatcher:
         """False only if the thread has ended unexpectedly."""
         return self._thread.ident is None or self._thread.is_alive() or self._closing
 
-    def follow(self, sinks: Sequence[Sink], snapshots: Collection[str]) -> None:
-        """Dispatch to these sinks from now on, from one thread. snapshots: names of the events that
-        have one."""
+    def follow(self, receivers: Sequence[Receiver], snapshots: Collection[str]) -> None:
+        """Dispatch to these from now on, from one thread. snapshots: names of the events that have
+        one."""
         with self._handing:
-            self._sinks, self._snapshots = sinks, snapshots
+            self._receivers, self._snapshots = receivers, snapshots
         if self._thread.ident is None:
             self._thread.start()
 
@@ -124,15 +134,15 @@ class Dispatcher:
 
     def _hand_over(self, event: Event) -> None:
         with self._handing:
-            for sink in self._sinks:
-                self._give(sink, event)
+            for receiver in self._receivers:
+                self._give(receiver, event)
         with suppress(Exception):
             self._journal.note(event)
 
-    def _give(self, sink: Sink, event: Event) -> None:
+    def _give(self, receiver: Receiver, event: Event) -> None:
         try:
-            sink.publish_event(event)
+            receiver.publish_event(event)
         except Exception:  # against its contract
             self._failed += 1
             if self._failed == 1:
-                log.exception("%s: the sink did not accept an event", sink.name)
+                log.exception("%s did not accept an event", receiver.name)

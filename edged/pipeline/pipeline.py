@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -333,7 +333,7 @@ class Pipeline:
             scores = queue.output.scores(rows)
             captured = frame.captured_ns, result.captured_unix_ns
             for event in self.watch.observe(queue.view, scores, *captured):
-                self.announce(event, frame.pixels)
+                self.announce(replace(event, cause=result), frame.pixels)
         self.show(result, frame.pixels)
 
     def _set_aside(self, error: RunError) -> None:

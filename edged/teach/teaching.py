@@ -22,9 +22,9 @@ from edged.teach.adding import add_pictures
 from edged.teach.backbone import Backbone, backbone_of
 from edged.teach.description import description
 from edged.teach.live import COMPARED_SECONDS, Compared, LiveClassifier, Sight
-from edged.teach.pictures.importing import Upload
+from edged.teach.pictures.importing import Upload, import_pictures
 from edged.teach.recording import Recorder
-from edged.teach.store import Classifier, TeachStore
+from edged.teach.store import Classifier, TeachStore, new_moment, picture_id
 from edged.teach.training import TrainingProcess
 from edged.variants.family import Family
 from edged.variants.taught import head_matrices
@@ -255,6 +255,24 @@ class Teaching:
         rejected = [list(each) for each in added.rejected]
         rejected += [[file, f"it is there already, as {other}"] for file, other in added.other]
         return {"added": added.pictures, "rejected": rejected}
+
+    def correct(self, name: str, label: str, jpeg: bytes, unix: float) -> None:
+        """Add what was taken at that time as a moment of its own; one that is there already gets
+        the label."""
+        classifier = self._open(name)
+        classifier.check_class(label)
+        imported = import_pictures([Upload("snapshot.jpg", jpeg)])
+        for _, why in imported.rejected:
+            raise InputError("the picture cannot be used", got=why)
+        (picked,) = imported.picked
+        known = classifier.moment_of(picture_id(picked.jpeg))
+        if known is None or known.label is None:
+            classifier.add(label, new_moment(unix), picked.jpeg)
+        elif known.pictures[1:] and known.label != label:
+            what = f"the picture is in a moment with others, which has the label {known.label}"
+            raise InputError(what, where=name, fix="give that moment the label, or discard it")
+        else:
+            classifier.label(known.id, label)
 
     def label(self, name: str, moment: str, label: str | None) -> None:
         self._open(name).label(moment, label)

@@ -85,6 +85,8 @@ class Subjects:
     events: Callable[[], Sequence[EventCount]] = lambda: ()
     events_dropped: Callable[[], int] = lambda: 0
     snapshots_dropped: Callable[[], int] = lambda: 0
+    history_dropped: Callable[[], int] = lambda: 0
+    history_bytes: Callable[[], int] = lambda: 0
 
     @property
     def families(self) -> Mapping[str, Sequence[str]]:
@@ -109,6 +111,7 @@ def families(scene: Scene) -> Iterator[Metric]:
     yield from _of_results(scene)
     yield from _of_frames(scene)
     yield from _of_events(scene.subjects)
+    yield from _of_history(scene.subjects)
     yield from _of_sources(scene.subjects)
     yield from _of_sinks(scene)
     yield from _of_variants(scene.subjects)
@@ -210,6 +213,18 @@ def _of_events(subjects: Subjects) -> Iterator[Metric]:
     )
     pictures.add_metric([], subjects.snapshots_dropped())
     yield from (dropped, pictures)
+
+
+def _of_history(subjects: Subjects) -> Iterator[Metric]:
+    dropped = _counter(
+        "edged_history_dropped",
+        "Events, their pictures, and minutes of a view that the history did not keep: too many at "
+        "once, or the disk did not take them for a long time.",
+    )
+    dropped.add_metric([], subjects.history_dropped())
+    size = _gauge("edged_history_bytes", "Size of the history on the disk; 0 without one.")
+    size.add_metric([], subjects.history_bytes())
+    yield from (dropped, size)
 
 
 def _of_sinks(scene: Scene) -> Iterator[Metric]:

@@ -17,9 +17,11 @@ from edged.telemetry.health import Health, stuck_loops
 from edged.view import camera_of
 from edged.web.answer import HTML, JPEG, Answer, Download, Request, Stream
 from edged.web.changes.change import Change
+from edged.web.history.endpoints import History, HistoryEndpoints
 from edged.web.live import Live
 from edged.web.page import HTML_PAGE, TEACH_PAGE, Page
-from edged.web.status import history, result_line, status
+from edged.web.status import history as last_seconds
+from edged.web.status import result_line, status
 from edged.web.teach import TeachEndpoints, Teaching
 
 STUCK_SECONDS = 5.0
@@ -39,13 +41,14 @@ class Endpoints:
         health: Health,
         live: Live,
         teaching: Teaching | None = None,
+        history: History | None = None,
         stuck_seconds: float = STUCK_SECONDS,
         clock: Clock = monotonic_ns,
     ) -> None:
         self._registry = registry
         self._health = health
         self._live = live
-        self._teach = TeachEndpoints(teaching, live)
+        self._further = (TeachEndpoints(teaching, live), HistoryEndpoints(history, teaching))
         self._stuck_seconds = stuck_seconds
         self._clock = clock
         self._encoding = threading.Lock()
@@ -57,15 +60,15 @@ class Endpoints:
             "/healthz": lambda request: self._healthz(),
             "/readyz": lambda request: self._readyz(),
             "/api/v1/status": lambda request: Answer.json(HTTPStatus.OK, status(live)),
-            "/api/v1/history": lambda request: Answer.json(HTTPStatus.OK, history(live)),
+            "/api/v1/history": lambda request: Answer.json(HTTPStatus.OK, last_seconds(live)),
             "/api/v1/results": self._results,
         }
 
     def answer(self, request: Request) -> Answer | Stream | Download | Change:
         """A Change waits for its body; whether the client may make it has not been checked."""
-        taught = self._teach.answer(request)
-        if taught is not None:
-            return taught
+        for each in self._further:
+            if (further := each.answer(request)) is not None:
+                return further
         if request.method not in ("GET", "HEAD"):
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
         answer = self._answers.get(request.path)

@@ -1,6 +1,7 @@
 """Live data for page and API: last results, recent history, pictures and streams.
 
-The pipeline reports here, and Live passes it on to the metrics. No call waits for a client.
+The pipeline reports here, and Live passes it on to the metrics and the history. No call waits for a
+client.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edged.clock import Clock, monotonic_ns
+from edged.history.minutes import Minutes
 from edged.result import Result
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
-from edged.web.seconds import Seconds
 from edged.web.pictures import Pictures
+from edged.web.seconds import Seconds
 from edged.web.streams import ResultStreams
 
 STREAMS = 8
@@ -42,7 +44,9 @@ class ViewLive:
 
 
 class Live:
-    def __init__(self, metrics: Metrics, clock: Clock = monotonic_ns) -> None:
+    def __init__(
+        self, metrics: Metrics, clock: Clock = monotonic_ns, minutes: Minutes | None = None
+    ) -> None:
         self.pictures = Pictures(clock)
         self.streams = ResultStreams(STREAMS)
         self.clock = clock
@@ -50,10 +54,17 @@ class Live:
         self.views: Mapping[str, ViewLive] = {}
         self._budgets_ms: Mapping[str, float] = {}
         self._metrics = metrics
+        self._minutes = minutes or Minutes()
 
     def follow(self, subjects: Subjects) -> None:
         """Continue with the views of `subjects`; those that stay keep their data."""
         self._metrics.follow(subjects)
+        self._minutes.follow(
+            {
+                view.id: {variant.name: ratio for variant, ratio in view.top1.items()}
+                for view in subjects.views
+            }
+        )
         self._budgets_ms = {view.id: view.budget_ms for view in subjects.views}
         self.views = {view: self.views.get(view) or ViewLive() for view in self._budgets_ms}
         self.pictures.follow(self.views)
@@ -66,12 +77,15 @@ class Live:
         view.last, view.last_ns = result, now_ns
         if result.top:
             view.see(result.top[0].label, now_ns)
-        view.seconds.observe(now_ns, result.latency_ms, result.budget_ms, result.variant.name)
+        latency_ms = result.latency_ms
+        view.seconds.observe(now_ns, latency_ms, result.budget_ms, result.variant.name)
+        self._minutes.observe(result, latency_ms)
         self.streams.publish(result)
 
     def stale(self, view: str) -> None:
         self._metrics.stale(view)
         self.views[view].seconds.stale(self.clock(), self._budgets_ms[view])
+        self._minutes.stale(view)
 
     def shed(self, view: str) -> None:
         self._metrics.shed(view)

@@ -16,8 +16,8 @@ from edged.sensors import memory, temperature
 from edged.telemetry.exposition import ViewSubject
 from edged.variants.family import MOST_NAMED
 from edged.view import parts
-from edged.web.seconds import RATE_SECONDS, SECONDS, Second
 from edged.web.live import Live, ViewLive
+from edged.web.seconds import RATE_SECONDS, SECONDS, Second
 from edged.web.verdict import accuracy, choice, verdict, why
 
 LINE_BYTES = 2000

@@ -6,33 +6,32 @@ an error in JSON.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol
 
-from edged.errors import EdgedError, InputError
-from edged.printable import printable
-from edged.secret import redact
+from edged.errors import InputError
 from edged.web.answer import JPEG, JSON, PNG, ZIP, Answer, Download, Request
 from edged.web.changes.change import Body, Change
+from edged.web.changes.json_body import (
+    ANSWER_SECONDS,
+    JSON_BYTES,
+    NO_VALUE,
+    TEXT_FIELD,
+    Field,
+    answered,
+    fields_of,
+)
 from edged.web.live import Live
 
 PATH = "/api/v1/teach"
-JSON_BYTES = 64 * 1024
 PICTURE_BYTES = 20_000_000
 ZIP_BYTES = 200_000_000
-ANSWER_SECONDS = 60.0
 UPLOAD_SECONDS = 900.0
 """To look at what was uploaded: a small device decodes a few thousand pictures in that time."""
 MOST_CLASSES = 256
-_T = TypeVar("_T")
-_LONGEST = 300
-"""Characters of an error's parts."""
 _NAME = re.compile(rf"{PATH}/([a-z][a-z0-9_-]{{0,31}})(?:/(.*))?")
 _PICTURE = re.compile(r"pictures/([0-9a-f]{16})\.jpg")
 _UPLOAD = "pictures"
@@ -64,6 +63,8 @@ class Teaching(Protocol):
     ) -> dict[str, Any]:
         """content: a file without a name, at its start; it ends with the call."""
 
+    def correct(self, name: str, label: str, jpeg: bytes, unix: float) -> None: ...
+
     def label(self, name: str, moment: str, label: str | None) -> None: ...
 
     def discard(self, name: str, moment: str) -> None: ...
@@ -82,37 +83,19 @@ class Teaching(Protocol):
         """Write a zip of everything that belongs to it. file: cannot seek."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """Of a JSON body. kinds: the types of its value. what: them in words."""
-
-    kinds: tuple[type, ...]
-    what: str
-    required: bool = True
-
-    def takes(self, value: object) -> bool:
-        if isinstance(value, bool) and bool not in self.kinds:
-            return False
-        if isinstance(value, float) and not math.isfinite(value):
-            return False
-        return isinstance(value, self.kinds)
-
-
-_TEXT = _Field((str,), "text")
-_NO_TEXT = type(None)
-_ACTIONS: Mapping[str | None, Mapping[str, _Field]] = {
-    None: {"view": _TEXT, "classes": _Field((list,), "a list of names")},
+_ACTIONS: Mapping[str | None, Mapping[str, Field]] = {
+    None: {"view": TEXT_FIELD, "classes": Field((list,), "a list of names")},
     "record": {
-        "label": _TEXT,
-        "seconds": _Field((int, float), "a number"),
-        "moment": _Field((str, _NO_TEXT), "text or null", required=False),
+        "label": TEXT_FIELD,
+        "seconds": Field((int, float), "a number"),
+        "moment": Field((str, NO_VALUE), "text or null", required=False),
     },
-    "label": {"moment": _TEXT, "label": _Field((str, _NO_TEXT), "text or null")},
-    "discard": {"moment": _TEXT},
+    "label": {"moment": TEXT_FIELD, "label": Field((str, NO_VALUE), "text or null")},
+    "discard": {"moment": TEXT_FIELD},
     "train": {},
     "deploy": {
-        "version": _Field((int, _NO_TEXT), "a whole number or null", required=False),
-        "anyway": _Field((bool,), "true or false", required=False),
+        "version": Field((int, NO_VALUE), "a whole number or null", required=False),
+        "anyway": Field((bool,), "true or false", required=False),
     },
     "back": {},
     "forget": {},
@@ -146,7 +129,7 @@ class TeachEndpoints:
         answer = (
             _change(teaching, request, name, rest)
             if request.method == "POST"
-            else _answered(partial(self._read, teaching, request, name, rest))
+            else answered(partial(self._read, teaching, request, name, rest))
         )
         return answer or Answer.error(HTTPStatus.NOT_FOUND, "no such path")
 
@@ -164,7 +147,7 @@ class TeachEndpoints:
         if rest == _EXPORT:
             return Download(ZIP, f"{name}.zip", partial(teaching.export, name))
         if picture := _PICTURE.fullmatch(rest):
-            return _answered(partial(_picture, teaching, name, picture[1]), HTTPStatus.NOT_FOUND)
+            return answered(partial(_picture, teaching, name, picture[1]), HTTPStatus.NOT_FOUND)
         return None
 
     def _described(self, about: dict[str, Any]) -> dict[str, Any]:
@@ -191,12 +174,12 @@ def _change(
 
 
 def _make(teaching: Teaching, name: str, action: str | None, body: Body) -> Answer:
-    given = _answered(partial(_fields, body, _ACTIONS[action]))
+    given = answered(partial(fields_of, body, _ACTIONS[action]))
     if isinstance(given, Answer):
         return given
     conflict = action in _CONFLICTS
     failed = HTTPStatus.CONFLICT if conflict else HTTPStatus.BAD_REQUEST
-    return _answered(partial(_acted, teaching, name, action, given), failed)
+    return answered(partial(_acted, teaching, name, action, given), failed)
 
 
 def _acted(teaching: Teaching, name: str, action: str | None, given: dict[str, Any]) -> Answer:
@@ -243,7 +226,7 @@ def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Change:
             )
             return Answer.json(HTTPStatus.OK, about)
 
-        return _answered(act)
+        return answered(act)
 
     return Change("teach", _UPLOADED, UPLOAD_SECONDS, make, is_upload=True)
 
@@ -255,41 +238,3 @@ def _missing(teaching: Teaching, name: str) -> Answer | None:
         return None
     fix = f"there are {', '.join(known)}" if known else "create it: POST its view and classes"
     return Answer.error(HTTPStatus.NOT_FOUND, "no such classifier", got=name, fix=fix)
-
-
-def _fields(body: Body, wanted: Mapping[str, _Field]) -> dict[str, Any]:
-    """Raises InputError unless the body is a JSON object of these fields."""
-    try:
-        given = json.loads(body.content.read())
-    except (ValueError, RecursionError):
-        raise InputError("expected a JSON object", got="something else") from None
-    if not isinstance(given, dict):
-        raise InputError("expected a JSON object", got=type(given).__name__)
-    if unknown := sorted(given.keys() - wanted):
-        raise InputError("unknown field", got=unknown[0], fix=f"known: {', '.join(wanted)}")
-    for name, field in wanted.items():
-        if field.required and name not in given:
-            raise InputError(f"{name} is missing")
-        if name in given and not field.takes(given[name]):
-            raise InputError(f"{name}: expected {field.what}", got=json.dumps(given[name]))
-    return given
-
-
-def _answered(act: Callable[[], _T], failed: HTTPStatus = HTTPStatus.BAD_REQUEST) -> _T | Answer:
-    """What `act` returns, or its error. failed: the status of a mistake."""
-    try:
-        return act()
-    except InputError as error:
-        return _error(failed, error)
-    except EdgedError as error:
-        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, error)
-
-
-def _error(status: HTTPStatus, error: EdgedError) -> Answer:
-    got = None if error.got is None else _told(error.got)
-    fix = None if error.fix is None else _told(error.fix)
-    return Answer.error(status, _told(error.what), got=got, fix=fix)
-
-
-def _told(text: object) -> str:
-    return printable(redact(str(text)), _LONGEST)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from edged.web.history.endpoints import History
 from edged.web.options import HttpConfig
 from edged.web.server import HttpServer
 from edged.web.teach import Teaching
@@ -38,11 +39,12 @@ def serving(
     connection_seconds: float = 5.0,
     http: HttpConfig | None = None,
     teaching: Teaching | None = None,
+    history: History | None = None,
     uploads: Path | None = None,
 ) -> Iterator[HttpServer]:
     with HttpServer(
         http or HttpConfig(host, 0),
-        endpoints_of(device, registry or make_registry(), teaching=teaching),
+        endpoints_of(device, registry or make_registry(), teaching=teaching, history=history),
         connections=connections,
         connection_seconds=connection_seconds,
         uploads=uploads,

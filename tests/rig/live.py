@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from edged.clock import monotonic_ns
 from edged.telemetry.exposition import Subjects
 from edged.telemetry.health import CameraHealth, Health
 from edged.telemetry.metrics import Metrics
@@ -16,6 +17,7 @@ from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 from edged.view import camera_of
 from edged.web.endpoints import Endpoints
+from edged.web.history.endpoints import History
 from edged.web.live import Live
 from edged.web.teach import Teaching
 from tests.rig.camera import FakeTime
@@ -81,7 +83,7 @@ def subjects_of(*cameras: ShownCamera, views: Views | None = None, **more: Any) 
 def live_of(
     *cameras: ShownCamera, views: Views | None = None, clock: FakeTime | None = None
 ) -> Live:
-    live = Live(Metrics("0", 0.0), **({} if clock is None else {"clock": clock.clock}))
+    live = Live(Metrics("0", 0.0), monotonic_ns if clock is None else clock.clock)
     live.follow(subjects_of(*cameras, views=views))
     return live
 
@@ -91,11 +93,13 @@ def endpoints_of(
     registry: CollectorRegistry | None = None,
     live: Live | None = None,
     teaching: Teaching | None = None,
+    history: History | None = None,
 ) -> Endpoints:
     return Endpoints(
         registry or CollectorRegistry(),
         (device or Device()).health,
         live or live_of(),
         teaching,
+        history,
         clock=lambda: NOW_NS,
     )

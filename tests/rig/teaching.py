@@ -230,6 +230,12 @@ class FakeTeaching:
         self.add(name, label, pictures=count)
         return {"added": count, "rejected": self.rejected}
 
+    def correct(self, name: str, label: str, jpeg: bytes, unix: float) -> None:
+        self._note("correct", name, label, jpeg, unix)
+        if label not in self._of(name).classes:
+            raise InputError("no such class", where=name, got=label)
+        self.add(name, label, pictures=1)
+
     def label(self, name: str, moment: str, label: str | None) -> None:
         self._note("label", name, moment, label)
         self._moment(name, moment).label = label

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from edged.errors import EdgedError, InputError
+from edged.web.changes.json_body import JSON_BYTES
 from edged.web.options import HttpConfig
 from edged.web.password import new_token, token_hash
 from edged.web.server import HttpServer
-from edged.web.teach import JSON_BYTES
 from tests.rig.http_server import request, serving
 from tests.rig.teaching import FakeTeaching, jpeg
 

@@ -1,0 +1,351 @@
+"""The history's SQLite database as its only writer sees it: file, schema, bounds.
+
+Write-ahead log. An event is on the disk when `write` returns (synchronous=FULL); minutes that the
+kernel has not written yet are lost in a power cut, never the database. Pictures are in the
+database: one file to back up, and one transaction for an event with its picture. Beside it, as
+files, they would take as much (tests/benchmarks/history.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from edged.errors import EdgedError
+from edged.history.minutes import Minute
+from edged.history.options import HistoryConfig
+from edged.result import Event
+
+FILE = "history.sqlite3"
+SUFFIXES = ("", "-wal", "-shm")
+"""Of the files that belong to the database."""
+MOST_EVENTS = 1_000_000
+RESERVED_BYTES = 4_000_000
+"""Of max_bytes, for the write-ahead log."""
+TOGETHER_BYTES = 1_000_000
+"""Pictures in one transaction, besides the first."""
+PAGE_BYTES = 4096
+CHECKPOINT_PAGES = 256
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+_VERSION = 1
+_APPLICATION = 0x65646764
+_SCHEMA = """
+CREATE TABLE views (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE rules (
+  id INTEGER PRIMARY KEY, event TEXT NOT NULL, classes TEXT NOT NULL, UNIQUE (event, classes));
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, view INTEGER NOT NULL, rule INTEGER NOT NULL,
+  started INTEGER NOT NULL, ended INTEGER, peak REAL NOT NULL,
+  variant TEXT, runtime TEXT, budget_ms REAL, snapshot INTEGER NOT NULL, corrected TEXT);
+CREATE INDEX events_by_view ON events (view, rule, id, started);
+CREATE INDEX events_by_time ON events (started);
+CREATE INDEX events_open ON events (ended) WHERE ended IS NULL;
+CREATE TABLE snapshots (event INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
+CREATE TABLE minutes (
+  started INTEGER, view INTEGER, results INTEGER NOT NULL, late INTEGER NOT NULL,
+  stale INTEGER NOT NULL, latency_ms REAL, variant TEXT, accuracy REAL, best_accuracy REAL,
+  classes TEXT NOT NULL, no_class INTEGER NOT NULL, PRIMARY KEY (started, view)) WITHOUT ROWID
+"""
+"""Events: Unix time in nanoseconds; snapshot in bytes, 0 without one. Minutes: in milliseconds, in
+the order in which they come, so that a minute of all views changes one page."""
+_EVENTS_AT_ONCE, _MINUTES_AT_ONCE_MS = 8, HOUR_MS
+"""Deleted in one transaction, which must not make the log long."""
+
+
+class Recorded(NamedTuple):
+    """classes: of the event's rule."""
+
+    event: Event
+    classes: tuple[str, ...]
+
+
+Key = tuple[str, str, int]
+"""View, event and start (Unix nanoseconds): what an event's end is recognized by."""
+
+
+class Database:
+    """For one thread, under a lock that keeps other processes from writing. After an error it must
+    be opened anew.
+
+    running: keys of the events that go on; others without an end were interrupted by a crash.
+    Raises OSError, sqlite3.Error (exactly DatabaseError if the file is damaged), and EdgedError for
+    the file of a newer edged.
+    """
+
+    def __init__(self, path: Path, running: Collection[Key]) -> None:
+        with suppress(FileExistsError):  # closing it would release the locks of this process
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
+        self._db = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._begin(path)
+            self._views: dict[str, int] = dict(self._db.execute("SELECT name, id FROM views"))
+            rules = self._db.execute("SELECT event, classes, id FROM rules")
+            self._rules = {(event, classes): number for event, classes, number in rules}
+            (self._count,) = self._db.execute("SELECT count(*) FROM events").fetchone()
+            self._end_interrupted(running)
+        except BaseException:
+            self._db.close()
+            raise
+        self._pruned = (-1, -1)
+        """Hour and days of the last deletion by age."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    def is_sound(self) -> bool:
+        """Whether SQLite finds no damage; reads the whole file."""
+        found: list[tuple[str]] = self._db.execute("PRAGMA quick_check(1)").fetchall()
+        return found == [("ok",)]
+
+    # ------------------------------------------------------------------------------------ writing
+
+    def write(
+        self,
+        events: Sequence[Recorded],
+        minutes: Sequence[Minute],
+        config: HistoryConfig,
+        now_ms: int,
+    ) -> None:
+        """Each event and picture is on the disk afterwards. Deletes what has to go."""
+        self._delete_old(config.days, now_ms)
+        waiting = list(events)
+        while waiting:
+            taken = [waiting.pop(0)]
+            size = _picture_bytes(taken[0])
+            while waiting and size + _picture_bytes(waiting[0]) <= TOGETHER_BYTES:
+                taken.append(waiting.pop(0))
+                size += _picture_bytes(taken[-1])
+            self._make_room(size + len(taken) * 8 * PAGE_BYTES, config)
+            self._delete_surplus(len(taken))
+            with self._transaction(durable=True):
+                for each in taken:
+                    self._put(each)
+        if minutes:
+            self._make_room((len(minutes) // 8 + 8) * PAGE_BYTES, config)
+            with self._transaction(durable=False):
+                rows = [self._row(each) for each in minutes]
+                # Two of one millisecond: the clock was set back to exactly that one.
+                self._db.executemany(f"INSERT OR REPLACE INTO minutes VALUES ({_marks(11)})", rows)
+
+    def delete(self, event: int) -> bool:
+        """False if there is no such event."""
+        with self._transaction(durable=True):
+            return self._delete([event]) == 1
+
+    def correct(self, event: int, label: str) -> bool:
+        """Note what it should have been. False if there is no such event."""
+        with self._transaction(durable=True):
+            command = "UPDATE events SET corrected = ? WHERE id = ?"
+            return self._db.execute(command, (label, event)).rowcount == 1
+
+    def fit(self, config: HistoryConfig) -> None:
+        """Delete what a smaller max_bytes has no room for, and give the space back."""
+        self._make_room(0, config)
+        most = (config.max_bytes - RESERVED_BYTES) // PAGE_BYTES
+        while self._number("page_count") > most and self._number("freelist_count"):
+            # A row comes for each page that is freed.
+            self._db.execute(f"PRAGMA incremental_vacuum({CHECKPOINT_PAGES})").fetchall()
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    # -------------------------------------------------------------------------------------- parts
+
+    def _begin(self, path: Path) -> None:
+        for pragma in (
+            f"page_size={PAGE_BYTES}",
+            "auto_vacuum=INCREMENTAL",
+            "journal_mode=WAL",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+            f"journal_size_limit={RESERVED_BYTES // 2}",
+            "cache_size=-512",
+            "secure_delete=FAST",
+            "temp_store=MEMORY",
+        ):
+            self._db.execute(f"PRAGMA {pragma}").fetchall()
+        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            with self._transaction(durable=True):
+                for command in _SCHEMA.split(";"):
+                    self._db.execute(command)
+                self._db.execute(f"PRAGMA application_id={_APPLICATION}")
+                self._db.execute(f"PRAGMA user_version={_VERSION}")
+        elif self._number("application_id") != _APPLICATION:
+            raise sqlite3.DatabaseError("it is another program's database")
+        elif (version := self._number("user_version")) != _VERSION:
+            raise EdgedError(
+                "a newer edged wrote this history",
+                where=path,
+                got=f"version {version}",
+                fix="install that edged again, or move the file away",
+            )
+
+    def _end_interrupted(self, running: Collection[Key]) -> None:
+        """At the last minute that was written; the journal's end, if it comes, is closer."""
+        open_ones = self._db.execute(
+            "SELECT events.id, name, event, started FROM events JOIN views ON views.id = view "
+            "JOIN rules ON rules.id = rule WHERE ended IS NULL"
+        ).fetchall()
+        ended = [number for number, *key in open_ones if tuple(key) not in running]
+        if ended:
+            with self._transaction(durable=True):
+                self._db.executemany(
+                    "UPDATE events SET ended = max(started, coalesce((SELECT max(started) FROM "
+                    "minutes), 0) * 1000000) WHERE id = ?",
+                    [(number,) for number in ended],
+                )
+
+    def _put(self, recorded: Recorded) -> None:
+        event, cause = recorded.event, recorded.event.cause
+        view = self._view(event.view)
+        found = self._db.execute(
+            "SELECT events.id FROM events JOIN rules ON rules.id = rule "
+            "WHERE started = ? AND view = ? AND event = ?",
+            (event.started_unix_ns, view, event.name),
+        ).fetchone()
+        if found is not None:  # the start is there; or an earlier attempt succeeded after all
+            if event.ended_unix_ns is not None:
+                command = "UPDATE events SET ended = ?, peak = ? WHERE id = ?"
+                self._db.execute(command, (event.ended_unix_ns, event.peak, found[0]))
+            return
+        begins = event.ended_unix_ns is None
+        jpeg = event.snapshot
+        inserted = self._db.execute(
+            "INSERT INTO events (view, rule, started, ended, peak, variant, runtime, budget_ms, "
+            f"snapshot) VALUES ({_marks(9)})",
+            (
+                *(view, self._rule(event.name, recorded.classes)),
+                *(event.started_unix_ns, event.ended_unix_ns, event.peak),
+                *((cause.variant.name, cause.runtime) if cause and begins else (None, None)),
+                cause.budget_ms if cause and begins else None,
+                0 if jpeg is None else len(jpeg),
+            ),
+        )
+        self._count += 1
+        if jpeg is not None:
+            self._db.execute("INSERT INTO snapshots VALUES (?, ?)", (inserted.lastrowid, jpeg))
+
+    def _row(self, minute: Minute) -> tuple[object, ...]:
+        return (
+            *(minute.started_ms, self._view(minute.view)),
+            *(minute.results, minute.late, minute.stale, minute.latency_ms),
+            *(minute.variant, minute.accuracy, minute.best_accuracy),
+            *(json.dumps(minute.classes, ensure_ascii=False), minute.nothing),
+        )
+
+    def _view(self, name: str) -> int:
+        if name not in self._views:
+            inserted = self._db.execute("INSERT INTO views (name) VALUES (?)", (name,))
+            self._views[name] = inserted.lastrowid or 0
+        return self._views[name]
+
+    def _rule(self, event: str, classes: Sequence[str]) -> int:
+        key = event, json.dumps(classes, ensure_ascii=False)
+        if key not in self._rules:
+            command = "INSERT INTO rules (event, classes) VALUES (?, ?)"
+            self._rules[key] = self._db.execute(command, key).lastrowid or 0
+        return self._rules[key]
+
+    # ------------------------------------------------------------------------------------- bounds
+
+    def _delete_old(self, days: int, now_ms: int) -> None:
+        """Once an hour, so that deleting costs few pages."""
+        hour = now_ms // HOUR_MS, days
+        if self._pruned == hour:
+            return
+        since_ms = now_ms - days * DAY_MS + HOUR_MS
+        while (oldest := self._oldest("events")) is not None and oldest < since_ms:
+            self._delete_oldest_events(f"WHERE started < {since_ms * 1_000_000}")
+        while (oldest := self._oldest("minutes")) is not None and oldest < since_ms:
+            self._delete_minutes(min(since_ms, oldest + _MINUTES_AT_ONCE_MS))
+        self._pruned = hour
+
+    def _delete_surplus(self, more: int) -> None:
+        while self._count + more > MOST_EVENTS:
+            self._delete_oldest_events()
+
+    def _make_room(self, wanted: int, config: HistoryConfig) -> None:
+        """For so many bytes: delete the oldest."""
+        most = config.max_bytes - RESERVED_BYTES - wanted
+        while (self._number("page_count") - self._number("freelist_count")) * PAGE_BYTES > most:
+            event, minute = self._oldest("events"), self._oldest("minutes")
+            if event is not None and (minute is None or event <= minute):
+                self._delete_oldest_events()
+            elif minute is not None:
+                self._delete_minutes(minute + _MINUTES_AT_ONCE_MS)
+            else:
+                return
+
+    def _oldest(self, table: str) -> int | None:
+        """Unix time in milliseconds."""
+        (started,) = self._db.execute(f"SELECT min(started) FROM {table}").fetchone()
+        if started is None:
+            return None
+        return int(started) if table == "minutes" else int(started) // 1_000_000
+
+    def _delete_oldest_events(self, where: str = "") -> None:
+        command = f"SELECT id FROM events {where} ORDER BY started LIMIT {_EVENTS_AT_ONCE}"
+        with self._transaction(durable=False):
+            self._delete([number for (number,) in self._db.execute(command)])
+
+    def _delete(self, events: Sequence[int]) -> int:
+        marks = _marks(len(events))
+        self._db.execute(f"DELETE FROM snapshots WHERE event IN ({marks})", events)
+        command = f"DELETE FROM events WHERE id IN ({marks})"
+        deleted: int = self._db.execute(command, events).rowcount
+        self._count -= deleted
+        return int(deleted)
+
+    def _delete_minutes(self, before_ms: int) -> None:
+        with self._transaction(durable=False):
+            self._db.execute("DELETE FROM minutes WHERE started < ?", (before_ms,))
+
+    def _number(self, pragma: str) -> int:
+        return int(self._db.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[None]:
+        """durable: on the disk afterwards."""
+        self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a damaged database, in place of an earlier damaged one. Raises OSError."""
+    aside = path.with_name(f"{path.name}.damaged")
+    for suffix in SUFFIXES:
+        old, new = Path(f"{path}{suffix}"), Path(f"{aside}{suffix}")
+        if old.exists():
+            old.replace(new)
+        else:
+            new.unlink(missing_ok=True)
+    return aside
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the database with its log; 0 without one."""
+    total = 0
+    for suffix in SUFFIXES:
+        with suppress(OSError):
+            total += Path(f"{path}{suffix}").stat().st_size
+    return total
+
+
+def _picture_bytes(recorded: Recorded) -> int:
+    return len(recorded.event.snapshot or b"")
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)

@@ -1,0 +1,81 @@
+"""Bodies of JSON, and errors as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from edged.errors import EdgedError, InputError
+from edged.printable import printable
+from edged.secret import redact
+from edged.web.answer import Answer
+from edged.web.changes.change import Body
+
+JSON_BYTES = 64 * 1024
+ANSWER_SECONDS = 60.0
+"""For a change that such a body asks for."""
+_T = TypeVar("_T")
+_LONGEST = 300
+"""Characters of an error's parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Of a JSON body. kinds: the types of its value. what: them in words."""
+
+    kinds: tuple[type, ...]
+    what: str
+    required: bool = True
+
+    def takes(self, value: object) -> bool:
+        if isinstance(value, bool) and bool not in self.kinds:
+            return False
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        return isinstance(value, self.kinds)
+
+
+TEXT_FIELD = Field((str,), "text")
+NO_VALUE = type(None)
+
+
+def fields_of(body: Body, wanted: Mapping[str, Field]) -> dict[str, Any]:
+    """Raises InputError unless the body is a JSON object of these fields."""
+    try:
+        given = json.loads(body.content.read())
+    except (ValueError, RecursionError):
+        raise InputError("expected a JSON object", got="something else") from None
+    if not isinstance(given, dict):
+        raise InputError("expected a JSON object", got=type(given).__name__)
+    if unknown := sorted(given.keys() - wanted):
+        raise InputError("unknown field", got=unknown[0], fix=f"known: {', '.join(wanted)}")
+    for name, field in wanted.items():
+        if field.required and name not in given:
+            raise InputError(f"{name} is missing")
+        if name in given and not field.takes(given[name]):
+            raise InputError(f"{name}: expected {field.what}", got=json.dumps(given[name]))
+    return given
+
+
+def answered(act: Callable[[], _T], failed: HTTPStatus = HTTPStatus.BAD_REQUEST) -> _T | Answer:
+    """What `act` returns, or its error. failed: the status of a mistake."""
+    try:
+        return act()
+    except InputError as error:
+        return _error(failed, error)
+    except EdgedError as error:
+        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, error)
+
+
+def _error(status: HTTPStatus, error: EdgedError) -> Answer:
+    got = None if error.got is None else _told(error.got)
+    fix = None if error.fix is None else _told(error.fix)
+    return Answer.error(status, _told(error.what), got=got, fix=fix)
+
+
+def _told(text: object) -> str:
+    return printable(redact(str(text)), _LONGEST)
