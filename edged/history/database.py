@@ -8,9 +8,9 @@ files, they would take as much (tests/benchmarks/history.md).
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from edged.errors import EdgedError
 from edged.history.minutes import Minute
 from edged.history.options import HistoryConfig
-from edged.result import Event
+from edged.result import Event, encode
 
 FILE = "history.sqlite3"
 SUFFIXES = ("", "-wal", "-shm")
@@ -27,8 +27,8 @@ SUFFIXES = ("", "-wal", "-shm")
 MOST_EVENTS = 1_000_000
 RESERVED_BYTES = 4_000_000
 """Of max_bytes, for the write-ahead log."""
-TOGETHER_BYTES = 1_000_000
-"""Pictures in one transaction, besides the first."""
+TOGETHER, TOGETHER_BYTES = 32, 1_000_000
+"""Events in one transaction, and their pictures: they must not make the log long."""
 PAGE_BYTES = 4096
 CHECKPOINT_PAGES = 256
 HOUR_MS = 3_600_000
@@ -55,7 +55,7 @@ CREATE TABLE minutes (
 """Events: Unix time in nanoseconds; snapshot in bytes, 0 without one. Minutes: in milliseconds, in
 the order in which they come, so that a minute of all views changes one page."""
 _EVENTS_AT_ONCE, _MINUTES_AT_ONCE_MS = 8, HOUR_MS
-"""Deleted in one transaction, which must not make the log long."""
+"""Deleted in one transaction."""
 
 
 class Recorded(NamedTuple):
@@ -115,12 +115,12 @@ class Database:
     ) -> None:
         """Each event and picture is on the disk afterwards. Deletes what has to go."""
         self._delete_old(config.days, now_ms)
-        waiting = list(events)
+        waiting = deque(events)
         while waiting:
-            taken = [waiting.pop(0)]
-            size = _picture_bytes(taken[0])
-            while waiting and size + _picture_bytes(waiting[0]) <= TOGETHER_BYTES:
-                taken.append(waiting.pop(0))
+            taken: list[Recorded] = []
+            size = 0
+            while waiting and len(taken) < TOGETHER and size < TOGETHER_BYTES:
+                taken.append(waiting.popleft())
                 size += _picture_bytes(taken[-1])
             self._make_room(size + len(taken) * 8 * PAGE_BYTES, config)
             self._delete_surplus(len(taken))
@@ -150,8 +150,8 @@ class Database:
         self._make_room(0, config)
         most = (config.max_bytes - RESERVED_BYTES) // PAGE_BYTES
         while self._number("page_count") > most and self._number("freelist_count"):
-            # A row comes for each page that is freed.
-            self._db.execute(f"PRAGMA incremental_vacuum({CHECKPOINT_PAGES})").fetchall()
+            # `execute` would free one page: the statement stops after each.
+            self._db.executescript(f"PRAGMA incremental_vacuum({CHECKPOINT_PAGES})")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # -------------------------------------------------------------------------------------- parts
@@ -235,7 +235,7 @@ class Database:
             *(minute.started_ms, self._view(minute.view)),
             *(minute.results, minute.late, minute.stale, minute.latency_ms),
             *(minute.variant, minute.accuracy, minute.best_accuracy),
-            *(json.dumps(minute.classes, ensure_ascii=False), minute.nothing),
+            *(encode(minute.classes), minute.nothing),
         )
 
     def _view(self, name: str) -> int:
@@ -245,7 +245,7 @@ class Database:
         return self._views[name]
 
     def _rule(self, event: str, classes: Sequence[str]) -> int:
-        key = event, json.dumps(classes, ensure_ascii=False)
+        key = event, encode(classes)
         if key not in self._rules:
             command = "INSERT INTO rules (event, classes) VALUES (?, ?)"
             self._rules[key] = self._db.execute(command, key).lastrowid or 0
@@ -266,7 +266,7 @@ class Database:
         self._pruned = hour
 
     def _delete_surplus(self, more: int) -> None:
-        while self._count + more > MOST_EVENTS:
+        while self._count and self._count + more > MOST_EVENTS:
             self._delete_oldest_events()
 
     def _make_room(self, wanted: int, config: HistoryConfig) -> None:

@@ -190,10 +190,10 @@ class History:
             raise EdgedError("the history cannot be read", got=str(error)) from error
 
     def _change(self, change: Callable[[Database], bool]) -> bool:
-        self._check_on()
         future: Future[bool] = Future()
         busy = EdgedError("the history is busy", fix="try again in a moment")
         with self._woken:
+            self._check_on()
             if len(self._changes) >= MOST_CHANGES_WAITING:
                 raise busy
             self._changes.append((change, future))
@@ -225,8 +225,10 @@ class History:
                 before, config = config, self._config
                 changes = [*self._changes]
                 self._changes.clear()
+            for change, future in changes:
+                self._carry_out(change, future)
             if before is not None and config is None:
-                self._end(before, changes)
+                self._end(before)
             if self._closing:
                 return
             minute_over = time.monotonic_ns() >= due_ns
@@ -236,8 +238,6 @@ class History:
                 self.minutes.take()  # of the time without a history
             if config is None:
                 continue
-            for change, future in changes:
-                self._carry_out(change, future)
             if minute_over:
                 self._keep_minutes(self.minutes.take())
                 self._check_damage()
@@ -245,7 +245,7 @@ class History:
                 self._fit(config)
                 self._write(config)
 
-    def _end(self, config: HistoryConfig, changes: Sequence[_Change]) -> None:
+    def _end(self, config: HistoryConfig) -> None:
         """Write what waits, and let go of the files."""
         self._keep_minutes(self.minutes.take())
         self._write(config)
@@ -253,8 +253,6 @@ class History:
             self._dropped += len(self._events) + len(self._minutes)
             self._events.clear()
             self._minutes.clear()
-        for _, future in changes:
-            future.cancel()
         self._close_database()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
@@ -323,11 +321,7 @@ class History:
                     raise
                 self._begin_anew(error)
                 work(self._opened())
-        except (sqlite3.Error, OSError, EdgedError) as error:
-            self._close_database()
-            return self._failed(error)
         except Exception as error:
-            log.exception("the history failed")
             self._close_database()
             return self._failed(error)
         if self._failure:
@@ -369,9 +363,9 @@ class History:
         if isinstance(error, OSError):
             why = error.strerror or why
         if why != self._failure:
-            log.error(
-                "history: %s cannot be written: %s; trying again every minute", self._path, why
-            )
+            expected = isinstance(error, (sqlite3.Error, OSError, EdgedError))
+            what = "history: %s cannot be written: %s; trying again every minute"
+            log.error(what, self._path, why, exc_info=not expected)
         self._failure = why
         return why
 
