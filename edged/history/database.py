@@ -70,8 +70,8 @@ Key = tuple[str, str, int]
 
 
 class Database:
-    """For one thread, under a lock that keeps other processes from writing. After an error it must
-    be opened anew.
+    """For one thread, under a lock that keeps other processes from writing. An error changes
+    nothing.
 
     running: keys of the events that go on; others without an end were interrupted by a crash.
     Raises OSError, sqlite3.Error (exactly DatabaseError if the file is damaged), and EdgedError for
@@ -82,13 +82,12 @@ class Database:
         with suppress(FileExistsError):  # closing it would release the locks of this process
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         self._db = sqlite3.connect(path, isolation_level=None)
+        self._is_loaded = True
         try:
             self._begin(path)
-            self._views: dict[str, int] = dict(self._db.execute("SELECT name, id FROM views"))
-            rules = self._db.execute("SELECT event, classes, id FROM rules")
-            self._rules = {(event, classes): number for event, classes, number in rules}
-            (self._count,) = self._db.execute("SELECT count(*) FROM events").fetchone()
+            self._load()
             self._end_interrupted(running)
+            self._inode = path.stat().st_ino
         except BaseException:
             self._db.close()
             raise
@@ -98,6 +97,13 @@ class Database:
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self._db.close()
+
+    def is_at(self, path: Path) -> bool:
+        """False if somebody has deleted or replaced the file."""
+        try:
+            return path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def is_sound(self) -> bool:
         """Whether SQLite finds no damage; reads the whole file."""
@@ -155,6 +161,14 @@ class Database:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # -------------------------------------------------------------------------------------- parts
+
+    def _load(self) -> None:
+        """What is known of the tables."""
+        self._views: dict[str, int] = dict(self._db.execute("SELECT name, id FROM views"))
+        rules = self._db.execute("SELECT event, classes, id FROM rules")
+        self._rules = {(event, classes): number for event, classes, number in rules}
+        (self._count,) = self._db.execute("SELECT count(*) FROM events").fetchone()
+        self._is_loaded = True
 
     def _begin(self, path: Path) -> None:
         for pragma in (
@@ -314,9 +328,12 @@ class Database:
         self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            if not self._is_loaded:
+                self._load()
             yield
             self._db.execute("COMMIT")
         except BaseException:
+            self._is_loaded = False
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise

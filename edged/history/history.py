@@ -113,14 +113,12 @@ class History:
                 log.warning("no history: neither STATE_DIRECTORY nor HOME is set")
             config = None
         with self._woken:
+            if self._config is None:
+                self.minutes.take()  # of the time without a history
             self._config = config
             self._classes = {rule.name: rule.classes for rule in rules}
             self._woken.notify()
-        if self._thread.ident is not None:
-            return
-        if config is None:
-            self.minutes.take()
-        else:
+        if config is not None and self._thread.ident is None:
             self._thread.start()
 
     def publish_event(self, event: Event) -> None:
@@ -234,8 +232,6 @@ class History:
             minute_over = time.monotonic_ns() >= due_ns
             if minute_over:
                 due_ns = self._next_minute_ns()
-            if config is None or before is None:
-                self.minutes.take()  # of the time without a history
             if config is None:
                 continue
             if minute_over:
@@ -321,6 +317,8 @@ class History:
                     raise
                 self._begin_anew(error)
                 work(self._opened())
+        except (sqlite3.OperationalError, OSError, EdgedError) as error:
+            return self._failed(error)  # readers need the database open
         except Exception as error:
             self._close_database()
             return self._failed(error)
@@ -330,6 +328,8 @@ class History:
         return None
 
     def _opened(self) -> Database:
+        if self._database is not None and not self._database.is_at(self._path):
+            self._close_database()
         if self._database is None:
             assert self._directory is not None
             self._directory.mkdir(parents=True, exist_ok=True)
