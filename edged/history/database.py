@@ -2,8 +2,8 @@
 
 Write-ahead log. An event is on the disk when `write` returns (synchronous=FULL); minutes that the
 kernel has not written yet are lost in a power cut, never the database. Pictures are in the
-database: one file to back up, and one transaction for an event with its picture. Beside it, as
-files, they would take as much (tests/benchmarks/history.md).
+database: one file to back up, and one transaction for an event with its picture. As files they
+would take the same space and a third of the writing (tests/benchmarks/history.md); events are few.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ RESERVED_BYTES = 4_000_000
 """Of max_bytes, for the write-ahead log."""
 TOGETHER, TOGETHER_BYTES = 32, 1_000_000
 """Events in one transaction, and their pictures: they must not make the log long."""
+VIEWS = 65_536
+"""More than there will ever be."""
 PAGE_BYTES = 4096
 CHECKPOINT_PAGES = 256
 HOUR_MS = 3_600_000
@@ -37,6 +39,7 @@ _VERSION = 1
 _APPLICATION = 0x65646764
 _SCHEMA = """
 CREATE TABLE views (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE variants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE rules (
   id INTEGER PRIMARY KEY, event TEXT NOT NULL, classes TEXT NOT NULL, UNIQUE (event, classes));
 CREATE TABLE events (
@@ -48,12 +51,14 @@ CREATE INDEX events_by_time ON events (started);
 CREATE INDEX events_open ON events (ended) WHERE ended IS NULL;
 CREATE TABLE snapshots (event INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
 CREATE TABLE minutes (
-  started INTEGER, view INTEGER, results INTEGER NOT NULL, late INTEGER NOT NULL,
-  stale INTEGER NOT NULL, latency_ms REAL, variant TEXT, accuracy REAL, best_accuracy REAL,
-  classes TEXT NOT NULL, no_class INTEGER NOT NULL, PRIMARY KEY (started, view)) WITHOUT ROWID
+  started_view INTEGER PRIMARY KEY, results INTEGER NOT NULL, late INTEGER NOT NULL,
+  stale INTEGER NOT NULL, latency INTEGER, variant INTEGER, accuracy INTEGER, best INTEGER,
+  classes TEXT NOT NULL, no_class INTEGER NOT NULL)
 """
-"""Events: Unix time in nanoseconds; snapshot in bytes, 0 without one. Minutes: in milliseconds, in
-the order in which they come, so that a minute of all views changes one page."""
+"""Events: Unix time in nanoseconds; snapshot in bytes, 0 without one. Minutes: latency
+in microseconds, accuracies in hundredths of a percent; their key is Unix time in milliseconds times
+VIEWS, plus the view's number: rows that are small and come in the order of their key change few
+pages."""
 _EVENTS_AT_ONCE, _MINUTES_AT_ONCE_MS = 8, HOUR_MS
 """Deleted in one transaction."""
 
@@ -138,7 +143,7 @@ class Database:
             with self._transaction(durable=False):
                 rows = [self._row(each) for each in minutes]
                 # Two of one millisecond: the clock was set back to exactly that one.
-                self._db.executemany(f"INSERT OR REPLACE INTO minutes VALUES ({_marks(11)})", rows)
+                self._db.executemany(f"INSERT OR REPLACE INTO minutes VALUES ({_marks(10)})", rows)
 
     def delete(self, event: int) -> bool:
         """False if there is no such event."""
@@ -164,7 +169,10 @@ class Database:
 
     def _load(self) -> None:
         """What is known of the tables."""
-        self._views: dict[str, int] = dict(self._db.execute("SELECT name, id FROM views"))
+        self._names: dict[str, dict[str, int]] = {
+            table: dict(self._db.execute(f"SELECT name, id FROM {table}"))
+            for table in ("views", "variants")
+        }
         rules = self._db.execute("SELECT event, classes, id FROM rules")
         self._rules = {(event, classes): number for event, classes, number in rules}
         (self._count,) = self._db.execute("SELECT count(*) FROM events").fetchone()
@@ -209,14 +217,14 @@ class Database:
         if ended:
             with self._transaction(durable=True):
                 self._db.executemany(
-                    "UPDATE events SET ended = max(started, coalesce((SELECT max(started) FROM "
-                    "minutes), 0) * 1000000) WHERE id = ?",
-                    [(number,) for number in ended],
+                    "UPDATE events SET ended = max(started, coalesce((SELECT max(started_view) "
+                    "FROM minutes), 0) / ? * 1000000) WHERE id = ?",
+                    [(VIEWS, number) for number in ended],
                 )
 
     def _put(self, recorded: Recorded) -> None:
         event, cause = recorded.event, recorded.event.cause
-        view = self._view(event.view)
+        view = self._number_of("views", event.view)
         found = self._db.execute(
             "SELECT events.id FROM events JOIN rules ON rules.id = rule "
             "WHERE started = ? AND view = ? AND event = ?",
@@ -246,17 +254,19 @@ class Database:
 
     def _row(self, minute: Minute) -> tuple[object, ...]:
         return (
-            *(minute.started_ms, self._view(minute.view)),
-            *(minute.results, minute.late, minute.stale, minute.latency_ms),
-            *(minute.variant, minute.accuracy, minute.best_accuracy),
+            minute.started_ms * VIEWS + self._number_of("views", minute.view),
+            *(minute.results, minute.late, minute.stale, _whole(minute.latency_ms, 1000)),
+            None if minute.variant is None else self._number_of("variants", minute.variant),
+            *(_whole(minute.accuracy, 10_000), _whole(minute.best_accuracy, 10_000)),
             *(encode(minute.classes), minute.nothing),
         )
 
-    def _view(self, name: str) -> int:
-        if name not in self._views:
-            inserted = self._db.execute("INSERT INTO views (name) VALUES (?)", (name,))
-            self._views[name] = inserted.lastrowid or 0
-        return self._views[name]
+    def _number_of(self, table: str, name: str) -> int:
+        known = self._names[table]
+        if name not in known:
+            command = f"INSERT INTO {table} (name) VALUES (?)"
+            known[name] = self._db.execute(command, (name,)).lastrowid or 0
+        return known[name]
 
     def _rule(self, event: str, classes: Sequence[str]) -> int:
         key = event, encode(classes)
@@ -297,10 +307,11 @@ class Database:
 
     def _oldest(self, table: str) -> int | None:
         """Unix time in milliseconds."""
-        (started,) = self._db.execute(f"SELECT min(started) FROM {table}").fetchone()
-        if started is None:
-            return None
-        return int(started) if table == "minutes" else int(started) // 1_000_000
+        column, per_ms = {"events": ("started", 1_000_000), "minutes": ("started_view", VIEWS)}[
+            table
+        ]
+        (started,) = self._db.execute(f"SELECT min({column}) FROM {table}").fetchone()
+        return None if started is None else int(started) // per_ms
 
     def _delete_oldest_events(self, where: str = "") -> None:
         command = f"SELECT id FROM events {where} ORDER BY started LIMIT {_EVENTS_AT_ONCE}"
@@ -317,7 +328,7 @@ class Database:
 
     def _delete_minutes(self, before_ms: int) -> None:
         with self._transaction(durable=False):
-            self._db.execute("DELETE FROM minutes WHERE started < ?", (before_ms,))
+            self._db.execute("DELETE FROM minutes WHERE started_view < ?", (before_ms * VIEWS,))
 
     def _number(self, pragma: str) -> int:
         return int(self._db.execute(f"PRAGMA {pragma}").fetchone()[0])
@@ -362,6 +373,10 @@ def size_of(path: Path) -> int:
 
 def _picture_bytes(recorded: Recorded) -> int:
     return len(recorded.event.snapshot or b"")
+
+
+def _whole(value: float | None, per_unit: int) -> int | None:
+    return None if value is None else round(value * per_unit)
 
 
 def _marks(count: int) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from edged.clock import rfc3339
 from edged.errors import EdgedError
+from edged.history.database import VIEWS
 from edged.history.minutes import MOST_CLASSES
 from edged.view import camera_of, fields, parts
 
@@ -186,10 +187,12 @@ def _told(db: sqlite3.Connection, numbers: Sequence[int]) -> list[dict[str, Any]
 
 def _minutes(db: sqlite3.Connection, span: Span) -> Iterable[tuple[Any, ...]]:
     return db.execute(
-        "SELECT started, results, late, stale, latency_ms, variant, accuracy, best_accuracy, "
-        "classes, no_class FROM minutes WHERE started >= ? AND started < ? AND "
-        "view = (SELECT id FROM views WHERE name = ?)",
-        (span.since_s * 1000, span.until_s * 1000, span.view),
+        "SELECT started_view / ?1, results, late, stale, latency / 1000.0, name, "
+        "accuracy / 10000.0, best / 10000.0, classes, no_class "
+        "FROM minutes LEFT JOIN variants ON variants.id = variant "
+        "WHERE started_view >= ?2 * ?1 AND started_view < ?3 * ?1 "
+        "AND started_view % ?1 = (SELECT id FROM views WHERE name = ?4)",
+        (VIEWS, span.since_s * 1000, span.until_s * 1000, span.view),
     )
 
 

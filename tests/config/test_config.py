@@ -13,6 +13,7 @@ from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config, load_config
 from edged.config.warnings import warnings
 from edged.errors import InputErrors
+from edged.history.options import HistoryConfig
 from edged.sinks.jsonl.options import JsonlConfig
 from edged.sinks.options import ResultsConfig
 from edged.web.options import HttpConfig
@@ -44,7 +45,37 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
         threads=(1,),
         http=HttpConfig("127.0.0.1", 9640),
         results=ResultsConfig({"jsonl": JsonlConfig()}, 3, 0.1),
+        history=HistoryConfig(days=30, max_bytes=200_000_000),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("none", None),
+        ("{days: 7}", HistoryConfig(7, 200_000_000)),
+        ("{max_bytes: 10000000}", HistoryConfig(30, 10_000_000)),
+    ],
+)
+def test_the_history_is_on_unless_it_is_switched_off(
+    load: Load, text: str, expected: HistoryConfig | None
+) -> None:
+    assert load(f"cameras: {{a: {{source: synthetic}}}}\nhistory: {text}\n").history == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("off", "history: expected none, or {days: 30} (got 'off'); to switch it off: history"),
+        ("{days: 0}", "history.days: expected a whole number from 1 to 3650 (got 0)"),
+        ("{max_bytes: 9999999}", "history.max_bytes: expected a whole number at least 10000000"),
+        ("{keep: 3}", "history.keep: unknown key; did you mean days?"),
+    ],
+)
+def test_a_mistake_in_the_history_is_told(load: Load, text: str, said: str) -> None:
+    with pytest.raises(InputErrors) as errors:
+        load(f"cameras: {{a: {{source: synthetic}}}}\nhistory: {text}\n")
+    assert f"edged.yaml:2: {said}" in str(errors.value)
 
 
 def test_three_lines_are_enough(load: Load) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edged.errors import EdgedError
 from edged.history import database as module
-from edged.history.database import FILE, Database, move_aside, size_of
+from edged.history.database import FILE, VIEWS, Database, move_aside, size_of
 from edged.history.options import FEWEST_BYTES, HistoryConfig
 from tests.rig.history import (
     JPEG,
@@ -138,10 +138,12 @@ def test_the_oldest_go_with_their_days(tmp_path: Path) -> None:
     path = write(tmp_path, *events, minutes=minutes, now_s=NOW_S - 9 * DAY_S)
     write(tmp_path, config=config)
     least = (NOW_S - 3 * DAY_S) * S
-    for table, unit in (("events", 1), ("minutes", 1_000_000)):
-        ((count, oldest),) = rows(path, f"SELECT count(*), min(started) FROM {table}")
-        assert oldest * unit >= least
-        assert count == (2 if table == "events" else 3 * 24)
+    for started, table, expected in (
+        ("started", "events", 2),
+        (f"started_view / {VIEWS} * 1000000", "minutes", 3 * 24),
+    ):
+        ((count, oldest),) = rows(path, f"SELECT count(*), min({started}) FROM {table}")
+        assert oldest >= least and count == expected
     assert rows(path, "SELECT count(*) FROM snapshots") == [(2,)]
 
 
@@ -170,7 +172,7 @@ def test_the_oldest_make_room_and_freed_pages_are_used_again(tmp_path: Path) -> 
     ((oldest_event, oldest_minute),) = rows(
         path,
         "SELECT (SELECT min(started) FROM events) / 1000000000, "
-        "(SELECT min(started) FROM minutes) / 1000",
+        f"(SELECT min(started_view) FROM minutes) / {VIEWS} / 1000",
     )
     assert abs(oldest_event - oldest_minute) <= 3600
     assert is_sound(path)
@@ -204,7 +206,8 @@ def test_thirty_days_of_a_busy_device_stay_within_bounds(tmp_path: Path) -> None
     ((event, minute, count),) = rows(
         path,
         "SELECT (SELECT min(started) FROM events) / 1000000000, "
-        "(SELECT min(started) FROM minutes) / 1000, (SELECT count(*) FROM snapshots)",
+        f"(SELECT min(started_view) FROM minutes) / {VIEWS} / 1000, "
+        "(SELECT count(*) FROM snapshots)",
     )
     least = NOW_S + 20 * DAY_S
     assert least <= event and least <= minute
