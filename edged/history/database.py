@@ -174,7 +174,9 @@ class Database:
             for table in ("views", "variants")
         }
         rules = self._db.execute("SELECT event, classes, id FROM rules")
-        self._rules = {(event, classes): number for event, classes, number in rules}
+        self._rules: dict[tuple[str, str], int] = {
+            (event, classes): number for event, classes, number in rules
+        }
         (self._count,) = self._db.execute("SELECT count(*) FROM events").fetchone()
         self._is_loaded = True
 
