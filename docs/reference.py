@@ -64,7 +64,7 @@ def _facts(key: Mapping[str, Any]) -> Iterator[str]:
     else:
         kinds = key.get("type", "string")
         kinds = [kinds] if isinstance(kinds, str) else kinds
-        said = [f"{word} {key[rule]:g}" for rule, word in _BOUNDS.items() if rule in key]
+        said = [f"{word} {key[rule]:.12g}" for rule, word in _BOUNDS.items() if rule in key]
         yield ", ".join((" or ".join(_KINDS[kind] for kind in kinds), *said))
         if "patternErrorMessage" in key:
             yield key["patternErrorMessage"]

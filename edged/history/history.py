@@ -24,7 +24,7 @@ from typing import Any
 
 from edged.errors import EdgedError
 from edged.events.options import EventConfig
-from edged.history.database import FILE, Database, Key, Recorded, move_aside, size_of
+from edged.history.database import FILE, Database, Recorded, move_aside, size_of
 from edged.history.minutes import Minute, Minutes
 from edged.history.options import HistoryConfig
 from edged.history.reader import Asked, Reader, Span
@@ -72,7 +72,8 @@ class History:
         self._config: HistoryConfig | None = None
         self._classes: Mapping[str, tuple[str, ...]] = {}
         """By the event's name."""
-        self._running: set[Key] = set()
+        self._running: dict[tuple[str, str], int] = {}
+        """When the event that goes on began (Unix nanoseconds), by view and name."""
         self._events: deque[Recorded] = deque()
         self._minutes: deque[Minute] = deque()
         self._changes: deque[_Change] = deque()
@@ -124,11 +125,10 @@ class History:
     def publish_event(self, event: Event) -> None:
         """Never blocks."""
         with self._woken:
-            key = event.view, event.name, event.started_unix_ns
             if event.ended_unix_ns is None:
-                self._running.add(key)
+                self._running[event.view, event.name] = event.started_unix_ns
             else:
-                self._running.discard(key)
+                self._running.pop((event.view, event.name), None)
             if self._config is None:
                 return
             if len(self._events) >= MOST_EVENTS_WAITING:
@@ -335,7 +335,7 @@ class History:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock()
             with self._woken:
-                running = frozenset(self._running)
+                running = [(*names, started) for names, started in self._running.items()]
             self._database = Database(self._path, running)
         return self._database
 

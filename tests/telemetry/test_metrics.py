@@ -49,6 +49,12 @@ def test_events_are_counted_by_camera_and_name() -> None:
         assert line in text.splitlines()
 
 
+def test_the_history_is_told() -> None:
+    metrics = make_metrics(history_dropped=lambda: 3, history_bytes=lambda: 4096)
+    assert value(metrics, "edged_history_dropped_total") == 3
+    assert value(metrics, "edged_history_bytes") == 4096
+
+
 def test_a_result_is_counted_in_every_place_it_belongs() -> None:
     metrics = make_metrics()
     metrics.observe(make_result(latency_ms=20, variant=Variant(0.5, 160)))
