@@ -228,8 +228,8 @@ class Database:
         event, cause = recorded.event, recorded.event.cause
         view = self._number_of("views", event.view)
         found = self._db.execute(
-            "SELECT events.id FROM events JOIN rules ON rules.id = rule "
-            "WHERE started = ? AND view = ? AND event = ?",
+            "SELECT events.id FROM events INDEXED BY events_by_time "
+            "CROSS JOIN rules ON rules.id = rule WHERE started = ? AND view = ? AND event = ?",
             (event.started_unix_ns, view, event.name),
         ).fetchone()
         if found is not None:  # the start is there; or an earlier attempt succeeded after all

@@ -128,6 +128,29 @@ def test_one_damaged_database_is_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_writing_an_event_reads_no_others(tmp_path: Path) -> None:
+    """SQLite's plans, once there are many; a page more or less would not show in a test's time."""
+    statements: list[str] = []
+    with closing(Database(tmp_path / FILE, ())) as database:
+        events = [recorded(event_at(each)) for each in range(100)]
+        database.write(events, [], HistoryConfig(), NOW_S * 1000)
+        database._db.set_trace_callback(statements.append)
+        events = [recorded(event_at(100, None, snapshot=JPEG)), recorded(event_at(100))]
+        database.write(events, [minute_at(0)], HistoryConfig(), (NOW_S + 7200) * 1000)
+        database.delete(1)
+        database._db.set_trace_callback(None)
+        plans = [
+            (statement, row[3])
+            for statement in statements
+            if statement.startswith(("SELECT", "UPDATE", "DELETE"))
+            for row in database._db.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+    assert len(plans) > 8
+    for statement, plan in plans:
+        assert plan.startswith("SEARCH"), (statement, plan)
+        assert "events_by_view" not in plan, (statement, plan)
+
+
 # bounds
 
 
