@@ -62,8 +62,9 @@ def record_at(slot: int) -> int:
 
 
 def slot_pixels(
-    memory: mmap.mmap, slot_bytes: int, slot: int, height: int, width: int
+    memory: mmap.mmap | memoryview, slot_bytes: int, slot: int, height: int, width: int
 ) -> NDArray[np.uint8]:
+    """Its picture; writable if the memory is."""
     offset = HEADER_BYTES + slot * pages(slot_bytes)
     pixels: NDArray[np.uint8] = np.ndarray((height, width, 3), np.uint8, memory, offset)
     return pixels

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edged.capture.frame import Frame, Place
+from edged.capture.frame import Frame
 from edged.capture.mailbox.layout import (
     BROKEN,
     CAPTURED,
@@ -82,6 +82,7 @@ class Mailbox:
         self._clock = clock
         self._memory = mmap.mmap(memfd, 0)
         self._words = memoryview(self._memory)[:HEADER_BYTES].cast("Q")
+        self._pictures = memoryview(self._memory).toreadonly()
         self._held = NO_SLOT
         self._seen = 0
         self._nonsense = 0
@@ -254,9 +255,9 @@ class Mailbox:
             return True
         return False
 
-    def _read(self, newest: int) -> tuple[Frame, list[Place | None], int] | None:
-        """(picture with all its views, where each of them is, the one that leads); None if the
-        record is invalid."""
+    def _read(self, newest: int) -> tuple[Frame, list[tuple[int, ...] | None], int] | None:
+        """(picture with all its views, the fields of each one's Place, the one that leads); None if
+        the record is invalid."""
         slot = newest & 0xFF
         if slot >= SLOTS or slot == self._held:
             return None
@@ -268,7 +269,7 @@ class Mailbox:
         fits = 0 < width * height * 3 <= self._slot_bytes
         if not in_order or not fits:
             return None
-        places: list[Place | None] = []
+        places: list[tuple[int, ...] | None] = []
         outdated = False
         at += HEAD.size
         all_wants = self._wants  # `serve` may replace it
@@ -281,11 +282,10 @@ class Mailbox:
                 places.append(None)
                 outdated = True
             elif x + wide <= width and 0 < high <= height - y and wanted in all_wants[view]:
-                places.append(Place._make(place))
+                places.append(place)
             else:
                 return None
-        pixels = slot_pixels(self._memory, self._slot_bytes, slot, height, width)
-        pixels.flags.writeable = False
+        pixels = slot_pixels(self._pictures, self._slot_bytes, slot, height, width)
         region = 0, 0, width, height
         picture = Frame(
             pixels, newest >> 8, captured_ns, received_ns, ready_ns, 0, True, region, bool(whole)
@@ -293,7 +293,7 @@ class Mailbox:
         return (picture, places, leader) if outdated or any(places) else None
 
     def _frames(
-        self, picture: Frame, places: Sequence[Place | None], leader: int
+        self, picture: Frame, places: Sequence[tuple[int, ...] | None], leader: int
     ) -> tuple[Frame | None, ...]:
         copies: dict[tuple[int, int, int, int], NDArray[np.uint8]] = {}
         frames: list[Frame | None] = []

@@ -6,7 +6,6 @@ from typing import Final
 
 MOST_PICTURES: Final = 2000
 """At once."""
-MOST_PICTURE_BYTES: Final = 20_000_000
 MOST_PIXELS: Final = 64_000_000
 """Of a picture, as its header says; the decoder has a limit of its own on what it decodes."""
 MOST_ZIP_BYTES: Final = 500_000_000
@@ -20,11 +19,7 @@ MOST_OBLONG: Final = 8
 """Long side through short side."""
 QUALITY: Final = 90
 MOST_STORED_BYTES: Final = 1_000_000
-PICTURE_SECONDS: Final = 30.0
-"""For one picture, on a slow board; then its process is killed."""
 IMPORT_SECONDS: Final = 600.0
 """For all of an import."""
 MOST_CHILDREN: Final = 5
 """Processes that may end early in one import; then the rest is left out."""
-CHILD_BYTES: Final = 600_000_000
-"""Of memory that a process may take for data."""

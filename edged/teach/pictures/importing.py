@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import socket
 import stat
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,32 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from edged.errors import EdgedError, InputError
+from edged.capture.sent.bounds import PICTURE_SECONDS
+from edged.capture.sent.process import DecodeProcess, EndedError
+from edged.errors import InputError
 from edged.printable import printable
-from edged.process import child_environment
-from edged.state import credentials
 from edged.teach.pictures.bounds import (
     IMPORT_SECONDS,
     MOST_CHILDREN,
     MOST_PICTURES,
     MOST_STORED_BYTES,
-    PICTURE_SECONDS,
 )
 
 if TYPE_CHECKING:
     from edged.teach.moments import Look
 
-_CHUNK = 65536
 _LOOK_BYTES = 16 * 16 * 3
 _NAME_BYTES = 200
-_LONGEST_LINE = 16384
-_ENVIRONMENT = {
-    "MALLOC_ARENA_MAX": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OPENCV_FOR_THREADS_NUM": "1",
-    "OPENCV_LOG_LEVEL": "SILENT",
-}
 
 
 class Upload(NamedTuple):
@@ -72,10 +57,6 @@ class Imported:
 
     picked: list[Picked] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-
-
-class _EndedError(Exception):
-    """The child ended, or was killed, before it had answered."""
 
 
 def import_pictures(
@@ -145,7 +126,7 @@ class _Children:
         self._program = program
         self._seconds = seconds
         self._starting = starting
-        self._child: _Child | None = None
+        self._child: DecodeProcess | None = None
         self._lost = 0
 
     def __enter__(self) -> _Children:
@@ -160,7 +141,8 @@ class _Children:
         taken = 0
         while True:
             try:
-                for values, content in self._running().ask(name, fd, begin):
+                order = {"name": _short(name), "begin": begin}
+                for values, content in self._running().ask(order, fd, self._seconds):
                     at = str(values.get("name", at))
                     if "at" in values:
                         begin = int(values["at"])
@@ -174,8 +156,8 @@ class _Children:
                         taken += 1
                         yield _picked(values, content)
                 return
-            except (_EndedError, ValueError, LookupError, TypeError) as error:  # noqa: PERF203
-                why = str(error) if isinstance(error, _EndedError) else "cannot be decoded"
+            except (EndedError, ValueError, LookupError, TypeError) as error:  # noqa: PERF203
+                why = str(error) if isinstance(error, EndedError) else "cannot be decoded"
                 yield Rejected(printable(at), why)
                 self._end()
                 self._lost += 1
@@ -186,101 +168,16 @@ class _Children:
                     return
                 begin, at = begin + 1, name
 
-    def _running(self) -> _Child:
+    def _running(self) -> DecodeProcess:
         if self._child is None:
             with self._starting():
-                self._child = _Child(self._program, self._seconds)
+                self._child = DecodeProcess(self._program, MOST_STORED_BYTES + _LOOK_BYTES)
         return self._child
 
     def _end(self) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
-
-
-class _Child:
-    def __init__(self, program: Sequence[str], seconds: float) -> None:
-        self._seconds = seconds
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        isolated = ["-I"] if sys.flags.isolated else []
-        try:
-            self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, *isolated, *program],
-                stdin=theirs,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,  # Ctrl-C in a terminal is for the parent
-                env={**child_environment(os.environ), **_ENVIRONMENT},
-                **credentials(),  # type: ignore[call-overload]
-            )
-        except BaseException:
-            self._orders.close()
-            raise
-        finally:
-            theirs.close()
-        assert self._process.stdout is not None
-        self._fd = self._process.stdout.fileno()
-        self._rest = b""
-
-    def ask(self, name: str, fd: int, begin: int) -> Iterator[tuple[dict[str, Any], bytes]]:
-        """The answers about one file, each with its bytes. Raises _EndedError, ValueError, and
-        EdgedError where the process could not be confined."""
-        order = {"name": _short(name), "begin": begin}
-        try:
-            socket.send_fds(self._orders, [json.dumps(order).encode()], [fd])
-        except OSError:
-            raise self._ended() from None
-        while True:
-            values = json.loads(self._line())
-            if not isinstance(values, dict):
-                raise ValueError("not an answer")
-            if "unconfined" in values:
-                raise EdgedError(
-                    "the process that decodes pictures could not be confined",
-                    got=printable(str(values["unconfined"])),
-                )
-            if "next" in values:
-                return
-            length = int(values.get("jpeg", 0)) + int(values.get("look", 0))
-            if not 0 <= length <= MOST_STORED_BYTES + _LOOK_BYTES:
-                raise ValueError("an answer that is too long")
-            yield values, self._bytes(length)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._orders.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-    def _line(self) -> bytes:
-        until = time.monotonic() + self._seconds
-        while b"\n" not in self._rest:
-            self._read(until)
-            if len(self._rest) > _LONGEST_LINE + MOST_STORED_BYTES:
-                raise ValueError("an answer without an end")
-        line, _, self._rest = self._rest.partition(b"\n")
-        return line
-
-    def _bytes(self, length: int) -> bytes:
-        until = time.monotonic() + self._seconds
-        while len(self._rest) < length:
-            self._read(until)
-        content, self._rest = self._rest[:length], self._rest[length:]
-        return content
-
-    def _read(self, until: float) -> None:
-        left = until - time.monotonic()
-        if left <= 0 or not select.select((self._fd,), (), (), left)[0]:
-            raise _EndedError(f"took longer than {self._seconds:g} s")
-        chunk = os.read(self._fd, _CHUNK)
-        if not chunk:
-            raise self._ended()
-        self._rest += chunk
-
-    def _ended(self) -> _EndedError:
-        return _EndedError("the process that decodes it has crashed")
 
 
 def _picked(values: dict[str, Any], content: bytes) -> Picked:

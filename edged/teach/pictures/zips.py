@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from edged.teach.pictures.bounds import MOST_ENTRIES, MOST_PICTURE_BYTES, MOST_ZIP_BYTES
+from edged.capture.sent.bounds import MOST_PICTURE_BYTES
+from edged.teach.pictures.bounds import MOST_ENTRIES, MOST_ZIP_BYTES
 
 BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
 """Of a file with entries, and of an empty one."""

@@ -1,0 +1,1 @@
+"""Pictures from outside, decoded in a confined process."""
