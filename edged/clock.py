@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 Clock = Callable[[], int]
 """Returns nanoseconds."""
@@ -37,5 +38,10 @@ def unix_ns_of(moment_ns: int, now_ns: int) -> int:
 
 def rfc3339(unix_ns: int) -> str:
     """`2026-01-31T12:00:00.123456Z`."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_ns // 1_000_000_000))
-    return f"{stamp}.{unix_ns % 1_000_000_000 // 1000:06d}Z"
+    return f"{_of_second(unix_ns // 1_000_000_000)}.{unix_ns % 1_000_000_000 // 1000:06d}Z"
+
+
+@lru_cache(maxsize=16)
+def _of_second(unix_seconds: int) -> str:
+    """Many results have the same one."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_seconds))

@@ -1,6 +1,6 @@
 """Results and events, and their form in JSON and in text.
 
-A field that results are to have gets its line in `Result` and in `to_json`, and its value in
+A field that results are to have gets its line in `Result` and in `_LINE`, and its value in
 edged/pipeline/run.py.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edged.clock import rfc3339
-from edged.view import fields
+from edged.view import fields, parts
 
 if TYPE_CHECKING:
     from edged.variants.variant import Variant
@@ -21,6 +21,8 @@ encode = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 ).encode
 """One line of JSON. ValueError where a number is none."""
+quoted = json.encoder.encode_basestring
+"""A text in JSON."""
 
 
 class Stages(NamedTuple):
@@ -86,26 +88,53 @@ class Event:
     cause: Result | None = field(default=None, compare=False, repr=False)
 
 
-def to_json(result: Result) -> dict[str, Any]:
-    """The result as people and programs get it: milliseconds, rounded to microseconds.
+_STAGES = ",".join(f'"{stage}":%.3f' for stage in Stages._fields)
+_LINE = (
+    '{"camera":%s,"sequence":%d,"captured_at":"%s","latency_ms":%.3f,"budget_ms":%.3f,"on_time":%s,'
+    '"variant":"%s","threads":%d,"runtime":"%s","reason":"%s",'
+    f'"stages_ms":{{{_STAGES}}},"top":[%s]}}'
+)
+"""What it says of a result: to format this takes a third of what JSONEncoder does."""
 
-    `latency_ms` is the sum of the stages as printed. `on_time` is decided before rounding.
-    """
-    stages_ms = {stage: round(ms, 3) for stage, ms in result.stages._asdict().items()}
-    return {
-        **fields(result.view),
-        "sequence": result.sequence,
-        "captured_at": rfc3339(result.captured_unix_ns),
-        "latency_ms": round(sum(stages_ms.values()), 3),
-        "budget_ms": round(result.budget_ms, 3),
-        "on_time": result.on_time,
-        "variant": result.variant.name,
-        "threads": result.threads,
-        "runtime": result.runtime,
-        "reason": result.reason,
-        "stages_ms": stages_ms,
-        "top": [{"label": each.label, "score": round(each.score, 3)} for each in result.top],
-    }
+
+def _result_line(result: Result) -> str:
+    """Milliseconds, to the microsecond. `latency_ms` is the sum of the stages as printed. `on_time`
+    is decided before rounding. ValueError or OverflowError where a number is none."""
+    camera, view = parts(result.view)
+    stages_us = [round(1000 * stage_ms) for stage_ms in result.stages]
+    return _LINE % (
+        quoted(camera) if view is None else f'{quoted(camera)},"view":{quoted(view)}',
+        result.sequence,
+        rfc3339(result.captured_unix_ns),
+        sum(stages_us) / 1000,
+        result.budget_ms,
+        "true" if result.on_time else "false",
+        result.variant.name,
+        result.threads,
+        result.runtime,
+        result.reason,
+        *[stage_us / 1000 for stage_us in stages_us],
+        ",".join([_score(each) for each in result.top]),
+    )
+
+
+def _score(score: Score) -> str:
+    return f'{{"label":{quoted(score.label)},"score":{round(1000 * score.score) / 1000:.3f}}}'
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """The line as read: for what shows a result now and then."""
+    return dict(json.loads(_result_line(result)))
+
+
+def answer_to_json(model: str, result: Result) -> dict[str, Any]:
+    """What became of a sent picture: a result without what only frames have. model: the name of the
+    family that ran."""
+    told = to_json(result)
+    for of_frames in (*fields(result.view), "sequence", "captured_at"):
+        del told[of_frames]
+    del told["stages_ms"]["capture"]
+    return {"model": model, **told}
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -124,7 +153,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 def to_json_line(entry: Result | Event) -> str:
     """For programs."""
-    return encode(to_json(entry) if isinstance(entry, Result) else event_to_json(entry))
+    return _result_line(entry) if isinstance(entry, Result) else encode(event_to_json(entry))
 
 
 def to_text(entry: Result | Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import replace
 from datetime import datetime
 
@@ -93,14 +94,40 @@ def test_captured_at_is_a_time_with_a_zone() -> None:
 
 def test_a_line_for_programs_and_a_line_for_people() -> None:
     result = make_result(Stages(1, 6, 0.1, 0.65, 4.4, 0.05))
-    assert json.loads(to_json_line(result)) == to_json(result)
-    assert "\n" not in to_json_line(result)
+    assert to_json_line(result) == (
+        '{"camera":"door","sequence":7,"captured_at":"2026-01-31T12:00:00.123456Z",'
+        '"latency_ms":12.200,"budget_ms":33.000,"on_time":true,'
+        '"variant":"mobilenet_v1_0.5_160_int8","threads":2,"runtime":"ncnn","reason":"frame_age",'
+        '"stages_ms":{"capture":1.000,"decode":6.000,"queue":0.100,"preprocess":0.650,'
+        '"inference":4.400,"publish":0.050},'
+        '"top":[{"label":"chien à poil","score":0.912},{"label":"cat","score":0.050}]}'
+    )
     assert to_text(result) == (
         "12:00:00.1  door   12.2 of 33 ms  mobilenet_v1_0.5_160_int8 (frame_age)  "
         "chien à poil 0.91, cat 0.05"
     )
     late = to_text(make_result(Stages(1, 6, 0.1, 0.65, 40.4, 0.05)))
     assert "LATE" in late
+
+
+@given(st.text(), st.text(min_size=1))
+def test_a_label_and_a_name_may_hold_any_character(label: str, name: str) -> None:
+    plain = make_result(Stages(1, 6, 0, 1, 4, 0))
+    result = plain._replace(view=f"door/{name}", top=(Score(label, 0.5),))
+    line = to_json_line(result)
+    assert "\n" not in line
+    assert json.loads(line) == to_json(plain) | {
+        "view": name,
+        "top": [{"label": label, "score": 0.5}],
+    }
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_no_number_has_no_line(bad: float) -> None:
+    fine = Stages(1, 6, 0, 1, 4, 0)
+    for result in (make_result(fine, score=bad), make_result(fine._replace(queue=bad))):
+        with pytest.raises((ValueError, OverflowError)):
+            to_json_line(result)
 
 
 def test_on_time_is_decided_before_rounding() -> None:

@@ -90,6 +90,27 @@ class Controller:
             dearer_ms=dearer_ms,
         )
 
+    def decide_apart(
+        self,
+        view: str,
+        ladder: Sequence[Candidate],
+        slack_ms: float,
+        budget_ms: float,
+        limits: Limits,
+    ) -> Decision:
+        """What to run on a picture that is none of the view's frames, but is answered as one of
+        them; nothing of it is to be observed."""
+        control = self.views[view]
+        return choose(
+            allowed(ladder, control.settings.min_top1),
+            self.slowdown,
+            slack_ms=slack_ms,
+            budget_ms=budget_ms,
+            target=control.settings.on_time,
+            price=control.share.price,
+            limits=limits,
+        )
+
     def threads_for(
         self,
         first: tuple[str, float, Sequence[Candidate]],

@@ -51,8 +51,9 @@ FIRST_SPREAD = 0.08
 
 _LEVELS = int(math.log(HIGHEST / LOWEST) / STEP) + 1
 _SIZE = _LEVELS * len(LOADS)
-_NEGLIGIBLE = np.float32(1.6e-4)
-_IMPOSSIBLE = np.float32(1e-7)
+# Arrays, because NumPy takes twice as long to broadcast a number to so few.
+_NEGLIGIBLE = np.full(_LEVELS, 1.6e-4, np.float32)
+_IMPOSSIBLE = np.full(_SIZE, 1e-7, np.float32)
 """Least likelihood, so that no run, however odd, makes all weights zero."""
 _PLACES_KEPT = 256
 
@@ -81,7 +82,7 @@ _PAUSED = np.array([1 + load.interruptions_per_ms * load.pause_ms for load in LO
 _LOG_STRETCH = np.add.outer(_LOG_LEVELS, np.log(_PAUSED)).ravel()
 _LOGS = np.array((_LOG_STRETCH, np.repeat(_LOG_LEVELS, len(LOADS))), np.float32)
 """Of each pair's expected time and level."""
-_ALL_LOADS, _ALL_PAIRS = np.ones(len(LOADS), np.float32), np.ones(_SIZE, np.float32)
+_ALL_LOADS, _ALL_PAIRS = np.ones(len(LOADS), np.float32), np.ones((_SIZE, 1), np.float32)
 
 
 def _first_belief() -> NDArray[np.float32]:
@@ -116,8 +117,10 @@ class Slowdown:
     __slots__ = (
         "_belief",
         "_corrections",
+        "_expected",
         "_floor",
         "_level",
+        "_pairs",
         "_places",
         "_weights",
         "ratio",
@@ -144,7 +147,7 @@ class Slowdown:
         """The whole state, for JSON."""
         return {
             "weights": self._weights.tolist(),
-            "expected": self._belief[-1].tolist(),
+            "expected": self._expected.tolist(),
             "corrections": dict(self._corrections),
         }
 
@@ -207,21 +210,21 @@ class Slowdown:
     def _believe(self, belief: NDArray[np.float32]) -> None:
         """(levels + 1, loads): probability of each pair; last, of each load after a change."""
         self._belief = belief.copy()
-        self._weights = self._belief[:-1].reshape(-1)
+        self._pairs, self._expected = self._belief[:-1], self._belief[-1]
+        self._weights = self._pairs.reshape(-1)
         self._conclude()
 
     def _move(self) -> None:
         """Predict the belief for the next run."""
-        belief = self._belief
-        belief[-1] = expected = _ACQUAINTANCE.dot(belief) + _UNKNOWN_SHARES
-        _LEVEL_MOVES.dot(belief).dot(_SAME_LOAD + expected, out=belief[:-1])
+        np.add(_ACQUAINTANCE.dot(self._belief), _UNKNOWN_SHARES, out=self._expected)
+        _LEVEL_MOVES.dot(self._belief).dot(_SAME_LOAD + self._expected, out=self._pairs)
         self._conclude()
 
     def _conclude(self) -> None:
         log_stretch, self._level = _LOGS.dot(self._weights).tolist()
         self.ratio = math.exp(log_stretch)
         """Expected observed / profiled time of the next run; 1: undisturbed device."""
-        by_level = self._belief[:-1].dot(_ALL_LOADS)
+        by_level = self._pairs.dot(_ALL_LOADS)
         level = int((by_level > _NEGLIGIBLE).argmax())
         self._floor = LOWEST * math.exp(STEP * (level - 1))
 

@@ -50,14 +50,20 @@ class Idle:
             self.profiler.add(new)
         if not (self.profiler.waiting or self.keep_warm):
             return False
-        gap_ms = self._gap_ms()
-        if self.profiler.waiting:
-            tolerable_ms = gap_ms + max(0.0, min(map(self._spare_ms, self.queues)))
-            if self.profiler.use_gap(gap_ms, tolerable_ms, self.measure, slowdown):
-                return True
+        gap_ms, tolerable_ms = self.room_ms()
+        if self.profiler.waiting and self.profiler.use_gap(
+            gap_ms, tolerable_ms, self.measure, slowdown
+        ):
+            return True
         if self.keep_warm and cool:
             self._warm(gap_ms)
         return False
+
+    def room_ms(self) -> tuple[float, float]:
+        """Time until the next frame is due, negative if it is late; and the longest run after which
+        that frame still meets its deadline on the cheapest variant."""
+        gap_ms = self._gap_ms()
+        return gap_ms, gap_ms + max(0.0, min(map(self._spare_ms, self.queues)))
 
     def _spare_ms(self, queue: ViewQueue) -> float:
         """How late the queue's next frame may start and still be on time."""

@@ -42,17 +42,13 @@ class Output:
             return values
         return self.heads[network].scores(values) if self.heads else _NOTHING
 
-    def scores(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Those of the labels."""
-        return rows[: len(self.labels)]
-
-    def top(self, scores: NDArray[np.float32]) -> tuple[Score, ...]:
+    def top(self, rows: NDArray[np.float32]) -> tuple[Score, ...]:
         """At most top_k labels whose scores reach min_score, best first."""
-        left, found = scores.copy(), []
+        left, found = rows[: len(self.labels)].copy(), []
         # For a few out of a thousand, partitioning or sorting takes three times as long.
-        for _ in range(min(self.top_k, len(scores))):
-            best = int(left.argmax())
-            score = float(left[best])
+        for _ in range(min(self.top_k, len(left))):
+            best = left.argmax()
+            score = left.item(best)
             if not self.min_score <= score < math.inf:  # also ends at NaN
                 break
             found.append(Score(self.labels[best], score))

@@ -113,13 +113,13 @@ class Workers(Generic[Job]):
         with self._turn:
             while not (self._over or self._stopping.is_set()):
                 self.turned()
-                over = self._jobs.over()  # asked first: the last job comes before the end
                 job = self._jobs.begin()
+                if job is None and self._jobs.over():
+                    job = self._jobs.begin()  # the last one may have come before the end
+                    self._over = job is None
                 if job is not None:
                     return job
-                if over:
-                    self._over = True
-                elif not self._jobs.use_idle():
+                if not self._over and not self._jobs.use_idle():
                     self._wait(events)
         return None
 

@@ -27,10 +27,11 @@ class Frequency:
     """Clocks by cpufreq policy (cores that share a clock), by GPU, and of the memory."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
         self._policies = sorted((root / "sys/devices/system/cpu/cpufreq").glob("policy*"))
         devices = sorted((root / "sys/class/devfreq").glob("*"))
         self._gpus = [device for device in devices if _GPU.fullmatch(device.name)]
+        self._memory = [root / file for file in _MEMORY]
+        self._memory_limit = [root / file for file in _MEMORY_LIMIT]
 
     def read(self) -> Iterable[Gauge]:
         for what, file, documentation in (
@@ -49,10 +50,10 @@ class Frequency:
             values = _hertz(self._gpus, file, 1)
             yield Gauge(f"edged_gpu_frequency{what}_hertz", documentation, ("device",), values)
         for what, files, documentation in (
-            ("", _MEMORY, "Memory clock."),
-            ("_limit", _MEMORY_LIMIT, "Highest memory clock allowed now."),
+            ("", self._memory, "Memory clock."),
+            ("_limit", self._memory_limit, "Highest memory clock allowed now."),
         ):
-            found = next(filter(None, (read_number(self._root / file) for file in files)), None)
+            found = next(filter(None, map(read_number, files)), None)
             known: dict[tuple[str, ...], float] = {} if found is None else {(): float(found)}
             yield Gauge(f"edged_memory_frequency{what}_hertz", documentation, (), known)
 

@@ -10,12 +10,13 @@ from edged.sensors.reading import Gauge, read_text
 
 AVAILABLE, TOTAL = "edged_memory_available_bytes", "edged_memory_total_bytes"
 
+_FIELDS = re.compile(r"\n((?:Mem|Swap)(?:Total|Free|Available)): +(\d+) kB")
+
 
 def meminfo(root: Path = Path("/")) -> dict[str, int]:
-    """/proc/meminfo in bytes; empty if it cannot be read."""
+    """Memory and swap of /proc/meminfo in bytes; empty if it cannot be read."""
     text = read_text(root / "proc/meminfo") or ""
-    fields = re.findall(r"^(\w+): +(\d+) kB", text, re.MULTILINE)
-    return {name: 1024 * int(kilobytes) for name, kilobytes in fields}
+    return {name: 1024 * int(kilobytes) for name, kilobytes in _FIELDS.findall(f"\n{text}")}
 
 
 class Memory:

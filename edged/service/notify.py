@@ -60,12 +60,17 @@ class Notifier:
             self._last_start_ns = now_ns
             self._send(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}")
 
+    @property
+    def status_due(self) -> bool:
+        """Whether `status` would send one now."""
+        due = _is_due(self._last_status_ns, self._clock(), STATUS_SECONDS * 1e9)
+        return due and self._address is not None
+
     def status(self, status: str, *, at_once: bool = False) -> None:
         """Set the line that `systemctl status` shows. May be called at any rate: at most one per
         STATUS_SECONDS is sent, except with `at_once`."""
-        now_ns = self._clock()
-        if at_once or _is_due(self._last_status_ns, now_ns, STATUS_SECONDS * 1e9):
-            self._last_status_ns = now_ns
+        if at_once or self.status_due:
+            self._last_status_ns = self._clock()
             self._send(f"STATUS={_one_line(status)}")
 
     def stopping(self) -> None:

@@ -47,8 +47,9 @@ class Backlog:
             successor = self._successor
             if successor is None:
                 self.received += 1
-                self._queues[isinstance(entry, Event)].append((self._clock(), entry))
-                self._make_room()
+                is_event = isinstance(entry, Event)
+                self._queues[is_event].append((self._clock(), entry))
+                self._make_room(is_event)
         if successor is not None:
             successor.put(entry)
             return
@@ -67,8 +68,9 @@ class Backlog:
             if self._closed:
                 return
             if successor is None:
-                self._queues[isinstance(entry, Event)].appendleft((put_ns, entry))
-                self._make_room()
+                is_event = isinstance(entry, Event)
+                self._queues[is_event].appendleft((put_ns, entry))
+                self._make_room(is_event)
             else:
                 self.received -= 1
         if successor is not None:
@@ -98,14 +100,15 @@ class Backlog:
             self.received += len(waiting)
             for put_ns, entry in reversed(waiting):
                 self._queues[isinstance(entry, Event)].appendleft((put_ns, entry))
-            self._make_room()
+            for is_event in self._queues:
+                self._make_room(is_event)
         self._wake()
 
-    def _make_room(self) -> None:
-        for is_event, queue in self._queues.items():
-            while len(queue) > self._most[is_event]:
-                queue.popleft()
-                self.dropped += 1
+    def _make_room(self, is_event: bool) -> None:
+        queue, most = self._queues[is_event], self._most[is_event]
+        while len(queue) > most:
+            queue.popleft()
+            self.dropped += 1
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())

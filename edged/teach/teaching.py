@@ -133,6 +133,8 @@ class Teaching:
             training[1].stop()
 
     def _state(self) -> tuple[object, ...]:
+        if not self.store.root.exists():  # nothing was ever taught: the daemon asks often
+            return ()
         return self.store.settings_changed_ns(), self.store.deployed()
 
     # the pipeline
@@ -151,7 +153,7 @@ class Teaching:
     def show(self, result: Result, pixels: NDArray[np.uint8]) -> None:
         """A result of any view; see Pipeline.show."""
         family = self._families.get(result.view)
-        if family is not None and family.backbone is None:
+        if result.view in self._by_view and family is not None and family.backbone is None:
             self._observe(Sight(result, pixels))
 
     def _observe(self, sight: Sight) -> None:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from edged.control.selector import Reason
 from edged.result import Result, Stages
@@ -34,7 +35,8 @@ class ResultCounts:
     stages: Sequence[Histogram] = field(
         default_factory=lambda: [Histogram(STAGE_EDGES_SECONDS) for _ in Stages._fields]
     )
-    by_variant: dict[Variant, int] = field(default_factory=dict)
+    by_variant: dict[str, int] = field(default_factory=dict)
+    """Results, by its name."""
     results: int = 0
     misses: int = 0
     stale: int = 0
@@ -50,18 +52,20 @@ class ResultCounts:
             stages=[
                 stage.with_edges(sorted({*STAGE_EDGES_SECONDS, *edges})) for stage in self.stages
             ],
-            by_variant={variant: self.by_variant.get(variant, 0) for variant in variants},
+            by_variant={each.name: self.by_variant.get(each.name, 0) for each in variants},
         )
 
     def observe(self, result: Result) -> None:
+        latency_ms, budget_ms = result.latency_ms, result.budget_ms
         self.results += 1
-        self.misses += not result.on_time
-        self.latency.observe(latency_seconds(result.latency_ms, result.budget_ms))
+        self.misses += latency_ms > budget_ms
+        self.latency.observe(latency_seconds(latency_ms, budget_ms))
         for stage, time_ms in zip(self.stages, result.stages, strict=True):
             stage.observe(time_ms / 1000)
-        self.by_variant[result.variant] += 1
+        self.by_variant[result.variant.name] += 1
 
 
+@lru_cache(maxsize=64)
 def edge_seconds(budget_ms: float) -> float:
     """The budget as a bucket edge without rounding noise: 33 ms is `0.033`."""
     return round(budget_ms / 1000, 9)

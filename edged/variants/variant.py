@@ -31,6 +31,10 @@ class Variant:
     name: str = field(init=False, compare=False)
     """Made once: every result has it."""
 
+    def __hash__(self) -> int:
+        """Of what is there: what runs on a frame is looked up by it."""
+        return hash(self.name)
+
     def __post_init__(self) -> None:
         suffix = "" if self.precision is Precision.FLOAT else f"_{self.precision.value}"
         name = f"mobilenet_v1_{self.alpha}_{self.resolution}{suffix}"

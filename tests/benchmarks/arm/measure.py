@@ -43,8 +43,8 @@ CLIPS = {
 """All 1920x1080."""
 RUNS = 4
 """Of a network: each costs the same but for some hundred instructions."""
-SETTLING, RESULTS = 30, 60
-"""Of a daemon: before the counting, until its profile is measured; and counted."""
+SETTLING, RESULTS = 40, 60
+"""Of a daemon: before the counting, until its profile is measured and stored; and counted."""
 STAGES = {
     "decode": (Slot.DECODE, Slot.NATIVE),
     "capture": (Slot.CAPTURE,),
@@ -56,6 +56,8 @@ STAGES = {
 }
 """The first two are the capture process's, the others the daemon's own."""
 CAPTURE_STAGES = ("decode", "capture")
+FPS = 30
+"""Results a second for which `ticks` are given."""
 SECONDS = 300.0
 
 Figures = Mapping[str, float]
@@ -106,7 +108,8 @@ def count(job: Job, root: Path, *, results: int = RESULTS) -> list[Figures]:
             runtime = job.subject.removeprefix(DAEMON)
             arguments = ["daemon", runtime, CLIPS[job.names[0]], str(SETTLING + results)]
             processes = run_counted(root, job.processor, work, *arguments, seconds=SECONDS)
-            return [_of_result(processes, results)]
+            moments_ns = json.loads((work / guest.MOMENTS.name).read_text())
+            return [_of_result(processes, results, moments_ns)]
         arguments = ["inference", job.subject, str(RUNS), *job.names]
         (dumps,) = run_counted(root, job.processor, work, *arguments, seconds=SECONDS)
     return [_of_inference(*pair) for pair in zip(dumps[::2], dumps[1::2], strict=True)]
@@ -120,9 +123,15 @@ def _of_inference(before: Counts, after: Counts) -> Figures:
     }
 
 
-def _of_result(processes: Sequence[Sequence[Counts]], results: int) -> Figures:
-    """The last `results` of the daemon's dumps, and the same number of its capture process's."""
+def _of_result(
+    processes: Sequence[Sequence[Counts]], results: int, moments_ns: Sequence[int]
+) -> Figures:
+    """The last `results` of the daemon's dumps, and the same number of its capture process's.
+
+    What is done by time is counted by time: a busy machine makes fewer results in it.
+    """
     figures = dict.fromkeys(STAGES, 0.0)
+    by_time = (moments_ns[-1] - moments_ns[-1 - results]) / 1e9 * FPS
     for dumps in processes:
         last = dumps[-1]
         first = dumps[-1 - results]
@@ -132,7 +141,8 @@ def _of_result(processes: Sequence[Sequence[Counts]], results: int) -> Figures:
         for stage, slots in STAGES.items():
             if own == (stage not in CAPTURE_STAGES):
                 total = sum(between(first, last, slot)[1] for slot in slots)
-                figures[stage] = round(total / results / 1e6, 4)
+                frames = by_time if stage == "ticks" else results
+                figures[stage] = round(total / frames / 1e6, 4)
     return figures
 
 
