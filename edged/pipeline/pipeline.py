@@ -37,6 +37,7 @@ from edged.pipeline.limits import Bounds, Ladders, largest_served
 from edged.pipeline.observers import ResultObserver, Seen
 from edged.pipeline.queue import Intake, ViewQueue
 from edged.pipeline.run import Run
+from edged.pipeline.sent import Gaps, SentPictures, SentRun
 from edged.pipeline.trace import RunTrace
 from edged.pipeline.workers import IDLE_SECONDS, Workers
 from edged.result import Event, Result
@@ -72,12 +73,14 @@ class Pipeline:
     """Receives an event and the picture of its start, which is valid until the call returns."""
     show: Callable[[Result, NDArray[np.uint8]], None] = lambda result, pixels: None
     """Receives every result and its picture, which is valid until the call returns."""
-    show_camera: Callable[[str, NDArray[np.uint8]], None] = lambda camera, pixels: None
-    """Receives every whole picture of a camera with views, valid until the call returns."""
+    show_camera: Callable[[str, Frame, Sequence[str]], None] = lambda camera, frame, views: None
+    """Receives every whole picture of a camera with views, valid until the call returns, and the
+    views that it is for."""
     seen: Seen = lambda result, features, rows, network, pixels: None
     least_side: Callable[[str], int] = lambda view: 0
     """The short side (pixels) that a view's next picture must have, whatever the variant."""
 
+    sent: SentPictures = field(default_factory=SentPictures)
     recorder: Recorder | None = None
     about: Mapping[str, str] = field(default_factory=dict)
     """Device, backend and families, for the header of a trace."""
@@ -95,7 +98,8 @@ class Pipeline:
     _idle: Idle = field(init=False)
     _intakes: Sequence[Intake] = field(init=False)
     _bounds: Bounds = field(init=False)
-    _workers: Workers[Run] = field(init=False)
+    _gaps: Gaps = field(init=False)
+    _workers: Workers[Run | SentRun] = field(init=False)
 
     def __post_init__(self) -> None:
         self.controller = Controller(
@@ -110,10 +114,11 @@ class Pipeline:
         self._bounds = Bounds(self.queues, self.controller, self.cores, threads, self.clock)
         self._trace = RunTrace(self.recorder, self.about)
         self._intakes = Intake.each(self.queues)
+        self._gaps = Gaps(self.sent, self.queues, self.controller, self._idle, self.clock)
         mailboxes = [intake.mailbox for intake in self._intakes]
         idle_seconds = KEEP_WARM_SECONDS if self.keep_warm else IDLE_SECONDS
         threads = min(self.cores, len(self.queues))
-        self._workers = Workers(self, mailboxes, threads, self.clock, idle_seconds)
+        self._workers = Workers(self, [*mailboxes, self.sent], threads, self.clock, idle_seconds)
 
     @property
     def profiled(self) -> bool:
@@ -127,7 +132,7 @@ class Pipeline:
     @property
     def turn(self) -> Turn:
         """The start of the thread that has been busy for the longest time."""
-        runs = tuple(self._runs.values())
+        runs: list[Run | SentRun] = [*self._runs.values(), *self._gaps.runs]
         return min([self._workers.looked, *(Turn(run.taken_ns, run.thread) for run in runs)])
 
     def take_over(self, before: Pipeline) -> None:
@@ -166,10 +171,21 @@ class Pipeline:
             return False
         return self.results + sum(len(run.all) for run in self._runs.values()) >= wanted
 
-    def begin(self) -> Run | None:
-        """Decide on the most urgent frame, if there is one and a free core."""
+    def begin(self) -> Run | SentRun | None:
+        """Decide on the most urgent frame, if there is one and a free core; else on a picture that
+        somebody has sent, if the frames leave time for it."""
         with self._state:
-            return None if self._enough() else self._begin()
+            if self._enough():
+                return None
+            run = self._begin()
+            if run is not None or self.allowance.share < 1:
+                return run
+            return self._gaps.begin(self._free(), self.profiler.ladders)
+
+    def _free(self) -> int:
+        """Cores that nothing runs on."""
+        taken = sum(run.decision.candidate.threads for run in self._runs.values())
+        return self.cores - taken - self._gaps.threads
 
     def _begin(self) -> Run | None:
         if self.setbacks.resting and self.setbacks.end_rests(self.clock()):
@@ -177,7 +193,7 @@ class Pipeline:
         running = {each.queue.view for run in self._runs.values() for each in run.all}
         for intake in self._intakes:
             if intake.take(running) and (whole := intake.whole) is not None:
-                self.show_camera(intake.camera, whole)
+                self.show_camera(intake.camera, whole, intake.views)
         ladders = self.profiler.ladders
         while waiting := [
             queue
@@ -185,7 +201,7 @@ class Pipeline:
             if queue.waiting is not None and queue.view not in running
         ]:
             waiting.sort(key=lambda queue: queue.urgency_ns)
-            free = self.cores - sum(run.decision.candidate.threads for run in self._runs.values())
+            free = self._free()
             if free < 1:
                 return None
             if self._trace.header_due(ladders):
@@ -230,7 +246,8 @@ class Pipeline:
             )
         threads = self._bounds.threads(waiting, slack_ms, free, ladders)
         run = self._run(queue, frame, taken_ns, run_ms, threads, ladders)
-        return run._replace(beside=self._beside(run, waiting[1:], run_ms, threads, ladders))
+        beside = self._beside(run, waiting[1:], run_ms, threads, ladders)
+        return run._replace(beside=beside) if beside else run
 
     def _run(
         self,
@@ -276,14 +293,14 @@ class Pipeline:
                 found.append(other._replace(shared=True))
         return tuple(found)
 
-    def carry_out(self, run: Run) -> None:
+    def carry_out(self, run: Run | SentRun) -> None:
         """Run the frame's variant, publish the results and learn from them."""
+        if isinstance(run, SentRun):
+            self._gaps.carry_out(run, self.loaded)
+            return
         queue, choice, pixels = run.queue, run.decision.candidate.choice, run.frame.pixels
-        features = queue.output.takes_features
         try:
-            values, preprocessed_ns, inferred_ns = self.loaded.infer(
-                choice, pixels, queue.fit, features=features
-            )
+            values, rows, results, published_ns = run.carry_out(self.loaded, self.clock)
         except RunError as error:
             with self._state:
                 self._set_aside(error)
@@ -292,47 +309,38 @@ class Pipeline:
                     each.queue.waiting = each.queue.waiting or each.frame
                 del self._runs[queue.view]
             return
-        self._idle.ran_ns = inferred_ns
-        outputs = [each.queue.output for each in run.all]
-        rows = [output.rows(values, choice.network) for output in outputs]
-        tops = [output.top(output.scores(each)) for output, each in zip(outputs, rows, strict=True)]
-        published_ns = self.clock()
-        results = [
-            each.result(top, preprocessed_ns, inferred_ns, published_ns)
-            for each, top in zip(run.all, tops, strict=True)
-        ]
+        self._idle.ran_ns = published_ns
         with self._state:
             for each, result, scores in zip(run.all, results, rows, strict=True):
                 self._finish(each, result, scores, (published_ns - run.taken_ns) / 1e6)
-                if features:
+                if queue.output.takes_features:
                     self.seen(result, values, scores, choice.network, pixels)
             stages = results[0].stages  # last, because it may change the ladders
             self.profiler.observe(choice, (stages.preprocess, stages.inference))
             del self._runs[queue.view]  # its pixels may change from now on
             # Last: a sink's thread woken earlier would only wait for this one.
-            for output, result in zip(outputs, results, strict=True):
-                for sink in () if output.silent else self.sinks:
+            for each, result in zip(run.all, results, strict=True):
+                for sink in () if each.queue.output.silent else self.sinks:
                     sink.publish(result)
 
     def _finish(
         self, run: Run, result: Result, rows: NDArray[np.float32], service_ms: float
     ) -> None:
         """Learn from a result, and let others see it."""
-        queue, frame, decision = run.queue, run.frame, run.decision
+        queue, frame, decision, on_time = run.queue, run.frame, run.decision, result.on_time
         self.observer.observe(result)
         sensors = self.allowance.sensors
         self._trace.record(queue, frame, run.slack_ms, sensors, run, result, service_ms)
         before = self.controller.views[queue.view].previous
         self.controller.observe(
-            *(queue.view, run.ladder, decision.candidate, service_ms, result.on_time),
+            *(queue.view, run.ladder, decision.candidate, service_ms, on_time),
             shared=run.shared,
         )
         self._want(run)
-        self._note(queue, before, decision, result)
+        self._note(queue, before, decision, on_time)
         if not queue.output.silent:
-            scores = queue.output.scores(rows)
             captured = frame.captured_ns, result.captured_unix_ns
-            for event in self.watch.observe(queue.view, scores, *captured):
+            for event in self.watch.observe(queue.view, rows, *captured):
                 self.announce(replace(event, cause=result), frame.pixels)
         self.show(result, frame.pixels)
 
@@ -372,20 +380,18 @@ class Pipeline:
         queue.mailbox.want(max(side, self.least_side(queue.view)), queue.index)
 
     def _note(
-        self, queue: ViewQueue, before: Candidate | None, decision: Decision, result: Result
+        self, queue: ViewQueue, before: Candidate | None, decision: Decision, on_time: bool
     ) -> None:
-        queue.results += 1
-        queue.last_result_ns = self.clock()
-        queue.late += not result.on_time
-        queue.by_variant[result.variant] = queue.by_variant.get(result.variant, 0) + 1
         chosen = decision.candidate  # its figures in the profile may have changed
+        queue.count(chosen.variant, self.clock(), on_time=on_time)
         if before and before.choice != chosen.choice:
             self.observer.switched(queue.view, decision.reason.value)
 
     def use_idle(self) -> bool:
         ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
         try:
-            return not self._runs and self._idle.use(ratio, cool=cool)
+            busy = self._runs or self._gaps.runs
+            return not busy and self._idle.use(ratio, cool=cool)
         except RunError as error:
             self._set_aside(error)
             self._measure_cheapest()

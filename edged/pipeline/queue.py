@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edged.capture.frame import Frame
 from edged.capture.mailbox import Mailbox
 from edged.control.decode_times import DecodeTimes
@@ -59,7 +56,8 @@ class ViewQueue:
     shed: int = 0
     """Frames skipped because of the temperature."""
     pace: Pace = field(default_factory=Pace)
-    by_variant: dict[Variant, int] = field(default_factory=dict)
+    by_variant: dict[str, int] = field(default_factory=dict)
+    """Results, by its name."""
     last_result_ns: int = 0
     last_ready_ns: int = 0
     last_sequence: int = 0
@@ -88,6 +86,14 @@ class ViewQueue:
         else:
             self.overwritten += 1
         self.waiting = frame
+
+    def count(self, variant: Variant, now_ns: int, *, on_time: bool) -> None:
+        """Count a result, published at `now_ns`."""
+        self.results += 1
+        self.last_result_ns = now_ns
+        self.late += not on_time
+        name = variant.name
+        self.by_variant[name] = self.by_variant.get(name, 0) + 1
 
     def computes_as(self, other: ViewQueue) -> bool:
         """Whether a run on the same pixels gives both views what they need."""
@@ -141,6 +147,8 @@ class Intake:
     camera: str
     mailbox: Mailbox
     queues: Sequence[ViewQueue]
+    views: Sequence[str] = ()
+    """Which ones the last picture is for."""
 
     @classmethod
     def each(cls, queues: Iterable[ViewQueue]) -> list[Intake]:
@@ -156,11 +164,11 @@ class Intake:
         return len(self.queues) > 1
 
     @property
-    def whole(self) -> NDArray[np.uint8] | None:
+    def whole(self) -> Frame | None:
         """All that a camera with views of its own sees, valid until the next picture is taken; None
         where the last picture shows less."""
         latest, has_name = self.mailbox.latest, self.queues[0].view != self.camera
-        return latest.pixels if has_name and latest is not None and latest.whole else None
+        return latest if has_name and latest is not None and latest.whole else None
 
     def take(self, running: Container[str]) -> bool:
         """Hand the newest picture to the views that it is for; False if there is none. running:
@@ -170,6 +178,7 @@ class Intake:
         frames = self.mailbox.take()
         if not frames:
             return False
+        self.views = [each.view for each in self.queues if frames[each.index] is not None]
         for queue in self.queues:
             frame = frames[queue.index]
             if frame is not None:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.backends.loaded import LoadedNetworks
 from edged.capture.frame import Frame
-from edged.clock import unix_ns_of
+from edged.clock import Clock, unix_ns_of
 from edged.control.profile import Candidate
 from edged.control.selector import Decision, Limits
 from edged.pipeline.queue import ViewQueue
 from edged.result import Result, Score, Stages
+
+
+class Ran(NamedTuple):
+    """values: scores or features, as the run gave them. rows: of each frame, as `Output.rows`."""
+
+    values: NDArray[np.float32]
+    rows: Sequence[NDArray[np.float32]]
+    results: Sequence[Result]
+    published_ns: int
 
 
 class Run(NamedTuple):
@@ -40,6 +53,22 @@ class Run(NamedTuple):
     def left_ms(self, now_ns: int) -> float:
         """How long it is expected to go on."""
         return max(0.0, self.decision.predicted_ms - (now_ns - self.taken_ns) / 1e6)
+
+    def carry_out(self, loaded: LoadedNetworks, clock: Clock) -> Ran:
+        """Run it once, for all the frames that it serves. Raises RunError."""
+        queue, choice = self.queue, self.decision.candidate.choice
+        values, preprocessed_ns, inferred_ns = loaded.infer(
+            choice, self.frame.pixels, queue.fit, features=queue.output.takes_features
+        )
+        outputs = [each.queue.output for each in self.all]
+        rows = [output.rows(values, choice.network) for output in outputs]
+        tops = [output.top(each) for output, each in zip(outputs, rows, strict=True)]
+        published_ns = clock()
+        results = [
+            each.result(top, preprocessed_ns, inferred_ns, published_ns)
+            for each, top in zip(self.all, tops, strict=True)
+        ]
+        return Ran(values, rows, results, published_ns)
 
     def result(
         self, top: tuple[Score, ...], preprocessed_ns: int, inferred_ns: int, published_ns: int

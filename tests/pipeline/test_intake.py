@@ -31,7 +31,7 @@ def test_only_whole_pictures_of_cameras_with_views_are_shown(views: tuple[str, .
         assert all(np.array_equal(q.waiting.pixels, picture[:, 4:]) for q in queues if q.waiting)
         if whole and views != ("yard",):
             assert intake.whole is not None
-            assert np.array_equal(intake.whole, picture)
+            assert np.array_equal(intake.whole.pixels, picture)
         else:
             assert intake.whole is None
     mailbox.close()
