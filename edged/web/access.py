@@ -36,7 +36,8 @@ GUESS_SECONDS = 2.0
 BUSY_SECONDS = 2.0
 """How long a request waits while other passwords are checked."""
 CHANGES = 30
-"""Changes that an address may make in a row; then one more per CHANGE_SECONDS."""
+"""Changes that an address may make in a row, and pictures that it may ask about; then one more per
+CHANGE_SECONDS."""
 CHANGE_SECONDS = 0.2
 _MOST_REMEMBERED = 64
 
@@ -63,6 +64,8 @@ class Access:
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._guesses = RateLimit(clock, GUESSES, GUESS_SECONDS)
         self._changes = RateLimit(clock, CHANGES, CHANGE_SECONDS)
+        self._questions = RateLimit(clock, CHANGES, CHANGE_SECONDS)
+        """Bodies that change nothing: they leave the changes their share."""
         self._computing = threading.Lock()
         self._nobody = PasswordHash(1 << 14, 8, 1, b"0" * 16, b"") if http.users else None
         """Checked for unknown users, so that they take as long as known ones."""
@@ -74,27 +77,34 @@ class Access:
             return who
         return replace(request, who=who, barred=dict(self._barred(request, who)))
 
-    def refusal_to_change(self, request: Request, right: str) -> Answer | None:
-        """The answer to an admitted request whose client must not change this; None if it may."""
+    def refusal_to_post(self, request: Request, right: str | None) -> Answer | None:
+        """The answer to an admitted request whose client must not send its body; None if it may.
+        right: what that takes; None for what changes nothing, as asking about a picture."""
         if self._http.asks and not request.who:
             return self._ask()
-        if right in request.barred:
-            return Answer.error(HTTPStatus.FORBIDDEN, request.barred[right])
+        if right is None:
+            barred = "" if self._http.asks else self._own_user(request)
+        else:
+            barred = request.barred.get(right, "")
+        if barred:
+            return Answer.error(HTTPStatus.FORBIDDEN, barred)
         if not self._http.asks and (refusal := self._host_refusal(request.host)):
             return refusal
+        verb, things = ("send", "pictures") if right is None else ("change", "changes")
         if not self._is_own_page(request):
             return Answer.error(
                 HTTPStatus.FORBIDDEN,
-                "a page of another site must not change anything",
+                f"a page of another site must not {verb} anything",
                 got=request.origin or request.fetch_site,
                 fix="a proxy must pass on the header Host unchanged",
             )
-        wait_seconds = self._changes.wait_seconds(request.client)
+        limit = self._questions if right is None else self._changes
+        wait_seconds = limit.wait_seconds(request.client)
         if wait_seconds > 0:
             retry = ("Retry-After", str(math.ceil(wait_seconds)))
-            what = "too many changes from this address"
+            what = f"too many {things} from this address"
             return Answer.error(HTTPStatus.TOO_MANY_REQUESTS, what, retry)
-        self._changes.used(request.client)
+        limit.used(request.client)
         return None
 
     def _who(self, request: Request) -> str | Answer:
@@ -130,7 +140,13 @@ class Access:
                 "changes from other devices need a login: http.users and http.may in the "
                 "configuration"
             )
-        if self._service_user is None:
+        return self._own_user(request)
+
+    def _own_user(self, request: Request) -> str:
+        """Why a program of this machine must not send anything without a login; "" if it may, or is
+        of another machine."""
+        local = is_loopback(request.client) or request.peer.address == request.server.address
+        if self._service_user is None or not local:
             return ""
         user = user_of(request.peer, request.server, self._proc)
         if user is None:

@@ -1,4 +1,4 @@
-"""One HTTP request: TLS handshake, head, body of a change, answer or stream, and close."""
+"""One HTTP request: TLS handshake, head, body, answer or stream, and close."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 from edged.errors import EdgedError
 from edged.web.answer import Answer, Download, End, Request, Stream
 from edged.web.changes.body import STEP_BYTES, ClientGoneError
-from edged.web.changes.change import Change
+from edged.web.changes.post import Post
 
 if TYPE_CHECKING:
     from edged.web.access import Access
@@ -193,19 +193,19 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(admitted, Answer):
             return admitted
         answer = self.server.endpoints.answer(admitted)
-        return self._change(admitted, answer) if isinstance(answer, Change) else answer
+        return self._post(admitted, answer) if isinstance(answer, Post) else answer
 
-    def _change(self, request: Request, change: Change) -> Answer:
+    def _post(self, request: Request, post: Post) -> Answer:
         bodies = self.server.bodies
-        refusal = self.server.access.refusal_to_change(request, change.right)
-        refusal = refusal or bodies.refusal(request, change)
+        refusal = self.server.access.refusal_to_post(request, post.right)
+        refusal = refusal or bodies.refusal(request, post)
         if refusal is not None:
             return refusal
-        with bodies.receiving(request, change, self._body()) as body:
+        with bodies.receiving(request, post, self._body()) as body:
             if isinstance(body, Answer):
                 return body
-            self._may_last(change.seconds)
-            return change.make(body)
+            self._may_last(post.seconds)
+            return post.make(body)
 
     def _body(self) -> Callable[[int], bytes]:
         """Reads on after the head. A client that waits to be asked is asked at the first call."""
@@ -296,7 +296,7 @@ class Handler(BaseHTTPRequestHandler):
             left -= len(discarded)
 
     def handle_expect_100(self) -> bool:
-        """Called by the base class, which would ask for every body; `_body` asks for a change's."""
+        """Called by the base class, which would ask for every body; `_body` asks for those read."""
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

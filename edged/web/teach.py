@@ -12,9 +12,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO, Protocol
 
+from edged.capture.sent.bounds import MOST_PICTURE_BYTES
 from edged.errors import InputError
 from edged.web.answer import JPEG, JSON, PNG, ZIP, Answer, Download, Request
-from edged.web.changes.change import Body, Change
 from edged.web.changes.json_body import (
     ANSWER_SECONDS,
     JSON_BYTES,
@@ -24,10 +24,10 @@ from edged.web.changes.json_body import (
     answered,
     fields_of,
 )
+from edged.web.changes.post import Body, Kept, Post
 from edged.web.live import Live
 
 PATH = "/api/v1/teach"
-PICTURE_BYTES = 20_000_000
 ZIP_BYTES = 200_000_000
 UPLOAD_SECONDS = 900.0
 """To look at what was uploaded: a small device decodes a few thousand pictures in that time."""
@@ -103,7 +103,7 @@ _ACTIONS: Mapping[str | None, Mapping[str, Field]] = {
 """What a POST to `NAME/ACTION` takes; None creates."""
 _CONFLICTS = ("train", "deploy", "back", "forget")
 """Whose InputError is about the present state, not about the request."""
-_UPLOADED = {JPEG: PICTURE_BYTES, PNG: PICTURE_BYTES, ZIP: ZIP_BYTES}
+_UPLOADED = {JPEG: MOST_PICTURE_BYTES, PNG: MOST_PICTURE_BYTES, ZIP: ZIP_BYTES}
 
 
 class TeachEndpoints:
@@ -113,7 +113,7 @@ class TeachEndpoints:
         self._teaching = teaching
         self._live = live
 
-    def answer(self, request: Request) -> Answer | Download | Change | None:
+    def answer(self, request: Request) -> Answer | Download | Post | None:
         """None: not one of its paths."""
         found = _NAME.fullmatch(request.path)
         if found is None and request.path != PATH:
@@ -164,13 +164,13 @@ def _picture(teaching: Teaching, name: str, picture: str) -> Answer:
 
 def _change(
     teaching: Teaching, request: Request, name: str, action: str | None
-) -> Answer | Change | None:
+) -> Answer | Post | None:
     if action == _UPLOAD:
         return _upload(teaching, request, name)
     if action not in _ACTIONS:
         return None
     make = partial(_make, teaching, name, action)
-    return Change("teach", {JSON: JSON_BYTES}, ANSWER_SECONDS, make)
+    return Post("teach", {JSON: JSON_BYTES}, ANSWER_SECONDS, make)
 
 
 def _make(teaching: Teaching, name: str, action: str | None, body: Body) -> Answer:
@@ -210,7 +210,7 @@ def _create(teaching: Teaching, name: str, view: str, classes: list[Any]) -> Ans
     return Answer.json(HTTPStatus.CREATED, {"name": name})
 
 
-def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Change:
+def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Post:
     label = request.query.get("class", [""])[0]
     if not label:
         what = f"name the class: {PATH}/{name}/pictures?class=LABEL"
@@ -228,7 +228,7 @@ def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Change:
 
         return answered(act)
 
-    return Change("teach", _UPLOADED, UPLOAD_SECONDS, make, is_upload=True)
+    return Post("teach", _UPLOADED, UPLOAD_SECONDS, make, Kept.FILE)
 
 
 def _missing(teaching: Teaching, name: str) -> Answer | None:

@@ -55,6 +55,7 @@ def test_a_password_or_a_token() -> None:
         f"Basic {TOKEN}",
         "Digest x",
     ],
+    ids=range(15),
 )
 def test_nothing_else(authorization: str) -> None:
     refusal = Access(CLOSED).admit(Request("GET", "/metrics", authorization=authorization))

@@ -34,12 +34,12 @@ def basic(name: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:geheim".encode()).decode()
 
 
-def asked(access: Access, request: Request, right: str = "teach") -> tuple[int, str]:
+def asked(access: Access, request: Request, right: str | None = "teach") -> tuple[int, str]:
     """(status, what is wrong); 200 if the change may be made."""
     admitted = access.admit(request)
     if isinstance(admitted, Answer):
         return admitted.status.value, admitted.body.decode()
-    refusal = access.refusal_to_change(admitted, right)
+    refusal = access.refusal_to_post(admitted, right)
     return (200, "") if refusal is None else (refusal.status.value, refusal.body.decode())
 
 
@@ -53,6 +53,7 @@ def asked(access: Access, request: Request, right: str = "teach") -> tuple[int, 
         ("", 401, 401),
         (f"Bearer {new_token()}", 401, 401),
     ],
+    ids=("anna", "bob", "token", "other token", "nobody", "unknown token"),
 )
 def test_a_right_is_that_of_a_user_or_token(authorization: str, teach: int, control: int) -> None:
     access = Access(LOGINS)
@@ -182,9 +183,68 @@ def test_an_address_that_changes_much_has_to_wait_and_others_do_not() -> None:
     assert [asked(access, request)[0] for _ in range(CHANGES + 1)] == [200] * CHANGES + [429]
     admitted = access.admit(request)
     assert isinstance(admitted, Request)
-    refusal = access.refusal_to_change(admitted, "teach")
+    refusal = access.refusal_to_post(admitted, "teach")
     assert refusal is not None
     assert ("Retry-After", "1") in refusal.headers
     assert asked(access, replace(request, client="192.0.2.8"))[0] == 200
     time.sleep(CHANGE_SECONDS)
     assert [asked(access, request)[0] for _ in range(2)] == [200, 429]
+
+
+def test_who_may_read_may_send_what_changes_nothing() -> None:
+    everybody = (basic("anna"), basic("bob"), f"Bearer {TOKEN}", f"Bearer {OTHER}")
+    for authorization in everybody:
+        request = replace(HERE, client="192.0.2.7", authorization=authorization)
+        assert asked(Access(LOGINS), request, None)[0] == 200
+    assert asked(Access(LOGINS), HERE, None)[0] == 401
+    for client in ("127.0.0.1", "192.0.2.7"):
+        request = replace(HERE, client=client, forwarded="for=192.0.2.9")
+        assert asked(Access(replace(ALONE, host="0.0.0.0")), request, None)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": ORIGIN}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"fetch_site": "cross-site"}, 403),
+        ({"origin": "http://evil.example:9640", "host": "evil.example:9640"}, 421),
+    ],
+)
+def test_a_page_of_another_site_sends_nothing(headers: Mapping[str, str], status: int) -> None:
+    found, said = asked(Access(ALONE), replace(HERE, **headers), None)
+    assert found == status
+    assert status != 403 or "a page of another site must not send anything" in said
+    tls = replace(ALONE, tls=Tls(Path("a.pem"), Path("a.key")))
+    assert asked(Access(tls), replace(HERE, host="evil.example:9640"), None)[0] == 421
+
+
+def test_the_services_own_user_sends_nothing(tmp_path: Path) -> None:
+    """Also where it connects to this machine's own address on the network."""
+    table = tmp_path / "self/net/tcp"
+    table.parent.mkdir(parents=True)
+    access = Access(replace(ALONE, host="0.0.0.0"), service_user=990, proc=tmp_path)
+    for address, row in (("127.0.0.1", "0100007F"), ("192.0.2.5", "050200C0")):
+        request = replace(
+            HERE, client=address, peer=End(address, 0xA001), server=End(address, 9640)
+        )
+        for user, inode, status in ((990, 5, 403), (1000, 5, 200), (0, 5, 200), (0, 0, 403)):
+            table.write_text(
+                "  sl  local_address rem_address\n"
+                f"   0: {row}:A001 {row}:25A8 01 0:0 00:0 0 {user} 0 {inode} 1\n"
+            )
+            assert asked(access, request, None)[0] == status
+    table.write_text("  sl  local_address rem_address\n")
+    away = replace(HERE, client="192.0.2.7", peer=End("192.0.2.7", 1), server=End("192.0.2.5", 1))
+    assert asked(access, away, None)[0] == 200
+
+
+def test_pictures_and_changes_have_limits_of_their_own() -> None:
+    time = FakeTime()
+    access = Access(ALONE, time.clock)
+    assert [asked(access, HERE, None)[0] for _ in range(CHANGES + 1)] == [200] * CHANGES + [429]
+    assert "too many pictures from this address" in asked(access, HERE, None)[1]
+    assert asked(access, HERE)[0] == 200
+    time.sleep(CHANGE_SECONDS)
+    assert [asked(access, HERE, None)[0] for _ in range(2)] == [200, 429]

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from edged.capture.sent.bounds import MOST_PICTURE_BYTES
 from edged.web.answer import Answer, Request
 from edged.web.changes.body import FREE_BYTES, STEP_BYTES, Bodies
-from edged.web.changes.change import Body, Change
+from edged.web.changes.post import Body, Kept, Post
 from edged.web.server import HttpServer
-from edged.web.teach import PICTURE_BYTES, ZIP_BYTES
+from edged.web.teach import ZIP_BYTES
 from tests.rig.http_server import connect, raw, read_all, request, serving
 from tests.rig.teaching import FakeTeaching, jpeg
 from tests.rig.waiting import eventually
@@ -99,7 +100,11 @@ def test_a_head_decides_before_its_body_is_read(
 
 @pytest.mark.parametrize(
     ("kind", "most"),
-    [("image/jpeg", PICTURE_BYTES), ("image/png", PICTURE_BYTES), ("application/zip", ZIP_BYTES)],
+    [
+        ("image/jpeg", MOST_PICTURE_BYTES),
+        ("image/png", MOST_PICTURE_BYTES),
+        ("application/zip", ZIP_BYTES),
+    ],
 )
 def test_uploads_are_bounded(server: HttpServer, kind: str, most: int) -> None:
     assert status_of(raw(server, upload_head(most + 1, kind=kind))) == b"413"
@@ -270,13 +275,13 @@ def test_an_upload_leaves_room_on_the_disk(tmp_path: Path) -> None:
     def make(body: Body) -> Answer:
         raise AssertionError
 
-    change = Change("teach", {"image/jpeg": 1 << 60}, 1.0, make, is_upload=True)
+    post = Post("teach", {"image/jpeg": 1 << 60}, 1.0, make, Kept.FILE)
     free = shutil.disk_usage(tmp_path).free
     for length in (free - FREE_BYTES // 2, 10**14):
         asked = Request("POST", UPLOAD, content_type="image/jpeg", content_length=str(length))
         bodies = Bodies(tmp_path)
-        assert bodies.refusal(asked, change) is None
-        with bodies.receiving(asked, change, lambda most: b"") as answer:
+        assert bodies.refusal(asked, post) is None
+        with bodies.receiving(asked, post, lambda most: b"") as answer:
             assert isinstance(answer, Answer)
             assert answer.status == 507
     assert list(tmp_path.iterdir()) == []

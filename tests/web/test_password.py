@@ -41,6 +41,7 @@ GOOD = str(PasswordHash.of("x"))
         GOOD.replace(":8:1:", ":8:0:"),
         GOOD.replace("scrypt", "bcrypt"),
     ],
+    ids=range(11),
 )
 def test_what_is_no_hash_is_not_shown(text: str) -> None:
     with pytest.raises(InputError, match="edged hash-password") as got:

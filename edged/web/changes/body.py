@@ -1,7 +1,7 @@
-"""Receives the body of a request that may change something.
+"""Receives the body of a request.
 
 Nothing is read before every check has passed. What is uploaded goes into a file without a name, so
-that it neither takes memory nor outlives the request; a body has to keep arriving.
+that it does not outlive the request; a body has to keep arriving.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
+from edged.clock import Clock, monotonic_ns
 from edged.web.answer import Answer, Request
-from edged.web.changes.change import Body, Change
+from edged.web.changes.post import Body, Kept, Post
 
 UPLOADS = 2
-"""At once."""
+"""Into files, at once."""
+PICTURES = 4
+"""In memory, at once."""
 STEP_BYTES = 256 * 1024
 """So much has to arrive in the time that a whole request without an upload has."""
 FREE_BYTES = 100_000_000
@@ -37,11 +40,15 @@ class Bodies:
     """folder: where uploads are kept while they are used; created if missing. None: the system's
     folder for temporary files."""
 
-    def __init__(self, folder: Path | None = None, uploads: int = UPLOADS) -> None:
+    def __init__(self, folder: Path | None = None, clock: Clock = monotonic_ns) -> None:
         self._folder = folder
-        self._uploads = threading.BoundedSemaphore(uploads)
+        self._clock = clock
+        self._free = {
+            Kept.FILE: threading.BoundedSemaphore(UPLOADS),
+            Kept.MEMFD: threading.BoundedSemaphore(PICTURES),
+        }
 
-    def refusal(self, request: Request, change: Change) -> Answer | None:
+    def refusal(self, request: Request, post: Post) -> Answer | None:
         """The answer to a request whose head announces a body that is not accepted."""
         if request.transfer_encoding:
             what = "Transfer-Encoding is not supported; send Content-Length"
@@ -52,23 +59,23 @@ class Bodies:
         if length is None:
             return Answer.error(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
         kind = _kind(request)
-        if kind not in change.most_bytes:
+        if kind not in post.most_bytes:
             return Answer.error(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"expected the Content-Type {' or '.join(change.most_bytes)}",
+                f"expected the Content-Type {' or '.join(post.most_bytes)}",
                 got=kind[:100] or "none",
             )
-        if length > change.most_bytes[kind]:
+        if length > post.most_bytes[kind]:
             return Answer.error(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"expected at most {change.most_bytes[kind]} bytes of {kind}",
+                f"expected at most {post.most_bytes[kind]} bytes of {kind}",
                 got=str(length),
             )
         return None
 
     @contextmanager
     def receiving(
-        self, request: Request, change: Change, read: Callable[[int], bytes]
+        self, request: Request, post: Post, read: Callable[[int], bytes]
     ) -> Iterator[Body | Answer]:
         """The body of a request that `refusal` let pass, or the answer if there is no room for it.
 
@@ -76,25 +83,30 @@ class Bodies:
         early, as `read` may.
         """
         length = _length(request) or 0
-        if not change.is_upload:
+        if post.kept is Kept.BYTES:
             with io.BytesIO() as content:
-                _fill(content, length, read)
-                yield Body(_kind(request), content)
+                yield self._filled(content, request, length, read)
             return
-        if not self._uploads.acquire(blocking=False):
+        free = self._free[post.kept]
+        if not free.acquire(blocking=False):
             retry = ("Retry-After", "2")
             yield Answer.error(HTTPStatus.TOO_MANY_REQUESTS, "too many uploads at once", retry)
             return
         try:
-            file = self._file(length)
+            file = _memfd() if post.kept is Kept.MEMFD else self._file(length)
             if isinstance(file, Answer):
                 yield file
                 return
             with file:
-                _fill(file, length, read)
-                yield Body(_kind(request), file)
+                yield self._filled(file, request, length, read)
         finally:
-            self._uploads.release()
+            free.release()
+
+    def _filled(
+        self, content: BinaryIO, request: Request, length: int, read: Callable[[int], bytes]
+    ) -> Body:
+        _fill(content, length, read)
+        return Body(_kind(request), content, self._clock())
 
     def _file(self, length: int) -> BinaryIO | Answer:
         """Empty, with its space reserved."""
@@ -116,6 +128,10 @@ class Bodies:
             return file
 
 
+def _memfd() -> BinaryIO:
+    return os.fdopen(os.memfd_create("upload", os.MFD_CLOEXEC), "w+b")
+
+
 def _fill(content: BinaryIO, length: int, read: Callable[[int], bytes]) -> None:
     while length:
         block = read(min(length, _BLOCK_BYTES))
@@ -123,7 +139,7 @@ def _fill(content: BinaryIO, length: int, read: Callable[[int], bytes]) -> None:
             raise ClientGoneError
         content.write(block)
         length -= len(block)
-    content.seek(0)
+    content.seek(0)  # and flushes a file
 
 
 def _length(request: Request) -> int | None:

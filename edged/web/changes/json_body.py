@@ -13,7 +13,7 @@ from edged.errors import EdgedError, InputError
 from edged.printable import printable
 from edged.secret import redact
 from edged.web.answer import Answer
-from edged.web.changes.change import Body
+from edged.web.changes.post import Body
 
 JSON_BYTES = 64 * 1024
 ANSWER_SECONDS = 60.0
@@ -66,15 +66,15 @@ def answered(act: Callable[[], _T], failed: HTTPStatus = HTTPStatus.BAD_REQUEST)
     try:
         return act()
     except InputError as error:
-        return _error(failed, error)
+        return error_answer(failed, error)
     except EdgedError as error:
-        return _error(HTTPStatus.INTERNAL_SERVER_ERROR, error)
+        return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, error)
 
 
-def _error(status: HTTPStatus, error: EdgedError) -> Answer:
+def error_answer(status: HTTPStatus, error: EdgedError, *headers: tuple[str, str]) -> Answer:
     got = None if error.got is None else _told(error.got)
     fix = None if error.fix is None else _told(error.fix)
-    return Answer.error(status, _told(error.what), got=got, fix=fix)
+    return Answer.error(status, _told(error.what), *headers, got=got, fix=fix)
 
 
 def _told(text: object) -> str:

@@ -15,7 +15,6 @@ from edged.errors import InputError
 from edged.history.history import OffError
 from edged.history.reader import Asked, Span, TooSlowError
 from edged.web.answer import JPEG, JSON, Answer, Request
-from edged.web.changes.change import Body, Change
 from edged.web.changes.json_body import (
     ANSWER_SECONDS,
     JSON_BYTES,
@@ -25,6 +24,7 @@ from edged.web.changes.json_body import (
     answered,
     fields_of,
 )
+from edged.web.changes.post import Body, Post
 from edged.web.history.query import asked, span
 from edged.web.teach import Teaching
 
@@ -72,7 +72,7 @@ class HistoryEndpoints:
         self._teaching = teaching
         self._unix = unix
 
-    def answer(self, request: Request) -> Answer | Change | None:
+    def answer(self, request: Request) -> Answer | Post | None:
         """None: not one of its paths."""
         path, found = request.path, _EVENT.fullmatch(request.path)
         if found is None and path not in (EVENTS, SEEN):
@@ -87,7 +87,7 @@ class HistoryEndpoints:
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", allowed))
         if found is not None and action in _ACTIONS:
             make = partial(self._make, history, int(found[1]), action)
-            return Change("control", {JSON: JSON_BYTES}, ANSWER_SECONDS, make)
+            return Post("control", {JSON: JSON_BYTES}, ANSWER_SECONDS, make)
         if found is not None:
             return _told(partial(_event, history, int(found[1]), action))
         return _told(partial(self._list, history, request))
