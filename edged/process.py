@@ -6,7 +6,8 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 # linux/prctl.h
 _PR_SET_DUMPABLE = 4
@@ -52,6 +53,15 @@ def inspectable() -> Iterator[None]:
 def refuse_new_privileges() -> None:
     """Programs started from now on gain no privileges by set-user-ID bits or file capabilities."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def step_back(niceness: int) -> None:
+    """Yield the processor, and be killed first when memory runs out."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    for file, value in (("oom_score_adj", "1000"), ("autogroup", str(niceness))):
+        with suppress(OSError):  # autogroup: niceness among the sessions of a desktop
+            Path("/proc/self", file).write_text(value)
 
 
 def exit_when_closed(fd: int, received: Callable[[bytes], object] = lambda line: None) -> None:

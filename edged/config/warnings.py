@@ -25,6 +25,11 @@ _PASSWORD = re.compile(
     r"(?:^|[{,])[ \t]*[\"']?(?:password|authorization)[\"']?:[ \t]+[\"']?(?!\$\{|[\s\"'#])",
     re.MULTILINE,
 )
+_ADDRESS = re.compile(
+    r"(?:^|[{,])[ \t]*[\"']?url[\"']?:[ \t]+[\"']?(?!https?:)[a-z][a-z0-9+.-]*://(?!\$\{)",
+    re.MULTILINE,
+)
+"""Of a destination of messages, all of which may be a secret."""
 
 
 def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
@@ -68,7 +73,7 @@ def _holds_password(text: str) -> bool:
         login = word.partition("://")[2].rpartition("@")[0]
         if ":" in login and not login.partition(":")[2].startswith("${"):
             return True
-    return _PASSWORD.search(text) is not None
+    return any(each.search(text) is not None for each in (_PASSWORD, _ADDRESS))
 
 
 def _rate_warnings(camera: CameraConfig, view: ViewConfig) -> Iterator[tuple[str, str]]:

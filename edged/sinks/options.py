@@ -13,6 +13,7 @@ from edged.document.problems import Formats
 from edged.errors import InputError
 from edged.sinks.jsonl.options import JSONL, JsonlConfig
 from edged.sinks.mqtt.options import MQTT
+from edged.sinks.notify.options import NOTIFY
 from edged.sinks.sink import Kind
 from edged.sinks.webhook.options import WEBHOOK
 
@@ -20,6 +21,7 @@ KINDS: Mapping[str, Kind] = {
     "jsonl": JSONL,
     "mqtt": MQTT,
     "webhook": WEBHOOK,
+    "notify": NOTIFY,
 }
 """By key in the section, which is also the metrics' label."""
 

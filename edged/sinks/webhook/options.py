@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edged.document.document import Document
 from edged.document.hosts import AUTHORITY, check_host, is_loopback
 from edged.document.parts import SECRET, key, section
 from edged.document.problems import Formats
@@ -15,6 +16,7 @@ from edged.document.values import path_from, read_secret
 from edged.errors import InputError
 from edged.secret import Secret, SourceUrl
 from edged.sinks.sink import Kind, Rules, Sink
+from edged.sinks.template import FIELDS, check_json, check_template, is_json
 from edged.sinks.tls import TLS_KEYS, TLS_PAIR, TlsClient, parse_tls, try_tls
 
 _URL = re.compile(rf"http(?P<tls>s?)://{AUTHORITY}(?P<target>[/?][!-\"$-~]*)?", re.ASCII)
@@ -22,7 +24,8 @@ _URL = re.compile(rf"http(?P<tls>s?)://{AUTHORITY}(?P<target>[/?][!-\"$-~]*)?", 
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfig:
-    """authorization: the header's value. timeout_seconds: of one request."""
+    """authorization: the header's value. timeout_seconds: of one request. body: a template, None
+    for the JSON of an event or a result."""
 
     url: SourceUrl = field(repr=False)  # its path may be a secret
     tls: TlsClient | None
@@ -33,6 +36,8 @@ class WebhookConfig:
     events: bool = True
     results: bool = False
     timeout_seconds: float = 10.0
+    body: Secret | None = None
+    content_type: str = "application/json"
 
 
 def _parse(data: Mapping[str, Any], base: Path) -> WebhookConfig:
@@ -51,6 +56,8 @@ def _parse(data: Mapping[str, Any], base: Path) -> WebhookConfig:
         events="events" in data["send"],
         results="results" in data["send"],
         timeout_seconds=float(data["timeout_seconds"]),
+        body=Secret(data["body"]) if "body" in data else None,
+        content_type=data["content_type"],
     )
 
 
@@ -89,6 +96,20 @@ def _header_value(text: str) -> None:
         raise InputError("expected the value of an Authorization header: printable ASCII")
 
 
+def _check(config: WebhookConfig, document: Document) -> Iterator[InputError]:
+    """Errors of the body, which depend on the other keys."""
+    if config.body is None:
+        return
+    sent = [each for each in FIELDS if getattr(config, each)]
+    known = [name for name in FIELDS[sent[0]] if all(name in FIELDS[each] for each in sent)]
+    try:
+        check_template(config.body.reveal(), known)
+        if is_json(config.content_type):
+            check_json(config.body.reveal())
+    except InputError as error:
+        yield document.error(error.what, "results", "webhook", "body", fix=error.fix)
+
+
 def _warnings(config: WebhookConfig) -> Iterator[str]:
     if not config.tls and not is_loopback(config.host):
         yield f"data is sent to {config.host} unencrypted; use https://"
@@ -104,6 +125,8 @@ _HINTS = {
     **dict.fromkeys(("uri", "address", "endpoint", "host"), "url"),
     **dict.fromkeys(("token", "headers", "header", "auth", "bearer"), "authorization"),
     "timeout": "timeout_seconds",
+    **dict.fromkeys(("template", "json", "payload", "data", "text"), "body"),
+    **dict.fromkeys(("content-type", "type", "mime"), "content_type"),
     **dict.fromkeys(("user", "password"), 'write authorization: "Basic …" or "Bearer …"'),
 }
 
@@ -112,7 +135,7 @@ _SCHEMA = section(
     _HINTS,
     url=key(
         "URL",
-        "Receives a POST with JSON for each event, retried until it is accepted or the backlog is "
+        "Receives a POST for each event, retried until it is accepted or the backlog is "
         "full. Redirects are not followed. edged never shows the URL, as its path is often a "
         "secret.",
         "https://hooks.example/${HOOK}",
@@ -144,6 +167,23 @@ _SCHEMA = section(
         uniqueItems=True,
         default=["events"],
     ),
+    body=key(
+        "Body",
+        "Template of the body, for services that expect their own form, with fields such as $event "
+        "and $place. Default: the JSON of the event or result.",
+        '{"text": "$event at $place"}',
+        **SECRET,
+    ),
+    content_type=key(
+        "Content type",
+        "Media type of a body of your own. Values are escaped for JSON and for "
+        "application/x-www-form-urlencoded, and are put into others as they are.",
+        "text/plain; charset=utf-8",
+        type="string",
+        pattern=r"^[\w.+-]+/[\w.+-]+( *; *[\w.+-]+=[\w.+-]+)*$",
+        patternErrorMessage="a media type, such as application/json",
+        default="application/json",
+    ),
     timeout_seconds=key(
         "Time-out (seconds)",
         "Time-out of one request, which is then retried.",
@@ -156,7 +196,7 @@ _SCHEMA = section(
 ) | {
     "title": "Webhook",
     "description": "Sends events, results or both to a web server. Default: none.",
-    "dependentRequired": TLS_PAIR,
+    "dependentRequired": {"content_type": ["body"], **TLS_PAIR},
     "not": {"required": ["authorization", "authorization_file"]},
     "examples": [{"url": "https://hooks.example/edged"}],
 }
@@ -166,6 +206,7 @@ WEBHOOK = Kind(
     parse=_parse,
     make=_make,
     formats=_formats,
+    check=_check,
     warnings=_warnings,
     try_files=try_tls,
     words=("http", "hook", "webhooks"),

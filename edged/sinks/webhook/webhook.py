@@ -1,4 +1,4 @@
-"""Events or results as JSON to a web server, one POST each, in order.
+"""Events or results, as JSON or in a form of your own, to a web server, one POST each, in order.
 
 Failed requests are retried with growing pauses until the bounded backlog is full. Only an answer
 that refuses the message itself (400, 413, …) drops it at once; after one that refuses address or
@@ -25,6 +25,7 @@ from edged.printable import printable
 from edged.result import Event, Result, to_json_line
 from edged.sinks.backlog import Entry
 from edged.sinks.lookup import LookupTimeoutError, addresses
+from edged.sinks.template import escape_for, fields_of, fill
 from edged.sinks.tls import tls_context, tls_trouble
 from edged.sinks.webhook.options import WebhookConfig
 from edged.sinks.worker import TIMING, Timing, Worker
@@ -145,9 +146,9 @@ class Webhook(Worker):
 
     def _post(self, entry: Entry) -> None:
         try:
-            body = to_json_line(entry).encode()
+            body = self._body_of(entry).encode()
         except Exception:  # a score is NaN, or a time is out of range
-            raise _FailedError("cannot encode as JSON", final=True) from None
+            raise _FailedError("cannot be encoded", final=True) from None
         until_ns = monotonic_ns() + int(self._config.timeout_seconds * 1e9)
         kept = self._connection is not None
         try:
@@ -160,12 +161,18 @@ class Webhook(Worker):
         if not 200 <= answer.status < 300:
             raise _refusal(answer)
 
+    def _body_of(self, entry: Entry) -> str:
+        config = self._config
+        if config.body is None:
+            return to_json_line(entry)
+        return fill(config.body.reveal(), fields_of(entry), escape_for(config.content_type))
+
     def _ask(self, body: bytes, until_ns: int) -> http.client.HTTPResponse:
         """One request; returns the response. Raises TimeoutError at `until_ns`: a timer closes the
         connection, because a socket's own time-out restarts with every byte.
         """
         config = self._config
-        headers = {"Content-Type": "application/json", "User-Agent": f"edged/{__version__}"}
+        headers = {"Content-Type": config.content_type, "User-Agent": f"edged/{__version__}"}
         if config.authorization is not None:
             headers["Authorization"] = config.authorization.reveal()
         timer = threading.Timer(_seconds_to(until_ns), self._cut)
