@@ -136,7 +136,9 @@ def fetch_wheels(tree: Path, release: Release, arch: str, scratch: Path) -> None
         *("--implementation", "cp", "--python-version", f"3.{release.python}"),
         *(word for tag in platform_tags(release, arch) for word in ("--platform", tag)),
     ]
-    subprocess.run([*install, wheel, *(["numpy<2"] if release.numpy_1 else ())], check=True)
+    subprocess.run(
+        [*install, f"{wheel}[notify]", *(["numpy<2"] if release.numpy_1 else ())], check=True
+    )
     alone = [NCNN]
     if release.numpy_1:
         for path in (site / "cv2", *site.glob("opencv_python_headless*")):

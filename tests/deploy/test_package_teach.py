@@ -1,4 +1,4 @@
-"""What the Debian package brings is enough to get the networks that are taught.
+"""What the Debian package brings suffices to send messages, and to get the networks to teach on.
 
 Its Python environment, made of the same wheels as the package, for the Python of this test.
 """
@@ -21,6 +21,7 @@ from edged.variants.official import ALPHAS, LABELS_FILE, RESOLUTIONS, TAUGHT_FRO
 from edged.variants.variant import Variant
 from tests.rig.package import build
 from tests.rig.pulls import LABELS, archive, family_in, network
+from tests.rig.webhook import serving
 from tests.rig.weight_server import WeightServer, weight_server
 
 pytestmark = pytest.mark.timeout(600)
@@ -87,6 +88,19 @@ def test_the_printed_command_gets_the_networks(
         Variant(alpha, side) for alpha in ALPHAS for side in RESOLUTIONS
     )
     assert len(family.networks) == len(ALPHAS)
+
+
+def test_a_message_is_sent(python: Path, tmp_path: Path) -> None:
+    with serving(200) as server:
+        address = f"ntfy://127.0.0.1:{server.server_port}/topic"
+        (tmp_path / "edged.yaml").write_text(
+            f"cameras: {{door: {{source: synthetic}}}}\n"
+            f"results: {{notify: {{phone: {{url: '{address}'}}}}}}\n"
+        )
+        launcher = python.parents[3] / "bin/edged"
+        sent = run(python, launcher, "notify", "--test", "-c", tmp_path / "edged.yaml")
+    assert (sent.returncode, sent.stdout) == (0, "phone: taken\n"), sent.stderr
+    assert server.got[0][2].startswith(b"\xff\xd8")
 
 
 def test_weights_of_tensorflow_lite_are_imported(python: Path, tmp_path: Path) -> None:
