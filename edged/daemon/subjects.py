@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edged.config.camera import ViewConfig
+from edged.config.config import Config
+from edged.config.family import lacking, overruled
 from edged.pipeline.queue import ViewQueue
 from edged.service.status_line import ViewNow
-from edged.telemetry.exposition import Subjects, ViewSubject
+from edged.teach.teaching import Configured
 from edged.telemetry.health import DOWN_STATES, CameraHealth
+from edged.telemetry.subjects import Subjects, ViewSubject
 from edged.variants.taught import to_teach
 from edged.view import camera_of
 
 if TYPE_CHECKING:
     from edged.daemon.run import Run
+
+
+def configured(config: Config) -> Configured:
+    """For teaching."""
+    models: dict[str | None, str] = {view.id: view.model for view in config.views}
+    refusals = partial(overruled, config), partial(lacking, config)
+    return Configured(config.base, models, *refusals)
 
 
 def health(run: Run) -> list[CameraHealth]:
@@ -67,16 +78,18 @@ def subjects(run: Run) -> Subjects:
         snapshots_dropped=lambda: run.dispatcher.snapshots_dropped,
         history_dropped=lambda: run.world.history.dropped,
         history_bytes=lambda: run.world.history.size_bytes,
+        classified=lambda: run.world.sent.counts,
         failures=lambda: {} if run.pipeline is None else run.pipeline.setbacks.failures,
     )
 
 
 def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject:
-    model = run.models.by_view[view.id]
+    model, attached = run.models.by_view[view.id], run.cameras[view.camera]
+    number = attached.number(view)
     return ViewSubject(
         id=view.id,
-        camera=run.cameras[view.camera].camera,
-        index=run.cameras[view.camera].number(view),
+        camera=attached.camera,
+        index=number,
         budget_ms=view.latency_budget_ms,
         on_time=view.on_time,
         max_fps=view.max_fps,
@@ -90,5 +103,6 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         to_teach=to_teach(model.family),
         measured_ms=lambda: run.measured_ms(view.id),
         quiet=view.quiet is not None,
+        square=attached.request.numbered[number].square,
         replaced=lambda: 0 if queue is None else queue.overwritten,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -15,87 +15,16 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric
 
-from edged.capture.source import Failure, Roi
-from edged.capture.supervisor import Camera
+from edged.capture.source import Failure
 from edged.control.profile import Candidate
-from edged.events.events import EventCount
 from edged.result import Stages
-from edged.sensors.reading import Gauge as Reading
-from edged.sinks.sink import Sink
 from edged.telemetry.counts import ResultCounts, SinkCounts, edge_seconds
-from edged.variants.runtime import Engines
-from edged.variants.variant import Choice, Variant
+from edged.telemetry.subjects import Subjects, ViewSubject
+from edged.variants.variant import Variant
 from edged.view import fields
 
 _VIEW = ("camera", "view")
 """Labels of a view; `view` comes last, so that it can be left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class ViewSubject:
-    """A view that the metrics describe.
-
-    index: of the view in `camera.mailbox`. on_time: target share. roi: its part of the upright
-    picture, None for all. labels: the classes of its family. variants: all that the selector may
-    choose. networks: SHA-256 of the network of each, as in `Choice.network`. top1: their accuracy
-    where it is known. ladder: variants worth a run on this device. replaced: frames that the
-    pipeline took and replaced by newer ones before they ran. to_teach: what a person has to do
-    before it gives results; None for nothing. measured_ms: median time of each variant that was
-    measured, in its fastest way. quiet: frames without motion give no results.
-    """
-
-    id: str
-    camera: Camera
-    index: int
-    budget_ms: float
-    on_time: float
-    max_fps: float | None
-    roi: Roi | None
-    family: str
-    labels: Sequence[str]
-    variants: Sequence[Variant]
-    networks: Mapping[Variant, str]
-    top1: Mapping[Variant, float]
-    ladder: Callable[[], Sequence[Candidate]]
-    replaced: Callable[[], int] = lambda: 0
-    to_teach: str | None = None
-    measured_ms: Callable[[], Mapping[str, float]] = dict
-    quiet: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Subjects:
-    """What the metrics describe, until a reload replaces it.
-
-    runtimes: each one's own description. Views, cameras, sinks and functions are read at each
-    scrape. loading: no frame can run yet. failures: failed runs.
-    """
-
-    views: Sequence[ViewSubject] = ()
-    cameras: Sequence[Camera] = ()
-    sinks: Sequence[Sink] = ()
-    runtimes: Sequence[Mapping[str, str]] = ()
-    loading: Callable[[], bool] = lambda: False
-    engines: Callable[[], Engines] = Engines
-    max_temperature_c: float | None = None
-    sensors: Callable[[], Sequence[Reading]] = lambda: ()
-    slowdown: Callable[[], float] = lambda: 1.0
-    busy_share: Callable[[], float] = lambda: 1.0
-    failures: Callable[[], Mapping[Choice, int]] = dict
-    events: Callable[[], Sequence[EventCount]] = lambda: ()
-    events_dropped: Callable[[], int] = lambda: 0
-    snapshots_dropped: Callable[[], int] = lambda: 0
-    history_dropped: Callable[[], int] = lambda: 0
-    history_bytes: Callable[[], int] = lambda: 0
-
-    @property
-    def families(self) -> Mapping[str, Sequence[str]]:
-        """Labels by the family's name, in the views' order."""
-        return {view.family: view.labels for view in self.views}
-
-    @property
-    def runtime_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(each["backend"] for each in self.runtimes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +41,7 @@ def families(scene: Scene) -> Iterator[Metric]:
     yield from _of_frames(scene)
     yield from _of_events(scene.subjects)
     yield from _of_history(scene.subjects)
+    yield _of_pictures(scene.subjects)
     yield from _of_sources(scene.subjects)
     yield from _of_sinks(scene)
     yield from _of_variants(scene.subjects)
@@ -161,7 +91,7 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
         for stage, times in zip(Stages._fields, counts.stages, strict=True):
             stages.add_metric(of(stage), times.buckets(), times.sum)
         for variant, count in counts.by_variant.items():
-            by_variant.add_metric(of(variant.name), count)
+            by_variant.add_metric(of(variant), count)
         for reason, count in counts.switches.items():
             switches.add_metric(of(reason), count)
         budget.add_metric(of(), edge_seconds(view.budget_ms))
@@ -182,18 +112,35 @@ def _of_frames(scene: Scene) -> Iterator[Metric]:
     for camera in scene.subjects.cameras:
         captured.add_metric([camera.name], camera.mailbox.captured)
     for view in scene.subjects.views:
-        mailbox, counts = view.camera.mailbox, scene.counts[view.id]
-        frames = mailbox.counts(view.index)
-        for reason, count in (
-            ("overwritten", frames.overwritten + view.replaced()),
-            ("stale", counts.stale),
-            ("max_fps", frames.skipped),
-            ("broken", mailbox.broken),
-            ("quiet", frames.quiet),
-            ("temperature", counts.shed),
-        ):
+        for reason, count in frames_dropped(view, scene.counts[view.id]).items():
             dropped.add_metric(_values(view.id, reason), count)
     yield from (captured, dropped)
+
+
+def frames_dropped(view: ViewSubject, counts: ResultCounts) -> dict[str, int]:
+    """Since the start, by reason."""
+    mailbox = view.camera.mailbox
+    frames = mailbox.counts(view.index)
+    return {
+        "overwritten": frames.overwritten + view.replaced(),
+        "stale": counts.stale,
+        "max_fps": frames.skipped,
+        "broken": mailbox.broken,
+        "quiet": frames.quiet,
+        "temperature": counts.shed,
+    }
+
+
+def _of_pictures(subjects: Subjects) -> Metric:
+    classified = _counter(
+        "edged_classified",
+        "Pictures received at /api/v1/classify: answered within their budget (on_time) or later "
+        "(late), not decodable (rejected), or without time between the frames (busy).",
+        "outcome",
+    )
+    for outcome, count in subjects.classified().items():
+        classified.add_metric([outcome], count)
+    return classified
 
 
 def _of_events(subjects: Subjects) -> Iterator[Metric]:

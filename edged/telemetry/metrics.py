@@ -23,6 +23,7 @@ not write.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -31,7 +32,8 @@ from prometheus_client.registry import Collector
 
 from edged.result import Result
 from edged.telemetry.counts import ResultCounts, SinkCounts
-from edged.telemetry.exposition import Scene, Subjects, families
+from edged.telemetry.exposition import Scene, families, frames_dropped
+from edged.telemetry.subjects import Subjects, ViewSubject
 
 
 class Metrics(Collector):
@@ -90,6 +92,15 @@ class Metrics(Collector):
     def switched(self, view: str, reason: str) -> None:
         """Count a change of variant. reason: of the new choice."""
         self._views[view].switches[reason] += 1
+
+    def frames(self, view: ViewSubject) -> dict[str, Any]:
+        """What became of a view's frames since the start."""
+        counts = self._views[view.id]
+        return {
+            "results": counts.results,
+            "late": counts.misses - counts.stale,
+            "dropped": frames_dropped(view, counts),
+        }
 
     def collect(self) -> Iterator[Metric]:
         yield from families(self._scene)

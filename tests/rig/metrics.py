@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Any
 
 from edged.capture.source import Failure
-from edged.telemetry.exposition import Subjects, ViewSubject
 from edged.telemetry.metrics import Metrics
+from edged.telemetry.subjects import Subjects, ViewSubject
 from edged.variants.variant import Variant
 from edged.view import camera_of
 
