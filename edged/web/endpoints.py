@@ -6,22 +6,28 @@ import gzip
 import re
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from prometheus_client.registry import CollectorRegistry
 
+from edged.capture.sent.decoder import PictureDecoder
 from edged.clock import Clock, monotonic_ns
+from edged.pipeline.sent import SentPictures
 from edged.secret import redact
 from edged.telemetry.health import Health, stuck_loops
 from edged.view import camera_of
 from edged.web.answer import HTML, JPEG, Answer, Download, Request, Stream
-from edged.web.changes.change import Change
+from edged.web.changes.post import Post
+from edged.web.classify import PATH as CLASSIFY
+from edged.web.classify import WAIT_SECONDS, ClassifyEndpoint
 from edged.web.history.endpoints import History, HistoryEndpoints
 from edged.web.live import Live
-from edged.web.page import HTML_PAGE, TEACH_PAGE, Page
-from edged.web.status import history as last_seconds
-from edged.web.status import result_line, status
+from edged.web.page import PAGES, Page
+from edged.web.status.device import device
+from edged.web.status.status import history as last_seconds
+from edged.web.status.status import result_line, results_line, status
 from edged.web.teach import TeachEndpoints, Teaching
 
 STUCK_SECONDS = 5.0
@@ -42,6 +48,9 @@ class Endpoints:
         live: Live,
         teaching: Teaching | None = None,
         history: History | None = None,
+        sent: SentPictures | None = None,
+        decoder: PictureDecoder | None = None,
+        wait_seconds: float = WAIT_SECONDS,
         stuck_seconds: float = STUCK_SECONDS,
         clock: Clock = monotonic_ns,
     ) -> None:
@@ -49,26 +58,33 @@ class Endpoints:
         self._health = health
         self._live = live
         self._further = (TeachEndpoints(teaching, live), HistoryEndpoints(history, teaching))
+        self._classify = ClassifyEndpoint(
+            live, sent or SentPictures(), decoder or PictureDecoder(), wait_seconds
+        )
         self._stuck_seconds = stuck_seconds
         self._clock = clock
         self._encoding = threading.Lock()
         """One scrape at a time: several would only compete with the pipeline."""
         self._answers: dict[str, Callable[[Request], Answer | Stream]] = {
-            "/": lambda request: _page(HTML_PAGE),
-            "/teach": lambda request: _page(TEACH_PAGE),
+            **{path: partial(_page, page) for path, page in PAGES.items()},
             "/metrics": self._metrics,
             "/healthz": lambda request: self._healthz(),
             "/readyz": lambda request: self._readyz(),
             "/api/v1/status": lambda request: Answer.json(HTTPStatus.OK, status(live)),
             "/api/v1/history": lambda request: Answer.json(HTTPStatus.OK, last_seconds(live)),
+            "/api/v1/device": lambda request: Answer.json(
+                HTTPStatus.OK, device(live, request.barred)
+            ),
             "/api/v1/results": self._results,
         }
 
-    def answer(self, request: Request) -> Answer | Stream | Download | Change:
-        """A Change waits for its body; whether the client may make it has not been checked."""
+    def answer(self, request: Request) -> Answer | Stream | Download | Post:
+        """A Post waits for its body; whether the client may send it has not been checked."""
         for each in self._further:
             if (further := each.answer(request)) is not None:
                 return further
+        if request.path == CLASSIFY:
+            return self._classify.answer(request)
         if request.method not in ("GET", "HEAD"):
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
         answer = self._answers.get(request.path)
@@ -148,7 +164,8 @@ class Endpoints:
             return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, retry, why="no picture available")
         age = ("Picture-Age-Seconds", f"{shown.age_seconds:.1f}")
         if shown.result is None:
-            return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age,))
+            results = ("Picture-Results", results_line(shown.results))
+            return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, results))
         result = ("Picture-Result", result_line(shown.result))
         return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, result))
 
@@ -157,5 +174,5 @@ class Endpoints:
         return any(each.name == camera and each.state.value == "streaming" for each in cameras)
 
 
-def _page(page: Page) -> Answer:
+def _page(page: Page, request: Request) -> Answer:
     return Answer(HTTPStatus.OK, HTML, page.html, (("Content-Security-Policy", page.policy),))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from edged.clock import Clock, monotonic_ns
 from edged.history.minutes import Minutes
 from edged.result import Result
-from edged.telemetry.exposition import Subjects
 from edged.telemetry.metrics import Metrics
+from edged.telemetry.subjects import Subjects, ViewSubject
 from edged.web.pictures import Pictures
 from edged.web.seconds import Seconds
 from edged.web.streams import ResultStreams
@@ -50,6 +51,7 @@ class Live:
         self.pictures = Pictures(clock)
         self.streams = ResultStreams(STREAMS)
         self.clock = clock
+        self.started_ns = clock()
         self.subjects = Subjects()
         self.views: Mapping[str, ViewLive] = {}
         self._budgets_ms: Mapping[str, float] = {}
@@ -66,9 +68,11 @@ class Live:
             }
         )
         self._budgets_ms = {view.id: view.budget_ms for view in subjects.views}
-        self.views = {view: self.views.get(view) or ViewLive() for view in self._budgets_ms}
-        self.pictures.follow(self.views)
+        views = {view: self.views.get(view) or ViewLive() for view in self._budgets_ms}
+        self.views = {**self.views, **views}  # for whoever reads at this moment
         self.subjects = subjects
+        self.views = views
+        self.pictures.follow(views)
 
     def observe(self, result: Result) -> None:
         self._metrics.observe(result)
@@ -86,6 +90,10 @@ class Live:
         self._metrics.stale(view)
         self.views[view].seconds.stale(self.clock(), self._budgets_ms[view])
         self._minutes.stale(view)
+
+    def frames(self, view: ViewSubject) -> dict[str, Any]:
+        """What became of a view's frames since the start."""
+        return self._metrics.frames(view)
 
     def shed(self, view: str) -> None:
         self._metrics.shed(view)

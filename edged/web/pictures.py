@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from edged.capture.decode.jpeg import encode_jpeg
+from edged.capture.frame import Frame
 from edged.clock import Clock, monotonic_ns
 from edged.result import Result
 from edged.view import camera_of
@@ -29,6 +30,8 @@ KEEP_NS = 1_000_000_000
 """Interval of the pictures that are kept for later requests."""
 KEEP_WHOLE_NS = 60_000_000_000
 """The same for whole pictures of cameras with views."""
+RESULTS_NS = 300_000_000
+"""How long a whole picture waits for the results of its views, after which it comes without."""
 WATCHED_NS = 3_000_000_000
 """A client that has asked is expected to ask again within this time."""
 JPEG_QUALITY = 80
@@ -37,20 +40,25 @@ JPEG_QUALITY = 80
 @dataclass(frozen=True, slots=True)
 class Shown:
     """result: of this picture, None for that of a camera with views. age_seconds: since the
-    pipeline offered it."""
+    pipeline offered it. results: those of a camera's views that saw this picture."""
 
     jpeg: bytes
     result: Result | None
     age_seconds: float
+    results: tuple[Result, ...] = ()
 
 
 class _Offered(NamedTuple):
-    """number: counts the pictures of one view or camera."""
+    """number: counts the pictures of one view or camera. views: of a whole picture, those that it
+    is for. results: of these, as they come."""
 
     number: int
     taken_ns: int
     pixels: NDArray[np.uint8]
     result: Result | None
+    sequence: int
+    views: Collection[str]
+    results: dict[str, Result]
 
 
 @dataclass(slots=True)
@@ -101,19 +109,35 @@ class Pictures:
 
     def offer(self, result: Result, pixels: NDArray[np.uint8]) -> None:
         """Called for every result; uint8 RGB (height, width, 3), valid during the call."""
-        if self.wanted(result.view):
-            self._keep(result.view, pixels, result)
+        view = result.view
+        if self.wanted(view):
+            self._keep(view, pixels, result, result.sequence)
+        whole = self._shots.get(camera_of(view))
+        last = None if whole is None else whole.last
+        if whole and last and view in last.views and last.sequence == result.sequence:
+            with whole.changed:
+                last.results[view] = result
+                whole.changed.notify_all()
 
-    def offer_camera(self, camera: str, pixels: NDArray[np.uint8]) -> None:
-        """The whole upright picture of a camera with views; pixels as in `offer`."""
+    def offer_camera(self, camera: str, frame: Frame, views: Collection[str] = ()) -> None:
+        """The whole upright picture of a camera with views; its pixels as in `offer`. views: those
+        that it is for."""
         if self.wanted(camera):
-            self._keep(camera, pixels, None)
+            self._keep(camera, frame.pixels, None, frame.sequence, views)
 
-    def _keep(self, name: str, pixels: NDArray[np.uint8], result: Result | None) -> None:
+    def _keep(
+        self,
+        name: str,
+        pixels: NDArray[np.uint8],
+        result: Result | None,
+        sequence: int,
+        views: Collection[str] = (),
+    ) -> None:
         shot, copy = self._shots[name], pixels.copy()
         with shot.changed:
             number = 1 if shot.last is None else shot.last.number + 1
-            shot.last, shot.wanted = _Offered(number, self._clock(), copy, result), False
+            shot.last = _Offered(number, self._clock(), copy, result, sequence, views, {})
+            shot.wanted = False
             shot.changed.notify_all()
 
     def jpeg(self, name: str, wait_seconds: float) -> Shown | None:
@@ -128,13 +152,19 @@ class Pictures:
                 shot.wanted = True
                 shot.changed.wait_for(lambda: shot.last is not before, wait_seconds)
             last = shot.last
-        if last is None:
-            return None
+            if last is None:
+                return None
+            left_ns = RESULTS_NS - (self._clock() - last.taken_ns)
+            if left_ns > 0 and len(last.results) < len(last.views):
+                seconds = min(left_ns / 1e9, wait_seconds)
+                shot.changed.wait_for(lambda: len(last.results) == len(last.views), seconds)
+            results = tuple(last.results.values())
         with shot.encoding:  # not `changed`, which the pipeline needs
             if shot.encoded is None or shot.encoded[0].number < last.number:
                 shot.encoded = last, encode_jpeg(last.pixels, JPEG_QUALITY)
             of, jpeg = shot.encoded
-        return Shown(jpeg, of.result, (self._clock() - of.taken_ns) / 1e9)
+        age_seconds = (self._clock() - of.taken_ns) / 1e9
+        return Shown(jpeg, of.result, age_seconds, results if of is last else ())
 
     def _is_older(self, shot: _Shot, than_ns: int) -> bool:
         return shot.last is None or self._clock() - shot.last.taken_ns > than_ns

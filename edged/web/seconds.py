@@ -36,11 +36,13 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """on_time: share of results and frames too late to run; None without any."""
+    """on_time: share of results and frames too late to run; None without any. late: the number of
+    the others."""
 
     p50_ms: float | None
     p95_ms: float | None
     on_time: float | None
+    late: int
     fps: float
 
 
@@ -106,13 +108,14 @@ class Seconds:
         seconds, number = self.complete(now_ns), now_ns // 1_000_000_000
         p50_ms, p95_ms = quantiles_ms([each.latencies_ms for each in seconds]) or (None, None)
         results, late = sum(each.results for each in seconds), sum(each.late for each in seconds)
-        frames = results + sum(each.stale for each in seconds)
+        stale = sum(each.stale for each in seconds)
         lately = sum(each.results for each in seconds if number - each.number <= RATE_SECONDS)
         known = number - seconds[0].number if seconds else 0
         return Summary(
             p50_ms,
             p95_ms,
-            (results - late) / frames if frames else None,
+            (results - late) / (results + stale) if results + stale else None,
+            late + stale,
             lately / min(RATE_SECONDS, known) if known else 0.0,
         )
 

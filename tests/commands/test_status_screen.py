@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edged.commands.status.screen import Style, draw, gone, span
 from edged.commands.status.text import cells, cut, padded, wrapped
-from edged.web.status import status as status_of
+from edged.web.status.status import status as status_of
 from tests.rig.camera import FakeTime
 from tests.rig.live import ShownCamera, live_of
 from tests.rig.results import make_result

@@ -14,6 +14,7 @@ def view(**more: Any) -> dict[str, Any]:
         "budget_ms": 33.0,
         "on_time_target": 0.95,
         "on_time": 0.991,
+        "late": 9,
         "latency_ms": {"p50": 13.94, "p95": 21.3},
         "fps": 29.8,
         "max_fps": None,

@@ -18,4 +18,5 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def browser(chromium: Browser) -> Browser:
     chromium.forget()
+    chromium.size(1280, 1000, 1)
     return chromium

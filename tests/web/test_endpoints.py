@@ -16,7 +16,7 @@ from edged.telemetry.health import CameraHealth, stuck_loops
 from edged.web.answer import Answer, Request
 from edged.web.endpoints import Endpoints
 from edged.web.live import STREAMS
-from edged.web.page import HTML_PAGE, TEACH_PAGE, Page
+from edged.web.page import PAGES
 from edged.web.streams import ResultStream
 from tests.rig.camera import FakeTime
 from tests.rig.live import NOW_NS, Device, ShownCamera, State, endpoints_of, live_of, subjects_of
@@ -111,14 +111,16 @@ def test_readyz_waits_for_every_camera() -> None:
 # --- the page and the API
 
 
-@pytest.mark.parametrize(("path", "page"), [("/", HTML_PAGE), ("/teach", TEACH_PAGE)])
-def test_a_page_is_whole_and_allows_only_itself(path: str, page: Page) -> None:
-    answer = get(endpoints_of(), path)
+@pytest.mark.parametrize("path", ["/", "/events", "/teach", "/device"])
+def test_a_page_is_whole_and_allows_only_itself(path: str) -> None:
+    answer, page = get(endpoints_of(), path), PAGES[path]
     assert answer.body == page.html
     assert ("Content-Security-Policy", page.policy) in answer.headers
     assert "unsafe" not in page.policy
     text = page.html.decode()
-    assert "/*style*/" not in text and "/*script*/" not in text
+    for mark in ("/*style*/", "/*script*/", "<!--"):
+        assert mark not in text
+    assert text.count('aria-current="page"') == 1
     assert " style=" not in text and " onclick=" not in text  # which the policy does not allow
     # Nothing from elsewhere: the only address is the name of a language.
     assert set(text.split("http://")[1:]) == {

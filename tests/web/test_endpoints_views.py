@@ -13,6 +13,7 @@ from edged.web.answer import Answer, Request
 from edged.web.endpoints import Endpoints
 from edged.web.streams import ResultStream
 from tests.rig.camera import FakeTime
+from tests.rig.feed import whole
 from tests.rig.live import ShownCamera, State, Views, endpoints_of, live_of, subjects_of
 from tests.rig.results import make_result
 
@@ -121,22 +122,22 @@ def test_a_stream_ends_with_the_last_of_its_views() -> None:
 def test_snapshots_of_the_camera_and_of_its_views() -> None:
     live = live_of(ShownCamera("yard"), views=YARD, clock=FakeTime())
     endpoints = endpoints_of(live=live)
-    live.pictures.offer_camera("yard", PIXELS)
+    live.pictures.offer_camera("yard", whole(PIXELS))
     live.pictures.offer(make_result(view="yard/gate"), PIXELS // 2)
-    whole = get(endpoints, "/api/v1/cameras/yard/snapshot.jpg")
-    assert (whole.status, whole.content_type) == (200, "image/jpeg")
-    assert dict(whole.headers) == {"Picture-Age-Seconds": "0.0"}
+    yard = get(endpoints, "/api/v1/cameras/yard/snapshot.jpg")
+    assert (yard.status, yard.content_type) == (200, "image/jpeg")
+    assert dict(yard.headers) == {"Picture-Age-Seconds": "0.0", "Picture-Results": "{}"}
     gate = get(endpoints, "/api/v1/cameras/yard/views/gate/snapshot.jpg")
     result = json.loads(dict(gate.headers)["Picture-Result"])
     assert (result["camera"], result["view"]) == ("yard", "gate")
-    assert gate.body != whole.body
+    assert gate.body != yard.body
 
 
 def test_a_view_of_a_camera_that_is_down_shows_no_old_picture() -> None:
     time, yard = FakeTime(), ShownCamera("yard")
     live = live_of(yard, views=YARD, clock=time)
     endpoints = endpoints_of(live=live)
-    live.pictures.offer_camera("yard", PIXELS)
+    live.pictures.offer_camera("yard", whole(PIXELS))
     live.pictures.offer(make_result(view="yard/gate"), PIXELS)
     time.now_ns += 40_000_000_000
     yard.state = State.BACKOFF

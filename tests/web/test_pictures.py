@@ -19,6 +19,7 @@ from edged.web.pictures import (
     Shown,
 )
 from tests.rig.camera import FakeTime, wait_until
+from tests.rig.feed import whole
 from tests.rig.results import make_result
 
 RED = np.full((32, 48, 3), (250, 5, 5), np.uint8)
@@ -117,13 +118,13 @@ def test_whole_pictures_of_a_camera_with_views_come_while_somebody_watches() -> 
     assert pictures.watched("yard")  # one is kept, for a client that asks later
     assert not pictures.watched("door")  # its pictures come with results
     assert not pictures.watched("nobody")
-    pictures.offer_camera("yard", RED)
+    pictures.offer_camera("yard", whole(RED))
     assert not pictures.watched("yard")
 
     time.now_ns += 10 * FRESH_NS
-    pictures.offer_camera("yard", RED // 2)  # not taken: nobody watches
+    pictures.offer_camera("yard", whole(RED // 2))  # not taken: nobody watches
     assert pictures.jpeg("yard", 0) == Shown(encode_jpeg(RED, JPEG_QUALITY), None, 1.0)
-    pictures.offer_camera("yard", RED // 2)
+    pictures.offer_camera("yard", whole(RED // 2))
     assert pictures.jpeg("yard", 0) == Shown(encode_jpeg(RED // 2, JPEG_QUALITY), None, 0.0)
     time.now_ns += WATCHED_NS - 1
     assert pictures.watched("yard")  # the client will ask again
@@ -137,12 +138,48 @@ def test_whole_pictures_of_a_camera_with_views_come_while_somebody_watches() -> 
 def test_views_and_their_camera_have_pictures_of_their_own() -> None:
     pictures = Pictures(FakeTime().clock)
     pictures.follow(["yard/gate", "yard/bin"])
-    pictures.offer_camera("yard", RED)
+    pictures.offer_camera("yard", whole(RED))
     pictures.offer(make_result(view="yard/bin"), RED // 2)
     gate, bin, yard = (pictures.jpeg(name, 0) for name in ("yard/gate", "yard/bin", "yard"))
     assert gate is None
     assert bin == Shown(encode_jpeg(RED // 2, JPEG_QUALITY), make_result(view="yard/bin"), 0.0)
     assert yard == Shown(encode_jpeg(RED, JPEG_QUALITY), None, 0.0)
+
+
+def test_a_whole_picture_comes_with_the_results_of_the_views_that_saw_it() -> None:
+    time = FakeTime()
+    pictures = Pictures(time.clock)
+    pictures.follow(["yard/gate", "yard/bin", "yard/lamp"])
+    pictures.offer_camera("yard", whole(RED, 7), ["yard/gate", "yard/bin"])
+    before = make_result(6, view="yard/bin")
+    gate, bin, lamp = (make_result(7, view=f"yard/{name}") for name in ("gate", "bin", "lamp"))
+    for result in (before, gate, lamp):
+        pictures.offer(result, RED)
+    shown = pictures.jpeg("yard", 0)
+    assert shown is not None
+    assert shown.results == (gate,)  # nobody waits any more
+    pictures.offer(bin, RED)
+    shown = pictures.jpeg("yard", 0)
+    assert shown is not None
+    assert shown.results == (gate, bin)
+
+
+def test_a_request_waits_for_the_results_of_its_picture() -> None:
+    """The result comes after the request, in one try at least, however slow the machine is."""
+    result = make_result(7, view="yard/gate")
+
+    def waits() -> bool:
+        pictures = Pictures()
+        pictures.follow(["yard/gate"])
+        pictures.offer_camera("yard", whole(RED, 7), ["yard/gate"])
+        later = threading.Timer(0.05, pictures.offer, (result, RED))
+        later.start()
+        shown = pictures.jpeg("yard", 60)
+        later.join()
+        assert shown is not None
+        return shown.results == (result,)
+
+    wait_until(waits)
 
 
 def test_a_camera_that_gets_views_forgets_the_picture_with_its_result() -> None:
@@ -151,7 +188,7 @@ def test_a_camera_that_gets_views_forgets_the_picture_with_its_result() -> None:
     pictures.offer(make_result(view="yard"), RED)
     pictures.follow(["yard/gate"])
     assert pictures.jpeg("yard", 0) is None
-    pictures.offer_camera("yard", RED)
+    pictures.offer_camera("yard", whole(RED))
     pictures.follow(["yard"])
     assert pictures.jpeg("yard", 0) is None
 

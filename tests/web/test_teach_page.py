@@ -266,7 +266,7 @@ def test_what_was_learned(browser: Browser, teaching: FakeTeaching, tmp_path: Pa
         latency, curve = charts
         assert latency[2:] == [16, 16]
         assert {"80", "100", "0", "20", "60", "milliseconds an inference"} <= set(latency[1])
-        assert "0.25 at 128: 87 of 100 in 3.22 ms" in latency[0]
+        assert "0.25@128: 87 of 100 in 3.22 ms" in latency[0]
         assert curve[2] == 4 and {"0", "8", "moments"} <= set(curve[1])
         # A point lies where the axes say: the fastest variant left, the best one above the others.
         places = np.array(

@@ -1,11 +1,15 @@
-"""The pages at `/` and `/teach`: one HTML file each with inline style and script, and a policy that
-allows no others. They load nothing from elsewhere, so they work without Internet access.
+"""The pages: one HTML file each with inline style and script, and a policy that allows no others.
+They load nothing from elsewhere, so they work without Internet access.
+
+A page is `shell.html`, which has the header, around its own `NAME.html`: the content of `main` and,
+after a line `<!--beside-->`, what lies beside it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -17,19 +21,23 @@ class Page(NamedTuple):
     policy: str
 
 
+_VERDICT = '<p><a id="headline" href="./">Asking the device …</a></p>'
+_VERDICT_FIRST = '<h1 id="headline">Asking the device …</h1>'
+_BESIDE = "<!--beside-->"
+
+
 def _read(name: str) -> str:
     return (files(__name__) / name).read_text("utf-8")
-
-
-def _scripts(*names: str) -> str:
-    return "\n".join(_read(f"{name}.js") for name in names)
 
 
 def _allowed(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _page(html: str, styles: str, script: str) -> Page:
+def _page(name: str, href: str, *scripts: str, style: str = "") -> Page:
+    """href: of the page's link in the header."""
+    styles = "".join(map(_read, filter(None, ("page.css", style))))
+    script = "\n".join(_read(f"{each}.js") for each in ("common", "header", *scripts))
     policy = (
         "default-src 'none'",
         f"style-src {_allowed(styles)}",
@@ -40,13 +48,25 @@ def _page(html: str, styles: str, script: str) -> Page:
         "form-action 'none'",
         "frame-ancestors 'none'",
     )
-    whole = html.replace("/*style*/", styles).replace("/*script*/", script)
+    main, _, beside = _read(f"{name}.html").partition(_BESIDE)
+    whole = _read("shell.html")
+    for mark, text in (
+        (f'<a href="{href}"', f'<a href="{href}" aria-current="page"'),
+        ("<!--headline-->", _VERDICT_FIRST if name == "overview" else _VERDICT),
+        ("<!--main-->", main),
+        (_BESIDE, beside),
+        ("/*style*/", styles),
+        ("/*script*/", script),
+    ):
+        whole = whole.replace(mark, text, 1)
     return Page(whole.encode(), "; ".join(policy))
 
 
-HTML_PAGE = _page(_read("page.html"), _read("page.css"), _scripts("common", "page"))
-TEACH_PAGE = _page(
-    _read("teach.html"),
-    _read("page.css") + _read("teach.css"),
-    _scripts("common", "teach", "teach_show", "teach_report"),
-)
+PAGES: Mapping[str, Page] = {
+    "/": _page("overview", "./", "plots", "strip", "overview", "pictures", "figures"),
+    "/events": _page("events", "events", "strip", "events", "event"),
+    "/teach": _page(
+        "teach", "teach", "plots", "teach", "teach_show", "teach_report", style="teach.css"
+    ),
+    "/device": _page("device", "device", "plots", "device"),
+}

@@ -1,96 +1,22 @@
 const ABOUT_MS = 1000;
 const OVERVIEW_MS = 4000;
 const PICTURE_MS = 300;
-const STALE_MS = 5000;
 const TOAST_MS = 15000;
 const API = "api/v1/teach";
-const TRIES = 5;
 
 let overview = null;
-let shownStatus = null;
 let about = null;
 let chosen = null;  // the classifier's name; "" for a new one
-let answered = Date.now();
 const undos = [];
 let toastTimer = 0;
 
-async function send(path, body, type = "application/json") {
-  for (let tried = 1; ; tried++) {
-    const answer = await fetch(new URL(`${API}/${path}`, HERE), {
-      method: "POST",
-      headers: { "Content-Type": type },
-      body: type === "application/json" ? JSON.stringify(body) : body,
-      keepalive: type === "application/json",
-    }).catch((error) => { throw new Error(`no answer (${error.message})`); });
-    if (answer.status === 429 && tried < TRIES) {
-      await sleep(1000 * (Number(answer.headers.get("Retry-After")) || 1));
-      continue;
-    }
-    const said = await answer.json().catch(() => null);
-    if (answer.ok) return said;
-    throw new Error(said?.error ? told(said.error) : `the device answered with status ${answer.status}`);
-  }
-}
-
-/* As `ask`, but an error says why. */
-async function read(path) {
-  const answer = await fetch(new URL(path, HERE), { signal: AbortSignal.timeout(10000) })
-    .catch((error) => { throw new Error(`no answer (${error.message})`); });
-  const said = await answer.json().catch(() => null);
-  if (answer.ok && said) return said;
-  throw new Error(said?.error ? told(said.error) : `the device answered with status ${answer.status}`);
-}
-
-function told({ what, got, fix }) {
-  return `${what}${got ? ` (${got})` : ""}${fix ? `. ${fix}` : ""}`;
-}
-
-function made(kind, attributes = {}, ...children) {
-  const element = document.createElement(kind);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "class") element.className = value;
-    else element[key] = value;
-  }
-  element.append(...children);
-  return element;
-}
-
-/* The command that ends a text is one to copy. */
-function say(element, text) {
-  if (element.textContent === text) return;
-  const [command] = text.match(/(?:sudo )?edged [a-z].*$/) ?? [""];
-  element.replaceChildren(text.slice(0, text.length - command.length), ...(command ? [made("code", {}, command)] : []));
-}
-
-function copyOf(template) {
-  return $(template).content.firstElementChild.cloneNode(true);
-}
-
-/* The children of `parent` become one for each item. Those that stay are not moved: they may have
-   the focus. */
-function keyed(parent, items, keyOf, make, update) {
-  const old = new Map([...parent.children].map((each) => [each.dataset.key, each]));
-  const kept = new Set(items.map(keyOf));
-  for (const [key, each] of old) if (!kept.has(key)) each.remove();
-  let next = parent.firstElementChild;
-  for (const item of items) {
-    const key = keyOf(item);
-    const element = old.get(key) ?? make(item);
-    element.dataset.key = key;
-    if (element === next) next = next.nextElementSibling;
-    else parent.insertBefore(element, next);
-    update(element, item);
-  }
+function post(path, body, type) {
+  return send(`${API}/${path}`, body, type);
 }
 
 function showError(element, error) {
   element.hidden = !error;
   say(element, error ? error.message : "");
-}
-
-function showMessage(text) {
-  put($("connection"), text);
-  document.body.classList.toggle("stale", text !== "");
 }
 
 async function attempt(act) {
@@ -124,23 +50,6 @@ $("toast").querySelector("button").addEventListener("click", () => {
   else $("toast").hidden = true;
   attempt(undo);
 });
-
-function confirmed(title, text, yes, no) {
-  const dialog = $("question");
-  const [keep, go] = dialog.querySelectorAll("button");
-  put(dialog.querySelector("h2"), title);
-  put(dialog.querySelector("p"), text);
-  put(keep, no);
-  put(go, yes);
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((resolve) =>
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
-}
-
-function of(count, what) {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
-}
 
 /* What pictures may be labelled. */
 function labelsOf({ classes, labels }) {
@@ -189,7 +98,7 @@ $("begin").querySelector("form").addEventListener("submit", async (event) => {
   const classes = $("new-classes").value.split(",").map((each) => each.trim()).filter(Boolean);
   const error = $("begin").querySelector(".error");
   try {
-    await send(encodeURIComponent(name), { view: $("new-view").value, classes });
+    await post(encodeURIComponent(name), { view: $("new-view").value, classes });
     event.target.reset();
     showError(error, null);
     location.hash = name;
@@ -203,7 +112,7 @@ $("begin").querySelector("form").addEventListener("submit", async (event) => {
 
 async function look() {
   overview = await read(API);
-  shownStatus = await read("api/v1/status");
+  showHeader(await read("api/v1/status"));
   const now = choose();
   if (now !== chosen) about = null;
   chosen = now;
@@ -221,21 +130,6 @@ async function lookAt(name) {
   showSeen();
   showMoments();
   showLearned();
-}
-
-async function always(everyMs, act) {
-  for (;;) {
-    await visible();
-    try {
-      await act();
-      answered = Date.now();
-      showMessage("");
-    } catch (error) {
-      if (overview === null) showMessage(error.message);
-      else if (Date.now() - answered > STALE_MS) showMessage(error.message);
-    }
-    await sleep(everyMs);
-  }
 }
 
 function showClassifier() {

@@ -1,7 +1,6 @@
 // What was learned: training, figures, plots, and which version runs
 
 const LEAST_MOMENTS = 3;
-const WIDE = 340, HIGH = 210, LEFT = 44, BOTTOM = 34, ABOVE = 10, RIGHT = 12;
 const STAGES = { none: "looking at general pictures", features: "looking at your pictures", heads: "learning" };
 let shownReport = "";
 
@@ -107,52 +106,8 @@ function leftOut(pictures) {
 
 // Plots. Numbers are on the axes, and in the table below.
 
-function plot(title, description, ...shapes) {
-  const svg = shape("svg", { class: "plot", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": description });
-  svg.append(...shapes);
-  return [heading(title), svg];
-}
-
-function written(x, y, text, anchor = "middle") {
-  const element = shape("text", { x, y, "text-anchor": anchor });
-  element.textContent = text;
-  return element;
-}
-
-function ticks(low, high, most = 5) {
-  const raw = (high - low) / most || 1;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 5, 10].find((each) => each * power >= raw);
-  const found = [];
-  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + 1e-9 * step; at += step) found.push(+at.toFixed(6));
-  return found;
-}
-
-/* Axes for x from 0 and for shares from `low` to 1; what turns values into places. */
-function axes(most, low, xTitle, whole = false) {
-  const x = (value) => LEFT + ((WIDE - LEFT - RIGHT) * value) / most;
-  const y = (value) => ABOVE + ((HIGH - ABOVE - BOTTOM) * (1 - value)) / (1 - low);
-  const shapes = [];
-  for (const value of ticks(low, 1, 4)) {
-    shapes.push(shape("line", { class: "grid", x1: LEFT, x2: WIDE - RIGHT, y1: y(value), y2: y(value) }));
-    shapes.push(written(LEFT - 5, y(value) + 4, share(value), "end"));
-  }
-  for (const value of ticks(0, most).filter((each) => !whole || Number.isInteger(each))) {
-    shapes.push(written(x(value), HIGH - BOTTOM + 14, String(value)));
-  }
-  shapes.push(written((LEFT + WIDE - RIGHT) / 2, HIGH - 4, xTitle));
-  const side = written(0, 0, "right of 100");
-  side.setAttribute("transform", `translate(11 ${(HIGH - BOTTOM) / 2}) rotate(-90)`);
-  shapes.push(side);
-  return { x, y, shapes };
-}
-
-function lowest(values) {
-  return Math.max(0, Math.floor(10 * Math.min(...values, 0.9)) / 10);
-}
-
-function short(variant) {
-  return variant.replace("mobilenet_v1_", "").replace("_", " at ").replaceAll("_", " ");
+function plotted(title, description, ...shapes) {
+  return [heading(title), plot(description, ...shapes)];
 }
 
 function accuracyAgainstLatency(variants) {
@@ -170,7 +125,7 @@ function accuracyAgainstLatency(variants) {
       made("p", { class: "hint" }, "Times are not measured yet: deploy it, and the device measures its variants."), table];
   }
   const most = 1.08 * Math.max(...measured.map((name) => about.latency_ms[name]));
-  const { x, y, shapes } = axes(most, lowest(measured.map((name) => variants[name].low)), "milliseconds an inference");
+  const { x, y, shapes } = axes(most, lowest(measured.map((name) => variants[name].low)), "milliseconds an inference", "right of 100");
   for (const name of measured) {
     const { top1, low, high } = variants[name];
     const at = x(about.latency_ms[name]);
@@ -185,34 +140,19 @@ function accuracyAgainstLatency(variants) {
   const [first, last] = [measured[0], measured[measured.length - 1]];
   const text = [first, last].map((name) =>
     `${short(name)}: ${share(variants[name].top1)} of 100 in ${about.latency_ms[name]} ms`).join("; ");
-  return [...plot("Accuracy against latency", `Accuracy against latency of ${of(measured.length, "variant")}: ${text}`,
+  return [...plotted("Accuracy against latency", `Accuracy against latency of ${of(measured.length, "variant")}: ${text}`,
     ...shapes), made("p", { class: "hint" }, `A point is a variant, its line the interval. ${text}.`), table];
 }
 
 function learningCurve(points) {
   if (points.length < 2) return [];
   const most = points[points.length - 1].moments;
-  const { x, y, shapes } = axes(most, lowest(points.map((each) => each.top1)), "moments", true);
+  const { x, y, shapes } = axes(most, lowest(points.map((each) => each.top1)), "moments", "right of 100", { whole: true });
   shapes.push(shape("path", { class: "curve", d: `M${points.map((each) => `${x(each.moments)},${y(each.top1)}`).join("L")}` }));
   for (const each of points) shapes.push(shape("circle", { cx: x(each.moments), cy: y(each.top1), r: 3 }));
   const steps = points.map((each) => `${share(each.top1)} of 100 with ${each.moments}`).join(", ");
-  return [...plot("What more moments brought", `Accuracy by moments: ${steps}`, ...shapes),
+  return [...plotted("What more moments brought", `Accuracy by moments: ${steps}`, ...shapes),
     made("p", { class: "hint" }, "While it still rises, more moments help.")];
-}
-
-function row(kind, values, headed = false) {
-  return made("tr", {}, ...values.map((value, at) => {
-    const cell = made(headed && at === 0 ? "th" : kind, {}, String(value));
-    if (cell.tagName === "TH") cell.scope = headed ? "row" : "col";
-    return cell;
-  }));
-}
-
-function scrolled(title, table) {
-  const holder = made("div", { class: "scroll", tabIndex: 0 }, table);
-  holder.setAttribute("role", "region");
-  holder.setAttribute("aria-label", title);
-  return holder;
 }
 
 function confusion(found) {
@@ -307,23 +247,23 @@ function versionsOf(report) {
 function deploy(version) {
   const name = about.name;
   attempt(async () => {
-    const { worse } = await send(`${name}/deploy`, { version });
+    const { worse } = await post(`${name}/deploy`, { version });
     if (!worse) return;
     const { why } = worse;
     const sure = await confirmed("Deploy a worse version?", `${why[0].toUpperCase()}${why.slice(1)}.`, "Deploy anyway",
       "Keep what runs");
-    if (sure) await send(`${name}/deploy`, { version, anyway: true });
+    if (sure) await post(`${name}/deploy`, { version, anyway: true });
   });
 }
 
 function back() {
   const name = about.name;
-  attempt(() => send(`${name}/back`, {}));
+  attempt(() => post(`${name}/back`, {}));
 }
 
 $("train").addEventListener("click", () => attempt(async () => {
   await removeDiscarded();
-  await send(`${about.name}/train`, {});
+  await post(`${about.name}/train`, {});
 }));
 
 $("forget").addEventListener("click", async () => {
@@ -334,12 +274,12 @@ $("forget").addEventListener("click", async () => {
   if (!sure) return;
   chosen = null;  // asks no more for what is about to go
   attempt(async () => {
-    await send(`${name}/forget`, {});
+    await post(`${name}/forget`, {});
     location.hash = "";
   });
 });
 
-window.addEventListener("hashchange", () => { shownReport = ""; look().catch((error) => showMessage(error.message)); });
+window.addEventListener("hashchange", () => { shownReport = ""; look().catch((error) => showConnection(look, capital(error.message))); });
 watch($("begin"), () => $("new-view").value);
 watch($("live"), () => about?.view);
 always(OVERVIEW_MS, look);

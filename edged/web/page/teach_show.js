@@ -63,7 +63,7 @@ function madeClass(label) {
 
 async function record(name, label, seconds, moment, said) {
   try {
-    const answer = await send(`${name}/record`, { label, seconds, moment });
+    const answer = await post(`${name}/record`, { label, seconds, moment });
     showError(said, null);
     said.hidden = false;
     return answer.moment;
@@ -134,7 +134,7 @@ async function upload(name, label, files, oneMoment, said) {
       put(said, `Sending ${todo.length > 1 ? `${at + 1} of ${todo.length}` : of(files.length, "file")} …`);
       const query = `class=${encodeURIComponent(label)}&one_moment=${oneMoment}`;
       const kind = content instanceof File ? kindOf(content) : KINDS.zip;
-      const answer = await send(`${name}/pictures?${query}`, content, kind);
+      const answer = await post(`${name}/pictures?${query}`, content, kind);
       added += answer.added;
       rejected.push(...answer.rejected);
     }
@@ -258,7 +258,7 @@ function relabel(item, moment, label) {
   const name = about.name;
   const give = async (wanted) => {
     given.set(moment.id, wanted);
-    await send(`${name}/label`, { moment: moment.id, label: wanted }).catch((error) => {
+    await post(`${name}/label`, { moment: moment.id, label: wanted }).catch((error) => {
       given.delete(moment.id);
       throw error;
     });
@@ -279,7 +279,7 @@ function discard(item, moment) {
 /* Deletes what nobody can get back any more. */
 async function removeDiscarded() {
   await Promise.all([...discarded].map(async ([moment, name]) => {
-    await send(`${name}/discard`, { moment }).catch((error) => toast(error.message));
+    await post(`${name}/discard`, { moment }).catch((error) => toast(error.message));
     discarded.delete(moment);
   }));
 }

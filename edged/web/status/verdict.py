@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from edged.control.selector import Reason
-from edged.telemetry.exposition import ViewSubject
 from edged.telemetry.health import DOWN_STATES
+from edged.telemetry.subjects import ViewSubject
 from edged.variants.variant import Precision, Variant
 from edged.view import fields
 
@@ -27,6 +27,8 @@ WHY: Mapping[str, str] = {
 """Why nothing more accurate ran."""
 NOTICED = 1.05
 """A slow-down below this is not worth a word."""
+FEWEST_LATE = 3
+"""Fewer late results prove nothing."""
 _DAY_SECONDS = 86_400
 
 
@@ -133,13 +135,18 @@ def _of_views(
             yield _trouble(
                 "to_teach", f"{view} gives no results: {about['to_teach']}", **fields(view)
             )
-        elif about["state"] == "streaming" and share is not None and share < target:
+        elif about["state"] == "streaming" and _misses(about):
             mine, wanted = _percents(share, target)
             text = f"{view} misses its budget: {mine} % on time, {wanted} % wanted"
             yield _trouble("late", text, **fields(view))
         elif view in silent:
             text = f"{view} gives no results, although its camera delivers pictures"
             yield _trouble("silent", text, **fields(view))
+
+
+def _misses(about: Mapping[str, Any]) -> bool:
+    share, late = about["on_time"], about["late"]
+    return share is not None and share < about["on_time_target"] and late >= FEWEST_LATE
 
 
 def _of_device(status: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from edged import __version__
@@ -13,15 +15,17 @@ from edged.clock import rfc3339
 from edged.result import Result, to_json
 from edged.secret import redact
 from edged.sensors import memory, temperature
-from edged.telemetry.exposition import ViewSubject
+from edged.telemetry.subjects import ViewSubject
 from edged.variants.family import MOST_NAMED
 from edged.view import parts
 from edged.web.live import Live, ViewLive
 from edged.web.seconds import RATE_SECONDS, SECONDS, Second
-from edged.web.verdict import accuracy, choice, verdict, why
+from edged.web.status.verdict import accuracy, choice, verdict, why
 
 LINE_BYTES = 2000
 """Proxies accept at least 4 KB of headers."""
+RESULTS_BYTES = 3500
+"""Of one picture's views together."""
 
 
 SILENT_SECONDS = 10.0
@@ -37,6 +41,8 @@ def status(live: Live) -> dict[str, Any]:
     hottest = gauges.get(temperature.NAME)
     about = {
         "version": __version__,
+        "host": socket.gethostname(),
+        "time": local_time(),
         "families": {
             name: {"classes": list(labels[:MOST_NAMED]), "count": len(labels)}
             for name, labels in subjects.families.items()
@@ -58,6 +64,11 @@ def status(live: Live) -> dict[str, Any]:
     return {"verdict": verdict(about, {*_silent(live, now_ns)}, undelivered, now_unix_ns)} | about
 
 
+def local_time() -> str:
+    """RFC 3339, with the offset of the device's time zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
 def _cameras(live: Live, now_ns: int, now_unix_ns: int, slowdown: float) -> dict[str, Any]:
     cameras: dict[str, Any] = {
         camera.name: {
@@ -70,7 +81,7 @@ def _cameras(live: Live, now_ns: int, now_unix_ns: int, slowdown: float) -> dict
     }
     for view in live.subjects.views:
         camera, name = parts(view.id)
-        about = _view(view, live.views[view.id], now_ns, slowdown)
+        about = _view(view, live, now_ns, slowdown)
         if name is None:
             cameras[camera] |= about
         else:
@@ -102,8 +113,9 @@ def _silent(live: Live, now_ns: int) -> Iterator[str]:
             yield view.id
 
 
-def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> dict[str, Any]:
-    summary, last, seen = live.seconds.summary(now_ns), live.last, live.seen.copy()
+def _view(view: ViewSubject, live: Live, now_ns: int, slowdown: float) -> dict[str, Any]:
+    own = live.views[view.id]
+    summary, last, seen = own.seconds.summary(now_ns), own.last, own.seen.copy()
     figures = accuracy(view, None if last is None else last.variant)
     return {
         "family": view.family,
@@ -111,8 +123,9 @@ def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> di
         "budget_ms": view.budget_ms,
         "on_time_target": view.on_time,
         "on_time": _rounded(summary.on_time, 4),
+        "late": summary.late,
         "latency_ms": {"p50": _rounded(summary.p50_ms, 1), "p95": _rounded(summary.p95_ms, 1)},
-        "fps": _fps(live, summary.fps, now_ns),
+        "fps": _fps(own, summary.fps, now_ns),
         "max_fps": view.max_fps,
         "accuracy": figures,
         "choice": last and choice(last.variant, figures, last.reason, slowdown),
@@ -120,7 +133,8 @@ def _view(view: ViewSubject, live: ViewLive, now_ns: int, slowdown: float) -> di
             {"label": label, "age_seconds": round((now_ns - seen_ns) / 1e9, 1)}
             for label, seen_ns in reversed(seen.items())
         ],
-        "last": last and _last(last, (now_ns - live.last_ns) / 1e9, slowdown),
+        "frames": live.frames(view),
+        "last": last and _last(last, (now_ns - own.last_ns) / 1e9, slowdown),
     }
 
 
@@ -151,6 +165,19 @@ def result_line(result: Result) -> str:
     while len(line := json.dumps(data)) > LINE_BYTES and data["top"]:
         data["top"].pop()
     return line
+
+
+def results_line(results: Sequence[Result]) -> str:
+    """As `result_line`, for the views of one picture: by view, what its region and bars show.
+    Those that do not fit are left out."""
+    found: dict[str, Any] = {}
+    for result in results:
+        about = to_json(result)
+        own = {key: about[key] for key in ("sequence", "on_time", "top")}
+        line = json.dumps({**found, result.view: own})
+        if len(line) <= RESULTS_BYTES:
+            found[result.view] = own
+    return json.dumps(found)
 
 
 def history(live: Live) -> dict[str, Any]:

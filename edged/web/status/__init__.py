@@ -1,0 +1,1 @@
+"""The state of the daemon in JSON and in words, for the page, `edged status` and programs."""
