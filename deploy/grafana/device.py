@@ -52,7 +52,14 @@ def device() -> Json:
             of_all=".*",  # also cameras without views
         ),
     ]
-    panels = [*_numbers(), *_promise(), *_time_and_accuracy(), *_frames(), *_state_of_device()]
+    panels = [
+        *_numbers(),
+        *_promise(),
+        *_events(),
+        *_time_and_accuracy(),
+        *_frames(),
+        *_state_of_device(),
+    ]
     return dashboard("edged-device", "edged: device", panels, variables, links())
 
 
@@ -205,11 +212,12 @@ def _time_and_accuracy() -> list[Json]:
             overrides=[limit_line("/ variant$/", "text")],
             size=(12, 9),
         ),
-        bars(
-            "Run time of variants",
-            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{family}} {{variant}} {{runtime}}"),
-            unit="s",
-            about="On an idle device; only variants for which no other is as accurate and faster.",
+        graph(
+            "Accuracy given up",
+            query(f"camera:edged_top1:max{VIEW} - camera:edged_top1:avg_rate5m{VIEW}", NAME),
+            unit="percentunit",
+            bounds=(0, None),
+            about="Of the best variant that is worth a run there, less that of what ran.",
             size=(12, 9),
         ),
         graph(
@@ -222,6 +230,35 @@ def _time_and_accuracy() -> list[Json]:
             unit="ops",
             stacked=True,
             size=(12, 9),
+        ),
+        bars(
+            "Run time of variants",
+            now(f"sort(edged_variant_run_seconds{DEVICE})", "{{family}} {{variant}} {{runtime}}"),
+            unit="s",
+            about="On an idle device; only variants for which no other is as accurate and faster.",
+            size=(24, 9),
+        ),
+    ]
+
+
+def _events() -> list[Json]:
+    """What was seen: series per class would be too many, an event is one of each rule."""
+    return [
+        row("What was seen"),
+        timeline(
+            "Events",
+            query(f"edged_event_active{VIEW}", NAME + " {{event}}"),
+            mappings=[words({0: ("gone", "transparent"), 1: ("there", BLUE)})],
+            about="When the classes of each event were there. The device's own page has the shares "
+            "of all classes.",
+            size=(12, 8),
+        ),
+        graph(
+            "Events in an hour",
+            query(f"increase(edged_events_total{VIEW}[1h])", NAME + " {{event}}"),
+            stacked=True,
+            bounds=(0, None),
+            size=(12, 8),
         ),
     ]
 

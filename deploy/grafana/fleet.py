@@ -29,10 +29,24 @@ TO_DEVICE = {
     "url": "/d/edged-device?var-datasource=${datasource}&var-device=${__data.fields.Device}"
     "&${__url_time_range}",
 }
+TO_PAGE = {
+    "title": "The device's own page",
+    "url": "${scheme}://${__data.fields.Page}/",
+    "targetBlank": True,
+}
+SCHEME = {
+    "name": "scheme",
+    "label": "Devices' pages",
+    "type": "custom",
+    "query": "http,https",
+    "multi": False,
+    "includeAll": False,
+    "current": {"text": "http", "value": "http"},
+}
 
 
 def fleet() -> Json:
-    return dashboard("edged-fleet", "edged: fleet", _of_fleet(), [], links())
+    return dashboard("edged-fleet", "edged: fleet", _of_fleet(), [SCHEME], links())
 
 
 def _of_fleet() -> list[Json]:
@@ -68,7 +82,7 @@ def _of_fleet() -> list[Json]:
         table(
             "Devices",
             {
-                "State": now('max by (device) (up{job="edged"})'),
+                "State": now('max by (device, instance) (up{job="edged"})'),
                 "Cameras": now('sum by (device) (edged_source_state{state="streaming"})'),
                 "On time": now("min by (device) (camera:edged_on_time:ratio_rate5m)"),
                 "p95 of budget": now(
@@ -88,10 +102,12 @@ def _of_fleet() -> list[Json]:
                 ),
             },
             by="device",
-            about="Values of each device's worst camera or view. "
-            "The name links to the device's dashboard.",
+            labels={"instance": "Page"},
+            about="Values of each device's worst camera or view. The name links to the device's "
+            "dashboard, the address to its own page.",
             overrides=[
                 override("Device", links=[TO_DEVICE]),
+                override("Page", links=[TO_PAGE]),
                 override("State", mappings=[up], custom__cellOptions={"type": "color-text"}),
                 coloured("On time", "percentunit", SHARE_STEPS),
                 coloured("p95 of budget", "percentunit", ((None, GREEN), (0.9, YELLOW), (1, RED))),
@@ -116,6 +132,23 @@ def _of_fleet() -> list[Json]:
             query("avg by (device) (camera:edged_top1:avg_rate5m)", "{{device}}"),
             unit="percentunit",
             about="Top-1 of the variants that ran, weighted by how often.",
+            size=(12, 8),
+        ),
+        graph(
+            "Accuracy given up, worst camera or view of each device",
+            query(
+                "max by (device) (camera:edged_top1:max - camera:edged_top1:avg_rate5m)",
+                "{{device}}",
+            ),
+            unit="percentunit",
+            bounds=(0, None),
+            about="Of the best variant that is worth a run there, less that of what ran.",
+            size=(12, 8),
+        ),
+        graph(
+            "Events in an hour",
+            query("sum by (device) (increase(edged_events_total[1h]))", "{{device}}"),
+            bounds=(0, None),
             size=(12, 8),
         ),
         graph(

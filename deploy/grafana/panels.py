@@ -130,8 +130,11 @@ def bars(title: str, asked: Json, **more: Any) -> Json:
     return panel("bargauge", title, [asked], options=options, **more)
 
 
-def table(title: str, columns: Mapping[str, Json], *, by: str, **more: Any) -> Json:
-    """columns: name → query whose series have only the label `by`."""
+def table(
+    title: str, columns: Mapping[str, Json], *, by: str, labels: Mapping[str, str], **more: Any
+) -> Json:
+    """columns: name → query whose series have only the label `by`, and one also `labels`, which
+    are shown under these names."""
     names = {f"Value #{chr(ord('A') + number)}": name for number, name in enumerate(columns)}
     transformations = [
         {"id": "joinByField", "options": {"byField": by, "mode": "outer"}},
@@ -140,7 +143,7 @@ def table(title: str, columns: Mapping[str, Json], *, by: str, **more: Any) -> J
             "options": {
                 "excludeByName": {"Time": True}
                 | {f"Time {number}": True for number in range(1, len(columns) + 1)},
-                "renameByName": names | {by: by.capitalize()},
+                "renameByName": {**names, by: by.capitalize(), **labels},
             },
         },
     ]

@@ -132,7 +132,8 @@ def test_every_query_asks_the_datasource_that_the_reader_chooses(file: Path) -> 
     assert (chosen["name"], chosen["type"], chosen["query"]) == (
         *("datasource", "datasource", "prometheus"),
     )
-    asking = [*others, *(each for each in board["panels"] if each["type"] != "row")]
+    asking = [each for each in others if each["type"] == "query"]
+    asking += [each for each in board["panels"] if each["type"] != "row"]
     asking += [target for panel in board["panels"] for target in panel.get("targets", ())]
     for each in asking:
         assert each["datasource"] == {"type": "prometheus", "uid": "${datasource}"}

@@ -62,6 +62,7 @@ cameras:
   yard:
     source: synthetic:320x240@5
     views: {{gate: {{roi: [0, 0, 0.5, 1]}}, bin: {{roi: [0.5, 0, 0.5, 1]}}}}
+events: {{ball: {{class: golf ball}}}}
 results: {{jsonl: results.jsonl}}
 http: {{listen: "127.0.0.1:{port}"}}
 """
@@ -151,7 +152,9 @@ def expressions() -> set[str]:
         board = json.loads(file.read_text())
         for panel in board["panels"]:
             found |= {target["expr"] for target in panel.get("targets", ())}
-        for variable in board["templating"]["list"][1:]:  # the first is the datasource
+        for variable in board["templating"]["list"]:
+            if variable["type"] != "query":
+                continue
             (selector,) = re.findall(r"label_values\((.*), \w+\)", variable["definition"])
             found.add(selector)
     for file in (PROMETHEUS / "rules").glob("*.yml"):
