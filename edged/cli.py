@@ -18,8 +18,10 @@ from edged.commands import (
     access,
     bench,
     cameras,
+    classify,
     doctor,
     models,
+    notify,
     replay,
     run,
     service,
@@ -138,6 +140,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (run, status, cameras, doctor, teach, service, access, bench, replay, models):
+    watching = run, status, cameras, doctor, teach, notify
+    for part in (*watching, service, access, classify, bench, replay, models):
         part.add(commands)
     return parser

@@ -31,6 +31,7 @@ from edged.effort import Silence, effort_of_thread
 from edged.errors import EdgedError
 from edged.history.history import History
 from edged.memory import keep_memory_small, return_free_memory
+from edged.pipeline.sent import SentPictures
 from edged.sensors.sensors import Sensors
 from edged.service.notify import Notifier
 from edged.service.status_line import StatusLine, building
@@ -44,7 +45,7 @@ from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
 from edged.web.endpoints import STUCK_SECONDS
 from edged.web.live import Live
-from edged.web.status import status
+from edged.web.status.status import status
 
 log = logging.getLogger("edged")
 
@@ -102,6 +103,7 @@ class Daemon:
             clock=clock,
             recorder=None if trace is None else Recorder(trace),
             teaching=Teaching(TeachStore(teach_directory(os.environ)), clock=clock),
+            sent=SentPictures(),
             frames_wanted=frames,
             ended=self._ended,
         )
@@ -155,7 +157,7 @@ class Daemon:
         counts: dict[str, int] = {}
         for queue in queues:
             for variant, count in queue.by_variant.items():
-                counts[variant.name] = counts.get(variant.name, 0) + count
+                counts[variant] = counts.get(variant, 0) + count
         used = sorted(counts.items(), key=lambda item: -item[1])[:3]
         on_time = 100 * (results - late) / (results + stale)
         shares = ", ".join(f"{name} {100 * count / results:.0f} %" for name, count in used)
@@ -250,6 +252,8 @@ class Daemon:
         self._tell_status(now_ns)
 
     def _tell_status(self, now_ns: int, at_once: bool = False) -> None:
+        if not (at_once or self._notifier.status_due):
+            return
         assert self._run is not None
         cameras = self._status_line.text(now(self._run), now_ns)
         parts = (*self._refused.values(), building(self._run.models.engines), cameras)

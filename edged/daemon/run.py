@@ -19,14 +19,13 @@ from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import CameraState
 from edged.clock import Clock
 from edged.config.config import Config
-from edged.config.family import lacking, overruled
 from edged.control.profile import Candidate
 from edged.control.profile_store import Decoding
 from edged.daemon.cameras import Attached, attach, away_seconds, queue_of, stop_together
 from edged.daemon.loaded_models import LoadedModels
 from edged.daemon.models import Models
 from edged.daemon.sinks import OpenSink, open_sinks, take_over
-from edged.daemon.subjects import subjects
+from edged.daemon.subjects import configured, subjects
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
@@ -36,11 +35,12 @@ from edged.events.journal import EventJournal
 from edged.history.history import History
 from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import ViewQueue
+from edged.pipeline.sent import SentPictures
 from edged.result import Event, Result
 from edged.sensors.sensors import Sensors
 from edged.sinks.sink import Kind
 from edged.state import state_directory
-from edged.teach.teaching import Configured, Teaching
+from edged.teach.teaching import Teaching
 from edged.telemetry.health import Health
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
@@ -80,6 +80,7 @@ class World:
     clock: Clock
     recorder: Recorder | None
     teaching: Teaching
+    sent: SentPictures
     frames_wanted: int | None
     ended: Callable[[BaseException | None], None]
 
@@ -152,7 +153,7 @@ class Run:
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
         world = self.world
         of_daemon = world.metrics.registry, world.health, world.live
-        endpoints = Endpoints(*of_daemon, world.teaching, world.history)
+        endpoints = Endpoints(*of_daemon, world.teaching, world.history, world.sent)
         uploads = state_directory(os.environ)
         server = HttpServer(http, endpoints, beside=beside, uploads=uploads)
         server.start()
@@ -222,6 +223,7 @@ class Run:
             seen=world.teaching.observe,
             least_side=world.teaching.least_side,
             show_camera=world.live.pictures.offer_camera,
+            sent=world.sent,
             recorder=world.recorder,
             about=self.loaded_models.about,
             allowance=self.thermostat.allowance,
@@ -233,12 +235,7 @@ class Run:
             sink.start()
         world.live.follow(subjects(self))
         families = {view: each.family for view, each in self.models.by_view.items()}
-        models: dict[str | None, str] = {view.id: view.model for view in self.config.views}
-        configured = Configured(
-            *(self.config.base, models, partial(overruled, self.config)),
-            partial(lacking, self.config),
-        )
-        world.teaching.follow(families, configured)
+        world.teaching.follow(families, configured(self.config))
         for view in self.config.views:
             self.models.by_view[view.id].report_hopeless(view)
         self._thread.start()
