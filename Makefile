@@ -18,7 +18,7 @@ TRACE ?=
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test check lint format types docs picture fuzz deb lint-deb apt-repository bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test test-long check lint format types docs picture fuzz deb lint-deb apt-repository bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -30,8 +30,8 @@ demo: $(VENV)/.run
 	  [ -n "$$stopped" ] || exit $$status
 
 # Rooms whose tests measure no time share the cores; the others have them to themselves.
-TOGETHER := $(addprefix tests/,backends commands config control deploy doctor events fuzz sensors service \
-  teach telemetry tracing variants)
+TOGETHER := $(addprefix tests/,backends commands config control deploy doctor events fuzz history sensors service \
+  sinks teach telemetry tracing variants web)
 
 test: $(VENV)/.develop
 ifeq ($(TESTS),tests)
@@ -40,6 +40,10 @@ ifeq ($(TESTS),tests)
 else
 	$(BIN)/python -m pytest $(TESTS)
 endif
+
+# What takes minutes and seldom breaks: rollouts by Ansible, engines of all shipped networks.
+test-long: $(VENV)/.develop
+	$(BIN)/python -m pytest -m long $(TESTS)
 
 check: lint types test
 

@@ -152,10 +152,10 @@ def test_fp16_costs_less_than_0_3_points(data: Path, alpha: float, side: int) ->
     preprocess = Preprocessor(family.input, side)
     right = {"ours": 0, "theirs": 0}
     count = 0
-    for photo in Photos(data / "photos/imagenette-val.tar", family):
+    for photo in Photos(data / "photos/imagenette-val.tar", family).part(range(0, 1963, 3)):
         image = preprocess.photo(photo.picture)
         right["ours"] += rank(ours.run(image), photo.class_index) == 0
         right["theirs"] += rank(theirs.run(image), photo.class_index) == 0
         count += 1
-    assert count == 1963
+    assert count == 655
     assert abs(right["ours"] - right["theirs"]) / count < 0.003

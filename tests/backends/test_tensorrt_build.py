@@ -52,7 +52,13 @@ def plan_of(model: bytes, sides: tuple[int, ...], precision: EnginePrecision) ->
     return plan.partition(MARK)[0]
 
 
-@pytest.mark.parametrize("network", SHIPPED.networks, ids=lambda network: network.path.stem)
+@pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(each, id=each.path.stem, marks=[] if each.alpha == 0.25 else pytest.mark.long)
+        for each in SHIPPED.networks
+    ],
+)
 def test_every_shipped_network_becomes_a_plan(network: Network) -> None:
     if network.precision is Precision.INT8:
         (int8,) = (

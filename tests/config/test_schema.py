@@ -37,7 +37,7 @@ def test_every_key_completes_in_an_editor() -> None:
 def test_what_has_no_default_says_what_happens_without_it() -> None:
     without = {name for name, key in keys_of(json_schema()) if "default" not in key}
     required = {"cameras", "*", "source", "source_file", "certificate", "key", "class", "classes"}
-    required |= {"broker", "url", "path", "max_bytes"}
+    required |= {"broker", "url", "url_file", "path", "max_bytes"}
     described = dict(keys_of(json_schema()))
     silent = {
         n

@@ -80,12 +80,13 @@ SHELLS = ("bash", "fish")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A configuration, a family and a trace."""
+    """A configuration, a family, a trace and a picture."""
     (tmp_path / "edged.yaml").write_text(
         "cameras:\n  door: {source: synthetic}\n  yard:\n    source: synthetic\n"
     )
     (tmp_path / "birds").mkdir()
     (tmp_path / "trace.jsonl").write_text("")
+    (tmp_path / "door.jpg").write_text("")
     return tmp_path
 
 
@@ -103,6 +104,10 @@ def test_files_and_folders(shell: str, folder: Path) -> None:
     assert offered(shell, folder, "check", "edged.y") == {"edged.yaml"}
     assert offered(shell, folder, "run", "--config", "edged.y") == {"edged.yaml"}
     assert offered(shell, folder, "replay", "tr") == {"trace.jsonl"}
+    assert offered(shell, folder, "classify", "door.j") == {"door.jpg"}
+    assert offered(shell, folder, "classify", "--bud") == {"--budget"}
+    models = offered(shell, folder, "classify", "--model", "b")
+    assert {each.rstrip("/") for each in models} == {"birds"}
     assert {each.rstrip("/") for each in offered(shell, folder, "models", "list", "b")} == {"birds"}
 
 

@@ -171,6 +171,7 @@ def rolled_out(
     )
 
 
+@pytest.mark.long
 @pytest.mark.servers
 @pytest.mark.timeout(900)
 def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
@@ -245,6 +246,7 @@ def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
         assert not (tmp_path / "kept-depot/before.tar").exists()
 
 
+@pytest.mark.long
 @pytest.mark.servers
 @pytest.mark.timeout(900)
 def test_a_rollout_stops_with_the_devices_among_which_one_does_not_pass(tmp_path: Path) -> None:

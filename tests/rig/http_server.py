@@ -41,10 +41,14 @@ def serving(
     teaching: Teaching | None = None,
     history: History | None = None,
     uploads: Path | None = None,
+    **more: Any,
 ) -> Iterator[HttpServer]:
+    """more: of `endpoints_of`."""
     with HttpServer(
         http or HttpConfig(host, 0),
-        endpoints_of(device, registry or make_registry(), teaching=teaching, history=history),
+        endpoints_of(
+            device, registry or make_registry(), teaching=teaching, history=history, **more
+        ),
         connections=connections,
         connection_seconds=connection_seconds,
         uploads=uploads,

@@ -10,9 +10,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from edged.clock import monotonic_ns
-from edged.telemetry.exposition import Subjects
 from edged.telemetry.health import CameraHealth, Health
 from edged.telemetry.metrics import Metrics
+from edged.telemetry.subjects import Subjects
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 from edged.view import camera_of
@@ -21,7 +21,7 @@ from edged.web.history.endpoints import History
 from edged.web.live import Live
 from edged.web.teach import Teaching
 from tests.rig.camera import FakeTime
-from tests.rig.metrics import view_subject
+from tests.rig.metrics import Mailbox, view_subject
 
 NOW_NS = 1_000_000_000_000
 SMALL, LARGE = Variant(0.25, 128), Variant(1.0, 224)
@@ -53,6 +53,7 @@ class ShownCamera:
     last_error: str | None = None
     away_ns: int | None = None
     max_fps: float | None = None
+    mailbox: Mailbox = field(default_factory=Mailbox)
 
 
 Views = Mapping[str, Mapping[str, Any]]
@@ -94,6 +95,7 @@ def endpoints_of(
     live: Live | None = None,
     teaching: Teaching | None = None,
     history: History | None = None,
+    **more: Any,
 ) -> Endpoints:
     return Endpoints(
         registry or CollectorRegistry(),
@@ -102,4 +104,5 @@ def endpoints_of(
         teaching,
         history,
         clock=lambda: NOW_NS,
+        **more,
     )

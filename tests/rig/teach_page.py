@@ -47,7 +47,7 @@ def page(
         url = url.replace("//", f"//{login}")
         browser.size(width, 844, 1, dark=dark)
         browser.open(url + path)
-        browser.wait_for("!!document.querySelector('[aria-current]')")
+        browser.wait_for("!!document.querySelector('#classifiers [aria-current]')")
         yield url
 
 

@@ -10,8 +10,6 @@ builder is a stand-in as well, so that the tests of cache, take-over and failure
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import importlib
 import os
 import re
@@ -19,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +27,7 @@ import pytest
 from edged.backends.tensorrt.build_worker import child
 from tests.rig.gpu_stand_in import Device, Runtime, fake_tensorrt, with_network
 from tests.rig.paths import PROJECT
+from tests.rig.wheels import unpacked
 
 RTX = ("tensorrt-rtx-cu12-bindings==1.7.1.116", "tensorrt-rtx-cu12-libs==1.7.1.116")
 BINDINGS = {
@@ -43,47 +41,6 @@ CUDA = {
     "12.9 (both layouts)": ("cuda-bindings==12.9.4", "cuda-pathfinder==1.9.0"),
     "13.0": ("cuda-bindings==13.0.3", "cuda-pathfinder==1.9.0"),
 }
-
-
-# NVIDIA's wheels
-
-
-def unpacked(*requirements: str) -> Path:
-    """A folder with the wheels' content; skips where they cannot be had for this Python, and where
-    nobody has said that they may be downloaded."""
-    given = os.environ.get("EDGED_CACHE")
-    cache = Path(given) if given else Path.home() / ".cache/edged-tests"
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    folder = cache / f"{python}-{hashlib.sha256(' '.join(requirements).encode()).hexdigest()[:12]}"
-    if not given and not folder.is_dir():
-        pytest.skip(
-            "needs NVIDIA's wheels, 150 MB to download: set EDGED_CACHE to where they are kept"
-        )
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            _download(requirements, folder)
-    return folder
-
-
-def _download(requirements: tuple[str, ...], folder: Path) -> None:
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--quiet", "--dest", str(partial / "wheels"), *requirements],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        shutil.rmtree(partial, ignore_errors=True)
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line] or [done.stderr]
-        pytest.skip(f"{' '.join(requirements)} cannot be had for this Python: {said[0]}")
-    for wheel in (partial / "wheels").iterdir():
-        zipfile.ZipFile(wheel).extractall(partial)
-    shutil.rmtree(partial / "wheels")
-    partial.rename(folder)
 
 
 def stubbed(version: str) -> Path:

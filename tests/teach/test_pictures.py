@@ -291,6 +291,8 @@ def test_nonsense_from_it_is_no_picture() -> None:
     for line in (
         '{"jpeg": 99999999}',
         '{"jpeg": -5}',
+        '{"bytes": 99999999}',
+        '{"bytes": -5}',
         "[]",
         "nonsense",
         '{"jpeg": 3, "look": 768}',
@@ -335,11 +337,11 @@ def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, signal, threading, time
 from edged.teach.pictures import importing
-class Child(importing._Child):
+class Child(importing.DecodeProcess):
     def __init__(self, *given):
         super().__init__(*given)
-        open({str(tmp_path / "pid")!r}, "w").write(str(self._process.pid))
-importing._Child = Child
+        open({str(tmp_path / "pid")!r}, "w").write(str(self.pid))
+importing.DecodeProcess = Child
 threading.Timer(2, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 importing.import_pictures([importing.Upload("x", {jpeg(0, 0)!r})], program=("-c", "input()"))
 """
