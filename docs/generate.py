@@ -22,15 +22,16 @@ from edged.capture.mailbox import ViewCounts
 from edged.capture.supervisor import CameraState
 from edged.control.profile import Candidate
 from edged.events.events import EventCount
+from edged.pipeline.sent import SentPictures
 from edged.sensors.sensors import Sensors
-from edged.telemetry.exposition import Subjects, ViewSubject
 from edged.telemetry.metrics import Metrics
+from edged.telemetry.subjects import Subjects, ViewSubject
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 
 DOCS = Path(__file__).parent
 MARK = "<!-- Generated from here on: `make docs`. Change the program's own text instead. -->\n"
-TOLD = ("reason", "stage", "state", "when")
+TOLD = ("outcome", "reason", "stage", "state", "when")
 """Labels whose values are the program's own, and so are listed."""
 
 
@@ -117,6 +118,7 @@ def _everything() -> Subjects:
         engines=lambda: Engines(build_seconds={"": 0.0}),
         max_temperature_c=75,
         sensors=lambda: gauges,
+        classified=lambda: SentPictures().counts,
         events=lambda: [EventCount("camera/view", "event", 0, False)],
     )
 

@@ -64,6 +64,7 @@ def test_every_configuration_is_valid(where: str, tmp_path: Path) -> None:
         text = text.replace("/etc/edged/tls.pem", str(pair.certificate))
         text = text.replace("/etc/edged/tls.key", str(pair.key))
     (tmp_path / "door").write_text("rtsp://user:secret@192.0.2.7/stream1\n")
+    (tmp_path / "mail").write_text("mailtos://user:secret@mail.example\n")
     (tmp_path / "edged.yaml").write_text(text)
     variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "value")
     done = subprocess.run(

@@ -21,7 +21,7 @@ from edged.atomic_file import write_synced
 from edged.backends.onnxruntime import OrtBackend
 from edged.errors import EdgedError
 from edged.memory import keep_memory_small, return_free_memory
-from edged.process import exit_when_closed, refuse_new_privileges
+from edged.process import exit_when_closed, refuse_new_privileges, step_back
 from edged.teach.backbone import given_backbone
 from edged.teach.store import Classifier
 from edged.teach.store.folder import alone, writing
@@ -121,20 +121,11 @@ def train(
     return classifier.add_version(write)
 
 
-def _step_back() -> None:
-    """Yield the processor, and be killed first when memory runs out."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    for file, value in (("oom_score_adj", "1000"), ("autogroup", str(NICENESS))):
-        with suppress(OSError):  # autogroup: niceness among the sessions of a desktop
-            Path("/proc/self", file).write_text(value)
-
-
 def main(arguments: Sequence[str]) -> int:
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no progress
     progress = _Progress(target)
-    _step_back()
+    step_back(NICENESS)
     refuse_new_privileges()
     keep_memory_small()
     exit_when_closed(sys.stdin.fileno())
