@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 TIMED_RUNS = 5
 """Of each variant, for --budget."""
+NO_BUDGET_MS = 1e9
 _SHORT = re.compile(r"(?P<alpha>[01](?:\.\d+)?)@(?P<resolution>\d+)(?P<precision>_int8|_fp16)?")
 
 
@@ -198,7 +198,7 @@ def _answers(
                 yield pixels
                 continue
             ready_ns = monotonic_ns()
-            picture = SentPicture("", pixels, budget_ms or math.inf, begun_ns, ready_ns)
+            picture = SentPicture("", pixels, budget_ms or NO_BUDGET_MS, begun_ns, ready_ns)
             decision = decide((ready_ns - begun_ns) / 1e6)
             run = SentRun(picture, output, family.input.fit, decision, ready_ns)
             yield Answer(printable(str(path)), run.result(loaded, monotonic_ns))
