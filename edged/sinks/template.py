@@ -47,16 +47,21 @@ def check_template(text: str, known: Collection[str]) -> None:
 def check_json(text: str) -> None:
     """Raises InputError if the text is not JSON once its fields are filled in. Its fields are
     known."""
-    sample = dict.fromkeys((name for names in FIELDS.values() for name in names), "text")
+    # After a stray backslash, Z is no escape.
+    sample = dict.fromkeys((name for names in FIELDS.values() for name in names), "Z")
     sample |= dict.fromkeys(_NUMBERS, "0")
     try:
-        json.loads(fill(text, sample))
+        json.loads(fill(text, sample), parse_constant=_refuse)
     except ValueError as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long"
         raise InputError(
             f"expected JSON once its fields are filled in: {why}",
             fix='put fields in double quotes, as in {"text": "$place"}, or set content_type',
         ) from None
+
+
+def _refuse(constant: str) -> None:
+    raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
 
 
 def fill(text: str, values: Mapping[str, str], escape: Escape = str) -> str:

@@ -87,7 +87,13 @@ def test_what_is_no_field_stays() -> None:
     assert fill(text, event_fields(EVENT)) == "$5 {event} %s %(event)s open.x"
 
 
-@pytest.mark.parametrize("text", ['{"a": $event}', '{"a": "$event}', "$event", '{"a": 1,}', ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"a": $event}', '{"a": "$event}', "$event", '{"a": 1,}', ""),
+        *(r'{"a": "\$event"}', '{"a": NaN}', '{"a": -Infinity}'),
+    ],
+)
 def test_a_body_that_would_not_be_json(text: str) -> None:
     with pytest.raises(InputError, match="expected JSON once its fields are filled in"):
         check_json(text)
