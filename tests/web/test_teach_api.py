@@ -84,7 +84,7 @@ def test_the_whole_way(server: HttpServer, teaching: FakeTeaching) -> None:
     assert about["latency_ms"] == {}
     status, headers, picture = request(server, f"{PATH}/gate/pictures/{'0' * 16}.jpg")
     assert (status, headers["Content-Type"], picture) == (200, "image/jpeg", jpeg(0))
-    assert post(server, "/gate/train") == (200, {})
+    assert post(server, "/gate/train", b"") == (200, {})  # no field is needed
     while "version" not in (about := get(server, "/gate")[1])["training"]:
         assert about["training"]["of"] == teaching.steps
     assert about["report"]["estimate"]["judged"]
@@ -158,7 +158,7 @@ def test_a_worse_version_is_not_deployed_unless_it_is_meant(
         ("/gate/deploy", {"anyway": 1}, 400, "anyway: expected true or false"),
         ("/gate/back", {}, 409, "no version of it is deployed"),
         ("/gate/train", [], 400, "expected a JSON object"),
-        ("/gate/train", b"", 400, "expected a JSON object"),
+        ("/gate/label", b"", 400, "moment is missing"),
         ("/gate/train", b"\xff", 400, "expected a JSON object"),
         ("/gate/train", b"[" * 60_000, 400, "expected a JSON object"),
         ("/gate", {"view": "door", "classes": ["a", "b"]}, 409, "there is a classifier of this"),

@@ -44,9 +44,10 @@ NO_VALUE = type(None)
 
 
 def fields_of(body: Body, wanted: Mapping[str, Field]) -> dict[str, Any]:
-    """Raises InputError unless the body is a JSON object of these fields."""
+    """An empty body has no fields. Raises InputError unless the body is a JSON object of these
+    fields."""
     try:
-        given = json.loads(body.content.read())
+        given = json.loads(body.content.read() or b"{}")
     except (ValueError, RecursionError):
         raise InputError("expected a JSON object", got="something else") from None
     if not isinstance(given, dict):
