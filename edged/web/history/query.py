@@ -19,7 +19,8 @@ DAY_S = 86_400
 LATEST_S = 9_000_000_000
 """In 2255; nanoseconds of later times do not fit into the database."""
 _TIME = "write it as 2026-01-31T12:00:00Z, or as Unix time in seconds"
-_SECONDS = re.compile(r"\d{1,10}(\.\d{1,9})?", re.ASCII)
+_RANGE = "from 1970-01-01T00:00:00Z to 2255-03-14T16:00:00Z"
+_SECONDS = re.compile(r"-?\d{1,18}(\.\d{1,9})?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _LONGEST = 200
 """Characters of a name."""
@@ -102,6 +103,7 @@ def _whole(key: str, text: str, least: int, most: int) -> int:
 
 def _time(key: str, text: str) -> float:
     """Unix time in seconds."""
+    got = repr(printable(text, 60))
     try:
         if _SECONDS.fullmatch(text):
             found = float(text)
@@ -109,11 +111,10 @@ def _time(key: str, text: str) -> float:
             # Python 3.10 knows no Z. A plus sign of an address is a space.
             moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text.replace(" ", "+")))
             found = moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
-        if not 0 <= found <= LATEST_S:
-            raise ValueError(found)
     except (ValueError, OverflowError):
-        got = repr(printable(text, 60))
         raise InputError(f"{key}: expected a time", got=got, fix=_TIME) from None
+    if not 0 <= found <= LATEST_S:
+        raise InputError(f"{key}: expected a time {_RANGE}", got=got)
     return found
 
 
