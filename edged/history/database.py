@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from edged.errors import EdgedError
+from edged.history import schema
 from edged.history.minutes import Minute
 from edged.history.options import HistoryConfig
+from edged.history.schema import VIEWS
 from edged.result import Event, encode
 
 FILE = "history.sqlite3"
@@ -29,36 +30,10 @@ RESERVED_BYTES = 4_000_000
 """Of max_bytes, for the write-ahead log."""
 TOGETHER, TOGETHER_BYTES = 32, 1_000_000
 """Events in one transaction, and their pictures: they must not make the log long."""
-VIEWS = 65_536
-"""More than there will ever be."""
 PAGE_BYTES = 4096
 CHECKPOINT_PAGES = 256
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-_VERSION = 1
-_APPLICATION = 0x65646764
-_SCHEMA = """
-CREATE TABLE views (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE variants (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE rules (
-  id INTEGER PRIMARY KEY, event TEXT NOT NULL, classes TEXT NOT NULL, UNIQUE (event, classes));
-CREATE TABLE events (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, view INTEGER NOT NULL, rule INTEGER NOT NULL,
-  started INTEGER NOT NULL, ended INTEGER, peak REAL NOT NULL,
-  variant TEXT, runtime TEXT, budget_ms REAL, snapshot INTEGER NOT NULL, corrected TEXT);
-CREATE INDEX events_by_view ON events (view, rule, id, started);
-CREATE INDEX events_by_time ON events (started);
-CREATE INDEX events_open ON events (ended) WHERE ended IS NULL;
-CREATE TABLE snapshots (event INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
-CREATE TABLE minutes (
-  started_view INTEGER PRIMARY KEY, results INTEGER NOT NULL, late INTEGER NOT NULL,
-  stale INTEGER NOT NULL, latency INTEGER, variant INTEGER, accuracy INTEGER, best INTEGER,
-  classes TEXT NOT NULL, no_class INTEGER NOT NULL)
-"""
-"""Events: Unix time in nanoseconds; snapshot in bytes, 0 without one. Minutes: latency
-in microseconds, accuracies in hundredths of a percent; their key is Unix time in milliseconds times
-VIEWS, plus the view's number: rows that are small and come in the order of their key change few
-pages."""
 _EVENTS_AT_ONCE, _MINUTES_AT_ONCE_MS = 8, HOUR_MS
 """Deleted in one transaction."""
 
@@ -114,6 +89,10 @@ class Database:
         """Whether SQLite finds no damage; reads the whole file."""
         found: list[tuple[str]] = self._db.execute("PRAGMA quick_check(1)").fetchall()
         return found == [("ok",)]
+
+    def missing(self) -> str:
+        """The first table, column or index that somebody has taken away; "" without any."""
+        return schema.missing_in(self._db)
 
     # ------------------------------------------------------------------------------------ writing
 
@@ -195,19 +174,8 @@ class Database:
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
             with self._transaction(durable=True):
-                for command in _SCHEMA.split(";"):
-                    self._db.execute(command)
-                self._db.execute(f"PRAGMA application_id={_APPLICATION}")
-                self._db.execute(f"PRAGMA user_version={_VERSION}")
-        elif self._number("application_id") != _APPLICATION:
-            raise sqlite3.DatabaseError("it is another program's database")
-        elif (version := self._number("user_version")) != _VERSION:
-            raise EdgedError(
-                "a newer edged wrote this history",
-                where=path,
-                got=f"version {version}",
-                fix="install that edged again, or move the file away",
-            )
+                schema.create(self._db)
+        schema.check(self._db, path)
 
     def _end_interrupted(self, running: Collection[Key]) -> None:
         """At the last minute that was written; the journal's end, if it comes, is closer."""

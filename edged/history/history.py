@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,7 +182,7 @@ class History:
         try:
             yield Reader(self._path)
         except (sqlite3.Error, OSError) as error:
-            if _is_damage(error):
+            if _is_damage(error) or "no such " in str(error):  # table, column or index
                 with self._woken:
                     self._suspect = True
             raise EdgedError("the history cannot be read", got=str(error)) from error
@@ -313,9 +313,10 @@ class History:
             try:
                 work(self._opened())
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+                damage = self._damage(error)
+                if not damage:
                     raise
-                self._begin_anew(error)
+                self._begin_anew(damage)
                 work(self._opened())
         except (sqlite3.OperationalError, OSError, EdgedError) as error:
             return self._failed(error)  # readers need the database open
@@ -353,10 +354,19 @@ class History:
             ) from None
         self._lock_fd = fd
 
-    def _begin_anew(self, error: sqlite3.Error) -> None:
+    def _damage(self, error: sqlite3.Error) -> str:
+        """What is wrong with the database; "" if the error has another cause."""
+        if _is_damage(error):
+            return str(error)
+        with suppress(sqlite3.Error):
+            if self._database is not None and (missing := self._database.missing()):
+                return f"{missing} is missing"
+        return ""
+
+    def _begin_anew(self, damage: str) -> None:
         self._close_database()
         aside = move_aside(self._path)
-        log.error("history: %s is damaged (%s); moved to %s", self._path, error, aside.name)
+        log.error("history: %s is damaged (%s); moved to %s", self._path, damage, aside.name)
 
     def _failed(self, error: Exception) -> str:
         why = str(error) or type(error).__name__
@@ -376,6 +386,8 @@ class History:
 
 
 def _check(database: Database) -> None:
+    if missing := database.missing():
+        raise sqlite3.DatabaseError(f"{missing} is missing")
     if not database.is_sound():
         raise sqlite3.DatabaseError("found while reading")
 

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from edged.clock import rfc3339
 from edged.errors import EdgedError
-from edged.history.database import VIEWS
 from edged.history.minutes import MOST_CLASSES
+from edged.history.schema import VIEWS
 from edged.view import camera_of, fields, parts
 
 READ_SECONDS = 5.0

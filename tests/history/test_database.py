@@ -11,8 +11,9 @@ import pytest
 
 from edged.errors import EdgedError
 from edged.history import database as module
-from edged.history.database import FILE, VIEWS, Database, move_aside, size_of
+from edged.history.database import FILE, Database, move_aside, size_of
 from edged.history.options import FEWEST_BYTES, HistoryConfig
+from edged.history.schema import VIEWS
 from tests.rig.history import (
     JPEG,
     NOW_S,
@@ -113,6 +114,24 @@ def test_another_programs_database_counts_as_damaged(tmp_path: Path) -> None:
     rows(tmp_path / FILE, "CREATE TABLE notes (text)")
     with pytest.raises(sqlite3.DatabaseError, match="another program's") as found:
         Database(tmp_path / FILE, ())
+    assert type(found.value) is sqlite3.DatabaseError
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("DROP TABLE minutes", "minutes"),
+        ("ALTER TABLE events RENAME COLUMN peak TO top", "events.peak"),
+        ("DROP INDEX events_by_time", "events_by_time"),
+    ],
+)
+def test_tables_of_another_shape_count_as_damaged(
+    tmp_path: Path, command: str, missing: str
+) -> None:
+    path = write(tmp_path, recorded(event_at(0)))
+    rows(path, command)
+    with pytest.raises(sqlite3.DatabaseError, match=f"^{missing} is missing$") as found:
+        Database(path, ())
     assert type(found.value) is sqlite3.DatabaseError
 
 

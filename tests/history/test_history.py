@@ -205,6 +205,25 @@ def test_damage_that_only_a_reader_meets_is_found(
     assert len(caplog.messages) == 1
 
 
+@pytest.mark.parametrize("when", ["written", "read"])
+def test_a_table_that_somebody_drops_is_damage(
+    make: Make, caplog: pytest.LogCaptureFixture, tmp_path: Path, when: str
+) -> None:
+    history = make(minute_seconds=0.3)
+    history.publish_event(now(0, snapshot=JPEG))
+    eventually(lambda: recent(history))
+    rows(tmp_path / FILE, "DROP TABLE snapshots")
+    if when == "read":
+        with pytest.raises(EdgedError, match="no such table: snapshots"):
+            history.snapshot(1)
+    else:
+        history.publish_event(now(1, snapshot=JPEG))
+    eventually((tmp_path / f"{FILE}.damaged").exists)
+    eventually(lambda: len(recent(history)) == (when == "written"))
+    (said,) = caplog.messages
+    assert "history.sqlite3 is damaged (snapshots is missing); moved to" in said
+
+
 # a disk that takes nothing
 
 

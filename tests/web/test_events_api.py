@@ -191,7 +191,10 @@ def test_what_was_seen(server: HttpServer) -> None:
         (f"{EVENTS}?limit=2&limit=3", "limit is given 2 times"),
         (f"{EVENTS}?since=yesterday", "since: expected a time"),
         (f"{EVENTS}?since=2027-13-01T00:00:00Z", "since: expected a time"),
-        (f"{EVENTS}?since=9999999999", "since: expected a time from 1970-01-01T00:00:00Z to 2255-03"),
+        (
+            f"{EVENTS}?since=9999999999",
+            "since: expected a time from 1970-01-01T00:00:00Z to 2255-03",
+        ),
         (f"{EVENTS}?since=-62135596800", "since: expected a time from 1970"),
         (f"{EVENTS}?until=1800000000000", "until: expected a time from 1970"),  # milliseconds
         (f"{EVENTS}?since=0001-01-01T00:00:00", "since: expected a time from 1970"),
