@@ -125,8 +125,13 @@ class Database:
                 self._db.executemany(f"INSERT OR REPLACE INTO minutes VALUES ({_marks(10)})", rows)
 
     def delete(self, event: int) -> bool:
-        """False if there is no such event."""
+        """For good, even if the event goes on. False if there is no such event."""
         with self._transaction(durable=True):
+            self._db.execute(
+                "INSERT OR IGNORE INTO deleted SELECT started, view, event FROM events "
+                "JOIN rules ON rules.id = rule WHERE events.id = ? AND ended IS NULL",
+                (event,),
+            )
             return self._delete([event]) == 1
 
     def correct(self, event: int, label: str) -> bool:
@@ -195,15 +200,19 @@ class Database:
     def _put(self, recorded: Recorded) -> None:
         event, cause = recorded.event, recorded.event.cause
         view = self._number_of("views", event.view)
+        key = event.started_unix_ns, view, event.name
         found = self._db.execute(
             "SELECT events.id FROM events INDEXED BY events_by_time "
             "CROSS JOIN rules ON rules.id = rule WHERE started = ? AND view = ? AND event = ?",
-            (event.started_unix_ns, view, event.name),
+            key,
         ).fetchone()
         if found is not None:  # the start is there; or an earlier attempt succeeded after all
             if event.ended_unix_ns is not None:
                 command = "UPDATE events SET ended = ?, peak = ? WHERE id = ?"
                 self._db.execute(command, (event.ended_unix_ns, event.peak, found[0]))
+            return
+        command = "SELECT 1 FROM deleted WHERE started = ? AND view = ? AND event = ?"
+        if self._db.execute(command, key).fetchone() is not None:
             return
         begins = event.ended_unix_ns is None
         jpeg = event.snapshot
@@ -257,6 +266,8 @@ class Database:
             self._delete_oldest_events(f"WHERE started < {since_ms * 1_000_000}")
         while (oldest := self._oldest("minutes")) is not None and oldest < since_ms:
             self._delete_minutes(min(since_ms, oldest + _MINUTES_AT_ONCE_MS))
+        with self._transaction(durable=False):
+            self._db.execute("DELETE FROM deleted WHERE started < ?", (since_ms * 1_000_000,))
         self._pruned = hour
 
     def _delete_surplus(self, more: int) -> None:

@@ -28,8 +28,15 @@ CREATE TABLE snapshots (event INTEGER PRIMARY KEY, jpeg BLOB NOT NULL);
 CREATE TABLE minutes (
   started_view INTEGER PRIMARY KEY, results INTEGER NOT NULL, late INTEGER NOT NULL,
   stale INTEGER NOT NULL, latency INTEGER, variant INTEGER, accuracy INTEGER, best INTEGER,
-  classes TEXT NOT NULL, no_class INTEGER NOT NULL)
+  classes TEXT NOT NULL, no_class INTEGER NOT NULL);
 """
+_DELETED = """
+CREATE TABLE IF NOT EXISTS deleted (
+  started INTEGER NOT NULL, view INTEGER NOT NULL, event TEXT NOT NULL,
+  PRIMARY KEY (started, view, event)) WITHOUT ROWID
+"""
+"""Events that went on when somebody deleted them: their ends are not kept either. It came later
+than the other tables."""
 """Events: Unix time in nanoseconds; snapshot in bytes, 0 without one. Minutes: latency
 in microseconds, accuracies in hundredths of a percent; their key is Unix time in milliseconds times
 VIEWS, plus the view's number: rows that are small and come in the order of their key change few
@@ -41,15 +48,15 @@ UNION SELECT m.name || '.' || c.name FROM sqlite_master AS m JOIN pragma_table_i
 
 
 def create(db: sqlite3.Connection) -> None:
-    for command in _SCHEMA.split(";"):
+    for command in (*_SCHEMA.split(";"), _DELETED):
         db.execute(command)
     db.execute(f"PRAGMA application_id={_APPLICATION}")
     db.execute(f"PRAGMA user_version={_VERSION}")
 
 
 def check(db: sqlite3.Connection, path: Path) -> None:
-    """Raises sqlite3.DatabaseError unless the tables are those of a history, and EdgedError for
-    those of a newer edged."""
+    """Add what came later. Raises sqlite3.DatabaseError unless the tables are those of a history,
+    and EdgedError for those of a newer edged."""
     if _number(db, "application_id") != _APPLICATION:
         raise sqlite3.DatabaseError("it is another program's database")
     if (version := _number(db, "user_version")) != _VERSION:
@@ -59,6 +66,7 @@ def check(db: sqlite3.Connection, path: Path) -> None:
             got=f"version {version}",
             fix="install that edged again, or move the file away",
         )
+    db.execute(_DELETED)
     if missing := missing_in(db):
         raise sqlite3.DatabaseError(f"{missing} is missing")
 

@@ -80,6 +80,26 @@ def test_numbers_are_never_given_twice(tmp_path: Path) -> None:
     assert rows(path, "SELECT id FROM events") == [(1,), (3,)]
 
 
+def test_an_event_that_is_deleted_while_it_goes_on_stays_deleted(tmp_path: Path) -> None:
+    path = write(tmp_path, recorded(event_at(0, None)), recorded(event_at(1, None, view="door")))
+    key = "yard/gate", "open", NOW_S * S
+    with closing(Database(path, [key])) as database:
+        assert database.delete(1)
+    for _ in range(2):  # the end may come more than once
+        write(tmp_path, recorded(event_at(0)), recorded(event_at(1, view="door")))
+        assert rows(path, "SELECT id, ended IS NULL FROM events") == [(2, 0)]
+    assert rows(path, "SELECT count(*) FROM deleted") == [(1,)]
+    write(tmp_path, now_s=NOW_S + 40 * DAY_S)
+    assert rows(path, "SELECT count(*) FROM deleted") == [(0,)]
+
+
+def test_a_database_without_the_table_of_deleted_events_gets_it(tmp_path: Path) -> None:
+    path = write(tmp_path, recorded(event_at(0)))
+    rows(path, "DROP TABLE deleted")
+    write(tmp_path, recorded(event_at(1)))
+    assert rows(path, "SELECT count(*) FROM events") == [(2,)]
+
+
 def test_deleting_takes_the_picture_along(tmp_path: Path) -> None:
     path = write(tmp_path, recorded(event_at(0, None, snapshot=JPEG)))
     with closing(Database(path, ())) as database:

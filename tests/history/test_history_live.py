@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edged.capture.decode.jpeg import jpeg_size
 from edged.history.database import FILE
 from tests.rig.daemon import RunningDaemon, quick_config
@@ -91,6 +93,25 @@ def test_a_reload_switches_it_off_and_on(tmp_path: Path) -> None:
         assert daemon.stop()[0] == 0
     ended = rows(tmp_path / "state" / FILE, "SELECT ended IS NOT NULL FROM events")
     assert ended == [(1,)]
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_a_deleted_event_that_goes_on_does_not_come_back(
+    tmp_path: Path, by: signal.Signals
+) -> None:
+    config = quick_config(CAMERAS, events=RULES)
+    with RunningDaemon(tmp_path, config) as daemon:
+        daemon.wait_for(lambda: events(daemon))
+        assert post(daemon, "events/1/delete", {}) == {}
+        daemon.wait_for((tmp_path / "state/running-events.json").exists)
+        daemon.process.send_signal(by)
+        daemon.process.wait(60)
+    with RunningDaemon(tmp_path, config) as daemon:
+        daemon.wait_for(lambda: events(daemon))
+        assert [event["ended_at"] for event in events(daemon)] == [None]
+        assert daemon.stop()[0] == 0
+    told = rows(tmp_path / "state" / FILE, "SELECT count(*) FROM events")
+    assert told == [(1,)]  # of the second daemon
 
 
 def test_a_second_daemon_says_that_it_keeps_none(tmp_path: Path) -> None:
