@@ -8,6 +8,7 @@ would take the same space and a third of the writing (tests/benchmarks/history.m
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections import deque
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from edged.errors import EdgedError
 from edged.history import schema
 from edged.history.minutes import Minute
 from edged.history.options import HistoryConfig
@@ -329,6 +331,19 @@ class Database:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+def lock(path: Path) -> int:
+    """A descriptor that holds it. Raises OSError, and EdgedError if another process does."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise EdgedError(
+            "another edged writes the history there", fix="give each its own STATE_DIRECTORY"
+        ) from None
+    return fd
 
 
 def move_aside(path: Path) -> Path:

@@ -7,7 +7,6 @@ counted.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
@@ -24,7 +23,7 @@ from typing import Any
 
 from edged.errors import EdgedError
 from edged.events.options import EventConfig
-from edged.history.database import FILE, Database, Recorded, move_aside, size_of
+from edged.history.database import FILE, Database, Recorded, lock, move_aside, size_of
 from edged.history.minutes import Minute, Minutes
 from edged.history.options import HistoryConfig
 from edged.history.reader import Asked, Reader, Span
@@ -40,6 +39,9 @@ MOST_CHANGES_WAITING = 8
 CHANGE_SECONDS = 20.0
 MINUTE_SECONDS = 60.0
 
+_LOCKED = "database is locked"
+"""As SQLite says after five seconds."""
+
 log = logging.getLogger("edged.history")
 
 _Change = tuple[Callable[[Database], bool], "Future[bool]"]
@@ -47,6 +49,10 @@ _Change = tuple[Callable[[Database], bool], "Future[bool]"]
 
 class OffError(EdgedError):
     """There is no history."""
+
+
+class BusyError(EdgedError):
+    """Changes wait already, or another program has locked the database."""
 
 
 class History:
@@ -189,7 +195,7 @@ class History:
 
     def _change(self, change: Callable[[Database], bool]) -> bool:
         future: Future[bool] = Future()
-        busy = EdgedError("the history is busy", fix="try again in a moment")
+        busy = BusyError("the history is busy", fix="try again in a moment")
         with self._woken:
             self._check_on()
             if len(self._changes) >= MOST_CHANGES_WAITING:
@@ -294,6 +300,9 @@ class History:
         failure = self._attempt(note)
         if failure is None:
             future.set_result(changed)
+        elif failure == _LOCKED:
+            fix = "try again once no other program writes it"
+            future.set_exception(BusyError("the history is busy", got=failure, fix=fix))
         else:
             future.set_exception(EdgedError("the history cannot be changed", got=failure))
 
@@ -334,25 +343,12 @@ class History:
         if self._database is None:
             assert self._directory is not None
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            if self._lock_fd is None:
+                self._lock_fd = lock(self._path.with_name(LOCK))
             with self._woken:
                 running = [(*names, started) for names, started in self._running.items()]
             self._database = Database(self._path, running)
         return self._database
-
-    def _lock(self) -> None:
-        if self._lock_fd is not None:
-            return
-        path = self._path.with_name(LOCK)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            raise EdgedError(
-                "another edged writes the history there", fix="give each its own STATE_DIRECTORY"
-            ) from None
-        self._lock_fd = fd
 
     def _damage(self, error: sqlite3.Error) -> str:
         """What is wrong with the database; "" if the error has another cause."""

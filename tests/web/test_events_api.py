@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,16 @@ def test_deleting(server: HttpServer) -> None:
         post(server, f"{EVENTS}/1/correct", {"label": "open"}),
     ):
         assert failed(answer)[:2] == (404, "no such event")
+
+
+def test_a_history_that_another_program_locks(server: HttpServer, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "history.sqlite3", isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        status, headers, body = request(server, f"{EVENTS}/1/delete", "POST", JSON, b"")
+        assert (status, headers["Retry-After"]) == (503, "5")
+        assert failed((status, json.loads(body)))[1] == "the history is busy"
+        assert numbers(get(server, f"{EVENTS}?view=yard/gate")) == [1]
+    assert post(server, f"{EVENTS}/1/delete") == (200, {})
 
 
 def test_a_correction_is_a_moment_for_teaching(server: HttpServer, teaching: FakeTeaching) -> None:

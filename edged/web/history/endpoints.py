@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from edged.clock import rfc3339
 from edged.errors import InputError
-from edged.history.history import OffError
+from edged.history.history import BusyError, OffError
 from edged.history.reader import Asked, Span, TooSlowError
 from edged.web.answer import JPEG, JSON, Answer, Request
 from edged.web.changes.json_body import (
@@ -22,6 +22,7 @@ from edged.web.changes.json_body import (
     TEXT_FIELD,
     Field,
     answered,
+    error_answer,
     fields_of,
 )
 from edged.web.changes.post import Body, Post
@@ -42,9 +43,12 @@ _CACHED = ("Cache-Control", "private, max-age=3600, immutable")
 """Of pictures: an event keeps its own."""
 
 
+_RETRY = ("Retry-After", "5")
+
+
 class History(Protocol):
-    """Several threads call it at once. Raises OffError where there is none, TooSlowError, and
-    EdgedError for a failure."""
+    """Several threads call it at once. Raises OffError where there is none, BusyError and
+    TooSlowError, and EdgedError for a failure."""
 
     def events(self, asked: Asked) -> dict[str, Any]: ...
 
@@ -166,6 +170,8 @@ def _told(act: Callable[[], Answer]) -> Answer:
             return act()
         except OffError as error:
             return _off(error)
+        except BusyError as error:
+            return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, error, _RETRY)
         except TooSlowError as error:
             return Answer.error(HTTPStatus.SERVICE_UNAVAILABLE, error.what, fix=error.fix)
 
