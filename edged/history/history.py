@@ -345,6 +345,8 @@ class History:
             self._directory.mkdir(parents=True, exist_ok=True)
             if self._lock_fd is None:
                 self._lock_fd = lock(self._path.with_name(LOCK))
+            if not self._failure and self._path.exists() and not self._path.stat().st_size:
+                log.warning("history: %s is empty; beginning a new history", self._path)
             with self._woken:
                 running = [(*names, started) for names, started in self._running.items()]
             self._database = Database(self._path, running)

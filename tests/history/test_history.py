@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +224,22 @@ def test_a_table_that_somebody_drops_is_damage(
     eventually(lambda: len(recent(history)) == (when == "written"))
     (said,) = caplog.messages
     assert "history.sqlite3 is damaged (snapshots is missing); moved to" in said
+
+
+def test_a_file_that_somebody_empties_is_told(
+    make: Make, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    path = tmp_path / FILE
+    with closing(sqlite3.connect(write(tmp_path))) as db:  # keeps the log
+        db.execute("INSERT INTO views (name) VALUES ('roof')")
+        db.commit()
+        log = path.with_name(f"{FILE}-wal").read_bytes()
+    path.write_bytes(b"")
+    path.with_name(f"{FILE}-wal").write_bytes(log)
+    history = make()
+    history.publish_event(now(0))
+    eventually(lambda: recent(history))
+    assert caplog.messages == [f"history: {path} is empty; beginning a new history"]
 
 
 # a disk that takes nothing
