@@ -87,10 +87,12 @@ class Database:
         except FileNotFoundError:
             return False
 
-    def is_sound(self) -> bool:
-        """Whether SQLite finds no damage; reads the whole file."""
-        found: list[tuple[str]] = self._db.execute("PRAGMA quick_check(1)").fetchall()
-        return found == [("ok",)]
+    def check(self) -> None:
+        """Raises sqlite3.DatabaseError for damage; reads the whole file."""
+        if missing := self.missing():
+            raise sqlite3.DatabaseError(f"{missing} is missing")
+        if self._db.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+            raise sqlite3.DatabaseError("found while reading")
 
     def missing(self) -> str:
         """The first table, column or index that somebody has taken away; "" without any."""

@@ -86,6 +86,8 @@ class History:
         self._dropped = 0
         self._suspect = False
         """A reader has found damage."""
+        self._has_damaged_row = False
+        """Told once."""
         self._woken = threading.Condition()
         """Guards all of these."""
         self._closing = False
@@ -185,13 +187,18 @@ class History:
     @contextmanager
     def _reading(self) -> Iterator[Reader]:
         self._check_on()
+        reader = Reader(self._path)
         try:
-            yield Reader(self._path)
+            yield reader
         except (sqlite3.Error, OSError) as error:
             if _is_damage(error) or "no such " in str(error):  # table, column or index
                 with self._woken:
                     self._suspect = True
             raise EdgedError("the history cannot be read", got=str(error)) from error
+        finally:
+            if reader.damaged and not self._has_damaged_row:
+                self._has_damaged_row = True
+                log.error("history: %s: %s is damaged, left out", self._path, reader.damaged)
 
     def _change(self, change: Callable[[Database], bool]) -> bool:
         future: Future[bool] = Future()
@@ -314,7 +321,7 @@ class History:
         with self._woken:
             suspect, self._suspect = self._suspect, False
         if suspect:
-            self._attempt(_check)
+            self._attempt(Database.check)
 
     def _attempt(self, work: Callable[[Database], object]) -> str | None:
         """None if done, otherwise why not."""
@@ -381,13 +388,6 @@ class History:
         if self._database is not None:
             self._database.close()
         self._database, self._fitted = None, None
-
-
-def _check(database: Database) -> None:
-    if missing := database.missing():
-        raise sqlite3.DatabaseError(f"{missing} is missing")
-    if not database.is_sound():
-        raise sqlite3.DatabaseError("found while reading")
 
 
 def _is_damage(error: Exception) -> bool:

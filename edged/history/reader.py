@@ -8,7 +8,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,13 @@ from edged.view import camera_of, fields, parts
 READ_SECONDS = 5.0
 _STEPS = 10_000
 """Of SQLite's machine, between two looks at the clock."""
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What values raise that edged has not written."""
 _COLUMNS = "id, view, rule, started, ended, peak, variant, runtime, budget_ms, snapshot, corrected"
+
+
+_Note = Callable[[str], object]
+"""(a damaged row) It is left out."""
 
 
 class TooSlowError(EdgedError):
@@ -55,25 +61,32 @@ class Span(NamedTuple):
 
 
 class Reader:
-    """For any thread. Raises sqlite3.Error, and TooSlowError."""
+    """For any thread. Raises sqlite3.Error, and TooSlowError. Lists leave damaged rows out."""
 
     def __init__(self, path: Path, seconds: float = READ_SECONDS) -> None:
         self._path = path
         self._seconds = seconds
+        self.damaged = ""
+        """A row that was left out."""
 
     def events(self, asked: Asked) -> dict[str, Any]:
         """The newest first: the highest number. next: what to ask `before` for further ones."""
         with self._open() as db:
             if db is None:
                 return {"events": [], "next": None}
-            found = _page(db, asked)
-        more = len(found) > asked.limit
-        found = found[: asked.limit]
-        return {"events": found, "next": found[-1]["id"] if more else None}
+            numbers = _page(db, asked, self._note)
+            more = len(numbers) > asked.limit
+            numbers = numbers[: asked.limit]
+            found = _told(db, numbers, self._note)
+        return {"events": found, "next": numbers[-1] if more else None}
 
     def event(self, number: int) -> dict[str, Any] | None:
+        """Raises EdgedError if its row is damaged."""
         with self._open() as db:
-            return None if db is None else next(iter(_told(db, [number])), None)
+            found = [] if db is None else _told(db, [number], self._note)
+        if self.damaged:
+            raise EdgedError("the event is damaged", got=self.damaged, fix="delete it")
+        return next(iter(found), None)
 
     def snapshot(self, number: int) -> bytes | None:
         """The JPEG."""
@@ -89,8 +102,16 @@ class Reader:
         with self._open() as db:
             for started_ms, *row in () if db is None else _minutes(db, span):
                 at = started_ms // 1000 // span.step_s * span.step_s
-                steps.setdefault(at, _Step()).add(*row)
+                step = steps.get(at, _Step())
+                try:
+                    step.add(*row)
+                    steps[at] = step
+                except _DAMAGE:
+                    self._note(f"the minute of {rfc3339(started_ms * 1_000_000)}")
         return [{"at": rfc3339(at * 1_000_000_000), **steps[at].told()} for at in sorted(steps)]
+
+    def _note(self, row: str) -> None:
+        self.damaged = row
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection | None]:
@@ -116,8 +137,8 @@ class Reader:
                 raise
 
 
-def _page(db: sqlite3.Connection, asked: Asked) -> list[dict[str, Any]]:
-    """One more than the limit, if there are more."""
+def _page(db: sqlite3.Connection, asked: Asked, note: _Note) -> list[int]:
+    """Numbers of events: one more than the limit, if there are more."""
     where, values = ["id < ?"], [2**63 - 1 if asked.before is None else asked.before]
     for condition, value in (("started >= ?", asked.since_ns), ("started < ?", asked.until_ns)):
         if value is not None:
@@ -136,53 +157,72 @@ def _page(db: sqlite3.Connection, asked: Asked) -> list[dict[str, Any]]:
         index = "INDEXED BY events_by_view"
         where += [
             f"view IN ({_listed(_views(db, asked))})",
-            f"rule IN ({_listed(_rules(db, asked))})",
+            f"rule IN ({_listed(_rules(db, asked, note))})",
         ]
     command = f"SELECT id FROM events {index} WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
-    numbers = [number for (number,) in db.execute(command, (*values, asked.limit + 1))]
-    return _told(db, numbers)
+    return [number for (number,) in db.execute(command, (*values, asked.limit + 1))]
 
 
 def _views(db: sqlite3.Connection, asked: Asked) -> Iterator[int]:
-    for number, name in db.execute("SELECT id, name FROM views"):
+    for number, name in db.execute("SELECT id, name FROM views WHERE typeof(name) = 'text'"):
         of_camera = asked.camera is None or asked.camera == camera_of(name)
         if of_camera and (asked.view is None or asked.view in (name, parts(name)[1])):
             yield number
 
 
-def _rules(db: sqlite3.Connection, asked: Asked) -> Iterator[int]:
+def _rules(db: sqlite3.Connection, asked: Asked, note: _Note) -> Iterator[int]:
     for number, event, classes in db.execute("SELECT id, event, classes FROM rules"):
         named = asked.event is None or asked.event == event
-        if named and (asked.label is None or asked.label in json.loads(classes)):
-            yield number
+        try:
+            if named and (asked.label is None or asked.label in _names(classes)):
+                yield number
+        except _DAMAGE:
+            note(f"rule {number}")
 
 
-def _told(db: sqlite3.Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
+def _told(db: sqlite3.Connection, numbers: Sequence[int], note: _Note) -> list[dict[str, Any]]:
     views: dict[int, str] = dict(db.execute("SELECT id, name FROM views"))
     rules = {number: rest for number, *rest in db.execute("SELECT id, event, classes FROM rules")}
     command = f"SELECT {_COLUMNS} FROM events WHERE id IN ({_listed(numbers)}) ORDER BY id DESC"
-    told = []
+    told: list[dict[str, Any]] = []
     for row in db.execute(command):
-        number, view, rule, started, ended, peak, variant, runtime, budget_ms, size, corrected = row
-        event, classes = rules[rule]
-        told.append(
-            {
-                "id": number,
-                **fields(views[view]),
-                "event": event,
-                "classes": json.loads(classes),
-                "started_at": rfc3339(started),
-                "ended_at": None if ended is None else rfc3339(ended),
-                "duration_seconds": None if ended is None else round((ended - started) / 1e9, 3),
-                "peak": round(peak, 3),
-                "variant": variant,
-                "runtime": runtime,
-                "budget_ms": budget_ms,
-                "snapshot": size > 0,
-                "corrected": corrected,
-            }
-        )
+        name = f"event {row[0]}"
+        try:
+            told.append(_event(row, views, rules))
+        except _DAMAGE:
+            note(name)
     return told
+
+
+def _event(
+    row: Sequence[Any], views: Mapping[int, str], rules: Mapping[int, Sequence[str]]
+) -> dict[str, Any]:
+    number, view, rule, started, ended, peak, variant, runtime, budget_ms, size, corrected = row
+    event, classes = rules[rule]
+    told = {
+        "id": number,
+        **fields(views[view]),
+        "event": event,
+        "classes": _names(classes),
+        "started_at": rfc3339(started),
+        "ended_at": None if ended is None else rfc3339(ended),
+        "duration_seconds": None if ended is None else round((ended - started) / 1e9, 3),
+        "peak": round(peak, 3),
+        "variant": variant,
+        "runtime": runtime,
+        "budget_ms": budget_ms,
+        "snapshot": size > 0,
+        "corrected": corrected,
+    }
+    json.dumps(told, allow_nan=False)  # raises for what JSON cannot say
+    return told
+
+
+def _names(classes: str) -> list[str]:
+    names = json.loads(classes)
+    if not isinstance(names, list):
+        raise TypeError(classes)
+    return names
 
 
 def _minutes(db: sqlite3.Connection, span: Span) -> Iterable[tuple[Any, ...]]:
@@ -241,6 +281,9 @@ class _Step:
         classes: str,
         nothing: int,
     ) -> None:
+        counts: dict[str, int] = json.loads(classes)
+        if not isinstance(variant, str | None) or sum(counts.values()) > results:
+            raise ValueError(classes)
         self.results += results
         self.late += late
         self.stale += stale
@@ -249,7 +292,7 @@ class _Step:
         self.best_accuracy.add(best_accuracy, results + stale)
         if variant is not None:
             self.variants[variant] += results
-        self.classes.update(json.loads(classes))
+        self.classes.update(counts)
         self.nothing += nothing
 
     def told(self) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from edged.errors import EdgedError
 from edged.history import reader as module
 from edged.history.database import FILE, Database
 from edged.history.options import HistoryConfig
 from edged.history.reader import Asked, Reader, Span, TooSlowError
-from tests.rig.history import JPEG, NOW_S, S, event_at, minute_at, recorded, write
+from tests.rig.history import JPEG, NOW_S, S, event_at, minute_at, recorded, rows, write
 
 VIEWS, NAMES = ("door", "yard/gate", "yard/bin"), ("open", "closed")
 
@@ -133,7 +134,8 @@ def test_no_question_reads_the_whole_table(reader: Reader, asked: Asked) -> None
         assert db is not None
         statements: list[str] = []
         db.set_trace_callback(statements.append)
-        module._page(db, asked)
+        numbers = module._page(db, asked, [].append)
+        module._told(db, numbers, [].append)
         db.set_trace_callback(None)
         for statement in statements:
             plans += [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
@@ -160,7 +162,7 @@ def test_reading_neither_waits_for_the_writer_nor_holds_it_up(tmp_path: Path) ->
         assert db is not None
         database.write([recorded(event_at(1))], [], HistoryConfig(), NOW_S * 1000)
         assert reader.events(Asked())["events"][0]["id"] == 2
-        assert len(module._told(db, [1, 2])) == 1  # the state when it began
+        assert len(module._told(db, [1, 2], [].append)) == 1  # the state when it began
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
@@ -176,6 +178,41 @@ def test_an_answer_that_takes_too_long_ends(tmp_path: Path) -> None:
     reader = Reader(write(tmp_path, minutes=minutes), seconds=0.0)
     with pytest.raises(TooSlowError, match="ask for a shorter time"):
         reader.seen(Span("yard/gate", 0, NOW_S * 2, 60))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE rules SET classes = 'not json' WHERE event = 'closed'",
+        "UPDATE rules SET classes = '5' WHERE event = 'closed'",
+        "UPDATE events SET started = 'x' WHERE id % 2 = 0",
+        "UPDATE events SET rule = 99 WHERE id % 2 = 0",
+        "UPDATE events SET budget_ms = 9e999 WHERE id % 2 = 0",
+        "UPDATE events SET variant = x'ff' WHERE id % 2 = 0",
+    ],
+)
+def test_events_with_damaged_values_are_left_out(tmp_path: Path, damage: str) -> None:
+    names = ("open", "closed") * 5
+    path = write(tmp_path, *(recorded(event_at(n, name=name)) for n, name in enumerate(names)))
+    rows(path, damage)
+    reader = Reader(path)
+    found = reader.events(Asked(limit=4))
+    assert ([event["id"] for event in found["events"]], found["next"]) == ([9, 7], 7)
+    assert reader.damaged in ("event 10", "event 8")
+    assert numbers(Reader(path), label="open") == [9, 7, 5, 3, 1]
+    with pytest.raises(EdgedError, match="the event is damaged \\(got event 2\\)"):
+        Reader(path).event(2)
+
+
+@pytest.mark.parametrize("classes", ["{", "[]", '{"open": "x"}', '{"open": 601}'])
+def test_minutes_with_damaged_values_are_left_out(tmp_path: Path, classes: str) -> None:
+    path = write(tmp_path, minutes=(minute_at(0), minute_at(60)))
+    changed = f"UPDATE minutes SET classes = '{classes}' WHERE started_view ="
+    rows(path, f"{changed} (SELECT max(started_view) FROM minutes)")
+    reader = Reader(path)
+    (step,) = reader.seen(Span("yard/gate", NOW_S, NOW_S + 120, 60))
+    assert (step["at"], step["results"]) == ("2027-01-15T08:00:00.000000Z", 600)
+    assert reader.damaged == "the minute of 2027-01-15T08:01:00.000000Z"
 
 
 # what was seen

@@ -61,7 +61,7 @@ def write(
 
 
 def rows(path: Path, command: str) -> list[Any]:
-    with closing(sqlite3.connect(path)) as db:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
         return db.execute(command).fetchall()
 
 

@@ -48,7 +48,7 @@ def write_all(path: Path, done: int = -1) -> None:
 def check(path: Path, told: int) -> None:
     """told: batches that were written for sure; event 1 may have been deleted since."""
     with suppress(FileNotFoundError), closing(Database(path, ())) as database:
-        assert database.is_sound()
+        database.check()
     assert is_sound(path)
     events = rows(path, "SELECT id, snapshot, ended FROM events ORDER BY id")
     pictures = dict(rows(path, "SELECT event, jpeg FROM snapshots"))

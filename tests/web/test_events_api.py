@@ -18,7 +18,7 @@ from edged.web.history.query import MOST_STEPS
 from edged.web.options import HttpConfig
 from edged.web.password import new_token, token_hash
 from edged.web.server import HttpServer
-from tests.rig.history import JPEG, NOW_S, S, event_at, minute_at, recorded, write
+from tests.rig.history import JPEG, NOW_S, S, event_at, minute_at, recorded, rows, write
 from tests.rig.http_server import request, serving
 from tests.rig.teaching import FakeTeaching
 from tests.rig.waiting import eventually
@@ -263,6 +263,19 @@ def test_a_history_that_cannot_be_read(history: History, tmp_path: Path) -> None
     with serving(history=history) as server:
         history._config = HistoryConfig()  # the thread has not looked yet
         assert failed(get(server, EVENTS))[:2] == (500, "the history cannot be read")
+
+
+def test_damaged_values_are_left_out_and_told_once(
+    server: HttpServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows(tmp_path / "history.sqlite3", "UPDATE rules SET classes = 'not json' WHERE event = 'open'")
+    rows(tmp_path / "history.sqlite3", "UPDATE minutes SET classes = '{'")
+    for _ in range(2):
+        assert numbers(get(server, EVENTS)) == list(range(9, 1, -1))
+        assert failed(get(server, f"{EVENTS}/1"))[:2] == (500, "the event is damaged")
+        assert get(server, f"{SEEN}?view=yard/gate&{SPAN}")[1]["seen"] == []
+    (said,) = caplog.messages
+    assert said.endswith("history.sqlite3: event 1 is damaged, left out")
 
 
 def test_reading_needs_what_reading_needs_and_changes_control(
