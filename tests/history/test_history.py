@@ -204,6 +204,7 @@ def test_damage_that_only_a_reader_meets_is_found(
         history.snapshot(1)
     eventually(lambda: (tmp_path / f"{FILE}.damaged").exists())
     eventually(lambda: recent(history) == [])
+    eventually(lambda: caplog.messages)
     assert len(caplog.messages) == 1
 
 
@@ -222,6 +223,7 @@ def test_a_table_that_somebody_drops_is_damage(
         history.publish_event(now(1, snapshot=JPEG))
     eventually((tmp_path / f"{FILE}.damaged").exists)
     eventually(lambda: len(recent(history)) == (when == "written"))
+    eventually(lambda: caplog.messages)
     (said,) = caplog.messages
     assert "history.sqlite3 is damaged (snapshots is missing); moved to" in said
 
@@ -263,6 +265,7 @@ def test_a_full_disk_is_one_line_and_what_came_is_written_later(
     eventually(lambda: len(recent(history)) == 3)
     assert history.snapshot(2) == JPEG
     eventually(lambda: rows(tmp_path / FILE, "SELECT results FROM minutes") == [(3,)])
+    eventually(lambda: len(caplog.messages) > 1)
     first, *others = caplog.messages
     assert "history.sqlite3 cannot be written: " in first and "every minute" in first
     assert others == [f"history: {tmp_path / FILE} is written again"]
