@@ -77,6 +77,7 @@ def subjects(run: Run) -> Subjects:
         events_dropped=lambda: run.dispatcher.dropped,
         snapshots_dropped=lambda: run.dispatcher.snapshots_dropped,
         history_dropped=lambda: run.world.history.dropped,
+        history_trouble=lambda: run.world.history.trouble,
         history_bytes=lambda: run.world.history.size_bytes,
         classified=lambda: run.world.sent.counts,
         failures=lambda: {} if run.pipeline is None else run.pipeline.setbacks.failures,

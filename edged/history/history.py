@@ -106,6 +106,11 @@ class History:
         return self._dropped
 
     @property
+    def trouble(self) -> str | None:
+        """Why the last attempt to write failed; None if it did not."""
+        return self._failure or None
+
+    @property
     def size_bytes(self) -> int:
         """Of the database; 0 without a history."""
         return 0 if self._config is None or self._directory is None else size_of(self._path)

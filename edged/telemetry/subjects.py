@@ -75,6 +75,7 @@ class Subjects:
     events_dropped: Callable[[], int] = lambda: 0
     snapshots_dropped: Callable[[], int] = lambda: 0
     history_dropped: Callable[[], int] = lambda: 0
+    history_trouble: Callable[[], str | None] = lambda: None
     history_bytes: Callable[[], int] = lambda: 0
     classified: Callable[[], Mapping[str, int]] = dict
 

@@ -28,6 +28,12 @@ def events(daemon: RunningDaemon, query: str = "") -> list[dict[str, Any]]:
     return list(json.loads(text)["events"])
 
 
+def troubles(daemon: RunningDaemon) -> list[dict[str, Any]]:
+    """Of the history."""
+    verdict = json.loads(daemon.get("/api/v1/status")[1])["verdict"]
+    return [each for each in verdict["troubles"] if each["kind"] == "history"]
+
+
 def post(daemon: RunningDaemon, path: str, body: object) -> Any:
     request = urllib.request.Request(
         f"http://127.0.0.1:{daemon.port}/api/v1/{path}",
@@ -123,6 +129,10 @@ def test_a_second_daemon_says_that_it_keeps_none(tmp_path: Path) -> None:
         with RunningDaemon(tmp_path / "other", config, **state) as second:
             second.wait_for(lambda: "another edged writes the history there" in second.text)
             second.wait_for_results(5)
+            (trouble,) = troubles(second)
+            why = "events and minutes are not kept: another edged writes the history there"
+            assert trouble["text"].startswith(why)
+            assert troubles(first) == []
             assert [event["id"] for event in events(second)] == [1]
             assert second.stop()[0] == 0
         assert first.stop()[0] == 0

@@ -150,6 +150,22 @@ def test_results_that_do_not_leave_and_a_device_that_is_too_hot_are_troubles() -
     ]
 
 
+def test_a_history_that_cannot_be_written_is_told() -> None:
+    clock = FakeTime()
+    live = live_of(ShownCamera("door"), clock=clock)
+    observed(live, clock, 10.0)
+    why: list[str | None] = ["No space left on device"]
+    live.follow(replace(subjects_of(ShownCamera("door")), history_trouble=lambda: why[0]))
+    text = "events and minutes are not kept: No space left on device"
+    assert verdict_of(live) == {
+        "ok": False,
+        "text": text,
+        "troubles": [{"kind": "history", "text": text}],
+    }
+    why[0] = None
+    assert verdict_of(live)["ok"] is True
+
+
 def test_what_has_to_be_taught_and_what_still_loads() -> None:
     clock = FakeTime()
     views = {"door": {"to_teach": "gate is not taught yet: edged teach gate"}}

@@ -12,6 +12,7 @@ const ADVICE = {
   late: "The budget is too small for this device, or other programs keep it busy.",
   silent: "Look into the device's journal, and restart edged.",
   sink: "Results wait in memory and are sent later; the oldest are dropped when it is full.",
+  history: "edged tries again every minute. Until then some of them wait in memory.",
   hot: "Give it air. Above the limit edged computes less, then looks at fewer frames.",
   starting: "This takes some seconds.",
 };

@@ -61,7 +61,8 @@ def status(live: Live) -> dict[str, Any]:
         "cameras": _cameras(live, now_ns, now_unix_ns, slowdown),
     }
     undelivered = {each.name: redact(each.trouble) for each in subjects.sinks if each.trouble}
-    return {"verdict": verdict(about, {*_silent(live, now_ns)}, undelivered, now_unix_ns)} | about
+    unkept, silent = redact(subjects.history_trouble() or ""), {*_silent(live, now_ns)}
+    return {"verdict": verdict(about, silent, undelivered, unkept, now_unix_ns)} | about
 
 
 def local_time() -> str:

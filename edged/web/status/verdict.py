@@ -73,12 +73,14 @@ def verdict(
     status: Mapping[str, Any],
     silent: Collection[str],
     undelivered: Mapping[str, str],
+    unkept: str,
     now_unix_ns: int,
 ) -> dict[str, Any]:
     """Of the rest of the status: {"ok", "text", "troubles"}, the gravest trouble first.
 
     silent: views that give no results although their cameras deliver. undelivered: why results do
-    not leave the daemon, by sink. Times in texts are the device's local time.
+    not leave the daemon, by sink. unkept: why the history cannot be written, or "". Times in texts
+    are the device's local time.
     """
     views = dict(_views(status["cameras"]))
     troubles = [
@@ -88,6 +90,7 @@ def verdict(
             _trouble("sink", f"results do not reach {name}: {text}", sink=name)
             for name, text in undelivered.items()
         ),
+        *_of_history(unkept),
         *_of_device(status),
         *_starting(status, views),
     ]
@@ -147,6 +150,11 @@ def _of_views(
 def _misses(about: Mapping[str, Any]) -> bool:
     share, late = about["on_time"], about["late"]
     return share is not None and share < about["on_time_target"] and late >= FEWEST_LATE
+
+
+def _of_history(unkept: str) -> Iterator[dict[str, str]]:
+    if unkept:
+        yield _trouble("history", f"events and minutes are not kept: {unkept}")
 
 
 def _of_device(status: Mapping[str, Any]) -> Iterator[dict[str, str]]:
