@@ -6,7 +6,12 @@ import base64
 import http.client
 import json
 import os
+import socket
 import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,7 +36,7 @@ class NoAnswerError(EdgedError):
 class Daemon:
     """url: of the page. tls: for https, by default what the system trusts. login: the value of
     `Authorization`, by default a token from the environment. also: another way to log in.
-    timeout: in seconds."""
+    timeout: in seconds, from the question to the end of the answer."""
 
     def __init__(
         self,
@@ -74,9 +79,10 @@ class Daemon:
             headers["Authorization"] = self._login
         connection = self._connection()
         try:
-            connection.request(method, f"{self._prefix}/api/v1/{path}", body, headers)
-            answer = connection.getresponse()
-            content = answer.read(_MOST_BYTES)
+            with _ending(connection, self._timeout):
+                connection.request(method, f"{self._prefix}/api/v1/{path}", body, headers)
+                answer = connection.getresponse()
+                content = answer.read(_MOST_BYTES)
         except ssl.SSLCertVerificationError as error:
             raise EdgedError(
                 "the certificate is not trusted",
@@ -131,6 +137,34 @@ class Daemon:
             parts = [said or f"status {status}", None, None]
         shown = [None if each is None else printable(str(each)) for each in parts]
         return kind(str(shown[0]), where=self.url, got=shown[1], fix=shown[2])
+
+
+@contextmanager
+def _ending(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """The connection's own timeout starts again with each byte that comes; this one does not.
+
+    Raises TimeoutError."""
+    deadline, over = time.monotonic() + seconds, Event()
+    connection.connect()
+    held: socket.socket = connection.sock  # the connection forgets it before the answer is read
+
+    def end() -> None:
+        over.set()
+        with suppress(OSError):
+            socket.socket.shutdown(held, socket.SHUT_RDWR)  # of an SSLSocket too
+
+    timer = Timer(deadline - time.monotonic(), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not over.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        raise TimeoutError
 
 
 def basic(user: str, password: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import create_server
 from threading import Thread
 from typing import Any
 
@@ -198,9 +200,42 @@ def test_a_camera_without_pictures(
 
 
 def test_a_daemon_that_does_not_answer_is_not_waited_for() -> None:
-    from socket import create_server
-
     with create_server(("127.0.0.1", 0)) as silent:
         daemon = Daemon(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
         with pytest.raises(NoAnswerError, match="does not answer"):
             daemon.get("teach/gate")
+
+
+@pytest.mark.parametrize("begins", ["", "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n"])
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_answer_that_trickles_is_not_waited_for(
+    tmp_path: Path, begins: str, encrypted: bool
+) -> None:
+    """Each byte comes well within the limit, the last one long after it."""
+    context: ssl.SSLContext | None = None
+    authority = Authority(tmp_path)
+    pair = authority.certificate("127.0.0.1")
+
+    def trickle() -> None:
+        connection, _ = server.accept()
+        if encrypted:
+            own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            own.load_cert_chain(pair.certificate, pair.key)
+            connection = own.wrap_socket(connection, server_side=True)
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(begins.encode())
+            for _ in range(300):
+                time.sleep(0.1)
+                connection.sendall(b"H")
+
+    if encrypted:
+        context = ssl.create_default_context(cafile=str(authority.ca))
+    with create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=trickle)
+        thread.start()
+        scheme = "https" if encrypted else "http"
+        daemon = Daemon(f"{scheme}://127.0.0.1:{server.getsockname()[1]}", context, timeout=0.5)
+        with pytest.raises(NoAnswerError, match="does not answer"):
+            daemon.get("status")
+        thread.join()
