@@ -43,8 +43,17 @@ def test_a_daemon_that_goes_away_and_comes_back_is_shown(tmp_path: Path) -> None
         assert terminal.settings_now() == before
 
 
-@pytest.mark.parametrize(("how", "wanted"), [("q", 0), ("\x03", 0), ("TERM", 128 + signal.SIGTERM)])
-def test_what_ends_it_leaves_the_terminal_as_it_was(how: str, wanted: int) -> None:
+@pytest.mark.parametrize(
+    ("how", "wanted"),
+    [
+        ("q", 0),
+        ("\x03", 0),
+        ("\x1c", 128 + signal.SIGQUIT),
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGHUP, 128 + signal.SIGHUP),
+    ],
+)
+def test_what_ends_it_leaves_the_terminal_as_it_was(how: str | signal.Signals, wanted: int) -> None:
     about = json.dumps(status({"door": SEVERAL["door"]}))
     with (
         answering(lambda path, headers: (200, "application/json", about)) as port,
@@ -53,8 +62,8 @@ def test_what_ends_it_leaves_the_terminal_as_it_was(how: str, wanted: int) -> No
         before = terminal.settings
         terminal.wait_for(lambda shown: "memory free" in shown)
         assert terminal.settings_now() != before
-        if how == "TERM":
-            os.kill(terminal.process.pid, signal.SIGTERM)
+        if isinstance(how, signal.Signals):
+            os.kill(terminal.process.pid, how)
         else:
             terminal.type(how)
         ended, shown = terminal.end()
@@ -62,6 +71,19 @@ def test_what_ends_it_leaves_the_terminal_as_it_was(how: str, wanted: int) -> No
         assert "Traceback" not in shown
         assert terminal.settings_now() == before
         assert shown.count("all views keep their budget") == 1
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    about = json.dumps(status({"door": SEVERAL["door"]}))
+    command = ["env", "--ignore-signal=HUP", *WATCH]  # as nohup does
+    with (
+        answering(lambda path, headers: (200, "application/json", about)) as port,
+        InTerminal([*command, "--url", f"http://127.0.0.1:{port}"]) as terminal,
+    ):
+        terminal.wait_for(lambda shown: "memory free" in shown)
+        os.kill(terminal.process.pid, signal.SIGHUP)
+        terminal.type("q")
+        assert terminal.end()[0] == 0
 
 
 def test_it_goes_on_after_ctrl_z() -> None:

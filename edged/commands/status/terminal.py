@@ -136,8 +136,8 @@ def keys() -> Iterator[Callable[[float], str]]:
         return
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
-    signals = signal.SIGTERM, signal.SIGCONT
-    handlers = [signal.getsignal(each) for each in signals]
+    ending = signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT
+    handlers = {each: signal.getsignal(each) for each in (*ending, signal.SIGCONT)}
 
     def pressed(seconds: float) -> str:
         if not select.select([fd], [], [], seconds)[0]:
@@ -145,11 +145,14 @@ def keys() -> Iterator[Callable[[float], str]]:
         return os.read(fd, 64).decode(errors="replace") or "q"  # the terminal has gone
 
     try:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        for each in ending:
+            if handlers[each] != signal.SIG_IGN:  # as under nohup
+                signal.signal(each, lambda number, _: sys.exit(128 + number))
         signal.signal(signal.SIGCONT, lambda *_: tty.setcbreak(fd))  # after Ctrl-Z and fg
         tty.setcbreak(fd)
         yield pressed
     finally:
-        for each, handler in zip(signals, handlers, strict=True):
+        for each, handler in handlers.items():
             signal.signal(each, handler)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal has gone
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
