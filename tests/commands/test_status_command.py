@@ -171,12 +171,14 @@ def test_a_mistake_is_one_message(
         ("[" * 100_000, "an answer that is not edged's"),
         ("{}", "an answer that is not edged's"),
         ('{"verdict": {"ok": true, "text": "x", "troubles": []}}', "an answer that is not edged's"),
+        ('{"verdict": {"ok": true}, "cameras": {"a": 5}}', "an answer that is not edged's"),
         ('{"cameras": {}}', "this daemon is older than the command"),
     ],
 )
-def test_what_is_not_edged(answer: str, told: str, capsys: Capture) -> None:
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_is_not_edged(answer: str, told: str, form: list[str], capsys: Capture) -> None:
     with answering(lambda path, headers: (200, "application/json", answer)) as port:
-        assert edged("status", "--url", f"http://127.0.0.1:{port}") == 1
+        assert edged("status", "--url", f"http://127.0.0.1:{port}", *form) == 1
     said = capsys.readouterr()
     assert told in said.err and said.out == ""
 

@@ -60,7 +60,10 @@ def _status(options: argparse.Namespace) -> int:
         raise InputError("expected --watch or --json, not both")
     daemon = _daemon(options)
     if options.json:
+        from edged.commands.status.screen import Style
+
         status = _ask(daemon)
+        _drawn(status, daemon, Style())  # for its check
         print(json.dumps(status, indent=2))
         return _exit_status(status)
     from edged.commands.status.terminal import Terminal
