@@ -80,6 +80,20 @@ def test_a_pipe_gets_plain_text(daemon: RunningDaemon, tmp_path: Path) -> None:
     assert "door " in shown and "yard/bin " in shown
 
 
+def test_a_pipe_gets_whole_names() -> None:
+    name = f"{'a' * 32}/{'b' * 32}"
+    camera, view = name.split("/")
+    yard = SEVERAL["yard"]
+    about = json.dumps(status({camera: {**yard, "views": {view: yard["views"]["bin"]}}}))
+    with answering(lambda path, headers: (200, "application/json", about)) as port:
+        command = [*STATUS, "--url", f"http://127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+        with InTerminal(command) as terminal:
+            shown = terminal.end()[1]
+    assert name in done.stdout.decode()
+    assert name not in shown
+
+
 def test_the_configuration_of_the_folder_is_found(
     daemon: RunningDaemon, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.commands.status.screen import Style, draw, gone, span
-from edged.commands.status.text import cells, cut, padded, wrapped
+from edged.commands.status.text import cells, cut, cut_within, padded, wrapped
 from edged.web.status.status import status as status_of
 from tests.rig.camera import FakeTime
 from tests.rig.live import ShownCamera, live_of
@@ -70,6 +70,22 @@ def test_no_line_is_wider_than_the_terminal(width: int, coloured: bool) -> None:
     assert max(map(cells, plain)) <= width
     assert all("\x1b" not in line for line in plain)
     assert any("\x1b" in line for line in lines) is coloured
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+@pytest.mark.parametrize("view_name", ["gate{}", "a-view-with-a-name-as-long-as-{}"])
+def test_long_names_are_told_apart(width: int, view_name: str) -> None:
+    names = [view_name.format(f"{number:02}") for number in range(16)]
+    about = status({"a" * 32: camera(views={name: view() for name in names})})
+    shown = [
+        line.split()[1] for line in draw(about, Style(width=width))[2:] if line.startswith("●")
+    ]
+    assert len(shown) == len({*shown}) == 16
+    assert all(cells(each) <= max(8, width // 5) for each in shown)
+    whole = draw(about, Style(width=100, whole_names=True))
+    rows = [line for line in whole[2:] if line.startswith("●")]
+    assert [line.split()[1] for line in rows] == [f"{'a' * 32}/{name}" for name in names]
+    assert all("99.1 of 95 %" in line and line.endswith("29.8") for line in rows)
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
@@ -169,6 +185,7 @@ def test_spans(seconds: float, told: str) -> None:
 def test_any_text_is_cut_padded_and_wrapped_to_its_cells(text: str, width: int) -> None:
     text = "".join(character for character in text if character.isprintable())
     assert cells(cut(text, width)) <= width
+    assert cells(cut_within(text, width)) <= width
     assert cells(padded(text, width)) == width
     lines = list(wrapped(text, width))
     assert all(cells(line) <= width for line in lines)

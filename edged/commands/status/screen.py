@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from edged.commands.status.text import cells, cut, padded, wrapped
+from edged.commands.status.text import cells, cut, cut_within, padded, wrapped
 from edged.printable import printable
 from edged.view import camera_of
 
@@ -37,12 +37,14 @@ _UNBROKEN = "\xa0"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """width: in cells. height: most lines; None for any number. unicode: false for ASCII marks."""
+    """width: in cells. height: most lines; None for any number. unicode: false for ASCII marks.
+    whole_names: of views, which may make their lines wider."""
 
     width: int = 80
     height: int | None = None
     coloured: bool = False
     unicode: bool = True
+    whole_names: bool = False
 
     def paint(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self.coloured and colour else text
@@ -75,7 +77,7 @@ class _Columns(NamedTuple):
 
 
 def draw(status: Mapping[str, Any], style: Style, now: float | None = None) -> list[str]:
-    """Lines of at most `style.width` cells. now: wall time, for the clock.
+    """Lines of at most `style.width` cells, but for whole names. now: wall time, for the clock.
 
     Raises LookupError, TypeError, ValueError or AttributeError if this is not a status of edged.
     """
@@ -86,7 +88,7 @@ def draw(status: Mapping[str, Any], style: Style, now: float | None = None) -> l
     views.sort(key=lambda view: min(ranks.get(each, len(ranks)) for each in _names(view)))
     lines = [*_headline(status["verdict"], style), ""]
     device = _device(status, style, now)
-    columns = _columns(views, style.width)
+    columns = _columns(views, style)
     lines.append(style.paint(_header(columns), _FAINT))
     for index, view in enumerate(views):
         block = _block(view, columns, style, status["loading"])
@@ -139,8 +141,9 @@ def _headline(verdict: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield style.paint(f"{_INDENT}and {more} more", f"{_BOLD};{_RED}")
 
 
-def _columns(views: list[_View], width: int) -> _Columns:
+def _columns(views: list[_View], style: Style) -> _Columns:
     """What the others leave goes to what is seen; without room for that, some are left out."""
+    width = style.width
     wide = width >= WIDE
     longest = max(4, *(cells(printable(view.id)) for view in views))
     columns = _Columns(
@@ -160,7 +163,7 @@ def _columns(views: list[_View], width: int) -> _Columns:
         taken = sum(len(_GAP) + most for most in columns if most)
         if (seen := width - len(_INDENT) - taken) >= LEAST_SEEN:
             break
-    return columns._replace(seen=seen)
+    return columns._replace(seen=seen, name=longest if style.whole_names else columns.name)
 
 
 def _header(columns: _Columns) -> str:
@@ -181,7 +184,7 @@ def _block(view: _View, columns: _Columns, style: Style, loading: bool) -> list[
     p95_ms = about["latency_ms"]["p95"]
     fits = p95_ms is None or p95_ms <= about["budget_ms"]
     parts = [
-        (padded(printable(view.id), columns.name), _BOLD),
+        (padded(_name(view.id, columns.name), columns.name), _BOLD),
         (padded(_sees(about, columns.seen), columns.seen), ""),
         (padded(_on_time(about, style.width >= WIDE), columns.on_time), "" if kept else _RED),
         (padded(_latency(about), columns.latency), "" if fits else _RED),
@@ -191,6 +194,15 @@ def _block(view: _View, columns: _Columns, style: Style, loading: bool) -> list[
     shown = _GAP.join(style.paint(*each) for each in parts if each[0])
     colour = _YELLOW if starts else _GREEN if well else _RED
     return [f"{style.paint(mark, colour)} {shown}".rstrip(), *_words(view, style, loading)]
+
+
+def _name(view_id: str, most: int) -> str:
+    """The view's own name tells it from others of its camera: the camera's is shortened first."""
+    camera, _, view = printable(view_id).partition("/")
+    if not view:
+        return cut_within(camera, most)
+    left = most - cells(view) - len("/")
+    return f"{cut(camera, left)}/{view}" if left > 0 else cut_within(view, most)
 
 
 def _words(view: _View, style: Style, loading: bool) -> Iterator[str]:

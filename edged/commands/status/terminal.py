@@ -51,6 +51,7 @@ class Terminal:
             height=height,
             coloured=self._coloured,
             unicode=self._unicode,
+            whole_names=not self._is_terminal,
         )
 
     def print(self, lines: Sequence[str]) -> None:

@@ -26,6 +26,14 @@ def cut(text: str, most: int) -> str:
     return _start(text, most - 1) + "…" if most > 0 else ""
 
 
+def cut_within(text: str, most: int) -> str:
+    """As `cut`, but the end stays as the beginning does."""
+    if cells(text) <= most or most < 3:
+        return cut(text, most)
+    end = _start(text[::-1], (most - 1) // 2)[::-1]
+    return f"{_start(text, most - 1 - cells(end))}…{end}"
+
+
 def padded(text: str, width: int) -> str:
     """Exactly so many cells."""
     shown = cut(text, width)
