@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Bro
         browser.wait_for(f"{shown('.state')} == 'live'")
         assert "most accurate variant" in browser.value(shown(".why"))
         browser.wait_for(f"/\\d/.test({shown('.on-time')})")
-        browser.wait_for("$('headline').textContent == 'Door keeps its budget'")
+        browser.wait_for("$('headline').textContent == 'door keeps its budget'")
         browser.wait_for("$('told').textContent == 'door keeps its budget'")
         browser.wait_for(f"{CARD}.querySelector('.chart .budget') !== null")
 
@@ -125,7 +127,7 @@ def test_a_camera_that_is_down_says_why(tmp_path: Path, browser: Browser) -> Non
         )
         browser.wait_for(f"!{CARD}.querySelector('img').hidden")
         assert browser.value(f"{yard}.querySelector('img').hidden")
-        browser.wait_for("/^Yard is away since .*no such device/.test($('headline').textContent)")
+        browser.wait_for("/^yard is away since .*no such device/.test($('headline').textContent)")
         cards = "[...document.querySelectorAll('article')].map((it) => it.dataset.camera)"
         browser.wait_for(f"{cards}.join() == 'yard,door'")  # the trouble first
         assert browser.trouble == []
@@ -142,13 +144,26 @@ def test_it_says_when_it_is_old_and_goes_on_after_a_restart(
         port = daemon.port
         browser.open(f"http://127.0.0.1:{port}/")
         browser.wait_for(f"{shown('.state')} == 'live'")
+        browser.wait_for("$('verdict').className == 'good'")
         assert browser.value(said) == ""
     browser.wait_for(f"/last update .* ago/.test({said})")
+    browser.wait_for("$('verdict').className == 'bad'")
+    host = socket.gethostname()
+    gone = rf"/^(⚠ )?{re.escape(host)} has not answered since \d\d:\d\d$/"
+    for place in ("$('headline').textContent", "document.title", "$('told').textContent"):
+        assert browser.value(f"{gone}.test({place})"), browser.value(place)
+    assert browser.value("$('verdict').querySelector('path').getAttribute('d') == MARKS.bad")
+    assert browser.value(shown(".state")) == "no answer"
+    assert browser.value("getComputedStyle($('main')).opacity") == "0.55"
     again = tmp_path / "again"
     again.mkdir()
     with RunningDaemon(again, page_config(port)):
         browser.wait_for(f"{said} === ''")
         browser.wait_for(f"{shown('.state')} == 'live'")
+        browser.wait_for("$('headline').textContent == 'door keeps its budget'")
+        assert browser.value("$('verdict').className") == "good"
+        assert browser.value("document.title").startswith("✓ ")
+        assert browser.value("getComputedStyle($('main')).opacity") == "1"
 
 
 def test_long_names_fit_a_phone(tmp_path: Path, browser: Browser) -> None:
@@ -247,3 +262,37 @@ def test_an_answer_that_is_none_of_use_is_told(tmp_path: Path, browser: Browser)
         daemon.reload(page_config(port).replace("{listen", asks))
         said = "document.getElementById('connection').textContent"
         browser.wait_for(f"/^The device answered with status 401; last update .* ago/.test({said})")
+        browser.wait_for("/ has not told its state since /.test($('headline').textContent)")
+
+
+def test_a_device_that_hangs_is_told(tmp_path: Path, browser: Browser) -> None:
+    """It keeps the connection, and answers nothing."""
+    with RunningDaemon(tmp_path, page_config()) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/events")
+        headline = "document.getElementById('headline')?.textContent"
+        browser.wait_for(f"{headline} == 'door keeps its budget'")
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            # Before anything has failed.
+            quiet = "$('connection').textContent == ''"
+            browser.wait_for(f"/ has not answered since /.test({headline}) && {quiet}")
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        browser.wait_for(f"{headline} == 'door keeps its budget'")
+
+
+def test_names_are_written_as_they_are(tmp_path: Path, browser: Browser) -> None:
+    cameras = "tostring: {source: /dev/no-such-camera}, edge: {source: /dev/no-such-camera}"
+    with RunningDaemon(tmp_path, page_config(cameras=cameras)) as daemon:
+        browser.open(f"http://127.0.0.1:{daemon.port}/")
+        # The reason stands in a line of its own.
+        browser.wait_for("document.getElementById('headline')?.childNodes.length == 3")
+        assert browser.value(
+            r"/^tostring is away since \d\d:\d\d $/.test("
+            "[...$('headline').childNodes].slice(0, 2).map((it) => it.textContent).join(''))"
+        )
+        assert "no such device" in browser.value(
+            "document.querySelector('#headline .why').textContent"
+        )
+        browser.wait_for("/^edge is away since/.test($('troubles').textContent)")
+        assert browser.value("sentence('results do not reach mqtt', ['door'])")[0] == "R"

@@ -29,13 +29,13 @@ function adviceOf(trouble) {
   return ADVICE[trouble.kind] ?? "";
 }
 
-function showVerdict({ verdict, host, loading }) {
+function showVerdict({ verdict, host, cameras }) {
   const { ok, text, troubles } = verdict;
   const waits = !ok && troubles.every((each) => each.kind === "starting");
   const kind = ok ? "good" : waits ? "wait" : "bad";
-  $("verdict").className = kind;
-  $("verdict").querySelector("path").setAttribute("d", MARKS[kind]);
-  showHeadline(capital(headlineOf(text, troubles)));
+  const names = Object.keys(cameras);
+  showKind(kind);
+  showHeadline(sentence(headlineOf(text, troubles), names));
   put($("host"), host);
   if (onOverview) {
     document.title = `${ok ? "✓" : waits ? "…" : "⚠"} ${host}: ${text}`;
@@ -44,18 +44,42 @@ function showVerdict({ verdict, host, loading }) {
     const rest = troubles.slice(1);
     $("troubles").hidden = !rest.length;
     keyed($("troubles"), rest, keyOfTrouble, () => made("li", {}, made("span"), " ", made("small")), (item, each) => {
-      put(item.firstElementChild, `${capital(each.text)}.`);
+      put(item.firstElementChild, `${sentence(each.text, names)}.`);
       // Said once of each kind.
       const first = troubles.find((other) => other.kind === each.kind) === each;
       renew(item.lastElementChild, first || each.kind === "to_teach" ? adviceOf(each) : "");
     });
   } else document.title = `${host}: ${document.querySelector("main h1")?.textContent ?? ""}`;
-  // A screen reader hears what is in trouble, not each figure that changes with it.
   const key = [kind, ...troubles.map(keyOfTrouble)].join("\n");
-  if ($("told").dataset.key !== key) {
-    $("told").dataset.key = key;
-    put($("told"), [text, ...troubles.slice(1).map((each) => each.text)].join(". "));
-  }
+  tell(key, [text, ...troubles.slice(1).map((each) => each.text)].join(". "));
+}
+
+function showKind(kind) {
+  $("verdict").className = kind;
+  $("verdict").querySelector("path").setAttribute("d", MARKS[kind]);
+}
+
+/* A screen reader hears what is in trouble, not each figure that changes with it. */
+function tell(key, text) {
+  if ($("told").dataset.key === key) return;
+  $("told").dataset.key = key;
+  put($("told"), text);
+}
+
+/* Names are written as they are. */
+function sentence(text, names) {
+  return ["edged ", ...names].some((each) => text.startsWith(each)) ? text : capital(text);
+}
+
+/* In place of a verdict that is old. last: when the device told its state. */
+function showGone(last, refused) {
+  const text = `${shownStatus.host} has ${refused ? "not told its state" : "not answered"} since ${moment(last)}`;
+  document.body.classList.add("gone");
+  showKind("bad");
+  showHeadline(text);
+  document.title = `⚠ ${text}`;
+  $("advice").hidden = $("troubles").hidden = true;
+  tell("gone", text);
 }
 
 /* Beside the overview without the details after the colon: it leads there. */
@@ -68,8 +92,9 @@ function headlineOf(text, troubles) {
 
 /* What is wrong in large letters, the details after its colon in small ones. */
 function showHeadline(text) {
-  if ($("headline").textContent === text) return;
-  const [, what, why] = (onOverview && text.match(/^(.*?:) (.*)$/s)) || [null, text, ""];
+  if ($("headline").dataset.text === text) return;
+  $("headline").dataset.text = text;
+  const [, what, why] = (onOverview && text.match(/^(.*?): (.*)$/s)) || [null, text, ""];
   $("headline").replaceChildren(what, ...(why ? [" ", made("span", { class: "why" }, why)] : []));
 }
 
@@ -103,14 +128,31 @@ function showZone({ time }) {
 
 function showHeader(now) {
   shownStatus = now;
+  document.body.classList.remove("gone");
   showVerdict(now);
   showZone(now);
 }
 
-function followStatus(show = () => {}) {
+/* gone: called where the device has told its state, and does not any more. */
+function followStatus(show = () => {}, gone = () => {}) {
+  let last = null;
+  const missed = (error) => {
+    if (last === null || Date.now() - last < STALE_MS) return;
+    showGone(last, error instanceof Refused);
+    gone();
+  };
   always(onOverview ? STATUS_MS : STATUS_BESIDE_MS, async () => {
-    const now = await read("api/v1/status");
-    showHeader(now);
-    show(now);
+    const overdue = setTimeout(missed, STALE_MS);
+    try {
+      const now = await read("api/v1/status");
+      showHeader(now);
+      show(now);
+      last = Date.now();
+    } catch (error) {
+      missed(error);
+      throw error;
+    } finally {
+      clearTimeout(overdue);
+    }
   });
 }

@@ -192,6 +192,14 @@ function showStatus(now) {
   keyed($("cameras"), ordered, (name) => name, (name) => cameras.get(name).element);
 }
 
+function showNoAnswer() {
+  for (const card of cameras.values()) {
+    card.delivers = false;
+    card.find(".state").className = "state";
+    put(card.find(".state"), "no answer");
+  }
+}
+
 // The past: what was seen in 24 hours, and the last events
 
 async function showPast() {
@@ -254,7 +262,7 @@ async function showLastEvents(view) {
 
 // What is asked
 
-followStatus(showStatus);
+followStatus(showStatus, showNoAnswer);
 always(SECONDS_MS, async () => {
   const shown = [...views.values()].filter((view) => view.card.inSight && view.find(".figures").open);
   if (shown.length) showSeconds(await read("api/v1/history"));
