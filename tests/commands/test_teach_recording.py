@@ -206,7 +206,9 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for() -> None:
             daemon.get("teach/gate")
 
 
-@pytest.mark.parametrize("begins", ["", "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n"])
+@pytest.mark.parametrize(
+    "begins", ["HTTP/1.1 200 OK\r\nSlow: ", "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n"]
+)
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_an_answer_that_trickles_is_not_waited_for(
     tmp_path: Path, begins: str, encrypted: bool
