@@ -41,9 +41,10 @@ else
 	$(BIN)/python -m pytest $(TESTS)
 endif
 
-# What takes minutes and seldom breaks: rollouts by Ansible, engines of all shipped networks.
+# What takes minutes and seldom breaks: rollouts by Ansible, engines of all shipped networks, checks of a
+# GPU, FP16 forms, power cuts in all writes of teaching, the package's Python, the walk through the pages.
 test-long: $(VENV)/.develop
-	$(BIN)/python -m pytest -m long $(TESTS)
+	$(BIN)/python -m pytest -m long --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 check: lint types test
 

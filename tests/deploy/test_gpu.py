@@ -42,6 +42,9 @@ def rows(device: Device) -> dict[str, Row]:
     return {row.name: row for row in cuda_checks(device.cudart())}
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.mark.parametrize("shares_memory", [True, False])
 def test_cuda_is_proved_without_an_engine(shares_memory: bool) -> None:
     device = Device(shares_memory=shares_memory)

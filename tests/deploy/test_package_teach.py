@@ -24,7 +24,7 @@ from tests.rig.pulls import LABELS, archive, family_in, network
 from tests.rig.webhook import serving
 from tests.rig.weight_server import WeightServer, weight_server
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 NOT_IN_IT = ("h5py", "onnx", "torch")
 

@@ -20,6 +20,8 @@ from tests.rig.store_cuts import WRITES, begun, gate, state
 
 RENAMES = ("label", "discard", "forget")
 """Writes without content."""
+SHORT = ("create", "label", "back", "forget")
+"""The cuts of these take seconds."""
 
 
 @pytest.fixture
@@ -27,7 +29,10 @@ def root(tmp_path: Path, family: Family) -> Path:
     return begun(tmp_path / "teach", family)
 
 
-@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize(
+    "write",
+    [pytest.param(each, marks=[] if each in SHORT else pytest.mark.long) for each in WRITES],
+)
 def test_a_power_cut_leaves_the_old_or_the_new(root: Path, family: Family, write: str) -> None:
     command = [sys.executable, "-m", "tests.rig.store_cuts", root, family.directory, write]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)

@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.long), 390])
 def test_the_whole_way_before_a_real_stream(browser: Browser, yard: Yard, width: int) -> None:
     browser.forget()
     browser.size(width, 844, 1)

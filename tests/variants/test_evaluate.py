@@ -250,7 +250,9 @@ def test_resolutions_that_were_not_measured_have_no_figure(family: Family) -> No
     ("file", "alpha", "side", "top1"),
     [
         ("mobilenet_v1_0.25_128_quant.tflite", 0.25, 128, 0.540),
-        ("mobilenet_v1_0.5_160_quant.tflite", 0.5, 160, 0.729),
+        pytest.param(
+            *("mobilenet_v1_0.5_160_quant.tflite", 0.5, 160, 0.729), marks=pytest.mark.long
+        ),
         ("mobilenet_v1_0.25_224.h5", 0.25, 224, 0.671),
     ],
 )

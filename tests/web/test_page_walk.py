@@ -23,6 +23,7 @@ from tests.rig.four_cameras import FOURTEEN, config, write_a_day
 from tests.rig.looks import faint, small, too_wide
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.servers,
     pytest.mark.timeout(900),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
