@@ -24,6 +24,8 @@ from tests.rig.paths import PROJECT
 from tests.rig.tensorrt import CUDA, rtx, unpacked
 from tests.rig.tensorrt_backend import Bench
 
+pytestmark = pytest.mark.long
+
 CHECKS = 6
 RUNTIME = """
 from tests.rig.gpu_stand_in import DEVICE_OF_THE_PROCESS as device
@@ -40,9 +42,6 @@ __name__ = "tensorrt_rtx"
 
 def rows(device: Device) -> dict[str, Row]:
     return {row.name: row for row in cuda_checks(device.cudart())}
-
-
-pytestmark = pytest.mark.long
 
 
 @pytest.mark.parametrize("shares_memory", [True, False])
