@@ -29,13 +29,14 @@ demo: $(VENV)/.run
 	  edged=$$!; { wait $$edged; status=$$?; while kill -0 $$edged; do wait $$edged; done; } 2>/dev/null; \
 	  [ -n "$$stopped" ] || exit $$status
 
-# Rooms whose tests measure no time share the cores; the others have them to themselves.
+# Rooms whose tests measure no time share the cores, four at once because many of them wait; the others
+# have the cores to themselves.
 TOGETHER := $(addprefix tests/,backends commands config control deploy doctor events fuzz history sensors service \
   sinks teach telemetry tracing variants web)
 
 test: $(VENV)/.develop
 ifeq ($(TESTS),tests)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TOGETHER)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(TOGETHER)
 	$(BIN)/python -m pytest tests $(TOGETHER:%=--ignore=%)
 else
 	$(BIN)/python -m pytest $(TESTS)
