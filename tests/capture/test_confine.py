@@ -254,7 +254,7 @@ def launched_by(worker: int) -> list[int]:
 
 
 def test_links_in_a_folder_are_followed(tmp_path: Path) -> None:
-    photo = PROJECT / "docs" / "pictures" / "page-phone.png"
+    photo = PROJECT / "docs" / "pictures" / "promise.png"
     (tmp_path / "photos").mkdir()
     shutil.copy(photo, tmp_path / "elsewhere.png")
     (tmp_path / "photos" / "link.png").symlink_to(tmp_path / "elsewhere.png")
@@ -264,7 +264,7 @@ def test_links_in_a_folder_are_followed(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_replaced_again_and_again_is_read(tmp_path: Path) -> None:
     """As by a program that writes the latest picture: by another file of the same name."""
-    photo = PROJECT / "docs" / "pictures" / "page-phone.png"
+    photo = PROJECT / "docs" / "pictures" / "promise.png"
     latest, new = tmp_path / "pictures" / "latest.png", tmp_path / "new.png"
     latest.parent.mkdir()
     shutil.copy(photo, latest)
