@@ -31,7 +31,7 @@ demo: $(VENV)/.run
 
 # Rooms whose tests measure no time share the cores, four at once because many of them wait; the others
 # have the cores to themselves.
-TOGETHER := $(addprefix tests/,backends commands config control deploy doctor events fuzz history sensors service \
+TOGETHER := $(addprefix tests/,backends capture commands config control deploy doctor events fuzz history sensors service \
   sinks teach telemetry tracing variants web)
 
 test: $(VENV)/.develop
