@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,11 @@ _BEGINNINGS = (
     *("SSL_CERT_", "OPENSSL_", "GST_", "LIBV4L", "LIBCAMERA_", "LIBVA_", "EGL_", "__EGL_"),
     *("GENICAM_", "CUDA_", "NVIDIA_", "TRT_"),
 )
+
+
+def own_python() -> list[str]:
+    """The command of this Python; isolated from the current directory's code if this one is."""
+    return [sys.executable, *(["-I"] if sys.flags.isolated else [])]
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:

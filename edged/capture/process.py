@@ -6,7 +6,6 @@ import os
 import select
 import selectors
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import IO
 from edged.capture.messages import shown
 from edged.capture.source import CaptureRequest
 from edged.effort import Effort, Observed
-from edged.process import child_environment
+from edged.process import child_environment, own_python
 
 Starter = Callable[[int, int], "subprocess.Popen[bytes]"]
 """(memfd, wake_fd) of the mailbox → a process with pipes for stdin, stdout and stderr."""
@@ -44,10 +43,8 @@ def start_worker(
     program: Sequence[str] = ("-m", "edged.capture.worker"),
 ) -> subprocess.Popen[bytes]:
     environment = os.environ if whole_environment else child_environment(os.environ)
-    # If this process is isolated from the current directory's code, so is the child.
-    isolated = ["-I"] if sys.flags.isolated else []
     return subprocess.Popen(
-        [sys.executable, *isolated, *program, str(memfd), str(wake_fd)],
+        [*own_python(), *program, str(memfd), str(wake_fd)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,6 +17,7 @@ from edged.doctor.child import Run, run
 from edged.doctor.finding import Finding
 from edged.doctor.unit import Unit, installed_unit
 from edged.errors import EdgedError, InputErrors
+from edged.process import own_python
 from edged.service.install import CONFIG
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def subject_of(
     *,
     root: Path = Path("/"),
     run: Run = run,
-    python: Sequence[str] = (sys.executable, *(["-I"] if sys.flags.isolated else [])),
+    python: Sequence[str] = tuple(own_python()),
     module_path: Sequence[str] = tuple(sys.path),
 ) -> Subject:
     """config_path: default is that of the service, else the usual one if it exists."""

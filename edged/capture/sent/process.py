@@ -7,14 +7,13 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edged.errors import EdgedError
 from edged.printable import printable
-from edged.process import child_environment
+from edged.process import child_environment, own_python
 from edged.state import credentials
 
 _CHUNK = 65536
@@ -40,10 +39,9 @@ class DecodeProcess:
     def __init__(self, program: Sequence[str], most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        isolated = ["-I"] if sys.flags.isolated else []
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, *isolated, *program],
+                [*own_python(), *program],
                 stdin=theirs,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

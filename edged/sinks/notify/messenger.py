@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from urllib.parse import unquote
 from edged.clock import monotonic_ns
 from edged.effort import Effort, Observed, Silence
 from edged.printable import printable
-from edged.process import child_environment
+from edged.process import child_environment, own_python
 from edged.secret import MASK, Secret
 from edged.sinks.notify.options import apprise_hint, apprise_is_missing
 
@@ -129,9 +128,8 @@ class Messenger:
 
     def _start(self) -> Answer | None:
         """Why it cannot be started, if so."""
-        isolated = ["-I"] if sys.flags.isolated else []
         self._process = subprocess.Popen(
-            [sys.executable, *isolated, *self._program],
+            [*own_python(), *self._program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from edged.errors import EdgedError, InputError
 from edged.printable import printable
-from edged.process import child_environment
+from edged.process import child_environment, own_python
 from edged.state import credentials
 
 _ENVIRONMENT = {
@@ -72,9 +71,8 @@ class TrainingProcess:
     ) -> None:
         """folder: of the classifier. backbone: a shipped family's name or an absolute folder. told:
         called with every change, in a thread."""
-        isolated = ["-I"] if sys.flags.isolated else []
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, *isolated, *program, str(folder.absolute()), backbone],
+            [*own_python(), *program, str(folder.absolute()), backbone],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
