@@ -99,10 +99,10 @@ class Controller:
         limits: Limits,
     ) -> Decision:
         """What to run on a picture that is none of the view's frames, but is answered as one of
-        them; nothing of it is to be observed."""
+        them; nothing of it is to be observed. ladder: of what the view may run."""
         control = self.views[view]
         return choose(
-            allowed(ladder, control.settings.min_top1),
+            ladder,
             self.slowdown,
             slack_ms=slack_ms,
             budget_ms=budget_ms,

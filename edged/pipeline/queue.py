@@ -148,7 +148,7 @@ class Intake:
     mailbox: Mailbox
     queues: Sequence[ViewQueue]
     views: Sequence[str] = ()
-    """Which ones the last picture is for."""
+    """Which ones the last picture is for; of a camera with views of its own."""
 
     @classmethod
     def each(cls, queues: Iterable[ViewQueue]) -> list[Intake]:
@@ -167,8 +167,13 @@ class Intake:
     def whole(self) -> Frame | None:
         """All that a camera with views of its own sees, valid until the next picture is taken; None
         where the last picture shows less."""
-        latest, has_name = self.mailbox.latest, self.queues[0].view != self.camera
-        return latest if has_name and latest is not None and latest.whole else None
+        latest = self.mailbox.latest
+        return latest if self._is_divided and latest is not None and latest.whole else None
+
+    @property
+    def _is_divided(self) -> bool:
+        """Into views of its own, maybe a single one."""
+        return self.queues[0].view != self.camera
 
     def take(self, running: Container[str]) -> bool:
         """Hand the newest picture to the views that it is for; False if there is none. running:
@@ -178,7 +183,8 @@ class Intake:
         frames = self.mailbox.take()
         if not frames:
             return False
-        self.views = [each.view for each in self.queues if frames[each.index] is not None]
+        if self._is_divided:
+            self.views = [each.view for each in self.queues if frames[each.index] is not None]
         for queue in self.queues:
             frame = frames[queue.index]
             if frame is not None:

@@ -16,6 +16,10 @@ from edged.control.selector import Decision, Limits
 from edged.pipeline.queue import ViewQueue
 from edged.result import Result, Score, Stages
 
+Moments = tuple[int, int, int, int, int, int, int]
+"""When a picture was captured, received and ready, and its run taken, preprocessed, inferred and
+published: monotonic, in nanoseconds."""
+
 
 class Ran(NamedTuple):
     """values: scores or features, as the run gave them. rows: of each frame, as `Output.rows`."""
@@ -73,23 +77,42 @@ class Run(NamedTuple):
     def result(
         self, top: tuple[Score, ...], preprocessed_ns: int, inferred_ns: int, published_ns: int
     ) -> Result:
-        frame, candidate = self.frame, self.decision.candidate
-        return Result(
-            view=self.queue.view,
-            sequence=frame.sequence,
-            captured_unix_ns=unix_ns_of(frame.captured_ns, published_ns),
-            budget_ms=self.queue.budget_ms,
-            variant=candidate.variant,
-            threads=candidate.threads,
-            runtime=candidate.runtime,
-            reason=self.decision.reason.value,
-            stages=Stages(
-                capture=(frame.received_ns - frame.captured_ns) / 1e6,
-                decode=(frame.ready_ns - frame.received_ns) / 1e6,
-                queue=(self.taken_ns - frame.ready_ns) / 1e6,
-                preprocess=(preprocessed_ns - self.taken_ns) / 1e6,
-                inference=(inferred_ns - preprocessed_ns) / 1e6,
-                publish=(published_ns - inferred_ns) / 1e6,
-            ),
-            top=top,
+        queue, frame = self.queue, self.frame
+        moments_ns = (
+            *(frame.captured_ns, frame.received_ns, frame.ready_ns, self.taken_ns),
+            *(preprocessed_ns, inferred_ns, published_ns),
         )
+        return result_of(
+            queue.view, frame.sequence, queue.budget_ms, self.decision, moments_ns, top
+        )
+
+
+def result_of(
+    view: str,
+    sequence: int,
+    budget_ms: float,
+    decision: Decision,
+    moments_ns: Moments,
+    top: tuple[Score, ...],
+) -> Result:
+    captured, received, ready, taken, preprocessed, inferred, published = moments_ns
+    candidate = decision.candidate
+    return Result(
+        view=view,
+        sequence=sequence,
+        captured_unix_ns=unix_ns_of(captured, published),
+        budget_ms=budget_ms,
+        variant=candidate.variant,
+        threads=candidate.threads,
+        runtime=candidate.runtime,
+        reason=decision.reason.value,
+        stages=Stages(
+            capture=(received - captured) / 1e6,
+            decode=(ready - received) / 1e6,
+            queue=(taken - ready) / 1e6,
+            preprocess=(preprocessed - taken) / 1e6,
+            inference=(inferred - preprocessed) / 1e6,
+            publish=(published - inferred) / 1e6,
+        ),
+        top=top,
+    )

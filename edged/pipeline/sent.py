@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedNetworks
-from edged.clock import Clock, unix_ns_of
+from edged.clock import Clock
 from edged.control.controller import Controller
 from edged.control.profile import Candidate
 from edged.control.selector import Decision, Limits, Reason, allowed
@@ -30,7 +30,8 @@ from edged.pipeline.idle import Idle
 from edged.pipeline.limits import Ladders
 from edged.pipeline.output import Output
 from edged.pipeline.queue import ViewQueue
-from edged.result import Result, Stages
+from edged.pipeline.run import result_of
+from edged.result import Result
 from edged.variants.family import Fit
 
 SURE = 0.98
@@ -73,26 +74,11 @@ class SentRun(NamedTuple):
         )
         rows = self.output.rows(values, candidate.network)
         top = self.output.top(rows)
-        published_ns = clock()
-        return Result(
-            view=picture.view,
-            sequence=0,
-            captured_unix_ns=unix_ns_of(picture.arrived_ns, published_ns),
-            budget_ms=picture.budget_ms,
-            variant=candidate.variant,
-            threads=candidate.threads,
-            runtime=candidate.runtime,
-            reason=self.decision.reason.value,
-            stages=Stages(
-                capture=0.0,
-                decode=(picture.ready_ns - picture.arrived_ns) / 1e6,
-                queue=(self.taken_ns - picture.ready_ns) / 1e6,
-                preprocess=(preprocessed_ns - self.taken_ns) / 1e6,
-                inference=(inferred_ns - preprocessed_ns) / 1e6,
-                publish=(published_ns - inferred_ns) / 1e6,
-            ),
-            top=top,
+        moments_ns = (
+            *(picture.arrived_ns, picture.arrived_ns, picture.ready_ns, self.taken_ns),
+            *(preprocessed_ns, inferred_ns, clock()),
         )
+        return result_of(picture.view, 0, picture.budget_ms, self.decision, moments_ns, top)
 
 
 class SentPictures:
