@@ -2,7 +2,8 @@
 They load nothing from elsewhere, so they work without Internet access.
 
 A page is `shell.html`, which has the header, around its own `NAME.html`: the content of `main` and,
-after a line `<!--beside-->`, what lies beside it.
+after a line `<!--beside-->`, what lies beside it. `<!--question-->` there brings the dialog of
+`confirmed`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def _page(name: str, href: str, *scripts: str, style: str = "") -> Page:
         ("<!--headline-->", _VERDICT_FIRST if name == "overview" else _VERDICT),
         ("<!--main-->", main),
         (_BESIDE, beside),
+        ("<!--question-->\n", _read("question.html")),
         ("/*style*/", styles),
         ("/*script*/", script),
     ):
