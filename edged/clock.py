@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import lru_cache
 
 Clock = Callable[[], int]
@@ -39,6 +40,12 @@ def unix_ns_of(moment_ns: int, now_ns: int) -> int:
 def rfc3339(unix_ns: int) -> str:
     """`2026-01-31T12:00:00.123456Z`."""
     return f"{_of_second(unix_ns // 1_000_000_000)}.{unix_ns % 1_000_000_000 // 1000:06d}Z"
+
+
+def unix_of(rfc3339_text: str) -> float:
+    """Seconds. Raises ValueError, OverflowError."""
+    # Python 3.10 knows no Z.
+    return datetime.fromisoformat(rfc3339_text.replace("Z", "+00:00")).timestamp()
 
 
 @lru_cache(maxsize=16)

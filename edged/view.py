@@ -6,6 +6,8 @@ its own only view.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def parts(view: str) -> tuple[str, str | None]:
     """Names of the camera and of the view; None where the camera has no views of its own."""
@@ -21,6 +23,11 @@ def fields(view: str) -> dict[str, str]:
     """`camera` and, where the camera has views of its own, `view`: as JSON and metrics name it."""
     camera, name = parts(view)
     return {"camera": camera} if name is None else {"camera": camera, "view": name}
+
+
+def id_of(named: Mapping[str, str]) -> str:
+    """The reverse of `fields`; further keys do not matter."""
+    return "/".join(named[key] for key in ("camera", "view") if key in named)
 
 
 def titled(view: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from edged.atomic_file import read_file, write_whole
 from edged.result import Event
-from edged.view import fields
+from edged.view import fields, id_of
 
 FILE = "running-events.json"
 LARGEST_BYTES = 1_000_000
@@ -138,7 +138,7 @@ def _noted(event: Event) -> dict[str, Any]:
 
 def _events(noted: Any) -> Iterator[Event]:
     for each in noted:
-        name, view = each["event"], "/".join(each[key] for key in ("camera", "view") if key in each)
+        name, view = each["event"], id_of(each)
         started_unix_ns, peak = int(each["started_unix_ns"]), float(each["peak"])
         if not (0 < started_unix_ns <= _LATEST_UNIX_NS and 0 <= peak <= 1):
             raise ValueError(each)

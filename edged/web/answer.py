@@ -14,6 +14,8 @@ HTML = "text/html; charset=utf-8"
 JPEG = "image/jpeg"
 PNG = "image/png"
 ZIP = "application/zip"
+CACHED = ("Cache-Control", "private, max-age=3600, immutable")
+"""Of a picture that stays what it is."""
 
 
 class End(NamedTuple):

@@ -45,7 +45,10 @@ class ClassifyEndpoint:
     def _clock(self) -> Clock:
         return self._live.clock
 
-    def answer(self, request: Request) -> Answer | Post:
+    def answer(self, request: Request) -> Answer | Post | None:
+        """None: not its path."""
+        if request.path != PATH:
+            return None
         if request.method != "POST":
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "POST"))
         subjects = self._live.subjects

@@ -20,7 +20,6 @@ from edged.telemetry.health import Health, stuck_loops
 from edged.view import camera_of
 from edged.web.answer import HTML, JPEG, Answer, Download, Request, Stream
 from edged.web.changes.post import Post
-from edged.web.classify import PATH as CLASSIFY
 from edged.web.classify import WAIT_SECONDS, ClassifyEndpoint
 from edged.web.history.endpoints import History, HistoryEndpoints
 from edged.web.live import Live
@@ -57,9 +56,11 @@ class Endpoints:
         self._registry = registry
         self._health = health
         self._live = live
-        self._further = (TeachEndpoints(teaching, live), HistoryEndpoints(history, teaching))
-        self._classify = ClassifyEndpoint(
-            live, sent or SentPictures(), decoder or PictureDecoder(), wait_seconds
+        pictures = sent or SentPictures(), decoder or PictureDecoder()
+        self._further = (
+            TeachEndpoints(teaching, live),
+            HistoryEndpoints(history, teaching),
+            ClassifyEndpoint(live, *pictures, wait_seconds),
         )
         self._stuck_seconds = stuck_seconds
         self._clock = clock
@@ -83,8 +84,6 @@ class Endpoints:
         for each in self._further:
             if (further := each.answer(request)) is not None:
                 return further
-        if request.path == CLASSIFY:
-            return self._classify.answer(request)
         if request.method not in ("GET", "HEAD"):
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
         answer = self._answers.get(request.path)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Protocol
 
 from edged.capture.sent.bounds import MOST_PICTURE_BYTES
 from edged.errors import InputError
-from edged.web.answer import JPEG, JSON, PNG, ZIP, Answer, Download, Request
+from edged.web.answer import CACHED, JPEG, JSON, PNG, ZIP, Answer, Download, Request
 from edged.web.changes.json_body import (
     ANSWER_SECONDS,
     JSON_BYTES,
@@ -36,8 +36,6 @@ _NAME = re.compile(rf"{PATH}/([a-z][a-z0-9_-]{{0,31}})(?:/(.*))?")
 _PICTURE = re.compile(r"pictures/([0-9a-f]{16})\.jpg")
 _UPLOAD = "pictures"
 _EXPORT = "export.zip"
-_CACHED = ("Cache-Control", "private, max-age=3600, immutable")
-"""Of pictures: another one has another name."""
 
 
 class Teaching(Protocol):
@@ -159,7 +157,7 @@ class TeachEndpoints:
 
 
 def _picture(teaching: Teaching, name: str, picture: str) -> Answer:
-    return Answer(HTTPStatus.OK, JPEG, teaching.picture(name, picture), (_CACHED,))
+    return Answer(HTTPStatus.OK, JPEG, teaching.picture(name, picture), (CACHED,))
 
 
 def _change(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from edged.commands.status.text import cells, cut, cut_within, padded, wrapped
 from edged.printable import printable
-from edged.view import camera_of
+from edged.view import camera_of, id_of
 
 NARROWEST, WIDEST = 20, 200
 WIDE = 76
@@ -26,7 +26,7 @@ LEAST_SEEN = 8
 RECENT_SECONDS = 5.0
 """An older result is shown with its age, if the view may give more of them."""
 NOTICED = 1.05
-"""As in edged/web/verdict.py."""
+"""As in edged/web/status/verdict.py."""
 
 _GREEN, _YELLOW, _RED, _BOLD, _FAINT = "32", "33", "31", "1", "2"
 _INDENT = "  "
@@ -83,7 +83,7 @@ def draw(status: Mapping[str, Any], style: Style, now: float | None = None) -> l
     """
     views = list(_views(status))
     ranks = {
-        _id(each): rank for rank, each in reversed([*enumerate(status["verdict"]["troubles"])])
+        id_of(each): rank for rank, each in reversed([*enumerate(status["verdict"]["troubles"])])
     }
     views.sort(key=lambda view: min(ranks.get(each, len(ranks)) for each in _names(view)))
     lines = [*_headline(status["verdict"], style), ""]
@@ -120,10 +120,6 @@ def _views(status: Mapping[str, Any]) -> Iterator[_View]:
 
 def _names(view: _View) -> tuple[str, str]:
     return view.id, camera_of(view.id)
-
-
-def _id(trouble: Mapping[str, Any]) -> str:
-    return "/".join(filter(None, (trouble.get("camera"), trouble.get("view"))))
 
 
 def _headline(verdict: Mapping[str, Any], style: Style) -> Iterator[str]:

@@ -9,11 +9,10 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from edged.atomic_file import read_file
-from edged.clock import rfc3339
+from edged.clock import rfc3339, unix_of
 from edged.document.json_line import Line, parse_line
 from edged.errors import EdgedError, InputError
 from edged.printable import printable
@@ -117,6 +116,6 @@ class DeployedFile:
 def _unix_of(entry: Line, key: str) -> float:
     text = entry.text_at(key)
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        return unix_of(text)
     except (ValueError, OverflowError):
         raise entry.error(f"`{key}` must be a time", repr(printable(text, 60))) from None

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from edged.clock import rfc3339
+from edged.clock import rfc3339, unix_of
 from edged.errors import InputError
 from edged.history.history import BusyError, OffError
 from edged.history.reader import Asked, Span, TooSlowError
-from edged.web.answer import JPEG, JSON, Answer, Request
+from edged.view import id_of
+from edged.web.answer import CACHED, JPEG, JSON, Answer, Request
 from edged.web.changes.json_body import (
     ANSWER_SECONDS,
     JSON_BYTES,
@@ -39,10 +39,6 @@ _ACTIONS: Mapping[str, Mapping[str, Field]] = {
     },
 }
 """What a POST takes."""
-_CACHED = ("Cache-Control", "private, max-age=3600, immutable")
-"""Of pictures: an event keeps its own."""
-
-
 _RETRY = ("Retry-After", "5")
 
 
@@ -85,7 +81,7 @@ class HistoryEndpoints:
             return None
         history, action = self._history, "" if found is None else found[2] or ""
         if history is None:
-            return _off(OffError("this daemon keeps no history"))
+            return Answer.error(HTTPStatus.NOT_FOUND, "this daemon keeps no history")
         allowed = "POST" if action in _ACTIONS else "GET, HEAD"
         if request.method not in allowed.split(", "):
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", allowed))
@@ -128,8 +124,7 @@ class HistoryEndpoints:
         if self._teaching is None:
             return Answer.error(HTTPStatus.CONFLICT, "this daemon does not teach")
         name = self._classifier(self._teaching, event, given.get("classifier"))
-        started = datetime.fromisoformat(event["started_at"].replace("Z", "+00:00"))
-        self._teaching.correct(name, given["label"], jpeg, started.timestamp())
+        self._teaching.correct(name, given["label"], jpeg, unix_of(event["started_at"]))
         if not history.correct(number, given["label"]):
             return _no_event(number)
         return Answer.json(HTTPStatus.OK, {**event, "corrected": given["label"]})
@@ -137,7 +132,7 @@ class HistoryEndpoints:
     def _classifier(self, teaching: Teaching, event: Mapping[str, Any], wanted: str | None) -> str:
         """The one that is named, or the only one of the event's view."""
         known: dict[str, dict[str, Any]] = teaching.overview()["classifiers"]
-        view = "/".join(filter(None, (event["camera"], event.get("view"))))
+        view = id_of(event)
         of_view = [name for name, about in known.items() if about["view"] == view]
         fix = f"name one: {', '.join(of_view)}" if of_view else "begin one: edged teach NAME"
         if wanted is not None:
@@ -154,7 +149,7 @@ def _event(history: History, number: int, action: str) -> Answer:
     if action:
         jpeg = history.snapshot(number)
         if jpeg is not None:
-            return Answer(HTTPStatus.OK, JPEG, jpeg, (_CACHED,))
+            return Answer(HTTPStatus.OK, JPEG, jpeg, (CACHED,))
         if history.event(number) is not None:
             return Answer.error(HTTPStatus.NOT_FOUND, "the event has no snapshot")
         return _no_event(number)
@@ -169,17 +164,13 @@ def _told(act: Callable[[], Answer]) -> Answer:
         try:
             return act()
         except OffError as error:
-            return _off(error)
+            return error_answer(HTTPStatus.NOT_FOUND, error)
         except BusyError as error:
             return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, error, _RETRY)
         except TooSlowError as error:
-            return Answer.error(HTTPStatus.SERVICE_UNAVAILABLE, error.what, fix=error.fix)
+            return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, error)
 
     return answered(acting)
-
-
-def _off(error: OffError) -> Answer:
-    return Answer.error(HTTPStatus.NOT_FOUND, error.what, fix=error.fix)
 
 
 def _no_event(number: int) -> Answer:
