@@ -159,7 +159,7 @@ def test_three_views_fit_a_phone(browser: Browser, names: tuple[str, ...]) -> No
 def test_a_screen_reader_finds_views_below_their_camera(browser: Browser) -> None:
     with showing(YARD) as (_, url):
         browser.open(url)
-        browser.wait_for(f"{CARD}?.querySelectorAll('section').length == 3")
+        browser.wait_for("document.getElementById('headline')?.textContent.startsWith('All 3')")
         browser.call("Accessibility.enable")
         nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
         browser.call("Accessibility.disable")
