@@ -29,15 +29,11 @@ demo: $(VENV)/.run
 	  edged=$$!; { wait $$edged; status=$$?; while kill -0 $$edged; do wait $$edged; done; } 2>/dev/null; \
 	  [ -n "$$stopped" ] || exit $$status
 
-# Rooms whose tests measure no time share the cores, four at once because many of them wait; the others
-# have the cores to themselves.
-TOGETHER := $(addprefix tests/,backends capture commands config control deploy doctor events fuzz history sensors service \
-  sinks teach telemetry tracing variants web)
-
+# Four at once, because many wait; then, one after the other, those that measure time or count frames.
 test: $(VENV)/.develop
 ifeq ($(TESTS),tests)
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(TOGETHER)
-	$(BIN)/python -m pytest tests $(TOGETHER:%=--ignore=%)
+	$(BIN)/python -m pytest -m 'not long and not alone' --numprocesses 4 --dist loadfile tests
+	$(BIN)/python -m pytest -m alone tests
 else
 	$(BIN)/python -m pytest $(TESTS)
 endif

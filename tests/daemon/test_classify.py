@@ -115,6 +115,7 @@ class Window(NamedTuple):
         return 1 - (self.misses + self.lost) / (self.results + self.lost)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_cameras_come_first(tmp_path: Path) -> None:
     """Whiles with a storm of clients and without take turns, so that whatever else the machine does

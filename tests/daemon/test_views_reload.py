@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.rig.daemon import RunningDaemon, quick_config, without_a_gap
 from tests.rig.families import LABELS, make_family
+
+pytestmark = pytest.mark.alone
 
 GATE = "gate: {roi: [0, 0, 0.5, 1]}"
 BIN = "bin: {roi: [0.5, 0, 0.5, 1], max_fps: 5}"

@@ -191,6 +191,7 @@ def test_another_figure_of_the_same_variant_is_no_switch() -> None:
     assert seen.switches == []
 
 
+@pytest.mark.alone
 def test_a_tight_camera_does_not_starve_a_loose_one() -> None:
     tight, loose, recorder = Feed("tight", 30), Feed("loose", 400), Recorder()
     pipeline = make([tight, loose], recorder, device=Device(10, 10))
