@@ -39,8 +39,9 @@ else
 endif
 
 # What takes minutes and seldom breaks: rollouts by Ansible, engines of all shipped networks, checks of a
-# GPU, FP16 forms, power cuts in all writes of teaching, the package's Python, the walk through the pages.
-test-long: $(VENV)/.develop
+# GPU, FP16 forms, power cuts in all writes of teaching, the package's Python, the walk through the pages,
+# the recipe in models/ and what Keras writes, which need PyTorch.
+test-long: $(VENV)/.train
 	$(BIN)/python -m pytest -m long --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 check: lint types test
@@ -139,6 +140,10 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.develop: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.train: $(VENV)/.develop
+	$(BIN)/python -m pip install --quiet torch==2.13.0 keras==3.15.1
+	@touch $@
 
 $(VENV)/.package: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --group package

@@ -17,11 +17,12 @@ from edged.variants.weights.onnx_builder import Storage, build_network
 from tests.rig.paths import PROJECT
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.keras,
     pytest.mark.timeout(600),  # the models take 15 s to build on a quiet machine
     pytest.mark.skipif(
         find_spec("keras") is None or find_spec("torch") is None,
-        reason="needs Keras 3 and PyTorch: pip install keras torch",
+        reason="needs Keras 3 and PyTorch, which make test-long installs",
     ),
 ]
 

@@ -23,7 +23,8 @@ from edged.variants.variant import Variant
 from tests.rig.paths import PROJECT
 from tests.rig.recipe import COLOURS, EPOCHS, command, draw_classes, log_of, run, without_times
 
-torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
+torch = pytest.importorskip("torch", reason="the recipe needs torch, which make test-long installs")
+pytestmark = pytest.mark.long
 
 import export  # noqa: E402
 import pictures  # noqa: E402

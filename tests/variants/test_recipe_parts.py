@@ -16,7 +16,8 @@ from tests.rig.geometry import with_exif_orientation
 from tests.rig.photos import CMYK, RED, coded, halves
 from tests.rig.recipe import COLOURS, draw_classes
 
-torch = pytest.importorskip("torch", reason="the recipe needs torch: pip install 'edged[train]'")
+torch = pytest.importorskip("torch", reason="the recipe needs torch, which make test-long installs")
+pytestmark = pytest.mark.long
 
 import export  # noqa: E402
 import network  # noqa: E402
