@@ -115,15 +115,15 @@ def quantised(model: bytes, network: Network) -> bytes:
     ("files", "alpha", "side"),
     [
         (["mobilenet_v1_0.25_128_quant.tflite"], 0.25, 128),
-        (["mobilenet_v1_0.5_160_quant.tflite"], 0.5, 160),
-        (["mobilenet_v1_0.75_192_quant.tflite"], 0.75, 192),
-        (
+        pytest.param(*(["mobilenet_v1_0.5_160_quant.tflite"], 0.5, 160), marks=pytest.mark.long),
+        pytest.param(*(["mobilenet_v1_0.75_192_quant.tflite"], 0.75, 192), marks=pytest.mark.long),
+        pytest.param(
             [
                 "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite",
                 "mobilenet_quant_v1_224_head_layers.tflite",
             ],
-            1.0,
-            224,
+            *(1.0, 224),
+            marks=pytest.mark.long,
         ),
     ],
     ids=lambda value: str(value) if isinstance(value, float) else None,

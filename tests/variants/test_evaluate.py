@@ -253,7 +253,7 @@ def test_resolutions_that_were_not_measured_have_no_figure(family: Family) -> No
         pytest.param(
             *("mobilenet_v1_0.5_160_quant.tflite", 0.5, 160, 0.729), marks=pytest.mark.long
         ),
-        ("mobilenet_v1_0.25_224.h5", 0.25, 224, 0.671),
+        pytest.param("mobilenet_v1_0.25_224.h5", 0.25, 224, 0.671, marks=pytest.mark.long),
     ],
 )
 def test_official_weights_are_as_good_as_known(

@@ -69,7 +69,7 @@ def learned(daemon: RunningDaemon) -> dict[bool, str]:
     return labels
 
 
-@pytest.mark.parametrize("fps", [2, 10])
+@pytest.mark.parametrize("fps", [pytest.param(2, marks=pytest.mark.long), 10])
 def test_what_is_seen_is_said_of_the_picture_that_is_shown(
     tmp_path: Path, browser: Browser, fps: int
 ) -> None:
