@@ -1,1 +1,1 @@
-"""What the device measures: temperature, throttling, clocks, memory, power mode."""
+"""What the device measures: temperature, throttling, clocks, memory, power."""

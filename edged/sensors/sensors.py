@@ -1,7 +1,7 @@
 """Sensors of the device: a file and a line of the table for each.
 
 Absent hardware gives no values and no error. edged/control/thermal.py decides what follows from
-`Heat`.
+`Heat` and the power.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 from edged.sensors import temperature, throttling
 from edged.sensors.frequency import Frequency
 from edged.sensors.memory import Memory
+from edged.sensors.power import Power
 from edged.sensors.power_mode import PowerMode
 from edged.sensors.reading import Gauge
 from edged.sensors.temperature import Temperature
@@ -30,6 +31,7 @@ SENSORS: tuple[Callable[[Path], Sensor], ...] = (
     Throttling,
     Frequency,
     PowerMode,
+    Power,
     Memory,
 )
 """Each takes the folder that stands for `/`."""

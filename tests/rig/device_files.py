@@ -64,6 +64,110 @@ THOR = {
     "sys/kernel/nvpmodel_clk_cap/emc": "0\n",
 }
 
+# Power. Names and figures are those of the reports named; what these leave out is said.
+
+AGX_ORIN_POWER = {
+    # JetPack 6: both chips as listed by a profiler's guide to boards (fastnvmetrics); channel 7 and
+    # its current, and NC where nothing is connected: alumet-dev/alumet#212.
+    "sys/class/hwmon/hwmon3/name": "ina3221\n",
+    "sys/class/hwmon/hwmon3/in1_label": "VDD_GPU_SOC\n",
+    "sys/class/hwmon/hwmon3/in1_input": "843\n",
+    "sys/class/hwmon/hwmon3/curr1_input": "6170\n",
+    "sys/class/hwmon/hwmon3/in2_label": "VDD_CPU_CV\n",
+    "sys/class/hwmon/hwmon3/in2_input": "780\n",
+    "sys/class/hwmon/hwmon3/curr2_input": "3437\n",
+    "sys/class/hwmon/hwmon3/in3_label": "VIN_SYS_5V0\n",
+    "sys/class/hwmon/hwmon3/in3_input": "4968\n",
+    "sys/class/hwmon/hwmon3/curr3_input": "953\n",
+    "sys/class/hwmon/hwmon3/in7_label": "sum of shunt voltages\n",
+    "sys/class/hwmon/hwmon3/in7_input": "760\n",
+    "sys/class/hwmon/hwmon3/curr4_input": "360\n",
+    "sys/class/hwmon/hwmon4/name": "ina3221\n",
+    "sys/class/hwmon/hwmon4/in1_label": "NC\n",
+    "sys/class/hwmon/hwmon4/in1_input": "0\n",
+    "sys/class/hwmon/hwmon4/curr1_input": "0\n",
+    "sys/class/hwmon/hwmon4/in2_label": "VDDQ_VDD2_1V8AO\n",
+    "sys/class/hwmon/hwmon4/in2_input": "1800\n",
+    "sys/class/hwmon/hwmon4/curr2_input": "341\n",
+}
+ORIN_NX_POWER = {
+    # JetPack 6: labels and VDD_IN of ARK-Electronics/ark_jetson_kernel, docs/power.md (a soak at
+    # 5.016 V and 6.05 A). It does not give the two others: these figures are invented.
+    "sys/class/hwmon/hwmon1/name": "ina3221\n",
+    "sys/class/hwmon/hwmon1/in1_label": "VDD_IN\n",
+    "sys/class/hwmon/hwmon1/in1_input": "5016\n",
+    "sys/class/hwmon/hwmon1/curr1_input": "6050\n",
+    "sys/class/hwmon/hwmon1/curr1_crit": "7784\n",
+    "sys/class/hwmon/hwmon1/in2_label": "VDD_CPU_GPU_CV\n",
+    "sys/class/hwmon/hwmon1/in2_input": "5000\n",
+    "sys/class/hwmon/hwmon1/curr2_input": "3000\n",
+    "sys/class/hwmon/hwmon1/in3_label": "VDD_SOC\n",
+    "sys/class/hwmon/hwmon1/in3_input": "5000\n",
+    "sys/class/hwmon/hwmon1/curr3_input": "1000\n",
+    "sys/class/hwmon/hwmon1/in7_label": "sum of shunt voltages\n",
+}
+THOR_POWER = {
+    # JetPack 7: labels and watts of a fan control's README (thorfan), the INA238's label file of a
+    # probe (jetson_thor). Neither gives volts and amperes: these make the watts, VIN about 23.
+    "sys/class/hwmon/hwmon4/name": "ina3221\n",
+    "sys/class/hwmon/hwmon4/in1_label": "VDD_GPU\n",
+    "sys/class/hwmon/hwmon4/in1_input": "0\n",
+    "sys/class/hwmon/hwmon4/curr1_input": "0\n",
+    "sys/class/hwmon/hwmon4/in2_label": "VDD_CPU_SOC_MSS\n",
+    "sys/class/hwmon/hwmon4/in2_input": "1000\n",
+    "sys/class/hwmon/hwmon4/curr2_input": "6510\n",
+    "sys/class/hwmon/hwmon4/in3_label": "VIN_SYS_5V0\n",
+    "sys/class/hwmon/hwmon4/in3_input": "5000\n",
+    "sys/class/hwmon/hwmon4/curr3_input": "1304\n",
+    "sys/class/hwmon/hwmon5/name": "ina238\n",
+    "sys/class/hwmon/hwmon5/label": "VIN\n",
+    "sys/class/hwmon/hwmon5/in1_input": "20000\n",
+    "sys/class/hwmon/hwmon5/curr1_input": "1150\n",
+    "sys/class/hwmon/hwmon5/power1_input": "23000000\n",
+}
+UPS_POWER = {
+    # A battery board for the Raspberry Pi, charging: networkupstools/nut#2960.
+    "sys/class/hwmon/hwmon2/name": "ina219\n",
+    "sys/class/hwmon/hwmon2/in0_input": "-4\n",
+    "sys/class/hwmon/hwmon2/in1_input": "4228\n",
+    "sys/class/hwmon/hwmon2/power1_input": "176000\n",
+    "sys/class/hwmon/hwmon2/curr1_input": "-40\n",
+    "sys/class/hwmon/hwmon2/shunt_resistor": "100000\n",
+}
+AMDGPU_POWER = {
+    # corecoding/Vitals#320.
+    "sys/class/hwmon/hwmon2/name": "amdgpu\n",
+    "sys/class/hwmon/hwmon2/in0_label": "vddgfx\n",
+    "sys/class/hwmon/hwmon2/in0_input": "1064\n",
+    "sys/class/hwmon/hwmon2/power1_label": "PPT\n",
+    "sys/class/hwmon/hwmon2/power1_average": "28000000\n",
+    "sys/class/hwmon/hwmon2/power1_cap": "291000000\n",
+}
+LAPTOP_POWER = {
+    # flightlessmango/MangoHud#1776 (package, core, uncore); that the mmio zone shows the
+    # same package: ColinIanKing/powerstat#4.
+    "sys/class/powercap/intel-rapl:0/name": "package-0\n",
+    "sys/class/powercap/intel-rapl:0/max_energy_range_uj": "262143328850\n",
+    "sys/class/powercap/intel-rapl:0/energy_uj": "26963529117\n",
+    "sys/class/powercap/intel-rapl:0:0/name": "core\n",
+    "sys/class/powercap/intel-rapl:0:0/max_energy_range_uj": "262143328850\n",
+    "sys/class/powercap/intel-rapl:0:0/energy_uj": "7980278886\n",
+    "sys/class/powercap/intel-rapl:0:1/name": "uncore\n",
+    "sys/class/powercap/intel-rapl:0:1/max_energy_range_uj": "262143328850\n",
+    "sys/class/powercap/intel-rapl:0:1/energy_uj": "6564982278\n",
+    "sys/class/powercap/intel-rapl-mmio:0/name": "package-0\n",
+    "sys/class/powercap/intel-rapl-mmio:0/max_energy_range_uj": "262143328850\n",
+    "sys/class/powercap/intel-rapl-mmio:0/energy_uj": "26963529117\n",
+}
+PSYS_POWER = {
+    # The layout of powercap/powercap#3, where psys is beside the package and contains it; its
+    # figures are of a test of mlco2/codecarbon.
+    **LAPTOP_POWER,
+    "sys/class/powercap/intel-rapl:1/name": "psys\n",
+    "sys/class/powercap/intel-rapl:1/max_energy_range_uj": "262143328850\n",
+    "sys/class/powercap/intel-rapl:1/energy_uj": "117870082040\n",
+}
+
 
 def make_files(root: Path, files: Mapping[str, str]) -> Path:
     """The files of a device, below the folder that stands for `/`."""
