@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.clock import Clock, monotonic_ns
+from edged.control.energy import NO_USE, Use
 from edged.errors import EdgedError, InputError
 from edged.variants.family import Family, Fit, InputContract, Network
 from edged.variants.golden import check_golden
@@ -58,6 +59,8 @@ class LoadedNetworks:
         self.backends = tuple(backends)
         self.threads = tuple(threads)
         self._clock = clock
+        self._used: dict[Choice, Use] = {} if before is None else before._used
+        self._using: threading.Lock = threading.Lock() if before is None else before._using
         self._golden_picture = cache(Family.golden_picture)
         self._runners: dict[Choice, Runner] = {}
         self._before = {} if before is None else before._runners
@@ -174,14 +177,23 @@ class LoadedNetworks:
         """Scores (classes,) of an RGB picture (height, width, 3), or its pooled features
         (channels,), and the times (ns) after preprocessing and after inference. Several threads may
         call it at once. Raises RunError if the variant fails on the picture."""
-        runner = self._runners[choice]
+        runner, begun_ns = self._runners[choice], self._clock()
         try:
             image = self._preprocessors.of(fit, choice.variant.resolution)(pixels)
             preprocessed_ns = self._clock()
             values = runner.features(image) if features else runner.run(image)
         except Exception as error:  # of OpenCV and the runtimes, for example out of memory
             raise RunError(choice, error) from error
-        return values, preprocessed_ns, self._clock()
+        inferred_ns = self._clock()
+        with self._using:
+            seconds, runs = self._used.get(choice, NO_USE)
+            self._used[choice] = Use(seconds + (inferred_ns - begun_ns) / 1e9, runs + 1)
+        return values, preprocessed_ns, inferred_ns
+
+    def used(self) -> Mapping[Choice, Use]:
+        """What has run, on frames or otherwise, and in the sessions of `before`."""
+        with self._using:
+            return self._used.copy()
 
 
 class _Preprocessors(threading.local):

@@ -10,8 +10,9 @@ import pytest
 
 from edged.backends.loaded import LoadedNetworks
 from edged.backends.onnxruntime import OrtBackend
+from edged.control.energy import Use
 from edged.variants.family import Network, write_family
-from edged.variants.runtime import Runner
+from edged.variants.runtime import RunError, Runner
 from edged.variants.variant import Variant
 from tests.rig.families import ALPHAS, RESOLUTIONS, make_family
 
@@ -42,6 +43,25 @@ def test_a_session_serves_every_resolution_of_its_file(tmp_path: Path) -> None:
         scores, preprocessed_ns, inferred_ns = loaded.infer(family.choice(variant, 2), PICTURE)
         assert scores.shape == (6,)
         assert preprocessed_ns <= inferred_ns
+
+
+def test_what_ran_is_counted_also_over_a_reload(tmp_path: Path) -> None:
+    family = make_family(tmp_path)
+    moments = iter(range(0, 10**12, 5_000_000))
+    loaded = LoadedNetworks([family], [OrtBackend()], clock=lambda: next(moments))
+    narrow, wide = family.choice(NARROW[0], 1), family.choice(WIDE[0], 1)
+    assert loaded.used() == {}
+    for choice in (narrow, wide, narrow):
+        loaded.infer(choice, PICTURE)
+    before = loaded.used()
+    assert before == {narrow: Use(0.02, 2), wide: Use(0.01, 1)}
+    after = LoadedNetworks([family], [OrtBackend()], before=loaded, clock=lambda: next(moments))
+    after.infer(wide, PICTURE)
+    assert after.used() == {narrow: Use(0.02, 2), wide: Use(0.02, 2)}
+    assert before[wide].runs == 1  # what was told does not change
+    with pytest.raises(RunError):
+        after.infer(wide, np.zeros((0, 0, 3), np.uint8))
+    assert after.used()[wide].runs == 2
 
 
 def test_what_is_left_out_is_not_loaded_and_its_file_not_read(tmp_path: Path) -> None:
