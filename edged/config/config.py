@@ -45,6 +45,7 @@ class Config:
     http: HttpConfig | None
     results: ResultsConfig
     max_temperature_c: float | None = None
+    max_power_w: float | None = None
     keep_warm: bool = False
     events: tuple[EventConfig, ...] = ()
     history: HistoryConfig | None = None
@@ -118,6 +119,7 @@ def load_config(
         http=http_config(data["http"], base),
         results=results_config(data["results"], base),
         max_temperature_c=data.get("max_temperature_c"),
+        max_power_w=data.get("max_power_w"),
         keep_warm=data["keep_warm"],
         events=events,
         history=history_config(data["history"]),

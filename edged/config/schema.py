@@ -58,6 +58,7 @@ _HINTS = {
     **dict.fromkeys(("rules", "alerts", "triggers"), "events"),
     **dict.fromkeys(("runtime", "accelerator", "device"), "backend"),
     **dict.fromkeys(("temperature", "max_temp"), "max_temperature_c"),
+    **dict.fromkeys(("power", "watts", "max_watts", "power_limit"), "max_power_w"),
 }
 
 _SCHEMA: dict[str, Any] = {
@@ -97,7 +98,7 @@ _SCHEMA: dict[str, Any] = {
         "Minimum results per second",
         "Variants that take longer are not used. Cameras share the time: one run of each must "
         "fit between two results of the camera with the highest minimum. max_temperature_c "
-        "takes precedence. Without it only the budget limits the variants.",
+        "and max_power_w take precedence. Without it only the budget limits the variants.",
         10,
         **FPS,
     ),
@@ -118,11 +119,24 @@ _SCHEMA: dict[str, Any] = {
         minimum=30,
         maximum=120,
     ),
+    max_power_w=key(
+        "Maximum power (watts)",
+        "To stay below this power, averaged over 20 seconds, edged first runs cheaper variants and "
+        "then drops frames, starting at 88 % of it. It counts what the whole device takes, other "
+        "programs included, or, where only that is measured, its processor. Needs a sensor that "
+        "edged can read: most Jetsons have one, a Raspberry Pi has none. Without it there is no "
+        "limit.",
+        10,
+        type="number",
+        minimum=0.5,
+        maximum=2000,
+    ),
     keep_warm=key(
         "Keep warm",
         "While no frames arrive, run the cheapest variant ten times a second, so that clocks "
         "and caches stay warm and the first frame after a pause is not slow. Costs power; "
-        "edged bench measures the benefit. Suspended while max_temperature_c limits the work.",
+        "edged bench measures the benefit. Suspended while max_temperature_c or max_power_w limits "
+        "the work.",
         True,
         type="boolean",
         default=False,

@@ -13,6 +13,7 @@ from edged.capture.sources.table import kind_of
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config
 from edged.private_file import keep_private, readable_by_all
+from edged.sensors.power import Power
 from edged.sinks.options import results_warnings
 from edged.variants.family import Family
 from edged.variants.taught import to_teach
@@ -32,9 +33,13 @@ _ADDRESS = re.compile(
 """Of a destination of messages, all of which may be a secret."""
 
 
-def warnings(config: Config, dev: Path = Path("/dev")) -> list[str]:
-    """One line each, with file, line and key where there is one. dev: the folder of devices."""
+def warnings(config: Config, dev: Path = Path("/dev"), root: Path = Path("/")) -> list[str]:
+    """One line each, with file, line and key where there is one. dev: the folder of devices. root:
+    replaces `/` for the sensors."""
     found = list(_file_warnings(config.path))
+    if config.max_power_w is not None and not Power(root).measures:
+        what = "no effect on this device: edged can read nothing that measures its power"
+        found.append(str(config.error(what, "max_power_w")))
     found += (str(config.error(what, *keys)) for keys, what in _warnings_at(config, dev))
     return list(dict.fromkeys(found))  # several cameras may have one value of the top
 

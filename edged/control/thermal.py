@@ -1,18 +1,20 @@
-"""The share of the time that the device may compute so that it stays below a temperature.
+"""The share of the time that the device may compute so that it stays below a temperature, a power.
 
-The share of the time spent computing heats the chip. Close to the limit the allowed share shrinks
-in proportion to the degrees left, to almost nothing just below the limit: so the temperature
+The share of the time spent computing heats the chip, and takes power. Close to a limit the allowed
+share shrinks in proportion to what is left, to almost nothing just below the limit: so the reading
 settles below the limit, whatever the weather, the cooler and other programs. Nothing is integrated
 over time, so nothing can wind up or oscillate. The share shrinks at once but grows slowly, and only
-after cooling by more than a sensor's step: otherwise two variants would alternate with every
-reading.
+after the reading has fallen by more than a sensor's step: otherwise two variants would alternate
+with every reading.
 
-With a share, each run may take that part of the time between two frames, which selects cheaper
+The law needs readings that follow the load slowly, as a temperature does; power is averaged to do
+so. With a share, each run may take that part of the time between two frames, which selects cheaper
 variants; if even the cheapest takes longer, frames are skipped. No clock and no I/O.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +26,10 @@ BAND_C = 5.0
 come closer to the limit, but a single run must heat it by much less."""
 HYSTERESIS_C = 2.0
 """Cooling required before shed work comes back."""
+MARGIN_W, BAND_W, HYSTERESIS_W = 0.02, 0.10, 0.04
+"""The same for power, in parts of the limit."""
+POWER_SECONDS = 20.0
+"""Time constant of the average of power, so that it follows the load as slowly as a temperature."""
 GROWTH_PER_SECOND = 0.02
 """Of the share: from 0 to 1 in 50 s, as fast as a chip with its cooler warms up."""
 RETREAT_PER_SECOND = 0.05
@@ -36,34 +42,56 @@ LEAST_SHARE = 0.02
 class Allowance:
     """share: of the time that may be spent computing; 1: no limit.
 
-    sensors: readings by name, for a trace.
+    by_power: the power allows no more, not the temperature. sensors: readings by name, for a trace.
     """
 
     share: float = 1.0
     sensors: Mapping[str, float] = field(default_factory=dict)
+    by_power: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a reading must stay below; margin, band and hysteresis in its unit."""
+
+    most: float
+    margin: float
+    band: float
+    hysteresis: float
+
+    @classmethod
+    def of_temperature(cls, most_c: float) -> Limit:
+        return cls(most_c, MARGIN_C, BAND_C, HYSTERESIS_C)
+
+    @classmethod
+    def of_power(cls, most_w: float) -> Limit:
+        return cls(most_w, *(part * most_w for part in (MARGIN_W, BAND_W, HYSTERESIS_W)))
 
 
 def next_share(
-    share: float,
-    limit_c: float,
-    temperature_c: float | None,
-    throttled: bool | None,
-    seconds: float,
+    share: float, limit: Limit, reading: float | None, throttled: bool | None, seconds: float
 ) -> float:
     """The share from now on, `seconds` after the one before; between LEAST_SHARE and 1.
 
     Unknown readings (None) change nothing.
     """
-    if temperature_c is not None:
-        room_c = limit_c - MARGIN_C - temperature_c
-        if room_c < share * BAND_C:
-            share = room_c / BAND_C
+    if reading is not None:
+        room = limit.most - limit.margin - reading
+        if room < share * limit.band:
+            share = room / limit.band
         else:
-            cooled = (room_c - HYSTERESIS_C) / BAND_C
-            share = max(share, min(cooled, share + GROWTH_PER_SECOND * seconds))
+            fallen = (room - limit.hysteresis) / limit.band
+            share = max(share, min(fallen, share + GROWTH_PER_SECOND * seconds))
     if throttled:
         share -= (RETREAT_PER_SECOND + GROWTH_PER_SECOND) * seconds
     return min(1.0, max(LEAST_SHARE, share))
+
+
+def averaged(before: float | None, reading: float | None, seconds: float) -> float | None:
+    """The average of power, `seconds` after the one before."""
+    if before is None or reading is None:
+        return reading
+    return reading + (before - reading) * math.exp(-seconds / POWER_SECONDS)
 
 
 class Pace:

@@ -163,7 +163,7 @@ class Daemon:
         shares = ", ".join(f"{name} {100 * count / results:.0f} %" for name, count in used)
         dropped = f", {stale} frames too old to run" if stale else ""
         if shed := sum(queue.shed for queue in queues):
-            dropped += f", {shed} frames skipped to limit the temperature"
+            dropped += f", {shed} frames skipped to limit temperature or power"
         return f"{results} results, {on_time:.1f} % on time{dropped}" + (shares and f"; {shares}")
 
     def _start(self) -> None:

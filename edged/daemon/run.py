@@ -106,9 +106,8 @@ class Run:
         self.server: HttpServer | None = None
         self.loaded_models: LoadedModels | None = None
         self.pipeline: Pipeline | None = None
-        self.thermostat = Thermostat(world.sensors, config.max_temperature_c)
-        if before is not None and before.config.max_temperature_c == config.max_temperature_c:
-            self.thermostat = before.thermostat
+        thermostat = None if before is None else before.thermostat
+        self.thermostat: Thermostat = Thermostat.of(config, world.sensors, thermostat)
         self.world = world
         self._thread = threading.Thread(target=self._run_pipeline, name="pipeline", daemon=True)
         self._turns = Turns()
@@ -250,7 +249,7 @@ class Run:
         """Call it a few times a second."""
         if self.pipeline is None or self.loaded_models is None:
             return
-        self.pipeline.allowance = self.thermostat.tick(now_ns)
+        self.pipeline.allowance = self.thermostat.tick(now_ns, self.loaded_models.loaded.used)
         self._announce(self.watch.tick(now_ns))
         streaming = {
             name: each.camera.state is CameraState.STREAMING for name, each in self.cameras.items()

@@ -26,6 +26,7 @@ CHECKS: Mapping[str, Check] = {
     "power.throttling": power.throttling,
     "power.governor": power.governor,
     "power.mode": power.power_mode,
+    "power.limit": power.power_limit,
     "runtime.packages": runtime.packages,
     "runtime.onnxruntime": runtime.onnxruntime,
     "runtime.ncnn": runtime.ncnn,

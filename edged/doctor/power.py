@@ -1,12 +1,14 @@
-"""Throttling now and since boot, the CPU governor, a Jetson's power mode."""
+"""Throttling now and since boot, the CPU governor, a Jetson's power mode, what measures power."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
+from edged.doctor.account import READ
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
+from edged.sensors.power import Power
 from edged.sensors.reading import read_number, read_text
 from edged.sensors.throttling import NOW, Throttle, Throttling
 
@@ -93,3 +95,28 @@ def power_mode(subject: Subject) -> Iterator[Finding]:
             mode[1],
             "list modes: sudo nvpmodel -p --verbose; set a higher one: sudo nvpmodel -m N",
         )
+
+
+def power_limit(subject: Subject) -> Iterator[Finding]:
+    """Whether `max_power_w`, if set, can have an effect."""
+    if subject.config is None or subject.config.max_power_w is None:
+        return
+    power, account = Power(subject.root), subject.account
+    files, limit = power.total_files, f"max_power_w {subject.config.max_power_w:g}"
+    barred = [file for file in files if account is not None and not account.may(file, READ)]
+    if not files:
+        yield warning(
+            "max_power_w has no effect: nothing measures the power of the whole device",
+            limit,
+            "remove it, or limit max_temperature_c instead",
+        )
+    elif barred and account is not None:
+        yield warning(
+            f"max_power_w has no effect: {account.name} has no permission to read {barred[0]}",
+            limit,
+            "see docs/operations.md, Power",
+        )
+    elif not power.measures:
+        yield warning("max_power_w has no effect: its sensor gives no reading", str(files[0]))
+    else:
+        yield ok("the power that max_power_w limits can be read")

@@ -52,7 +52,7 @@ class Bounds:
 
         Delivering views share the cores: all their runs together must fit into the interval of
         the highest `min_fps`, and each gets an equal part of `share`, the share of the time that
-        the temperature allows.
+        temperature and power allow.
         """
         delivering = [other for other in self.queues if other is queue or other.delivers(now_ns)]
         beside, views = min(self.cores, len(delivering)), len(delivering)

@@ -234,7 +234,7 @@ class Pipeline:
         run_ms = self._bounds.run_ms(queue, taken_ns, self.allowance.share, ladders)
         if run_ms is None:
             queue.shed += 1
-            self.observer.shed(queue.view)
+            self.observer.shed(queue.view, by_power=self.allowance.by_power)
             return None
         if frame.wanted and frame.leads:
             decode_ms = (frame.ready_ns - frame.received_ns) / 1e6

@@ -54,7 +54,7 @@ class ViewQueue:
     overwritten: int = 0
     """Frames that waited here until a newer one came."""
     shed: int = 0
-    """Frames skipped because of the temperature."""
+    """Frames skipped because of temperature or power."""
     pace: Pace = field(default_factory=Pace)
     by_variant: dict[str, int] = field(default_factory=dict)
     """Results, by its name."""

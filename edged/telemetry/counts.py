@@ -40,7 +40,7 @@ class ResultCounts:
     results: int = 0
     misses: int = 0
     stale: int = 0
-    shed: int = 0
+    shed: dict[str, int] = field(default_factory=lambda: {"temperature": 0, "power": 0})
     switches: dict[str, int] = field(default_factory=lambda: {reason.value: 0 for reason in Reason})
 
     def continued(self, budgets_ms: Iterable[float], variants: Iterable[Variant]) -> ResultCounts:

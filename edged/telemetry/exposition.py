@@ -106,7 +106,7 @@ def _of_frames(scene: Scene) -> Iterator[Metric]:
         "edged_frames_dropped",
         "Frames without a result: replaced by a newer one before they ran (overwritten), older "
         "than the budget (stale), above max_fps, not decodable (broken), without motion (quiet), "
-        "or left out to stay below max_temperature_c (temperature).",
+        "or left out to stay below max_temperature_c (temperature) or max_power_w (power).",
         *_view_with("reason"),
     )
     for camera in scene.subjects.cameras:
@@ -127,7 +127,7 @@ def frames_dropped(view: ViewSubject, counts: ResultCounts) -> dict[str, int]:
         "max_fps": frames.skipped,
         "broken": mailbox.broken,
         "quiet": frames.quiet,
-        "temperature": counts.shed,
+        **counts.shed,
     }
 
 
@@ -223,6 +223,15 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
         "runtime",
         "family",
     )
+    joules = _gauge(
+        "edged_result_joules",
+        "Energy of a result, estimated from the device's power while the variant runs and while it "
+        "does not; absent unless significant (one-sided t-test, 0.1 %).",
+        "variant",
+        "threads",
+        "runtime",
+        "family",
+    )
     failures = _counter(
         "edged_variant_failures",
         "Failed runs; the variant is then suspended in that runtime while the others continue.",
@@ -234,6 +243,7 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
     accuracy: dict[tuple[Variant, str], float] = {}
     networks: dict[tuple[Variant, str], str] = {}
     fastest: dict[tuple[Variant, str], Candidate] = {}
+    costs: dict[tuple[str, ...], float] = {}
     for view in subjects.views:
         accuracy |= {(variant, view.family): ratio for variant, ratio in view.top1.items()}
         networks |= {(variant, view.family): view.networks[variant] for variant in view.variants}
@@ -241,6 +251,9 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
             known = fastest.setdefault((each.variant, view.family), each)
             if each.p50_ms < known.p50_ms:
                 fastest[each.variant, view.family] = each
+            if (cost := subjects.joules(each.choice)) is not None:
+                of = each.variant.name, str(each.threads), each.runtime, view.family
+                costs[of] = cost
     for (variant, family), ratio in accuracy.items():
         top1.add_metric([variant.name, family], ratio)
     for (variant, family), each in fastest.items():
@@ -252,7 +265,9 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
             if (choice.variant, choice.runtime, choice.network) == (variant, runtime, network)
         ]
         failures.add_metric([variant.name, runtime, family], sum(times))
-    yield from (top1, run, failures)
+    for of, cost in costs.items():
+        joules.add_metric(of, cost)
+    yield from (top1, run, joules, failures)
 
 
 def _of_backend(subjects: Subjects) -> Iterator[Metric]:
@@ -291,9 +306,14 @@ def _of_device(subjects: Subjects) -> Iterator[Metric]:
             "Configured limit (max_temperature_c).",
             subjects.max_temperature_c,
         )
+    if subjects.max_power_w is not None:
+        yield GaugeMetricFamily(
+            "edged_power_limit_watts", "Configured limit (max_power_w).", subjects.max_power_w
+        )
+    if subjects.max_temperature_c is not None or subjects.max_power_w is not None:
         yield GaugeMetricFamily(
             "edged_allowed_busy_ratio",
-            "Share of time that max_temperature_c leaves for computing.",
+            "Share of time that max_temperature_c and max_power_w leave for computing.",
             subjects.busy_share(),
         )
     for reading in subjects.sensors():

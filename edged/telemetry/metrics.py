@@ -13,8 +13,9 @@ The share of missed deadlines, which dropping frames does not improve:
     rate(edged_deadline_misses_total)
       / (rate(edged_results_total) + rate(edged_frames_dropped_total{reason="stale"}))
 
-Frames dropped for max_temperature_c, max_fps or lack of motion count on neither side: they never
-ran, and the choice does not depend on how late they are. Frames already too late count as stale.
+Frames dropped for max_temperature_c, max_power_w, max_fps or lack of motion count on neither side:
+they never ran, and the choice does not depend on how late they are. Frames already too late count
+as stale.
 
 There are no native histograms: they need the protobuf format, which prometheus-client (0.26) does
 not write.
@@ -85,9 +86,9 @@ class Metrics(Collector):
         self._views[view].stale += 1
         self._views[view].misses += 1
 
-    def shed(self, view: str) -> None:
-        """Count a frame dropped to stay below max_temperature_c: not a miss."""
-        self._views[view].shed += 1
+    def shed(self, view: str, *, by_power: bool = False) -> None:
+        """Count a frame dropped to stay below max_temperature_c or max_power_w: not a miss."""
+        self._views[view].shed["power" if by_power else "temperature"] += 1
 
     def switched(self, view: str, reason: str) -> None:
         """Count a change of variant. reason: of the new choice."""

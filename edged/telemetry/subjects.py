@@ -57,6 +57,7 @@ class Subjects:
     """What there is, until a reload replaces it.
 
     runtimes: each one's own description. loading: no frame can run yet. failures: failed runs.
+    power_w: the average that max_power_w limits. joules: of a result, where they are known.
     classified: pictures sent to /api/v1/classify, by what became of them.
     """
 
@@ -67,7 +68,10 @@ class Subjects:
     loading: Callable[[], bool] = lambda: False
     engines: Callable[[], Engines] = Engines
     max_temperature_c: float | None = None
+    max_power_w: float | None = None
     sensors: Callable[[], Sequence[Reading]] = lambda: ()
+    power_w: Callable[[], float | None] = lambda: None
+    joules: Callable[[Choice], float | None] = lambda choice: None
     slowdown: Callable[[], float] = lambda: 1.0
     busy_share: Callable[[], float] = lambda: 1.0
     failures: Callable[[], Mapping[Choice, int]] = dict

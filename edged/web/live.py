@@ -95,8 +95,8 @@ class Live:
         """What became of a view's frames since the start."""
         return self._metrics.frames(view)
 
-    def shed(self, view: str) -> None:
-        self._metrics.shed(view)
+    def shed(self, view: str, *, by_power: bool = False) -> None:
+        self._metrics.shed(view, by_power=by_power)
 
     def switched(self, view: str, reason: str) -> None:
         self._metrics.switched(view, reason)

@@ -44,7 +44,13 @@ def test_a_newcomer_finds_what_matters() -> None:
     assert shown[shown.index(absent) + 1].strip() == "backoff for 13 min: connection refused"
     assert "71.4 of 95 %" in "\n".join(shown)
     told = " ".join(shown[-2:])
-    for fact in ("edged 0.2.0", "61 °C of at most 80 °C", "1.4x slower", "1.2 of 4.0 GB memory"):
+    for fact in (
+        "edged 0.2.0",
+        "61 °C of at most 80 °C",
+        "6.3 W",
+        "1.4x slower",
+        "1.2 of 4.0 GB memory",
+    ):
         assert fact in told
 
 

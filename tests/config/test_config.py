@@ -99,17 +99,19 @@ def test_cameras_take_from_the_top_what_they_do_not_say(load: Load) -> None:
 
 def test_constraints(load: Load) -> None:
     config = load(
-        "min_fps: 10\nmin_top1: 0.8\nmax_temperature_c: 75\ncameras:\n"
+        "min_fps: 10\nmin_top1: 0.8\nmax_temperature_c: 75\nmax_power_w: 7.5\ncameras:\n"
         "  a: {source: synthetic}\n"
         "  b: {source: synthetic, min_fps: 2.5, min_top1: 0}\n"
     )
     assert [(view.min_fps, view.min_top1) for view in config.views] == [(10.0, 0.8), (2.5, 0.0)]
     assert config.max_temperature_c == 75.0
+    assert config.max_power_w == 7.5
     assert not config.keep_warm
     assert load("keep_warm: true\n" + camera("source: synthetic")).keep_warm
     plain = load(camera("source: synthetic"))
     assert (plain.views[0].min_fps, plain.views[0].min_top1) == (None, 0.0)
     assert plain.max_temperature_c is None
+    assert plain.max_power_w is None
 
 
 def test_values_are_frozen_and_have_no_room_for_others(load: Load) -> None:

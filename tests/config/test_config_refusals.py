@@ -120,6 +120,8 @@ def test_cameras_that_are_wrong(
         ("max_temperature_c: 20", "max_temperature_c: expected a number from 30 to 120 (got 20)"),
         ("max_temperature_c: hot", "max_temperature_c: expected a number from 30 to 120"),
         ("max_temperature: 70", "did you mean max_temperature_c?"),
+        ("max_power_w: 0", "max_power_w: expected a number from 0.5 to 2000 (got 0)"),
+        ("max_watts: 7", "did you mean max_power_w?"),
         ("latency_budget: 5", "latency_budget: unknown key; did you mean latency_budget_ms?"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from edged.config.warnings import warnings
 from tests.rig.configuration import Load, camera
+from tests.rig.device_files import ORIN_NX_POWER, make_files
 
 
 @pytest.fixture
@@ -123,3 +124,13 @@ def test_warning_of_a_secret_that_everybody_reads(
     found = warnings(load(camera("source_file: door")))
     what = f"cameras.door.source_file: everybody can read {tmp_path}/door; chmod o= {tmp_path}/door"
     assert [each.partition("edged.yaml:3: ")[2] for each in found] == [what] * warned
+
+
+def test_warning_of_a_power_limit_that_nothing_measures(load: Load, tmp_path: Path) -> None:
+    config = load("max_power_w: 10\n" + camera("source: synthetic"))
+    (found,) = warnings(config, root=tmp_path)
+    assert ":1: max_power_w: no effect on this device: edged can read nothing" in found
+    make_files(tmp_path, ORIN_NX_POWER)
+    assert warnings(config, root=tmp_path) == []
+    make_files(tmp_path, {"sys/class/hwmon/hwmon1/in1_input": ""})
+    assert len(warnings(config, root=tmp_path)) == 1

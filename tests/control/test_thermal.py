@@ -17,6 +17,7 @@ from edged.control.thermal import (
     LEAST_SHARE,
     MARGIN_C,
     RETREAT_PER_SECOND,
+    Limit,
     Pace,
     next_share,
 )
@@ -29,6 +30,7 @@ from edged.tracing.reproduce import as_full, reproduce
 from tests.rig.simulated_pipeline import LARGE, MIDDLE, SMALL, Lens, SimulatedPipeline
 
 LIMIT_C = 70.0
+LIMIT = Limit.of_temperature(LIMIT_C)
 
 
 @dataclass
@@ -62,38 +64,38 @@ class Chip:
 
 
 def test_all_of_the_time_while_it_is_cool() -> None:
-    assert next_share(1.0, 70, 20.0, False, 1) == 1
-    assert next_share(1.0, 70, 70 - MARGIN_C - BAND_C, False, 1) == 1
+    assert next_share(1.0, LIMIT, 20.0, False, 1) == 1
+    assert next_share(1.0, LIMIT, 70 - MARGIN_C - BAND_C, False, 1) == 1
 
 
 def test_the_share_falls_with_what_is_left_to_the_limit() -> None:
     half_c = 70 - MARGIN_C - BAND_C / 2
-    assert next_share(1.0, 70, half_c, False, 1) == pytest.approx(0.5)
-    assert next_share(0.4, 70, half_c, False, 1) == 0.4  # it is cooler than this share bears
+    assert next_share(1.0, LIMIT, half_c, False, 1) == pytest.approx(0.5)
+    assert next_share(0.4, LIMIT, half_c, False, 1) == 0.4  # it is cooler than this share bears
     for hot_c in (70 - MARGIN_C, 70.0, 90.0, 150.0):
-        assert next_share(1.0, 70, hot_c, False, 1) == LEAST_SHARE
+        assert next_share(1.0, LIMIT, hot_c, False, 1) == LEAST_SHARE
 
 
 def test_it_grows_slowly_and_only_when_it_is_cooler_by_some_degrees() -> None:
     same_c = 70 - MARGIN_C - BAND_C * 0.4
-    assert next_share(0.4, 70, same_c - 0.9 * HYSTERESIS_C, False, 1) == 0.4
-    grown = next_share(0.4, 70, same_c - 2 * HYSTERESIS_C, False, 2)
+    assert next_share(0.4, LIMIT, same_c - 0.9 * HYSTERESIS_C, False, 1) == 0.4
+    grown = next_share(0.4, LIMIT, same_c - 2 * HYSTERESIS_C, False, 2)
     assert grown == pytest.approx(0.4 + 2 * GROWTH_PER_SECOND)
-    assert next_share(0.9, 70, 20.0, False, 1000) == 1
+    assert next_share(0.9, LIMIT, 20.0, False, 1000) == 1
 
 
 def test_what_is_not_known_changes_nothing() -> None:
-    assert next_share(0.3, 70, None, None, 1) == 0.3
-    assert next_share(1.0, 70, None, None, 1) == 1
+    assert next_share(0.3, LIMIT, None, None, 1) == 0.3
+    assert next_share(1.0, LIMIT, None, None, 1) == 1
 
 
 def test_a_firmware_that_throttles_below_the_limit_is_given_way() -> None:
-    assert next_share(1.0, 70, None, True, 1) < 1
-    cool = next_share(0.5, 70, 20.0, True, 2)
+    assert next_share(1.0, LIMIT, None, True, 1) < 1
+    cool = next_share(0.5, LIMIT, 20.0, True, 2)
     assert cool == pytest.approx(0.5 - 2 * RETREAT_PER_SECOND)
     share = 1.0
     for _ in range(100):
-        share = next_share(share, 70, 20.0, True, 1)
+        share = next_share(share, LIMIT, 20.0, True, 1)
     assert share == LEAST_SHARE
 
 
@@ -116,7 +118,7 @@ def test_the_limit_is_kept_whatever_the_device(
         for second in range(3 * settling_seconds):
             change = min(1.0, second / settling_seconds)
             chip.ambient_c = begun_c + change * (ambient_c - begun_c)
-            share = next_share(share, LIMIT_C, chip.shown_c, False, 1)
+            share = next_share(share, LIMIT, chip.shown_c, False, 1)
             chip.pass_time(1, busy=share)
             assert chip.temperature_c <= LIMIT_C, (ambient_c, second)
             spent.append(share)
@@ -129,7 +131,7 @@ def test_it_settles_without_swinging(step_c: float) -> None:
     chip, share = Chip(50, 40, 40, step_c), 1.0
     shares = []
     for _ in range(600):
-        share = next_share(share, LIMIT_C, chip.shown_c, False, 1)
+        share = next_share(share, LIMIT, chip.shown_c, False, 1)
         chip.pass_time(1, busy=share)
         shares.append(share)
     settled = shares[300:]

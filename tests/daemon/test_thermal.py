@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edged.control.energy import Use
 from edged.control.thermal import LEAST_SHARE, Allowance
 from edged.daemon.thermal import CALM_SECONDS, READING_SECONDS, Thermostat
 from edged.sensors.sensors import Sensors
+from edged.variants.variant import Choice, Variant
+from tests.rig.device_files import ORIN_NX_POWER, make_files
 
 TEMP = "sys/class/thermal/thermal_zone0/temp"
 SECOND_NS = 1_000_000_000
@@ -73,6 +76,70 @@ def test_a_spell_of_heat_is_two_lines(
             now_ns += SECOND_NS
     assert [record.message for record in caplog.records] == [
         "67.5 degrees: reducing work to stay below max_temperature_c 70",
-        "cool again: work is no longer reduced",
+        "work is no longer reduced",
     ]
     assert CALM_SECONDS < 600
+
+
+# Power
+
+AMPERES = "sys/class/hwmon/hwmon1/curr1_input"
+
+
+def take(root: Path, watts: float) -> Sensors:
+    """A Jetson that takes so much at 5 V."""
+    milliamperes = {AMPERES: str(round(1000 * watts / 5))}
+    volts = {"sys/class/hwmon/hwmon1/in1_input": "5000"}
+    return Sensors(make_files(root, {**ORIN_NX_POWER, **volts, **milliamperes}))
+
+
+def test_power_above_its_limit_sheds_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    thermostat = Thermostat(take(tmp_path, 11), None, 10.0)
+    assert thermostat.tick(0) == Allowance(LEAST_SHARE, {"power_w": 11.0}, by_power=True)
+    take(tmp_path, 5)
+    shares = [thermostat.tick(second * SECOND_NS).share for second in range(1, 900)]
+    assert shares[0] == LEAST_SHARE  # the average follows slowly
+    assert shares[-1] == 1
+    assert [record.message for record in caplog.records] == [
+        "11.0 W: reducing work to stay below max_power_w 10",
+        "work is no longer reduced",
+    ]
+
+
+def test_the_lower_of_two_limits_counts(tmp_path: Path, show: Callable[[float], Path]) -> None:
+    sensors = take(show(66.5), 9)  # half of the band below 70, and 8 % below 10 W
+    by_power = Thermostat(sensors, 70.0, 9.5).tick(0)
+    assert (by_power.by_power, by_power.sensors) == (True, {"temperature_c": 66.5, "power_w": 9.0})
+    by_heat = Thermostat(sensors, 70.0, 10.0).tick(0)
+    assert by_heat.share == pytest.approx(0.5)
+    assert not by_heat.by_power
+    assert by_power.share < by_heat.share
+
+
+def test_a_sensor_that_is_missing_does_not_hold_up_the_other(
+    tmp_path: Path, show: Callable[[float], Path]
+) -> None:
+    """Both limits are set; work comes back by what is known."""
+    thermostat = Thermostat(take(tmp_path, 11), 70.0, 10.0)
+    thermostat.tick(0)
+    take(tmp_path, 5)
+    for second in range(1, 300):
+        allowance = thermostat.tick(second * SECOND_NS)
+    assert allowance.share == 1
+    show(69.5)
+    hot = Thermostat(Sensors(tmp_path), 70.0, None)
+    (tmp_path / AMPERES).write_text("")
+    assert hot.tick(0).share == LEAST_SHARE
+
+
+def test_the_readings_show_what_results_cost(tmp_path: Path) -> None:
+    choice = Choice(Variant(0.5, 160), 1)
+    thermostat, runs = Thermostat(take(tmp_path, 5)), 0
+    for second in range(600):
+        more = 20 * (second % 2)
+        runs += more
+        take(tmp_path, 5 + 2 * 0.01 * more)
+        used = {choice: Use(0.01 * runs, runs)}
+        thermostat.tick(second * SECOND_NS, lambda used=used: used)
+    assert thermostat.energy.of(choice) == pytest.approx(0.02, rel=0.01)

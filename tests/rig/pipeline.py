@@ -71,7 +71,7 @@ class Recorder:
     def stale(self, view: str) -> None:
         self.stale_views.append(view)
 
-    def shed(self, view: str) -> None: ...
+    def shed(self, view: str, *, by_power: bool) -> None: ...
 
     def switched(self, view: str, reason: str) -> None:
         self.switches.append(reason)

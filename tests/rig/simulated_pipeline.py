@@ -62,6 +62,7 @@ class Observed:
     results: list[Result] = field(default_factory=list)
     stale_frames: int = 0
     shed_frames: int = 0
+    shed_for_power: int = 0
     switches: int = 0
 
     def publish(self, result: Result) -> None:
@@ -72,8 +73,9 @@ class Observed:
     def stale(self, view: str) -> None:
         self.stale_frames += 1
 
-    def shed(self, view: str) -> None:
+    def shed(self, view: str, *, by_power: bool) -> None:
         self.shed_frames += 1
+        self.shed_for_power += by_power
 
     def switched(self, view: str, reason: str) -> None:
         self.switches += 1

@@ -53,6 +53,8 @@ def status(cameras: dict[str, Any], *troubles: dict[str, Any], **more: Any) -> d
         "engines_building": 0,
         "temperature_c": 61.2,
         "max_temperature_c": 80.0,
+        "power_w": 6.34,
+        "max_power_w": None,
         "memory": {"available_bytes": 1_200_000_000, "total_bytes": 4_000_000_000},
         "slowdown": 1.41,
         "cameras": cameras,

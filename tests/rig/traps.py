@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edged.doctor.child import Outcome
 from edged.doctor.finding import Severity
 from edged.service.install import shipped
+from tests.rig.device_files import ORIN_NX_POWER
 from tests.rig.doctored import (
     ERROR,
     ETC_UNIT,
@@ -98,6 +99,20 @@ TRAPS = [
         "is unknown (got timed out after 10 s)",
         JETSON,
         {"nvpmodel": Outcome(None, problem="timed out after 10 s")},
+    ),
+    Trap(
+        "power.limit",
+        WARNING,
+        "nothing measures the power of the whole device (got max_power_w 10)",
+        config("max_power_w: 10\n" + SYNTHETIC),
+    ),
+    Trap(
+        "power.limit",
+        WARNING,
+        "its sensor gives no reading",
+        config("max_power_w: 10\n" + SYNTHETIC)
+        | ORIN_NX_POWER
+        | {"sys/class/hwmon/hwmon1/curr1_input": ""},
     ),
     Trap(
         "runtime.packages",

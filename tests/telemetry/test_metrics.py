@@ -29,7 +29,7 @@ from edged.sensors.sensors import Sensors
 from edged.telemetry.counts import edge_seconds, latency_seconds
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
-from tests.rig.device_files import ORIN, PI, make_files
+from tests.rig.device_files import ORIN, ORIN_NX_POWER, PI, make_files
 from tests.rig.metrics import VARIANTS, Camera, Mailbox, Sink, State, make_metrics, series_of, value
 from tests.rig.results import make_result
 
@@ -112,6 +112,17 @@ def test_the_temperature_limit_and_what_it_leaves() -> None:
     assert value(make_metrics(), "edged_temperature_limit_celsius") is None
 
 
+def test_the_power_limit_and_what_it_leaves() -> None:
+    metrics = make_metrics(max_power_w=10.0, busy_share=lambda: 0.4)
+    assert value(metrics, "edged_power_limit_watts") == 10
+    assert value(metrics, "edged_allowed_busy_ratio") == 0.4
+    assert value(make_metrics(), "edged_power_limit_watts") is None
+    metrics.shed("door", by_power=True)
+    dropped = "edged_frames_dropped_total"
+    assert value(metrics, dropped, camera="door", reason="power") == 1
+    assert value(metrics, dropped, camera="door", reason="temperature") == 0
+
+
 def test_cameras_are_counted_apart() -> None:
     metrics = make_metrics({"door": 33, "yard": 100})
     metrics.observe(make_result(latency_ms=60, budget_ms=100, view="yard"))
@@ -180,7 +191,7 @@ def test_every_series_is_there_before_anything_happens() -> None:
     assert series_of(metrics) == before
     for name in ("edged_results_total", "edged_deadline_misses_total"):
         assert metrics.registry.get_sample_value(name, camera) is not None
-    for cause in ("overwritten", "stale", "max_fps", "broken", "temperature"):
+    for cause in ("overwritten", "stale", "max_fps", "broken", "temperature", "power"):
         assert ("edged_frames_dropped_total", (*camera.items(), ("reason", cause))) in before
     assert not any(name.endswith("_created") for name, _ in before)
 
@@ -274,12 +285,13 @@ def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
     if promtool is None:
         pytest.skip("promtool is not installed (apt-get install prometheus)")
     sink = Sink()
-    sensors = Sensors(make_files(tmp_path, {**PI, **ORIN}))
+    sensors = Sensors(make_files(tmp_path, {**PI, **ORIN, **ORIN_NX_POWER}))
     sensors.read()
     metrics = make_metrics(
         {"door": 33, "yard/gate": 100},
         sinks=[sink],
         max_temperature_c=75,
+        max_power_w=25,
         sensors=lambda: sensors.gauges,
     )
     sink.observe_delivery(0.001)

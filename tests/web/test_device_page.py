@@ -15,9 +15,10 @@ from edged.telemetry.subjects import Subjects
 from edged.web.answer import Request
 from edged.web.live import Live
 from edged.web.status.device import device
+from edged.web.status.status import status
 from tests.rig.browser import CHROMIUM, Browser
 from tests.rig.camera import FakeTime
-from tests.rig.device_files import PI, make_files
+from tests.rig.device_files import ORIN_NX_POWER, PI, make_files
 from tests.rig.feed import showing
 from tests.rig.live import LARGE, SMALL, ShownCamera, Views, endpoints_of, live_of
 from tests.rig.results import make_result
@@ -59,6 +60,19 @@ def test_families_have_all_their_classes_and_what_was_measured() -> None:
 def test_what_a_device_does_not_report_is_not_known() -> None:
     about = device(live_of(ShownCamera("yard")), {})
     assert (about["temperature_c"], about["throttled"], about["power_mode"]) == ({}, None, None)
+    assert (about["power_w"], about["total_power_w"], about["max_power_w"]) == ({}, None, None)
+
+
+def test_rails_and_which_of_them_is_the_total(tmp_path: Path) -> None:
+    live = live_of(ShownCamera("yard"))
+    live.follow(powered(tmp_path, live))
+    about = device(live, {})
+    assert about["power_w"] == {"VDD_IN": 30.35, "VDD_CPU_GPU_CV": 15.0, "VDD_SOC": 5.0}
+    assert (about["total_power_w"], about["max_power_w"]) == (30.35, 25.0)
+    shown = status(live)
+    assert (shown["power_w"], shown["max_power_w"]) == (29.5, 25.0)
+    text = "the device takes too much power: 29.5 W, at most 25 W wanted"
+    assert {"kind": "power", "text": text} in shown["verdict"]["troubles"]
 
 
 def test_what_the_client_may_comes_with_its_request() -> None:
@@ -87,6 +101,7 @@ def test_frames_are_counted_since_the_start_by_what_became_of_them() -> None:
             "broken": 0,
             "quiet": 5,
             "temperature": 1,
+            "power": 0,
         },
     }
 
@@ -98,6 +113,14 @@ def hot(tmp_path: Path, live: Live) -> Subjects:
     sensors = Sensors(tmp_path)
     sensors.read()
     return replace(live.subjects, sensors=lambda: sensors.gauges, max_temperature_c=60.0)
+
+
+def powered(tmp_path: Path, live: Live) -> Subjects:
+    """A Jetson that takes more than it should."""
+    sensors = Sensors(make_files(tmp_path, ORIN_NX_POWER))
+    sensors.read()
+    gauges = sensors.gauges
+    return replace(live.subjects, sensors=lambda: gauges, max_power_w=25.0, power_w=lambda: 29.5)
 
 
 class TestPage:
@@ -134,3 +157,12 @@ class TestPage:
             browser.wait_for(f"/of 60 °C at most/.test({health})")
             assert "its power supply is too weak" in browser.value("$('health').textContent")
             browser.wait_for("/too hot/.test($('headline').textContent)")
+
+    def test_watts_are_shown_by_rail(self, browser: Browser, tmp_path: Path) -> None:
+        with showing(VIEWS) as (feed, url):
+            feed.follow(powered(tmp_path, feed.live))
+            browser.open(f"{url}device")
+            said = "30.3 W of 25 W at most (VDD_IN 30.3 W, VDD_CPU_GPU_CV 15.0 W, VDD_SOC 5.0 W)"
+            health = "document.getElementById('health')?.textContent"
+            browser.wait_for(f"{health}?.includes({json.dumps(said)})")
+            browser.wait_for("/too much power/.test($('headline').textContent)")

@@ -299,6 +299,9 @@ def _device(status: Mapping[str, Any], style: Style, now: float | None) -> list[
     if (hot := status["temperature_c"]) is not None:
         most = status["max_temperature_c"]
         parts.append(f"{hot:.0f} °C" + ("" if most is None else f" of at most {most:g} °C"))
+    if (watts := status["power_w"]) is not None:
+        most = status["max_power_w"]
+        parts.append(f"{watts:.1f} W" + ("" if most is None else f" of at most {most:g} W"))
     if (slow := status["slowdown"]) >= NOTICED:
         parts.append(f"{slow:.1f}x slower than its profile")
     if status["engines_building"]:

@@ -27,6 +27,7 @@ function showDevice(about) {
     ["Speed", about.slowdown >= 1.05
       ? `${about.slowdown.toFixed(1)} x slower than its profile: other programs compute, or it is hot`
       : "as measured on the idle device"],
+    ["Power", power(about)],
     ["Power mode", about.power_mode],
   ]);
   const { memory } = about;
@@ -49,6 +50,15 @@ function heat({ temperature_c: zones, max_temperature_c: most }) {
   if (!values.length) return "not reported by this device";
   const limit = most === null ? "; no limit is set" : ` of ${most.toFixed(0)} °C at most`;
   return `${Math.max(...values).toFixed(0)} °C${limit}`;
+}
+
+/* Rails contain one another, so that only the total is a sum of anything. */
+function power({ power_w: rails, total_power_w: total, max_power_w: most }) {
+  const watts = (value) => `${value.toFixed(1)} W`;
+  const names = Object.entries(rails).map(([rail, value]) => `${rail} ${watts(value)}`);
+  if (total === null) return names.join(", ");
+  const limit = most === null ? "" : ` of ${+most.toFixed(1)} W at most`;
+  return `${watts(total)}${limit}${names.length > 1 ? ` (${names.join(", ")})` : ""}`;
 }
 
 function throttling(flags) {

@@ -5,6 +5,7 @@ const DROPPED = {
   stale: "were older than the budget before they could run",
   broken: "could not be decoded",
   temperature: "were left out to stay below max_temperature_c",
+  power: "were left out to stay below max_power_w",
 };
 const SKIPPED = { max_fps: "were above max_fps", quiet: "showed no motion" };
 const CHART_HIGH = 150, CHART_LEFT = 40, CHART_BELOW = 20, CHART_ABOVE = 12;

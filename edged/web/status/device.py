@@ -15,7 +15,7 @@ from typing import Any
 from edged import __version__
 from edged.clock import rfc3339, unix_ns_of
 from edged.device import device_name
-from edged.sensors import power_mode, temperature, throttling
+from edged.sensors import power, power_mode, temperature, throttling
 from edged.sensors.memory import meminfo
 from edged.telemetry.subjects import Subjects, ViewSubject
 from edged.web.live import Live
@@ -39,6 +39,7 @@ def device(live: Live, barred: Mapping[str, str], root: Path = Path("/")) -> dic
         "barred": dict(barred),
         "slowdown": round(subjects.slowdown(), 2),
         "max_temperature_c": subjects.max_temperature_c,
+        "max_power_w": subjects.max_power_w,
         **_sensors(subjects),
         "memory": _memory(root),
         "families": _families(subjects),
@@ -52,10 +53,13 @@ def _sensors(subjects: Subjects) -> dict[str, Any]:
     for (kind, when), on in gauges.get(throttling.NAME, {}).items():
         if on:
             flags[when].append(kind)
+    rails, total = gauges.get(power.NAME, {}), power.total_watts(subjects.sensors())
     modes = [name or number for number, name in gauges.get(power_mode.NAME, {})]
     return {
         "temperature_c": {zone: round(value, 1) for (zone,), value in zones.items()},
         "throttled": flags if gauges.get(throttling.NAME) else None,
+        "power_w": {rail: round(watts, 2) for (rail, _), watts in rails.items()},
+        "total_power_w": None if total is None else round(total, 2),
         "power_mode": next(iter(modes), None),
     }
 

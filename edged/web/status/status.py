@@ -53,6 +53,8 @@ def status(live: Live) -> dict[str, Any]:
         "engines_building": engines.building,
         "temperature_c": round(max(hottest), 1) if hottest else None,
         "max_temperature_c": subjects.max_temperature_c,
+        "power_w": _rounded(subjects.power_w(), 2),
+        "max_power_w": subjects.max_power_w,
         "memory": {
             key: round(gauges[name][0]) if gauges.get(name) else None
             for key, name in (("available_bytes", memory.AVAILABLE), ("total_bytes", memory.TOTAL))

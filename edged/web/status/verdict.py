@@ -17,7 +17,8 @@ WHY: Mapping[str, str] = {
     Reason.BUDGET.value: "more accurate variants are too slow for the budget",
     Reason.FRAME_AGE.value: "the frame arrived late and left less time",
     Reason.SLOWDOWN.value: "the device is currently slower than its profile",
-    Reason.LIMIT.value: "min_fps, max_temperature_c or another view allows no slower variant",
+    Reason.LIMIT.value: "min_fps, max_temperature_c, max_power_w or another view allows no "
+    "slower variant",
     Reason.PICTURE.value: "this frame was decoded too small for a larger variant; the next will "
     "not be",
     Reason.CORES.value: "other cameras need the cores that a larger variant would use",
@@ -161,6 +162,10 @@ def _of_device(status: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     hot, most = status["temperature_c"], status["max_temperature_c"]
     if hot is not None and most is not None and hot > most:
         yield _trouble("hot", f"the device is too hot: {hot:.0f} °C, at most {most:g} °C wanted")
+    watts, most = status["power_w"], status["max_power_w"]
+    if watts is not None and most is not None and watts > most:
+        text = f"the device takes too much power: {watts:.1f} W, at most {most:g} W wanted"
+        yield _trouble("power", text)
 
 
 def _starting(
