@@ -117,6 +117,8 @@ def _everything() -> Subjects:
         runtimes=[{"backend": "", "version": ""}],
         engines=lambda: Engines(build_seconds={"": 0.0}),
         max_temperature_c=75,
+        max_power_w=10,
+        joules=lambda choice: 0.0,
         sensors=lambda: gauges,
         classified=lambda: SentPictures().counts,
         events=lambda: [EventCount("camera/view", "event", 0, False)],

@@ -331,6 +331,27 @@ def _state_of_device() -> list[Json]:
             overrides=[limit_line("limit")],
             size=(8, 8),
         ),
+        graph(
+            "Power",
+            query(f"edged_power_watts{DEVICE}", "{{rail}}"),
+            query(f"edged_power_limit_watts{DEVICE}", "limit"),
+            unit="watt",
+            bounds=(0, None),
+            overrides=[limit_line("limit")],
+            about="By rail. Rails may be parts of one another, so they do not add up.",
+            size=(8, 8),
+        ),
+        graph(
+            "Energy per result",
+            query(
+                f"edged_result_joules{DEVICE}",
+                "{{variant}} x{{threads}} {{runtime}}",
+            ),
+            unit="joule",
+            bounds=(0, None),
+            about="Estimated from the power; only where that is significant.",
+            size=(8, 8),
+        ),
         timeline(
             "Throttling",
             query(f'edged_soc_throttled{{when="now", {OF_DEVICE}}}', "{{kind}}"),
@@ -349,7 +370,7 @@ def _state_of_device() -> list[Json]:
             query(f"edged_allowed_busy_ratio{DEVICE}", "allowed"),
             unit="percentunit",
             bounds=(0, 1),
-            about="Below 100 %, edged drops frames to stay below max_temperature_c.",
+            about="Below 100 %, edged drops frames to stay below max_temperature_c or max_power_w.",
             size=(8, 8),
         ),
         graph(
