@@ -16,9 +16,9 @@ device trees. Tested with copies of such files, not on a device.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edged.clock import Clock, monotonic_ns
@@ -38,13 +38,36 @@ _MOST_WATTS = 5000.0
 """More means that an energy counter was reset."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Rail:
-    """files: all that it takes to read it."""
+    """Of files whose numbers multiply to microwatts: one, or millivolts and milliamperes."""
 
-    name: str
-    files: tuple[Path, ...]
-    watts: Callable[[int], float | None]
+    def __init__(self, name: str, *files: Path) -> None:
+        self.name, self.files = name, files
+
+    def watts(self, now_ns: int) -> float | None:
+        numbers = [number for file in self.files if (number := read_number(file)) is not None]
+        return math.prod(numbers) / 1e6 if len(numbers) == len(self.files) else None
+
+
+class _Counter(_Rail):
+    """Of a file that counts microjoules, and after `most` begins at 0 again."""
+
+    def __init__(self, name: str, file: Path, most: int) -> None:
+        super().__init__(name, file)
+        self._most = most
+        self._last: tuple[int, int] | None = None
+
+    def watts(self, now_ns: int) -> float | None:
+        """The average since the reading before."""
+        energy, last = read_number(self.files[0]), self._last
+        self._last = None if energy is None else (now_ns, energy)
+        if energy is None or last is None:
+            return None
+        seconds, joules = (now_ns - last[0]) / 1e9, (energy - last[1]) / 1e6
+        if joules < 0:
+            joules += self._most / 1e6
+        sound = 0 < seconds < _LONGEST_SECONDS and joules < _MOST_WATTS * seconds
+        return joules / seconds if sound else None
 
 
 class Power:
@@ -127,61 +150,24 @@ def _monitors(folder: Path) -> Iterator[_Rail]:
             average = chip / f"{number}_average"
             file = average if average in channels else chip / f"{number}_input"
             label = read_text(chip / f"{number}_label")
-            yield _Rail(f"{of_chip} {label}" if label else one, (file,), _microwatts(file))
+            yield _Rail(f"{of_chip} {label}" if label else one, file)
 
 
 def _by_volts_and_amperes(chip: Path) -> Iterator[_Rail]:
     for label_file in sorted(chip.glob("in[123]_label")):
         number, label = label_file.name[2], read_text(label_file)
         if label is not None and label != _NOT_CONNECTED:
-            volts, amperes = chip / f"in{number}_input", chip / f"curr{number}_input"
-            yield _Rail(label, (volts, amperes), _product(volts, amperes))
+            yield _Rail(label, chip / f"in{number}_input", chip / f"curr{number}_input")
 
 
 def _energy_counters(folder: Path) -> Iterator[_Rail]:
-    """Not intel-rapl-mmio, which shows the same packages again."""
+    """Not intel-rapl-mmio, which shows the same packages again, nor what a processor announces and
+    does not count."""
     for zone in sorted(folder.glob("intel-rapl:*")):
         name, most = read_text(zone / "name"), read_number(zone / "max_energy_range_uj")
-        if name is None or most is None:
+        file = zone / "energy_uj"
+        if name is None or most is None or read_number(file) == 0:
             continue
         _, package, *part = zone.name.split(":")
         outer = read_text(folder / f"intel-rapl:{package}" / "name") if part else None
-        file = zone / "energy_uj"
-        yield _Rail(f"{outer} {name}" if outer else name, (file,), _Counter(file, most).watts)
-
-
-def _microwatts(file: Path) -> Callable[[int], float | None]:
-    def watts(now_ns: int) -> float | None:
-        number = read_number(file)
-        return None if number is None else number / 1e6
-
-    return watts
-
-
-def _product(millivolts: Path, milliamperes: Path) -> Callable[[int], float | None]:
-    def watts(now_ns: int) -> float | None:
-        volts, amperes = read_number(millivolts), read_number(milliamperes)
-        return None if volts is None or amperes is None else volts * amperes / 1e6
-
-    return watts
-
-
-class _Counter:
-    """Microjoules since some time; after `most` it begins at 0 again."""
-
-    def __init__(self, file: Path, most: int) -> None:
-        self._file, self._most = file, most
-        self._last: tuple[int, int] | None = None
-
-    def watts(self, now_ns: int) -> float | None:
-        """The average since the reading before."""
-        energy, last = read_number(self._file), self._last
-        self._last = None if energy is None else (now_ns, energy)
-        if energy is None or last is None:
-            return None
-        seconds, joules = (now_ns - last[0]) / 1e9, (energy - last[1]) / 1e6
-        if joules < 0:
-            joules += self._most / 1e6
-        if not 0 < seconds < _LONGEST_SECONDS or joules / seconds > _MOST_WATTS:
-            return None
-        return joules / seconds
+        yield _Counter(f"{outer} {name}" if outer else name, file, most)

@@ -265,8 +265,8 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
             if (choice.variant, choice.runtime, choice.network) == (variant, runtime, network)
         ]
         failures.add_metric([variant.name, runtime, family], sum(times))
-    for of, cost in costs.items():
-        joules.add_metric(of, cost)
+    for found, cost in costs.items():
+        joules.add_metric(found, cost)
     yield from (top1, run, joules, failures)
 
 

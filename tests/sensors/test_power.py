@@ -158,6 +158,12 @@ def test_the_platform_contains_its_package(tmp_path: Path) -> None:
     assert total_watts(power.read()) == 25
 
 
+def test_a_platform_that_is_not_counted_is_no_total(tmp_path: Path) -> None:
+    """Some processors announce it and show 0 for ever (sosy-lab/cpu-energy-meter#25)."""
+    power = Power(make_files(tmp_path, {**PSYS_POWER, ENERGY.format("1"): "0"}))
+    assert list(power.total_files) == [tmp_path / ENERGY.format("0")]
+
+
 def test_the_packages_of_two_sockets_add_up(tmp_path: Path) -> None:
     time = FakeTime()
     files = {**PSYS_POWER, "sys/class/powercap/intel-rapl:1/name": "package-1\n"}

@@ -14,6 +14,7 @@ const ADVICE = {
   sink: "Results wait in memory and are sent later; the oldest are dropped when it is full.",
   history: "edged tries again every minute. Until then some of them wait in memory.",
   hot: "Give it air. Above the limit edged computes less, then looks at fewer frames.",
+  power: "Other programs and what is plugged in count too. Above the limit edged computes less.",
   starting: "This takes some seconds.",
 };
 const onOverview = $("headline").tagName === "H1";
