@@ -124,8 +124,8 @@ _SCHEMA: dict[str, Any] = {
         "To stay below this power, averaged over 20 seconds, edged first runs cheaper variants and "
         "then drops frames, starting at 88 % of it. It counts what the whole device takes, other "
         "programs included, or, where only that is measured, its processor. Needs a sensor that "
-        "edged can read: most Jetsons have one, a Raspberry Pi has none. Without it there is no "
-        "limit.",
+        "edged can read: Orin NX, Orin Nano and Thor have one, a Raspberry Pi has none. Without "
+        "it there is no limit.",
         10,
         type="number",
         minimum=0.5,
