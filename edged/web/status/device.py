@@ -58,8 +58,8 @@ def _sensors(subjects: Subjects) -> dict[str, Any]:
     return {
         "temperature_c": {zone: round(value, 1) for (zone,), value in zones.items()},
         "throttled": flags if gauges.get(throttling.NAME) else None,
-        "power_w": {rail: round(watts, 2) for (rail, _), watts in rails.items()},
-        "total_power_w": None if total is None else round(total, 2),
+        "power_w": {rail: round(watts, 3) for (rail, _), watts in rails.items()},
+        "total_power_w": None if total is None else round(total, 3),
         "power_mode": next(iter(modes), None),
     }
 
