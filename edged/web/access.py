@@ -6,6 +6,9 @@ Only one password is checked at a time, and an address that sends wrong ones is 
 Everybody who is admitted may read. `http.may` says who may change something; without users and
 tokens, programs of this machine may, except those of the service's own user: a camera's process
 that has been taken over could reach the server.
+
+Home Assistant has authenticated whoever asks through its ingress: that is a login, as the user
+`ingress:NAME`. Only requests from the supervisor's address that state an ingress path count.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import base64
 import binascii
 import hmac
 import math
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -25,9 +29,9 @@ from pathlib import Path
 
 from edged.clock import Clock, monotonic_ns
 from edged.web.answer import Answer, Request
-from edged.web.changes.peer import PROC, is_loopback, user_of
+from edged.web.changes.peer import PROC, is_loopback, is_same, user_of
 from edged.web.changes.rate import RateLimit
-from edged.web.options import RIGHTS, HttpConfig
+from edged.web.options import INGRESS, RIGHTS, HttpConfig
 from edged.web.password import LONGEST_PASSWORD_BYTES, PasswordHash, token_hash
 
 GUESSES = 5
@@ -40,6 +44,7 @@ CHANGES = 30
 CHANGE_SECONDS."""
 CHANGE_SECONDS = 0.2
 _MOST_REMEMBERED = 64
+_INGRESS_PATH = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]+")
 
 
 class Access:
@@ -75,7 +80,8 @@ class Access:
         who = self._who(request)
         if isinstance(who, Answer):
             return who
-        return replace(request, who=who, barred=dict(self._barred(request, who)))
+        barred = dict(self._barred(request, who))
+        return replace(request, who=who, barred=barred, framed=who.startswith(INGRESS))
 
     def refusal_to_post(self, request: Request, right: str | None) -> Answer | None:
         """The answer to an admitted request whose client must not send its body; None if it may.
@@ -83,12 +89,13 @@ class Access:
         if self._http.asks and not request.who:
             return self._ask()
         if right is None:
-            barred = "" if self._http.asks else self._own_user(request)
+            barred = "" if self._http.asks or request.who else self._own_user(request)
         else:
             barred = request.barred.get(right, "")
         if barred:
             return Answer.error(HTTPStatus.FORBIDDEN, barred)
-        if not self._http.asks and (refusal := self._host_refusal(request.host)):
+        login = self._http.asks or request.who
+        if not login and (refusal := self._host_refusal(request.host)):
             return refusal
         verb, things = ("send", "pictures") if right is None else ("change", "changes")
         if not self._is_own_page(request):
@@ -109,9 +116,14 @@ class Access:
 
     def _who(self, request: Request) -> str | Answer:
         """A user's name, a token's hash, "" where no login is needed; or the refusal."""
+        if self._is_ingress(request):
+            return INGRESS + request.ingress_user
         if request.path in self._open:
             return ""
         if not self._http.asks:
+            if self._http.ingress and not is_loopback(request.client):
+                why = "only Home Assistant's ingress is answered, and requests of this machine"
+                return Answer.text(HTTPStatus.FORBIDDEN, why=why)
             return (self._host_refusal(request.host) if self._http.tls is None else None) or ""
         kind, _, value = request.authorization.partition(" ")
         if kind.lower() == "bearer" and self._http.token_hashes:
@@ -123,14 +135,24 @@ class Access:
                 return self._password_refusal(request, *credentials) or credentials[0]
         return self._ask()
 
+    def _is_ingress(self, request: Request) -> bool:
+        ingress = self._http.ingress
+        return (
+            bool(ingress)
+            and is_same(request.client, ingress)
+            and _INGRESS_PATH.fullmatch(request.ingress_path) is not None
+        )
+
     def _barred(self, request: Request, who: str) -> Iterator[tuple[str, str]]:
         """(right, what keeps this client from it)"""
-        stranger = "" if self._http.asks else self._stranger(request)
+        login = self._http.asks or who
+        stranger = "" if login else self._stranger(request)
         for right in RIGHTS:
             if stranger:
                 yield right, stranger
-            elif self._http.asks and who not in self._http.may.get(right, ()):
-                name = who if who in self._http.users else "this token"
+            elif login and who not in self._http.may.get(right, ()):
+                named = who in self._http.users or who.startswith(INGRESS)
+                name = who if named else "this token"
                 yield right, f"{name} may only read; see http.may.{right} in the configuration"
 
     def _stranger(self, request: Request) -> str:

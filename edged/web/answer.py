@@ -33,8 +33,11 @@ class Request:
     """path: without the query, not decoded. query: key → all its values. client: the peer's
     address; peer and server: the connection's ends. Absent headers are "".
 
+    ingress_path, ingress_user: what Home Assistant's supervisor states; a client may state it too.
+
     who: a user's name, or the hash of a token; "" without a login. barred: what keeps this client
-    from changing something, by right. Both are known once access.py has admitted it.
+    from changing something, by right. framed: whether Home Assistant shows the answer in a frame.
+    These are known once access.py has admitted it.
     """
 
     method: str
@@ -53,8 +56,11 @@ class Request:
     content_type: str = ""
     content_length: str = ""
     transfer_encoding: str = ""
+    ingress_path: str = ""
+    ingress_user: str = ""
     who: str = ""
     barred: Mapping[str, str] = field(default_factory=dict)
+    framed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ _ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?#]+)(?P<rest>.*)")
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 """What proxies add."""
 NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
+_FRAMES = "frame-ancestors 'none'", "frame-ancestors 'self'"
+"""In a policy: none, and those of Home Assistant, whose address an answer has behind ingress."""
 
 log = logging.getLogger("edged.telemetry.http")
 
@@ -82,6 +84,7 @@ class Handler(BaseHTTPRequestHandler):
     default_request_version = request_version = "HTTP/1.1"  # errors have a status line too
     command = ""
     disable_nagle_algorithm = True
+    framed = False
 
     def handle(self) -> None:
         with contextlib.suppress(OSError, ClientGoneError):  # it disconnected, or was cut off
@@ -186,12 +189,23 @@ class Handler(BaseHTTPRequestHandler):
             content_type=header("Content-Type"),
             content_length=header("Content-Length"),
             transfer_encoding=header("Transfer-Encoding"),
+            ingress_path=header("X-Ingress-Path"),
+            ingress_user=self._only("X-Remote-User-Name") if self._only("X-Remote-User-Id") else "",
         )
+
+    def _only(self, name: str) -> str:
+        """The value of a header of the supervisor, "" if there may be another's: the supervisor
+        keeps back a client's own only where it is spelled in the same letters."""
+        found = [each for each in self.headers.items() if each[0].lower() == name.lower()]
+        if [key for key, _ in found] != [name]:
+            return ""
+        return found[0][1].encode("latin-1").decode(errors="replace")
 
     def _answer_to(self, request: Request) -> Answer | Download | Stream:
         admitted = self.server.access.admit(request)
         if isinstance(admitted, Answer):
             return admitted
+        self.framed = admitted.framed
         answer = self.server.endpoints.answer(admitted)
         return self._post(admitted, answer) if isinstance(answer, Post) else answer
 
@@ -276,11 +290,8 @@ class Handler(BaseHTTPRequestHandler):
             "X-Content-Type-Options": "nosniff",
         }
         own = {name for name, _ in headers}
-        for name, value in common.items():
-            if name not in own:
-                self.send_header(name, value)
-        for name, value in headers:
-            self.send_header(name, value)
+        for name, value in (*(each for each in common.items() if each[0] not in own), *headers):
+            self.send_header(name, value.replace(*_FRAMES) if self.framed else value)
         self.end_headers()
 
     def _end(self) -> None:

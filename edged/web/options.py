@@ -20,6 +20,8 @@ OPEN = ("metrics", "healthz", "readyz")
 """Endpoints that may be open to everybody."""
 RIGHTS = ("teach", "control")
 """What a client may change. Everybody who may ask may read."""
+INGRESS = "ingress:"
+"""Before the name of a user of Home Assistant."""
 
 _HASH_EXAMPLE = (
     "scrypt:16384:8:1:oYPE7qv1E4GqhdIvL9pQ3A:2n0ZkkeW1uH9qT0Zc0m1yXb7u3sQm0d3v5kH1xVtR2w"
@@ -36,6 +38,7 @@ _HINTS = {
         ("token", "tokens", "api_key"), "write token_hashes: [HASH]; edged new-token prints both"
     ),
     **dict.fromkeys(("ssl", "https", "certificate", "cert"), "tls"),
+    **dict.fromkeys(("home_assistant", "hassio", "proxy", "trusted_proxies"), "ingress"),
     **dict.fromkeys(
         ("rights", "roles", "permissions", "teach", "control", "admins"),
         "write may: {teach: [NAME]}",
@@ -53,7 +56,10 @@ _MAY_HINTS = {
 
 
 def _right(title: str, what: str) -> dict[str, Any]:
-    described = "Names of http.users, and hashes of http.token_hashes."
+    described = (
+        "Names of http.users, hashes of http.token_hashes, and with http.ingress users of Home "
+        f"Assistant, as {INGRESS}NAME."
+    )
     return key(
         title,
         f"Who may {what}. {described}",
@@ -121,6 +127,16 @@ HTTP = section(
             control=_right("Control", "delete, correct and switch what the device keeps"),
         ),
     ),
+    ingress=key(
+        "Home Assistant's ingress",
+        "Address of Home Assistant's supervisor, which is 172.30.32.2 in an add-on. Requests that "
+        "come from there through ingress need no login and no name of this machine. Without users "
+        "and tokens, other machines then get the open paths only. Whoever has this address can be "
+        "any user of Home Assistant. Default: none.",
+        "172.30.32.2",
+        type="string",
+        format="ip-address",
+    ),
     tls=key(
         "TLS",
         "Certificate and key for HTTPS. A reload reads the files again. Default: plain HTTP.",
@@ -157,6 +173,7 @@ class Tls:
 class HttpConfig:
     """host: a name or address, IPv6 without brackets. port: 0 selects a free one. users: name →
     password hash. open: a subset of OPEN. may: right → names of users, and hashes of tokens.
+    ingress: an address; "" for none.
     """
 
     host: str
@@ -166,6 +183,7 @@ class HttpConfig:
     tls: Tls | None = None
     open: frozenset[str] = frozenset()
     may: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ingress: str = ""
 
     @property
     def asks(self) -> bool:
@@ -195,19 +213,24 @@ def http_config(data: Mapping[str, Any], base: Path) -> HttpConfig | None:
         tls=None if tls is None else Tls(base / tls["certificate"], base / tls["key"]),
         open=frozenset(data["open"]),
         may={right: frozenset(names) for right, names in data["may"].items() if names},
+        ingress=data.get("ingress", ""),
     )
 
 
 def http_errors(may: Mapping[str, Sequence[str]], document: Document) -> Iterator[InputError]:
-    """Rights that nobody could use. may: the section, without what is wrong by itself."""
+    """Rights that nobody could use, and ingress with TLS, which it does not speak. may: the
+    section, without what is wrong by itself."""
     written = document.data.get("http")
-    users, hashes = (
+    users, hashes, ingress, tls = (
         written.get(each) if isinstance(written, dict) else None
-        for each in ("users", "token_hashes")
+        for each in ("users", "token_hashes", "ingress", "tls")
     )
+    if ingress and tls:
+        what = "Home Assistant's ingress does not use TLS"
+        yield document.error(what, *("http", "tls"), fix="remove tls, or ingress")
     names = list(map(str, users)) if isinstance(users, dict) else []
     known = {*names, *(map(str, hashes) if isinstance(hashes, list) else ())}
-    if not known and any(may.values()):
+    if not known and not ingress and any(may.values()):
         yield document.error(
             "needs http.users or http.token_hashes; without them changes are accepted from this "
             "device only",
@@ -218,7 +241,7 @@ def http_errors(may: Mapping[str, Sequence[str]], document: Document) -> Iterato
     told = ", ".join(names) or "none"
     for right, entries in may.items():
         for index, entry in enumerate(entries):
-            if entry not in known:
+            if entry not in known and not (ingress and entry.startswith(INGRESS)):
                 yield document.error(
                     "not a user of http.users, nor a hash of http.token_hashes",
                     *("http", "may", right, index),
@@ -232,6 +255,14 @@ def try_files(http: HttpConfig) -> None:
 
     if http.tls is not None:
         server_context(http.tls)
+
+
+def _check_address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        fix = "for example 172.30.32.2"
+        raise InputError("expected an IP address", got=repr(text), fix=fix) from None
 
 
 def listen_address(text: str) -> tuple[str, int] | None:
@@ -258,6 +289,7 @@ def listen_address(text: str) -> tuple[str, int] | None:
 
 
 HTTP_FORMATS: Mapping[str, Callable[[str], object]] = {
+    "ip-address": _check_address,
     "listen-address": listen_address,
     "password-hash": PasswordHash.parse,
     "token-hash": check_token_hash,
@@ -273,7 +305,7 @@ _NAMES = (
 def http_warnings(http: HttpConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     """(keys, one line)"""
     listen = ("http", "listen")
-    if not http.is_loopback and not http.asks:
+    if not http.is_loopback and not http.asks and not http.ingress:
         what = (
             f"{http.host} is reachable from other machines without a password; add "
             "http.users or http.token_hashes with http.tls (edged hash-password, edged "

@@ -72,7 +72,7 @@ class HttpServer:
         access = Access(
             http,
             names=own_names(http, socket.gethostname()),
-            service_user=os.getuid() if is_service(os.environ) else None,
+            service_user=os.getuid() if http.ingress or is_service(os.environ) else None,
         )
         try:
             family, _, _, _, address = socket.getaddrinfo(

@@ -29,6 +29,14 @@ def user_of(client: End, server: End, proc: Path = PROC) -> int | None:
     return None if found is None else int(found)
 
 
+def is_same(address: str, other: str) -> bool:
+    """other: an address. False for what is none."""
+    try:
+        return _address(address) == _address(other)
+    except ValueError:
+        return False
+
+
 def is_loopback(address: str) -> bool:
     try:
         return _address(address).is_loopback
