@@ -18,7 +18,7 @@ TRACE ?=
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test test-long check lint format types docs picture fuzz deb lint-deb apt-repository bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test test-long check lint format types docs picture fuzz deb lint-deb apt-repository add-on bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -86,6 +86,13 @@ lint-deb:
 # An apt repository of dist/*.deb in dist/apt, signed with the secret key KEY of GnuPG.
 apt-repository: $(VENV)/.package
 	$(BIN)/python deploy/package/repository.py '$(KEY)'
+
+# The add-on for Home Assistant, with the package for ARCH, in dist/home-assistant: deploy/home-assistant/README.md.
+add-on:
+	$(MAKE) deb RELEASE=bookworm
+	mkdir -p dist/home-assistant
+	cp -r deploy/home-assistant/. dist/home-assistant
+	cp CHANGELOG.md dist/edged_*+deb12_$(ARCH).deb dist/home-assistant/edged
 
 # The controller against its alternatives: tests/benchmarks/control.md and control.png; or on TRACE alone.
 bench-control: $(VENV)/.develop

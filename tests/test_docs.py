@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "deploy/README.md")),
+    ROOT / "deploy/home-assistant/README.md",
     *(ROOT / name for name in ("models/README.md", "tests/jetson/README.md")),
     *DOCS,
 ]

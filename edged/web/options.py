@@ -116,8 +116,8 @@ HTTP = section(
     may=key(
         "Rights",
         "Who may change something over HTTP. Users and tokens that are not named may only read. "
-        "Without users and tokens it cannot be set: changes are then accepted from this device "
-        "only.",
+        "Without users, tokens and ingress it cannot be set: changes are then accepted from this "
+        "device only.",
         {"teach": ["anna"]},
         default={},
         **section(
@@ -312,7 +312,7 @@ def http_warnings(http: HttpConfig) -> Iterator[tuple[tuple[str, ...], str]]:
             "new-token), or listen on 127.0.0.1"
         )
         yield listen, what if http.tls else what + _NAMES
-    elif not http.is_loopback and http.tls is None:
+    elif http.asks and not http.is_loopback and http.tls is None:
         what = (
             f"{http.host} is reachable from other machines, and passwords and tokens are sent "
             "unencrypted; add http.tls"
