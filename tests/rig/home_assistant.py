@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -43,7 +43,8 @@ def ingress(port: int, user: str = "anna") -> Iterator[HomeAssistant]:
             if self.path == "/":
                 self._say(200, "text/html", PANEL)
             elif self.path.startswith(f"{INGRESS_PATH}/"):
-                self._pass_on(self.path.removeprefix(INGRESS_PATH))
+                with suppress(ConnectionError):  # one of the two is gone
+                    self._pass_on(self.path.removeprefix(INGRESS_PATH))
             else:
                 home.strayed.append(self.path)
                 self._say(404, "text/plain", "")

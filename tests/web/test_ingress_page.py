@@ -33,19 +33,22 @@ def test_all_pages_work_below_the_path_of_ingress(tmp_path: Path, browser: Brows
     with RunningDaemon(tmp_path, CONFIG) as daemon, ingress(daemon.port) as home:
         daemon.wait_for(lambda: daemon.metric('edged_results_total{camera="door"}') > 0)
         browser.open(home.url)
+        browser.wait_for("frames.length == 1")
         for link, what in SHOWN.items():
             browser.wait_for(f"!!{PAGE}.querySelector('nav a[href=\"{link}\"]')")
             browser.value(f"{PAGE}.querySelector('nav a[href=\"{link}\"]').click()")
             path = f"{INGRESS_PATH}/{link.removeprefix('./')}"
             browser.wait_for(f"frames[0].location.pathname == '{path}'")
             browser.wait_for(f"!!{PAGE}.querySelector('{what}')")
-            browser.wait_for(f"!{PAGE}.getElementById('headline').textContent.startsWith('Asking')")
+            browser.wait_for(
+                f"!{PAGE}.getElementById('headline')?.textContent.startsWith('Asking')"
+            )
             if link == "./":
                 browser.wait_for(f"{PAGE}.querySelector('{what}').naturalWidth > 0")
 
         # What the page links to is shown in the frame as well.
         browser.value(f"{PAGE}.querySelector('a[href=\"metrics\"]').click()")
-        browser.wait_for(f"{PAGE}.body.textContent.includes('edged_results_total')")
+        browser.wait_for(f"{PAGE}.body?.textContent.includes('edged_results_total')")
 
         # The stream of results comes as it is made.
         first = browser.value(
@@ -65,6 +68,7 @@ def test_the_user_of_home_assistant_decides_who_may_teach(tmp_path: Path, browse
     with RunningDaemon(tmp_path, CONFIG) as daemon, ingress(daemon.port) as home:
         daemon.wait_for(lambda: daemon.metric('edged_results_total{camera="door"}') > 0)
         browser.open(home.url)
+        browser.wait_for("frames.length == 1")
         browser.wait_for(f"typeof frames[0].send == 'function' && !!{PAGE}.querySelector('nav')")
         assert browser.value(begin.format("gate")) == ""
         zip_ = f"fetch('{INGRESS_PATH}/api/v1/teach/gate/export.zip').then((it) => it.status)"
