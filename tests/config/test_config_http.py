@@ -68,6 +68,16 @@ NOBODY = "not a user of http.users, nor a hash of http.token_hashes; write one o
             f"  token_hashes: ['{TOKEN}']\n  may: {{teach: [anna]}}",
             [f"4: http.may.teach[0]: {NOBODY} none"],
         ),
+        ("  ingress: 172.30.32.2\n  may: {teach: ['ingress:jürgen']}", []),
+        (
+            "  ingress: 172.30.32.2\n  may: {teach: [anna]}",
+            [f"4: http.may.teach[0]: {NOBODY} none"],
+        ),
+        ("  may: {teach: ['ingress:anna']}", [f"3: http.may: {NO_LOGIN}"]),
+        (
+            BOTH + "  may: {teach: ['ingress:anna']}",
+            [f"4: http.may.teach[0]: {NOBODY} anna, bob"],
+        ),
         ("  users: {anna: hunter22}\n  may: {teach: [anna]}", ["3: http.users.anna: expected the"]),
         ("  may: {delete: [anna]}", ["3: http.may.delete: unknown key; write control"]),
         ("  may: [anna]", ["3: http.may: expected lines of `key: value` (got a list); for exampl"]),
@@ -97,6 +107,12 @@ def test_rights_are_those_of_somebody(tmp_path: Path, http: str, said: list[str]
         ("  tls: {certificate: hunter22}", "http.tls.key: missing"),
         ("  open: [page]", "expected one of metrics, healthz, readyz"),
         ('  listen: "a..b:9851"', "expected a host name"),
+        ("  ingress: true", "http.ingress: expected text"),
+        ("  ingress: supervisor", "http.ingress: expected an IP address (got 'supervisor')"),
+        (
+            "  ingress: 172.30.32.2\n  tls: {certificate: tls.pem, key: tls.key}",
+            "http.tls: Home Assistant's ingress does not use TLS; remove tls, or ingress",
+        ),
     ],
 )
 def test_mistakes_are_told_and_passwords_are_not(tmp_path: Path, http: str, said: str) -> None:
@@ -120,6 +136,7 @@ def test_listen_address() -> None:
         (HttpConfig("localhost", 1), None),
         (HttpConfig("127.0.0.1", 1, {"anna": PASSWORD}), None),
         (HttpConfig("0.0.0.0", 1), "reachable from other machines without a password"),
+        (HttpConfig("0.0.0.0", 1, ingress="172.30.32.2"), None),
         (HttpConfig("door.local", 1), "other host names get only what http.open lists"),
         (HttpConfig("0.0.0.0", 1, {"anna": PASSWORD}), "are sent unencrypted; add http.tls"),
         (HttpConfig("0.0.0.0", 1, token_hashes=(TOKEN,)), "are sent unencrypted; add http.tls"),
