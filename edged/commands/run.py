@@ -204,10 +204,13 @@ def _run_daemon(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edged.capture.confinement.confine import missing
     from edged.daemon.daemon import Daemon
+    from edged.web.options import container_hint
 
     log = logging.getLogger("edged")
     for warning in warnings(config):
         log.warning("%s", warning)
+    if hint := container_hint(config.http, os.environ):
+        log.info("%s", hint)
     if lacking := missing():
         log.warning(
             "capture processes are only partly confined: this system has no %s",

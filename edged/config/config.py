@@ -30,7 +30,13 @@ from edged.sinks.options import (
 )
 from edged.variants.variant import Variant
 from edged.view import parts
-from edged.web.options import HTTP_FORMATS, HttpConfig, http_config, http_errors
+from edged.web.options import (
+    HTTP_FORMATS,
+    HttpConfig,
+    default_listen,
+    http_config,
+    http_errors,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,9 @@ def load_config(
     _check_program(document)
     data = _completed({"cameras": {}, **document.sound(_sourceless())}, json_schema())
     cameras = tuple(camera_config(name, own, data, base) for name, own in data["cameras"].items())
+    http = data["http"]
+    if not document.has("http", "listen"):
+        http["listen"] = default_listen(bool(http["users"] or http["token_hashes"]), environ)
     named = document.data.get("cameras")
     views = {
         name: view_ids(name, own)
@@ -116,7 +125,7 @@ def load_config(
         cameras=cameras,
         backend=data["backend"],
         threads=tuple(int(count) for count in data["threads"]),
-        http=http_config(data["http"], base),
+        http=http_config(http, base),
         results=results_config(data["results"], base),
         max_temperature_c=data.get("max_temperature_c"),
         max_power_w=data.get("max_power_w"),
@@ -134,7 +143,7 @@ def load_config(
         ),
         *islice(event_errors(data["events"], events, views, names, document), MAX_ERRORS),
         *results_errors(config.results, document),
-        *http_errors(data["http"]["may"], document),
+        *http_errors(http["may"], document),
     ]
     count = sum(map(len, views.values()))
     if count > MOST_CAMERAS:

@@ -50,6 +50,7 @@ _INGRESS_PATH = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]+")
 class Access:
     """names: lower-case host names that requests without a login may use for this machine.
     service_user: the daemon's user id if it is a service, so that it has a user to itself.
+    own_health: whether programs of this machine need no login for /healthz.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Access:
         names: Collection[str] = (),
         service_user: int | None = None,
         proc: Path = PROC,
+        own_health: bool = False,
     ) -> None:
         self._http = http
         self._names = frozenset(names)
         self._service_user = service_user
         self._proc = proc
+        self._own_health = own_health
         self._open = frozenset(f"/{name}" for name in http.open)
         self._key = secrets.token_bytes(32)
         self._known: OrderedDict[bytes, None] = OrderedDict()
@@ -118,7 +121,8 @@ class Access:
         """A user's name, a token's hash, "" where no login is needed; or the refusal."""
         if self._is_ingress(request):
             return INGRESS + request.ingress_user
-        if request.path in self._open:
+        own = self._own_health and is_loopback(request.client) and not request.forwarded
+        if request.path in self._open or (own and request.path == "/healthz"):
             return ""
         if not self._http.asks:
             if self._http.ingress and not is_loopback(request.client):

@@ -23,6 +23,11 @@ RIGHTS = ("teach", "control")
 INGRESS = "ingress:"
 """Before the name of a user of Home Assistant."""
 
+CONTAINER = "EDGED_CONTAINER"
+"""The environment variable that the container image sets."""
+LOCAL, EVERYWHERE = "127.0.0.1:9640", "0.0.0.0:9640"
+"""Default addresses."""
+
 _HASH_EXAMPLE = (
     "scrypt:16384:8:1:oYPE7qv1E4GqhdIvL9pQ3A:2n0ZkkeW1uH9qT0Zc0m1yXb7u3sQm0d3v5kH1xVtR2w"
 )
@@ -79,14 +84,15 @@ HTTP = section(
     listen=key(
         "Address",
         "address:port. Write an IPv6 address in brackets, and the whole in quotes. Port 0 selects "
-        "a free port; none disables the server.",
-        "127.0.0.1:9640",
-        "0.0.0.0:9640",
+        "a free port; none disables the server. In the container image, the default with users or "
+        f"tokens is {EVERYWHERE}.",
+        LOCAL,
+        EVERYWHERE,
         "[::1]:9640",
         "none",
         type="string",
         format="listen-address",
-        default="127.0.0.1:9640",
+        default=LOCAL,
     ),
     users=key(
         "Users",
@@ -214,6 +220,24 @@ def http_config(data: Mapping[str, Any], base: Path) -> HttpConfig | None:
         open=frozenset(data["open"]),
         may={right: frozenset(names) for right, names in data["may"].items() if names},
         ingress=data.get("ingress", ""),
+    )
+
+
+def default_listen(asks: bool, environ: Mapping[str, str]) -> str:
+    """In a container with a network of its own, LOCAL is reached from within only. asks: whether
+    requests need a password or a token."""
+    return EVERYWHERE if asks and environ.get(CONTAINER) else LOCAL
+
+
+def container_hint(http: HttpConfig | None, environ: Mapping[str, str]) -> str | None:
+    """How the server is reached from outside of the container, if it is not."""
+    if http is None or not http.is_loopback or not environ.get(CONTAINER):
+        return None
+    return (
+        f"{http.host} in this container is reached from the device only with the device's network "
+        "(--network host); to reach it otherwise, add http.users or http.token_hashes (edged "
+        "hash-password, edged new-token), and remove http.listen: edged then listens on "
+        f"{EVERYWHERE}"
     )
 
 

@@ -29,7 +29,7 @@ from edged.web.changes.peer import is_service
 from edged.web.connections import Connections
 from edged.web.endpoints import Endpoints
 from edged.web.handler import Context, Handler
-from edged.web.options import HttpConfig
+from edged.web.options import CONTAINER, HttpConfig
 from edged.web.tls import fingerprint, server_context
 
 CONNECTIONS = 64
@@ -73,6 +73,7 @@ class HttpServer:
             http,
             names=own_names(http, socket.gethostname()),
             service_user=os.getuid() if http.ingress or is_service(os.environ) else None,
+            own_health=bool(os.environ.get(CONTAINER)),
         )
         try:
             family, _, _, _, address = socket.getaddrinfo(

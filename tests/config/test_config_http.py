@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,24 @@ import pytest
 from edged.config.config import load_config
 from edged.config.warnings import warnings as all_warnings
 from edged.errors import InputErrors
-from edged.web.options import HttpConfig, Tls, http_warnings, listen_address
+from edged.web.options import (
+    HttpConfig,
+    Tls,
+    container_hint,
+    http_warnings,
+    listen_address,
+)
 from edged.web.password import PasswordHash, new_token, token_hash
 
 PASSWORD = PasswordHash.of("geheim")
 TOKEN = token_hash(new_token())
 
 
-def load(folder: Path, http: str) -> HttpConfig | None:
+def load(folder: Path, http: str, environ: Mapping[str, str] | None = None) -> HttpConfig | None:
     path = folder / "edged.yaml"
     path.write_text(f"cameras: {{door: {{source: synthetic}}}}\nhttp:\n{http}")
     path.chmod(0o600)
-    return load_config(path, {}).http
+    return load_config(path, environ or {}).http
 
 
 def test_everything_at_once(tmp_path: Path) -> None:
@@ -163,3 +170,27 @@ def test_the_configuration_warns_of_it(tmp_path: Path) -> None:
     load(tmp_path, '  listen: "0.0.0.0:9640"')
     warned = all_warnings(load_config(tmp_path / "edged.yaml", {}))
     assert [each for each in warned if "edged.yaml:3: http.listen: " in each]
+
+
+@pytest.mark.parametrize(
+    ("http", "host"),
+    [
+        ("  open: [metrics]", "127.0.0.1"),
+        (f"  users: {{anna: '{PASSWORD}'}}", "0.0.0.0"),
+        (f"  token_hashes: ['{TOKEN}']", "0.0.0.0"),
+        (f"  token_hashes: ['{TOKEN}']\n  listen: 127.0.0.1:9640", "127.0.0.1"),
+        ("  listen: 0.0.0.0:9640", "0.0.0.0"),
+    ],
+)
+def test_a_container_is_reached_from_outside_with_a_login(
+    tmp_path: Path, http: str, host: str
+) -> None:
+    environ = {"EDGED_CONTAINER": "1"}
+    found = load(tmp_path, http, environ)
+    assert found is not None and (found.host, found.port) == (host, 9640)
+    hint = container_hint(found, environ)
+    assert (hint is not None) == (host == "127.0.0.1")
+    assert hint is None or "add http.users or http.token_hashes" in hint
+    outside = load(tmp_path, http)
+    assert outside is not None and outside.host == ("0.0.0.0" if "0.0.0.0" in http else "127.0.0.1")
+    assert container_hint(outside, {}) is None

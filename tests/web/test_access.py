@@ -72,6 +72,16 @@ def test_what_is_open_is_open_exactly() -> None:
         assert status(access, path=path) == 401
 
 
+def test_the_health_check_of_a_container_needs_no_login() -> None:
+    access = Access(CLOSED, own_health=True)
+    assert status(access, path="/healthz", client="127.0.0.1") == 200
+    assert status(Access(CLOSED), path="/healthz", client="127.0.0.1") == 401
+    for path, client in (("/healthz", "10.88.0.1"), ("/readyz", "127.0.0.1")):
+        assert status(access, path=path, client=client) == 401
+    proxied = Request("GET", "/healthz", client="127.0.0.1", forwarded="192.0.2.7")
+    assert isinstance(access.admit(proxied), Answer)
+
+
 def test_an_address_that_guesses_has_to_wait_and_others_do_not() -> None:
     time = FakeTime()
     access = Access(CLOSED, time.clock)

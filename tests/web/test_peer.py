@@ -126,6 +126,7 @@ def test_a_terminal_that_inherits_an_invocation_is_no_service(tmp_path: Path) ->
     environ = {"INVOCATION_ID": "0123456789abcdef"}
     assert is_service(environ, tmp_path)
     assert not is_service({}, tmp_path)
+    assert is_service({"EDGED_CONTAINER": "1"}, tmp_path)
     groups = tmp_path / "self/cgroup"
     groups.write_text("0::/system.slice/edged.service\n")
     assert is_service(environ, tmp_path)

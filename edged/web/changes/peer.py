@@ -8,6 +8,7 @@ from pathlib import Path
 from sys import byteorder
 
 from edged.web.answer import End
+from edged.web.options import CONTAINER
 
 _TABLES = ("tcp", "tcp6")
 PROC = Path("/proc")
@@ -45,8 +46,10 @@ def is_loopback(address: str) -> bool:
 
 
 def is_service(environ: Mapping[str, str], proc: Path = PROC) -> bool:
-    """Whether systemd started this process as a service. A terminal may inherit INVOCATION_ID, but
-    is in a scope."""
+    """Whether this process has a user to itself: systemd started it as a service, or it runs in
+    the container image. A terminal may inherit INVOCATION_ID, but is in a scope."""
+    if environ.get(CONTAINER):
+        return True
     if "INVOCATION_ID" not in environ:
         return False
     try:
