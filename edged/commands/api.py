@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -67,20 +68,28 @@ class Daemon:
 
     def get(self, path: str) -> dict[str, Any]:
         """path: below /api/v1/. Raises NoAnswerError, and as `post` does."""
-        return self._ask("GET", path, None)
+        return self._ask("GET", f"/api/v1/{path}", None)
+
+    def health(self) -> dict[str, Any]:
+        """The JSON of /healthz, also that of status 503, with which the daemon names the loops that
+        are stuck. Raises as `get` does."""
+        return self._ask("GET", "/healthz", None, HTTPStatus.SERVICE_UNAVAILABLE)
 
     def post(self, path: str, values: dict[str, Any]) -> dict[str, Any]:
         """Raises InputError for what the daemon calls a mistake, EdgedError."""
-        return self._ask("POST", path, json.dumps(values).encode())
+        return self._ask("POST", f"/api/v1/{path}", json.dumps(values).encode())
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, also: HTTPStatus = HTTPStatus.OK
+    ) -> dict[str, Any]:
+        """also: a status whose content is an answer too."""
         headers = {} if body is None else {"Content-Type": "application/json"}
         if self._login:
             headers["Authorization"] = self._login
         connection = self._connection()
         try:
             with _ending(connection, self._timeout):
-                connection.request(method, f"{self._prefix}/api/v1/{path}", body, headers)
+                connection.request(method, f"{self._prefix}{path}", body, headers)
                 answer = connection.getresponse()
                 content = answer.read(_MOST_BYTES)
         except ssl.SSLCertVerificationError as error:
@@ -100,7 +109,7 @@ class Daemon:
             ) from None
         finally:
             connection.close()
-        if answer.status // 100 != 2:
+        if answer.status // 100 != 2 and answer.status != also:
             raise self._refused(answer.status, content)
         try:
             values = json.loads(content)
@@ -123,7 +132,7 @@ class Daemon:
     def _refused(self, status: int, content: bytes) -> EdgedError:
         """What the daemon says, in JSON or plain text."""
         kind = InputError if status // 100 == 4 else EdgedError
-        if status == http.HTTPStatus.UNAUTHORIZED:
+        if status == HTTPStatus.UNAUTHORIZED:
             if self._login and self._login.startswith("Basic "):
                 return kind("wrong user or password", where=self.url)
             fix = f"{self._also}set {TOKEN} to a token of http.token_hashes (edged new-token)"

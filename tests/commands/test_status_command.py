@@ -117,6 +117,22 @@ def test_the_exit_status_is_0_when_all_is_well(capsys: Capture) -> None:
     assert "all views keep their budget" in capsys.readouterr().out
 
 
+def test_health_is_that_of_the_loops(daemon: RunningDaemon, capsys: Capture) -> None:
+    """A camera that is away and one that is late do not count."""
+    assert edged("status", "-c", daemon.config, "--health") == 0
+    assert capsys.readouterr() == ("every loop makes progress\n", "")
+    stuck = '{"healthy": false, "stuck_seconds": {"pipeline": 12.5, "door\\u001b": 6.0}}'
+    for content, expected, told in (
+        (stuck, 1, "pipeline: no progress for 12.5 s\n"),
+        ("{}", 1, "an answer that is not edged's"),
+    ):
+        with answering(lambda path, headers, content=content: (503, "text/plain", content)) as port:
+            assert edged("status", "--url", f"http://127.0.0.1:{port}", "--health") == expected
+        said = capsys.readouterr()
+        assert told in said.out + said.err and "\x1b" not in said.out
+    assert edged("status", "--url", "http://127.0.0.1:1", "--health") == 3
+
+
 @pytest.mark.parametrize("columns", [60, 80, 160])
 @pytest.mark.parametrize("plain", ["", "NO_COLOR"])
 def test_a_terminal_of_any_width(daemon: RunningDaemon, columns: int, plain: str) -> None:
@@ -161,7 +177,8 @@ def test_without_a_daemon_the_exit_status_is_3(
         (["--url", "http://127.0.0.1:99999"], "not a URL"),
         (["--url", "http://anna:hunter2@127.0.0.1:1"], "expected a URL without a user"),
         (["--url", "http://127.0.0.1:1", "-c", "edged.yaml"], "expected --url or a configuration"),
-        (["--watch", "--json"], "expected --watch or --json, not both"),
+        (["--watch", "--json"], "expected only one of --watch, --json and --health"),
+        (["--health", "--json"], "expected only one of --watch, --json and --health"),
         (["-c", "none.yaml"], "none.yaml"),
         (["-c", "silent.yaml"], "the daemon has no known address"),
     ],

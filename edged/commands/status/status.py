@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edged.commands.access import read_password
 from edged.commands.parts import Commands, add_command, add_config, config_of, find_config
 from edged.errors import EdgedError, InputError
+from edged.printable import printable
 
 if TYPE_CHECKING:
     from edged.commands.api import Daemon
@@ -53,12 +54,20 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--watch", action="store_true", help="show it every second, until q or Ctrl-C"
     )
     status.add_argument("--json", action="store_true", help="print the JSON of /api/v1/status")
+    status.add_argument(
+        "--health",
+        action="store_true",
+        help="ask only whether every loop of the daemon makes progress (/healthz), as the "
+        "container image does every 30 seconds",
+    )
 
 
 def _status(options: argparse.Namespace) -> int:
-    if options.watch and options.json:
-        raise InputError("expected --watch or --json, not both")
+    if options.watch + options.json + options.health > 1:
+        raise InputError("expected only one of --watch, --json and --health")
     daemon = _daemon(options)
+    if options.health:
+        return _health(daemon)
     if options.json:
         from edged.commands.status.screen import Style
 
@@ -113,6 +122,17 @@ def _ask(daemon: Daemon) -> dict[str, Any]:
             fix="restart it: sudo systemctl restart edged",
         )
     raise daemon.misunderstood()
+
+
+def _health(daemon: Daemon) -> int:
+    stuck = daemon.health().get("stuck_seconds")
+    if not isinstance(stuck, dict):
+        raise daemon.misunderstood()
+    for loop, seconds in stuck.items():
+        print(f"{printable(str(loop))}: no progress for {seconds} s")
+    if not stuck:
+        print("every loop makes progress")
+    return 1 if stuck else 0
 
 
 def _exit_status(status: Mapping[str, Any]) -> int:
