@@ -110,6 +110,15 @@ def test_the_whole_way_from_nothing_and_back(state: Path, tmp_path: Path, said: 
         assert len([each for each in archive.namelist() if each.endswith(".jpg")]) == 18
     assert edged("teach", "gate", "forget") == 0
     assert TeachStore(state / "teach").names() == []
+    said()
+    for come in ("from", "there already, as in"):
+        assert edged("teach", "gate", "import", "gate.zip") == 0
+        shown = f"version 1 of gate: {come} gate.zip\nnext: edged teach gate deploy --version 1\n"
+        assert said() == (shown, "")
+    for name, told in (("gate", "No such file"), ("../x", "not a name for a classifier")):
+        assert edged("teach", name, "import", "none.zip") == 2
+        assert told in said()[1]
+    assert edged("teach", "gate", "deploy", "--version", "1") == 0
 
 
 # --------------------------------------------------------------------------------- create, change

@@ -105,12 +105,12 @@ def report(version: int, top1: float | None = 0.9, **others: Any) -> dict[str, A
 def with_version(
     classifier: Classifier, backbone: Family, top1: float | None = 0.9, **others: Any
 ) -> int:
-    """Adds a version with heads that know nothing; returns its number."""
+    """Adds a version with heads that know nothing and are its own; returns its number."""
 
     def write(folder: Path, number: int) -> None:
         rows = len(classifier.settings.classes) + classifier.settings.none
         heads = {
-            network.sha256: np.zeros((rows, _channels(network.alpha) + 1), np.float32)
+            network.sha256: np.full((rows, _channels(network.alpha) + 1), number, np.float32)
             for network in backbone.networks
         }
         settings = classifier.settings

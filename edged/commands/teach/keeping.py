@@ -1,4 +1,4 @@
-"""`edged teach NAME label`, `discard`, `export` and `forget`."""
+"""`edged teach NAME label`, `discard`, `export`, `import` and `forget`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from edged.atomic_file import partial_of, sync_folder
 from edged.commands.teach.place import Place
 from edged.commands.teach.words import counted
-from edged.errors import EdgedError, InputError
-from edged.teach.store import check_label
+from edged.errors import EdgedError, InputError, cannot_read
+from edged.teach.store import check_label, check_name
 
 
 def label(options: argparse.Namespace) -> int:
@@ -53,6 +53,23 @@ def export(options: argparse.Namespace) -> int:
         with suppress(OSError):
             partial.unlink()
     print(f"{path}: all of {options.name}")
+    return 0
+
+
+def take_over(options: argparse.Namespace) -> int:
+    from edged.teach.store.take_over import take_over  # needs zipfile
+
+    path: Path = options.path
+    place = Place(options)
+    try:
+        # Read as whoever called the command; what is written belongs to the service.
+        with path.open("rb") as file, place.as_owner():
+            version, is_new = take_over(place.store, check_name(options.name), file, path)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    come = "from" if is_new else "there already, as in"
+    print(f"version {version} of {options.name}: {come} {path}")
+    print(f"next: edged teach {options.name} deploy --version {version}")
     return 0
 
 

@@ -71,6 +71,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "edged teach gate export gate.zip",
     )
     export.add_argument("path", type=Path, metavar="FILE", help="the zip file")
+    take_over = add_command(
+        verbs,
+        "import",
+        _run("keeping", "take_over"),
+        "take over the newest version of an export from another device",
+        "edged teach gate import gate.zip",
+    )
+    take_over.add_argument("path", type=Path, metavar="FILE", help="the zip file")
     forget = add_command(
         verbs,
         "forget",
@@ -78,7 +86,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "delete a classifier with its pictures and versions",
         "edged teach gate forget",
     )
-    for verb in (export, forget):
+    for verb in (export, take_over, forget):
         _add_config(verb)
 
 
