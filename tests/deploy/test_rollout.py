@@ -25,8 +25,11 @@ from typing import Any
 import pytest
 import yaml
 
+from edged.teach.store import TeachStore
 from edged.web.password import new_token, token_hash
 from tests.rig.certificates import Authority
+from tests.rig.classifiers import with_version
+from tests.rig.families import make_family
 from tests.rig.http_server import answering
 from tests.rig.paths import DEPLOY
 from tests.rig.ports import free_port
@@ -42,11 +45,11 @@ class Systemd:
     def __init__(self, folder: Path, device: str) -> None:
         self.etc, self.drop_in = folder / device, folder / "system/edged.service.d/secrets.conf"
         self.programs, self._credentials = folder / "bin", folder / "credentials"
-        self._state, self.journal = folder / "state", folder / "journal"
+        self.state, self.journal = folder / "state", folder / "journal"
         self.orders: list[str] = []
         self._daemon: subprocess.Popen[bytes] | None = None
         self._late: list[Timer] = []
-        for made in (self.programs, self._credentials, self._state):
+        for made in (self.programs, self._credentials, self.state):
             made.mkdir()
         self._credentials.chmod(0o700)
 
@@ -80,7 +83,7 @@ class Systemd:
                 stderr=journal,
                 env={
                     **os.environ,
-                    "STATE_DIRECTORY": str(self._state),
+                    "STATE_DIRECTORY": str(self.state),
                     "CREDENTIALS_DIRECTORY": str(self._credentials),
                 },
             )
@@ -109,7 +112,9 @@ order = next(each for each in sys.argv[1:] if not each.startswith("-"))
 with urllib.request.urlopen(f"http://127.0.0.1:{port}/{{order}}", timeout=60) as answer:
     print(answer.read().decode(), end="")
 """
-        edged = f'#!/bin/sh\nexec {sys.executable} -m edged "$@"\n'
+        edged = (
+            f'#!/bin/sh\nexport STATE_DIRECTORY={it.state}\nexec {sys.executable} -m edged "$@"\n'
+        )
         journal = f"#!/bin/sh\nexec tail -n 5 {it.journal}\n"
         for name, text in (("systemctl", ask), ("edged", edged), ("journalctl", journal)):
             (it.programs / name).write_text(text)
@@ -244,6 +249,44 @@ def test_a_rollout_passes_what_the_daemon_takes_and_takes_back_what_it_refuses(
         assert system.orders == ["daemon-reload", "restart", "daemon-reload", "restart"]
         assert secret.read_text() == "synthetic:320x240"
         assert not (tmp_path / "kept-depot/before.tar").exists()
+
+
+@pytest.mark.long
+@pytest.mark.servers
+@pytest.mark.timeout(900)
+def test_a_rollout_brings_what_another_device_has_learned(tmp_path: Path) -> None:
+    backbone = make_family(tmp_path / "animals")
+    learned = TeachStore(tmp_path / "learned").create("gate", "door", ("open", "closed"))
+    archives = [tmp_path / "one.zip", tmp_path / "two.zip"]
+    for archive in archives:
+        with_version(learned, backbone)
+        with archive.open("wb") as file:
+            learned.write_archive(file)
+    values: dict[str, Any] = {
+        "gate_seconds": 1,
+        "listen": f"127.0.0.1:{free_port()}",
+        "latency_budget_ms": 5000,
+        "cameras": {"door": {"source": "synthetic:320x240", "model": "gate"}},
+        "events": {"ajar": {"class": "open", "cameras": ["door"]}},
+    }
+    with systemd(tmp_path, "device1") as system:
+
+        def run(archive: Path, **others: Any) -> tuple[int, int, str]:
+            """Exit status, the version that is deployed, what was shown."""
+            here = values | {"teaches": {"gate": str(archive)}} | others
+            done = rolled_out(tmp_path, system, {"device1": here})
+            deployed = TeachStore(system.state / "teach").deployed()["gate"].version
+            return done.returncode, deployed, done.stdout + done.stderr
+
+        status, deployed, said = run(archives[0])
+        assert (status, deployed) == (0, 1), said
+        status, deployed, said = run(archives[0])
+        assert (status, deployed) == (0, 1) and "changed=0" in said, said
+        status, deployed, said = run(archives[1], latency_budget_ms="nonsense")
+        assert (status, deployed) == (2, 1), said
+        assert "Failed: Check and write the configuration " in said
+        status, deployed, said = run(archives[1])
+        assert (status, deployed) == (0, 2), said
 
 
 @pytest.mark.long
