@@ -15,10 +15,12 @@ SOAK_SECONDS ?= 3600
 OUTAGE_SECONDS ?= 300
 PHOTOS ?=
 TRACE ?=
+BASE ?=
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test test-long check lint format types docs picture fuzz deb lint-deb apt-repository add-on bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test test-long check lint format types docs picture fuzz deb image test-image lint-deb apt-repository add-on bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -78,6 +80,17 @@ test-outage: $(VENV)/.develop
 # The Debian package of one release (bookworm, trixie, jammy) and architecture (arm64, amd64).
 deb: $(VENV)/.package
 	$(BIN)/python deploy/package/build.py $(RELEASE) $(ARCH)
+
+# The container image edged:VERSION-ARCH, with Podman; the other architecture needs qemu-user-static. BASE: in
+# place of debian:bookworm-slim.
+image: $(VENV)/.package
+	$(BIN)/python deploy/package/build.py bookworm $(ARCH)
+	podman build --format docker --arch $(ARCH) --build-arg VERSION=$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
+	  --tag edged:$(VERSION)-$(ARCH) --file deploy/container/Containerfile dist
+
+# What is claimed of that image, with a base made by mmdebstrap: tests/container; as root, without a registry.
+test-image: $(VENV)/.package
+	$(BIN)/python -m tests.container $(ARCH)
 
 # Debian's policy; deploy/package/lintian-overrides has the exceptions with their reasons.
 lint-deb:
