@@ -24,6 +24,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "deploy/README.md")),
     ROOT / "deploy/home-assistant/README.md",
     *(ROOT / name for name in ("models/README.md", "tests/jetson/README.md")),
+    ROOT / "deploy/kubernetes/README.md",
     *DOCS,
 ]
 README_LINES = 80

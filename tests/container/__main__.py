@@ -46,12 +46,16 @@ def main() -> int:
     check_what_it_is(image, options.architecture)
     check_size(image)
     check_golden(image)
+    is_native = ARCHITECTURES[options.architecture].machine == platform.machine()
     with running(image, "demo") as demo:
         check_demo(demo)
-        if ARCHITECTURES[options.architecture].machine == platform.machine():
-            check_health(demo)  # emulated threads are not the kernel's
-        check_stop(demo)
-    check_addresses(image)
+        if is_native:
+            check_health(demo)
+            check_stop(demo)
+    if is_native:
+        check_addresses(image)
+    else:
+        say("health, stop and addresses", "not looked at under emulation")
     return 0
 
 
