@@ -181,6 +181,7 @@ def test_the_configuration_warns_of_it(tmp_path: Path) -> None:
         (f"  token_hashes: ['{TOKEN}']\n  listen: 127.0.0.1:9640", "127.0.0.1"),
         ("  listen: 0.0.0.0:9640", "0.0.0.0"),
     ],
+    ids=range(5),
 )
 def test_a_container_is_reached_from_outside_with_a_login(
     tmp_path: Path, http: str, host: str
