@@ -97,13 +97,19 @@ class RateLimit:
 class Admission:
     """Counts the frames of a source and decides which of them to decode.
 
-    note: writes a line to the log, through the supervisor.
+    note: writes a line to the log, through the supervisor. decodes_with: reports the decoder of a
+    compressed stream, and why it is not the one that was asked for, or "".
     """
 
     def __init__(
-        self, tally: Tally, max_fps: float | None, note: Callable[[str], None] = lambda _: None
+        self,
+        tally: Tally,
+        max_fps: float | None,
+        note: Callable[[str], None] = lambda _: None,
+        decodes_with: Callable[[str, str], None] = lambda decoder, why: None,
     ) -> None:
         self.note = note
+        self.decodes_with = decodes_with
         self.renewed = False
         """`renew` was called; a source that sleeps until frames are admitted resets it."""
         self._tally = tally

@@ -32,6 +32,15 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Decodes:
+    """decoder: `software` or a GStreamer element. message: why it is not the one that was asked
+    for, or ""."""
+
+    decoder: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     reason: Failure
     message: str
@@ -42,12 +51,13 @@ class Ended:
     """The end of a file or folder that is not looped."""
 
 
-Status = Loaded | Opened | Note | Failed | Ended
+Status = Loaded | Opened | Note | Decodes | Failed | Ended
 
 _KINDS: dict[str, type[Status]] = {
     "loaded": Loaded,
     "opened": Opened,
     "note": Note,
+    "decodes": Decodes,
     "failed": Failed,
     "ended": Ended,
 }
@@ -85,6 +95,8 @@ def from_line(line: str) -> Status | None:
             )
         if kind is Failed:
             return Failed(Failure(values["reason"]), shown(str(values["message"])))
+        if kind is Decodes:
+            return Decodes(shown(str(values["decoder"])), shown(str(values["message"])))
         if kind is Note:
             return Note(shown(str(values["message"])))
         return Loaded() if kind is Loaded else Ended()

@@ -46,6 +46,9 @@ def capture_errors(request: CaptureRequest) -> Iterator[tuple[str, InputError]]:
     for key in ("format", "controls"):
         if getattr(request, key) and not kind.device:
             yield key, InputError("only a V4L2 device (/dev/…) supports this")
+    if request.decode != "auto" and not kind.video:
+        fix = "remove it"
+        yield "decode", InputError("only RTSP streams and video files support this", fix=fix)
     yield from kind.errors(request)
 
 

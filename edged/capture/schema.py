@@ -156,6 +156,17 @@ SETTINGS: dict[str, Any] = {  # each key is a field of CaptureRequest; VIEW_KEYS
         type="boolean",
         default=False,
     ),
+    "decode": key(
+        "Video decoder",
+        "What decodes H.264 and H.265 of an RTSP stream or a video file. `hardware` is the "
+        "device's decoder, through GStreamer: v4l2h264dec on a Raspberry Pi 4, nvv4l2decoder on a "
+        "Jetson, vah264dec or vaapih264dec with VA-API. Where none is found, and once it fails, "
+        "edged logs that and decodes in software. `auto` is software, until hardware has been "
+        "measured on such devices; edged doctor measures what it saves on this one.",
+        "hardware",
+        enum=["auto", "software", "hardware"],
+        default="auto",
+    ),
     "confine": key(
         "Confinement",
         "Restrict the camera's process to its source (with Landlock and a system-call filter, "

@@ -100,9 +100,9 @@ class CaptureRequest:
     controls: V4L2 pixel format, and values by v4l2-ctl name. roi: the part of the upright picture
     to use; None for all. quiet: None to deliver every picture. confine: restrict the child to what
     its source needs. views: each at its number in the mailbox, None at one that is free; empty if
-    the camera is its own only view. With views, roi and quiet are None, square is False, and
-    max_fps is the highest of the views', None if one has none. edition: counts the changes of the
-    views while the process runs.
+    the camera is its own only view. decode: what decodes H.264 and H.265. With views, roi and quiet
+    are None, square is False, and max_fps is the highest of the views', None if one has none.
+    edition: counts the changes of the views while the process runs.
     """
 
     source: str = field(repr=False)
@@ -120,6 +120,7 @@ class CaptureRequest:
     roi: Roi | None = None
     quiet: Quiet | None = None
     confine: bool = True
+    decode: Literal["auto", "software", "hardware"] = "auto"
     views: tuple[ViewRequest | None, ...] = ()
     edition: int = field(default=0, compare=False)
 

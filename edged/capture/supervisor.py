@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 from edged.capture.confinement.needs import CONFINED
 from edged.capture.device_watch import LOOK_SECONDS, Node, node_of
 from edged.capture.liveness import Liveness, TimeLimits
-from edged.capture.messages import Ended, Failed, Loaded, Opened, from_line, shown
+from edged.capture.messages import Decodes, Ended, Failed, Loaded, Opened, from_line, shown
 from edged.capture.process import Child, Noise, Starter, start_worker
 from edged.capture.source import CaptureRequest, Failure, Granted
-from edged.capture.sources.table import kind_of
+from edged.capture.sources.hardware.decoders import SOFTWARE
+from edged.capture.sources.table import kind_of, needs_of
 from edged.capture.sources.v4l2.discovery import IN_USE, holders
 from edged.clock import Clock, monotonic_ns
 from edged.effort import Turn
@@ -72,6 +73,9 @@ class Camera:
         """Since when it has not been streaming; None while it is."""
         self.granted: Granted | None = None
         """Set while the source is open."""
+        self.decoder: str | None = None
+        """`software` or a GStreamer element; None if the source is not compressed video, or has not
+        been opened."""
         self.progress_ns = clock()
         """Last iteration of the thread, which runs until the source ends or `stop`, even while the
         camera is absent."""
@@ -140,7 +144,7 @@ class Camera:
 
     def _supervise(self) -> None:
         while True:
-            self.granted = None
+            self.granted = self.decoder = None
             self._enter(CameraState.STARTING, logging.DEBUG if self._failures else logging.INFO)
             node = node_of(self._device)
             self._take_turn()
@@ -219,6 +223,8 @@ class Camera:
                     return Failed(status.reason, self._with_holders(status.message))
                 elif isinstance(status, Ended):
                     return None
+                elif isinstance(status, Decodes):
+                    self._decodes(status)
                 elif not isinstance(status, Loaded):
                     self._noise.line(line if status is None else status.message, now_ns)
 
@@ -236,13 +242,21 @@ class Camera:
                 return Failed(failed.reason, failed.message + self._perhaps_confined())
         return None
 
+    def _decodes(self, status: Decodes) -> None:
+        self.decoder = status.decoder
+        if status.message:
+            text = f"decoding in {status.decoder}: {status.message}"
+            logger.warning("camera %s: %s", self.name, redact(text))
+        elif status.decoder != SOFTWARE:
+            logger.info("camera %s: decoding with %s", self.name, status.decoder)
+
     def _back_off(self, failed: Failed, node: Node | None) -> None:
         """node: the device when the failed process was started."""
         pause = self._limits.before_restart(failed.reason, self._failures, self._chance())
         message = redact(failed.message)
         level = self._warning(message)
         self.last_error = self._logged_error = message
-        self.granted = None
+        self.granted = self.decoder = None
         self._enter(CameraState.BACKOFF, level, f"{message}; next try in {pause:.1f} s")
         end_ns = self._clock() + int(pause * 1e9)
         while not self._stopping.is_set() and (left_ns := end_ns - self._clock()) > 0:
@@ -256,7 +270,7 @@ class Camera:
         """A hint for a source that did not open and may need more access than its row states."""
         if self.granted is not None or not self._request.confine:
             return ""
-        return "" if self._kind.needs(self._request.source).certain else CONFINED
+        return "" if needs_of(self._request).certain else CONFINED
 
     def _with_holders(self, message: str) -> str:
         """Add who uses the device; the confined child cannot inspect other processes."""

@@ -22,9 +22,9 @@ from edged.capture.decode.crop import region_of
 from edged.capture.decode.orientation import of_user
 from edged.capture.frozen import FreezeDetector
 from edged.capture.mailbox import MailboxWriter
-from edged.capture.messages import Ended, Failed, Loaded, Note, Opened, Status, to_line
+from edged.capture.messages import Decodes, Ended, Failed, Loaded, Note, Opened, Status, to_line
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, Source, SourceError
-from edged.capture.sources.table import kind_of, make_source
+from edged.capture.sources.table import make_source, needs_of
 from edged.capture.views import Views
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
@@ -139,7 +139,7 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keeps library output out of the status
     refuse_inspection()
     request = CaptureRequest.from_json(_newest_line(sys.stdin.fileno()))
-    needs = kind_of(request.source).needs(request.source)
+    needs = needs_of(request)
 
     def report(status: Status) -> None:
         os.write(status_fd, to_line(status))
@@ -150,13 +150,16 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
     def note(message: str) -> None:
         report(Note(explain(Exception(message))))
 
+    def decodes_with(decoder: str, why: str) -> None:
+        report(Decodes(decoder, explain(Exception(why)) if why else ""))
+
     try:
         confine(request, needs, abi=abi)  # before there are other threads
         # For a stopped process, or a driver that holds the interpreter. Sent when the parent
         # thread ends, which is the supervisor.
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         writer = MailboxWriter.attach(memfd, wake_fd)
-        admission = Admission(writer, request.max_fps, note)
+        admission = Admission(writer, request.max_fps, note, decodes_with)
         views = Views(request, writer, admission.renew)
 
         def changed(line: bytes) -> None:

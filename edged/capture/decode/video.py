@@ -88,6 +88,16 @@ class VideoTrack:
         return Granted(*size, self.fps, self._codec.name)
 
     @property
+    def codec(self) -> str:
+        """FFmpeg's name."""
+        return str(self._codec.name)
+
+    @property
+    def delays(self) -> bool:
+        """Whether frames come later than with the packet that completes them."""
+        return False
+
+    @property
     def fps(self) -> float | None:
         """As the container states or guesses it."""
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -151,7 +161,13 @@ class VideoTrack:
         plane = converted.planes[0]
         strides = (plane.line_size, 3, 1)
         pixels: NDArray[np.uint8] = np.ndarray((height, width, 3), np.uint8, plane, 0, strides)
-        return _orientation(frame).upright(pixels)
+        return self._orientation_of(frame).upright(pixels)
+
+    def close(self) -> None:
+        """Release the decoder, not the container."""
+
+    def _orientation_of(self, frame: Any) -> Orientation:
+        return _orientation(frame)
 
     def _begin_jpeg(self, packet: Any) -> None:
         size = self._codec.width, self._codec.height

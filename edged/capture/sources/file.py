@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ import av
 from edged.capture.admission import Admission
 from edged.capture.decode.looks import Looks
 from edged.capture.decode.timeline import Backlog
-from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
+from edged.capture.decode.video import OPTIONS, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.sources.hardware.track import track_of
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 
@@ -39,12 +41,14 @@ class FileSource:
         clock: Clock = monotonic_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._request = request
         self._path = request.source
         self._loop = request.loop
         self._admission = admission
         self._clock = clock
         self._sleep = sleep
-        self._container: Any = None
+        self._opened = ExitStack()
+        """Closes the track and the container."""
         self._packets: Iterator[Any] = iter(())
         self._decoded: deque[Any] = deque()
         self._backlog = Backlog()
@@ -61,6 +65,8 @@ class FileSource:
         """Of the first frame, where a loop starts."""
         self._due_ns = 0
         self._begun_ns = 0
+        self._lag_ns = 0
+        """How late the last packet was decoded."""
         self._frames_of_pass = 0
 
     def open(self) -> Granted:
@@ -71,17 +77,17 @@ class FileSource:
         if not known:
             raise self._error("no such file or folder, and not another kind of source")
         try:
-            self._container = av.open(
-                f"file:{self._path}", options=OPTIONS, metadata_errors="replace"
-            )
+            container = av.open(f"file:{self._path}", options=OPTIONS, metadata_errors="replace")
         except av.error.InvalidDataError:
             fix = "an MP4 can be read only after its recording has ended"
             raise self._error("not a video file, or its end is missing", fix) from None
         except av.error.FFmpegError as error:
             raise self._error(f"cannot be opened as a video: {error.strerror}") from None
-        if (what := why_not_decodable(self._container)) is not None:
+        self._opened.callback(container.close)
+        if (what := why_not_decodable(container)) is not None:
             raise self._error(what)
-        self._track = VideoTrack(self._container, where=self._path)
+        self._track = track_of(container, self._request, self._admission, where=self._path)
+        self._opened.callback(self._track.close)
         self._packets = self._track.packets()
         self._interval_ns = round(1e9 / (self._track.fps or _FPS_UNKNOWN))
         self._dts, self._shift = None, 0
@@ -105,9 +111,7 @@ class FileSource:
                 return None
 
     def close(self) -> None:
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        self._opened.close()
 
     def _next_packet(self) -> Any:
         """None at the end, which includes damage in the container."""
@@ -151,6 +155,7 @@ class FileSource:
                 self._admission.overwritten()
                 return
         self._begun_ns = self._clock()
+        self._lag_ns = self._begun_ns - due_ns
         frames, damaged, left_out = self._looks.decode(self._track, packet, due_ns)
         self._decoded.extend(frames)
         if left_out:
@@ -176,7 +181,8 @@ class FileSource:
         self._due_ns = self._due(self._track.stamp_ns(frame.pts))
         self._wait_until(self._due_ns)
         self._admission.captured()
-        if not self._backlog.converts(self._clock() - self._due_ns):
+        lag_ns = self._lag_ns if self._track.delays else self._clock() - self._due_ns
+        if not self._backlog.converts(lag_ns):
             self._admission.overwritten()
             return None
         if not self._admission.admits(self._due_ns):  # last, so that a dropped frame uses no quota

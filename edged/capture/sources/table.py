@@ -29,7 +29,8 @@ class Kind(NamedTuple):
     text, for wrong syntax; None for a path. needs: what the child may access. errors: (key, error)
     for keys of the camera that it does not support. warnings: one line each. fps: requested frame
     rate, None if unknown. size: requested (width, height), None if unknown. device: a V4L2 node,
-    with format and controls. remote: read over a network.
+    with format and controls. remote: read over a network. video: compressed video, whose
+    decoder can be chosen.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Kind(NamedTuple):
     size: Callable[[CaptureRequest], tuple[int, int] | None] = lambda request: None
     device: bool = False
     remote: bool = False
+    video: bool = False
 
 
 def _requested_size(request: CaptureRequest) -> tuple[int, int] | None:
@@ -51,7 +53,7 @@ def _requested_size(request: CaptureRequest) -> tuple[int, int] | None:
 
 
 _FOLDER = Kind("folder", "folder.FolderSource", needs=paths.folder_needs)
-_FILE = Kind("file", "file.FileSource", needs=paths.file_needs)
+_FILE = Kind("file", "file.FileSource", needs=paths.file_needs, video=True)
 KINDS = (
     Kind(
         "v4l2",
@@ -68,6 +70,7 @@ KINDS = (
         check=address.check,
         needs=address.needs,
         remote=True,
+        video=True,
     ),
     Kind(
         "http",
@@ -118,6 +121,16 @@ def kind_of(source: str) -> Kind:
             return kind
     path = Path(source)
     return _FOLDER if path.suffix.lower() in SUFFIXES or is_folder(path) else _FILE
+
+
+def needs_of(request: CaptureRequest) -> Needs:
+    """Of the child, with those of a hardware decoder."""
+    needs = kind_of(request.source).needs(request.source)
+    if request.decode != "hardware":
+        return needs
+    return gstreamer.child_needs(
+        needs.reads, network=needs.network, unix_sockets=needs.unix_sockets
+    )
 
 
 def make_source(request: CaptureRequest, admission: Admission) -> Source:

@@ -6,11 +6,6 @@ A pipe carries no time stamps, so a frame counts as captured when its first byte
 before is unknown, as is up to one frame interval in the pipeline if this process reads late; older
 frames are dropped. A pipeline that is not live (a file) runs by its time stamps without loss; its
 end is the end of the source. The end of a live pipeline is a failure.
-
-The child cannot outlive this process: the kernel kills it (PDEATHSIG, with setpriv of util-linux);
-without setpriv, its next write to the closed pipe fails. A confined process cannot send signals. It
-closes the pipe, so that the pipeline ends with its next frame; if none comes, it ends the thread
-that started the child, which is the parent for PDEATHSIG.
 """
 
 from __future__ import annotations
@@ -19,12 +14,8 @@ import os
 import select
 import selectors
 import shutil
-import signal
 import subprocess
-import threading
 from collections import deque
-from concurrent.futures import Future
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +31,9 @@ from edged.capture.sources.gstreamer.launch import (
     liveness_of,
     pipe_size,
 )
+from edged.capture.sources.gstreamer.process import END_SECONDS, Process
 from edged.clock import Clock, monotonic_ns
 
-_STOP_SECONDS = 0.5
-_END_SECONDS = 1.0
 _CAPS_SECONDS = 0.2
 _MOST_WAITING = 3
 """Limit of frames to drop in a row because they are old."""
@@ -196,27 +186,15 @@ class Launched:
         """The last lines of its standard error."""
         self._warnings: deque[str] = deque(maxlen=_LINES)
         self._pipe, write_fd = os.pipe()
-        self._over = threading.Event()
-        started: Future[subprocess.Popen[bytes]] = Future()
-
-        def parent() -> None:
-            try:
-                started.set_result(
-                    _start(program, arguments(request, write_fd, live=live), write_fd)
-                )
-            except BaseException as error:
-                started.set_exception(error)
-            self._over.wait()
-
-        threading.Thread(target=parent, name="gstreamer-parent", daemon=True).start()
         try:
-            self._process = started.result()
+            words = arguments(request, write_fd, live=live)
+            self._child = Process(program, words, write_fd, subprocess.DEVNULL)
         except BaseException:
             os.close(self._pipe)
-            self._over.set()
             raise
         finally:
             os.close(write_fd)
+        self._process = self._child.popen
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         os.set_blocking(self._pipe, False)
@@ -270,7 +248,7 @@ class Launched:
     def status(self) -> int | None:
         """Its exit status, after its output was read; None if it does not exit."""
         try:
-            status = self._process.wait(_END_SECONDS)
+            status = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             return None
         for reader in (self._out, self._err):
@@ -280,24 +258,8 @@ class Launched:
 
     def end(self) -> None:
         """Ask it to release the hardware and exit; kill it if it does not."""
-        with suppress(PermissionError):
-            self._process.send_signal(signal.SIGINT)
-        os.close(self._pipe)  # it may be blocked in a write
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(PermissionError):
-                self._process.kill()
-            self._over.set()
-            with suppress(
-                subprocess.TimeoutExpired
-            ):  # without setpriv it runs until its next write
-                self._process.wait(_END_SECONDS)
-        self._over.set()
+        self._child.end(self._pipe)
         self._selector.close()
-        for pipe in (self._process.stdout, self._process.stderr):
-            assert pipe is not None
-            pipe.close()
 
     def _hear(self, reader: LineReader) -> int:
         """Number of lines read."""
@@ -312,19 +274,3 @@ class Launched:
                 self.live = liveness_of(line)
             self._given = caps_of(line) or self._given
         return len(lines)
-
-
-def _start(program: str, arguments: list[str], write_fd: int) -> subprocess.Popen[bytes]:
-    setpriv = shutil.which("setpriv")
-    mortal = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-    return subprocess.Popen(
-        [*mortal, program, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        pass_fds=(write_fd,),
-        start_new_session=True,  # Ctrl-C in a terminal is for the daemon
-        restore_signals=False,  # keeps SIGPIPE ignored, so that it reports a closed pipe
-        env={"LIBCAMERA_LOG_LEVELS": "*:WARN", **os.environ, "LC_ALL": "C"},
-    )

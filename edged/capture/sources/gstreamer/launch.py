@@ -150,6 +150,8 @@ def liveness_of(line: str) -> bool | None:
 _PACKAGES = (
     (r"libcamerasrc", "sudo apt install gstreamer1.0-libcamera"),
     (r"nv\w+", "it comes with NVIDIA's JetPack, for Jetson devices"),
+    (r"vaapi\w+", "sudo apt install gstreamer1.0-vaapi"),
+    (r"gdp(de)?pay|h26[45]parse|va\w+", "sudo apt install gstreamer1.0-plugins-bad"),
     (r"avdec_\w+", "sudo apt install gstreamer1.0-libav"),
     (
         r"aspectratiocrop|videocrop|videoflip|v4l2\w+|rtspsrc|rtp\w+|jpegdec|souphttpsrc|multipartdemux|qtdemux",

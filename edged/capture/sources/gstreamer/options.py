@@ -74,12 +74,28 @@ def needs(source: str) -> Needs:
     reads, devices = _named(rest) if _is_pipeline(source) else ((), ())
     if "shmsrc" in rest:
         reads = (*reads, "/dev/shm/shmpipe.*")
+    return child_needs(
+        reads,
+        devices,
+        network=_is_pipeline(source),
+        unix_sockets=kind == "csi" or re.search(_BY_SOCKET, source) is not None,
+    )
+
+
+def child_needs(
+    reads: tuple[str, ...] = (),
+    devices: tuple[str, ...] = (),
+    *,
+    network: bool = False,
+    unix_sockets: bool = False,
+) -> Needs:
+    """Of GStreamer itself and the hardware that it may use, with these."""
     return Needs(
         reads=("/run/udev", "/etc/fonts", "/var/cache/fontconfig", *_JETSON_FILES, *reads),
         lists=("/dev",),  # otherwise GStreamer sees changed devices and reloads all plug-ins
         devices=(*NODES, *devices),
-        network=_is_pipeline(source),
-        unix_sockets=kind == "csi" or re.search(_BY_SOCKET, source) is not None,
+        network=network,
+        unix_sockets=unix_sockets,
         udev=True,
         programs=True,
         prepared_by=("gst-launch-1.0", "--version"),  # updates the plug-in registry

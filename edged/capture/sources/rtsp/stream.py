@@ -10,6 +10,7 @@ decoded at once and overwritten.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, NamedTuple
 
 import av
@@ -17,8 +18,9 @@ import av
 from edged.capture.admission import Admission
 from edged.capture.decode.looks import Looks
 from edged.capture.decode.timeline import KEYLESS_NS, ArrivalClock
-from edged.capture.decode.video import OPTIONS, VideoTrack, why_not_decodable
+from edged.capture.decode.video import OPTIONS, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
+from edged.capture.sources.hardware.track import track_of
 from edged.capture.sources.rtsp.incoming import Arrival, Incoming
 from edged.capture.sources.rtsp.server import RtspServer, other_transport
 from edged.clock import Clock, monotonic_ns
@@ -28,6 +30,7 @@ from edged.secret import redact
 UNDECODABLE_NS = 30_000_000_000
 SHOWN_NS = 500_000_000
 """If decoding is so slow that newer frames always wait, deliver one this often."""
+_REMEMBERED = 64
 _OPTIONS = {
     **OPTIONS,
     "allowed_media_types": "video",
@@ -51,10 +54,10 @@ class StreamSource:
     def __init__(
         self, request: CaptureRequest, admission: Admission, *, clock: Clock = monotonic_ns
     ) -> None:
+        self._request = request
         scheme, _, rest = request.source.partition("://")
         self._url = f"{scheme.lower()}://{rest}"  # FFmpeg knows no RTSP://
         self._where = redact(request.source)
-        self._silent_seconds = request.silent_seconds
         self._admission = admission
         self._clock = clock
         self._container: Any = None
@@ -66,6 +69,8 @@ class StreamSource:
         """The decoder lacks frames that the next ones refer to."""
         self._lost_ns = self._decoded_ns = self._shown_ns = 0
         self._surplus: Surplus | None = None
+        self._sent: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
+        """(dts, arrival) of frames in ns, for a decoder that delays them."""
 
     def open(self) -> Granted:
         server = RtspServer(self._url)
@@ -85,7 +90,9 @@ class StreamSource:
             av.logging.set_level(None)
         if (what := why_not_decodable(self._container)) is not None:
             raise self._error(what, Failure.OPEN_FAILED, "set the camera to H.264 or H.265")
-        self._track = VideoTrack(self._container, where=self._where, low_delay=True)
+        self._track = track_of(
+            self._container, self._request, self._admission, where=self._where, low_delay=True
+        )
         self._incoming = Incoming(self._track.packets(), self._clock)
         self._lost_ns = self._decoded_ns = self._clock()
         while not self._track.size_known:  # only the first key frame states it
@@ -112,7 +119,8 @@ class StreamSource:
             self._drop_surplus()
             self._admission.overwritten(len(frames) - 1)
             stamp_ns = self._track.stamp_ns(frames[-1].pts)
-            captured_ns = self._arrivals.captured_ns(stamp_ns, arrival.arrived_ns)
+            arrived_ns = self._arrived_ns(stamp_ns, arrival)
+            captured_ns = self._arrivals.captured_ns(stamp_ns, arrived_ns)
             now_ns = self._clock()
             if arrival.waited or not arrival.newer:
                 self._shown_ns = now_ns
@@ -121,17 +129,19 @@ class StreamSource:
                 continue
             wait_seconds = self._admission.wait_seconds(captured_ns)
             if wait_seconds:
-                due_ns = arrival.arrived_ns + round(wait_seconds * 1e9)
-                self._surplus = Surplus(frames[-1], captured_ns, arrival.arrived_ns, due_ns)
+                due_ns = arrived_ns + round(wait_seconds * 1e9)
+                self._surplus = Surplus(frames[-1], captured_ns, arrived_ns, due_ns)
                 continue
             self._shown_ns = now_ns
             pixels = self._track.rgb(frames[-1], wanted)
             if pixels is not None:
-                return Picture(pixels, captured_ns, arrival.arrived_ns)
+                return Picture(pixels, captured_ns, arrived_ns)
             self._admission.broken()
 
     def close(self) -> None:
         if self._container is not None:
+            if self._incoming is not None:
+                self._track.close()
             if self._incoming is None or self._incoming.close():
                 self._container.close()
             self._container = None
@@ -142,7 +152,7 @@ class StreamSource:
             return av.open(
                 self._url,
                 options={**_OPTIONS, "rtsp_transport": transport},
-                timeout=(self._silent_seconds, self._silent_seconds),
+                timeout=(self._request.silent_seconds,) * 2,
                 metadata_errors="replace",
             )
 
@@ -156,6 +166,7 @@ class StreamSource:
             if self._dts_ns is not None and stamp_ns < self._dts_ns:
                 self._arrivals.restart()  # dts never go back within a stream
             self._dts_ns = stamp_ns
+            self._sent.append((stamp_ns, arrived_ns))
         if arrival.dropped and not self._lost:
             self._lost, self._lost_ns = True, arrived_ns
         if packet.is_keyframe or arrived_ns - self._lost_ns > KEYLESS_NS:
@@ -179,6 +190,15 @@ class StreamSource:
             what = f"no frame could be decoded for {UNDECODABLE_NS / 1e9:g} s"
             raise self._error(what, Failure.NO_PICTURES)
         return frames
+
+    def _arrived_ns(self, stamp_ns: int | None, arrival: Arrival) -> int:
+        """When the frame with this time stamp was complete; arrival: the latest."""
+        if stamp_ns is None or not self._track.delays:
+            return arrival.arrived_ns
+        return max(
+            (at_ns for dts_ns, at_ns in self._sent if dts_ns <= stamp_ns),
+            default=arrival.arrived_ns,
+        )
 
     def _drop_surplus(self) -> None:
         """A newer frame has arrived."""
