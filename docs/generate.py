@@ -86,6 +86,7 @@ def _everything() -> Subjects:
         state=CameraState.STARTING,
         last_error=None,
         restarts={},
+        decoder="",
         mailbox=SimpleNamespace(captured=0, broken=0, counts=lambda view: ViewCounts(0, 0, 0)),
     )
     view = ViewSubject(

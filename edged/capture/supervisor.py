@@ -103,6 +103,11 @@ class Camera:
         return self._request.max_fps
 
     @property
+    def is_stream(self) -> bool:
+        """Whether it sends compressed video over a network."""
+        return self._kind.video and self._kind.remote
+
+    @property
     def turn(self) -> Turn:
         return Turn(self.progress_ns, self._thread.native_id or 0)
 

@@ -41,18 +41,27 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def _cameras(options: argparse.Namespace) -> int:
     from edged.capture.sources.v4l2.discovery import attached
+    from edged.doctor import child
+    from edged.doctor.decoder import measured
+    from edged.process import own_python
 
     found, left_out = attached()
+    decoder = measured(child.run, own_python())
     entries = named(found)
     if options.json:
         rows = [
             _row(camera, name, keys)
             for camera, (name, keys) in zip(found, entries.items(), strict=True)
         ]
-        print(json.dumps({"cameras": rows, "without_pictures": left_out}, indent=2))
+        about = {"cameras": rows, "without_pictures": left_out}
+        print(json.dumps(about | {"decoder": decoder and decoder._asdict()}, indent=2))
         return 0
     for line in listing(found, left_out, all_seen=os.geteuid() == 0):
         print(line)
+    if decoder is not None:
+        reason = f" ({decoder.why})" if decoder.why else ""
+        cure = "; for RTSP cameras: decode: hardware" if decoder.saves else ""
+        print(f"\n# {decoder}{reason}{cure}")
     return 0
 
 

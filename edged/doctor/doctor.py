@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from edged.doctor import cameras, files, network, power, runtime, service, system
+from edged.doctor import cameras, decoder, files, network, power, runtime, service, system
 from edged.doctor.finding import Finding, error
 from edged.doctor.subject import Subject
 from edged.secret import redact
@@ -35,6 +35,7 @@ CHECKS: Mapping[str, Check] = {
     "cameras.devices": cameras.devices,
     "cameras.gstreamer": cameras.gstreamer,
     "cameras.picamera2": cameras.picamera2,
+    "cameras.decoder": decoder.check,
     "files.configuration": files.configuration,
     "files.family": files.family,
     "files.state": files.state_folder,

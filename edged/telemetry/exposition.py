@@ -199,13 +199,22 @@ def _of_sources(subjects: Subjects) -> Iterator[Metric]:
         "camera",
         "reason",
     )
+    decoder = _gauge(
+        "edged_source_decoder",
+        "1 for what decodes an RTSP stream or a video file: software, or the GStreamer element of "
+        "a hardware decoder; absent until it is opened.",
+        "camera",
+        "decoder",
+    )
     for camera in subjects.cameras:
+        if camera.decoder is not None:
+            decoder.add_metric([camera.name, camera.decoder], 1.0)
         now = camera.state
         for member in type(now):
             state.add_metric([camera.name, member.value], float(member is now))
         for failure in Failure:
             restarts.add_metric([camera.name, failure.value], camera.restarts.get(failure, 0))
-    yield from (state, restarts)
+    yield from (state, restarts, decoder)
 
 
 def _of_variants(subjects: Subjects) -> Iterator[Metric]:

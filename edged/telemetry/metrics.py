@@ -31,10 +31,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from edged.result import Result
+from edged.result import Result, Stages
 from edged.telemetry.counts import ResultCounts, SinkCounts
 from edged.telemetry.exposition import Scene, families, frames_dropped
 from edged.telemetry.subjects import Subjects, ViewSubject
+
+FEWEST_RESULTS = 100
+"""Fewer say little about what a result costs."""
 
 
 class Metrics(Collector):
@@ -102,6 +105,15 @@ class Metrics(Collector):
             "late": counts.misses - counts.stale,
             "dropped": frames_dropped(view, counts),
         }
+
+    def costs_ms(self, view: str) -> tuple[float, float]:
+        """Mean time of a result for decoding its picture, and for deciding: preprocessing and
+        inference; zeros before FEWEST_RESULTS."""
+        counts = self._views[view]
+        if counts.results < FEWEST_RESULTS:
+            return 0.0, 0.0
+        mean = Stages(*(1e3 * stage.sum / counts.results for stage in counts.stages))
+        return mean.decode, mean.preprocess + mean.inference
 
     def collect(self) -> Iterator[Metric]:
         yield from families(self._scene)

@@ -95,6 +95,10 @@ class Live:
         """What became of a view's frames since the start."""
         return self._metrics.frames(view)
 
+    def costs_ms(self, view: str) -> tuple[float, float]:
+        """Mean time of a result for decoding and for deciding; zeros before there are enough."""
+        return self._metrics.costs_ms(view)
+
     def shed(self, view: str, *, by_power: bool = False) -> None:
         self._metrics.shed(view, by_power=by_power)
 

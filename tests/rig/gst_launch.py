@@ -8,8 +8,7 @@ import subprocess
 import pytest
 
 
-def _is_there() -> bool:
-    elements = ("videotestsrc", "aspectratiocrop", "videoscale")
+def has_elements(*elements: str) -> bool:
     inspect = shutil.which("gst-inspect-1.0")
     return inspect is not None and all(
         subprocess.run([inspect, "--exists", name]).returncode == 0 for name in elements
@@ -17,7 +16,7 @@ def _is_there() -> bool:
 
 
 needs_gstreamer = pytest.mark.skipif(
-    not _is_there(),
+    not has_elements("videotestsrc", "aspectratiocrop", "videoscale"),
     reason="needs the real thing: apt-get install gstreamer1.0-tools gstreamer1.0-plugins-base"
     " gstreamer1.0-plugins-good",
 )

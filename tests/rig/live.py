@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from edged.capture.source import Granted
 from edged.clock import monotonic_ns
 from edged.telemetry.health import CameraHealth, Health
 from edged.telemetry.metrics import Metrics
@@ -53,6 +54,8 @@ class ShownCamera:
     last_error: str | None = None
     away_ns: int | None = None
     max_fps: float | None = None
+    granted: Granted | None = None
+    is_stream: bool = False
     mailbox: Mailbox = field(default_factory=Mailbox)
 
 

@@ -46,6 +46,7 @@ class Camera:
     name: str
     state: State = State.STARTING
     restarts: Mapping[Failure, int] = field(default_factory=dict)
+    decoder: str | None = None
     mailbox: Mailbox = field(default_factory=Mailbox)
 
 

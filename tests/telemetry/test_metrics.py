@@ -200,7 +200,9 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
     camera, sink, ratio = Camera("door"), Sink(), [1.0]
     metrics = make_metrics(cameras=[camera], sinks=[sink], slowdown=lambda: ratio[0])
     assert value(metrics, "edged_slowdown_ratio") == 1
+    assert "edged_source_decoder" not in {name for name, _ in series_of(metrics)}
 
+    camera.decoder = "v4l2h264dec"
     camera.mailbox = Mailbox(captured=100, overwritten=7, skipped=5, broken=2)
     camera.state = State.BACKOFF
     camera.restarts = {Failure.STALLED: 3}
@@ -227,6 +229,7 @@ def test_what_others_count_is_read_at_the_scrape() -> None:
     assert restarts == {
         failure.value: 3 if failure is Failure.STALLED else 0 for failure in Failure
     }
+    assert value(metrics, "edged_source_decoder", camera="door", decoder="v4l2h264dec") == 1
     assert value(metrics, "edged_sink_delivered_total", sink="jsonl") == 80
     assert value(metrics, "edged_sink_dropped_total", sink="jsonl", reason="queue_full") == 4
     assert value(metrics, "edged_slowdown_ratio") == 1.7

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from edged.capture.source import Granted
 from edged.control.selector import Reason
 from edged.sensors.reading import Gauge
 from edged.sensors.temperature import NAME as TEMPERATURE
+from edged.telemetry.metrics import FEWEST_RESULTS
 from edged.variants.variant import Precision, Variant
 from edged.web.live import MOST_SEEN, Live, ViewLive
 from edged.web.status.status import SILENT_SECONDS, status
@@ -62,6 +64,31 @@ def test_a_view_that_misses_its_budget_is_told_with_what_was_wanted() -> None:
     text = "yard/gate misses its budget: 71 % on time, 95 % wanted"
     about = {"kind": "late", "camera": "yard", "view": "gate", "text": text}
     assert verdict_of(live) == {"ok": False, "text": text, "troubles": [about]}
+
+
+def test_a_substream_is_advised_where_decoding_costs_more_than_deciding() -> None:
+    clock = FakeTime()
+    large, small = Granted(1920, 1080, 25.0, "h264"), Granted(640, 360, 25.0, "h264")
+    door = ShownCamera("door", granted=large, is_stream=True)
+    live = live_of(door, clock=clock)
+    cheap = make_result(latency_ms=10.0)
+    dear = cheap._replace(stages=cheap.stages._replace(decode=7.0))
+    for _ in range(FEWEST_RESULTS):
+        assert "door" not in verdict_of(live)["text"].partition("; ")[2]
+        live.observe(dear)
+    clock.now_ns += SECOND
+    said = (
+        "decoding 1920x1080 takes 7.0 ms a result, deciding 6.0 ms; the camera's substream, a "
+        "smaller stream at another path, costs less"
+    )
+    assert verdict_of(live)["text"] == f"door keeps its budget; door: {said}"
+    for granted, is_stream in ((small, True), (large, False), (None, True)):
+        door.granted, door.is_stream = granted, is_stream
+        assert status(live)["cameras"]["door"]["advice"] is None
+    door.granted, door.is_stream = large, True
+    for _ in range(2 * FEWEST_RESULTS):
+        live.observe(cheap)
+    assert status(live)["cameras"]["door"]["advice"] is None
 
 
 def test_shares_that_round_to_the_same_are_told_apart() -> None:

@@ -22,6 +22,8 @@ from edged.web.live import Live, ViewLive
 from edged.web.seconds import RATE_SECONDS, SECONDS, Second
 from edged.web.status.verdict import accuracy, choice, verdict, why
 
+_ENOUGH = 448
+"""Short side of a picture, twice the largest resolution: no network uses more pixels."""
 LINE_BYTES = 2000
 """Proxies accept at least 4 KB of headers."""
 RESULTS_BYTES = 3500
@@ -79,6 +81,7 @@ def _cameras(live: Live, now_ns: int, now_unix_ns: int, slowdown: float) -> dict
             "last_error": redact(camera.last_error or "") or None,
             **_away(camera, now_ns, now_unix_ns),
             "max_fps": camera.max_fps,
+            "advice": _advice(camera, live),
         }
         for camera in live.subjects.cameras
     }
@@ -90,6 +93,22 @@ def _cameras(live: Live, now_ns: int, now_unix_ns: int, slowdown: float) -> dict
         else:
             cameras[camera].setdefault("views", {})[name] = {"roi": view.roi} | about
     return cameras
+
+
+def _advice(camera: Camera, live: Live) -> str | None:
+    """For a stream whose pictures cost more to decode than all its views cost to decide."""
+    granted, views = camera.granted, live.subjects.views
+    if granted is None or not camera.is_stream or min(granted.width, granted.height) <= _ENOUGH:
+        return None
+    costs_ms = [live.costs_ms(view.id) for view in views if parts(view.id)[0] == camera.name]
+    decode_ms = max((decode_ms for decode_ms, _ in costs_ms), default=0.0)
+    decide_ms = sum(decide_ms for _, decide_ms in costs_ms)
+    if decode_ms <= decide_ms:
+        return None
+    return (
+        f"decoding {granted.width}x{granted.height} takes {decode_ms:.1f} ms a result, deciding "
+        f"{decide_ms:.1f} ms; the camera's substream, a smaller stream at another path, costs less"
+    )
 
 
 def _away(camera: Camera, now_ns: int, now_unix_ns: int) -> dict[str, Any]:

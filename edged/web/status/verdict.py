@@ -110,7 +110,7 @@ def _views(cameras: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(id, the view with its camera's state)"""
     for name, camera in cameras.items():
         for view, about in camera.get("views", {None: camera}).items():
-            own = {"state": camera["state"], "last_error": camera["last_error"]}
+            own = {key: camera[key] for key in ("state", "last_error", "advice")}
             yield name if view is None else f"{name}/{view}", {**about, **own}
 
 
@@ -142,6 +142,7 @@ def _of_views(
         elif about["state"] == "streaming" and _misses(about):
             mine, wanted = _percents(share, target)
             text = f"{view} misses its budget: {mine} % on time, {wanted} % wanted"
+            text += f"; {about['advice']}" if about["advice"] else ""
             yield _trouble("late", text, **fields(view))
         elif view in silent:
             text = f"{view} gives no results, although its camera delivers pictures"
@@ -193,6 +194,8 @@ def _well(views: Mapping[str, Any], cameras: Mapping[str, Any]) -> Iterator[str]
     for name, camera in cameras.items():
         if camera["state"] == "ended":
             yield f"{name} was played to its end"
+        elif camera["advice"]:
+            yield f"{name}: {camera['advice']}"
 
 
 def _percents(share: float, other: float) -> tuple[str, str]:

@@ -94,10 +94,10 @@ class HardwareTrack(VideoTrack):
         """The first frame, decoded in software: it states what those of the hardware lack."""
         self._parameters = b""
         self._size = 0, 0
-        self._sent: dict[int, int] = {}
+        self._sent: dict[int, int | None] = {}
         """pts by time stamp in the pipeline, of the frames that have not come back."""
-        self._shift_ns = 0
-        """From the track's time stamps to the pipeline's, which never start again."""
+        self._shift_ns: int | None = None
+        """From the track's time stamps to the pipeline's."""
         self._newest_ns = self._due_ns = self._heard_ns = 0
         self._kept: list[Any] = []
         self._kept_bytes = 0
@@ -178,22 +178,29 @@ class HardwareTrack(VideoTrack):
 
     def _send(self, packet: Any) -> None:
         assert self._pipeline is not None
-        if packet.pts is None:
-            raise LostError("the stream has no time stamps")
         copy = av.Packet(bytes(packet))  # the filter takes it
         copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
         data = b"".join(map(bytes, self._filter.filter(copy)))
         if packet.is_keyframe:
             data = self._with_parameters(data)
-        pts_ns, dts_ns = self.stamp_ns(packet.pts), self.stamp_ns(packet.dts)
-        assert pts_ns is not None
-        if pts_ns + self._shift_ns < self._newest_ns - _BACK_NS or not self._newest_ns:
-            self._shift_ns = self._newest_ns + _BACK_NS - pts_ns
-        sent_ns = pts_ns + self._shift_ns
+        sent_ns = self._stamp(packet)
         self._newest_ns = max(self._newest_ns, sent_ns)
-        self._due_ns = sent_ns if dts_ns is None else dts_ns + self._shift_ns
         self._sent[sent_ns] = packet.pts
         self._pipeline.put(data, sent_ns)
+
+    def _stamp(self, packet: Any) -> int:
+        """The time stamp of a packet in the pipeline, where those never start again."""
+        pts_ns, dts_ns = self.stamp_ns(packet.pts), self.stamp_ns(packet.dts)
+        if pts_ns is None:  # that of an RTSP stream's first frame is not known yet
+            if self._newest_ns:
+                raise LostError("the stream has no time stamps")
+            self._due_ns = _BACK_NS
+            return _BACK_NS
+        shift_ns = self._shift_ns
+        if shift_ns is None or pts_ns + shift_ns < self._newest_ns - _BACK_NS:
+            shift_ns = self._shift_ns = self._newest_ns + _BACK_NS - pts_ns
+        self._due_ns = (pts_ns if dts_ns is None else dts_ns) + shift_ns
+        return pts_ns + shift_ns
 
     def _with_parameters(self, data: bytes) -> bytes:
         """A key frame behind the parameters of the session's description. Raises LostError if the
@@ -217,9 +224,9 @@ class HardwareTrack(VideoTrack):
             if not self._works:
                 self._works = True
                 self._admission.decodes_with(self._decoder.element, "")
-            pts = self._sent.pop(stamp_ns, None)
-            if pts is None:  # of before a reset
+            if stamp_ns not in self._sent:  # of before a reset
                 continue
+            pts = self._sent.pop(stamp_ns)
             skipped = [each for each in self._sent if each < stamp_ns]
             for each in skipped:
                 del self._sent[each]
@@ -229,7 +236,7 @@ class HardwareTrack(VideoTrack):
             raise LostError(self._pipeline.why_ended())
         return frames, damaged
 
-    def _frame(self, data: bytes, pts: int) -> Any:
+    def _frame(self, data: bytes, pts: int | None) -> Any:
         width, height = self._size
         if len(data) != width * height * 3 // 2:
             raise LostError(
