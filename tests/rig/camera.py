@@ -39,12 +39,18 @@ class Counts:
 
 
 class Notes(list[str]):
-    """An admission that records its notes."""
+    """An admission that records its notes, and what decodes or why it is not hardware."""
 
     def __init__(self, max_fps: float | None = None) -> None:
         super().__init__()
         self.counts = Counts()
-        self.admission = Admission(self.counts, max_fps, self.append)
+        self.decoders: list[str] = []
+        self.admission = Admission(
+            self.counts,
+            max_fps,
+            self.append,
+            lambda decoder, why: self.decoders.append(why or decoder),
+        )
 
 
 class FakeTime:

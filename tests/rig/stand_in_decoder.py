@@ -30,6 +30,7 @@ for word; do
     {decoder}) set -- "$@" {element} ;;
     {scaler}) set -- "$@" {scale} ;;
     interpolation-method=*) ;;
+    fd=*) fd=${{word#fd=}}; set -- "$@" "$word" ;;
     *) set -- "$@" "$word" ;;
     esac
 done
@@ -39,6 +40,7 @@ RUN = 'exec {real} "$@"'
 REFUSED = """\
 echo "ERROR: from element /GstPipeline:pipeline0/{decoder}:{decoder}0: Could not open device." >&2
 exit 1"""
+GARBAGE = "exec cat /dev/zero >/proc/self/fd/$fd"
 WHILE_THERE = """\
 exec 3<&0
 {real} "$@" <&3 &
@@ -65,7 +67,7 @@ def install(
         "decoder": decoder,
         "scaler": scaler,
         "scale": _SCALE.replace("!", "'!'"),
-        "element": element or ELEMENTS[codec],
+        "element": (element or ELEMENTS[codec]).replace("!", "'!'"),
         "real": _REAL["gst-launch-1.0"],
         "device": device,
     }

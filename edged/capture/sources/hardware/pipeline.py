@@ -105,6 +105,7 @@ class Pipeline:
 
     def close(self) -> None:
         self._selector.close()
+        self._stdin.close()
         self._process.end(self._out)
 
     def _watch_input(self) -> None:

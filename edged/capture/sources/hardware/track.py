@@ -11,6 +11,7 @@ and continues without waiting for the next key frame.
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Any
 
 import av
@@ -28,8 +29,11 @@ from edged.clock import Clock, monotonic_ns
 
 _WAIT_NS = 100_000_000
 _SILENT_NS = 3_000_000_000
+_SILENT = f"no picture for {_SILENT_NS / 1e9:g} s"
 _MOST_HELD = 16
 """Frames that H.264 and H.265 let a decoder hold. One with more of them that is silent is hung."""
+_GRAIN_NS = 1000
+"""V4L2 passes time stamps in microseconds."""
 _KEPT_BYTES = 8 * 1024 * 1024
 _BACK_NS = 1_000_000_000
 """Time stamps that jump back further start again; within it, frames are reordered."""
@@ -99,7 +103,11 @@ class HardwareTrack(VideoTrack):
         self._shift_ns: int | None = None
         """From the track's time stamps to the pipeline's."""
         self._newest_ns = self._due_ns = self._heard_ns = 0
-        self._kept: list[Any] = []
+        self._ready: list[Any] = []
+        self._damaged = 0
+        """Frames, and the number of lost ones, since the last call of `decode`."""
+        self._kept: deque[tuple[int, Any]] = deque()
+        """(time stamp, packet), from the key frame of the oldest frame that has not come back."""
         self._kept_bytes = 0
 
     @property
@@ -112,28 +120,24 @@ class HardwareTrack(VideoTrack):
             self._pipeline = None
 
     def reset(self) -> None:
-        self._sent.clear()
-        self._kept.clear()
+        self._forget()
         super().reset()
 
     def decode(self, packet: Any) -> tuple[list[Any], int]:
         if self._works is False:
             return super().decode(packet)
-        self._keep(packet)
         try:
             if packet.size == 0:
-                return self._rest()
-            if self._pipeline is None and not self._begin(packet):
-                return [], 1
-            return self._exchange(packet)
+                self._rest()
+            elif self._pipeline is None and not self._begin(packet):
+                self._damaged += 1
+            else:
+                self._exchange(packet)
         except LostError as error:
-            return self._fall_back(str(error))
-
-    def _keep(self, packet: Any) -> None:
-        if packet.is_keyframe or self._kept_bytes > _KEPT_BYTES:
-            self._kept, self._kept_bytes = [], 0
-        self._kept.append(packet)
-        self._kept_bytes += packet.size
+            self._fall_back(str(error), packet)
+        frames, damaged = self._ready, self._damaged
+        self._ready, self._damaged = [], 0
+        return frames, damaged
 
     def _begin(self, packet: Any) -> bool:
         """Start the process; False if this packet does not state the size of the pictures."""
@@ -153,22 +157,18 @@ class HardwareTrack(VideoTrack):
         self._heard_ns = self._clock()
         return True
 
-    def _exchange(self, packet: Any) -> tuple[list[Any], int]:
+    def _exchange(self, packet: Any) -> None:
         """Send a frame and take the pictures that are ready."""
-        assert self._pipeline is not None
-        frames, damaged = self._taken(0)
+        self._take(0)
         held = self._overdue
         if not self._sent:
             self._heard_ns = self._clock()
         self._send(packet)
         end_ns = self._clock() + _WAIT_NS
         while self._overdue > held and (left_ns := end_ns - self._clock()) > 0:
-            more, lost = self._taken(left_ns / 1e9)
-            frames += more
-            damaged += lost
+            self._take(left_ns / 1e9)
         if len(self._sent) > _MOST_HELD and self._clock() - self._heard_ns > _SILENT_NS:
-            raise LostError(f"no picture for {_SILENT_NS / 1e9:g} s")
-        return frames, damaged
+            raise LostError(_SILENT)
 
     @property
     def _overdue(self) -> int:
@@ -178,15 +178,28 @@ class HardwareTrack(VideoTrack):
 
     def _send(self, packet: Any) -> None:
         assert self._pipeline is not None
+        sent_ns = self._stamp(packet)
+        self._newest_ns = max(self._newest_ns, sent_ns)
+        self._sent[sent_ns] = packet.pts
+        self._keep(sent_ns, packet)
         copy = av.Packet(bytes(packet))  # the filter takes it
         copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
         data = b"".join(map(bytes, self._filter.filter(copy)))
         if packet.is_keyframe:
             data = self._with_parameters(data)
-        sent_ns = self._stamp(packet)
-        self._newest_ns = max(self._newest_ns, sent_ns)
-        self._sent[sent_ns] = packet.pts
         self._pipeline.put(data, sent_ns)
+
+    def _keep(self, sent_ns: int, packet: Any) -> None:
+        self._kept.append((sent_ns, packet))
+        self._kept_bytes += packet.size
+        if packet.is_keyframe:
+            oldest_ns, kept = min(self._sent), enumerate(self._kept)
+            begins = [at for at, (ns, each) in kept if each.is_keyframe and ns <= oldest_ns]
+            for _ in range(begins[-1] if begins else 0):
+                self._kept_bytes -= self._kept.popleft()[1].size
+        if self._kept_bytes > _KEPT_BYTES:
+            self._kept.clear()
+            self._kept_bytes = 0
 
     def _stamp(self, packet: Any) -> int:
         """The time stamp of a packet in the pipeline, where those never start again."""
@@ -200,7 +213,7 @@ class HardwareTrack(VideoTrack):
         if shift_ns is None or pts_ns + shift_ns < self._newest_ns - _BACK_NS:
             shift_ns = self._shift_ns = self._newest_ns + _BACK_NS - pts_ns
         self._due_ns = (pts_ns if dts_ns is None else dts_ns) + shift_ns
-        return pts_ns + shift_ns
+        return (pts_ns + shift_ns) // _GRAIN_NS * _GRAIN_NS
 
     def _with_parameters(self, data: bytes) -> bytes:
         """A key frame behind the parameters of the session's description. Raises LostError if the
@@ -215,26 +228,25 @@ class HardwareTrack(VideoTrack):
         self._parameters = parameters
         return data
 
-    def _taken(self, seconds: float) -> tuple[list[Any], int]:
-        """(frames, number of those that never come), after waiting for the first one."""
+    def _take(self, seconds: float, *, ends: bool = False) -> None:
+        """Take the pictures that are ready, or wait for the first one. ends: the process is
+        expected to end."""
         assert self._pipeline is not None
-        frames, damaged = [], 0
         for stamp_ns, data in self._pipeline.pictures(seconds):
+            if stamp_ns not in self._sent:  # of before a reset
+                continue
             self._heard_ns = self._clock()
             if not self._works:
                 self._works = True
                 self._admission.decodes_with(self._decoder.element, "")
-            if stamp_ns not in self._sent:  # of before a reset
-                continue
-            pts = self._sent.pop(stamp_ns)
+            frame = self._frame(data, self._sent.pop(stamp_ns))
             skipped = [each for each in self._sent if each < stamp_ns]
             for each in skipped:
                 del self._sent[each]
-            damaged += len(skipped)
-            frames.append(self._frame(data, pts))
-        if self._pipeline.ended and not frames:
+            self._damaged += len(skipped)
+            self._ready.append(frame)
+        if self._pipeline.ended and not ends:
             raise LostError(self._pipeline.why_ended())
-        return frames, damaged
 
     def _frame(self, data: bytes, pts: int | None) -> Any:
         width, height = self._size
@@ -248,40 +260,40 @@ class HardwareTrack(VideoTrack):
         frame.colorspace, frame.color_range = self._first.colorspace, self._first.color_range
         return frame
 
-    def _rest(self) -> tuple[list[Any], int]:
-        """What is left at the end of the stream. A looped file starts another process."""
-        frames: list[Any] = []
+    def _rest(self) -> None:
+        """Take what is left at the end of the stream. A looped file starts another process."""
         if self._pipeline is None:
-            return frames, 0
+            return
         self._pipeline.finish()
         end_ns = self._clock() + _SILENT_NS
-        damaged = 0
-        while self._sent and self._clock() < end_ns:
-            try:
-                more, lost = self._taken(_WAIT_NS / 1e9)
-            except LostError:
-                break  # it has ended, as it should
-            frames += more
-            damaged += lost
-        damaged += len(self._sent)
-        self._sent.clear()
+        while not self._pipeline.ended:
+            if self._clock() > end_ns:
+                raise LostError(_SILENT)
+            self._take(_WAIT_NS / 1e9, ends=True)
+        if not self._works and self._sent:
+            raise LostError(self._pipeline.why_ended())
+        self._damaged += len(self._sent)
+        self._forget()
         self.close()
-        return frames, damaged
 
-    def _fall_back(self, why: str) -> tuple[list[Any], int]:
+    def _fall_back(self, why: str, packet: Any) -> None:
         """Continue in software, with what the hardware has not given back."""
         self.close()
         self._works = False
         self._admission.decodes_with(SOFTWARE, f"{self._decoder.element} failed: {why}")
         super().reset()
-        frames, damaged, missing = [], 0, {*self._sent.values()}
-        for packet in self._kept:
-            decoded, broken = super().decode(packet)
-            frames += [frame for frame in decoded if frame.pts in missing]
-            damaged += broken
+        missing = {*self._sent.values(), packet.pts}
+        packets = [each for _, each in self._kept if each is not packet]
+        for each in (*packets, packet):
+            frames, damaged = super().decode(each)
+            self._ready += [frame for frame in frames if frame.pts in missing]
+            self._damaged += damaged
+        self._forget()
+
+    def _forget(self) -> None:
         self._sent.clear()
         self._kept.clear()
-        return frames, damaged
+        self._kept_bytes = 0
 
     def _orientation_of(self, frame: Any) -> Orientation:
         given = self._first if frame.format.name == _PIXELS else frame

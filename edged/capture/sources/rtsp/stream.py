@@ -166,7 +166,8 @@ class StreamSource:
             if self._dts_ns is not None and stamp_ns < self._dts_ns:
                 self._arrivals.restart()  # dts never go back within a stream
             self._dts_ns = stamp_ns
-            self._sent.append((stamp_ns, arrived_ns))
+            if self._track.delays:
+                self._sent.append((stamp_ns, arrived_ns))
         if arrival.dropped and not self._lost:
             self._lost, self._lost_ns = True, arrived_ns
         if packet.is_keyframe or arrived_ns - self._lost_ns > KEYLESS_NS:

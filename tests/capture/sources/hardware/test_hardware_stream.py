@@ -16,7 +16,7 @@ from edged.clock import monotonic_ns
 from tests.rig import stand_in_decoder as stand_in
 from tests.rig.camera import command_line, next_frame, only_worker, running, wait_until
 from tests.rig.ports import free_port
-from tests.rig.rtsp import needs_gstreamer, servers, serving, url
+from tests.rig.rtsp import needs_gstreamer, send_line, servers, serving, url
 
 pytestmark = [servers, needs_gstreamer, stand_in.needs_stand_in]
 LONGEST_SECONDS = 5.0
@@ -99,3 +99,39 @@ def test_it_goes_on_in_software(
     (line,) = warnings(caplog)
     assert line.startswith(f"camera porch: decoding in software: {element} failed: ")
     assert line.endswith(f"{device} is gone" if removed else "gst-launch-1.0 was killed")
+
+
+def test_a_stream_that_changes_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    element = stand_in.install(tmp_path, monkeypatch)
+    port = free_port()
+    request = CaptureRequest(url(port), decode="hardware", square=False)
+    with serving(port) as server, running(request, wanted=128) as (camera, mailbox):
+        assert wait_until(lambda: camera.decoder == element)
+        send_line(server, "size 320x320")
+        assert wait_until(lambda: camera.decoder == "software")
+        assert wait_until(lambda: next_frame(mailbox).pixels.shape == (128, 128, 3))
+        assert not sum(camera.restarts.values())
+    (line,) = warnings(caplog)
+    assert line.endswith(f"{element} failed: the stream has changed")
+
+
+def test_a_decoder_that_holds_frames_makes_them_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would be with a decoder that has buffers of its own: the delay is seen."""
+    held = 3
+    element = stand_in.install(
+        tmp_path,
+        monkeypatch,
+        element=f"openh264dec ! queue min-threshold-buffers={held}",
+    )
+    port = free_port()
+    request = CaptureRequest(url(port), decode="hardware")
+    with serving(port), running(request, wanted=128) as (camera, mailbox):
+        assert wait_until(lambda: camera.decoder == element)
+        frames = [next_frame(mailbox) for _ in range(40)][20:]
+        captured = np.diff([each.captured_ns for each in frames])
+        delays = [each.ready_ns - each.received_ns for each in frames]
+        assert np.median(delays) > (held - 1) * np.median(captured)
