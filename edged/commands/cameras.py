@@ -15,6 +15,7 @@ from edged.commands.parts import Commands, add_command
 if TYPE_CHECKING:
     from edged.capture.sources.v4l2.device import FrameSize
     from edged.capture.sources.v4l2.discovery import AttachedCamera
+    from edged.doctor.decoder import Measured
 
 NOTHING = """\
 no V4L2 camera found: no /dev/video* delivers pictures
@@ -46,9 +47,9 @@ def _cameras(options: argparse.Namespace) -> int:
     from edged.process import own_python
 
     found, left_out = attached()
-    decoder = measured(child.run, own_python())
     entries = named(found)
     if options.json:
+        decoder = measured(child.run, own_python())
         rows = [
             _row(camera, name, keys)
             for camera, (name, keys) in zip(found, entries.items(), strict=True)
@@ -57,12 +58,18 @@ def _cameras(options: argparse.Namespace) -> int:
         print(json.dumps(about | {"decoder": decoder and decoder._asdict()}, indent=2))
         return 0
     for line in listing(found, left_out, all_seen=os.geteuid() == 0):
+        print(line, flush=True)
+    for line in _wrapped(about_decoder(measured(child.run, own_python())), "# "):
         print(line)
-    if decoder is not None:
-        reason = f" ({decoder.why})" if decoder.why else ""
-        cure = "; for RTSP cameras: decode: hardware" if decoder.saves else ""
-        print(f"\n# {decoder}{reason}{cure}")
     return 0
+
+
+def about_decoder(decoder: Measured | None) -> str:
+    if decoder is None:
+        return "no hardware decoder for RTSP cameras was found"
+    if decoder.why:
+        return f"{decoder}: {decoder.why}"
+    return f"{decoder}" + ("; for RTSP cameras: decode: hardware" if decoder.saves else "")
 
 
 def listing(
@@ -115,7 +122,8 @@ def _modes(camera: AttachedCamera) -> Iterator[str]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return wrap(text, width=100, initial_indent=indent, subsequent_indent=indent + "  ")
+    further = indent if indent.startswith("#") else indent + "  "
+    return wrap(text, width=100, initial_indent=indent, subsequent_indent=further)
 
 
 def _yaml(value: object) -> str:

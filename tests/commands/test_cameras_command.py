@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,7 +11,9 @@ from edged.capture.sources.v4l2.controls import controls
 from edged.capture.sources.v4l2.device import formats
 from edged.capture.sources.v4l2.discovery import AttachedCamera, Holder
 from edged.cli import main
-from edged.commands.cameras import NOTHING, listing, named
+from edged.commands.cameras import NOTHING, about_decoder, listing, named
+from edged.doctor.decoder import Measured
+from tests.rig import stand_in_decoder as stand_in
 from tests.rig.v4l2_driver import MENU, WEBCAM, PaperControl, PaperDriver, Sizes
 
 BY_ID = "/dev/v4l/by-id/usb-046d_C920-video-index0"
@@ -142,3 +146,26 @@ def test_the_command_lists_what_this_machine_has(capsys: pytest.CaptureFixture[s
     for each in found["cameras"]:
         assert each["node"] in text
         assert each["configuration"]["source"] in text
+
+
+@stand_in.needs_stand_in
+def test_the_hardware_decoder_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in.install(tmp_path, monkeypatch, then=stand_in.REFUSED)
+    assert main(["cameras"]) == 0
+    last = re.sub(r"\n# ", " ", capsys.readouterr().out)
+    assert "the hardware decoder v4l2h264dec does not work: v4l2h264dec failed: " in last
+    assert "Could not open device" in last
+
+
+@pytest.mark.parametrize(
+    ("decoder", "said"),
+    [
+        (None, "no hardware decoder for RTSP cameras was found"),
+        (Measured("vah264dec", 9.0, 2.0), "software 9 ms; for RTSP cameras: decode: hardware"),
+        (Measured("vah264dec", 2.0, 9.0), "(1920x1080), software 2 ms"),
+    ],
+)
+def test_what_a_decoder_saves_is_told(decoder: Measured | None, said: str) -> None:
+    assert about_decoder(decoder).endswith(said)

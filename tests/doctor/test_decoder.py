@@ -24,14 +24,6 @@ def test_both_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert f"{element} takes {found.hardware_ms:g} ms" in str(found)
 
 
-def test_a_decoder_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in.install(tmp_path, monkeypatch, then=stand_in.REFUSED)
-    found = measured(run, [sys.executable])
-    assert found is not None
-    assert not found.saves
-    assert "Could not open device" in found.why
-
-
 def test_no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert measured(run, [sys.executable]) is None
