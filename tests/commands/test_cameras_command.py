@@ -139,7 +139,7 @@ def test_nothing_attached_says_where_to_look() -> None:
 def test_the_command_lists_what_this_machine_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cameras", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found.keys() == {"cameras", "without_pictures"}
+    assert found.keys() == {"cameras", "without_pictures", "decoder"}
     assert main(["cameras"]) == 0
     text = capsys.readouterr().out
     assert ("cameras:" in text) == bool(found["cameras"])

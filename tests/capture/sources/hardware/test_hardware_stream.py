@@ -15,6 +15,7 @@ from edged.capture.source import CaptureRequest
 from edged.clock import monotonic_ns
 from tests.rig import stand_in_decoder as stand_in
 from tests.rig.camera import command_line, next_frame, only_worker, running, wait_until
+from tests.rig.metrics import make_metrics, value
 from tests.rig.ports import free_port
 from tests.rig.rtsp import needs_gstreamer, send_line, servers, serving, url
 
@@ -84,6 +85,9 @@ def test_it_goes_on_in_software(
         running(request, wanted=224) as (camera, mailbox),
     ):
         assert wait_until(lambda: camera.decoder == element)
+        metrics = make_metrics({"porch": 33}, [camera])
+        labels = {"camera": "porch", "decoder": element}
+        assert value(metrics, "edged_source_decoder", **labels) == 1
         for _ in range(25):
             next_frame(mailbox)
         begun = time.monotonic()
@@ -95,6 +99,8 @@ def test_it_goes_on_in_software(
         for _ in range(10):
             next_frame(mailbox)
         assert time.monotonic() - begun < LONGEST_SECONDS
+        assert value(metrics, "edged_source_decoder", **labels) is None
+        assert value(metrics, "edged_source_decoder", camera="porch", decoder="software") == 1
         assert not sum(camera.restarts.values())
     (line,) = warnings(caplog)
     assert line.startswith(f"camera porch: decoding in software: {element} failed: ")
