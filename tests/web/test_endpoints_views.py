@@ -46,7 +46,7 @@ def test_status_has_the_camera_and_in_it_each_view() -> None:
         "imagenette": {"classes": [f"class {number}" for number in range(20)], "count": 21},
     }
     yard_said, door = status["cameras"]["yard"], status["cameras"]["door"]
-    of_camera = {"state", "last_error", "away_since", "away_seconds", "max_fps"}
+    of_camera = {"state", "last_error", "away_since", "away_seconds", "max_fps", "advice"}
     assert yard_said.keys() == {*of_camera, "views"}
     assert (yard_said["state"], yard_said["max_fps"]) == ("streaming", 10)
     gate, bin = yard_said["views"]["gate"], yard_said["views"]["bin"]

@@ -23,7 +23,7 @@ from edged.capture.decode.looks import Looks
 from edged.capture.decode.timeline import Backlog
 from edged.capture.decode.video import OPTIONS, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
-from edged.capture.sources.hardware.track import track_of
+from edged.capture.sources.hardware.choice import track_of
 from edged.clock import Clock, monotonic_ns
 from edged.memory import return_free_memory
 

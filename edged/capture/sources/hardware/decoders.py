@@ -6,7 +6,6 @@ hardware. The scaler after each decoder works in hardware, too.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -42,6 +41,8 @@ DECODERS = tuple(
 
 def exists(element: str) -> bool:
     """Whether GStreamer has it. Elements of V4L2 and VA-API exist only if the device does."""
+    import subprocess  # takes memory
+
     try:
         command = ["gst-inspect-1.0", "--exists", element]
         return (

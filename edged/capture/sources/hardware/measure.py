@@ -16,7 +16,7 @@ import av
 
 from edged.capture.admission import Admission
 from edged.capture.source import CaptureRequest
-from edged.capture.sources.hardware.track import track_of
+from edged.capture.sources.hardware.choice import track_of
 from edged.capture.sources.synthetic.scene import Scene
 
 _SIZE = (1920, 1080)

@@ -23,7 +23,7 @@ from edged.capture.decode.crop import whole_side
 from edged.capture.decode.orientation import Orientation
 from edged.capture.decode.video import VideoTrack
 from edged.capture.source import CaptureRequest
-from edged.capture.sources.hardware.decoders import CODECS, SOFTWARE, Decoder, found
+from edged.capture.sources.hardware.decoders import SOFTWARE, Decoder
 from edged.capture.sources.hardware.pipeline import LostError, Pipeline
 from edged.clock import Clock, monotonic_ns
 
@@ -45,31 +45,6 @@ _PARAMETERS = {  # up to the next start code
     "h265": re.compile(rb"\x00\x00\x01\x42.*?(?=\x00\x00\x01|\Z)", re.DOTALL),
 }
 """The sequence parameter set, which states the size."""
-
-
-def track_of(
-    container: Any,
-    request: CaptureRequest,
-    admission: Admission,
-    *,
-    where: str,
-    low_delay: bool = False,
-) -> VideoTrack:
-    """The track that decodes as the request says. Raises SourceError as VideoTrack does."""
-    track = VideoTrack(container, where=where, low_delay=low_delay)
-    if request.decode != "hardware":  # auto: no hardware has been measured yet
-        admission.decodes_with(SOFTWARE, "")
-    elif track.codec not in CODECS:
-        known = "hardware decodes H.264 and H.265 only"
-        admission.decodes_with(SOFTWARE, f"{known}, and this is {track.codec}")
-    elif (decoder := found(CODECS[track.codec])) is None:
-        fix = "edged doctor tells what GStreamer lacks"
-        admission.decodes_with(SOFTWARE, f"no hardware decoder for {track.codec} was found; {fix}")
-    else:
-        return HardwareTrack(
-            container, decoder, request, admission, where=where, low_delay=low_delay
-        )
-    return track
 
 
 class HardwareTrack(VideoTrack):

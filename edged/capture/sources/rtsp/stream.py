@@ -20,7 +20,7 @@ from edged.capture.decode.looks import Looks
 from edged.capture.decode.timeline import KEYLESS_NS, ArrivalClock
 from edged.capture.decode.video import OPTIONS, why_not_decodable
 from edged.capture.source import CaptureRequest, Failure, Granted, Picture, SourceError
-from edged.capture.sources.hardware.track import track_of
+from edged.capture.sources.hardware.choice import track_of
 from edged.capture.sources.rtsp.incoming import Arrival, Incoming
 from edged.capture.sources.rtsp.server import RtspServer, other_transport
 from edged.clock import Clock, monotonic_ns
