@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from edged.capture.admission import Admission
 from edged.capture.decode.covering import COVERED_SIDE, covering_size
@@ -73,6 +74,9 @@ class HardwareTrack(VideoTrack):
         """The first frame, decoded in software: it states what those of the hardware lack."""
         self._parameters = b""
         self._size = 0, 0
+        """(width, height) of the pictures of the process."""
+        self._side = 0
+        """The longest short side that was asked for."""
         self._sent: dict[int, int | None] = {}
         """pts by time stamp in the pipeline, of the frames that have not come back."""
         self._shift_ns: int | None = None
@@ -102,8 +106,10 @@ class HardwareTrack(VideoTrack):
         if self._works is False:
             return super().decode(packet)
         try:
-            if packet.size == 0:
+            if packet.size == 0 or (packet.is_keyframe and self._outgrown):
                 self._rest()
+            if packet.size == 0:
+                pass
             elif self._pipeline is None and not self._begin(packet):
                 self._damaged += 1
             else:
@@ -114,6 +120,10 @@ class HardwareTrack(VideoTrack):
         self._ready, self._damaged = [], 0
         return frames, damaged
 
+    def rgb(self, frame: Any, wanted: int) -> NDArray[np.uint8] | None:
+        self._side = max(self._side, wanted)
+        return super().rgb(frame, wanted)
+
     def _begin(self, packet: Any) -> bool:
         """Start the process; False if this packet does not state the size of the pictures."""
         if self._first is None:
@@ -123,14 +133,23 @@ class HardwareTrack(VideoTrack):
             if not frames:
                 return False
             self._first = frames[0]
-            size = self._codec.width, self._codec.height
-            side = whole_side(COVERED_SIDE, self._request, size)
-            width, height = covering_size(*size, side)
-            self._size = -(-width // _ROW_PIXELS) * _ROW_PIXELS, height
+        self._size = self._needed
         self._pipeline = Pipeline(self._decoder, self._size)
         self._filter = av.BitStreamFilterContext(f"{self._codec.name}_mp4toannexb", self._stream)
         self._heard_ns = self._clock()
         return True
+
+    @property
+    def _needed(self) -> tuple[int, int]:
+        """(width, height) for the views of the request, and for those that came later."""
+        size = self._codec.width, self._codec.height
+        side = max(self._side, whole_side(COVERED_SIDE, self._request, size))
+        width, height = covering_size(*size, side)
+        return -(-width // _ROW_PIXELS) * _ROW_PIXELS, height
+
+    @property
+    def _outgrown(self) -> bool:
+        return self._pipeline is not None and self._size != self._needed
 
     def _exchange(self, packet: Any) -> None:
         """Send a frame and take the pictures that are ready."""

@@ -131,6 +131,20 @@ def test_a_decoder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(hard) + player.counts.overwritten == player.counts.captured == len(soft)
 
 
+def test_pictures_grow_for_a_view_that_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    element = stand_in.install(tmp_path, monkeypatch)
+    clip = write_clip(
+        tmp_path / "clip.mp4", size=(640, 480), frames=40, codec="libx264", options=LIVE
+    )
+    player = Player(clip, decode="hardware")
+    assert {each.pixels.shape[0] for each in player.pictures(5, wanted=128)} == {128}
+    heights = [each.pixels.shape[0] for each in player.pictures(wanted=400)]
+    assert heights == [256] * 7 + [400] * 28  # from the next key frame on
+    assert player.notes.decoders == [element]
+
+
 def test_a_stream_that_the_decoder_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     element = stand_in.install(tmp_path, monkeypatch)
     clip = write_clip(tmp_path / "clip.mp4", codec="libx264", pixels="yuv422p10le", options=LIVE)
