@@ -96,7 +96,10 @@ def from_line(line: str) -> Status | None:
         if kind is Failed:
             return Failed(Failure(values["reason"]), shown(str(values["message"])))
         if kind is Decodes:
-            return Decodes(shown(str(values["decoder"])), shown(str(values["message"])))
+            decoder = shown(str(values["decoder"]))  # becomes a label
+            return (
+                Decodes(decoder, shown(str(values["message"]))) if decoder.isidentifier() else None
+            )
         if kind is Note:
             return Note(shown(str(values["message"])))
         return Loaded() if kind is Loaded else Ended()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from edged.capture.messages import (
     LONGEST_MESSAGE,
+    Decodes,
     Ended,
     Failed,
     Note,
@@ -26,6 +27,8 @@ from edged.capture.source import Failure, Granted
         Opened(Granted(640, 480, 29.97, "MJPG")),
         Opened(Granted(640, 480, None, "MJPEG")),
         Note("a picture is broken"),
+        Decodes("v4l2h264dec", ""),
+        Decodes("software", "v4l2h264dec failed: no picture for 3 s"),
         Failed(Failure.UNAUTHORIZED, "wrong password"),
         Ended(),
     ],
@@ -41,6 +44,7 @@ def test_credentials_are_not_passed_on() -> None:
     for status in (
         Note("rtsp://admin:hunter2@10.0.0.9/live broke"),
         Failed(Failure.READ_FAILED, "rtsp://admin:hunter2@10.0.0.9/live broke"),
+        Decodes("software", "rtsp://admin:hunter2@10.0.0.9/live broke"),
     ):
         assert b"hunter2" not in to_line(status)
         assert b"broke" in to_line(status)
@@ -61,6 +65,8 @@ def test_credentials_are_not_passed_on() -> None:
         '{"status": "opened", "granted": {"width": 1e999, "height": 1, "fps": 1, "format": ""}}',
         '{"status": "failed", "reason": "bored", "message": ""}',
         '{"status": "note"}',
+        '{"status": "decodes", "decoder": "v4l2h264dec"}',
+        '{"status": "decodes", "decoder": "any words", "message": ""}',
         '{"status": "well"}',
         "[" * LINE_BYTES,
         '{"status": "note", "message": ' + "[" * 10_000,
