@@ -12,6 +12,7 @@ import pytest
 from edged.commands.teach.deploying import overruled
 from edged.config.config import load_config
 from edged.teach.store import TeachStore
+from edged.teach.store.names import VERBS
 from edged.variants.family import Family
 from tests.rig.classifiers import (
     CLASSES,
@@ -130,6 +131,15 @@ def test_a_classifier_is_created_for_a_view_that_there_is(state: Path, said: Say
     assert "no such view (got yard); it has yard/gate, yard/bin, door" in said()[1]
     assert edged("teach", "gate", "--view", "door", "--classes", "a, b,") == 0
     assert TeachStore(state / "teach").open("gate").settings.classes == ("a", "b")
+
+
+def test_a_verb_without_a_name_before_it_is_told(state: Path, said: Say) -> None:
+    for line in (*((verb,) for verb in VERBS), ("add", "open", "x.jpg"), ("train", "--view", "a")):
+        with pytest.raises(SystemExit, match="2"):
+            edged("teach", *line)
+        assert f"name the classifier first: edged teach NAME {line[0]}" in said()[1]
+    assert edged("teach", "address") == 2
+    assert "no such classifier" in said()[1]
 
 
 def test_a_new_classifier_needs_a_view_and_classes(state: Path, said: Say) -> None:

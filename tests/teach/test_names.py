@@ -14,7 +14,7 @@ from edged.teach.store import (
     check_name,
     new_moment,
 )
-from edged.teach.store.names import moment_unix
+from edged.teach.store.names import VERBS, moment_unix
 from tests.rig.classifiers import VIEW, jpeg, moment
 
 
@@ -56,6 +56,12 @@ def test_there_are_two_to_fifty_classes() -> None:
 @pytest.mark.parametrize("name", ["Gate", "1gate", "../x", "a b", "", "x" * 33, "imagenette"])
 def test_a_classifier_has_a_name_that_no_family_has(name: str) -> None:
     with pytest.raises(InputError):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", sorted(VERBS))
+def test_a_verb_is_no_name(name: str) -> None:
+    with pytest.raises(InputError, match=f"name the classifier first: edged teach NAME {name}"):
         check_name(name)
 
 

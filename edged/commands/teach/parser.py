@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     for verb in (export, take_over, forget):
         _add_config(verb)
+    name.type = partial(_name, verbs.choices)
 
 
 def _add_add(verbs: Commands[argparse.ArgumentParser]) -> None:
@@ -176,7 +178,7 @@ def _add_back(verbs: Commands[argparse.ArgumentParser]) -> None:
         verbs,
         "back",
         _run("deploying", "back"),
-        "return to the version that ran before",
+        "return to the version, or to the other classifier, that ran before",
         "edged teach gate back",
     )
     _add_config(back)
@@ -211,6 +213,14 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("-c", "--config"), type=Path, default=argparse.SUPPRESS, metavar="FILE", help=_CONFIG
     )
+
+
+def _name(verbs: Container[str], text: str) -> str:
+    """A verb in its place has lost the name before it."""
+    if text in verbs:
+        what = f"{text} is a verb; name the classifier first: edged teach NAME {text} ..."
+        raise argparse.ArgumentTypeError(what)
+    return text
 
 
 def _run(module: str, function: str) -> Callable[[argparse.Namespace], int]:

@@ -19,6 +19,8 @@ from edged.variants.family import shipped_families
 
 NONE = "none"
 """The class of everything else, which is taught by itself."""
+VERBS = frozenset(("add", "train", "deploy", "back", "label", "discard", "export", "forget"))
+"""Of `edged teach NAME VERB`; no names, or a command without its name would mean another one."""
 FEWEST_CLASSES, MOST_CLASSES = 2, 50
 LONGEST_LABEL = 40
 """Characters."""
@@ -39,6 +41,12 @@ def check_name(name: str) -> str:
             "not a name for a classifier",
             got=repr(printable(name, 60)),
             fix="use a small letter, then small letters, digits, - or _; 32 characters at most",
+        )
+    if name in VERBS:
+        raise InputError(
+            f"`{name}` is what to do with a classifier, not a name for one",
+            got=name,
+            fix=f"name the classifier first: edged teach NAME {name}",
         )
     if name in shipped_families():
         what = "this is the name of a family of networks that comes with edged"
