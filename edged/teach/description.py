@@ -40,6 +40,8 @@ def description(classifier: Classifier) -> dict[str, Any]:
             "version": deployed.version,
             "before": deployed.before,
             "since": deployed.since_unix,
+            "replaced": deployed.replaced
+            and dict(zip(("name", "version"), deployed.replaced, strict=True)),
         },
     }
 

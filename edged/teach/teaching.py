@@ -319,7 +319,8 @@ class Teaching:
 
     def back(self, name: str) -> dict[str, Any]:
         now = self._open(name).back()
-        return {"deployed": None if now is None else now.version}
+        found = {} if now is None else {"name": now.name, "deployed": now.version}
+        return {"name": name, "deployed": None} | found
 
     def _of(self, name: str) -> LiveClassifier:
         live = self._live.get(name)

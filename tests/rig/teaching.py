@@ -321,6 +321,7 @@ class FakeTeaching:
             "version": version,
             "before": before,
             "since": 1796033700.0,
+            "replaced": None,
             "runs": True,
             "overruled": None,
             "compared": None

@@ -293,6 +293,44 @@ def test_a_view_runs_one_classifier(tmp_path: Path, family: Family) -> None:
     assert store.deployed_to(VIEW) is None
 
 
+def test_the_way_back_leads_to_the_classifier_that_was_replaced(
+    tmp_path: Path, family: Family
+) -> None:
+    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
+    store = TeachStore(tmp_path / "teach")
+    for each in (gate, gate, dog, dog):
+        with_version(each, family)
+    gate.deploy(1)
+    gate.deploy(2)
+    dog.deploy(1)
+    dog.deploy(2)
+    for _ in range(8):  # more than are kept by themselves
+        with_version(gate, family)
+    assert gate.versions()[0] == 2
+    ran = []
+    while (now := store.deployed_to(VIEW)) is not None:
+        ran.append((now.name, now.version))
+        store.open(now.name).back()
+    assert ran == [("dog", 2), ("dog", 1), ("gate", 2)]
+
+
+def test_the_way_back_ends_where_the_other_one_is_gone(tmp_path: Path, family: Family) -> None:
+    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
+    store = TeachStore(tmp_path / "teach")
+    for each in (gate, dog):
+        with_version(each, family)
+        each.deploy()
+    store.forget("gate")
+    with_version(made(tmp_path / "teach"), family)  # another one of that name
+    assert dog.back() is None
+    assert store.deployed() == {}
+    gate = store.open("gate")
+    for each, view in ((gate, VIEW), (dog, VIEW), (gate, "yard/other")):
+        each.deploy(view=view)
+    assert dog.back() is None  # gate runs elsewhere now
+    assert set(store.deployed()) == {"gate"}
+
+
 def test_deployed_is_read_again_only_when_it_has_changed(
     tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:

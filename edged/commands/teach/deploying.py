@@ -52,6 +52,8 @@ def back(options: argparse.Namespace) -> int:
     assert before is not None
     if now is None:
         print(f"{titled(before.view)} runs the model of its configuration again")
+    elif now.name != before.name:
+        print(f"version {now.version} of {now.name} runs on {now.view} again, not {before.name}")
     else:
         print(f"version {now.version} runs on {now.view} again, not {before.version}")
     return 0

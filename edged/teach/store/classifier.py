@@ -216,11 +216,10 @@ class Classifier:
     def add_version(self, write: Callable[[Path, int], None]) -> int:
         """Add a version and return its number. write: fills a new folder with the family and
         report.json, given that number. Of older ones, the last five stay, with the one that runs
-        and the one before it."""
+        and those that `back` leads to."""
         with self._writing():
             number = self._versions.add(write)
-            own = self._deployed.read().get(self.name)
-            self._versions.prune(() if own is None else (own.version, own.before))
+            self._versions.prune(self._deployed.used(self.name))
             self._shelf.changed()
         return number
 
@@ -258,25 +257,25 @@ class Classifier:
             before = None if own is None else own.version
             if own is not None and own.version == version:
                 before = own.before
-            known = {name: each for name, each in known.items() if each.view != view}
-            new = Deployed(self.name, view, version, before, time.time())
+            replaced = own.replaced if own is not None and own.view == view else None
+            for other in [each for each in known.values() if each.view == view]:
+                replaced = other.name, other.version
+                del known[other.name]
+            new = Deployed(self.name, view, version, before, time.time(), replaced)
             self._deployed.write({**known, self.name: new})
         return new
 
     def back(self) -> Deployed | None:
-        """Return to the version before; None if there is none: the view then runs its model again.
-        Raises InputError if none of its versions is deployed."""
+        """Return to what ran on its view before: its version before, else the classifier that it
+        replaced; None: the view runs the model of its configuration again. Raises InputError if
+        none of its versions is deployed."""
         with writing(self.folder), locked(self.folder), locked(self.folder.parent):
             known = dict(self._deployed.read())
             own = known.pop(self.name, None)
             if own is None:
                 raise InputError("no version of it is deployed", where=self.name)
-            new = None
-            if own.before in self.versions():
-                assert own.before is not None
-                new = Deployed(self.name, own.view, own.before, None, time.time())
-                known[self.name] = new
-            self._deployed.write(known)
+            new = self._deployed.ran_before(own)
+            self._deployed.write(known if new is None else {**known, new.name: new})
         return new
 
     # ------------------------------------------------------------------------------------- export

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edged.atomic_file import read_file
@@ -27,13 +28,15 @@ log = logging.getLogger("edged.teach")
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """before: the version that ran before it, or None. since_unix: of this version."""
+    """before: the version that ran before it, or None. since_unix: of this version. replaced: name
+    and version of another classifier that ran on the view before this one."""
 
     name: str
     view: str
     version: int
     before: int | None
     since_unix: float
+    replaced: tuple[str, int] | None = None
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -41,6 +44,7 @@ class Deployed:
             "version": self.version,
             "before": self.before,
             "since": rfc3339(round(self.since_unix * 1e9)),
+            "replaced": self.replaced,
         }
 
 
@@ -71,9 +75,35 @@ class DeployedFile:
         put(self._path, json.dumps(values, indent=2).encode() + b"\n")
 
     def drop(self, name: str) -> None:
-        """Also an entry that is not valid. Raises OSError."""
+        """Also an entry that is not valid, and where it was replaced. Raises OSError."""
         if self._path.exists():
-            self.write({each: own for each, own in self.read().items() if each != name})
+            others = {each: own for each, own in self.read().items() if each != name}
+            for each, own in others.items():
+                if own.replaced is not None and own.replaced[0] == name:
+                    others[each] = replace(own, replaced=None)
+            self.write(others)
+
+    def ran_before(self, deployed: Deployed) -> Deployed | None:
+        """What the view runs after the way back; None: the model of its configuration."""
+        now, own, other = time.time(), deployed, deployed.replaced
+        if own.before is not None:
+            back = replace(own, version=own.before, before=None, since_unix=now)
+            if self._folder(back).is_dir():
+                return back
+        if other is None or other[0] in self.read():  # it runs elsewhere now
+            return None
+        back = Deployed(other[0], own.view, other[1], None, now)
+        return back if self._folder(back).is_dir() else None
+
+    def used(self, name: str) -> set[int]:
+        """The versions of a classifier that run, or that a way back leads to."""
+        found = set()
+        for each in self.read().values():
+            if each.name == name:
+                found |= {each.version, each.before or each.version}
+            if each.replaced is not None and each.replaced[0] == name:
+                found.add(each.replaced[1])
+        return found
 
     def _read(self) -> Mapping[str, Deployed]:
         try:
@@ -104,6 +134,7 @@ class DeployedFile:
             int(version),
             None if before is None else int(before),
             _unix_of(entry, "since"),
+            _replaced(entry),
         )
         if not self._folder(found).is_dir() or self._folder(found).is_symlink():
             raise entry.error(f"there is no version {found.version} of {shown}")
@@ -111,6 +142,15 @@ class DeployedFile:
 
     def _folder(self, of: Deployed) -> Path:
         return self._path.parent / of.name / "versions" / str(of.version)
+
+
+def _replaced(entry: Line) -> tuple[str, int] | None:
+    if entry.values.get("replaced") is None:
+        return None
+    found = entry.list_at("replaced")
+    if len(found) != 2 or not isinstance(found[0], str) or not is_name(found[0]):
+        raise entry.error("`replaced` must be a name and a version")
+    return found[0], int(entry.check("replaced", found[1], 1))
 
 
 def _unix_of(entry: Line, key: str) -> float:

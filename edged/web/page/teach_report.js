@@ -229,7 +229,7 @@ function versionsOf(report) {
   const button = (text, act, kind = "") =>
     made("button", { type: "button", class: `changes ${kind}`, disabled: !overview.may_change, onclick: act }, text);
   if (runs !== newest) buttons.push(button(`Deploy version ${newest}`, () => deploy(newest), "main"));
-  if (deployed) buttons.push(button(deployed.before === null ? "Stop using it" : `Go back to version ${deployed.before}`, back));
+  if (deployed) buttons.push(button(wayBack(deployed), back));
   const lines = [made("p", { class: "row" }, ...buttons)];
   const compared = deployed?.compared;
   if (compared?.results) {
@@ -254,6 +254,11 @@ function deploy(version) {
       "Keep what runs");
     if (sure) await post(`${name}/deploy`, { version, anyway: true });
   });
+}
+
+function wayBack({ before, replaced }) {
+  if (before !== null) return `Go back to version ${before}`;
+  return replaced ? `Go back to version ${replaced.version} of ${replaced.name}` : "Stop using it";
 }
 
 function back() {
