@@ -13,9 +13,15 @@ from edged.teach.store.folder import clear_remains, locked, made, move, put_fold
 
 FOLDER, PHOTOS = ".none", "photos"
 """Beside the classifiers."""
-NEW = ".removed-new"
-"""A name that counts as a remain of an interrupted writer."""
+NEW = "new"
+"""Photos that are whole, but do not have their name yet."""
 FEWEST, MOST = 30, 300
+
+
+def none_photos(root: Path) -> Path:
+    """The folder of the photos; a power cut may have left them without their name."""
+    photos, new = root / FOLDER / PHOTOS, root / FOLDER / NEW
+    return photos if photos.exists() or not new.exists() else new
 
 
 def take_none_photos(
@@ -38,13 +44,23 @@ def take_none_photos(
     step = max(1.0, len(found) / MOST)
     chosen = [found[int(index * step)] for index in range(min(MOST, len(found)))]
     files = {f"{picture_id(each.jpeg)}.jpg": each.jpeg for each in chosen}
+    with as_writer():
+        keep_none_photos(root, files)
+    return len(files)
+
+
+def keep_none_photos(root: Path, files: dict[str, bytes]) -> None:
+    """Have these in place of what is there. Raises EdgedError."""
     place = root / FOLDER
-    with as_writer(), writing(place):
+    photos, new = place / PHOTOS, place / NEW
+    with writing(place):
         made(place)
         with locked(place):
             clear_remains(place)
+            if none_photos(root) == new:
+                move(new, photos)
+            remove(new)
             # A folder cannot replace another one that has files, so it gets another name.
-            put_folder(place / NEW, files)
-            remove(place / PHOTOS)
-            move(place / NEW, place / PHOTOS)
-    return len(files)
+            put_folder(new, files)
+            remove(photos)
+            move(new, photos)

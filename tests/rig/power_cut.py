@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,29 +25,63 @@ def cut_everywhere(write: Callable[[], None], check: Callable[[], None]) -> int:
     """`write` in a child that is killed a line later each time, `check` after each; how many
     lines there are."""
     for lines in itertools.count():
-        child = os.fork()
-        if child == 0:
-            _die_after(lines)
-            write()
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
+        killed = cut_before(lines, write)
         check()
-        if status == 0:
+        if not killed:
             return lines
-        assert os.WTERMSIG(status) == signal.SIGKILL
     raise AssertionError
 
 
-def _die_after(lines: int) -> None:
-    left = lines
+def cut_before(line: int, write: Callable[[], object]) -> bool:
+    """`write` in a child that is killed before that line, from 0 on; False if it has fewer."""
+    left = line
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+    def count() -> None:
         nonlocal left
-        if not frame.f_code.co_filename.endswith(WRITERS):
-            return None
-        left -= event == "line"
+        left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return trace
 
-    sys.settrace(trace)
+    status = _in_child(write, count)
+    assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
+    return status != 0
+
+
+def changing_lines(write: Callable[[], object], folder: Path) -> list[int]:
+    """The lines of `write` before which the folder is not as it was before the last line: a cut
+    before any other line leaves the same."""
+    receiver, sender = os.pipe()
+    seen: list[object] = []
+
+    def compare() -> None:
+        found = sorted(
+            (str(each), stat.st_size, stat.st_mtime_ns)
+            for each in folder.rglob("*")
+            for stat in (each.lstat(),)
+        )
+        if not seen or found != seen[-1]:
+            os.write(sender, b"%d\n" % len(seen))
+        seen.append(found)
+
+    assert _in_child(write, compare) == 0
+    os.close(sender)
+    with os.fdopen(receiver) as lines:
+        return [int(each) for each in lines]
+
+
+def _in_child(write: Callable[[], object], at_line: Callable[[], None]) -> int:
+    """The child's status."""
+    child = os.fork()
+    if child == 0:
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            if not frame.f_code.co_filename.endswith(WRITERS):
+                return None
+            if event == "line":
+                at_line()
+            return trace
+
+        sys.settrace(trace)
+        write()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]

@@ -1,6 +1,6 @@
-"""Writes of a store of classifiers, each cut at every line.
+"""Writes of a store of classifiers, each cut wherever it has changed something.
 
-A program of its own, without ONNX Runtime: it forks hundreds of times.
+A program of its own, without ONNX Runtime: it forks often.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from edged.teach.store import Classifier, TeachStore
 from edged.variants.family import Family, load_family
 from tests.rig.classifiers import CLASSES, filled, jpeg, made, moment, with_version
-from tests.rig.power_cut import cut_everywhere
+from tests.rig.power_cut import changing_lines, cut_before
 
 
 def begun(root: Path, family: Family) -> Path:
@@ -77,29 +77,33 @@ WRITES: dict[str, Callable[[Path, Family], object]] = {
 
 
 def cut(root: Path, family: Family, write: Callable[[Path, Family], object]) -> int:
-    """How many lines there were; AssertionError for a state that is neither the old nor the new."""
+    """In how many places; AssertionError for a state that is neither the old nor the new, or that
+    the next writer does not cope with."""
     old, backup = state(root), root.with_name("backup")
     shutil.copytree(root, backup)
+
+    def restored() -> Path:
+        shutil.rmtree(root)
+        shutil.copytree(backup, root)
+        return root
+
     write(root, family)
     new = state(root)
     assert old != new
+    restored()
+    lines = changing_lines(lambda: write(root, family), root)
     seen = []
-
-    def restore() -> None:
-        shutil.rmtree(root)
-        shutil.copytree(backup, root)
-
-    def check() -> None:
+    for line in lines:
+        restored()
+        assert cut_before(line, lambda: write(root, family))
         found = state(root)
         assert found in (old, new)
         seen.append(found == new)
-        if found == new:
-            restore()
-
-    restore()
-    lines = cut_everywhere(lambda: write(root, family) and None, check)
+        if found == old:
+            write(root, family)
+            assert state(root) == new
     assert not seen[0] and seen[-1]
-    return lines
+    return len(lines)
 
 
 if __name__ == "__main__":

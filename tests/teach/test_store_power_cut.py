@@ -1,4 +1,4 @@
-"""A power cut at every line of a write, and a full disk: the old state or the new one."""
+"""A power cut anywhere in a write, and a full disk: the old state or the new one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import cv2
 import pytest
 
 from edged.errors import EdgedError
-from edged.teach.own_none import take_none_photos
+from edged.teach.own_none import FEWEST, keep_none_photos, none_photos, take_none_photos
 from edged.variants.family import Family
 from tests.rig.classifiers import drawn, jpeg, made, moment, with_version
 from tests.rig.full_disk import no_room
 from tests.rig.paths import PROJECT
-from tests.rig.power_cut import cut_everywhere
+from tests.rig.power_cut import changing_lines, cut_before, cut_everywhere
 from tests.rig.store_cuts import WRITES, begun, gate, state
 
 RENAMES = ("label", "discard", "forget")
 """Writes without content."""
-SHORT = ("create", "label", "back", "forget")
-"""The cuts of these take seconds."""
 
 
 @pytest.fixture
@@ -29,15 +27,12 @@ def root(tmp_path: Path, family: Family) -> Path:
     return begun(tmp_path / "teach", family)
 
 
-@pytest.mark.parametrize(
-    "write",
-    [pytest.param(each, marks=[] if each in SHORT else pytest.mark.long) for each in WRITES],
-)
+@pytest.mark.parametrize("write", WRITES)
 def test_a_power_cut_leaves_the_old_or_the_new(root: Path, family: Family, write: str) -> None:
     command = [sys.executable, "-m", "tests.rig.store_cuts", root, family.directory, write]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20
+    assert int(done.stdout) > 2
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -87,18 +82,36 @@ def test_an_eviction_cut_by_a_power_cut_leaves_whole_moments(tmp_path: Path) -> 
     assert len(gate(root).moments()) == 1
 
 
+def _none_photos(folder: Path, label: int) -> Path:
+    folder.mkdir()
+    for number in range(FEWEST):
+        cv2.imwrite(str(folder / f"{number}.png"), drawn(label, number))
+    return folder
+
+
 def test_photos_of_none_are_replaced_whole(tmp_path: Path) -> None:
-    for label in range(2):
-        for number in range(30):
-            path = tmp_path / f"{label}/{number}.png"
-            path.parent.mkdir(exist_ok=True)
-            cv2.imwrite(str(path), drawn(label, number))
-    photos = tmp_path / "teach/.none/photos"
-    assert take_none_photos(tmp_path / "teach", tmp_path / "0") == 30
-    old = {each.name for each in photos.iterdir()}
+    root = tmp_path / "teach"
+    one, other = (_none_photos(tmp_path / str(label), label) for label in range(2))
+    assert take_none_photos(root, one) == FEWEST
+    old = {each.name for each in none_photos(root).iterdir()}
     with no_room(), pytest.raises(EdgedError):
-        take_none_photos(tmp_path / "teach", tmp_path / "1")
-    assert {each.name for each in photos.iterdir()} == old
-    assert take_none_photos(tmp_path / "teach", tmp_path / "1") == 30
-    new = {each.name for each in photos.iterdir()}
-    assert len(new) == 30 and not old & new
+        take_none_photos(root, other)
+    assert {each.name for each in none_photos(root).iterdir()} == old
+    assert take_none_photos(root, other) == FEWEST
+    new = {each.name for each in none_photos(root).iterdir()}
+    assert len(new) == FEWEST and not old & new
+
+
+def test_a_power_cut_leaves_photos_of_none(tmp_path: Path) -> None:
+    root = tmp_path / "teach"
+    one, other = ({f"{label}{number}.jpg": b"x" for number in range(3)} for label in "ab")
+    keep_none_photos(root, one)
+    cuts = changing_lines(lambda: keep_none_photos(root, other), root)
+    seen = []
+    for line in cuts:
+        keep_none_photos(root, one)
+        assert cut_before(line, lambda: keep_none_photos(root, other))
+        found = {each.name for each in none_photos(root).iterdir()}
+        assert found in (set(one), set(other))
+        seen.append(found == set(other))
+    assert len(cuts) > 5 and not seen[0] and seen[-1]

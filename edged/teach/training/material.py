@@ -20,7 +20,7 @@ from edged.memory import return_free_heap
 from edged.teach import none
 from edged.teach.light import COPIES
 from edged.teach.own_none import FOLDER as NONE
-from edged.teach.own_none import PHOTOS
+from edged.teach.own_none import none_photos
 from edged.teach.store.classifier import LARGEST_PICTURE_BYTES, Classifier
 from edged.teach.store.folder import entries, is_file
 from edged.teach.store.shelf import FEATURES
@@ -79,6 +79,7 @@ class Material:
         self._folder = classifier.folder / FEATURES
         # Once for each network of a backbone, for all classifiers.
         self._none_folder = classifier.folder.parent / NONE
+        self._none_photos = none_photos(classifier.folder.parent)
         self._loaded: tuple[str, Extraction] | None = None
         self._done = self._of = 0
         labels = {label: index for index, label in enumerate(classifier.settings.classes)}
@@ -103,7 +104,7 @@ class Material:
             cache = Cache(self._folder, network)
             cache.keep(names)
             missing = [name for name in names if cache.read(name) is None]
-            photos = _NonePictures(self._none_folder / PHOTOS)
+            photos = _NonePictures(self._none_photos)
             lacks = with_none and self._none_cache(network, photos).read(photos.name) is None
             work.append((network, cache, missing, photos if lacks else None))
         self._of = sum(
@@ -151,7 +152,7 @@ class Material:
 
     def none_features(self, network: str) -> NDArray[np.float16]:
         """(pictures, resolutions, channels), of pictures of nothing that was taught."""
-        pictures = _NonePictures(self._none_folder / PHOTOS)
+        pictures = _NonePictures(self._none_photos)
         found = self._none_cache(self._networks[network], pictures).read(pictures.name)
         return self._make_none(self._networks[network], pictures) if found is None else found
 
