@@ -272,6 +272,8 @@ def _check(options: argparse.Namespace) -> int:
         warnings,
     )
     from edged.doctor.named_files import tls_errors, unreadable_errors
+    from edged.teach.store import TeachStore, teach_directory
+    from edged.teach.store.deployed import astray
 
     families: dict[str, Family] = {}
 
@@ -284,7 +286,9 @@ def _check(options: argparse.Namespace) -> int:
     config = load_config(path, os.environ, also)
     of_families = (region_warnings, name_warnings, untaught_warnings)
     found = (warnings(config), *(each(config, families) for each in of_families))
-    for warning in chain.from_iterable(found):
+    deployed = TeachStore(teach_directory(os.environ)).deployed()
+    views = [view.id for view in config.views]
+    for warning in chain.from_iterable((*found, astray(deployed, views))):
         print(f"edged: {warning}", file=sys.stderr)
     names = sorted({family.name for family in families.values()})
     word = "family" if len(names) == 1 else "families"

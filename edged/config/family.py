@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edged.config.config import Config
 from edged.errors import InputError, InputErrors
 from edged.events.events import Watch
 from edged.teach.backbone import backbone_of
-from edged.teach.store import TeachStore, teach_directory
+from edged.teach.store import Classifier, TeachStore, teach_directory
 from edged.teach.store.names import is_name
 from edged.variants.family import Family, load_family, shipped_families
 from edged.variants.network import read_checked
@@ -56,9 +57,7 @@ class Families:
             classifier, deployed = self._store.open(key), self._store.deployed().get(key)
             if deployed is not None:
                 return classifier.family(deployed.version)
-            settings, root = classifier.settings, self._store.root
-            backbone = backbone_of(settings.backbone, root, None, self._config.base)
-            return untaught(key, backbone.family, settings.classes)
+            return self._untaught(classifier)
         except InputErrors:  # located in the manifest
             raise
         except InputError as wrong:
@@ -72,15 +71,28 @@ class Families:
             raise self._config.error(what, *place, got=wrong.got, fix=fix) from None
 
     def _deployed(self, view: ViewConfig, name: str) -> Family:
-        """The classifier deployed to the view; while it cannot be read, what is configured."""
+        """The classifier deployed to the view; while it cannot be read, what is configured or,
+        where an event needs its classes, nothing that gives a result."""
         try:
             family = self._store.open(name).family(self._store.deployed()[name].version)
             for head in family.heads.values():
                 read_checked(head.path, head.sha256)
             return family
         except InputError as error:
+            configured = self._load(view, view.model)
+            if lacking(self._config, view.id, configured):
+                with suppress(InputError):
+                    waiting = self._untaught(self._store.open(name))
+                    if not lacking(self._config, view.id, waiting):
+                        log.error("%s gives no result: %s", titled(view.id), error)
+                        return waiting
             log.error("%s runs %s, not %s: %s", titled(view.id), view.model, name, error)
-            return self._load(view, view.model)
+            return configured
+
+    def _untaught(self, classifier: Classifier) -> Family:
+        settings, root = classifier.settings, self._store.root
+        backbone = backbone_of(settings.backbone, root, None, self._config.base)
+        return untaught(settings.name, backbone.family, settings.classes)
 
 
 def overruled(config: Config, view: str, name: str) -> str:
@@ -88,7 +100,10 @@ def overruled(config: Config, view: str, name: str) -> str:
     is none."""
     known = next((each for each in config.views if each.id == view), None)
     if known is None:
-        return f"the configuration has no {titled(view)}"
+        return (
+            f"the configuration has no {titled(view)}; to move it: edged teach {name} --view "
+            f"{'|'.join(each.id for each in config.views)}, then edged teach {name} deploy"
+        )
     if not known.names_model or known.model == name or config.document is None:
         return ""
     line = config.document.line(*config.place(view, "model"))
@@ -107,17 +122,31 @@ def lacking(config: Config, view: str, family: Family) -> str:
     return ""
 
 
-def family_errors(config: Config, found: dict[str, Family] | None = None) -> Iterator[InputError]:
+def needed(config: Config, now: TeachStore, then: TeachStore) -> str:
+    """Why the configuration is no longer valid with the classifiers as they are `then`; empty if it
+    is, or if it is not valid now for the same reason."""
+    known = {str(error) for error in family_errors(config, store=now)}
+    new = [error for error in family_errors(config, store=then) if str(error) not in known]
+    return f"the configuration would no longer be valid: {new[0]}" if new else ""
+
+
+def family_errors(
+    config: Config,
+    found: dict[str, Family] | None = None,
+    store: TeachStore | None = None,
+) -> Iterator[InputError]:
     """All errors of the families, of the views' variants and accuracy, and of the events' classes.
 
     found: gets the family of each view for which it can be read.
     """
-    errors = _errors(config, {} if found is None else found)
+    errors = _errors(config, {} if found is None else found, store)
     yield from {str(error): error for error in errors}.values()  # views may share a value
 
 
-def _errors(config: Config, found: dict[str, Family]) -> Iterator[InputError]:
-    families = Families(config)
+def _errors(
+    config: Config, found: dict[str, Family], store: TeachStore | None
+) -> Iterator[InputError]:
+    families = Families(config, store)
     seen: set[str] = set()
     unreadable: set[object] = set()
     for view in config.views:

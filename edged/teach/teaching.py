@@ -25,6 +25,7 @@ from edged.teach.live import COMPARED_SECONDS, Compared, LiveClassifier, Sight
 from edged.teach.pictures.importing import Upload, import_pictures
 from edged.teach.recording import Recorder
 from edged.teach.store import Classifier, TeachStore, new_moment, picture_id
+from edged.teach.store.deployed import astray
 from edged.teach.training import TrainingProcess
 from edged.variants.family import Family
 from edged.variants.taught import head_matrices
@@ -43,12 +44,14 @@ log = logging.getLogger("edged.teach")
 class Configured:
     """What the configuration says. base: where relative paths start. models: by view. overruled:
     the line that overrules a classifier (second) deployed to a view (first); empty without one.
-    lacking: what an event of the view (first) wants that the family (second) has not."""
+    lacking: what an event of the view (first) wants that the family (second) has not. needed: why
+    it is no longer valid with the classifiers (second) instead of those that there are (first)."""
 
     base: Path = Path()
     models: Mapping[str | None, str] = field(default_factory=dict)
     overruled: Callable[[str, str], str] = lambda view, name: ""
     lacking: Callable[[str, Family], str] = lambda view, family: ""
+    needed: Callable[[TeachStore, TeachStore], str] = lambda now, then: ""
 
 
 class Teaching:
@@ -126,6 +129,8 @@ class Teaching:
                     heads = head_matrices(each.classifier.family(now.before))
                     each.compared = Compared(now.before, heads or {}, until_unix)
         self._families, self._configured = families, configured
+        for warning in astray(deployed, families.keys()):
+            log.warning("%s", warning)
 
     def close(self) -> None:
         training = self._training
@@ -230,6 +235,7 @@ class Teaching:
         training = self._training
         if training is not None and training[0] == name and training[1].running:
             raise InputError(f"{name} is being trained", fix="wait for its end")
+        self._check_needed(name, self.store.without(name))
         self.store.forget(name)
         self._read()
 
@@ -240,7 +246,8 @@ class Teaching:
         live.classifier.check_class(label)
         view = live.classifier.settings.view
         if view not in self._families:
-            raise InputError("the configuration has no such view any more", got=view)
+            what, fix = "the configuration has no such view any more", f"edged teach {name} --view"
+            raise InputError(what, got=view, fix=f"move it: {fix} {'|'.join(self._families)}")
         if not 0 < seconds <= LONGEST_RECORDING_SECONDS:
             what = f"seconds must be more than 0, at most {LONGEST_RECORDING_SECONDS:g}"
             raise InputError(what, got=seconds)
@@ -318,9 +325,15 @@ class Teaching:
         return {"deployed": classifier.deploy(version).version}
 
     def back(self, name: str) -> dict[str, Any]:
-        now = self._open(name).back()
+        classifier = self._open(name)
+        self._check_needed(name, self.store.after_back(name))
+        now = classifier.back()
         found = {} if now is None else {"name": now.name, "deployed": now.version}
         return {"name": name, "deployed": None} | found
+
+    def _check_needed(self, name: str, then: TeachStore) -> None:
+        if why := self._configured.needed(self.store, then):
+            raise InputError(why, where=name, fix="change it first")
 
     def _of(self, name: str) -> LiveClassifier:
         live = self._live.get(name)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from edged.config.config import Config, load_config
-from edged.config.family import Families, family_errors, lacking
+from edged.config.family import Families, family_errors, lacking, needed
 from edged.errors import InputError
 from edged.teach.store import TeachStore
+from edged.teach.store.deployed import astray
 from edged.variants.family import Family
 from tests.rig.classifiers import made, with_version
 
@@ -109,3 +111,62 @@ def test_an_event_must_find_its_class(config: Config, store: TeachStore) -> None
 def test_check_names_what_an_event_lacks(config: Config) -> None:
     errors = [str(error) for error in family_errors(config)]
     assert any("no such class (got ajar)" in error for error in errors)
+
+
+OPEN = TEXT.replace("ajar", "open")
+NEEDS = r"would no longer be valid: .*:5: events\.open\.class: the family has no such class"
+
+
+@pytest.fixture
+def needing(config: Config) -> Config:
+    """With an event that needs a class of the classifier."""
+    config.path.write_text(OPEN)
+    return load_config(config.path, {})
+
+
+def test_what_an_event_needs_is_not_taken_away(needing: Config, store: TeachStore) -> None:
+    assert list(family_errors(needing, store=store)) == []
+    assert re.search(NEEDS, needed(needing, store, store.without("gate")))
+    assert re.search(NEEDS, needed(needing, store, store.after_back("gate")))
+    assert set(store.deployed()) == {"gate"}  # nothing was done
+    needing.path.write_text(OPEN.replace(", bin: {model: gate}", "").partition("events")[0])
+    free = load_config(needing.path, {})
+    assert needed(free, store, store.without("gate")) == ""
+    assert needed(free, store, store.after_back("gate")) == ""
+
+
+def test_a_classifier_that_a_view_names_is_not_forgotten(config: Config, store: TeachStore) -> None:
+    config.path.write_text(TEXT.partition("events")[0])
+    named = load_config(config.path, {})
+    assert "or teach it: edged teach gate --view yard/bin" in needed(
+        named, store, store.without("gate")
+    )
+    assert needed(named, store, store.after_back("gate")) == ""  # it waits until it is taught
+
+
+def test_a_configuration_that_is_not_valid_anyway_keeps_nothing(
+    config: Config, store: TeachStore, family: Family
+) -> None:
+    config.path.write_text(TEXT.replace(", bin: {model: gate}", ""))
+    other = load_config(config.path, {})
+    assert list(family_errors(other, store=store))
+    with_version(made(store.root, "dog"), family)
+    assert needed(other, store, store.without("dog")) == ""
+
+
+def test_the_daemon_starts_although_what_an_event_needs_is_damaged(
+    needing: Config, store: TeachStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    (store.root / "gate/versions/1/family.yaml").write_bytes(b"{")
+    assert list(family_errors(needing, store=store))[1:] == []
+    found = Families(needing, store).of(needing.views[0])
+    assert (found.labels, bool(found.heads)) == (("open", "closed"), False)
+    assert "view yard/gate gives no result: " in caplog.text
+
+
+def test_a_view_that_is_gone_is_told(config: Config, store: TeachStore) -> None:
+    views = [view.id for view in config.views]
+    assert list(astray(store.deployed(), views)) == []
+    (told,) = astray(store.deployed(), ["yard/bin", "door"])
+    assert told.startswith("gate is deployed to yard/gate, which the configuration does not have")
+    assert "edged teach gate --view door|yard/bin, then edged teach gate deploy" in told

@@ -279,6 +279,18 @@ def test_deploying_and_going_back(tmp_path: Path, family: Family) -> None:
     assert store.deployed() == {}
 
 
+def test_there_are_at_most_so_many_classifiers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edged.teach.store.store.MOST_CLASSIFIERS", 2)
+    made(tmp_path)
+    made(tmp_path, "dog")
+    with pytest.raises(InputError, match=r"there are 2 classifiers already \(got bin\)"):
+        made(tmp_path, "bin")
+    TeachStore(tmp_path).forget("gate")
+    made(tmp_path, "bin")
+
+
 def test_a_view_runs_one_classifier(tmp_path: Path, family: Family) -> None:
     gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
     store = TeachStore(tmp_path / "teach")

@@ -10,6 +10,7 @@ from pathlib import Path
 from edged.atomic_file import partial_of, sync_folder
 from edged.commands.teach.place import Place
 from edged.commands.teach.words import counted
+from edged.config.family import needed
 from edged.errors import EdgedError, InputError, cannot_read
 from edged.teach.store import check_label, check_name
 
@@ -75,7 +76,9 @@ def take_over(options: argparse.Namespace) -> int:
 
 def forget(options: argparse.Namespace) -> int:
     place = Place(options)
+    config = place.config
     with place.as_owner():
+        place.check(config and needed(config, place.store, place.store.without(place.name)))
         place.store.forget(options.name)
     print(f"{options.name} is forgotten")
     return 0

@@ -51,6 +51,11 @@ class Place:
         fix = f"looked in {root}; for the service's classifiers use sudo"
         return InputError(error.what, got=error.got, fix=f"{error.fix}; {fix}")
 
+    def check(self, why_not: str | None) -> None:
+        """Raises InputError if there is a reason."""
+        if why_not:
+            raise InputError(why_not, where=self.name, fix="change it first")
+
     @property
     def config(self) -> Config | None:
         """None if there is no configuration, or, unless it was named, if it is not valid."""

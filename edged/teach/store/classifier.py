@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -270,13 +270,18 @@ class Classifier:
         replaced; None: the view runs the model of its configuration again. Raises InputError if
         none of its versions is deployed."""
         with writing(self.folder), locked(self.folder), locked(self.folder.parent):
-            known = dict(self._deployed.read())
-            own = known.pop(self.name, None)
-            if own is None:
-                raise InputError("no version of it is deployed", where=self.name)
-            new = self._deployed.ran_before(own)
-            self._deployed.write(known if new is None else {**known, new.name: new})
+            new, known = self.after_back()
+            self._deployed.write(known)
         return new
+
+    def after_back(self) -> tuple[Deployed | None, Mapping[str, Deployed]]:
+        """What `back` would return, and all that would be deployed then."""
+        known = dict(self._deployed.read())
+        own = known.pop(self.name, None)
+        if own is None:
+            raise InputError("no version of it is deployed", where=self.name)
+        new = self._deployed.ran_before(own)
+        return new, known if new is None else {**known, new.name: new}
 
     # ------------------------------------------------------------------------------------- export
 

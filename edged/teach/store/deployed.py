@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,6 +46,17 @@ class Deployed:
             "since": rfc3339(round(self.since_unix * 1e9)),
             "replaced": self.replaced,
         }
+
+
+def astray(deployed: Mapping[str, Deployed], views: Collection[str]) -> Iterator[str]:
+    """A warning for each whose view the configuration does not have. views: those that it has."""
+    for each in deployed.values():
+        if each.view not in views:
+            yield (
+                f"{each.name} is deployed to {each.view}, which the configuration does not have; "
+                f"to move it: edged teach {each.name} --view {'|'.join(sorted(views))}, then "
+                f"edged teach {each.name} deploy"
+            )
 
 
 class DeployedFile:

@@ -27,6 +27,9 @@ from edged.teach.store.folder import (
 from edged.teach.store.names import check_name, is_name
 from edged.teach.store.settings import FILE, QUOTA_BYTES, Settings
 
+MOST_CLASSIFIERS = 100
+"""The daemon looks at each several times a second, and each has a quota of its own."""
+
 log = logging.getLogger("edged.teach")
 
 
@@ -92,6 +95,9 @@ class TeachStore:
             made(self.root)
             with locked(self.root):
                 clear_remains(self.root)
+                if len(self.names()) >= MOST_CLASSIFIERS:
+                    what = f"there are {MOST_CLASSIFIERS} classifiers already"
+                    raise InputError(what, got=name, fix="delete one: edged teach NAME forget")
                 self._deployed.drop(name)  # of one that was removed by hand
                 try:
                     put_folder(self.root / name, {FILE: settings.to_json()})
@@ -118,6 +124,15 @@ class TeachStore:
     def deployed_to(self, view: str) -> Deployed | None:
         return next((each for each in self.deployed().values() if each.view == view), None)
 
+    def without(self, name: str) -> TeachStore:
+        """As this will be when the classifier is forgotten; only to read."""
+        others = {each: own for each, own in self.deployed().items() if each != name}
+        return _Supposed(self.root, others, gone=name)
+
+    def after_back(self, name: str) -> TeachStore:
+        """As this will be after the classifier's way back; only to read. Raises InputError."""
+        return _Supposed(self.root, self.open(name).after_back()[1])
+
     def _unknown(self, name: str) -> InputError:
         shown = name if is_name(name) else "NAME"
         return InputError(
@@ -125,3 +140,18 @@ class TeachStore:
             got=repr(printable(name, 60)),
             fix=f"create it: edged teach {shown} --view CAMERA/VIEW --classes open,closed",
         )
+
+
+class _Supposed(TeachStore):
+    """With other deployments, and perhaps without one of the classifiers."""
+
+    def __init__(self, root: Path, deployed: Mapping[str, Deployed], gone: str = "") -> None:
+        super().__init__(root)
+        self._then = deployed
+        self._gone = gone
+
+    def names(self) -> list[str]:
+        return [each for each in super().names() if each != self._gone]
+
+    def deployed(self) -> Mapping[str, Deployed]:
+        return self._then
