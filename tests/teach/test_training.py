@@ -130,6 +130,24 @@ def test_bad_pictures_and_damaged_features_do_not_end_it(tmp_path: Path, backbon
     assert classifier.family(2).heads == heads  # the same content
 
 
+def test_a_damaged_photo_of_none_does_not_end_it(tmp_path: Path, backbone: Family) -> None:
+    root = with_none_photos(tmp_path / "teach")
+    classifier = filled(made(root), moments=2, pictures=1)
+    photos = sorted((root / ".none/photos").iterdir())
+    photos[0].write_bytes(photos[0].read_bytes()[:200])
+    trained(classifier, backbone)
+    (left_out,) = classifier.report(1)["left_out"]
+    assert left_out["picture"] == photos[0].stem
+    assert left_out["reason"].startswith("a photo for `none`: incomplete")
+    before = written(root)
+    trained(classifier, backbone)
+    assert written(root) == before
+    for each in photos:
+        each.write_bytes(b"")
+    with pytest.raises(EdgedError, match=r"no photo for `none` can be read.* train --none-photos"):
+        trained(classifier, backbone)
+
+
 def test_it_goes_on_after_being_killed(tmp_path: Path, backbone: Family) -> None:
     classifier = filled(made(with_none_photos(tmp_path / "teach")), moments=2, pictures=2)
     process = TrainingProcess(classifier.folder, str(backbone.directory))

@@ -64,7 +64,7 @@ class Cache:
 
     def __init__(self, folder: Path, network: Network, copies: int = 1 + COPIES) -> None:
         self.folder = folder / network.sha256[:16]
-        self._shape = copies, len(network.resolutions)
+        self._sides = len(network.resolutions)
         recipe = f"{_RECIPE} {network.sha256} {network.resolutions} {copies}"
         self._seed = zlib.crc32(recipe.encode())
 
@@ -75,7 +75,7 @@ class Cache:
             body, total = content[:-_SUM_BYTES], content[-_SUM_BYTES:]
             if self._sum(body) == total:
                 found: Features = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
-                if found.dtype == np.float16 and found.ndim == 3 and found.shape[:2] == self._shape:
+                if found.dtype == np.float16 and found.ndim == 3 and found.shape[1] == self._sides:
                     return found
         return None
 

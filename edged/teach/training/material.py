@@ -80,6 +80,7 @@ class Material:
         # Once for each network of a backbone, for all classifiers.
         self._none_folder = classifier.folder.parent / NONE
         self._none_photos = none_photos(classifier.folder.parent)
+        self._broken_none: dict[str, str] = {}
         self._loaded: tuple[str, Extraction] | None = None
         self._done = self._of = 0
         labels = {label: index for index, label in enumerate(classifier.settings.classes)}
@@ -127,7 +128,8 @@ class Material:
                 cache.write(picture, self._extracted(network, pixels))
             self._loaded = None
         return_free_heap()
-        self.left_out = [LeftOut(picture, broken[picture]) for picture in sorted(broken)]
+        every = {**self._broken_none, **broken}
+        self.left_out = [LeftOut(picture, every[picture]) for picture in sorted(every)]
         self.examples = [each for each in self.examples if each.picture not in broken]
 
     def _step(self, stage: str, network: Network, passes: int) -> None:
@@ -157,11 +159,23 @@ class Material:
         return self._make_none(self._networks[network], pictures) if found is None else found
 
     def _make_none(self, network: Network, pictures: _NonePictures) -> Features:
+        """Photos that cannot be read are left out. Raises EdgedError if none can."""
         rows = []
         for number in range(len(pictures)):
             self._step("none", network, 1)
-            rows.append(self._extracted(network, pictures.pixels(number), copies=1)[0])
+            try:
+                pixels = pictures.pixels(number)
+            except (BrokenPictureError, OSError) as error:
+                self._broken_none[pictures.named(number)] = f"a photo for `none`: {error}"
+                continue
+            rows.append(self._extracted(network, pixels, copies=1)[0])
         self._loaded = None
+        if not rows:
+            raise EdgedError(
+                "no photo for `none` can be read",
+                where=self._none_photos,
+                fix=f"give others: edged teach {self._classifier.name} train --none-photos DIR",
+            )
         found: Features = np.stack(rows)
         self._none_cache(network, pictures).write(pictures.name, found)
         return found
@@ -197,6 +211,9 @@ class _NonePictures:
 
     def __len__(self) -> int:
         return len(self._photos) or none.PICTURES
+
+    def named(self, number: int) -> str:
+        return self._photos[number].stem if self._photos else str(number)
 
     def pixels(self, number: int) -> NDArray[np.uint8]:
         """Raises BrokenPictureError, OSError."""
