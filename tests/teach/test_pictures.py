@@ -149,6 +149,11 @@ def test_what_is_not_a_file_is_not_read(path: str) -> None:
 def test_a_path_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.jpg.*No such file"):
         import_pictures([tmp_path / "nothing.jpg"])
+    (tmp_path / "a.jpg").write_bytes(jpeg(0, 0))
+    counts: list[int] = []
+    with pytest.raises(InputError, match=r"nothing\.jpg"):
+        import_pictures([tmp_path / "a.jpg", tmp_path / "nothing.jpg"], counts.append)
+    assert not counts  # nothing was decoded in vain
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -269,12 +274,13 @@ def test_one_that_crashes_or_hangs_is_named_and_the_rest_is_taken() -> None:
         ("if data == {bad}: os.kill(os.getpid(), 9)", "crashed"),
         ("if data == {bad}: time.sleep(60)", "took longer than 3 s"),
     ):
+        first = [] if "sleep" in code else [Upload("1", bad)]  # one sleep is long enough
         program = broken(code, bad=repr(bad))
         entries = {"a": jpeg(0, 0), "b": bad, "c": jpeg(0, 1)}
-        items = [Upload("1", bad), Upload("2", jpeg(0, 2)), Upload("3", zipped(entries))]
+        items = [*first, Upload("2", jpeg(0, 2)), Upload("3", zipped(entries))]
         found = import_pictures(items, seconds=3.0, program=program)
         assert [each.name for each in found.picked] == ["2", "3: a", "3: c"], code
-        assert [each.name for each in found.rejected] == ["1", "3: b"]
+        assert [each.name for each in found.rejected] == [each.name for each in first] + ["3: b"]
         assert all(reason in each.why for each in found.rejected)
 
 
@@ -335,14 +341,15 @@ def test_it_takes_no_more_memory_than_it_may() -> None:
 
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     code = f"""
-import os, signal, threading, time
+import os, signal
 from edged.teach.pictures import importing
 class Child(importing.DecodeProcess):
     def __init__(self, *given):
         super().__init__(*given)
-        open({str(tmp_path / "pid")!r}, "w").write(str(self.pid))
+        with open({str(tmp_path / "pid")!r}, "w") as file:
+            file.write(str(self.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
 importing.DecodeProcess = Child
-threading.Timer(2, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 importing.import_pictures([importing.Upload("x", {jpeg(0, 0)!r})], program=("-c", "input()"))
 """
     subprocess.run([sys.executable, "-c", code], check=False)

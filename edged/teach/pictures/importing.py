@@ -74,6 +74,10 @@ def import_pictures(
     the rest is left out. starting: entered to start a process. Raises InputError for a path that
     cannot be read, EdgedError if no confined process can be started.
     """
+    items = list(items)
+    for each in items:
+        if isinstance(each, Path):
+            _check(each)  # before the others take minutes
     found = Imported()
     until = time.monotonic() + most_seconds
     with _Children(program, seconds, starting) as children:
@@ -191,6 +195,13 @@ def _picked(values: dict[str, Any], content: bytes) -> Picked:
     return Picked(
         jpeg, pixels, printable(str(values["name"])), None if unix is None else float(unix)
     )
+
+
+def _check(path: Path) -> None:
+    try:
+        path.stat()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path) from None
 
 
 def _short(name: str) -> str:
