@@ -43,11 +43,8 @@ def check_name(name: str) -> str:
             fix="use a small letter, then small letters, digits, - or _; 32 characters at most",
         )
     if name in VERBS:
-        raise InputError(
-            f"`{name}` is what to do with a classifier, not a name for one",
-            got=name,
-            fix=f"name the classifier first: edged teach NAME {name}",
-        )
+        what = "this is what `edged teach NAME …` can do with a classifier, so not a name for one"
+        raise InputError(what, got=name, fix="choose another name")
     if name in shipped_families():
         what = "this is the name of a family of networks that comes with edged"
         raise InputError(what, got=name, fix="choose another name")
