@@ -120,6 +120,7 @@ class FakeTeaching:
         self.asked: list[tuple[Any, ...]] = []
         self.uploaded: list[tuple[str, int]] = []
         self.warning: str | None = None
+        self.replaced: dict[str, Any] | None = None
         self.worse: dict[str, Any] | None = None
         self.failing: EdgedError | None = None
         self.rejected: list[list[str]] = []
@@ -321,7 +322,7 @@ class FakeTeaching:
             "version": version,
             "before": before,
             "since": 1796033700.0,
-            "replaced": None,
+            "replaced": self.replaced,
             "runs": True,
             "overruled": None,
             "compared": None

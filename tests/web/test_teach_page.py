@@ -254,6 +254,25 @@ def test_a_worse_version_asks_before_it_runs(browser: Browser, teaching: FakeTea
         browser.wait_for(f"{of('state')} == 'version 1 runs'")
 
 
+def test_the_way_back_names_the_classifier_that_was_replaced(
+    browser: Browser, teaching: FakeTeaching
+) -> None:
+    teaching.taught("gate", view="yard/gate")
+    teaching.replaced = {"name": "barrier", "version": 2}
+    with page(browser, teaching):
+        browser.wait_for(DONE)
+        browser.click(button("Deploy version 1"))
+        browser.wait_for(f"!!{button('Go back to version 2 of barrier')}")
+
+
+def test_a_classifier_may_be_called_new(browser: Browser, teaching: FakeTeaching) -> None:
+    teaching.taught("new", view="yard/gate")
+    with page(browser, teaching, "teach#%"):
+        browser.wait_for(f"{of('title')} == 'new'")
+        browser.click("document.querySelector('#classifiers > li:last-child a')")
+        browser.wait_for("!document.getElementById('begin').hidden")
+
+
 def test_what_was_learned(browser: Browser, teaching: FakeTeaching, tmp_path: Path) -> None:
     teaching.taught("gate", view="yard/gate")
     with page(browser, teaching):

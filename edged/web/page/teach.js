@@ -58,12 +58,14 @@ function labelsOf({ classes, labels }) {
 
 // Which classifier, and the new one
 
+const BEGIN = "+"; // no name of a classifier
+
 function choose() {
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = location.hash.slice(1);
   const known = Object.keys(overview.classifiers);
   const wanted = new URLSearchParams(location.search).get("view");
   if (hash && known.includes(hash)) return hash;
-  if (hash === "new" || !known.length) return "";
+  if (hash === BEGIN || !known.length) return "";
   if (!wanted) return known[0];
   return known.find((name) => overview.classifiers[name].view === wanted) ?? "";
 }
@@ -72,7 +74,7 @@ function showOverview() {
   const links = [...Object.keys(overview.classifiers), ""];
   keyed($("classifiers"), links, (name) => name || "+", () => made("li", {}, made("a")), (item, name) => {
     const link = item.firstElementChild;
-    link.href = `#${name || "new"}`;
+    link.href = `#${name || BEGIN}`;
     put(link, name || "new …");
     if (name === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
