@@ -75,8 +75,7 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
     request = _request(settings, models)
     # The worker shrinks to below twice what is wanted, which is at most the largest resolution.
     largest = max(_largest(models.by_view[view.id]) for view in settings.views)
-    if any(view.id in models.taught for view in settings.views):
-        largest = max(largest, SHORT_SIDE)
+    largest = max(largest, SHORT_SIDE)  # a classifier may be taught at any time
     side = _side(request, largest)
     if (
         before is not None
@@ -86,7 +85,7 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
         views = _numbers(request.views, before.request.views)
         request = replace(request, views=views, edition=before.request.edition + 1)
         camera = before.camera
-        if not before.request.same_source(request):
+        if not _continued(before.request, request):
             camera = _camera(settings, request, camera.mailbox)
         wants = _wants(settings, request, models)
         after = Attached(camera, request, max(largest, before.resolution), wants)
@@ -97,6 +96,14 @@ def attach(settings: CameraConfig, models: Models, before: Attached | None) -> A
     for number, wanted in wants.items():
         mailbox.want(wanted, number)
     return Attached(_camera(settings, request, mailbox), request, largest, wants)
+
+
+def _continued(before: CaptureRequest, after: CaptureRequest) -> bool:
+    """Whether the running process can go over to the other request: at most its views differ, or
+    whether the only one is cut to a square, where that is not left to the source."""
+    if not (before.views or after.views or kind_of(after.source).cuts):
+        before = replace(before, square=after.square)
+    return before.same_source(after)
 
 
 def _side(request: CaptureRequest, resolution: int) -> int:

@@ -16,6 +16,7 @@ from edged.clock import monotonic_ns
 from edged.config.camera import CameraConfig, ViewConfig
 from edged.daemon.cameras import Attached, attach, away_seconds
 from edged.daemon.models import Model, Models
+from edged.teach.pictures.bounds import SHORT_SIDE
 from edged.variants.family import Family, Fit, InputContract
 from tests.rig.camera import publish
 from tests.rig.families import RESOLUTIONS
@@ -34,8 +35,8 @@ def models(family: Family, *more: tuple[str, Family]) -> Models:
 
 
 def enlarged(family: Family) -> Family:
-    """With pictures twice as large."""
-    network = replace(family.networks[0], resolutions=(*RESOLUTIONS, 2 * RESOLUTIONS[-1]))
+    """With pictures twice as large as those that are taught."""
+    network = replace(family.networks[0], resolutions=(*RESOLUTIONS, 2 * SHORT_SIDE))
     return replace(family, networks=(network,))
 
 
@@ -85,16 +86,38 @@ def test_one_with_other_wishes_to_its_driver_goes_on_with_the_mailbox(
     changed.camera.stop()
 
 
-def test_another_fit_or_larger_pictures_need_another_camera(family: Family, door: Attached) -> None:
-    whole = attach(DOOR, models(replace(family, input=InputContract(Fit.SQUASH))), door)
-    assert whole.request.square is not door.request.square
+@pytest.mark.parametrize(
+    ("source", "goes_on"),
+    [("synthetic", True), ("rtsp://192.0.2.9/1", True), ("/dev/video0", False), ("csi", False)],
+)
+def test_another_fit_needs_another_camera_only_where_the_source_cuts(
+    family: Family, source: str, goes_on: bool
+) -> None:
+    door = replace(DOOR, capture=replace(DOOR.capture, source=source))
+    squared = attach(door, models(family), None)
+    whole = attach(door, models(replace(family, input=InputContract(Fit.SQUASH))), squared)
+    assert squared.request.square and not whole.request.square
+    assert (whole.camera is squared.camera) is goes_on
+    assert whole.camera.mailbox is squared.camera.mailbox
+    for each in (squared, whole):
+        each.camera.stop()
+
+
+def test_what_is_taught_fits_into_the_mailbox_from_the_beginning(
+    family: Family, door: Attached
+) -> None:
+    taught = attach(DOOR, replace(models(family), taught=frozenset(("door",))), door)
+    assert taught.camera is door.camera
+    assert not taught.request.square
+
+
+def test_larger_pictures_need_another_camera(family: Family, door: Attached) -> None:
     larger = attach(DOOR, models(enlarged(family)), door)
     assert larger.camera.mailbox is not door.camera.mailbox
     assert (
         os.fstat(larger.camera.mailbox.memfd).st_size > os.fstat(door.camera.mailbox.memfd).st_size
     )
-    for each in (whole, larger):
-        each.camera.stop()
+    larger.camera.stop()
 
 
 def test_counters_go_on_in_the_camera_that_takes_the_place(family: Family, door: Attached) -> None:
@@ -164,7 +187,7 @@ def test_a_view_with_larger_pictures_disturbs_the_others_only_if_they_do_not_fit
     both = attach(yard(GATE, BIN), models(family), None)
     larger = attach(yard(GATE, BIN), models(family, (BIN.id, enlarged(family))), both)
     assert larger.camera is both.camera
-    assert larger.resolution == 2 * both.resolution
+    assert (both.resolution, larger.resolution) == (SHORT_SIDE, 2 * SHORT_SIDE)
     again = attach(yard(GATE, BIN), models(family), larger)
     assert again is larger
     huge = replace(family, networks=(replace(family.networks[0], resolutions=(2048,)),))

@@ -68,6 +68,7 @@ def test_a_gate_is_shown_taught_deployed_and_taken_back(yard: Yard) -> None:
     assert yard.says(OPEN) not in LABELS
     assert without_a_gap([each["sequence"] for each in daemon.results[begun:]])
     assert len(daemon.capture_processes()) == 1
+    assert daemon.text.count("camera door: starting") == 1
 
 
 def test_a_view_that_names_what_is_not_taught_yet_collects_and_gives_no_result(

@@ -30,7 +30,8 @@ class Kind(NamedTuple):
     for keys of the camera that it does not support. warnings: one line each. fps: requested frame
     rate, None if unknown. size: requested (width, height), None if unknown. device: a V4L2 node,
     with format and controls. remote: read over a network. video: compressed video, whose
-    decoder can be chosen.
+    decoder can be chosen. cuts: it may deliver the region, cut to a square, of a camera without
+    views.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Kind(NamedTuple):
     device: bool = False
     remote: bool = False
     video: bool = False
+    cuts: bool = False
 
 
 def _requested_size(request: CaptureRequest) -> tuple[int, int] | None:
@@ -62,6 +64,7 @@ KINDS = (
         needs=lambda source: Needs(devices=(source,)),
         size=_requested_size,
         device=True,
+        cuts=True,
     ),
     Kind(
         "rtsp",
@@ -90,6 +93,7 @@ KINDS = (
         errors=gstreamer.errors,
         warnings=gstreamer.warnings,
         size=_requested_size,
+        cuts=True,
     ),
     Kind(
         "picamera2",
