@@ -75,6 +75,8 @@ class Teaching:
         self._changing = threading.Lock()
         self._followed = self._state()
         self._configured = Configured()
+        self._astray: frozenset[str] = frozenset()
+        """What was told of deployed classifiers without a view."""
         self._found_backbone: tuple[int, dict[str, str | None]] = (0, {})
 
     # the daemon
@@ -129,7 +131,8 @@ class Teaching:
                     heads = head_matrices(each.classifier.family(now.before))
                     each.compared = Compared(now.before, heads or {}, until_unix)
         self._families, self._configured = families, configured
-        for warning in astray(deployed, families.keys()):
+        told, self._astray = self._astray, frozenset(astray(deployed, families.keys()))
+        for warning in sorted(self._astray - told):
             log.warning("%s", warning)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ class Yard:
         """A moment of each."""
         for scene in scenes:
             self.camera.scene = scene
-            self.teach("gate", "add", scene, "--from-camera", "--for", "2s")
+            self.teach("gate", "add", scene, "--from-camera", "--for", "1.5s")
 
     def says(self, scene: str) -> str | None:
         """The best label of a result that was captured after the scene has changed."""

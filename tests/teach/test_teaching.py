@@ -11,9 +11,9 @@ import pytest
 from edged.errors import InputError
 from edged.teach.store import TeachStore
 from edged.teach.store.shelf import Index, Shelf
-from edged.teach.teaching import Teaching
+from edged.teach.teaching import Configured, Teaching
 from edged.variants.family import Family
-from tests.rig.classifiers import CLASSES, filled, made, with_version
+from tests.rig.classifiers import CLASSES, VIEW, filled, made, with_version
 
 
 @pytest.fixture
@@ -74,3 +74,40 @@ def test_deploying_what_runs_changes_nothing(
     before = teaching.store.deployed()["gate"]
     teaching.deploy("gate")
     assert teaching.store.deployed()["gate"] == before and not teaching.changed()
+
+
+def test_what_the_configuration_needs_is_not_taken_away(
+    teaching: Teaching, tmp_path: Path, family: Family
+) -> None:
+    gate = TeachStore(tmp_path).open("gate")
+    with_version(gate, family)
+    gate.deploy()
+    seen = []
+
+    def needed(now: TeachStore, then: TeachStore) -> str:
+        seen.append((now.names(), sorted(now.deployed()), then.names(), sorted(then.deployed())))
+        return "it would no longer be valid"
+
+    teaching.follow({}, Configured(needed=needed))
+    for take in (teaching.back, teaching.forget):
+        with pytest.raises(InputError, match=r"it would no longer be valid; change it first"):
+            take("gate")
+    assert seen == [
+        (["gate"], ["gate"], ["gate"], []),
+        (["gate"], ["gate"], [], []),
+    ]
+    teaching.follow({}, Configured())
+    assert teaching.back("gate") == {"name": "gate", "deployed": None}
+    teaching.forget("gate")
+    assert teaching.store.names() == []
+
+
+def test_a_classifier_whose_view_is_gone_is_told_once(
+    teaching: Teaching, tmp_path: Path, family: Family, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = TeachStore(tmp_path).open("gate")
+    with_version(gate, family)
+    gate.deploy()
+    for views in ({VIEW: family}, {"door": family}, {"door": family}):
+        teaching.follow(views, Configured())
+    assert caplog.text.count("gate is deployed to yard/gate, which the configuration does not") == 1
