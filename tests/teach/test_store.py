@@ -279,6 +279,15 @@ def test_deploying_and_going_back(tmp_path: Path, family: Family) -> None:
     assert store.deployed() == {}
 
 
+def test_creating_it_again_takes_nothing_away(tmp_path: Path, family: Family) -> None:
+    classifier = made(tmp_path)
+    with_version(classifier, family)
+    classifier.deploy()
+    with pytest.raises(InputError, match="of this name already"):
+        made(tmp_path)
+    assert set(TeachStore(tmp_path).deployed()) == {"gate"}
+
+
 def test_there_are_at_most_so_many_classifiers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,12 +98,12 @@ class TeachStore:
                 if len(self.names()) >= MOST_CLASSIFIERS:
                     what = f"there are {MOST_CLASSIFIERS} classifiers already"
                     raise InputError(what, got=name, fix="delete one: edged teach NAME forget")
-                self._deployed.drop(name)  # of one that was removed by hand
-                try:
-                    put_folder(self.root / name, {FILE: settings.to_json()})
-                except FileExistsError:
+                place = self.root / name
+                if place.is_dir() and any(place.iterdir()):
                     what = "there is a classifier of this name already"
-                    raise InputError(what, got=name, fix=f"see it: edged teach {name}") from None
+                    raise InputError(what, got=name, fix=f"see it: edged teach {name}")
+                self._deployed.drop(name)  # of one that was removed by hand
+                put_folder(place, {FILE: settings.to_json()})
         return Classifier(self.root / name, self._told)
 
     def forget(self, name: str) -> None:
