@@ -21,7 +21,7 @@ from edged.teach.store import (
     teach_directory,
 )
 from edged.variants.family import Family
-from tests.rig.classifiers import CLASSES, VIEW, filled, jpeg, made, moment, with_version
+from tests.rig.classifiers import CLASSES, filled, jpeg, made, moment, with_version
 
 # ---------------------------------------------------------------------------------------- pictures
 
@@ -188,7 +188,12 @@ def test_damaged_settings_are_one_message(tmp_path: Path, content: bytes) -> Non
     "content",
     [b"", b"nonsense", b"[]", b'{"gate": 3}', b'{"gate": {"view": "..", "version": 1}}']
     + [b'{"gate": {"view": "yard", "version": 9, "before": null, "since": "x"}}']
-    + [b'{"../x": {"view": "yard", "version": 1, "before": null, "since": "x"}}'],
+    + [b'{"../x": {"view": "yard", "version": 1, "before": null, "since": "x"}}']
+    + [
+        b'{"gate": {"view": "yard", "version": 1, "before": null, "since": "2026-11-30T10:00:00Z",'
+        b'"replaced": %s}}' % replaced
+        for replaced in (b"3", b"[]", b'["../x", 1]', b'["dog", 0]', b'["dog"]', b'["dog", true]')
+    ],
 )
 def test_a_damaged_list_of_what_is_deployed_counts_as_nothing(
     tmp_path: Path, family: Family, content: bytes, caplog: pytest.LogCaptureFixture
@@ -261,24 +266,6 @@ def test_a_version_that_fails_leaves_nothing(tmp_path: Path, family: Family) -> 
     assert [each.name for each in (tmp_path / "teach/gate/versions").iterdir()] == ["1"]
 
 
-def test_deploying_and_going_back(tmp_path: Path, family: Family) -> None:
-    classifier = made(tmp_path / "teach")
-    store = TeachStore(tmp_path / "teach")
-    assert store.deployed() == {}
-    with_version(classifier, family)
-    with_version(classifier, family)
-    assert classifier.deploy(1).before is None
-    found = store.deployed_to(VIEW)
-    assert found is not None and (found.name, found.version) == ("gate", 1)
-    classifier.deploy()
-    assert (store.deployed()["gate"].version, store.deployed()["gate"].before) == (2, 1)
-    assert classifier.deploy(2).before == 1
-    assert classifier.back() is not None
-    assert (store.deployed()["gate"].version, store.deployed()["gate"].before) == (1, None)
-    assert classifier.back() is None
-    assert store.deployed() == {}
-
-
 def test_creating_it_again_takes_nothing_away(tmp_path: Path, family: Family) -> None:
     classifier = made(tmp_path)
     with_version(classifier, family)
@@ -298,91 +285,6 @@ def test_there_are_at_most_so_many_classifiers(
         made(tmp_path, "bin")
     TeachStore(tmp_path).forget("gate")
     made(tmp_path, "bin")
-
-
-def test_a_view_runs_one_classifier(tmp_path: Path, family: Family) -> None:
-    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
-    store = TeachStore(tmp_path / "teach")
-    for each in (gate, dog):
-        with_version(each, family)
-        each.deploy()
-    assert set(store.deployed()) == {"dog"}
-    gate.deploy(view="yard/other")
-    assert set(store.deployed()) == {"dog", "gate"}
-    store.forget("dog")
-    assert set(store.deployed()) == {"gate"}
-    assert store.deployed_to(VIEW) is None
-
-
-def test_the_way_back_leads_to_the_classifier_that_was_replaced(
-    tmp_path: Path, family: Family
-) -> None:
-    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
-    store = TeachStore(tmp_path / "teach")
-    for each in (gate, gate, dog, dog):
-        with_version(each, family)
-    gate.deploy(1)
-    gate.deploy(2)
-    dog.deploy(1)
-    dog.deploy(2)
-    for _ in range(8):  # more than are kept by themselves
-        with_version(gate, family)
-    assert gate.versions()[0] == 2
-    ran = []
-    while (now := store.deployed_to(VIEW)) is not None:
-        ran.append((now.name, now.version))
-        store.open(now.name).back()
-    assert ran == [("dog", 2), ("dog", 1), ("gate", 2)]
-
-
-def test_the_way_back_ends_where_the_other_one_is_gone(tmp_path: Path, family: Family) -> None:
-    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
-    store = TeachStore(tmp_path / "teach")
-    for each in (gate, dog):
-        with_version(each, family)
-        each.deploy()
-    store.forget("gate")
-    with_version(made(tmp_path / "teach"), family)  # another one of that name
-    assert dog.back() is None
-    assert store.deployed() == {}
-    gate = store.open("gate")
-    for each, view in ((gate, VIEW), (dog, VIEW), (gate, "yard/other")):
-        each.deploy(view=view)
-    assert dog.back() is None  # gate runs elsewhere now
-    assert set(store.deployed()) == {"gate"}
-
-
-def test_deployed_is_read_again_only_when_it_has_changed(
-    tmp_path: Path, family: Family, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    classifier = made(tmp_path / "teach")
-    with_version(classifier, family)
-    with_version(classifier, family)
-    classifier.deploy(1)
-    store = TeachStore(tmp_path / "teach")
-    first = store.deployed()
-    assert store.deployed()["gate"] is first["gate"]
-    classifier.deploy(2)
-    assert store.deployed()["gate"].version == 2
-
-
-def test_worse_is_what_is_worse_on_pictures_not_taught(tmp_path: Path, family: Family) -> None:
-    classifier = made(tmp_path / "teach")
-    with_version(classifier, family, 0.9)
-    assert classifier.worse_than_running() is None  # nothing of it runs
-    classifier.deploy()
-    assert classifier.worse_than_running() is None
-    with_version(classifier, family, 0.895)
-    assert classifier.worse_than_running() is None
-    with_version(classifier, family, 0.85)
-    worse = classifier.worse_than_running()
-    assert worse is not None and (worse.version, worse.runs) == (3, 1)
-    assert "85 %" in str(worse) and "90 %" in str(worse)
-    compared = {"version": 1, "moments": 4, "top1": 0.9, "running": 0.8}
-    with_version(classifier, family, 0.7, comparison=compared)
-    assert classifier.worse_than_running() is None  # on the same moments it is better
-    with_version(classifier, family, None)
-    assert "cannot be judged" in str(classifier.worse_than_running())
 
 
 # ------------------------------------------------------------------------------------ whole, forget
