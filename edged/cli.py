@@ -120,7 +120,10 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, rest = self.parse_known_args(args, namespace)
-        if rest:
+        if hasattr(options, "paths") and not any(each.startswith("-") for each in rest):
+            # argparse gives a list only what comes before the first option.
+            options.paths += map(Path, rest)
+        elif rest:
             unknown = [each.partition("=")[0] for each in rest if each.startswith("-")]
             known_form = [each for each in unknown if re.fullmatch(r"-[a-z]|--[a-z-]+", each)]
             named = f"unknown arguments: {' '.join(known_form)}"

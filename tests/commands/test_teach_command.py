@@ -77,7 +77,8 @@ def test_the_whole_way_from_nothing_and_back(state: Path, tmp_path: Path, said: 
     for label, named in enumerate(CLASSES):
         for number in range(3):
             folder = drawn_pictures(tmp_path / f"{named}-{number}", label, 3, 10 * number)
-            assert edged("teach", "gate", "add", named, folder, "--one-moment") == 0
+            options = ("--one-moment", folder) if number else (folder, "--one-moment")
+            assert edged("teach", "gate", "add", named, *options) == 0
     assert "added 3 pictures of closed in 1 moment" in said()[0]
     assert edged("teach", "gate", "train", "--plot", "gate.png") == 0
     out = said()[0]
@@ -152,6 +153,7 @@ def test_a_new_classifier_needs_a_view_and_classes(state: Path, said: Say) -> No
         (("--view", "a/b/c", "--classes", "a,b"), "not a view"),
         (("--view", "yard", "--classes", "a,b", "--backbone", "nix"), "not a family"),
         (("--view", "yard", "--classes", "a,b", "--quota", "0.5"), "at least 1 MB"),
+        (("--view", "yard", "--classes", "a,b", "--quota", "2e6"), "at most 1000000 MB (got 2e+06"),
     ):
         assert edged("teach", "gate", *given) == 2, given
         assert words in said()[1]

@@ -49,7 +49,8 @@ def back(options: argparse.Namespace) -> int:
     config = place.config
     with place.classifier() as classifier:
         before = classifier.deployed
-        place.check(config and needed(config, place.store, place.store.after_back(place.name)))
+        if config is not None:
+            place.check(needed(config, place.store, place.store.after_back(place.name)))
         now = classifier.back()
     assert before is not None
     if now is None:

@@ -78,7 +78,8 @@ def forget(options: argparse.Namespace) -> int:
     place = Place(options)
     config = place.config
     with place.as_owner():
-        place.check(config and needed(config, place.store, place.store.without(place.name)))
+        if config is not None:
+            place.check(needed(config, place.store, place.store.without(place.name)))
         place.store.forget(options.name)
     print(f"{options.name} is forgotten")
     return 0

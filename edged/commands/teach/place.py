@@ -51,7 +51,7 @@ class Place:
         fix = f"looked in {root}; for the service's classifiers use sudo"
         return InputError(error.what, got=error.got, fix=f"{error.fix}; {fix}")
 
-    def check(self, why_not: str | None) -> None:
+    def check(self, why_not: str) -> None:
         """Raises InputError if there is a reason."""
         if why_not:
             raise InputError(why_not, where=self.name, fix="change it first")

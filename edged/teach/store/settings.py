@@ -49,8 +49,11 @@ class Settings:
     ) -> Settings:
         """Raises InputError for what a classifier cannot have."""
         if not LEAST_QUOTA_BYTES <= quota_bytes <= MOST_QUOTA_BYTES:
-            what = f"expected a quota of at least {LEAST_QUOTA_BYTES // 10**6} MB"
-            raise InputError(what, got=f"{quota_bytes} bytes")
+            what = (
+                f"expected a quota of at least {LEAST_QUOTA_BYTES // 10**6} MB and at most "
+                f"{MOST_QUOTA_BYTES // 10**6} MB"
+            )
+            raise InputError(what, got=f"{quota_bytes / 1e6:g} MB")
         rest = {} if created is None else {"created": created}
         return cls(
             check_name(name),
