@@ -281,7 +281,7 @@ class FakeTeaching:
         each.deployed = None
         if before is not None:
             self._runs(each, before, None)
-        return {"deployed": before}
+        return {"name": name, "deployed": before}
 
     # for tests
 

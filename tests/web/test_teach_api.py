@@ -90,7 +90,7 @@ def test_the_whole_way(server: HttpServer, teaching: FakeTeaching) -> None:
     assert about["report"]["estimate"]["judged"]
     assert post(server, "/gate/deploy", {"version": None}) == (200, {"deployed": 1})
     assert get(server)[1]["classifiers"]["gate"]["deployed"] == 1
-    assert post(server, "/gate/back") == (200, {"deployed": None})
+    assert post(server, "/gate/back") == (200, {"name": "gate", "deployed": None})
     assert post(server, "/gate/forget") == (200, {})
     assert failed(get(server, "/gate")) == (404, "no such classifier")
 
