@@ -21,6 +21,7 @@ from edged.document.values import file_path
 from edged.errors import InputError
 from edged.events.options import EventConfig, event_errors, events_of
 from edged.history.options import HistoryConfig, history_config
+from edged.hours import Period
 from edged.private_file import how_to_read
 from edged.sinks.options import (
     ResultsConfig,
@@ -103,6 +104,7 @@ def load_config(
             **capture_formats(base),
             **HTTP_FORMATS,
             "path": file_path,
+            "period": Period.of,
             "variant": Variant.parse,
             **results_formats(base),
         },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edged.hours import PERIOD
+
 BUDGET_MS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 60_000}
 ON_TIME: dict[str, Any] = {"type": "number", "minimum": 0.5, "maximum": 0.999}
 FPS: dict[str, Any] = {"type": "number", "exclusiveMinimum": 0, "maximum": 240}
@@ -28,6 +30,22 @@ NAME: dict[str, Any] = {
 
 def key(title: str, description: str, *examples: object, **rules: Any) -> dict[str, Any]:
     return {"title": title, "description": description, **rules, "examples": list(examples)}
+
+
+HOURS = key(
+    "Hours",
+    "When it counts, in local time: a period of the day, days of the week before it if not all "
+    "count, or a list of these. A period may go over midnight. Outside its hours it is as if "
+    "switched off. Default: always.",
+    "07:00-19:00",
+    "Mo-Fr 22:00-06:00",
+    ["Mo-Fr 07:00-19:00", "Sa,Su 09:00-13:00"],
+    **PERIOD | {"type": ["string", "array"]},
+    items=PERIOD,
+    minItems=1,
+    maxItems=16,
+)
+"""What `hours_of` reads."""
 
 
 def section(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from edged.hours import Period
 from edged.secret import Secret
-from edged.sinks.notify.limits import HOUR_NS, Period
+from edged.sinks.notify.limits import HOUR_NS
 from edged.sinks.notify.messenger import Patience
 from edged.sinks.notify.notify import MOST_ATTEMPTS, MOST_WAITING, Notify, composed
 from edged.sinks.notify.options import Destination

@@ -9,8 +9,8 @@ import pytest
 from edged.config.config import load_config
 from edged.config.warnings import warnings
 from edged.errors import InputError
+from edged.hours import Period
 from edged.secret import Secret
-from edged.sinks.notify.limits import Period
 from edged.sinks.notify.options import Destination
 from edged.sinks.options import ResultsConfig
 from tests.rig.messages import needs_apprise
@@ -48,7 +48,7 @@ def test_everything_about_a_destination(tmp_path: Path) -> None:
         events=("gate",),
         ends=True,
         picture=False,
-        quiet=(Period(22 * 60, 6 * 60 + 30), Period(12 * 60, 13 * 60)),
+        quiet=(Period.of("22:00-06:30"), Period.of("12:00-13:00")),
         per_hour=12,
         title="$event",
         text="$event at $place ($score %)",

@@ -17,13 +17,15 @@ from dataclasses import replace
 from enum import Enum
 
 from edged.clock import Clock
+from edged.hours import within
 from edged.result import Event, Result
 from edged.sinks.backlog import Entry
-from edged.sinks.notify.limits import HOUR_NS, HourlyLimit, is_quiet
+from edged.sinks.notify.limits import HOUR_NS, HourlyLimit
 from edged.sinks.notify.messenger import Answer, Message, Messenger
 from edged.sinks.notify.options import Destination, NotifyConfig
 from edged.sinks.template import event_fields, fill, local
 from edged.sinks.worker import Timing, Worker
+from edged.switches.switches import Switches
 
 MOST_WAITING = 32
 """Of a destination. Pictures take up to 600 kB each, and are shared among destinations."""
@@ -115,6 +117,8 @@ class Notify:
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None: ...
 
+    def observe_switches(self, switches: Switches) -> None: ...
+
     def publish(self, result: Result) -> None:
         """Messages are about events only."""
 
@@ -178,7 +182,7 @@ class _Queue(Worker):
 
     def _send(self, put_ns: int, entry: Entry) -> float | None:
         assert isinstance(entry, Event)
-        if is_quiet(self._destination.quiet, self._wall_clock()):
+        if within(self._destination.quiet, self._wall_clock() // 1_000_000_000):
             self._leave_out(LeftOut.QUIET_HOURS)
             return None
         if not self._limit.admits(self._clock()):

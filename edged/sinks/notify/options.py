@@ -15,9 +15,9 @@ from edged.document.parts import NAME, SECRET, key, section
 from edged.document.problems import Formats
 from edged.document.values import path_from, read_secret
 from edged.errors import InputError, how_to_install
+from edged.hours import PERIOD, Period
 from edged.private_file import readable_by_all
 from edged.secret import Secret
-from edged.sinks.notify.limits import Period
 from edged.sinks.sink import Kind, Rules, Sink
 from edged.sinks.template import FIELDS, check_template
 
@@ -85,7 +85,6 @@ def _formats(base: Path) -> Formats:
         "notify-address-file": lambda text: _check_address(
             read_secret(path_from(text, base), "the address")
         ),
-        "notify-period": Period.of,
         "notify-text": _check_text,
     }
 
@@ -188,10 +187,11 @@ _DESTINATION = section(
     quiet=key(
         "Quiet hours",
         "Periods of the day, in local time, in which nothing is sent: events are left out and "
-        "counted. A period may go over midnight. Default: none.",
+        "counted. Days may stand before a period, which may go over midnight. Default: none.",
         ["22:00-06:30"],
+        ["Mo-Fr 22:00-06:30", "Sa,Su 00:00-24:00"],
         type="array",
-        items={"type": "string", "format": "notify-period"},
+        items=PERIOD,
         minItems=1,
         maxItems=16,
     ),
