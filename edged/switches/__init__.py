@@ -1,0 +1,1 @@
+"""What people switch while the daemon runs: views and event rules."""
