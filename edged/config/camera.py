@@ -18,6 +18,7 @@ from edged.capture.sources.grammar import camera_source, source_from
 from edged.document.parts import (
     BUDGET_MS,
     FPS,
+    HOURS,
     MODEL,
     NAME,
     ON_TIME,
@@ -27,6 +28,7 @@ from edged.document.parts import (
     section,
 )
 from edged.document.values import path_from
+from edged.hours import Period, hours_of
 from edged.variants.variant import Variant
 from edged.view import camera_of, parts
 
@@ -49,7 +51,11 @@ _VIEW_HINTS = {
         ("events", "class", "classes"),
         "events is a key at the top of the file; each event lists its cameras",
     ),
-    **dict.fromkeys(("enabled", "disabled"), "to disable it, remove it or comment it out with #"),
+    **dict.fromkeys(("schedule", "when", "active", "times"), "hours"),
+    **dict.fromkeys(
+        ("enabled", "disabled"),
+        "switch it off on the page; to disable it for good, comment it out with #",
+    ),
 }
 _CAMERA_HINTS = {
     **_VIEW_HINTS,
@@ -111,6 +117,7 @@ def _view_keys(default: str) -> dict[str, Any]:
             0.8,
             **TOP1,
         ),
+        "hours": HOURS,
         **{name: SETTINGS[name] for name in VIEW_KEYS},
     }
 
@@ -164,7 +171,7 @@ class ViewConfig:
     model: a shipped family's or a classifier's name, or a path relative to Config.base.
     names_model: the view itself names it, so that no deployed classifier replaces it. variants:
     names; None for all of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi:
-    None for the whole picture.
+    None for the whole picture. hours: when it counts, empty for always.
     """
 
     id: str
@@ -178,6 +185,7 @@ class ViewConfig:
     quiet: Quiet | None = None
     roi: Roi | None = None
     names_model: bool = False
+    hours: tuple[Period, ...] = ()
 
     @property
     def camera(self) -> str:
@@ -243,6 +251,7 @@ def _view(view: str, own: Mapping[str, Any], above: Mapping[str, Any]) -> ViewCo
         quiet=Quiet(**said["quiet"]) if "quiet" in said else None,
         roi=tuple(said["roi"]) if "roi" in said else None,
         names_model="model" in own,
+        hours=hours_of(said),
     )
 
 

@@ -38,6 +38,8 @@ from edged.service.status_line import StatusLine, building
 from edged.sinks.options import KINDS
 from edged.sinks.sink import Kind
 from edged.state import state_directory
+from edged.switches.memory import Memory
+from edged.switches.switches import Switches
 from edged.teach.store import TeachStore, teach_directory
 from edged.teach.teaching import Teaching
 from edged.telemetry.health import CameraHealth, Health, stuck_loops
@@ -92,7 +94,9 @@ class Daemon:
         self._notifier = Notifier(os.environ)
         self._status_line = StatusLine()
         self._metrics = Metrics(__version__, time.time())
-        history = History(state_directory(os.environ))
+        directory = state_directory(os.environ)
+        history = History(directory)
+        memory = None if directory is None else Memory(directory)
         self._world = World(
             kinds=kinds,
             metrics=self._metrics,
@@ -104,6 +108,7 @@ class Daemon:
             recorder=None if trace is None else Recorder(trace),
             teaching=Teaching(TeachStore(teach_directory(os.environ)), clock=clock),
             sent=SentPictures(),
+            switches=Switches(memory, changed=self._signals.wake),
             frames_wanted=frames,
             ended=self._ended,
         )
@@ -210,6 +215,7 @@ class Daemon:
         if self._run is not None:
             self._run.close()
         self._world.history.close(STOP_SECONDS)
+        self._world.switches.close(STOP_SECONDS)
 
     # run
 
@@ -229,6 +235,7 @@ class Daemon:
         if any(each.sink.broken_pipe for each in run.sinks.values()):
             self._signals.stop()
             return
+        self._world.switches.tick()
         run.tick(now_ns)
         if step_seconds := self._wall_clock.step_seconds():
             self._metrics.clock_stepped()

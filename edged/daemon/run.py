@@ -26,6 +26,7 @@ from edged.daemon.loaded_models import LoadedModels
 from edged.daemon.models import Models
 from edged.daemon.sinks import OpenSink, open_sinks, take_over
 from edged.daemon.subjects import configured, subjects
+from edged.daemon.switching import switch, switchable
 from edged.daemon.thermal import Thermostat
 from edged.effort import Silence, Turn, Turns, effort_of_thread
 from edged.errors import EdgedError
@@ -40,6 +41,7 @@ from edged.result import Event, Result
 from edged.sensors.sensors import Sensors
 from edged.sinks.sink import Kind
 from edged.state import state_directory
+from edged.switches.switches import Switches
 from edged.teach.teaching import Teaching
 from edged.telemetry.health import Health
 from edged.telemetry.metrics import Metrics
@@ -81,6 +83,7 @@ class World:
     recorder: Recorder | None
     teaching: Teaching
     sent: SentPictures
+    switches: Switches
     frames_wanted: int | None
     ended: Callable[[BaseException | None], None]
 
@@ -152,7 +155,7 @@ class Run:
     def _listen(self, http: HttpConfig, beside: HttpServer | None) -> HttpServer:
         world = self.world
         of_daemon = world.metrics.registry, world.health, world.live
-        endpoints = Endpoints(*of_daemon, world.teaching, world.history, world.sent)
+        endpoints = Endpoints(*of_daemon, world.teaching, world.history, world.sent, world.switches)
         uploads = state_directory(os.environ)
         server = HttpServer(http, endpoints, beside=beside, uploads=uploads)
         server.start()
@@ -230,6 +233,8 @@ class Run:
         if before is not None and before.pipeline is not None:
             pipeline.take_over(before.pipeline)
         self.pipeline = pipeline
+        world.switches.follow(switchable(self.config))
+        switch(self)
         for sink in sinks:
             sink.start()
         world.live.follow(subjects(self))
@@ -249,6 +254,7 @@ class Run:
         """Call it a few times a second."""
         if self.pipeline is None or self.loaded_models is None:
             return
+        switch(self)
         self.pipeline.allowance = self.thermostat.tick(now_ns, self.loaded_models.loaded.used)
         self._announce(self.watch.tick(now_ns))
         streaming = {
@@ -336,17 +342,6 @@ class Run:
 
     def ladder(self, view: str) -> Sequence[Candidate]:
         return () if self.loaded_models is None else self.loaded_models.profiler.ladders[view]
-
-    def measured_ms(self, view: str) -> dict[str, float]:
-        """Median time of the view's variants, in the fastest way of each that was measured."""
-        found: dict[str, float] = {}
-        if self.loaded_models is not None:
-            networks = {each.sha256 for each in self.models.by_view[view].family.networks}
-            for choice, timing in self.loaded_models.profiler.profile.items():
-                if choice.network in networks:
-                    name, p50_ms = choice.variant.name, timing.service.p50_ms
-                    found[name] = min(found.get(name, p50_ms), p50_ms)
-        return found
 
     def slowdown(self) -> float:
         return 1.0 if self.pipeline is None else self.pipeline.controller.slowdown.ratio

@@ -33,11 +33,13 @@ def health(run: Run) -> list[CameraHealth]:
         CameraHealth(
             settings.name,
             camera.state.value,
-            all(view.id in queues and queues[view.id].results > 0 for view in settings.views),
+            all(view.id in queues and queues[view.id].results > 0 for view in on),
             camera.last_error,
+            off=not on,
         )
         for settings in run.config.cameras
         for camera in [run.cameras[settings.name].camera]
+        for on in [[each for each in settings.views if run.world.switches.of_view(each.id).on]]
     ]
 
 
@@ -52,6 +54,8 @@ def _now(run: Run, view: str, queue: ViewQueue | None) -> ViewNow:
         trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
     else:
         trouble = to_teach(run.models.by_view[view].family)
+    if not (switch := run.world.switches.of_view(view)).on:
+        trouble = switch.words()
     if queue is None or run.pipeline is None:
         return ViewNow(view, trouble, "", 0, 0)
     in_use = run.pipeline.controller.views[view].previous
@@ -77,6 +81,9 @@ def subjects(run: Run) -> Subjects:
         slowdown=run.slowdown,
         busy_share=lambda: run.thermostat.allowance.share,
         events=run.watch.counts,
+        rules=lambda: {
+            rule.name: run.world.switches.of_event(rule.name) for rule in run.config.events
+        },
         events_dropped=lambda: run.dispatcher.dropped,
         snapshots_dropped=lambda: run.dispatcher.snapshots_dropped,
         history_dropped=lambda: run.world.history.dropped,
@@ -105,8 +112,22 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         top1=model.known_top1(),
         ladder=lambda: run.ladder(view.id),
         to_teach=to_teach(model.family),
-        measured_ms=lambda: run.measured_ms(view.id),
+        measured_ms=partial(_measured_ms, run, view.id),
         quiet=view.quiet is not None,
         square=attached.request.numbered[number].square,
         replaced=lambda: 0 if queue is None else queue.overwritten,
+        off=lambda: 0 if queue is None else queue.off,
+        switch=partial(run.world.switches.of_view, view.id),
     )
+
+
+def _measured_ms(run: Run, view: str) -> dict[str, float]:
+    """Median time of the view's variants, in the fastest way of each that was measured."""
+    found: dict[str, float] = {}
+    if run.loaded_models is not None:
+        networks = {each.sha256 for each in run.models.by_view[view].family.networks}
+        for choice, timing in run.loaded_models.profiler.profile.items():
+            if choice.network in networks:
+                name, p50_ms = choice.variant.name, timing.service.p50_ms
+                found[name] = min(found.get(name, p50_ms), p50_ms)
+    return found

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_PRESENTATION = ("views", "snapshot", "device_class", "hours")
 AWAY_SECONDS = 10.0
 """Without a result for this time, a view's events end at its last one."""
 
@@ -42,6 +43,8 @@ class Presence:
     active: bool = False
     begun: int = 0
     """Events since the start."""
+    counts: bool = True
+    """The view and the rule are on; without it there is no event."""
     _smoothed: float = 0.0
     _peak: float = 0.0
     _scored_ns: int | None = None
@@ -55,7 +58,7 @@ class Presence:
 
     def asks_the_same(self, other: Presence) -> bool:
         """Whether the rules agree, except for their views and presentation."""
-        shown = {key: getattr(other.rule, key) for key in ("views", "snapshot", "device_class")}
+        shown = {key: getattr(other.rule, key) for key in _PRESENTATION}
         rule = replace(self.rule, **shown)
         return (rule, self.classes) == (other.rule, other.classes)
 
@@ -164,7 +167,7 @@ class Watch:
         events: list[Event] = []
         with self._lock:
             for each in self.presences:
-                if each.view == view:
+                if each.view == view and each.counts:
                     # The sum of sigmoid scores may exceed 1.
                     score = min(float(sum(scores[place] for place in each.classes)), 1.0)
                     events += each.observe(score, captured_ns, captured_unix_ns)
@@ -174,6 +177,16 @@ class Watch:
         """Ends of events whose view has been without a result for too long."""
         with self._lock:
             return [event for each in self.presences for event in each.tick(now_ns)]
+
+    def switch(self, counts: Callable[[str, str], bool]) -> list[Event]:
+        """Ends of events that no longer count. counts: whether a view and a rule are on."""
+        events: list[Event] = []
+        with self._lock:
+            for each in self.presences:
+                each.counts = counts(each.view, each.rule.name)
+                if not each.counts:
+                    events += each.end()
+        return events
 
     def end(self) -> list[Event]:
         """Ends of all events."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edged.document.document import Document
-from edged.document.parts import key, section
+from edged.document.parts import HOURS, key, section
 from edged.errors import InputError
+from edged.hours import Period, hours_of
 
 BELOW_SHARE = 2 / 3
 """Default of `below`, as a share of `above`."""
@@ -33,6 +34,7 @@ _HINTS = {
     **dict.fromkeys(("camera", "view", "views"), "cameras"),
     **dict.fromkeys(("duration", "after_seconds", "for"), "for_seconds"),
     **dict.fromkeys(("picture", "image"), "snapshot"),
+    **dict.fromkeys(("schedule", "when", "active", "times"), "hours"),
 }
 
 EVENT = section(
@@ -110,6 +112,7 @@ EVENT = section(
         "occupancy",
         enum=list(DEVICE_CLASSES),
     ),
+    hours=HOURS,
 ) | {
     "title": "Event",
     "description": "Starts when a class, or one of a group, becomes present in a view.",
@@ -121,8 +124,8 @@ EVENT = section(
 @dataclass(frozen=True, slots=True)
 class EventConfig:
     """An event rule. classes: their scores are added. views: ids of those it watches. above,
-    below: thresholds of the smoothed score. smooth_seconds: time constant, 0 for none. where: file,
-    line and key of the classes.
+    below: thresholds of the smoothed score. smooth_seconds: time constant, 0 for none. hours: when
+    it counts, empty for always. where: file, line and key of the classes.
     """
 
     name: str
@@ -135,6 +138,7 @@ class EventConfig:
     smooth_seconds: float
     snapshot: bool = False
     device_class: str | None = None
+    hours: tuple[Period, ...] = ()
     where: str = field(default="", compare=False)
 
 
@@ -165,6 +169,7 @@ def _event(
         smooth_seconds=own["smooth_seconds"],
         snapshot=own["snapshot"],
         device_class=own.get("device_class"),
+        hours=hours_of(own),
         where=f"{document.path}:{line}: events.{name}.{key}",
     )
 

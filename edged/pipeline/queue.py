@@ -43,6 +43,8 @@ class ViewQueue:
     fit: Fit = Fit.CROP
     paced: bool = False
     """It takes fewer pictures than the camera delivers, because of its own max_fps."""
+    on: bool = True
+    """False: its frames are dropped. The main thread sets it."""
     waiting: Frame | None = None
     waiting_since_ns: int = 0
     """Capture of the oldest frame since the last result; newer frames do not change it."""
@@ -55,6 +57,8 @@ class ViewQueue:
     """Frames that waited here until a newer one came."""
     shed: int = 0
     """Frames skipped because of temperature or power."""
+    off: int = 0
+    """Frames dropped because the view was not on."""
     pace: Pace = field(default_factory=Pace)
     by_variant: dict[str, int] = field(default_factory=dict)
     """Results, by its name."""
@@ -71,7 +75,11 @@ class ViewQueue:
     decode_times: DecodeTimes = field(default_factory=DecodeTimes)
 
     def receive(self, frame: Frame) -> None:
-        """Let a new frame wait."""
+        """Let a new frame wait, if the view is on."""
+        if not self.on:
+            self.off += 1
+            self.waiting, self.last_ready_ns, self.interval_ns = None, 0, 0
+            return
         quiet = self.mailbox.quiet(self.index)
         if self.last_ready_ns:
             pictures = 1 if self.paced else frame.sequence - self.last_sequence
@@ -176,17 +184,18 @@ class Intake:
         return self.queues[0].view != self.camera
 
     def take(self, running: Container[str]) -> bool:
-        """Hand the newest picture to the views that it is for; False if there is none. running:
-        views whose frames are in use."""
+        """Hand the newest picture to the views that it is for; False if there is none, or no view
+        is on. running: views whose frames are in use."""
         if not self.has_views and self.queues[0].view in running:
             return False
         frames = self.mailbox.take()
         if not frames:
             return False
         if self._is_divided:
-            self.views = [each.view for each in self.queues if frames[each.index] is not None]
+            due = (each for each in self.queues if each.on and frames[each.index] is not None)
+            self.views = [each.view for each in due]
         for queue in self.queues:
             frame = frames[queue.index]
             if frame is not None:
                 queue.receive(frame)
-        return True
+        return any(queue.on for queue in self.queues)

@@ -11,6 +11,7 @@ from edged.document.document import Document
 from edged.document.problems import Formats
 from edged.errors import InputError
 from edged.result import Event, Result
+from edged.switches.switches import Switches
 
 
 class Sink(Protocol):
@@ -54,6 +55,9 @@ class Sink(Protocol):
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
         """Called a few times a second with which cameras deliver pictures. Never blocks."""
+
+    def observe_switches(self, switches: Switches) -> None:
+        """The same with what is switched on and off, and once before `start`."""
 
     def publish(self, result: Result) -> None:
         """Queue a result. Never blocks and never raises; what does not fit counts as dropped."""

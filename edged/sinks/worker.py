@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from edged.clock import Clock, monotonic_ns
 from edged.result import Event, Result
 from edged.sinks.backlog import MOST_EVENTS, MOST_RESULTS, Backlog, Entry
+from edged.switches.switches import Switches
 
 LASTING_SECONDS = 10.0
 """An outage ends after this time without failures; a new reason is logged after this time."""
@@ -109,6 +110,9 @@ class Worker:
         self._backlog.put(event)
 
     def observe_cameras(self, streaming: Mapping[str, bool]) -> None:
+        """Ignored by default."""
+
+    def observe_switches(self, switches: Switches) -> None:
         """Ignored by default."""
 
     def take_over(self, before: object) -> None:

@@ -50,16 +50,18 @@ class Memory:
             log.warning("%s: ignored, as it is damaged: everything is on", self._path)
         return self._saved
 
+    def is_due(self, switched: Switched) -> bool:
+        """Whether the file must be written, which is tried again RETRY_SECONDS after a failure."""
+        if switched == self._saved:
+            return False
+        again_ns = self._failed_ns + int(RETRY_SECONDS * 1e9)
+        return switched != self._failed or self._clock() >= again_ns
+
     def save(self, switched: Switched) -> bool:
-        """False if the file cannot be written, which is tried again after RETRY_SECONDS."""
+        """False if the file cannot be written."""
         with self._saving:
-            if switched is not self._saved and switched == self._saved:
-                self._saved = switched
-            if switched is self._saved:
-                return True
-            again_ns = self._failed_ns + int(RETRY_SECONDS * 1e9)
-            if switched is self._failed and self._clock() < again_ns:
-                return False
+            if not self.is_due(switched):
+                return switched == self._saved
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock()

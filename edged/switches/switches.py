@@ -44,6 +44,7 @@ class Switches:
         """What people switched; None before it is loaded. A new mapping after a change."""
         self._looked_minute = 0
         self._lock = threading.Lock()
+        self._saver = threading.Thread()
 
     def of_view(self, view: str) -> Switch:
         return self.states.get(Target(Kind.VIEW, view), ON)
@@ -67,7 +68,6 @@ class Switches:
             self._set = {each: switch for each, switch in self._set.items() if each in hours}
             self._hours = hours
             self._look(int(self._unix()))
-        self.save()
 
     def change(self, target: Target, state: State, origin: str, minutes: int | None = None) -> None:
         """state: ON, OFF or SNOOZED, which takes minutes. Raises InputError."""
@@ -90,22 +90,31 @@ class Switches:
         self._changed()
 
     def tick(self) -> None:
-        """Call it a few times a second: ends snoozes, begins and ends hours, saves."""
+        """Call it a few times a second: ends snoozes, begins and ends hours, saves. Does not wait
+        for the disk."""
         now_s = int(self._unix())
         due = min((each.until_s or math.inf for each in self._now().values()), default=math.inf)
         if due <= now_s or now_s // 60 != self._looked_minute:
             with self._lock:
                 self._look(now_s)
-        self.save()
+        memory = self._memory
+        if memory is not None and memory.is_due(self._now()) and not self._saver.is_alive():
+            self._begin_to_save()
 
     def save(self) -> bool:
         """False if what people switched would not outlive the daemon."""
         return self._memory is not None and self._memory.save(self._now())
 
-    def close(self) -> None:
-        self.save()
-        if self._memory is not None:
+    def close(self, timeout_seconds: float) -> None:
+        """Save, but give up at the time-out."""
+        self._begin_to_save()
+        self._saver.join(timeout_seconds)
+        if self._memory is not None and not self._saver.is_alive():
             self._memory.close()
+
+    def _begin_to_save(self) -> None:
+        self._saver = threading.Thread(target=self.save, name="switches", daemon=True)
+        self._saver.start()
 
     def _now(self) -> Switched:
         return self._set or {}

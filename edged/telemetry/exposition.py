@@ -82,6 +82,11 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
         "Configured share of results within the budget (on_time).",
         *_VIEW,
     )
+    on = _gauge(
+        "edged_view_on",
+        "1 while the view counts, 0 while it is switched off, snoozed or outside its hours.",
+        *_VIEW,
+    )
     about = InfoMetricFamily("edged_view", "Family of each view.")
     for view in scene.subjects.views:
         counts, of = scene.counts[view.id], partial(_values, view.id)
@@ -96,8 +101,9 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
             switches.add_metric(of(reason), count)
         budget.add_metric(of(), edge_seconds(view.budget_ms))
         target.add_metric(of(), view.on_time)
+        on.add_metric(of(), float(view.switch().on))
         about.add_metric((), fields(view.id) | {"family": view.family})
-    yield from (results, misses, latency, stages, by_variant, switches, budget, target, about)
+    yield from (results, misses, latency, stages, by_variant, switches, budget, target, on, about)
 
 
 def _of_frames(scene: Scene) -> Iterator[Metric]:
@@ -106,7 +112,8 @@ def _of_frames(scene: Scene) -> Iterator[Metric]:
         "edged_frames_dropped",
         "Frames without a result: replaced by a newer one before they ran (overwritten), older "
         "than the budget (stale), above max_fps, not decodable (broken), without motion (quiet), "
-        "or left out to stay below max_temperature_c (temperature) or max_power_w (power).",
+        "left out to stay below max_temperature_c (temperature) or max_power_w (power), or of a "
+        "view that is off (off).",
         *_view_with("reason"),
     )
     for camera in scene.subjects.cameras:
@@ -128,6 +135,7 @@ def frames_dropped(view: ViewSubject, counts: ResultCounts) -> dict[str, int]:
         "broken": mailbox.broken,
         "quiet": frames.quiet,
         **counts.shed,
+        "off": view.off(),
     }
 
 

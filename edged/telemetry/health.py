@@ -11,17 +11,20 @@ DOWN_STATES = frozenset({"stalled", "backoff", "ended"})
 
 @dataclass(frozen=True, slots=True)
 class CameraHealth:
-    """state: of the source, as in the metric's label."""
+    """state: of the source, as in the metric's label. has_result: each of its views that is on.
+    off: none of them is."""
 
     name: str
     state: str
     has_result: bool
     last_error: str | None = None
+    off: bool = False
 
     @property
     def ready(self) -> bool:
-        """Streams and has produced a result, or has been played to its end."""
-        return self.state == "ended" or (self.state == "streaming" and self.has_result)
+        """Streams and has produced a result, has been played to its end, or is off."""
+        streams = self.state == "streaming" and self.has_result
+        return self.off or self.state == "ended" or streams
 
     @property
     def settled(self) -> bool:

@@ -14,6 +14,7 @@ from edged.control.profile import Candidate
 from edged.events.events import EventCount
 from edged.sensors.reading import Gauge as Reading
 from edged.sinks.sink import Sink
+from edged.switches.switch import ON, Switch
 from edged.variants.runtime import Engines
 from edged.variants.variant import Choice, Variant
 
@@ -29,7 +30,8 @@ class ViewSubject:
     pipeline took and replaced by newer ones before they ran. to_teach: what a person has to do
     before it gives results; None for nothing. measured_ms: median time of each variant that was
     measured, in its fastest way. quiet: frames without motion give no results. square: its frames
-    are the centre square of its part.
+    are the centre square of its part. off: frames dropped while it was not on. switch: whether it
+    counts now.
     """
 
     id: str
@@ -50,6 +52,8 @@ class ViewSubject:
     measured_ms: Callable[[], Mapping[str, float]] = dict
     quiet: bool = False
     square: bool = True
+    off: Callable[[], int] = lambda: 0
+    switch: Callable[[], Switch] = lambda: ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Subjects:
 
     runtimes: each one's own description. loading: no frame can run yet. failures: failed runs.
     power_w: the average that max_power_w limits. joules: of a result, where they are known.
-    classified: pictures sent to /api/v1/classify, by what became of them.
+    classified: pictures sent to /api/v1/classify, by what became of them. rules: of
+    events, by name, and whether each counts now.
     """
 
     views: Sequence[ViewSubject] = ()
@@ -76,6 +81,7 @@ class Subjects:
     busy_share: Callable[[], float] = lambda: 1.0
     failures: Callable[[], Mapping[Choice, int]] = dict
     events: Callable[[], Sequence[EventCount]] = lambda: ()
+    rules: Callable[[], Mapping[str, Switch]] = dict
     events_dropped: Callable[[], int] = lambda: 0
     snapshots_dropped: Callable[[], int] = lambda: 0
     history_dropped: Callable[[], int] = lambda: 0

@@ -16,6 +16,7 @@ from edged.capture.sent.decoder import PictureDecoder
 from edged.clock import Clock, monotonic_ns
 from edged.pipeline.sent import SentPictures
 from edged.secret import redact
+from edged.switches.switches import Switches
 from edged.telemetry.health import Health, stuck_loops
 from edged.view import camera_of
 from edged.web.answer import HTML, JPEG, Answer, Download, Request, Stream
@@ -27,6 +28,7 @@ from edged.web.page import PAGES, Page
 from edged.web.status.device import device
 from edged.web.status.status import history as last_seconds
 from edged.web.status.status import result_line, results_line, status
+from edged.web.switches import SwitchesEndpoint
 from edged.web.teach import TeachEndpoints, Teaching
 
 STUCK_SECONDS = 5.0
@@ -48,6 +50,7 @@ class Endpoints:
         teaching: Teaching | None = None,
         history: History | None = None,
         sent: SentPictures | None = None,
+        switches: Switches | None = None,
         decoder: PictureDecoder | None = None,
         wait_seconds: float = WAIT_SECONDS,
         stuck_seconds: float = STUCK_SECONDS,
@@ -60,6 +63,7 @@ class Endpoints:
         self._further = (
             TeachEndpoints(teaching, live),
             HistoryEndpoints(history, teaching),
+            SwitchesEndpoint(switches),
             ClassifyEndpoint(live, *pictures, wait_seconds),
         )
         self._stuck_seconds = stuck_seconds

@@ -32,6 +32,8 @@ class ViewLive:
     seconds: Seconds = field(default_factory=Seconds)
     last: Result | None = None
     last_ns: int = 0
+    on_ns: int = 0
+    """When it was last switched on."""
     interval_ns: int = 0
     """Between the last two results; 0 before the second."""
     seen: dict[str, int] = field(default_factory=dict)

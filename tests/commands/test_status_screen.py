@@ -196,3 +196,17 @@ def test_any_text_is_cut_padded_and_wrapped_to_its_cells(text: str, width: int) 
     lines = list(wrapped(text, width))
     assert all(cells(line) <= width for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_view_that_is_off_says_who_switched_it() -> None:
+    off = {"state": "off", "until": None, "changed_at": "2026-01-31T12:00:00Z", "origin": "mqtt"}
+    hours = {"state": "hours", "until": None, "changed_at": None, "origin": None}
+    shown = drawn(status({"door": camera() | view(switch=off), "yard": camera() | view()}))
+    lines = shown.splitlines()
+    (row,) = (line for line in lines if " door " in line)
+    assert row.startswith("○")
+    assert lines[lines.index(row) + 1].strip() == "switched off (mqtt)"
+    assert next(line for line in lines if " yard " in line).startswith("●")
+    assert "outside its hours\n" in drawn(status({"door": camera() | view(switch=hours)}))
+    hostile = drawn(status({"door": camera() | view(switch=off | {"origin": HOSTILE})}))
+    assert "\x1b" not in hostile

@@ -8,6 +8,7 @@ import pytest
 from edged.capture.source import Quiet
 from edged.config.config import Config, load_config
 from edged.errors import InputErrors
+from edged.hours import Period
 
 Load = Callable[[str], Config]
 CAMERAS = "cameras:\n  door: {source: synthetic}\n  yard: {source: synthetic}\n"
@@ -170,3 +171,53 @@ def test_quiet_is_off_until_it_is_asked_for(load: Load) -> None:
 def test_quiet_wants_its_keys(load: Load) -> None:
     (complaint,) = complaints(load, camera("quiet: true"))
     assert "4: cameras.door.quiet: expected lines of `key: value`" in complaint
+
+
+# hours
+
+
+def test_hours_of_views_and_events(load: Load) -> None:
+    text = """\
+cameras:
+  door: {source: synthetic, hours: 07:00-19:00}
+  yard:
+    source: synthetic
+    hours: "Mo-Fr 22:00-06:00"
+    views: {gate: {}, bin: {hours: ["Sa 09:00-13:00", "Su 10:00-12:00"]}}
+  roof: {source: synthetic}
+events:
+  visitor: {class: person, hours: "Mo-Fr 07:00-19:00"}
+  pet: {class: cat}
+"""
+    config = load(text)
+    assert {view.id: [each.text for each in view.hours] for view in config.views} == {
+        "door": ["07:00-19:00"],
+        "yard/gate": ["Mo-Fr 22:00-06:00"],
+        "yard/bin": ["Sa 09:00-13:00", "Su 10:00-12:00"],
+        "roof": [],
+    }
+    visitor, pet = config.events
+    assert (visitor.hours, pet.hours) == ((Period.of("Mo-Fr 07:00-19:00"),), ())
+
+
+@pytest.mark.parametrize(
+    ("hours", "complaint"),
+    [
+        ("7-19", "expected a period of the day (got '7-19'); write it as 22:00-06:30"),
+        ("Mon 07:00-19:00", "expected days of the week (got 'Mon'); the days are Mo, Tu"),
+        ("07:00-07:00", "begin and end are the same"),
+        ("[]", "expected text or a list"),
+        ("5", "expected text or a list"),
+        ("{from: 7}", "expected text or a list"),
+    ],
+)
+def test_mistakes_in_hours(load: Load, hours: str, complaint: str) -> None:
+    (said,) = complaints(load, camera(f"hours: {hours}"))
+    assert said.startswith(f"4: cameras.door.hours: {complaint}")
+    (said,) = complaints(load, CAMERAS + f"events:\n  pet: {{class: cat, hours: {hours}}}\n")
+    assert said.startswith(f"5: events.pet.hours: {complaint}")
+
+
+def test_a_mistake_in_a_list_of_hours_is_told_with_its_place(load: Load) -> None:
+    (said,) = complaints(load, camera("hours: [07:00-19:00, 25:00-26:00]"))
+    assert said.startswith("4: cameras.door.hours[1]: expected a period of the day")

@@ -17,6 +17,7 @@ from edged.config.config import load_config
 from edged.daemon.daemon import Daemon
 from edged.result import Event, Result
 from edged.sinks.options import KINDS
+from edged.switches.switches import Switches
 from tests.rig.clips import write_clip
 from tests.rig.daemon import SYNTHETIC, RunningDaemon
 from tests.rig.ports import free_port
@@ -298,6 +299,9 @@ class Weather:
         pass
 
     def observe_cameras(self, streaming: dict[str, bool]) -> None:
+        pass
+
+    def observe_switches(self, switches: Switches) -> None:
         pass
 
     def publish_event(self, event: Event) -> None:

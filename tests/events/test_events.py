@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edged.errors import InputErrors
 from edged.events.events import AWAY_SECONDS, Presence, Watch
 from edged.events.options import EventConfig
+from edged.hours import Period
 from edged.result import Event
 
 S = 1_000_000_000
@@ -289,3 +290,29 @@ def test_another_family_with_other_places_of_the_classes_is_another_rule() -> No
     labels = {"door": ("cat", "ant")}
     after = Watch.of([replace(RULE, for_seconds=0)], labels, {"door": AWAY_SECONDS})
     assert [event.ended_unix_ns for event in after.take_over(before)] == [NOON + S]
+
+
+def test_what_is_off_ends_and_does_not_begin_until_it_is_on() -> None:
+    rules = [replace(RULE, name=name, views=("door", "yard"), for_seconds=0) for name in "ab"]
+    each = watch(*rules)
+    for camera in ("door", "yard"):
+        assert len(see(each, 1, 0, 0, 1, 0, camera=camera)) == 2
+    off = {("door", "a"), ("yard", "a"), ("yard", "b")}
+    ended = each.switch(lambda view, event: (view, event) not in off)
+    assert {(event.view, event.name) for event in ended} == off
+    assert all(event.ended_unix_ns == NOON + S for event in ended)
+    assert each.switch(lambda view, event: (view, event) not in off) == []
+    assert see(each, 2, 0, 0, 1, 0) == see(each, 2, 0, 0, 1, 0, camera="yard") == []
+    assert [count.active for count in each.counts()] == [False, False, True, False]
+    assert each.switch(lambda view, event: True) == []
+    begun = [*see(each, 3, 0, 0, 1, 0), *see(each, 3, 0, 0, 1, 0, camera="yard")]
+    assert {(event.view, event.name) for event in begun} == off
+    assert all(event.started_unix_ns == NOON + 3 * S for event in begun)
+
+
+def test_a_reload_of_the_hours_keeps_an_event() -> None:
+    rule = replace(RULE, for_seconds=0)
+    before, after = watch(rule), watch(replace(rule, hours=(Period.of("07:00-19:00"),)))
+    assert len(see(before, 1, 0, 0, 1, 0)) == 1
+    assert after.take_over(before) == []
+    assert [count.active for count in after.counts()] == [True]

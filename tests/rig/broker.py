@@ -126,6 +126,9 @@ class Listener:
         """Have it retained."""
         self._client.publish(topic, payload, 1, retain=True)
 
+    def send(self, topic: str, payload: bytes) -> None:
+        self._client.publish(topic, payload, 1)
+
     def of(self, topic: str) -> list[bytes]:
         return [each.payload for each in list(self.messages) if each.topic == topic]
 

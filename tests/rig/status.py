@@ -9,6 +9,7 @@ HOSTILE = "cat\x1b[2J\x1b]0;owned\x07\r\nfake line\u202e"
 
 def view(**more: Any) -> dict[str, Any]:
     return {
+        "switch": {"state": "on", "until": None, "changed_at": None, "origin": None},
         "family": "animals",
         "to_teach": None,
         "budget_ms": 33.0,

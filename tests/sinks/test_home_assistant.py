@@ -2,27 +2,33 @@
 
 The schema is written down from https://www.home-assistant.io/integrations/mqtt/ (sections "Device
 discovery payload", "Discovery topic", "Using availability topics"), …/sensor.mqtt/,
-…/binary_sensor.mqtt/ and …/image.mqtt/, and beside them the platforms' own schemas in
-home-assistant/core, homeassistant/components/mqtt/. Home Assistant itself did not run here.
+…/binary_sensor.mqtt/, …/image.mqtt/ and …/switch.mqtt/, and beside them the platforms' own schemas
+in home-assistant/core, homeassistant/components/mqtt/. Home Assistant itself did not run here.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import jsonschema
 import pytest
 
-from edged.events.options import DEVICE_CLASSES
+from edged.capture.source import MOST_VIEWS
+from edged.events.options import DEVICE_CLASSES, MOST_EVENTS
 from edged.result import Event
+from edged.sinks.mqtt.commands import Commands
+from edged.sinks.mqtt.connection import MOST_PACKET_BYTES
 from edged.sinks.mqtt.home_assistant import discovery, withdrawals
 from edged.sinks.mqtt.messages import Messages
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
+from edged.switches.switch import ON, Kind, State, Switch, Target
 from tests.rig.broker import Listener, needs_mosquitto, running_broker
 from tests.rig.mqtt import config_for, started
 from tests.rig.results import make_result
@@ -32,6 +38,7 @@ RULES: Rules = {"door": (Rule("visitor", True), Rule("dog", False)), "yard": ()}
 VIEWS: Rules = {"yard/gate": (Rule("open", True, "opening"),), "door": (), "yard/bin-2": ()}
 CONFIG = MqttConfig("broker.example", 1883, None, "pi", home_assistant="homeassistant")
 
+PLATFORMS = ("sensor", "binary_sensor", "image", "switch")
 _TEXT = {"type": "string", "minLength": 1}
 _TOPIC = {"type": "string", "pattern": "^[^+#]+$"}
 _COMMON = {
@@ -82,7 +89,8 @@ SCHEMA: dict[str, Any] = {
             "items": {
                 "additionalProperties": False,
                 "required": ["topic"],
-                "properties": {"topic": _TOPIC},  # payloads: online and offline unless said
+                # Payloads: online and offline unless said.
+                "properties": {"topic": _TOPIC, "value_template": _TEXT},
             },
         },
         "availability_mode": {"enum": ["all", "any", "latest"]},
@@ -94,7 +102,7 @@ SCHEMA: dict[str, Any] = {
             "additionalProperties": {
                 "type": "object",
                 "required": ["platform"],
-                "properties": {"platform": {"enum": ["sensor", "binary_sensor", "image"]}},
+                "properties": {"platform": {"enum": list(PLATFORMS)}},
                 "allOf": [
                     _component(
                         "sensor",
@@ -116,6 +124,20 @@ SCHEMA: dict[str, Any] = {
                         device_class={"enum": list(DEVICE_CLASSES)},
                     ),
                     _component("image", ["image_topic"], image_topic=_TOPIC, content_type=_TEXT),
+                    _component(
+                        "switch",
+                        ["command_topic"],
+                        command_topic=_TOPIC,
+                        state_topic=_TOPIC,
+                        value_template=_TEXT,
+                        payload_on=_TEXT,  # default: ON
+                        payload_off=_TEXT,  # default: OFF
+                        state_on=_TEXT,  # default: payload_on
+                        state_off=_TEXT,
+                        optimistic={"type": "boolean"},
+                        retain={"type": "boolean"},
+                        device_class={"enum": ["outlet", "switch"]},
+                    ),
                 ],
             },
         },
@@ -123,8 +145,9 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def test_payloads_are_as_documented() -> None:
-    messages = list(discovery(CONFIG, RULES))
+@pytest.mark.parametrize("commands", [False, True])
+def test_payloads_are_as_documented(commands: bool) -> None:
+    messages = list(discovery(replace(CONFIG, commands=commands), RULES))
     assert [each.topic for each in messages] == [
         "homeassistant/device/edged-pi/door/config",
         "homeassistant/device/edged-pi/yard/config",
@@ -136,7 +159,7 @@ def test_payloads_are_as_documented() -> None:
         payload = json.loads(message.payload)
         jsonschema.Draft202012Validator(SCHEMA).validate(payload)
         unique += [each["unique_id"] for each in payload["components"].values()]
-    assert len(unique) == len(set(unique)) == 7 + 3 + 7
+    assert len(unique) == len(set(unique)) == 7 + 3 + 7 + (3 + 1 if commands else 0)
 
 
 def test_a_camera_with_views_is_one_device_with_the_entities_of_each() -> None:
@@ -180,7 +203,8 @@ def test_what_a_payload_points_at_is_what_is_sent(view: str) -> None:
     messages = Messages(CONFIG, rules)
     event = Event(view, "visitor", 10**18, None, 0.7, b"picture")
     sent = [*messages.of(make_result(1, view=view), 0), *messages.of(event, 0), *messages.due(0)]
-    sent += messages.all_retained()
+    targets = Target(Kind.VIEW, view), Target(Kind.EVENT, "visitor"), Target(Kind.EVENT, "dog")
+    sent += [*messages.switched(dict.fromkeys(targets, ON)), *messages.all_retained()]
     by_topic = {each.topic: each.payload for each in sent}
     door = json.loads(next(discovery(CONFIG, rules)).payload)
     online = [{"topic": "edged/pi/status"}, {"topic": "edged/pi/door/status"}]
@@ -208,6 +232,86 @@ def test_an_event_has_the_device_class_that_was_asked_for() -> None:
     jsonschema.Draft202012Validator(SCHEMA).validate(payload)
     assert payload["components"]["event-visitor"]["device_class"] == "occupancy"
     assert "device_class" not in payload["components"]["event-dog"]
+
+
+def components(rules: Rules, **more: Any) -> dict[str, Any]:
+    payload = json.loads(next(discovery(replace(CONFIG, **more), rules)).payload)
+    jsonschema.Draft202012Validator(SCHEMA).validate(payload)
+    found: dict[str, Any] = payload["components"]
+    return found
+
+
+@pytest.mark.parametrize("view", ["door", "door/lock"])
+def test_a_switch_points_at_what_is_sent_and_at_what_is_obeyed(view: str) -> None:
+    rules: Rules = {view: RULES["door"]}
+    config = replace(CONFIG, commands=True)
+    messages = Messages(config, rules)
+    obeyed = Commands(config, rules, logging.getLogger("test"), int).targets
+    found = [each for each in components(rules, commands=True).values() if "command_topic" in each]
+    assert {each["command_topic"]: each["name"] for each in found} == {
+        f"edged/pi/{view}/set": "Switch" if view == "door" else "Lock switch",
+        "edged/pi/door/event/visitor/set": "Event visitor",
+        "edged/pi/door/event/dog/set": "Event dog",
+    }
+    assert obeyed.keys() == {each["command_topic"] for each in found}
+    for state, shown in ((State.ON, "ON"), (State.HOURS, "ON"), (State.OFF, "OFF")):
+        switch = Switch(state, None, 1, "mqtt")
+        sent = messages.switched(dict.fromkeys(obeyed.values(), switch))
+        by_topic = {each.topic: json.loads(each.payload) for each in sent}
+        for each in found:
+            said = by_topic[each["state_topic"]]
+            assert each["json_attributes_topic"] == each["state_topic"]
+            assert rendered(each["value_template"], said) == shown
+            assert each["availability"] == [{"topic": "edged/pi/status"}]
+
+
+def rendered(template: str, value: Any) -> str:
+    """As Home Assistant does, whose templates are Jinja's."""
+    return jinja2.Template(template).render(value_json=value)
+
+
+@pytest.mark.parametrize("view", ["door", "door/lock"])
+@pytest.mark.parametrize("state", list(State))
+def test_entities_are_available_while_their_view_and_rule_are_on(view: str, state: State) -> None:
+    rules: Rules = {view: RULES["door"]}
+    messages = Messages(CONFIG, rules)
+    for kind, name in ((Kind.VIEW, view), (Kind.EVENT, "visitor")):
+        ((topic, payload),) = (
+            (each.topic, json.loads(each.payload))
+            for each in messages.switched({Target(kind, name): Switch(state, None, 1, "mqtt")})
+        )
+        available = {}
+        for each in components(rules).values():
+            for about in each["availability"]:
+                if about["topic"] == topic:
+                    shown = rendered(about["value_template"], payload)
+                    available[each["unique_id"].rpartition(".")[2]] = shown
+        entities = {"event-visitor"} if kind is Kind.EVENT else {
+            *("class", "score", "variant", "latency_ms", "budget_ms", "on_time_percent"),
+            *("event-visitor", "snapshot-visitor", "event-dog"),
+        }  # fmt: skip
+        wanted = "online" if state is State.ON else "offline"
+        assert available == dict.fromkeys(entities, wanted)
+
+
+def test_switches_go_when_commands_do() -> None:
+    before = next(discovery(replace(CONFIG, commands=True), RULES))
+    update, last = withdrawals(next(discovery(CONFIG, RULES)), before.payload)
+    gone = json.loads(update.payload)["components"]
+    assert {key for key, each in gone.items() if each == {"platform": "switch"}} == {
+        *("switch", "rule-visitor", "rule-dog")
+    }
+    assert last == next(discovery(CONFIG, RULES))
+
+
+def test_the_largest_payload_is_read_back() -> None:
+    """The broker returns it at each start, to be compared."""
+    rules = tuple(Rule("e" * 31 + f"{number:x}", True) for number in range(MOST_EVENTS))
+    camera = "c" * 32
+    views: Rules = {f"{camera}/{'v' * 31}{number:x}": rules for number in range(MOST_VIEWS)}
+    config = replace(CONFIG, device="d" * 64, topic="t" * 32, commands=True)
+    (message,) = discovery(config, views)
+    assert len(message.payload) < MOST_PACKET_BYTES * 0.95
 
 
 def test_a_camera_that_is_gone_is_told_by_an_entity_that_stays() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edged.switches.switches import Switches
 from tests.rig.camera import FakeTime
 from tests.rig.full_disk import no_room
 from tests.rig.power_cut import cut_everywhere
+from tests.rig.waiting import eventually
 
 DOOR, VISITOR = Target(Kind.VIEW, "door"), Target(Kind.EVENT, "visitor")
 BEFORE: Switched = {DOOR: Switch(State.OFF, None, 1_800_000_000, "mqtt")}
@@ -54,15 +56,15 @@ def test_a_restarted_daemon_knows_what_was_switched(tmp_path: Path) -> None:
     first.change(VISITOR, State.SNOOZED, "mqtt", 5)
     assert first.save()
     states = first.states
-    first.close()
+    first.close(10)
     second = Switches(Memory(tmp_path), unix=lambda: 1_800_000_100.0)
     second.follow(hours)
     assert second.states == states
-    second.close()
+    second.close(10)
     late = Switches(Memory(tmp_path), unix=lambda: 1_800_000_300.0)
     late.follow({VISITOR: ()})  # the snooze has ended meanwhile, and the door is gone
     assert late.states == {VISITOR: Switch(State.ON, None, 1_800_000_300, "end of its snooze")}
-    late.close()
+    late.close(10)
     assert loaded(tmp_path) == late.states
 
 
@@ -166,3 +168,23 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     saved(tmp_path, AFTER)
     assert other.read_text() == "{}"
     assert loaded(tmp_path) == AFTER
+
+
+def test_a_disk_that_hangs_holds_nothing_up(tmp_path: Path) -> None:
+    hangs = threading.Event()
+
+    class Hanging(Memory):
+        def save(self, switched: Switched) -> bool:
+            hangs.wait()
+            return super().save(switched)
+
+    switches = Switches(Hanging(tmp_path), unix=lambda: 1_800_000_000.0)
+    switches.follow({DOOR: ()})
+    switches.change(DOOR, State.OFF, "mqtt")
+    for _ in range(5):
+        switches.tick()
+    assert sum(each.name == "switches" for each in threading.enumerate()) == 1
+    assert not switches.of_view("door").on
+    switches.close(0.01)
+    hangs.set()
+    eventually(lambda: loaded_beside(tmp_path) == BEFORE if (tmp_path / FILE).exists() else False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,6 +12,7 @@ from edged.capture.mailbox import ViewCounts
 from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.events.events import EventCount
+from edged.switches.switch import State, Switch
 from edged.telemetry.metrics import Metrics
 from edged.variants.variant import Choice, Variant
 from edged.view import fields
@@ -30,7 +33,7 @@ OF_VIEWS = (
     *("edged_results_total", "edged_deadline_misses_total", "edged_result_latency_seconds_count"),
     *("edged_stage_duration_seconds_count", "edged_variant_results_total", "edged_view_info"),
     *("edged_variant_switches_total", "edged_latency_budget_seconds", "edged_on_time_target_ratio"),
-    *("edged_frames_dropped_total", "edged_events_total", "edged_event_active"),
+    *("edged_frames_dropped_total", "edged_events_total", "edged_event_active", "edged_view_on"),
 )
 OF_CAMERAS = (
     *("edged_frames_captured_total", "edged_source_state", "edged_source_restarts_total"),
@@ -60,6 +63,16 @@ def test_the_label_comes_last_and_the_rest_is_as_without_views() -> None:
     door = {line for line in alone.splitlines() if 'camera="door"' in line}
     assert {line for line in door if "_bucket" not in line} <= set(text.splitlines())
     assert list(text_string_to_metric_families(text))
+
+
+def test_a_view_is_on_or_off() -> None:
+    off: dict[str, Any] = {"switch": lambda: Switch(State.HOURS), "off": lambda: 7}
+    metrics = make_metrics(BUDGETS, by_view={"yard/gate": off})
+    assert value(metrics, "edged_view_on", **GATE) == 0
+    assert value(metrics, "edged_view_on", **BIN) == value(metrics, "edged_view_on", camera="door")
+    assert value(metrics, "edged_view_on", camera="door") == 1
+    assert value(metrics, "edged_frames_dropped_total", **GATE, reason="off") == 7
+    assert value(metrics, "edged_frames_dropped_total", **BIN, reason="off") == 0
 
 
 def test_results_misses_and_switches_are_counted_by_view() -> None:

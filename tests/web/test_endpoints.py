@@ -82,6 +82,12 @@ def test_a_camera_is_ready_while_it_streams_and_settled_when_known_to_be_down(
     assert (camera.ready, camera.settled) == (ready, settled)
 
 
+@pytest.mark.parametrize("state", ["starting", "streaming", "stalled", "backoff", "ended"])
+def test_a_camera_whose_views_are_all_off_keeps_nobody_waiting(state: str) -> None:
+    camera = CameraHealth("door", state, has_result=True, off=True)
+    assert (camera.ready, camera.settled) == (True, True)
+
+
 def test_readyz_waits_for_every_camera() -> None:
     secret = "cannot open rtsp://admin:hunter2@10.0.0.9/1: refused"
     device = Device(

@@ -14,6 +14,8 @@ from edged.capture.source import Granted
 from edged.control.selector import Reason
 from edged.sensors.reading import Gauge
 from edged.sensors.temperature import NAME as TEMPERATURE
+from edged.switches.switch import State as Switched
+from edged.switches.switch import Switch
 from edged.telemetry.metrics import FEWEST_RESULTS
 from edged.variants.variant import Precision, Variant
 from edged.web.live import MOST_SEEN, Live, ViewLive
@@ -259,3 +261,53 @@ def test_what_was_seen_is_bounded_and_the_latest_comes_first() -> None:
     clock.now_ns += 12 * SECOND
     seen = status(live)["cameras"]["door"]["seen"]
     assert seen == [{"label": "line\nbreak", "age_seconds": 12.0}]
+
+
+def switched(*off: str, state: Switched = Switched.OFF) -> dict[str, Any]:
+    """Views of the camera `yard`; these are not on."""
+    switch = Switch(state, None, 1, "mqtt")
+    return {
+        view: {"switch": lambda: switch} if view in off else {}
+        for view in ("yard/gate", "yard/bin")
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [(Switched.OFF, "switched off"), (Switched.HOURS, "outside its hours")]
+)
+def test_a_view_that_is_off_is_no_trouble(state: Switched, words: str) -> None:
+    clock = FakeTime()
+    yard = ShownCamera("yard")
+    live = live_of(yard, views=switched("yard/gate", state=state), clock=clock)
+    assert verdict_of(live)["text"] == "yard/bin has given no result yet"
+    observed(live, clock, *[40.0] * 20, view="yard/gate")  # late, before it went off
+    observed(live, clock, *[10.0] * 20, view="yard/bin")
+    clock.now_ns += int(SILENT_SECONDS / 2 * SECOND)
+    observed(live, clock, *[10.0] * 200, view="yard/bin")
+    well = f"yard/bin keeps its budget; yard/gate is {words}"
+    assert verdict_of(live) == {"ok": True, "text": well, "troubles": []}
+    live.follow(subjects_of(yard, views=switched()))
+    kinds = [each["kind"] for each in verdict_of(live)["troubles"]]
+    assert kinds == ["late"]
+
+
+def test_a_camera_that_is_away_is_no_trouble_while_all_its_views_are_off() -> None:
+    clock = FakeTime()
+    yard = ShownCamera("yard", State.BACKOFF, "connection refused", away_ns=clock.now_ns)
+    live = live_of(yard, views=switched("yard/gate"), clock=clock)
+    assert [each["kind"] for each in verdict_of(live)["troubles"]] == ["away"]
+    live.follow(subjects_of(yard, views=switched("yard/gate", "yard/bin")))
+    text = "yard/gate is switched off; yard/bin is switched off"
+    assert verdict_of(live) == {"ok": True, "text": text, "troubles": []}
+
+
+def test_a_view_that_is_on_again_is_silent_only_after_a_while() -> None:
+    clock = FakeTime()
+    live = live_of(ShownCamera("door"), clock=clock)
+    observed(live, clock, *[10.0] * 20)
+    clock.now_ns += 3600 * SECOND
+    assert verdict_of(live)["troubles"][0]["kind"] == "silent"
+    live.views["door"].on_ns = clock.now_ns
+    assert verdict_of(live)["ok"]
+    clock.now_ns += int((SILENT_SECONDS + 1) * SECOND)
+    assert verdict_of(live)["troubles"][0]["kind"] == "silent"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from edged.commands.status.text import cells, cut, cut_within, padded, wrapped
 from edged.printable import printable
+from edged.switches.switch import State, Switch
 from edged.view import camera_of, id_of
 
 NARROWEST, WIDEST = 20, 200
@@ -173,9 +174,11 @@ def _block(view: _View, columns: _Columns, style: Style, loading: bool) -> list[
     """A line of figures, then words."""
     camera, about = view.camera, view.about
     streams = camera["state"] == "streaming" and not loading
+    on = Switch.of(about["switch"]).on
     starts = loading or (camera["state"] == "starting" and not camera["last_error"])
     well = streams or camera["state"] == "ended"
-    mark = ("●" if streams else "○") if style.unicode else ("*" if streams else "-")
+    runs = streams and on
+    mark = ("●" if runs else "○") if style.unicode else ("*" if runs else "-")
     kept = about["on_time"] is None or about["on_time"] >= about["on_time_target"]
     p95_ms = about["latency_ms"]["p95"]
     fits = p95_ms is None or p95_ms <= about["budget_ms"]
@@ -188,7 +191,7 @@ def _block(view: _View, columns: _Columns, style: Style, loading: bool) -> list[
         (padded(_rate(about["fps"]), columns.rate), ""),
     ]
     shown = _GAP.join(style.paint(*each) for each in parts if each[0])
-    colour = _YELLOW if starts else _GREEN if well else _RED
+    colour = _FAINT if not on else _YELLOW if starts else _GREEN if well else _RED
     return [f"{style.paint(mark, colour)} {shown}".rstrip(), *_words(view, style, loading)]
 
 
@@ -204,7 +207,10 @@ def _name(view_id: str, most: int) -> str:
 def _words(view: _View, style: Style, loading: bool) -> Iterator[str]:
     """State, what runs and what is given up; then what was seen before."""
     state, about = view.camera["state"], view.about
-    if state != "streaming":
+    switch = Switch.of(about["switch"])
+    if not switch.on:
+        text = switch.words() + (f" ({switch.origin})" if switch.state is not State.HOURS else "")
+    elif state != "streaming":
         text = state + _away(view.camera)
     elif loading:
         text = f"{state}; networks are loading"

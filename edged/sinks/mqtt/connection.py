@@ -10,7 +10,7 @@ import os
 import select
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage
@@ -18,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edged.errors import EdgedError
 from edged.sinks.lookup import LookupTimeoutError, addresses
@@ -32,8 +33,10 @@ CONNECT_SECONDS = 10
 """Time-out of each of TCP, TLS and the broker's acknowledgement."""
 MOST_FOUND = 500
 """Limit of retained messages that are read."""
+MOST_COMMANDS = 500
+"""Limit of those that wait to be carried out."""
 MOST_PACKET_BYTES = 1024 * 1024
-"""Limit of a packet from the broker; a discovery payload takes up to 25 kB a view."""
+"""Limit of a packet from the broker; a discovery payload takes up to 57 kB a view."""
 _HEADER_BYTES = 16
 """Upper bound of a packet without topic and payload."""
 
@@ -68,6 +71,9 @@ class Connection:
         self.most_in_flight = IN_FLIGHT
         self.refused: list[str] = []
         """Filters whose subscription the broker refused."""
+        self.commands: list[tuple[str, bytes, bool]] = []
+        """(topic, payload, retained) of messages to the topics of `subscribe_commands`."""
+        self._command_topics: frozenset[str] = frozenset()
         self._filters: dict[int | None, str] = {}
         """Message identifier → filter of a pending subscription."""
         self._subscribed: list[str] = []
@@ -170,6 +176,15 @@ class Connection:
         self._filters[self._client.subscribe(topics)[1]] = topics
         self._subscribed.append(topics)
 
+    def subscribe_commands(self, topics: Collection[str]) -> None:
+        """Version 5 tells what was retained also while connected."""
+        qos = self._config.qos
+        options = SubscribeOptions(qos, retainAsPublished=True)
+        self._command_topics = frozenset(topics)
+        self._subscribed += topics
+        several: Any = [(each, options if self._config.version == "5" else qos) for each in topics]
+        self._filters[self._client.subscribe(several)[1]] = next(iter(topics))
+
     def turn(self, stop_fd: int, timeout_seconds: float) -> None:
         """Wait for the socket or for `stop_fd` (an eventfd, which is reset), and process events."""
         socket = self._client.socket()
@@ -250,6 +265,10 @@ class Connection:
             self.ended = "the connection was lost"
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
+        if message.topic in self._command_topics:
+            if len(self.commands) < MOST_COMMANDS:
+                self.commands.append((message.topic, bytes(message.payload), message.retain))
+            return
         if not message.retain or message.topic in self.seen:  # not retained: our own message
             return
         if len(self.seen) < MOST_FOUND:

@@ -2,7 +2,7 @@
 
 Needs Home Assistant 2024.11 or later (device discovery).
 Source: https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload, and the pages of
-the platforms sensor, binary_sensor and image there.
+the platforms sensor, binary_sensor, image and switch there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from edged import __version__
 from edged.sinks.mqtt.messages import (
@@ -24,6 +24,8 @@ from edged.sinks.mqtt.messages import (
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
 from edged.view import camera_of, parts
+
+_Availability: TypeAlias = list[dict[str, str]]
 
 _SENSORS: dict[str, dict[str, str]] = {
     "class": {"name": "Class", "icon": "mdi:eye"},
@@ -104,6 +106,8 @@ def _payload(config: MqttConfig, camera: str, rules: Rules) -> dict[str, Any]:
     own, device = f"edged.{config.device}.{camera}", status_topic(config)
     delivers = camera_status_topic(root_of(config), camera)
     components = dict(component for view in rules for component in _of_view(config, view, rules))
+    if config.commands:
+        components |= _rule_switches(config, camera, rules)
     components["delivers"] = {
         "platform": "binary_sensor",
         "unique_id": f"{own}.delivers",
@@ -135,9 +139,18 @@ def _of_view(config: MqttConfig, view: str, rules: Rules) -> Iterator[tuple[str,
     """(key, component). Of a camera with views of its own, keys and names begin with the view's
     name. In a key a capital letter follows it, which no name contains: "a" + "event-b" differs
     from "a-event" + "b"."""
-    _, name = parts(view)
+    camera, name = parts(view)
     own = ".".join(("edged", config.device, *view.split("/")))
-    for key, component in _components(f"{root_of(config)}/{view}", rules[view]):
+    here = f"{root_of(config)}/{view}"
+    known = [{"topic": status_topic(config)}]
+    present = [*known, {"topic": camera_status_topic(root_of(config), camera)}, _is_on(here)]
+    components = dict(_components(here, rules[view], present))
+    for rule in rules[view]:
+        on = _is_on(f"{root_of(config)}/{camera}/event/{rule.name}")
+        components[f"event-{rule.name}"]["availability"] = [*present, on]
+    if config.commands:
+        components["switch"] = _switch(here, "Switch", known)
+    for key, component in components.items():
         component["unique_id"] = f"{own}.{key}"
         if name is not None:
             component["name"] = f"{_title(name)} {component['name'].lower()}"
@@ -145,8 +158,43 @@ def _of_view(config: MqttConfig, view: str, rules: Rules) -> Iterator[tuple[str,
         yield key, component
 
 
-def _components(here: str, rules: tuple[Rule, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """here: the view's topic."""
+def _is_on(topic: str) -> dict[str, str]:
+    """Availability while a switch is on, within its hours."""
+    template = "{{ 'online' if value_json.state == 'on' else 'offline' }}"
+    return {"topic": f"{topic}/switch", "value_template": template}
+
+
+def _switch(topic: str, name: str, availability: _Availability) -> dict[str, Any]:
+    """It is on outside its hours as well, and available while the camera is away."""
+    return {
+        "platform": "switch",
+        "name": name,
+        "entity_category": "config",
+        "state_topic": f"{topic}/switch",
+        "value_template": "{{ 'ON' if value_json.state in ('on', 'hours') else 'OFF' }}",
+        "command_topic": f"{topic}/set",
+        "json_attributes_topic": f"{topic}/switch",
+        "availability": availability,
+    }
+
+
+def _rule_switches(config: MqttConfig, camera: str, rules: Rules) -> dict[str, dict[str, Any]]:
+    """One for each event rule of the camera's views, by key; no key of a view's begins so."""
+    found = {}
+    for name in dict.fromkeys(rule.name for own in rules.values() for rule in own):
+        topic, title = f"{root_of(config)}/{camera}/event/{name}", f"Event {_title(name).lower()}"
+        component = _switch(topic, title, [{"topic": status_topic(config)}])
+        found[f"rule-{name}"] = {
+            **component,
+            "unique_id": f"edged.{config.device}.{camera}.rule-{name}",
+        }
+    return found
+
+
+def _components(
+    here: str, rules: tuple[Rule, ...], availability: _Availability
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """here: the view's topic. availability: of the view."""
     for key, about in _SENSORS.items():
         yield (
             key,
@@ -154,6 +202,7 @@ def _components(here: str, rules: tuple[Rule, ...]) -> Iterator[tuple[str, dict[
                 "platform": "sensor",
                 "state_topic": f"{here}/state",
                 "value_template": f"{{{{ value_json['{key}'] }}}}",
+                "availability": availability,
                 **about,
             },
         )
@@ -180,6 +229,7 @@ def _components(here: str, rules: tuple[Rule, ...]) -> Iterator[tuple[str, dict[
                     "name": f"{title} snapshot",
                     "image_topic": f"{topic}/snapshot",
                     "content_type": "image/jpeg",
+                    "availability": availability,
                 },
             )
 

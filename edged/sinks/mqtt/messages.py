@@ -6,9 +6,12 @@ TOPIC/DEVICE/CAMERA/result                every result
 TOPIC/DEVICE/CAMERA/state                 at most one per state_seconds (retained)
 TOPIC/DEVICE/CAMERA/event/NAME            start and end (retained)
 TOPIC/DEVICE/CAMERA/event/NAME/snapshot   JPEG of the start (retained)
+TOPIC/DEVICE/CAMERA/switch                whether it counts: on, off, snoozed, hours (retained)
+TOPIC/DEVICE/CAMERA/event/NAME/switch     the same of an event rule (retained)
+…/set beside …/switch                     commands, which commands.py reads
 
-A camera with views of its own has result, state and event once a view, under
-TOPIC/DEVICE/CAMERA/VIEW; its status stays where it is.
+A camera with views of its own has result, state, event and switch once a view, under
+TOPIC/DEVICE/CAMERA/VIEW; its status and the switches of event rules stay where they are.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from edged.clock import rfc3339
 from edged.result import Event, Result, encode, event_to_json, to_json_line
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rule, Rules
+from edged.switches.switch import Kind, Switch, Switched, Target
 from edged.view import camera_of
 
 _SHARE_SECONDS = 60
@@ -74,6 +78,10 @@ class Messages:
             *(camera_status_topic(self._root, camera) for camera in self._online),
             *(f"{self._root}/{view}/{what}" for view in rules for what in _kept(rules[view])),
         }
+        self._targets = switchable(config, rules)
+        self._kept |= {f"{topic}/switch" for topic in self._targets}
+        self._switched: dict[str, Switch] = {}
+        """What was told last, by topic."""
         self._views = {view: _ViewState() for view in rules}
         # Events of an earlier run have ended.
         self._events = {
@@ -87,6 +95,8 @@ class Messages:
         self._events |= {key: before._events[key] for key in self._events if key in before._events}
         self._views |= {key: before._views[key] for key in self._views if key in before._views}
         self._online |= {key: before._online[key] for key in self._online if key in before._online}
+        told = before._switched.items()
+        self._switched = {topic: switch for topic, switch in told if topic in self._targets}
 
     def of(self, entry: Result | Event, put_ns: int) -> list[Message]:
         return (
@@ -141,6 +151,14 @@ class Messages:
                 self._online[camera] = not online
                 yield self._status_message(camera)
 
+    def switched(self, states: Switched) -> Iterator[Message]:
+        """Switches that have changed since the last call."""
+        for topic, target in self._targets.items():
+            switch = states.get(target)
+            if switch is not None and switch != self._switched.get(topic):
+                self._switched[topic] = switch
+                yield self._switch_message(topic)
+
     def next_due_ns(self) -> int | None:
         """When `due` will next yield a message without a new result; None if never."""
         return min(
@@ -158,12 +176,13 @@ class Messages:
             if state.latest is not None
         ]
         events = [self._event_message(event) for event in self._events.values()]
-        return [*map(self._status_message, self._online), *events, *states]
+        switches = map(self._switch_message, self._switched)
+        return [*map(self._status_message, self._online), *switches, *events, *states]
 
     def left_over(self, topic: str) -> list[Message]:
         """Messages that clear this topic, one of `kept_topics`, and its snapshot, unless a present
         camera, view or event uses it."""
-        beside = [f"{topic}/snapshot"] if "/event/" in topic.removeprefix(self._root) else []
+        beside = [f"{topic}/snapshot"] if topic.split("/")[-2] == "event" else []
         return [
             Message(each, b"", retain=True) for each in (topic, *beside) if each not in self._kept
         ]
@@ -171,6 +190,10 @@ class Messages:
     def _status_message(self, camera: str) -> Message:
         payload = b"online" if self._online[camera] else b"offline"
         return Message(camera_status_topic(self._root, camera), payload, retain=True)
+
+    def _switch_message(self, topic: str) -> Message:
+        payload = encode(self._switched[topic].told()).encode()
+        return Message(f"{topic}/switch", payload, retain=True)
 
     def _state_message(self, view: str, state: _ViewState) -> Message:
         result = state.latest
@@ -201,8 +224,24 @@ def _kept(rules: tuple[Rule, ...]) -> Iterator[str]:
 def kept_topics(config: MqttConfig) -> tuple[str, ...]:
     """Filters for retained messages of this device's cameras and views. Snapshots are large and not
     read: their topics follow from those of the events."""
-    kept = ("+/status", "+/state", "+/event/+", "+/+/state", "+/+/event/+")
+    kept = (
+        *("+/status", "+/state", "+/event/+", "+/+/state", "+/+/event/+"),
+        *("+/switch", "+/+/switch", "+/event/+/switch"),
+    )
     return tuple(f"{root_of(config)}/{each}" for each in kept)
+
+
+def switchable(config: MqttConfig, rules: Rules) -> dict[str, Target]:
+    """What is switched, by topic, below which are `switch` and `set`. An event rule has one at each
+    of its cameras."""
+    root = root_of(config)
+    views = {f"{root}/{view}": Target(Kind.VIEW, view) for view in rules}
+    events = {
+        f"{root}/{camera_of(view)}/event/{rule.name}": Target(Kind.EVENT, rule.name)
+        for view in rules
+        for rule in rules[view]
+    }
+    return views | events
 
 
 def camera_status_topic(root: str, camera: str) -> str:

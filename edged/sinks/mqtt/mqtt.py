@@ -22,6 +22,7 @@ from pathlib import Path
 
 from edged.atomic_file import read_file, write_whole
 from edged.sinks.backlog import Entry
+from edged.sinks.mqtt.commands import Commands
 from edged.sinks.mqtt.connection import IN_FLIGHT, BrokerError, Connection
 from edged.sinks.mqtt.home_assistant import (
     discovery,
@@ -33,6 +34,8 @@ from edged.sinks.mqtt.messages import Message, Messages, kept_topics, root_of, s
 from edged.sinks.mqtt.options import MqttConfig
 from edged.sinks.sink import Rules
 from edged.sinks.worker import TIMING, Timing, Worker
+from edged.switches.switch import Switched
+from edged.switches.switches import Switches
 
 MOST_LOSSES = 3
 """A message in flight at this many lost connections is dropped: it may be the cause."""
@@ -80,6 +83,10 @@ class Mqtt(Worker):
         self._outbox: deque[Message] = deque()
         """Messages to send next; refilled from the backlog when empty."""
         self._streaming: Mapping[str, bool] = {}
+        self._switches = Switches()
+        self._switched: Switched = {}
+        """What was on when the thread was last woken for that."""
+        self._commands = Commands(config, rules, self._log, self._clock)
         self._stays = False
         """A successor uses the same identity, so `offline` is not published."""
         self._former: MqttConfig | None = None
@@ -102,9 +109,16 @@ class Mqtt(Worker):
             self._streaming = dict(streaming)
             self._wake()
 
+    def observe_switches(self, switches: Switches) -> None:
+        self._switches = switches
+        if switches.states is not self._switched:
+            self._switched = switches.states
+            self._wake()
+
     def take_over(self, before: object) -> None:
         if isinstance(before, Mqtt):
-            own, keys = self._config, ("qos", "results", "state_seconds", "home_assistant")
+            own = self._config
+            keys = ("qos", "results", "state_seconds", "home_assistant", "commands")
             same = {key: getattr(own, key) for key in keys}
             before._stays = replace(before._config, **same) == own
             self._streaming = before._streaming
@@ -164,6 +178,8 @@ class Mqtt(Worker):
             self._introduce(connection)
             self._feed(connection)
             connection.subscribe(self._status.topic)  # after it has been published
+            if self._commands.targets:
+                connection.subscribe_commands(self._commands.targets.keys())
             while self._goes_on(connection):
                 self._outage.worked()
                 self._once_it_lasts(connection, since_ns)
@@ -171,6 +187,7 @@ class Mqtt(Worker):
                 connection.turn(self._wake_fd, self._turn_seconds(connection))
                 self._settle(connection)
                 self._clear(connection)
+                self._obey(connection)
             self._leave(connection, () if self._stays else (offline, *self._messages.statuses({})))
         finally:
             self._settle(connection)
@@ -252,6 +269,7 @@ class Mqtt(Worker):
                     put_ns, entry = waiting
                     self._outbox.extend(self._messages_of(entry, put_ns))
                 self._outbox.extend(self._messages.statuses(self._streaming))
+                self._outbox.extend(self._messages.switched(self._switched))
                 self._outbox.extend(self._messages.due(self._clock()))
                 if waiting is not None and not self._outbox:
                     continue
@@ -292,7 +310,9 @@ class Mqtt(Worker):
                 self._deliver(message.put_ns)
         while connection.refused:
             topics = connection.refused.pop()
-            if not topics.startswith("+/"):  # those are optional
+            if topics in self._commands.targets:
+                self._log_refused(f"reading {topics}", "commands do not arrive")
+            elif not topics.startswith("+/"):  # those are optional
                 self._log_refused(f"reading {topics}", "retained messages cannot be cleared")
 
     def _log_refused(self, what: str, why: str, *, too_large: bool = False) -> None:
@@ -352,6 +372,10 @@ class Mqtt(Worker):
             elif self._former is not None:
                 self._outbox.extend(self._left_of(self._former, topic, payload))
 
+    def _obey(self, connection: Connection) -> None:
+        while connection.commands:
+            self._commands.obey(*connection.commands.pop(0), self._switches)
+
     def _left_of(self, former: MqttConfig, topic: str, payload: bytes) -> list[Message]:
         """Messages that clear those of the earlier name, unless another device uses it now."""
         if topic == status_topic(former) and payload == b"online":
@@ -361,7 +385,7 @@ class Mqtt(Worker):
             self._former, self._is_remembered = None, True
             return []
         if topic.startswith(f"{root_of(former)}/"):
-            beside = [f"{topic}/snapshot"] if "/event/" in topic else []
+            beside = [f"{topic}/snapshot"] if topic.split("/")[-2] == "event" else []
             return [Message(each, b"", retain=True) for each in (topic, *beside)]
         if is_own_discovery(former, topic, payload):
             return [Message(topic, b"", retain=True)]

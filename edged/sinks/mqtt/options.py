@@ -24,7 +24,8 @@ _BROKER = re.compile(rf"mqtt(?P<tls>s?)://{AUTHORITY}/?", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
     """tls: None for an unencrypted connection. device: part of every topic. state_seconds: least
-    time between two states of a view. home_assistant: discovery prefix, None for no discovery."""
+    time between two states of a view. home_assistant: discovery prefix, None for no discovery.
+    commands: messages to …/set switch views and event rules."""
 
     host: str
     port: int
@@ -38,6 +39,7 @@ class MqttConfig:
     results: bool = True
     state_seconds: float = 1.0
     home_assistant: str | None = None
+    commands: bool = False
 
 
 def _parse(data: Mapping[str, Any], base: Path) -> MqttConfig:
@@ -58,6 +60,7 @@ def _parse(data: Mapping[str, Any], base: Path) -> MqttConfig:
         qos=data["qos"],
         results=data["results"],
         state_seconds=float(data["state_seconds"]),
+        commands=data["commands"],
         home_assistant=None if data["home_assistant"] == "none" else data["home_assistant"],
     )
 
@@ -117,6 +120,7 @@ _HINTS = {
     **dict.fromkeys(("ca", "ca_cert", "cafile"), "ca_file"),
     **dict.fromkeys(("topic_prefix", "prefix", "base_topic"), "topic"),
     **dict.fromkeys(("client_id", "device_id"), "device"),
+    **dict.fromkeys(("command", "control", "switches"), "commands"),
     **dict.fromkeys(("discovery", "discovery_prefix"), "home_assistant"),
 }
 
@@ -156,7 +160,7 @@ _SCHEMA = section(
     topic=key(
         "Topic",
         "Prefix of all topics: TOPIC/DEVICE/status, TOPIC/DEVICE/CAMERA/status, …/result, …/state, "
-        "…/event/NAME and …/event/NAME/snapshot. Views have all but status at "
+        "…/switch, …/event/NAME and …/event/NAME/snapshot. Views have all but status at "
         "TOPIC/DEVICE/CAMERA/VIEW.",
         "edged",
         type="string",
@@ -203,6 +207,15 @@ _SCHEMA = section(
         type="string",
         format="mqtt-topic",
         default="homeassistant",
+    ),
+    commands=key(
+        "Commands",
+        "Whether messages to …/set switch views and event rules: ON, OFF or snooze MINUTES. "
+        "Whoever may write there at the broker may then switch them. Retained messages are "
+        "ignored.",
+        True,
+        type="boolean",
+        default=False,
     ),
 ) | {
     "title": "MQTT",

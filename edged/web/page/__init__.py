@@ -65,7 +65,7 @@ def _page(name: str, href: str, *scripts: str, style: str = "") -> Page:
 
 
 PAGES: Mapping[str, Page] = {
-    "/": _page("overview", "./", "plots", "strip", "overview", "pictures", "figures"),
+    "/": _page("overview", "./", "plots", "strip", "switches", "overview", "pictures", "figures"),
     "/events": _page("events", "events", "strip", "events", "event"),
     "/teach": _page(
         "teach", "teach", "plots", "teach", "teach_show", "teach_report", style="teach.css"

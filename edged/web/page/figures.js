@@ -7,7 +7,7 @@ const DROPPED = {
   temperature: "were left out to stay below max_temperature_c",
   power: "were left out to stay below max_power_w",
 };
-const SKIPPED = { max_fps: "were above max_fps", quiet: "showed no motion" };
+const SKIPPED = { max_fps: "were above max_fps", quiet: "showed no motion", off: "came while it was off" };
 const CHART_HIGH = 150, CHART_LEFT = 40, CHART_BELOW = 20, CHART_ABOVE = 12;
 
 function showFigures(view, about, loading) {

@@ -62,6 +62,7 @@ function viewOf(id, card, name) {
   view.find(".teach").ariaLabel = `teach it your classes: ${id}`;
   view.find(".all-events").href = `events?${query}`;
   view.find(".all-events").ariaLabel = `events of ${id}`;
+  view.find(".top").before(view.switch = switchRow({ view: id }));
   view.find(".figures").open = matchMedia("(min-width: 60rem)").matches;
   Object.assign(view, { id, card, budget: 0, old: false, pastAt: 0, palette: new Map(), below: null, about: null, answer: null });
   const strip = view.find(".strip svg");
@@ -88,11 +89,12 @@ function showCamera(name, camera, loading) {
   const own = several
     ? Object.entries(camera.views).map(([view, about]) => [`${name}/${view}`, view, about])
     : [[name, null, camera]];
-  card.delivers = camera.state === "streaming" && own.some(([, , about]) => about.last !== null);
+  const on = own.filter(([, , about]) => about.switch.state === "on");
+  card.delivers = camera.state === "streaming" && on.some(([, , about]) => about.last !== null);
   const shown = loading && camera.state === "streaming" ? "loading" : camera.state;
   const away = Boolean(camera.last_error) && camera.state !== "streaming";
-  find(".state").className = `state ${away ? "backoff" : shown}`;
-  put(find(".state"), away && shown === "starting" ? STATES.backoff : STATES[shown]);
+  find(".state").className = `state ${on.length ? away ? "backoff" : shown : ""}`.trim();
+  put(find(".state"), !on.length ? NOT_ON[own[0][2].switch.state] : away && shown === "starting" ? STATES.backoff : STATES[shown]);
   find(".error").hidden = !away;
   const since = camera.away_since ? `Away since ${moment(Date.parse(camera.away_since))}: ` : "";
   put(find(".error"), away ? `${since}${camera.last_error}` : "");
@@ -115,13 +117,16 @@ function showView(view, about, loading) {
   const { find } = view;
   view.about = about;
   view.budget = about.budget_ms;
+  showSwitch(view.switch, about.switch);
+  const off = NOT_ON[about.switch.state];
   view.nothing = about.to_teach ? capital(about.to_teach) : "no class above min_score";
   const last = about.last;
-  view.old = last !== null && isOld(about);
+  view.old = last !== null && (off !== undefined || isOld(about));
+  if (off) view.answer = null;
   if (!last) {  // clear what an earlier daemon may have left
     view.answer = null;
-    showTop(view, [], loading ? "loading networks" : "no result yet");
-  } else if (!view.answer) showTop(view, view.old ? [] : last.top, view.old ? "no recent result" : view.nothing);
+    showTop(view, [], off ?? (loading ? "loading networks" : "no result yet"));
+  } else if (!view.answer) showTop(view, view.old ? [] : last.top, view.old ? off ?? "no recent result" : view.nothing);
   showGiven(view, about);
   showFigures(view, about, loading);
 }
@@ -158,6 +163,7 @@ function showGiven(view, { accuracy, last }) {
 /* Of the picture that is shown; of a view that did not see it, its last one. */
 function verdictOf({ about, answer, old }) {
   const { last, budget_ms } = about;
+  if (about.switch.state !== "on") return ["unsure", NOT_ON[about.switch.state]];
   if (!last || (old && !answer)) return ["unsure", "no result"];
   const { top, on_time: onTime } = answer ?? { ...last, on_time: last.latency_ms <= budget_ms };
   if (!onTime) return ["late", `${top[0]?.label ?? "unsure"}, late`];
@@ -184,6 +190,7 @@ function showRegions(card) {
 function showStatus(now) {
   for (const [name, camera] of Object.entries(now.cameras)) showCamera(name, camera, now.loading);
   for (const name of [...cameras.keys()]) if (!(name in now.cameras)) forgetCamera(name);
+  showRules(now.events);
   const troubled = now.verdict.troubles.map((each) => each.camera);
   const grave = (name) => (troubled.includes(name) ? troubled.indexOf(name) : troubled.length);
   const ordered = Object.keys(now.cameras).sort((one, other) => grave(one) - grave(other));

@@ -63,6 +63,7 @@ def status(live: Live) -> dict[str, Any]:
         },
         "slowdown": slowdown,
         "cameras": _cameras(live, now_ns, now_unix_ns, slowdown),
+        "events": {name: {"switch": switch.told()} for name, switch in subjects.rules().items()},
     }
     undelivered = {each.name: redact(each.trouble) for each in subjects.sinks if each.trouble}
     unkept, silent = redact(subjects.history_trouble() or ""), {*_silent(live, now_ns)}
@@ -131,7 +132,8 @@ def _silent(live: Live, now_ns: int) -> Iterator[str]:
             SILENT_SECONDS * 1e9, 3 * own.interval_ns, 3e9 / view.max_fps if view.max_fps else 0
         )
         waits = view.quiet or not own.interval_ns  # for motion, or its second result
-        if streams and not waits and now_ns - own.last_ns > limit_ns:
+        since_ns = max(own.last_ns, own.on_ns)
+        if streams and view.switch().on and not waits and now_ns - since_ns > limit_ns:
             yield view.id
 
 
@@ -140,6 +142,7 @@ def _view(view: ViewSubject, live: Live, now_ns: int, slowdown: float) -> dict[s
     summary, last, seen = own.seconds.summary(now_ns), own.last, own.seen.copy()
     figures = accuracy(view, None if last is None else last.variant)
     return {
+        "switch": view.switch().told(),
         "family": view.family,
         "to_teach": view.to_teach,
         "budget_ms": view.budget_ms,

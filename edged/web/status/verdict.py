@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from edged.control.selector import Reason
+from edged.switches.switch import Switch
 from edged.telemetry.health import DOWN_STATES
 from edged.telemetry.subjects import ViewSubject
 from edged.variants.variant import Precision, Variant
-from edged.view import fields
+from edged.view import camera_of, fields
 
 WHY: Mapping[str, str] = {
     Reason.MOST_ACCURATE.value: "the most accurate variant",
@@ -83,9 +84,11 @@ def verdict(
     not leave the daemon, by sink. unkept: why the history cannot be written, or "". Times in texts
     are the device's local time.
     """
-    views = dict(_views(status["cameras"]))
+    known = dict(_views(status["cameras"]))
+    views = {view: about for view, about in known.items() if _counts(about)}
+    cameras = {name: status["cameras"][name] for name in dict.fromkeys(map(camera_of, views))}
     troubles = [
-        *_away(status["cameras"], now_unix_ns / 1e9),
+        *_away(cameras, now_unix_ns / 1e9),
         *_of_views(views, silent),
         *(
             _trouble("sink", f"results do not reach {name}: {text}", sink=name)
@@ -93,13 +96,20 @@ def verdict(
         ),
         *_of_history(unkept),
         *_of_device(status),
-        *_starting(status, views),
+        *_starting(status["loading"], cameras, views),
     ]
     if troubles:
         more = len(troubles) - 1
         others = f" (and {more} more)" if more else ""
         return {"ok": False, "text": f"{troubles[0]['text']}{others}", "troubles": troubles}
-    return {"ok": True, "text": "; ".join(_well(views, status["cameras"])), "troubles": []}
+    off = (view for view in known if view not in views)
+    told = (f"{view} is {Switch.of(known[view]['switch']).words()}" for view in off)
+    return {"ok": True, "text": "; ".join([*_well(views, cameras), *told]), "troubles": []}
+
+
+def _counts(about: Mapping[str, Any]) -> bool:
+    """A view that does not, as it is switched off, is no trouble."""
+    return Switch.of(about["switch"]).on
 
 
 def _trouble(kind: str, text: str, **about: str) -> dict[str, str]:
@@ -170,13 +180,13 @@ def _of_device(status: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _starting(
-    status: Mapping[str, Any], views: Mapping[str, Mapping[str, Any]]
+    loading: bool, cameras: Mapping[str, Any], views: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[dict[str, str]]:
     """What is not well yet."""
-    if status["loading"]:
+    if loading:
         yield _trouble("starting", "edged is loading its networks")
         return
-    for name, camera in status["cameras"].items():
+    for name, camera in cameras.items():
         if camera["state"] == "starting" and not camera["last_error"]:
             yield _trouble("starting", f"{name} is starting", camera=name)
     for view, about in views.items():

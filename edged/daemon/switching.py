@@ -1,0 +1,33 @@
+"""What of a run is switched: the queues of views, events, and what the sinks tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from edged.config.config import Config
+from edged.hours import Period
+from edged.switches.switch import Kind, Target
+
+if TYPE_CHECKING:
+    from edged.daemon.run import Run
+
+
+def switchable(config: Config) -> Mapping[Target, tuple[Period, ...]]:
+    """When each view and each event rule counts."""
+    views = {Target(Kind.VIEW, view.id): view.hours for view in config.views}
+    return views | {Target(Kind.EVENT, rule.name): rule.hours for rule in config.events}
+
+
+def switch(run: Run) -> None:
+    """Let the run follow its switches."""
+    switches = run.world.switches
+    for view, queue in run.queues.items():
+        on = switches.of_view(view).on
+        if on and not queue.on:
+            run.world.live.views[view].on_ns = run.world.clock()
+        queue.on = on
+    for event in run.watch.switch(switches.count):
+        run.dispatcher.dispatch(event)
+    for each in run.sinks.values():
+        each.sink.observe_switches(switches)
