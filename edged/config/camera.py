@@ -117,7 +117,10 @@ def _view_keys(default: str) -> dict[str, Any]:
             0.8,
             **TOP1,
         ),
-        "hours": HOURS,
+        "hours": {
+            **HOURS,
+            "description": f"{HOURS['description']} A view that lacks it has its camera's.",
+        },
         **{name: SETTINGS[name] for name in VIEW_KEYS},
     }
 

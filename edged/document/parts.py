@@ -34,9 +34,9 @@ def key(title: str, description: str, *examples: object, **rules: Any) -> dict[s
 
 HOURS = key(
     "Hours",
-    "When it counts, in local time: a period of the day, days of the week before it if not all "
-    "count, or a list of these. A period may go over midnight. Outside its hours it is as if "
-    "switched off. Default: always.",
+    "When it counts, in local time: a period of the day, before it the days on which it begins "
+    "(Mo, Tu, We, Th, Fr, Sa, Su) if these are not all, or a list of periods. A period may go over "
+    "midnight. Outside its hours it is as if switched off. Default: always.",
     "07:00-19:00",
     "Mo-Fr 22:00-06:00",
     ["Mo-Fr 07:00-19:00", "Sa,Su 09:00-13:00"],

@@ -77,7 +77,7 @@ class ViewQueue:
     def receive(self, frame: Frame) -> None:
         """Let a new frame wait, if the view is on."""
         if not self.on:
-            self.off += 1
+            self.off += 1 + (self.waiting is not None)
             self.waiting, self.last_ready_ns, self.interval_ns = None, 0, 0
             return
         quiet = self.mailbox.quiet(self.index)

@@ -59,13 +59,13 @@ def test_a_view_that_is_off_gets_no_frame_and_counts_it() -> None:
     assert gate.due_ns() is not None and gate.delivers(monotonic_ns())
     gate.on = False
     assert publish()
-    assert (gate.waiting, gate.off, intake.views) == (None, 1, ["yard/bin"])
+    assert (gate.waiting, gate.off, intake.views) == (None, 2, ["yard/bin"])
     assert bin.waiting is not None
     assert gate.due_ns() is None and not gate.delivers(monotonic_ns())  # others need not wait
     bin.on = False
     assert not publish()  # nobody wants to see the whole picture either
-    assert (gate.off, bin.off, bin.waiting, bin.overwritten) == (2, 1, None, 2)
+    assert (gate.off, bin.off, bin.waiting, bin.overwritten) == (3, 2, None, 2)
     gate.on = True
     assert publish()
-    assert (gate.waiting is not None, gate.off, bin.off) == (True, 2, 2)
+    assert (gate.waiting is not None, gate.off, bin.off) == (True, 3, 3)
     mailbox.close()
