@@ -102,6 +102,7 @@ def test_frames_are_counted_since_the_start_by_what_became_of_them() -> None:
             "quiet": 5,
             "temperature": 1,
             "power": 0,
+            "off": 0,
         },
     }
 
