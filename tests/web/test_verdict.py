@@ -301,6 +301,12 @@ def test_a_camera_that_is_away_is_no_trouble_while_all_its_views_are_off() -> No
     assert verdict_of(live) == {"ok": True, "text": text, "troubles": []}
 
 
+def test_many_views_that_are_off_are_counted() -> None:
+    off = {"switch": lambda: Switch(Switched.OFF, None, 1, "mqtt")}
+    views = {f"yard/{name}": off for name in "abc"}
+    assert verdict_of(live_of(ShownCamera("yard"), views=views))["text"] == "3 views are off"
+
+
 def test_a_view_that_is_on_again_is_silent_only_after_a_while() -> None:
     clock = FakeTime()
     live = live_of(ShownCamera("door"), clock=clock)

@@ -29,6 +29,8 @@ WHY: Mapping[str, str] = {
 """Why nothing more accurate ran."""
 NOTICED = 1.05
 """A slow-down below this is not worth a word."""
+MOST_NAMED = 2
+"""Of more views that are off, the number is told."""
 FEWEST_LATE = 3
 """Fewer late results prove nothing."""
 _DAY_SECONDS = 86_400
@@ -102,14 +104,22 @@ def verdict(
         more = len(troubles) - 1
         others = f" (and {more} more)" if more else ""
         return {"ok": False, "text": f"{troubles[0]['text']}{others}", "troubles": troubles}
-    off = (view for view in known if view not in views)
-    told = (f"{view} is {Switch.of(known[view]['switch']).words()}" for view in off)
-    return {"ok": True, "text": "; ".join([*_well(views, cameras), *told]), "troubles": []}
+    off = {view: about for view, about in known.items() if view not in views}
+    text = "; ".join([*_well(views, cameras), *_off(off)])
+    return {"ok": True, "text": text, "troubles": []}
 
 
 def _counts(about: Mapping[str, Any]) -> bool:
     """A view that does not, as it is switched off, is no trouble."""
     return Switch.of(about["switch"]).on
+
+
+def _off(views: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    if len(views) > MOST_NAMED:
+        yield f"{len(views)} views are off"
+        return
+    for view, about in views.items():
+        yield f"{view} is {Switch.of(about['switch']).words()}"
 
 
 def _trouble(kind: str, text: str, **about: str) -> dict[str, str]:
