@@ -19,7 +19,9 @@ from edged.variants.family import shipped_families
 
 NONE = "none"
 """The class of everything else, which is taught by itself."""
-VERBS = frozenset(("add", "train", "deploy", "back", "label", "discard", "export", "import", "forget"))
+VERBS = frozenset(
+    ("add", "train", "deploy", "back", "label", "discard", "export", "import", "forget")
+)
 """Of `edged teach NAME VERB`; no names, or a command without its name would mean another one."""
 FEWEST_CLASSES, MOST_CLASSES = 2, 50
 LONGEST_LABEL = 40
