@@ -18,6 +18,8 @@ from edged.capture.sources.grammar import camera_source, source_from
 from edged.document.parts import (
     BUDGET_MS,
     FPS,
+    GIVE_UP,
+    GOAL,
     HOURS,
     MODEL,
     NAME,
@@ -113,7 +115,8 @@ def _view_keys(default: str) -> dict[str, Any]:
         ),
         "min_top1": key(
             "Minimum accuracy (top-1, 0 to 1)",
-            f"Never use a less accurate variant, even if results come late. {default}",
+            "Never use a variant that is less accurate by the family's table, even if results come "
+            f"late. {default}",
             0.8,
             **TOP1,
         ),
@@ -121,6 +124,15 @@ def _view_keys(default: str) -> dict[str, Any]:
             **HOURS,
             "description": f"{HOURS['description']} A view that lacks it has its camera's.",
         },
+        "goal": key(
+            "Goal",
+            f"accuracy, or power: the least costly variant within give_up. {default}",
+            "power",
+            **GOAL,
+        ),
+        "give_up": key(
+            "Accuracy to give up (0 to 1)", f"With goal: power. {default}", 0.01, **GIVE_UP
+        ),
         **{name: SETTINGS[name] for name in VIEW_KEYS},
     }
 
@@ -174,7 +186,8 @@ class ViewConfig:
     model: a shipped family's or a classifier's name, or a path relative to Config.base.
     names_model: the view itself names it, so that no deployed classifier replaces it. variants:
     names; None for all of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi:
-    None for the whole picture. hours: when it counts, empty for always.
+    None for the whole picture. hours: when it counts, empty for always. goal: accuracy or power;
+    give_up counts only for the second.
     """
 
     id: str
@@ -184,6 +197,8 @@ class ViewConfig:
     on_time: float
     min_fps: float | None = None
     min_top1: float = 0.0
+    goal: str = "accuracy"
+    give_up: float = 0.01
     max_fps: float | None = None
     quiet: Quiet | None = None
     roi: Roi | None = None
@@ -250,6 +265,8 @@ def _view(view: str, own: Mapping[str, Any], above: Mapping[str, Any]) -> ViewCo
         on_time=said["on_time"],
         min_fps=said.get("min_fps"),
         min_top1=said.get("min_top1", 0.0),
+        goal=said["goal"],
+        give_up=said["give_up"],
         max_fps=said.get("max_fps"),
         quiet=Quiet(**said["quiet"]) if "quiet" in said else None,
         roi=tuple(said["roi"]) if "roi" in said else None,

@@ -54,6 +54,7 @@ class Config:
     max_temperature_c: float | None = None
     max_power_w: float | None = None
     keep_warm: bool = False
+    probe: float = 0.0
     events: tuple[EventConfig, ...] = ()
     history: HistoryConfig | None = None
     document: Document | None = field(default=None, compare=False, repr=False)
@@ -132,6 +133,7 @@ def load_config(
         max_temperature_c=data.get("max_temperature_c"),
         max_power_w=data.get("max_power_w"),
         keep_warm=data["keep_warm"],
+        probe=data["probe"],
         events=events,
         history=history_config(data["history"]),
         document=document,

@@ -13,6 +13,8 @@ from edged.config.camera import CAMERA
 from edged.document.parts import (
     BUDGET_MS,
     FPS,
+    GIVE_UP,
+    GOAL,
     MODEL,
     NAME,
     ON_TIME,
@@ -58,7 +60,10 @@ _HINTS = {
     **dict.fromkeys(("rules", "alerts", "triggers"), "events"),
     **dict.fromkeys(("runtime", "accelerator", "device"), "backend"),
     **dict.fromkeys(("temperature", "max_temp"), "max_temperature_c"),
-    **dict.fromkeys(("power", "watts", "max_watts", "power_limit"), "max_power_w"),
+    **dict.fromkeys(("watts", "max_watts", "power_limit"), "max_power_w"),
+    "power": "write goal: power, or max_power_w: WATTS",
+    **dict.fromkeys(("energy", "prefer", "mode"), "write goal: power"),
+    **dict.fromkeys(("probes", "probing", "explore"), "probe"),
 }
 
 _SCHEMA: dict[str, Any] = {
@@ -104,10 +109,40 @@ _SCHEMA: dict[str, Any] = {
     ),
     min_top1=key(
         "Minimum accuracy (top-1, 0 to 1)",
-        "Never use a less accurate variant, even if results come late; late results are "
-        "counted. Needs a family with measured accuracy. Without it every variant may be used.",
+        "Never use a variant that is less accurate by the family's table, even if results come "
+        "late; late results are counted. Needs a family with measured accuracy. Without it every "
+        "variant may be used.",
         0.8,
         **TOP1,
+    ),
+    goal=key(
+        "Goal",
+        "accuracy: run the most accurate variant that the budget allows. power: run the one that "
+        "costs least (energy where it was measured, otherwise processor time) of those that are at "
+        "most give_up less accurate.",
+        "power",
+        default="accuracy",
+        **GOAL,
+    ),
+    give_up=key(
+        "Accuracy to give up (0 to 1)",
+        "With goal: power, how much less accurate than the best that the budget allows.",
+        0.01,
+        0.03,
+        default=0.01,
+        **GIVE_UP,
+    ),
+    probe=key(
+        "Share of the time for probes",
+        "In gaps between frames edged runs some frames again with other variants, to learn what "
+        "each is worth before each view. It takes at most this share of the time, and less as it "
+        "learns. 0: never; then the accuracy of the family's table counts.",
+        0.02,
+        0,
+        type="number",
+        minimum=0,
+        maximum=0.2,
+        default=0.02,
     ),
     max_temperature_c=key(
         "Maximum processor temperature (degrees Celsius)",

@@ -6,25 +6,39 @@ ran last. The pipeline and a replay use it alike: the same calls give the same d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from types import MappingProxyType
 
 from edged.control.profile import Candidate
-from edged.control.selector import NO_LIMITS, NOTHING_DEARER, Decision, Limits, allowed, choose
+from edged.control.selector import (
+    NO_LIMITS,
+    NOTHING_DEARER,
+    Decision,
+    Limits,
+    allowed,
+    choose,
+    choose_cheapest,
+)
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
+from edged.variants.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class ViewSettings:
     """on_time: share of frames whose result must be within the budget.
 
-    min_top1: never use a less accurate variant, even if results come late.
+    min_top1: never use a variant that is less accurate by the table, even if results come late.
+    give_up: accuracy that may be given up for less power, 0 to 1; None where the goal is accuracy.
     """
 
     budget_ms: float
     on_time: float
     min_top1: float = 0.0
+    give_up: float | None = None
 
 
 @dataclass(slots=True)
@@ -37,12 +51,19 @@ class ViewControl:
 
 
 class Controller:
-    """views: settings by id. slowdown: the estimate to continue with; None: a new one."""
+    """views: settings by id. slowdown: the estimate to continue with; None: a new one. joules: of a
+    result, by variant, where they were measured."""
 
-    __slots__ = ("slowdown", "views")
+    __slots__ = ("joules", "slowdown", "views")
 
-    def __init__(self, views: Mapping[str, ViewSettings], slowdown: Slowdown | None = None) -> None:
+    def __init__(
+        self,
+        views: Mapping[str, ViewSettings],
+        slowdown: Slowdown | None = None,
+        joules: Mapping[Variant, float] = MappingProxyType({}),
+    ) -> None:
         self.slowdown = slowdown or Slowdown()
+        self.joules = joules
         self.views = {
             name: ViewControl(settings, OnTimeShare(settings.on_time))
             for name, settings in views.items()
@@ -78,8 +99,12 @@ class Controller:
         """What to run on a frame that has slack_ms of its budget left (choose in selector.py)."""
         control = self.views[view]
         settings = control.settings
-        return choose(
-            allowed(ladder, settings.min_top1),
+        rungs = allowed(ladder, settings.min_top1)
+        decide = choose
+        if settings.give_up is not None:
+            decide = partial(choose_cheapest, cost=self._cost(rungs), give_up=settings.give_up)
+        return decide(
+            rungs,
             self.slowdown,
             slack_ms=slack_ms,
             budget_ms=settings.budget_ms,
@@ -89,6 +114,12 @@ class Controller:
             limits=limits,
             dearer_ms=dearer_ms,
         )
+
+    def _cost(self, ladder: Sequence[Candidate]) -> Callable[[Candidate], float]:
+        """Of a result: energy where it was measured of all of them, else processor time."""
+        if all(each.variant in self.joules for each in ladder):
+            return lambda candidate: self.joules[candidate.variant]
+        return attrgetter("processor_ms")
 
     def decide_apart(
         self,

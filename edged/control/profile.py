@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from edged.variants.variant import Choice, Variant
 
@@ -65,7 +67,9 @@ Profile = Mapping[Choice, Timing]
 class Candidate:
     """A choice with its accuracy, and its service time on the undisturbed device.
 
-    top1: share of held-out pictures classified correctly. p50_ms, p95_ms: preprocess and inference.
+    top1: the accuracy in use: that of the table, or what this view's evidence says (agreement.py).
+    p50_ms, p95_ms: preprocess and inference. table_top1: share of held-out pictures classified
+    correctly; top1 where it is not given.
     """
 
     variant: Variant
@@ -75,15 +79,23 @@ class Candidate:
     p95_ms: float
     runtime: str = "onnxruntime"
     network: str = ""
+    table_top1: float = math.nan
     choice: Choice = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        if math.isnan(self.table_top1):
+            object.__setattr__(self, "table_top1", self.top1)
         choice = Choice(self.variant, self.threads, self.runtime, self.network)
         object.__setattr__(self, "choice", choice)
 
     @property
     def name(self) -> str:
         return str(self.choice)
+
+    @property
+    def processor_ms(self) -> float:
+        """Processor time of a run."""
+        return self.p50_ms * self.threads
 
 
 def quantile(values: Iterable[float], share: float) -> float:
@@ -93,15 +105,22 @@ def quantile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, min(len(ordered), rank) - 1)]
 
 
-def timed(choice: Choice, top1: float, service: Spread) -> Candidate:
+def timed(choice: Choice, top1: float, service: Spread, table_top1: float = math.nan) -> Candidate:
     variant, threads, runtime, network = choice
-    return Candidate(variant, threads, top1, service.p50_ms, service.p95_ms, runtime, network)
+    times = service.p50_ms, service.p95_ms
+    return Candidate(variant, threads, top1, *times, runtime, network, table_top1)
 
 
-def candidates(profile: Profile, top1: Mapping[Choice, float]) -> list[Candidate]:
-    """The choices of the profile whose accuracy is given."""
+InUse = Mapping[Variant, float]
+"""Accuracy before a view, of the variants of which it is not the table's."""
+
+
+def candidates(
+    profile: Profile, top1: Mapping[Choice, float], in_use: InUse = MappingProxyType({})
+) -> list[Candidate]:
+    """The choices of the profile whose accuracy is given by the table, top1."""
     return [
-        timed(choice, top1[choice], timing.service)
+        timed(choice, in_use.get(choice.variant, top1[choice]), timing.service, top1[choice])
         for choice, timing in profile.items()
         if choice in top1
     ]

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from edged.control.profile import (
     MEASURED_RUNS,
     Candidate,
+    InUse,
     Profile,
     Timing,
     candidates,
@@ -61,6 +62,7 @@ class Profiler:
         self._order = self._sorted(choices)
         self.profile: Profile = self._known_of(self._order)
         self._resting: frozenset[Choice] = frozenset()
+        self._in_use: Mapping[str, InUse] = {}
         self.ladders = self._ladders()
         """By view; views with the same accuracies have the same one."""
         self.waiting = [choice for choice in self._order if choice not in known]
@@ -88,8 +90,19 @@ class Profiler:
 
     @property
     def useful(self) -> frozenset[Choice]:
-        """On a frontier, resting or not, or still to be measured."""
-        return frontiers(self._present(), self._top1.values()).union(self.waiting)
+        """On a frontier by the table, resting or not, on a ladder, or still to be measured."""
+        on_ladders = {each.choice for ladder in self.ladders.values() for each in ladder}
+        return frontiers(self._present(), self._top1.values()).union(on_ladders, self.waiting)
+
+    def runnable(self, view: str) -> list[Candidate]:
+        """All that the view can run now, with the table's figures."""
+        return candidates(self._awake(), self._top1[view])
+
+    def use(self, in_use: Mapping[str, InUse]) -> None:
+        """Rank the variants of these views by these figures, all others by the table."""
+        if in_use != self._in_use:
+            self._in_use = in_use
+            self.ladders = self._ladders()
 
     def serve(self, top1: Mapping[str, Mapping[Choice, float]]) -> None:
         """Other views from now on, which may run the same choices."""
@@ -196,11 +209,19 @@ class Profiler:
             self._finish_round()
 
     def _ladders(self) -> Mapping[str, tuple[Candidate, ...]]:
-        present = self._present()
-        awake = {each: present[each] for each in present if each not in self._resting}
+        awake = self._awake()
         models = {id(top1): top1 for top1 in self._top1.values()}
         made = {key: ladder(candidates(awake, top1)) for key, top1 in models.items()}
-        return {view: made[id(top1)] for view, top1 in self._top1.items()}
+        own = {
+            view: ladder(candidates(awake, self._top1[view], figures))
+            for view, figures in self._in_use.items()
+            if figures and view in self._top1
+        }
+        return {view: own.get(view, made[id(top1)]) for view, top1 in self._top1.items()}
+
+    def _awake(self) -> Profile:
+        present = self._present()
+        return {each: present[each] for each in present if each not in self._resting}
 
     def _present(self) -> Profile:
         """What is known of the choices that can run."""

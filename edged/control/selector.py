@@ -11,7 +11,7 @@ choices.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -26,6 +26,10 @@ ROOM = 0.9
 by some per cent, and a variant at the limit would be switched on and off with it."""
 
 
+HOLD_COST = 1.1
+"""A variant that costs at most so many times as much as the cheapest one is not left for it."""
+
+
 class Reason(str, Enum):
     """Why nothing more accurate ran: a label in metrics and a field of every result."""
 
@@ -37,6 +41,7 @@ class Reason(str, Enum):
     PICTURE = "picture"  # the picture was decoded too small for it; the next one will not be
     CORES = "cores"  # it needs more threads than other waiting frames leave
     HOLD = "hold"  # a change would gain too little
+    POWER = "power"  # it would cost more, and the view's goal is power
     NONE_FITS = "none_fits"  # none reaches the requested chance of being on time
 
 
@@ -66,10 +71,11 @@ NOTHING_DEARER: Mapping[int, float] = MappingProxyType({})
 
 
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
-    """The ladder without variants below min_top1; the most accurate always stays."""
-    if ladder[-1].top1 >= min_top1:
+    """The ladder without variants below min_top1 in the table; the most accurate always stays."""
+    if not min_top1 or all(candidate.table_top1 >= min_top1 for candidate in ladder):
         return ladder
-    return [candidate for candidate in ladder if candidate.top1 >= min_top1] or ladder[:1]
+    kept = [candidate for candidate in ladder if candidate.table_top1 >= min_top1]
+    return kept or [max(ladder, key=lambda candidate: candidate.table_top1)]
 
 
 def choose(
@@ -95,13 +101,7 @@ def choose(
     bounded = limits is not NO_LIMITS
 
     def bar(candidate: Candidate) -> Reason | None:
-        """The limit that excludes it, if any."""
-        if limits.resolution is not None and candidate.variant.resolution > limits.resolution:
-            return Reason.PICTURE
-        if limits.threads is not None and candidate.threads > limits.threads:
-            return Reason.CORES
-        room = 1.0 if candidate is previous else ROOM
-        return Reason.LIMIT if candidate.p50_ms > room * longest_ms else None
+        return _bar(candidate, limits, longest_ms if candidate is previous else ROOM * longest_ms)
 
     def slack_for(candidate: Candidate) -> float:
         return slack_ms - dearer_ms.get(candidate.variant.resolution, 0.0)
@@ -139,6 +139,71 @@ def choose(
     if best_chance < target:
         reason = Reason.NONE_FITS
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
+
+
+def choose_cheapest(
+    ladder: Sequence[Candidate],
+    outlook: Slowdown,
+    cost: Callable[[Candidate], float],
+    give_up: float,
+    *,
+    slack_ms: float,
+    budget_ms: float,
+    target: float,
+    price: float = 0.0,
+    previous: Candidate | None = None,
+    limits: Limits = NO_LIMITS,
+    dearer_ms: Mapping[int, float] = NOTHING_DEARER,
+) -> Decision:
+    """Decide for one frame as `choose`, but run what costs least of the variants that are at most
+    give_up less accurate than what `choose` would run, and as surely on time, or to the target.
+
+    How large the picture was decoded, which follows from what ran last, is no part of what the
+    budget allows; where it excludes all of them, the next picture will be larger.
+    """
+    others = Limits(limits.run_ms, None, limits.threads)
+    told = {"slack_ms": slack_ms, "budget_ms": budget_ms, "target": target, "price": price}
+    best = choose(
+        ladder,
+        outlook,
+        **told,
+        limits=NO_LIMITS if others == NO_LIMITS else others,
+        dearer_ms=dearer_ms,
+    )
+    longest_ms, least = limits.run_ms / outlook.ratio, min(best.chance, target)
+    found = []
+    for candidate in ladder:
+        if candidate.top1 < best.candidate.top1 - give_up:
+            break
+        within_ms = longest_ms if candidate is previous else ROOM * longest_ms
+        if candidate is not best.candidate and _bar(candidate, others, within_ms):
+            continue
+        chance = outlook.chance(
+            candidate, slack_ms - dearer_ms.get(candidate.variant.resolution, 0.0)
+        )
+        if chance >= least:
+            found.append((cost(candidate), candidate, chance))
+    served = [each for each in found if not _bar(each[1], limits, math.inf)]
+    if not served:
+        return choose(ladder, outlook, **told, limits=limits, dearer_ms=dearer_ms)
+    cheapest = min(served, key=lambda each: each[0])
+    for each in served:
+        if each[1] is previous and each[0] <= HOLD_COST * cheapest[0]:
+            cheapest = each
+    _, candidate, chance = cheapest
+    if candidate is best.candidate:
+        return best
+    reason = Reason.POWER if chance >= target else Reason.NONE_FITS
+    return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason)
+
+
+def _bar(candidate: Candidate, limits: Limits, longest_ms: float) -> Reason | None:
+    """The limit that excludes it, if any."""
+    if limits.resolution is not None and candidate.variant.resolution > limits.resolution:
+        return Reason.PICTURE
+    if limits.threads is not None and candidate.threads > limits.threads:
+        return Reason.CORES
+    return Reason.LIMIT if candidate.p50_ms > longest_ms else None
 
 
 def _next_better(ladder: Sequence[Candidate], best: Candidate) -> Sequence[Candidate]:

@@ -17,6 +17,7 @@ from edged.config.camera import CameraConfig, ViewConfig
 from edged.control.decode_times import DecodeTimes
 from edged.daemon.models import Model, Models
 from edged.events.events import AWAY_SECONDS
+from edged.pipeline.evidence import Evidence
 from edged.pipeline.output import Output
 from edged.pipeline.queue import ViewQueue
 from edged.sinks.options import ResultsConfig
@@ -190,6 +191,7 @@ def queue_of(
         "on_time": view.on_time,
         "min_fps": view.min_fps or 0.0,
         "min_top1": view.min_top1,
+        "give_up": view.give_up if view.goal == "power" else None,
         "index": number,
         "fit": model.family.input.fit,
         "paced": view.max_fps != attached.request.max_fps,
@@ -200,7 +202,7 @@ def queue_of(
     if not same_source:
         values |= {"waiting": None, "last_ready_ns": 0, "interval_ns": 0, "period_ms": 0.0}
     if not (same_source and same_model):
-        values["decode_times"] = DecodeTimes(resolutions)
+        values |= {"decode_times": DecodeTimes(resolutions), "evidence": Evidence()}
     return replace(before, **values)
 
 

@@ -216,6 +216,7 @@ class Run:
             observer=world.live,
             cores=len(os.sched_getaffinity(0)),
             keep_warm=self.config.keep_warm,
+            probe=self.config.probe,
             frames_wanted=world.frames_wanted,
             clock=world.clock,
             finished=self._all_ended,

@@ -14,6 +14,14 @@ SECRET: dict[str, Any] = {"type": "string", "minLength": 1, "writeOnly": True}
 """No message shows a writeOnly value (edged/document/quoting.py): it is a secret, may contain one,
 or is where people write one by mistake."""
 TOP1: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+GOAL: dict[str, Any] = {
+    "enum": ["accuracy", "power"],
+    "x-hints": {
+        **dict.fromkeys(("energy", "battery", "efficiency", "eco", "low"), "did you mean power?"),
+        **dict.fromkeys(("quality", "best", "precision"), "did you mean accuracy?"),
+    },
+}
+GIVE_UP: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 0.5}
 MODEL: dict[str, Any] = {"type": "string", "minLength": 1}
 VARIANTS: dict[str, Any] = {
     "type": "array",

@@ -1,4 +1,4 @@
-"""Work for idle times, while no frame waits: measure the profile, keep the device warm."""
+"""Work for idle times, while no frame waits: measure the profile, probe, keep the device warm."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edged.clock import Clock
 from edged.control.profile import Profile
 from edged.control.profiler import Profiler
 from edged.device import KEEP_WARM_SECONDS
+from edged.pipeline.probes import Probes
 from edged.pipeline.queue import ViewQueue
 from edged.variants.variant import Choice
 
@@ -31,6 +32,7 @@ class Idle:
     keep_warm: bool
     """Run the cheapest network from time to time while no frame comes, and discard its scores."""
     clock: Clock
+    probes: Probes
     kept: Profile | None = None
     """The complete profile for which the sessions that it made unnecessary were last released."""
     ran_ns: int = 0
@@ -48,12 +50,16 @@ class Idle:
             self.kept = self.profiler.profile
         if new := self.loaded.adopt():
             self.profiler.add(new)
-        if not (self.profiler.waiting or self.keep_warm):
+        probing = self.probes.share > 0 and cool and self.profiler.complete
+        if not (self.profiler.waiting or self.keep_warm or probing):
             return False
         gap_ms, tolerable_ms = self.room_ms()
         if self.profiler.waiting and self.profiler.use_gap(
             gap_ms, tolerable_ms, self.measure, slowdown
         ):
+            return True
+        if probing and not self.profiler.waiting and self.probes.use(gap_ms, tolerable_ms):
+            self.ran_ns = self.clock()
             return True
         if self.keep_warm and cool:
             self._warm(gap_ms)

@@ -11,7 +11,7 @@ from edged.capture.frame import Frame
 from edged.clock import Clock
 from edged.control.controller import Controller
 from edged.control.profile import Candidate
-from edged.control.selector import allowed
+from edged.control.selector import NOTHING_DEARER, allowed
 from edged.pipeline.queue import ViewQueue
 from edged.pipeline.run import Run
 
@@ -135,6 +135,22 @@ class Bounds:
                 waiting=len(waiting) - 1,
             )
         return threads if threads < most else None
+
+    def dearer_ms(self, run: Run) -> Mapping[int, float]:
+        """How much longer pictures at other resolutions take to decode than the run's."""
+        if not run.frame.leads:  # another view decides how large the camera's picture is
+            return NOTHING_DEARER
+        ratio = self.controller.slowdown.ratio
+        return run.queue.decode_times.dearer_ms(run.frame.wanted, ratio)
+
+    def next_side(self, run: Run, dearer_ms: Mapping[int, float]) -> int:
+        """The resolution of the variant that would run on the view's next picture."""
+        lead = run.decision
+        if run.limits.resolution is not None or any(dearer_ms.values()):
+            limits = run.limits._replace(resolution=None)
+            view, slack_ms = run.queue.view, run.slack_ms
+            lead = self.controller.decide(view, run.ladder, slack_ms, limits, dearer_ms)
+        return lead.candidate.variant.resolution
 
 
 def _core_ms(runs: Iterable[Run], now_ns: int) -> float:

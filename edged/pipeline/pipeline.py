@@ -25,7 +25,7 @@ from edged.clock import Clock, monotonic_ns
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
-from edged.control.selector import NO_LIMITS, NOTHING_DEARER, Decision, Limits
+from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.control.setbacks import Setbacks
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
@@ -35,6 +35,7 @@ from edged.events.events import Watch
 from edged.pipeline.idle import Idle
 from edged.pipeline.limits import Bounds, Ladders, largest_served
 from edged.pipeline.observers import ResultObserver, Seen
+from edged.pipeline.probes import Probes
 from edged.pipeline.queue import Intake, ViewQueue
 from edged.pipeline.run import Run
 from edged.pipeline.sent import Gaps, SentPictures, SentRun
@@ -44,7 +45,7 @@ from edged.result import Event, Result
 from edged.sinks.sink import Sink
 from edged.tracing.recorder import Recorder
 from edged.variants.runtime import RunError
-from edged.variants.variant import Choice
+from edged.variants.variant import Choice, Variant
 
 log = logging.getLogger("edged")
 
@@ -63,6 +64,9 @@ class Pipeline:
     observer: ResultObserver
     cores: int = 1
     keep_warm: bool = False
+    probe: float = 0.0
+    """Share of the time for probes."""
+    joules: Mapping[Variant, float] = field(default_factory=dict)
     frames_wanted: int | None = None
     clock: Clock = monotonic_ns
     finished: Callable[[], bool] = lambda: False
@@ -104,12 +108,18 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.controller = Controller(
             {
-                queue.view: ViewSettings(queue.budget_ms, queue.on_time, queue.min_top1)
+                queue.view: ViewSettings(
+                    queue.budget_ms, queue.on_time, queue.min_top1, queue.give_up
+                )
                 for queue in self.queues
             },
             Slowdown(self.loaded.threads),
+            self.joules,
         )
-        self._idle = Idle(self.queues, self.loaded, self.profiler, self.keep_warm, self.clock)
+        parts = self.queues, self.loaded, self.profiler
+        probes = Probes(*parts, self.controller, self.clock, self.probe)
+        self._idle = Idle(*parts, self.keep_warm, self.clock, probes)
+        probes.begin()
         threads = max(self.loaded.threads)
         self._bounds = Bounds(self.queues, self.controller, self.cores, threads, self.clock)
         self._trace = RunTrace(self.recorder, self.about)
@@ -313,6 +323,7 @@ class Pipeline:
         with self._state:
             for each, result, scores in zip(run.all, results, rows, strict=True):
                 self._finish(each, result, scores, (published_ns - run.taken_ns) / 1e6)
+                each.queue.evidence.answered(each.frame, result.variant, result.top)
                 if queue.output.takes_features:
                     self.seen(result, values, scores, choice.network, pixels)
             stages = results[0].stages  # last, because it may change the ladders
@@ -364,20 +375,11 @@ class Pipeline:
         return self._idle.measure(choice)
 
     def _want(self, run: Run) -> None:
-        """Request the next picture at the resolution of the variant that would run on it."""
-        side = run.decision.candidate.variant.resolution
-        ratio = self.controller.slowdown.ratio
-        dearer_ms = run.queue.decode_times.dearer_ms(run.frame.wanted, ratio)
-        if not run.frame.leads:  # another view decides how large the camera's picture is
-            dearer_ms = NOTHING_DEARER
-        if run.limits.resolution is not None or any(dearer_ms.values()):
-            limits = run.limits._replace(resolution=None)
-            lead = self.controller.decide(
-                run.queue.view, run.ladder, run.slack_ms, limits, dearer_ms
-            )
-            side = lead.candidate.variant.resolution
-        queue = run.queue
-        queue.mailbox.want(max(side, self.least_side(queue.view)), queue.index)
+        """Request the next picture as large as what would run on it needs, or a probe."""
+        queue, dearer_ms = run.queue, self._bounds.dearer_ms(run)
+        side = self._bounds.next_side(run, dearer_ms)
+        side = max(side, self.least_side(queue.view), self._idle.probes.side_for(run, dearer_ms))
+        queue.mailbox.want(side, queue.index)
 
     def _note(
         self, queue: ViewQueue, before: Candidate | None, decision: Decision, on_time: bool

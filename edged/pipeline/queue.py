@@ -9,6 +9,7 @@ from edged.capture.frame import Frame
 from edged.capture.mailbox import Mailbox
 from edged.control.decode_times import DecodeTimes
 from edged.control.thermal import Pace
+from edged.pipeline.evidence import Evidence
 from edged.pipeline.output import Output
 from edged.variants.family import Fit
 from edged.variants.variant import Variant
@@ -39,6 +40,8 @@ class ViewQueue:
     min_fps: float = 0.0
     """Results per second that there must be time for; 0: no minimum."""
     min_top1: float = 0.0
+    give_up: float | None = None
+    """Accuracy that may be given up for less power; None where the goal is accuracy."""
     index: int = 0
     fit: Fit = Fit.CROP
     paced: bool = False
@@ -73,6 +76,7 @@ class ViewQueue:
     age_ms: float = 0.0
     """Age of the newest frame when it reached the mailbox."""
     decode_times: DecodeTimes = field(default_factory=DecodeTimes)
+    evidence: Evidence = field(default_factory=Evidence)
 
     def receive(self, frame: Frame) -> None:
         """Let a new frame wait, if the view is on."""

@@ -50,6 +50,7 @@ class RunTrace:
         """Add the frame; run is None if it was dropped as too old."""
         if self.recorder is None:
             return
+        probe_ms, queue.evidence.untold_ms = queue.evidence.untold_ms, 0.0
         before_ns, queue.recorded_ns = queue.recorded_ns or frame.captured_ns, frame.captured_ns
         self.recorder.record(
             RecordedFrame(
@@ -66,6 +67,7 @@ class RunTrace:
                 stages={} if result is None else result.stages._asdict(),
                 sensors=sensors,
                 shared=run is not None and run.shared,
+                probe_ms=probe_ms,
             )
         )
         self.lines += 1

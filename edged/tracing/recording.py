@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edged.control.controller import Controller, ViewSettings
@@ -22,6 +23,7 @@ from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
 from edged.document.json_line import Line
 from edged.errors import InputError
+from edged.tracing.ladders import ladder_at, runtime_at, variant_of, written
 from edged.tracing.trace import FullTrace, full_trace, read_lines
 from edged.variants.variant import Variant
 from edged.view import camera_of
@@ -43,13 +45,14 @@ class ViewState:
 @dataclass(frozen=True, slots=True)
 class Header:
     """ladders, settings, states: by view. slowdown: its state (slowdown.py). about: device,
-    backend, family: whose profile it is."""
+    backend, family: whose profile it is. joules: of a result, by variant, where measured."""
 
     ladders: Mapping[str, tuple[Candidate, ...]]
     settings: Mapping[str, ViewSettings]
     states: Mapping[str, ViewState]
     slowdown: Mapping[str, Any]
     about: Mapping[str, str]
+    joules: Mapping[Variant, float] = MappingProxyType({})
 
     @classmethod
     def of(
@@ -70,12 +73,14 @@ class Header:
             states,
             controller.slowdown.state(),
             dict(about),
+            dict(controller.joules),
         )
 
     def controller(self) -> Controller:
         """One that decides as the recorded one did; InputError for a state it cannot take."""
         threads = {each.threads for ladder in self.ladders.values() for each in ladder}
-        controller = Controller(self.settings, Slowdown.from_state(self.slowdown, sorted(threads)))
+        slowdown = Slowdown.from_state(self.slowdown, sorted(threads))
+        controller = Controller(self.settings, slowdown, self.joules)
         for view, state in self.states.items():
             control, ladder = controller.views[view], self.ladders[view]
             control.share = OnTimeShare(control.settings.on_time, state.owed)
@@ -95,6 +100,7 @@ class RecordedFrame:
     other views. chosen: position in the view's ladder; None for a frame that was dropped as too
     old, of which service_ms is 0 and reason and stages are empty. on_time: the result kept the
     budget. sensors: readings by name. shared: the line of another view before it has the same run.
+    probe_ms: time of the probes of the view since its line before.
     """
 
     view: str
@@ -111,6 +117,7 @@ class RecordedFrame:
     sensors: Mapping[str, float]
     shared: bool = False
     line: int = 0
+    probe_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,32 +171,20 @@ def read_trace(path: Path) -> FullTrace | RecordedTrace:
 def header_line(header: Header) -> str:
     """The recorded header as it stands in the file, without the line's end."""
     distinct = list(dict.fromkeys(header.ladders.values()))
-    ladders = [
-        [
-            {
-                "variant": candidate.variant.name,
-                "threads": candidate.threads,
-                "runtime": candidate.runtime,
-                **({"network": candidate.network} if candidate.network else {}),
-                "top1": candidate.top1,
-                "p50_ms": candidate.p50_ms,
-                "p95_ms": candidate.p95_ms,
-            }
-            for candidate in ladder
-        ]
-        for ladder in distinct
-    ]
+    ladders = [written(ladder) for ladder in distinct]
     cameras = {
         view: {
             "ladder": distinct.index(header.ladders[view]),
             "budget_ms": settings.budget_ms,
             "on_time": settings.on_time,
             "min_top1": settings.min_top1,
+            **({} if settings.give_up is None else {"give_up": settings.give_up}),
             "owed": header.states[view].owed,
             "previous": header.states[view].previous,
         }
         for view, settings in header.settings.items()
     }
+    joules = {variant.name: each for variant, each in header.joules.items()}
     return json.dumps(
         {
             "edged_trace": FORMAT,
@@ -197,6 +192,7 @@ def header_line(header: Header) -> str:
             "ladders": ladders,
             "cameras": cameras,
             "slowdown": dict(header.slowdown),
+            **({"joules": joules} if joules else {}),
         }
     )
 
@@ -235,6 +231,8 @@ def frame_line(frame: RecordedFrame, ladder: Sequence[Candidate]) -> str:
         values["sensors"] = dict(frame.sensors)
     if frame.shared:
         values["shared"] = True
+    if frame.probe_ms:
+        values["probe_ms"] = round(frame.probe_ms, 3)
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -264,10 +262,10 @@ def _header(line: Line) -> Header:
             version,
         )
     if version == ONE_LADDER:
-        read = [_ladder(line, "ladder")]
+        known = [ladder_at(line, "ladder")]
     else:
         entries = {f"ladders[{i}]": ladder for i, ladder in enumerate(line.list_at("ladders"))}
-        read = [_ladder(replace(line, values=entries), key) for key in entries]
+        known = [ladder_at(replace(line, values=entries), key) for key in entries]
     ladders, settings, states = {}, {}, {}
     for view, entry in line.object_at("cameras").items():
         values = line.inside(f"cameras.{view}", entry)
@@ -275,16 +273,24 @@ def _header(line: Line) -> Header:
         if on_time >= 1:
             raise values.error("`on_time` must be below 1", on_time)
         settings[view] = ViewSettings(
-            values.number_at("budget_ms", above=True), on_time, values.number_at("min_top1")
+            values.number_at("budget_ms", above=True),
+            on_time,
+            values.number_at("min_top1"),
+            values.number_at("give_up") if "give_up" in values.values else None,
         )
-        ladder = 0 if version == ONE_LADDER else _position(values, "ladder", read)
-        ladders[view] = read[ladder]
+        ladder = 0 if version == ONE_LADDER else _position(values, "ladder", known)
+        ladders[view] = known[ladder]
         previous = values.take("previous")
         if previous is not None:
             previous = _position(values, "previous", ladders[view])
         states[view] = ViewState(values.number_at("owed", -math.inf), previous)
     about = {key: str(value) for key, value in line.object_at("about").items()}
-    return Header(ladders, settings, states, line.object_at("slowdown"), about)
+    joules = _joules(line) if "joules" in line.values else {}
+    return Header(ladders, settings, states, line.object_at("slowdown"), about, joules)
+
+
+def _joules(line: Line) -> dict[Variant, float]:
+    return {variant_of(line, name): each for name, each in _numbers(line, "joules").items()}
 
 
 def _position(line: Line, key: str, within: Sequence[object]) -> int:
@@ -293,28 +299,6 @@ def _position(line: Line, key: str, within: Sequence[object]) -> int:
         last = len(within) - 1
         raise line.error(f"`{key}` must be a position from 0 to {last}", repr(position))
     return position
-
-
-def _ladder(line: Line, key: str) -> tuple[Candidate, ...]:
-    ladder = []
-    for index, entry in enumerate(line.list_at(key)):
-        values = line.inside(f"{key}[{index}]", entry)
-        try:
-            variant = Variant.parse(values.text_at("variant"))
-        except InputError as error:
-            raise values.error(error.what, error.got) from None
-        ladder.append(
-            Candidate(
-                variant,
-                int(values.number_at("threads", 1)),
-                values.number_at("top1"),
-                values.number_at("p50_ms", above=True),
-                values.number_at("p95_ms", above=True),
-                _runtime(values),
-                values.text_at("network") if "network" in values.values else "",
-            )
-        )
-    return tuple(ladder)
 
 
 def _frame(line: Line, header: Header) -> RecordedFrame:
@@ -348,6 +332,7 @@ def _frame(line: Line, header: Header) -> RecordedFrame:
         sensors=_numbers(line, "sensors") if "sensors" in line.values else {},
         shared=shared,
         line=line.number,
+        probe_ms=line.number_at("probe_ms") if "probe_ms" in line.values else 0.0,
     )
 
 
@@ -364,16 +349,11 @@ def _count(line: Line, key: str, least: int) -> int | None:
 
 def _chosen(line: Line, ladder: Sequence[Candidate]) -> int:
     name, threads = line.text_at("variant"), line.number_at("threads", 1)
-    runtime = _runtime(line)
+    runtime = runtime_at(line)
     for position, each in enumerate(ladder):
         if (each.variant.name, each.threads, each.runtime) == (name, threads, runtime):
             return position
     raise line.error("the view's ladder has no such variant", f"{name} x{threads:g} {runtime}")
-
-
-def _runtime(line: Line) -> str:
-    """Release 0.1.0 had only one, and did not write it down."""
-    return line.text_at("runtime") if "runtime" in line.values else "onnxruntime"
 
 
 def _numbers(line: Line, key: str) -> dict[str, float]:

@@ -152,6 +152,8 @@ class Measured:
 
     def observe(self, key: object, times_ms: object) -> None: ...
 
+    def use(self, in_use: object) -> None: ...
+
 
 def make(feeds: Sequence[Feed | Yard], seen: Recorder, /, **more: object) -> Pipeline:
     queues = [queue for feed in feeds for queue in feed.queues]

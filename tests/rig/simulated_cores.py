@@ -52,6 +52,7 @@ class Profiled:
     ladders: Mapping[str, tuple[Candidate, ...]]
 
     def observe(self, *_: object) -> None: ...
+    def use(self, _: object) -> None: ...
 
 
 @dataclass

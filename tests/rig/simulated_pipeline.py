@@ -54,6 +54,8 @@ class Profiled:
 
     def observe(self, key: object, times_ms: object) -> None: ...
 
+    def use(self, in_use: object) -> None: ...
+
 
 @dataclass
 class Observed:

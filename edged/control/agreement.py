@@ -1,0 +1,253 @@
+"""What the variants are worth before one view: how often each agrees with the most accurate one.
+
+The manifest's figures are those of held-out pictures. Before a view all variants may agree, or few
+do. So now and then a frame that has run is run again (pipeline/probes.py), and each pair of answers
+is evidence: whether a variant says what the *reference* says, the most accurate one of the table.
+Agreement is a Beta posterior. Its prior is the agreement that explains the table's figures; frames
+of one moment count as one; evidence loses half its weight in HALF_LIFE_SECONDS, and all at once
+where agreement or the pictures break with what was seen.
+
+    accuracy in use = worth of the reference x agreement + RIGHT_APART x that worth x the rest
+
+Pure: no clock, no pictures, no networks; the same calls give the same figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edged.variants.variant import Variant
+
+MOMENT_SECONDS = 10.0
+"""Probes of a variant are at least this far apart, each a moment of its own."""
+HALF_LIFE_SECONDS = 2 * 3600.0
+RIGHT_APART = 0.3
+"""How often a variant is right where it does not agree, in parts of the reference's worth: on
+labelled photos 0.15 to 0.45, for neighbours more (tests/benchmarks/agreement.md)."""
+PRIOR_MOMENTS = 4.0
+"""What the table counts for."""
+ENOUGH_MOMENTS = 32.0
+"""With more, probes become rarer in proportion."""
+RAREST_SECONDS = 60.0
+SHOWN, CERTAIN = 0.95, 0.99
+"""Probability of the interval that is shown, and of the one that a figure must leave before it
+changes what runs."""
+
+FALSE_ALARM_MOMENTS = 10_000
+"""Of a variant whose agreement is within its interval, at least so many on average between two
+false alarms: 28 hours of a moment every ten seconds."""
+_OTHER_SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+NOVEL_MOMENTS = 4
+"""So many pictures one after the other that are unlike all seen before are another scene. If
+pictures came in any order, this would happen once in 58,905 moments: 36 choose 4."""
+_JUDGED_MOMENTS, _LEAST_MOMENTS = 32, 16
+_NOVEL, _NOVEL_LEVELS = 1.5, 4.0
+"""Unlike: this many times as far from the nearest one as any of the last moments, and so many of
+256 levels."""
+_PICTURES_KEPT = 64
+
+Levels = bytes
+"""Of a picture: means of its parts, one byte each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """agreement, low, high: shares of frames, with the ends of the 95 % interval. moments: weight
+    of the evidence. probes: how many runs it came from, since the last break. accuracy: that the
+    agreement means."""
+
+    agreement: float
+    low: float
+    high: float
+    moments: float
+    probes: int
+    accuracy: float
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Evidence on a variant. prior: agreement that the table implies. used: agreement that the
+    figure in use was made of, and the moments that it rested on."""
+
+    prior: float
+    agreed: float = 0.0
+    moments: float = 0.0
+    probes: int = 0
+    at_seconds: float = 0.0
+    used: float | None = None
+    used_moments: float = 0.0
+    change: list[float] = field(default_factory=lambda: [0.0] * len(_OTHER_SHARES))
+
+    @property
+    def posterior(self) -> tuple[float, float]:
+        """Parameters of the Beta distribution."""
+        agreed = PRIOR_MOMENTS * self.prior + self.agreed
+        return agreed, PRIOR_MOMENTS + self.moments - agreed
+
+    @property
+    def mean(self) -> float:
+        agreed, differed = self.posterior
+        return agreed / (agreed + differed)
+
+    def forget(self, now_seconds: float) -> None:
+        """Let the evidence lose weight."""
+        kept = 0.5 ** ((now_seconds - self.at_seconds) / HALF_LIFE_SECONDS)
+        self.agreed *= kept
+        self.moments *= kept
+        self.at_seconds = now_seconds
+
+    def breaks(self, agrees: bool) -> bool:
+        """Whether the next outcome breaks with those before: an e-detector (arXiv 2203.03532) for
+        a share in the interval against shares beyond it."""
+        low, high = interval(*self.posterior, SHOWN)
+        total = 0.0
+        for place, other in enumerate(_OTHER_SHARES):
+            if low <= other <= high:
+                self.change[place] = 0.0
+                continue
+            known = low if other < low else high
+            ratio = other / known if agrees else (1 - other) / (1 - known)
+            self.change[place] = (self.change[place] + 1) * ratio
+            total += self.change[place]
+        return total >= FALSE_ALARM_MOMENTS * len(_OTHER_SHARES)
+
+    def renew(self) -> bool:
+        """Take over the posterior's mean where it differs by more than its certainty, or where
+        that has grown since; whether it was."""
+        low, high = interval(*self.posterior, CERTAIN)
+        known = self.prior if self.used is None else self.used
+        grown = self.used is not None and self.moments >= 2 * self.used_moments
+        if low <= known <= high and not grown:
+            return False
+        self.used, self.used_moments = self.mean, self.moments
+        return True
+
+
+class Agreement:
+    """One view's evidence. table: the manifest's accuracy of every variant that the view may run.
+    reference: the one that the others are compared with; those that the table has above it keep
+    their figures."""
+
+    def __init__(self, table: Mapping[Variant, float], reference: Variant) -> None:
+        self.table, self.reference = table, reference
+        self.worth = table[reference]
+        self.breaks = 0
+        """How often all evidence was forgotten at once."""
+        self._apart = RIGHT_APART * self.worth
+        self._pairs: dict[Variant, _Pairs] = {}
+        self._pictures: list[NDArray[np.int16]] = []
+        self._new: list[tuple[NDArray[np.int16], float]] = []
+        """The last pictures if unlike those seen, and how far each is from the nearest."""
+        self._distances: deque[float] = deque(maxlen=_JUDGED_MOMENTS)
+        self._seen_seconds = -math.inf
+        self._forget()
+
+    def _forget(self) -> None:
+        for variant, top1 in self.table.items():
+            if variant != self.reference and top1 <= self.worth:
+                explains = (top1 - self._apart) / (self.worth - self._apart)
+                self._pairs[variant] = _Pairs(min(0.98, max(0.05, explains)))
+
+    @property
+    def variants(self) -> list[Variant]:
+        """Those that are compared."""
+        return list(self._pairs)
+
+    def due_seconds(self, variant: Variant) -> float:
+        """When its next probe is worth its time; they come at no fixed interval, so that a scene
+        that repeats itself is seen at all its moments."""
+        pairs = self._pairs[variant]
+        if not pairs.probes:
+            return -math.inf
+        spread = 0.75 + 0.5 * (pairs.probes * 0.6180339887 % 1)
+        wait_seconds = MOMENT_SECONDS * max(1.0, pairs.moments / ENOUGH_MOMENTS)
+        least = max(MOMENT_SECONDS, min(RAREST_SECONDS, wait_seconds) * spread)
+        return pairs.at_seconds + least
+
+    def observe(self, variant: Variant, agrees: bool, now_seconds: float) -> bool:
+        """Count a pair of answers; whether a figure in use has changed."""
+        pairs = self._pairs[variant]
+        if pairs.probes and now_seconds - pairs.at_seconds < MOMENT_SECONDS:
+            return False
+        pairs.forget(now_seconds)
+        if pairs.breaks(agrees):
+            return self._break()
+        pairs.agreed += agrees
+        pairs.moments += 1
+        pairs.probes += 1
+        return pairs.renew()
+
+    def looks_seconds(self) -> float:
+        """When the next picture is to be seen."""
+        return self._seen_seconds + MOMENT_SECONDS
+
+    def see(self, levels: Levels, now_seconds: float) -> bool:
+        """Look at a picture, once a moment; whether a figure in use has changed because of it."""
+        self._seen_seconds = now_seconds
+        picture = np.frombuffer(levels, np.uint8).astype(np.int16)
+        if not self._pictures:
+            self._pictures = [picture]
+            return False
+        apart = np.abs(np.stack(self._pictures) - picture).mean(axis=1)
+        nearest = int(apart.argmin())
+        distance = float(apart[nearest])
+        limit = max(_NOVEL_LEVELS, _NOVEL * max(self._distances, default=0.0))
+        if len(self._distances) < _LEAST_MOMENTS or distance <= limit:
+            for each, far in (*self._new, (picture, distance)):
+                self._distances.append(far)
+                self._pictures.append(each)
+            self._new.clear()
+            # The one nearest to the new picture is told by it.
+            del self._pictures[nearest if distance < _NOVEL_LEVELS else 0 : -_PICTURES_KEPT]
+            return False
+        self._new.append((picture, distance))
+        return len(self._new) == NOVEL_MOMENTS and self._break()
+
+    def _break(self) -> bool:
+        """Forget everything; whether that changes a figure in use."""
+        changed = bool(self.figures())
+        self._pictures = [each for each, _ in self._new]
+        self._new.clear()
+        self._distances.clear()
+        self._forget()
+        self.breaks += 1
+        return changed
+
+    def figures(self) -> dict[Variant, float]:
+        """Accuracy in use of the variants of which it is not the table's."""
+        return {
+            variant: self._accuracy(pairs.used)
+            for variant, pairs in self._pairs.items()
+            if pairs.used is not None
+        }
+
+    def estimate(self, variant: Variant) -> Estimate | None:
+        """None for a variant that is not compared."""
+        pairs = self._pairs.get(variant)
+        if pairs is None:
+            return None
+        mean, ends = pairs.mean, interval(*pairs.posterior, SHOWN)
+        return Estimate(mean, *ends, pairs.moments, pairs.probes, self._accuracy(mean))
+
+    def _accuracy(self, agreement: float) -> float:
+        return self.worth * agreement + self._apart * (1 - agreement)
+
+
+@lru_cache(maxsize=1024)
+def interval(agreed: float, differed: float, share: float) -> tuple[float, float]:
+    """The central interval of a Beta distribution, by its density over the log of the odds."""
+    middle = math.log(agreed / differed)
+    reach = 8 * math.sqrt(1 / agreed + 1 / differed) + 8 / min(agreed, differed)
+    odds = np.linspace(middle - reach, middle + reach, 2001)
+    logs = -agreed * np.logaddexp(0, -odds) - differed * np.logaddexp(0, odds)
+    weights = np.exp(logs - logs.max()).cumsum()
+    ends = np.interp(np.array((1 - share, 1 + share)) / 2 * weights[-1], weights, odds)
+    low, high = 1 / (1 + np.exp(-ends))
+    return float(low), float(high)
