@@ -20,12 +20,13 @@ from reference import sections
 from edged.atomic_file import write_whole
 from edged.capture.mailbox import ViewCounts
 from edged.capture.supervisor import CameraState
+from edged.control.agreement import Estimate
 from edged.control.profile import Candidate
 from edged.events.events import EventCount
 from edged.pipeline.sent import SentPictures
 from edged.sensors.sensors import Sensors
 from edged.telemetry.metrics import Metrics
-from edged.telemetry.subjects import Subjects, ViewSubject
+from edged.telemetry.subjects import Learnt, Subjects, ViewSubject
 from edged.variants.runtime import Engines
 from edged.variants.variant import Variant
 
@@ -103,6 +104,12 @@ def _everything() -> Subjects:
         networks={variant: ""},
         top1={variant: 0.0},
         ladder=lambda: [Candidate(variant, 1, 0.0, 0.0, 0.0)],
+        give_up=0.0,
+        learnt=lambda: Learnt(
+            reference=variant,
+            estimates={variant: Estimate(0.0, 0.0, 0.0, 0.0, 0, 0.0)},
+            score=0.0,
+        ),
     )
     sink = SimpleNamespace(name="sink", delivered=0, dropped={"": 0}, observe_delivery=None)
     sensors = Sensors(Path("/nonexistent"))

@@ -221,6 +221,21 @@ def _time_and_accuracy() -> list[Json]:
             size=(12, 9),
         ),
         graph(
+            "Agreement with the most accurate variant",
+            query(f"edged_agreement{VIEW}", NAME + " {{variant}}"),
+            unit="percentunit",
+            about="Share of the view's frames on which a variant says the same, from probes.",
+            size=(12, 9),
+        ),
+        graph(
+            "Probes",
+            query(f"rate(edged_probe_seconds_total{VIEW}[$__rate_interval])", NAME),
+            unit="percentunit",
+            bounds=(0, None),
+            about="Share of the time.",
+            size=(12, 9),
+        ),
+        graph(
             "Changes of variant by reason",
             query(
                 "sum by (camera, view, reason) "

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -46,12 +47,14 @@ class Reason(str, Enum):
 
 
 class Decision(NamedTuple):
-    """predicted_ms: expected service time. chance: probability of being on time."""
+    """predicted_ms: expected service time. chance: probability of being on time. spared_ms: the
+    processor time that the goal `power` is expected to save."""
 
     candidate: Candidate
     predicted_ms: float
     chance: float
     reason: Reason
+    spared_ms: float = 0.0
 
 
 class Limits(NamedTuple):
@@ -162,14 +165,17 @@ def choose_cheapest(
     budget allows; where it excludes all of them, the next picture will be larger.
     """
     others = Limits(limits.run_ms, None, limits.threads)
-    told = {"slack_ms": slack_ms, "budget_ms": budget_ms, "target": target, "price": price}
-    best = choose(
+    accurate = partial(
+        choose,
         ladder,
         outlook,
-        **told,
-        limits=NO_LIMITS if others == NO_LIMITS else others,
+        slack_ms=slack_ms,
+        budget_ms=budget_ms,
+        target=target,
+        price=price,
         dearer_ms=dearer_ms,
     )
+    best = accurate(limits=NO_LIMITS if others == NO_LIMITS else others)
     longest_ms, least = limits.run_ms / outlook.ratio, min(best.chance, target)
     found = []
     for candidate in ladder:
@@ -185,7 +191,7 @@ def choose_cheapest(
             found.append((cost(candidate), candidate, chance))
     served = [each for each in found if not _bar(each[1], limits, math.inf)]
     if not served:
-        return choose(ladder, outlook, **told, limits=limits, dearer_ms=dearer_ms)
+        return accurate(limits=limits)
     cheapest = min(served, key=lambda each: each[0])
     for each in served:
         if each[1] is previous and each[0] <= HOLD_COST * cheapest[0]:
@@ -194,7 +200,8 @@ def choose_cheapest(
     if candidate is best.candidate:
         return best
     reason = Reason.POWER if chance >= target else Reason.NONE_FITS
-    return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason)
+    spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
+    return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms)
 
 
 def _bar(candidate: Candidate, limits: Limits, longest_ms: float) -> Reason | None:

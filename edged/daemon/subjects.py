@@ -12,7 +12,7 @@ from edged.pipeline.queue import ViewQueue
 from edged.service.status_line import ViewNow
 from edged.teach.teaching import Configured
 from edged.telemetry.health import DOWN_STATES, CameraHealth
-from edged.telemetry.subjects import Subjects, ViewSubject
+from edged.telemetry.subjects import Learnt, Subjects, ViewSubject
 from edged.variants.taught import to_teach
 from edged.view import camera_of
 
@@ -118,6 +118,25 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         replaced=lambda: 0 if queue is None else queue.overwritten,
         off=lambda: 0 if queue is None else queue.off,
         switch=partial(run.world.switches.of_view, view.id),
+        give_up=view.give_up if view.goal == "power" else None,
+        learnt=lambda: Learnt() if queue is None else _learnt(queue),
+    )
+
+
+def _learnt(queue: ViewQueue) -> Learnt:
+    evidence, agreement = queue.evidence, queue.evidence.agreement
+    if agreement is None:
+        return Learnt(evidence.seconds, spared_seconds=queue.spared_ms / 1000)
+    found = {each: agreement.estimate(each) for each in agreement.variants}
+    return Learnt(
+        evidence.seconds,
+        agreement.reference,
+        agreement.breaks,
+        {variant: each for variant, each in found.items() if each is not None},
+        agreement.figures(),
+        evidence.score,
+        evidence.classless,
+        queue.spared_ms / 1000,
     )
 
 

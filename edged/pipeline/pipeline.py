@@ -385,7 +385,7 @@ class Pipeline:
         self, queue: ViewQueue, before: Candidate | None, decision: Decision, on_time: bool
     ) -> None:
         chosen = decision.candidate  # its figures in the profile may have changed
-        queue.count(chosen.variant, self.clock(), on_time=on_time)
+        queue.count(chosen.variant, self.clock(), decision.spared_ms, on_time=on_time)
         if before and before.choice != chosen.choice:
             self.observer.switched(queue.view, decision.reason.value)
 

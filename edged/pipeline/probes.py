@@ -8,6 +8,7 @@ within their share of the time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -45,7 +46,8 @@ Rungs = Mapping[Variant, Candidate]
 
 def levels_of(pixels: NDArray[np.uint8]) -> Levels:
     """Means of the parts of a picture (height, width, 3), by which a change of scene shows."""
-    return cv2.resize(pixels, _LEVELS_SIZE, interpolation=cv2.INTER_AREA).tobytes()
+    means: NDArray[np.uint8] = cv2.resize(pixels, _LEVELS_SIZE, interpolation=cv2.INTER_AREA)
+    return means.tobytes()
 
 
 @dataclass(slots=True)
@@ -118,30 +120,43 @@ class Probes:
             return False
         if evidence.variant == agreement.reference and evidence.reference is None:
             evidence.refer(evidence.top)
-        asked = sorted(due, key=agreement.due_seconds)
-        if evidence.reference is None:
-            asked = [agreement.reference]
-        elif evidence.variant in due:
+        if evidence.reference is not None and evidence.variant in due:
             self._observe(queue, evidence.variant, evidence.top, now_seconds)
             return True
-        side = frame.serves
-        fitting = [
-            each
-            for each in asked
-            if (side is None or each.resolution <= side)
-            and self._fits(rungs[each], now_ns, gap_ms, tolerable_ms)
-        ]
-        if fitting:
-            self._run(queue, rungs[fitting[0]], now_seconds)
-            evidence.fitted_ns = now_ns
-            return True
-        if now_ns - evidence.fitted_ns > UNFIT_NS:
+        side = math.inf if frame.serves is None else frame.serves
+        due = sorted((each for each in due if each.resolution <= side), key=agreement.due_seconds)
+        if evidence.reference is not None:
+            asked = due
+        elif agreement.reference.resolution <= side and (
+            evidence.variant in due or self._follows(rungs, agreement.reference, due, gap_ms)
+        ):
+            asked = [agreement.reference]
+        else:
+            return False
+        for each in asked:  # the reference only with time left for what is compared with it
+            runs = 2 if each == agreement.reference else 1
+            if self._fits(rungs[each], runs, now_ns, gap_ms, tolerable_ms):
+                self._run(queue, rungs[each], now_seconds)
+                evidence.fitted_ns = now_ns
+                return True
+        if evidence.reference is None and now_ns - evidence.fitted_ns > UNFIT_NS:
             self._give_way(queue, rungs, now_ns, tolerable_ms)
         return False
 
-    def _fits(self, candidate: Candidate, now_ns: int, gap_ms: float, tolerable_ms: float) -> bool:
+    def _follows(
+        self, rungs: Rungs, reference: Variant, due: Sequence[Variant], gap_ms: float
+    ) -> bool:
+        """Whether one of those that are due fits into the same gap after the reference."""
         slowdown = self.controller.slowdown
-        if candidate.p50_ms * slowdown.ratio / 1000 > self._saved_seconds:
+        left_ms = gap_ms - rungs[reference].p95_ms * slowdown.ratio
+        return any(slowdown.chance(rungs[each], left_ms) >= SURE for each in due)
+
+    def _fits(
+        self, candidate: Candidate, runs: int, now_ns: int, gap_ms: float, tolerable_ms: float
+    ) -> bool:
+        """runs: so many must have been saved up."""
+        slowdown = self.controller.slowdown
+        if runs * candidate.p50_ms * slowdown.ratio / 1000 > self._saved_seconds:
             return False
         if slowdown.chance(candidate, gap_ms) >= SURE:
             return True

@@ -58,6 +58,8 @@ class ViewQueue:
     stale: int = 0
     overwritten: int = 0
     """Frames that waited here until a newer one came."""
+    spared_ms: float = 0.0
+    """Processor time that `goal: power` has saved."""
     shed: int = 0
     """Frames skipped because of temperature or power."""
     off: int = 0
@@ -99,9 +101,12 @@ class ViewQueue:
             self.overwritten += 1
         self.waiting = frame
 
-    def count(self, variant: Variant, now_ns: int, *, on_time: bool) -> None:
+    def count(
+        self, variant: Variant, now_ns: int, spared_ms: float = 0.0, *, on_time: bool
+    ) -> None:
         """Count a result, published at `now_ns`."""
         self.results += 1
+        self.spared_ms += spared_ms
         self.last_result_ns = now_ns
         self.late += not on_time
         name = variant.name

@@ -45,6 +45,7 @@ def families(scene: Scene) -> Iterator[Metric]:
     yield from _of_sources(scene.subjects)
     yield from _of_sinks(scene)
     yield from _of_variants(scene.subjects)
+    yield from _of_probes(scene.subjects)
     yield from _of_backend(scene.subjects)
     yield from _of_device(scene.subjects)
 
@@ -285,6 +286,48 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
     for found, cost in costs.items():
         joules.add_metric(found, cost)
     yield from (top1, run, joules, failures)
+
+
+def _of_probes(subjects: Subjects) -> Iterator[Metric]:
+    seconds = _counter(
+        "edged_probe_seconds", "Time spent on probes in gaps between frames.", *_VIEW
+    )
+    agreement, low, high = (
+        _gauge(f"edged_agreement{end}", text, *_view_with("variant"))
+        for end, text in (
+            ("", "Share of the view's frames on which the variant agrees with the reference."),
+            ("_low", "Lower end of the 95 % interval of edged_agreement."),
+            ("_high", "Upper end of the 95 % interval of edged_agreement."),
+        )
+    )
+    score = _gauge(
+        "edged_reference_score_ratio",
+        "Mean best score of the reference, the most accurate variant, on probes; 0 for no class.",
+        *_VIEW,
+    )
+    classless = _gauge(
+        "edged_reference_classless_ratio",
+        "Share of the reference's answers to probes that have no class.",
+        *_VIEW,
+    )
+    give_up = _gauge(
+        "edged_give_up_ratio",
+        "Configured accuracy to give up (give_up); only views whose goal is power.",
+        *_VIEW,
+    )
+    for view in subjects.views:
+        learnt, of = view.learnt(), partial(_values, view.id)
+        if view.give_up is not None:
+            give_up.add_metric(of(), view.give_up)
+        seconds.add_metric(of(), learnt.seconds)
+        for variant, each in learnt.estimates.items():
+            agreement.add_metric(of(variant.name), each.agreement)
+            low.add_metric(of(variant.name), each.low)
+            high.add_metric(of(variant.name), each.high)
+        if learnt.score is not None:
+            score.add_metric(of(), learnt.score)
+            classless.add_metric(of(), learnt.classless)
+    yield from (seconds, agreement, low, high, score, classless, give_up)
 
 
 def _of_backend(subjects: Subjects) -> Iterator[Metric]:

@@ -6,10 +6,11 @@ Functions are called at each scrape or request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edged.capture.source import Roi
 from edged.capture.supervisor import Camera
+from edged.control.agreement import Estimate
 from edged.control.profile import Candidate
 from edged.events.events import EventCount
 from edged.sensors.reading import Gauge as Reading
@@ -17,6 +18,24 @@ from edged.sinks.sink import Sink
 from edged.switches.switch import ON, Switch
 from edged.variants.runtime import Engines
 from edged.variants.variant import Choice, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What probes have shown of a view's variants. seconds: spent on them. reference: what the
+    others are compared with; None before the first probe. breaks: how often all was forgotten at
+    once. score, classless: means of the reference's best score, 0 for none, and of its answers
+    without a class; score is None before its first answer. spared_seconds: processor time that
+    goal: power has saved so far."""
+
+    seconds: float = 0.0
+    reference: Variant | None = None
+    breaks: int = 0
+    estimates: Mapping[Variant, Estimate] = field(default_factory=dict)
+    in_use: Mapping[Variant, float] = field(default_factory=dict)
+    score: float | None = None
+    classless: float = 0.0
+    spared_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +50,7 @@ class ViewSubject:
     before it gives results; None for nothing. measured_ms: median time of each variant that was
     measured, in its fastest way. quiet: frames without motion give no results. square: its frames
     are the centre square of its part. off: frames dropped while it was not on. switch: whether it
-    counts now.
+    counts now. give_up: as configured; None where the goal is accuracy.
     """
 
     id: str
@@ -54,6 +73,8 @@ class ViewSubject:
     square: bool = True
     off: Callable[[], int] = lambda: 0
     switch: Callable[[], Switch] = lambda: ON
+    give_up: float | None = None
+    learnt: Callable[[], Learnt] = Learnt
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _record(data: Path, cache: Path, stream: str) -> Recorded:
                     values = runner.run(image)
                 else:
                     head = HeadMatrix.of(heads[0][network.sha256])
-                    values = head.scores(runner.features(image)[0])
+                    values = head.scores(runner.features(image))
                 best = int(values.argmax())
                 classes[light, number, column] = best if values[best] >= MIN_SCORE else -1
                 scores[light, number, column] = values[best]

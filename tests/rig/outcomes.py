@@ -23,6 +23,7 @@ from edged.variants.variant import Choice, Variant
 from tests.rig.camera import FakeTime
 
 VIEW = "door"
+SETTLING_FRAMES = 300
 SLOWEST_MS, PREPROCESS_MS = 14.0, 0.3
 """Of 1.0 at 224 pixels; the others in proportion to their multiply-adds."""
 
@@ -90,7 +91,7 @@ class Outcome:
 
 class Watched:
     """variants, top1: of the table. fps: of the camera, whose frames leave the rest of their
-    interval to probes; `every`: of how many only one is simulated, with what all of them leave."""
+    interval to probes; `every`: of how many only the first is simulated."""
 
     def __init__(
         self,
@@ -159,6 +160,8 @@ class Watched:
         self.outcome.ran.append(place)
         self.outcome.cpu_ms += run_ms * self._every
         self.time.sleep(run_ms / 1000)
+        if self._sequence < SETTLING_FRAMES:  # then the estimate of the device's speed is sure
+            self.controller.slowdown.observe(chosen, run_ms)
         self._sequence += 1
         frame = Frame(shown.levels.reshape(4, 4, 3), self._sequence, begun_ns, begun_ns, begun_ns)
         self.queue.mailbox.latest = frame
@@ -166,12 +169,10 @@ class Watched:
         self.queue.evidence.answered(
             frame, chosen.variant, () if said < 0 else (Score(str(said), 1.0),)
         )
-        for number in range(self._every):
-            due_ns = begun_ns + round((number + 1) * self._frame_seconds * 1e9)
-            while (gap_ms := (due_ns - self.time.now_ns) / 1e6) > 0:
-                if not self.probes.use(gap_ms, gap_ms):
-                    self.time.now_ns = due_ns
-            self.time.now_ns = due_ns + round(run_ms * 1e6) * (number + 1 < self._every)
+        due_ns = begun_ns + round(self._frame_seconds * 1e9)
+        while (gap_ms := (due_ns - self.time.now_ns) / 1e6) > 0:
+            if not self.probes.use(gap_ms, gap_ms):
+                break
         self.time.now_ns = begun_ns + round(self._every * self._frame_seconds * 1e9)
 
     def _decide(self) -> Candidate:

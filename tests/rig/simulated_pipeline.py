@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edged.capture.mailbox import Mailbox, MailboxWriter, Place
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, Spread, Timing
+from edged.control.profiler import Profiler
 from edged.pipeline.output import Output
 from edged.pipeline.pipeline import Pipeline
 from edged.pipeline.queue import ViewQueue
@@ -34,6 +35,19 @@ class Device:
     times_ms: dict[Variant, float]
     threads: tuple[int, ...] = (1,)
     busy_ms: float = 0.0
+    scores: Mapping[Variant, float] = field(default_factory=dict)
+    """Of the only class, where it is not sure."""
+    runs: list[Choice] = field(default_factory=list)
+    backends: tuple[object, ...] = ()
+
+    @property
+    def choices(self) -> set[Choice]:
+        return {Choice(each, 1) for each in self.times_ms}
+
+    def adopt(self) -> frozenset[Choice]:
+        return frozenset()
+
+    def keep(self, wanted: object) -> None: ...
 
     def infer(
         self, choice: Choice, pixels: np.ndarray, fit: Fit, *, features: bool = False
@@ -41,7 +55,9 @@ class Device:
         preprocessed_ns = self.clock.now_ns
         self.clock.sleep(self.times_ms[choice.variant] / 1000)
         self.busy_ms += self.times_ms[choice.variant]
-        return np.array([1.0], np.float32), preprocessed_ns, self.clock.now_ns
+        self.runs.append(choice)
+        scores = np.array([self.scores.get(choice.variant, 1.0)], np.float32)
+        return scores, preprocessed_ns, self.clock.now_ns
 
 
 @dataclass
@@ -92,11 +108,12 @@ class Lens:
     on_time: float = 0.95
     min_fps: float = 0.0
     min_top1: float = 0.0
+    give_up: float | None = None
 
 
 class SimulatedPipeline:
     """`frame` is one frame interval, in which each view gets one picture, of a region of its
-    own."""
+    own. probe: share of the time; then the profiler is the real one, and knows all variants."""
 
     def __init__(
         self,
@@ -105,6 +122,7 @@ class SimulatedPipeline:
         interval_ms: float = 100.0,
         recorder: Recorder | None = None,
         cores: int = 1,
+        probe: float = 0.0,
     ) -> None:
         self.clock = FakeTime()
         self.device = Device(self.clock, times_ms)
@@ -130,6 +148,7 @@ class SimulatedPipeline:
                 lens.on_time,
                 min_fps=lens.min_fps,
                 min_top1=lens.min_top1,
+                give_up=lens.give_up,
                 index=views[camera_of(lens.view)].index(lens.view),
             )
             for lens in lenses
@@ -138,10 +157,14 @@ class SimulatedPipeline:
             Candidate(variant, 1, TOP1[variant], time_ms, time_ms)
             for variant, time_ms in times_ms.items()
         )
+        profiler: object = Profiled({lens.view: ladder for lens in lenses})
+        if probe:
+            profiler = _profiler([lens.view for lens in lenses], times_ms)
         self.pipeline = Pipeline(
             queues=queues,
             loaded=self.device,  # type: ignore[arg-type]
-            profiler=Profiled({lens.view: ladder for lens in lenses}),  # type: ignore[arg-type]
+            profiler=profiler,  # type: ignore[arg-type]
+            probe=probe,
             sinks=[self.observed],  # type: ignore[list-item]
             observer=self.observed,
             cores=cores,
@@ -157,9 +180,16 @@ class SimulatedPipeline:
             *(each.view for each in self.pipeline.queues if each.view not in silent), age_ms=age_ms
         )
         self.pipeline.run()
+        if self.pipeline.probe:
+            self.gap()
         rest_ns = begun_ns + round(self._interval_ms * 1e6) - self.clock.now_ns
         if rest_ns > 0:
             self.clock.sleep(rest_ns / 1e9)
+
+    def gap(self) -> None:
+        """Use the time until the next frame, as the workers do."""
+        while self.pipeline.use_idle():
+            pass
 
     def send(self, *views: str, age_ms: float = 0.0) -> None:
         """A new picture for each of these views."""
@@ -178,3 +208,17 @@ class SimulatedPipeline:
     def close(self) -> None:
         for mailbox in {id(each.mailbox): each.mailbox for each in self.pipeline.queues}.values():
             mailbox.close()
+
+
+def _profiler(views: list[str], times_ms: Mapping[Variant, float]) -> Profiler:
+    """One that has measured everything."""
+    top1 = {Choice(each, 1): TOP1[each] for each in times_ms}
+    known = {}
+    for choice in top1:
+        spread = Spread(times_ms[choice.variant], times_ms[choice.variant])
+        known[choice] = Timing(spread, Spread(0, 0), spread, 100)
+    costs = {each: round(100 * time_ms) for each, time_ms in times_ms.items()}
+    profiler = Profiler(top1, dict.fromkeys(views, top1), costs, known=known, rest_gaps=0)
+    while not profiler.complete:
+        profiler.use_gap(1e6, 1e6, lambda choice: (0.0, times_ms[choice.variant]))
+    return profiler

@@ -153,6 +153,9 @@ def _view(view: ViewSubject, live: Live, now_ns: int, slowdown: float) -> dict[s
         "fps": _fps(own, summary.fps, now_ns),
         "max_fps": view.max_fps,
         "accuracy": figures,
+        "goal": "accuracy" if view.give_up is None else "power",
+        "give_up": view.give_up,
+        "probes": _probes(view),
         "choice": last and choice(last.variant, figures, last.reason, slowdown),
         "seen": [
             {"label": label, "age_seconds": round((now_ns - seen_ns) / 1e9, 1)}
@@ -160,6 +163,31 @@ def _view(view: ViewSubject, live: Live, now_ns: int, slowdown: float) -> dict[s
         ],
         "frames": live.frames(view),
         "last": last and _last(last, (now_ns - own.last_ns) / 1e9, slowdown),
+    }
+
+
+def _probes(view: ViewSubject) -> dict[str, Any] | None:
+    """What they have shown; None before the first."""
+    learnt = view.learnt()
+    if learnt.reference is None:
+        return None
+    return {
+        "seconds": round(learnt.seconds, 2),
+        "spared_seconds": round(learnt.spared_seconds, 1),
+        "reference": learnt.reference.name,
+        "breaks": learnt.breaks,
+        "variants": {
+            variant.name: {
+                "agreement": round(each.agreement, 4),
+                "low": round(each.low, 4),
+                "high": round(each.high, 4),
+                "moments": round(each.moments, 1),
+                "probes": each.probes,
+                "table": _rounded(view.top1.get(variant), 4),
+                "in_use": _rounded(learnt.in_use.get(variant, view.top1.get(variant)), 4),
+            }
+            for variant, each in learnt.estimates.items()
+        },
     }
 
 

@@ -24,6 +24,7 @@ WHY: Mapping[str, str] = {
     "not be",
     Reason.CORES.value: "other cameras need the cores that a larger variant would use",
     Reason.HOLD.value: "a change would gain too little",
+    Reason.POWER.value: "a more accurate variant would cost more, and the goal is power",
     Reason.NONE_FITS.value: "even the cheapest variant is unlikely to meet the budget",
 }
 """Why nothing more accurate ran."""
@@ -43,12 +44,14 @@ def why(reason: str, slowdown: float) -> str:
 
 
 def accuracy(view: ViewSubject, variant: Variant | None) -> dict[str, Any]:
-    """Top-1 accuracy of the variant that ran last, and of the best one that may run; None where it
-    is not known."""
-    best = max(view.top1, key=lambda each: view.top1[each], default=None)
+    """Accuracy in use of the variant that ran last, and of the best one that may run; None where
+    the table does not know it."""
+    in_use = view.learnt().in_use
+    known = {each: in_use.get(each, top1) for each, top1 in view.top1.items()}
+    best = max(known, key=lambda each: known[each], default=None)
     return {
-        "running": None if variant is None else view.top1.get(variant),
-        "best": None if best is None else view.top1[best],
+        "running": None if variant is None else known.get(variant),
+        "best": None if best is None else known[best],
         "best_variant": None if best is None else best.name,
     }
 

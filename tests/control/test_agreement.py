@@ -1,0 +1,162 @@
+"""What a view's evidence makes of the table's figures."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from edged.control.agreement import (
+    MOMENT_SECONDS,
+    NOVEL_MOMENTS,
+    RIGHT_APART,
+    Agreement,
+    interval,
+)
+from edged.variants.variant import Variant
+
+BEST, GOOD, CHEAP = Variant(1.0, 224), Variant(0.5, 160), Variant(0.25, 128)
+TABLE = {BEST: 0.8, GOOD: 0.73, CHEAP: 0.54}
+
+
+def make() -> Agreement:
+    return Agreement(TABLE, BEST)
+
+
+def probe(
+    agreement: Agreement, share: float, moments: int, variant: Variant = CHEAP, seed: int = 1
+) -> Iterator[bool]:
+    """Outcomes of which so many agree, at moments that follow each other."""
+    random_ = random.Random(seed)
+    start = getattr(agreement, "_pairs")[variant].at_seconds  # noqa: B009
+    for number in range(moments):
+        now = start + (number + 1) * 1.2 * MOMENT_SECONDS
+        yield agreement.observe(variant, random_.random() < share, now)
+
+
+@pytest.mark.parametrize(
+    ("agreed", "differed", "low", "high"),
+    [  # of scipy.stats.beta.ppf
+        (2, 2, 0.09430, 0.90570),
+        (50, 1, 0.92887, 0.99949),
+        (0.5, 9.5, 0.00005, 0.22802),
+        (500, 500, 0.46907, 0.53093),
+    ],
+)
+def test_the_interval_is_that_of_the_beta_distribution(
+    agreed: float, differed: float, low: float, high: float
+) -> None:
+    assert interval(agreed, differed, 0.95) == pytest.approx((low, high), abs=0.002)
+
+
+def test_without_evidence_the_table_counts() -> None:
+    agreement = make()
+    assert agreement.figures() == {}
+    told = agreement.estimate(CHEAP)
+    assert told is not None
+    assert told.accuracy == pytest.approx(TABLE[CHEAP])
+    assert told.probes == 0
+    assert agreement.estimate(BEST) is None  # it is what the others are compared with
+
+
+def test_figures_move_to_what_agreement_means() -> None:
+    agreement = make()
+    changes = list(probe(agreement, 1.0, 60)) + list(probe(agreement, 0.1, 60, GOOD))
+    assert True in changes
+    figures = agreement.figures()
+    assert figures[CHEAP] > 0.77  # as good as the reference here
+    assert figures[GOOD] == pytest.approx(0.8 * (0.1 + 0.9 * RIGHT_APART), abs=0.08)
+    assert agreement.breaks == 0
+
+
+def test_a_figure_within_its_certainty_changes_nothing() -> None:
+    agreement = make()
+    told = agreement.estimate(CHEAP)
+    assert told is not None
+    changes = list(probe(agreement, told.agreement, 40))
+    assert not any(changes)
+    assert agreement.figures() == {}
+
+
+def test_frames_of_one_moment_count_as_one() -> None:
+    agreement = make()
+    for number in range(50):
+        agreement.observe(CHEAP, True, 100 + number * MOMENT_SECONDS / 100)
+    told = agreement.estimate(CHEAP)
+    assert told is not None
+    assert (told.moments, told.probes) == (1, 1)
+
+
+def test_probes_become_rarer_as_evidence_grows() -> None:
+    agreement = make()
+    assert agreement.due_seconds(CHEAP) < 0
+    now, waits = 0.0, []
+    for _ in range(200):
+        before, now = now, max(now, agreement.due_seconds(CHEAP))
+        waits.append(now - before)
+        agreement.observe(CHEAP, True, now)
+    assert sum(waits[1:11]) < 0.5 * sum(waits[-10:])
+    assert max(waits) < 90
+
+
+def test_evidence_fades() -> None:
+    agreement = make()
+    list(probe(agreement, 1.0, 60))
+    before = agreement.estimate(CHEAP)
+    agreement.observe(CHEAP, True, 8 * 3600.0)
+    after = agreement.estimate(CHEAP)
+    assert before is not None
+    assert after is not None
+    assert after.moments < before.moments / 8
+    assert after.high - after.low > before.high - before.low
+
+
+def test_agreement_that_breaks_is_forgotten_at_once() -> None:
+    agreement = make()
+    list(probe(agreement, 0.97, 100))
+    assert CHEAP in agreement.figures()
+    changes = list(probe(agreement, 0.08, 20, seed=2))
+    assert agreement.breaks >= 1
+    assert changes.index(True) < 10
+    assert agreement.figures().get(CHEAP, 0.0) < 0.6
+
+
+def test_false_alarms_are_rare() -> None:
+    """At least 10,000 moments between two: of 12 variants with 700 moments each, hardly one."""
+    breaks = 0
+    for seed in range(12):
+        agreement = make()
+        list(probe(agreement, 0.64, 700, seed=seed))
+        breaks += agreement.breaks
+    assert breaks <= 2
+
+
+def test_another_scene_is_forgotten_at_once_and_a_passer_by_is_not() -> None:
+    agreement, random_ = make(), random.Random(3)
+
+    def picture(level: int) -> bytes:
+        return bytes(level + random_.randrange(-6, 7) for _ in range(48))
+
+    list(probe(agreement, 1.0, 60))
+    for number in range(200):
+        passes = number % 50 == 40
+        agreement.see(picture(190 if passes else 90), number * MOMENT_SECONDS)
+    assert agreement.breaks == 0
+    changes = [agreement.see(picture(40), 1e4 + number) for number in range(NOVEL_MOMENTS)]
+    assert changes == [False] * (NOVEL_MOMENTS - 1) + [True]
+    assert agreement.figures() == {}
+
+
+def test_a_still_scene_and_its_noise_change_nothing_for_an_hour() -> None:
+    agreement, random_ = make(), random.Random(5)
+    list(probe(agreement, 0.9, 150))
+    changes = []
+    for number in range(360):
+        now = 2000 + number * MOMENT_SECONDS * 1.1
+        level = bytes(100 + random_.randrange(-9, 10) for _ in range(48))
+        changes.append(agreement.see(level, now))
+        if agreement.due_seconds(CHEAP) <= now:
+            changes.append(agreement.observe(CHEAP, random_.random() < 0.9, now))
+    assert agreement.breaks == 0
+    assert sum(changes) <= 1  # a figure made more certain
