@@ -35,7 +35,27 @@ function showFigures(view, about, loading) {
     : view.old ? `last run ${span(last.age_seconds)} ago`
       : `in ${last.runtime}${threads}: ${last.why}`);
   put(find(".dropped"), inFrames(about.frames));
+  showWorth(find(".worth"), about);
   find(".figures").hidden = !last && !about.frames.results;
+}
+
+/* What the variants are worth before this view, by probes; the best first. */
+function showWorth(element, { probes, goal }) {
+  const known = Object.entries(probes?.variants ?? {}).filter(([, each]) => each.probes);
+  element.hidden = !known.length;
+  if (!known.length) return;
+  const rows = known.sort(([, one], [, other]) => other.agreement - one.agreement).map(([name, each]) => [
+    name.replace("mobilenet_v1_", ""), `${percent(each.agreement)} (${percent(each.low)} to ${percent(each.high)})`,
+    each.probes, each.table === null ? "–" : percent(each.table, 1), each.in_use === null ? "–" : percent(each.in_use, 1)]);
+  const saved = goal === "power" ? `; the goal power has saved ${span(probes.spared_seconds)} of processor time` : "";
+  const hint = `Compared with ${probes.reference.replace("mobilenet_v1_", "")}, in ${span(probes.seconds)} of probes${saved}.`;
+  const text = JSON.stringify([rows, hint]);
+  if (element.dataset.shown === text) return;
+  element.dataset.shown = text;
+  const table = made("table", {}, made("thead", {}, row("th", ["variant", "agrees", "probes", "accuracy by the table", "in use"])),
+    made("tbody", {}, ...rows.map((each) => row("td", each, true))));
+  const title = "What each variant is worth here";
+  element.replaceChildren(made("h4", {}, title), scrolled(title, table), made("p", { class: "hint" }, hint));
 }
 
 /* What became of the frames since the daemon's start. */
