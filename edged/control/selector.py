@@ -179,7 +179,7 @@ def choose_cheapest(
     longest_ms, least = limits.run_ms / outlook.ratio, min(best.chance, target)
     found = []
     for candidate in ladder:
-        if candidate.top1 < best.candidate.top1 - give_up:
+        if candidate.top1 < best.candidate.top1 - give_up - 1e-9:
             break
         within_ms = longest_ms if candidate is previous else ROOM * longest_ms
         if candidate is not best.candidate and _bar(candidate, others, within_ms):

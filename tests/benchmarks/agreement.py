@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from edged.atomic_file import write_whole
 from edged.control.agreement import HALF_LIFE_SECONDS
+from edged.tracing.recording import read_trace
+from edged.tracing.trace import FullTrace
 from tests.benchmarks.agreement_record import STREAMS, Recorded, recorded
 from tests.rig.outcomes import Shown, Watched
+from tests.rig.simulated_cores import SimulatedCores, ladder_of
 
 HERE = Path(__file__).parent
 FPS = 10
@@ -30,6 +33,7 @@ LIGHTS: dict[str, tuple[float, Sequence[int]]] = {
     "every 20 s": (20.0, (0, 1, 0, 2)),
 }
 """Seconds of each light, and which ones, over and over."""
+LOADS = ("idle", "one-neighbour", "two-neighbours", "come-and-go")
 BUDGETS_MS = (3.0, 5.0, 8.0, 12.0)
 LOOK = 4 / 3
 """Hours: each light as often as in the long run."""
@@ -231,12 +235,16 @@ def _reached(streams: Mapping[str, Recorded]) -> Iterator[str]:
                 stream = Stream(each, lights)
                 table, by_table = reached(stream, budget_ms=budget_ms, share=0.0, hours=LOOK)
                 used, by_use = reached(stream, budget_ms=budget_ms, hours=LOOK)
-                ran = [each.variants[run.outcome.ran[-1]] for run in (by_table, by_use)]
+                ran = [
+                    f"{last.alpha:g}@{last.resolution}"
+                    for run in (by_table, by_use)
+                    for last in (each.variants[run.outcome.ran[-1]],)
+                ]
                 yield (
                     f"| {name} | {lights} | {budget_ms:g} | {100 * table:.1f} "
                     f"| {100 * used:.1f} "
                     f"| {100 * (used - table):+.1f} "
-                    f"| {ran[0].alpha:g}@{ran[0].resolution} | {ran[1].alpha:g}@{ran[1].resolution} |"
+                    f"| {ran[0]} | {ran[1]} |"
                 )
 
 
@@ -244,8 +252,8 @@ def _power(streams: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Goal power\n"
     yield (
         "The view *gate* at 30 frames a second, budget 33 ms, `give_up: 0.01`: processor time of "
-        "preprocessing and inference in parts of goal accuracy's, probes counted. Simulated; nothing "
-        "is decoded.\n"
+        "preprocessing and inference in parts of goal accuracy's, probes counted. Simulated: "
+        "nothing is decoded.\n"
     )
     yield "| goal | hour | processor | of which probes | right | variant at the end |"
     yield "| --- | ---: | ---: | ---: | ---: | --- |"
@@ -296,11 +304,43 @@ def _splices(streams: Mapping[str, Recorded]) -> Iterator[str]:
             )
 
 
+def _load(_: Mapping[str, Recorded]) -> Iterator[str]:
+    yield "\n## Frames beside probes on a loaded machine\n"
+    yield (
+        "The real pipeline on two simulated cores (overload.py), two cameras at 30 frames a "
+        "second, budgets of 20 and 33 ms, ten minutes; runs and probes take what they took in the "
+        "trace of that name. Share on time in percent, of each camera.\n"
+    )
+    yield "| trace | without probes | with | difference, points | probes |"
+    yield "| --- | --- | --- | ---: | ---: |"
+    for name in LOADS:
+        without, _ = load(name, 0.0)
+        found, probes = load(name, 0.02)
+        differs = max(one - other for one, other in zip(without, found, strict=True))
+        cells = [", ".join(f"{each:.2f}" for each in row) for row in (without, found)]
+        yield f"| {name} | {cells[0]} | {cells[1]} | {differs:.2f} | {probes} |"
+
+
+def load(name: str, probe: float, seconds: float = 600.0) -> tuple[list[float], int]:
+    """Share on time of each camera, and the number of probes."""
+    trace = read_trace(HERE / f"traces/{name}.jsonl.gz")
+    assert isinstance(trace, FullTrace)
+    budgets_ms = {"door": 20.0, "yard": 33.0}
+    ladders = dict.fromkeys(budgets_ms, ladder_of(trace))
+    simulated = SimulatedCores(trace, ladders, budgets_ms, cores=2, fps=30, probe=probe)
+    simulated.run(seconds)
+    simulated.close()
+    shares = []
+    for counts in (simulated.tally.views[view] for view in budgets_ms):
+        shares.append(100 * counts["on time"] / (counts["results"] + counts["stale"]))
+    return shares, simulated.device.probes
+
+
 def main() -> None:
     data, cache = Path(os.environ["EDGED_DATA"]), Path(os.environ["EDGED_CACHE"])
     streams = {name: recorded(data, cache, name) for name in STREAMS}
     lines = [INTRODUCTION]
-    for part in (_agreements, _coverage, _reached, _power, _splices):
+    for part in (_agreements, _power, _splices, _load, _reached, _coverage):
         for line in part(streams):
             lines.append(line)
             print(line, flush=True)

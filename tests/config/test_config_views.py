@@ -63,6 +63,22 @@ def test_views_and_what_is_asked_of_the_camera(load: Load) -> None:
     assert [str(camera) for camera in config.cameras] == ["yard (gate, bin)", "door"]
 
 
+def test_a_view_has_a_goal_of_its_own(load: Load) -> None:
+    config = load(
+        "goal: power\ngive_up: 0.05\nprobe: 0.01\ncameras:\n"
+        "  door: {source: synthetic, goal: accuracy}\n"
+        "  yard:\n    source: synthetic\n    give_up: 0.02\n"
+        "    views: {gate: {goal: accuracy}, bin: {give_up: 0.03}, lane: {}}\n"
+    )
+    assert [(view.id, view.goal, view.give_up) for view in config.views] == [
+        ("door", "accuracy", 0.05),
+        ("yard/gate", "accuracy", 0.02),
+        ("yard/bin", "power", 0.03),
+        ("yard/lane", "power", 0.02),
+    ]
+    assert config.probe == 0.01
+
+
 def test_a_view_takes_from_its_camera_and_that_from_the_top(load: Load) -> None:
     config = load(
         "model: top\nvariants: [mobilenet_v1_1_224]\nlatency_budget_ms: 10\non_time: 0.5\n"

@@ -115,3 +115,20 @@ def test_what_is_known_of_a_network_serves_every_family_that_has_it() -> None:
     assert profiler.waiting == [choice(LARGE, "other")]
     assert [(each.top1, each.p50_ms) for each in profiler.ladders["yard/gate"]] == [(0.6, 3.0)]
     assert [(each.top1, each.p50_ms) for each in profiler.ladders["yard/bin"]] == [(0.9, 3.0)]
+
+
+def test_a_view_ranks_by_what_it_has_learnt_and_others_by_the_table() -> None:
+    top1 = {choice(SMALL): 0.6, choice(MIDDLE): 0.8, choice(LARGE): 0.9}
+    profiler = measured(make({"door": top1, "yard": top1}, rest_gaps=0), Device())
+    before = profiler.ladders
+    profiler.use({"door": {SMALL: 0.89, MIDDLE: 0.5}})
+    assert profiler.ladders is not before  # so that a trace gets a new header
+    door, yard = profiler.ladders["door"], profiler.ladders["yard"]
+    assert [(each.top1, each.table_top1) for each in door] == [(0.9, 0.9), (0.89, 0.6)]
+    assert [each.top1 for each in yard] == [0.9, 0.8, 0.6]
+    assert choice(MIDDLE) in profiler.useful  # it may come back
+    known = profiler.ladders
+    profiler.use({"door": {SMALL: 0.89, MIDDLE: 0.5}})
+    assert profiler.ladders is known
+    profiler.use({})
+    assert [each.top1 for each in profiler.ladders["door"]] == [0.9, 0.8, 0.6]

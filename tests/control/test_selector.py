@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from edged.control.profile import Candidate
-from edged.control.selector import HOLD, ROOM, Decision, Limits, Reason, allowed, choose
+from edged.control.selector import (
+    HOLD,
+    NO_LIMITS,
+    ROOM,
+    Decision,
+    Limits,
+    Reason,
+    allowed,
+    choose,
+    choose_cheapest,
+)
 from edged.variants.variant import Variant
 
 
@@ -191,3 +201,84 @@ def test_dearer_decoding_takes_its_time_off_the_slack() -> None:
     assert decide_sides(Limits(), 15.0, dearer_ms={224: 2.0}).candidate is SIDES[1]
     assert decide_sides(Limits(), 15.0, dearer_ms={224: 8.0}).candidate is SIDES[2]
     assert decide_sides(Limits(), 3.0, dearer_ms={128: -2.0}).candidate is SIDES[4]
+
+
+ALIKE = candidate(0.5, 0.695, 4)
+
+
+def cheapest(
+    ladder: tuple[Candidate, ...] = (LARGE, ALIKE, SMALL),
+    *,
+    cost: Callable[[Candidate], float] = lambda candidate: candidate.processor_ms,
+    give_up: float = 0.01,
+    slack_ms: float = 30.0,
+    previous: Candidate | None = None,
+    limits: Limits = NO_LIMITS,
+    outlook: Outlook | None = None,
+) -> Decision:
+    return choose_cheapest(
+        ladder,
+        outlook or Outlook(),  # type: ignore[arg-type]
+        cost,
+        give_up,
+        slack_ms=slack_ms,
+        budget_ms=33.0,
+        target=0.95,
+        previous=previous,
+        limits=limits,
+    )
+
+
+def test_power_takes_the_cheapest_within_what_may_be_given_up() -> None:
+    decision = cheapest()
+    assert (decision.candidate, decision.reason) == (ALIKE, Reason.POWER)
+    assert decision.spared_ms == LARGE.p50_ms - ALIKE.p50_ms
+    assert cheapest(give_up=0.0).candidate is LARGE
+    assert cheapest(give_up=0.1).candidate in (ALIKE, SMALL)
+
+
+def test_power_costs_what_was_measured() -> None:
+    joules = {LARGE: 1.0, ALIKE: 2.0, SMALL: 0.1}
+    assert cheapest(cost=joules.__getitem__).candidate is LARGE
+
+
+def test_power_compares_with_the_best_that_the_budget_allows() -> None:
+    """Too little time for the large one: then what is given up counts from the next."""
+    assert cheapest(LADDER, slack_ms=10, give_up=0.01).candidate is MIDDLE
+    assert cheapest(LADDER, slack_ms=10, give_up=0.08).candidate is SMALL
+
+
+def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
+    """The picture was decoded for what ran last: that is no reason to give up more."""
+    small = Candidate(Variant(0.25, 128), 1, 0.695, 2, 2.2)
+    tiny = Candidate(Variant(0.25, 96), 1, 0.688, 1, 1.1)
+    ladder = (LARGE, small, tiny)
+    first = cheapest(ladder, limits=Limits(resolution=128), previous=small)
+    assert first.candidate is small
+    # None of those that may run is good enough: the best that the picture serves, for now.
+    later = cheapest((LARGE, ALIKE, tiny), limits=Limits(resolution=96), previous=tiny)
+    assert (later.candidate, later.reason) == (tiny, Reason.PICTURE)
+
+
+def test_power_is_as_surely_on_time() -> None:
+    """Two threads cost more and have the worse tail; the cheaper one is not surer."""
+
+    class Risky(Outlook):
+        def chance(self, candidate: Candidate, slack_ms: float) -> float:
+            return 0.5 if candidate is ALIKE else 0.99
+
+    assert cheapest(outlook=Risky()).candidate is LARGE
+
+
+def test_power_keeps_what_costs_hardly_more() -> None:
+    nearly = candidate(0.75, 0.699, 4.3)
+    ladder = (LARGE, nearly, ALIKE)
+    assert cheapest(ladder, previous=nearly).candidate is nearly
+    assert cheapest(ladder).candidate is ALIKE
+
+
+def test_min_top1_means_the_table() -> None:
+    moved = Candidate(Variant(0.5, 160), 1, 0.69, 4, 4.4, table_top1=0.5)
+    worse = Candidate(Variant(0.75, 160), 1, 0.4, 8, 8.8, table_top1=0.66)
+    assert allowed((LARGE, moved, worse), 0.6) == [LARGE, worse]
+    assert allowed((moved, worse), 0.9) == [worse]

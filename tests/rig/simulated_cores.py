@@ -39,9 +39,28 @@ class Device:
     """Stands in for the loaded networks; a run is over when it is asked for its scores."""
 
     clock: FakeTime
+    takes_ms: Callable[[Choice], float] = lambda choice: 0.0
+    """Of a probe: nothing else runs meanwhile."""
     threads: tuple[int, ...] = (1,)
+    probing: bool = False
+    probes: int = 0
+    backends: tuple[object, ...] = ()
 
-    def infer(self, *_: object, features: bool = False) -> tuple[NDArray[np.float32], int, int]:
+    @property
+    def choices(self) -> frozenset[Choice]:
+        return frozenset()
+
+    def adopt(self) -> frozenset[Choice]:
+        return frozenset()
+
+    def keep(self, wanted: object) -> None: ...
+
+    def infer(
+        self, choice: Choice, *_: object, features: bool = False
+    ) -> tuple[NDArray[np.float32], int, int]:
+        if self.probing:
+            self.probes += 1
+            self.clock.sleep(self.takes_ms(choice) / 1000)
         return np.ones(1, np.float32), self.clock.now_ns, self.clock.now_ns
 
 
@@ -50,6 +69,12 @@ class Profiled:
     """Stands in for the profiler when it has done its work."""
 
     ladders: Mapping[str, tuple[Candidate, ...]]
+    complete, waiting, profile, useful = True, (), None, frozenset[Choice]()
+
+    def limit_to(self, _: object) -> None: ...
+
+    def runnable(self, view: str) -> list[Candidate]:
+        return list(self.ladders[view])
 
     def observe(self, *_: object) -> None: ...
     def use(self, _: object) -> None: ...
@@ -85,7 +110,8 @@ def ladder_of(trace: FullTrace) -> tuple[Candidate, ...]:
 
 
 class SimulatedCores:
-    """ladders, budgets_ms: by view. same_region: of all views of a camera, instead of one each."""
+    """ladders, budgets_ms: by view. same_region: of all views of a camera, instead of one each.
+    probe: share of the time. Whatever the probes say, the ladders stay."""
 
     def __init__(
         self,
@@ -98,12 +124,14 @@ class SimulatedCores:
         on_time: float = 0.95,
         same_region: bool = False,
         recorder: Recorder | None = None,
+        probe: float = 0.0,
     ) -> None:
         self.clock = FakeTime()
         self.tally = Tally(
             {(view, rung.variant): rung.top1 for view in ladders for rung in ladders[view]}
         )
         self._trace, self._random = trace, random.Random(7)
+        self._probe_random = random.Random(8)  # so that the frames' times are the same without
         self._columns = {each.name: column for column, each in enumerate(trace.variants)}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._number = 0
@@ -125,9 +153,11 @@ class SimulatedCores:
             self._after(
                 self._random.uniform(0, interval_ms), self._camera(writer, places, interval_ms)
             )
+        self.device = Device(self.clock, self._takes_ms)
         self.pipeline = Pipeline(
             queues=queues,
-            loaded=Device(self.clock),  # type: ignore[arg-type]
+            loaded=self.device,  # type: ignore[arg-type]
+            probe=probe,
             profiler=Profiled(ladders),  # type: ignore[arg-type]
             sinks=[self.tally],  # type: ignore[list-item]
             observer=self.tally,
@@ -139,10 +169,26 @@ class SimulatedCores:
     def run(self, seconds: float) -> None:
         end_ns = self.clock.now_ns + round(seconds * 1e9)
         while self._events[0][0] <= end_ns:
-            self.clock.now_ns, _, happen = heapq.heappop(self._events)
+            at_ns, _, happen = heapq.heappop(self._events)
+            self.clock.now_ns = max(self.clock.now_ns, at_ns)  # a probe may have taken longer
             happen()
             while (run := self.pipeline.begin()) is not None:
                 self._begin(run)
+            if self.pipeline.probe:
+                self._gap()
+
+    def _gap(self) -> None:
+        """Probe, and look for frames after each, as a worker does."""
+        self.device.probing = True
+        while self._events and self._events[0][0] > self.clock.now_ns:
+            if not self.pipeline.use_idle():
+                break
+        self.device.probing = False
+
+    def _takes_ms(self, choice: Choice) -> float:
+        return self._probe_random.choice(self._trace.frames).service_ms[
+            self._columns[choice.variant.name]
+        ]
 
     def close(self) -> None:
         for mailbox in {

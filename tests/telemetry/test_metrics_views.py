@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edged.capture.mailbox import ViewCounts
+from edged.control.agreement import Estimate
 from edged.control.profile import Candidate
 from edged.control.selector import Reason
 from edged.events.events import EventCount
 from edged.switches.switch import State, Switch
 from edged.telemetry.metrics import Metrics
+from edged.telemetry.subjects import Learnt
 from edged.variants.variant import Choice, Variant
 from edged.view import fields
 from tests.rig.metrics import (
@@ -192,3 +195,22 @@ def test_a_frame_that_was_replaced_while_it_waited_to_run_counts_as_well() -> No
         for view in BUDGETS
     }
     assert lost == {"door": 0, "yard/gate": 0, "yard/bin": 5}
+
+
+def test_what_probes_have_shown() -> None:
+    large, small = Variant(1.0, 224), Variant(0.25, 128)
+    learnt = Learnt(1.5, large, 0, {small: Estimate(0.9, 0.8, 0.95, 30, 31, 0.8)}, score=0.7)
+    shown = subjects(BUDGETS)
+    views = [
+        replace(view, learnt=lambda: learnt, give_up=0.01) if view.id == "yard/gate" else view
+        for view in shown.views
+    ]
+    metrics = make_metrics(BUDGETS)
+    metrics.follow(replace(shown, views=views))
+    assert value(metrics, "edged_probe_seconds_total", **GATE) == 1.5
+    assert value(metrics, "edged_probe_seconds_total", **BIN) == 0
+    of_small = {**GATE, "variant": small.name}
+    found = [value(metrics, f"edged_agreement{end}", **of_small) for end in ("", "_low", "_high")]
+    assert found == [0.9, 0.8, 0.95]
+    assert labels_of(metrics, "edged_reference_score_ratio") == [GATE]
+    assert labels_of(metrics, "edged_give_up_ratio") == [GATE]
