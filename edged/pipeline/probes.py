@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedNetworks
 from edged.clock import Clock
-from edged.control.agreement import Agreement, Levels
+from edged.control.agreement import MOMENT_SECONDS, Agreement, Levels
 from edged.control.controller import Controller
 from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
@@ -101,6 +101,8 @@ class Probes:
         frame, now_seconds = evidence.frame, now_ns / 1e9
         if frame is None or latest is None or latest.sequence != frame.sequence:
             return False
+        if now_seconds - frame.ready_ns / 1e9 >= MOMENT_SECONDS:
+            return False  # it would be counted as another moment
         rungs = self._rungs_of(queue)
         agreement = evidence.agreement
         if agreement is None or agreement.reference not in rungs:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from edged.control.controller import Controller, ViewSettings
@@ -52,7 +51,7 @@ class Header:
     states: Mapping[str, ViewState]
     slowdown: Mapping[str, Any]
     about: Mapping[str, str]
-    joules: Mapping[Variant, float] = MappingProxyType({})
+    joules: Mapping[Variant, float] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -36,7 +36,7 @@ def agreements(simulated: SimulatedPipeline) -> dict[str, float]:
 def test_variants_are_compared_and_the_time_is_bounded_and_counted() -> None:
     simulated = SimulatedPipeline([Lens()], TIMES_MS, probe=0.02)
     simulated.device.scores = {MIDDLE: 0.9, SMALL: 0.1}  # the small one sees no class
-    run(simulated, 600)
+    run(simulated, 200)
     found = agreements(simulated)
     assert found[MIDDLE.name] > 0.9
     assert found[SMALL.name] < 0.2
@@ -46,7 +46,7 @@ def test_variants_are_compared_and_the_time_is_bounded_and_counted() -> None:
     assert spent(simulated.pipeline) == pytest.approx(
         (simulated.device.busy_ms - frames_ms) / 1000, rel=0.01
     )
-    assert 0 < spent(simulated.pipeline) <= 0.02 * 600
+    assert 0 < spent(simulated.pipeline) <= 0.02 * 200
     assert simulated.observed.results[-1].on_time
     simulated.close()
 
@@ -65,7 +65,7 @@ def test_the_evidence_changes_what_runs() -> None:
     simulated.device.scores = {MIDDLE: 0.1}
     run(simulated, 5)
     assert simulated.observed.results[-1].variant == MIDDLE
-    run(simulated, 900)
+    run(simulated, 250)
     assert simulated.observed.results[-1].variant == SMALL
     ladder = simulated.pipeline.profiler.ladders["door"]
     assert [each.variant for each in ladder] == [LARGE, SMALL]
@@ -73,14 +73,16 @@ def test_the_evidence_changes_what_runs() -> None:
     simulated.close()
 
 
-def test_no_frame_waits_for_a_probe() -> None:
-    """Frames leave 4 ms: less than any other run takes but the small one's."""
+def test_probes_make_no_frame_late() -> None:
+    """Frames leave 4 ms, in which only the small one fits. Others run once in ten seconds, when the
+    next frame can wait for them."""
     simulated = SimulatedPipeline([Lens(budget_ms=30)], TIMES_MS, interval_ms=24.0, probe=0.2)
     for _ in range(2000):
         simulated.frame()
     stages = [result.stages for result in simulated.observed.results]
-    assert max(each.queue for each in stages) < 0.5
-    assert agreements(simulated).keys() == {SMALL.name}
+    assert sum(each.queue > 0.5 for each in stages) <= 2000 * 0.024 / 10 + 1
+    assert all(result.on_time for result in simulated.observed.results)
+    assert SMALL.name in agreements(simulated)
     simulated.close()
 
 
@@ -88,7 +90,7 @@ def test_a_reference_that_never_fits_gives_way() -> None:
     """The large one takes longer than the frames are apart; the middle one takes its place."""
     times_ms = {LARGE: 60.0, MIDDLE: 8.0, SMALL: 2.0}
     simulated = SimulatedPipeline([Lens(budget_ms=20)], times_ms, interval_ms=30.0, probe=0.05)
-    for _ in range(round(300 / 0.03)):
+    for _ in range(round(200 / 0.03)):
         simulated.frame()
     agreement = simulated.pipeline.queues[0].evidence.agreement
     assert agreement is not None
@@ -98,35 +100,35 @@ def test_a_reference_that_never_fits_gives_way() -> None:
 
 
 def test_goal_power_runs_what_agrees_and_counts_what_it_spares() -> None:
-    simulated = SimulatedPipeline([Lens(give_up=0.02)], TIMES_MS, probe=0.02)
+    simulated = SimulatedPipeline([Lens(give_up=0.05)], TIMES_MS, probe=0.02)
     run(simulated, 5)
     assert simulated.observed.results[-1].variant == LARGE  # the table is all that is known
-    run(simulated, 900)
+    run(simulated, 250)
     last = simulated.observed.results[-1]
     assert (last.variant, last.reason) == (SMALL, "power")
     queue = simulated.pipeline.queues[0]
-    assert queue.spared_ms > 1000
+    assert queue.spared_ms > 500
     assert queue.late == 0
     simulated.close()
 
 
 def test_a_trace_carries_the_evidence_and_replays(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "trace.jsonl")
-    lens = Lens(budget_ms=40, give_up=0.02)
+    lens = Lens(budget_ms=40, give_up=0.05)
     simulated = SimulatedPipeline([lens], TIMES_MS, recorder=recorder, probe=0.02)
     simulated.device.scores = {MIDDLE: 0.1}
-    for part in range(1, 7):
+    for part in range(1, 6):
         run(simulated, 50)
         assert wait_until(lambda: recorder.written == 500 * part)  # noqa: B023
     recorder.close(10)
     trace = read_trace(tmp_path / "trace.jsonl")
     assert isinstance(trace, RecordedTrace)
     found = reproduce(trace)
-    assert found.decisions > 2000
+    assert found.decisions > 1000
     assert found.different == 0
     last = trace.segments[-1].header
     assert isinstance(last.controller(), Controller)
-    assert last.settings["door"].give_up == 0.02
+    assert last.settings["door"].give_up == 0.05
     assert any(each.top1 != each.table_top1 for each in last.ladders["door"])
     probed_ms = sum(frame.probe_ms for segment in trace.segments for frame in segment.frames)
     assert probed_ms / 1000 == pytest.approx(spent(simulated.pipeline), rel=0.1)
@@ -136,7 +138,7 @@ def test_a_trace_carries_the_evidence_and_replays(tmp_path: Path) -> None:
 def test_the_evidence_survives_a_new_pipeline_of_the_same_view() -> None:
     simulated = SimulatedPipeline([Lens(budget_ms=12)], TIMES_MS, probe=0.02)
     simulated.device.scores = {MIDDLE: 0.1}
-    run(simulated, 900)
+    run(simulated, 250)
     before = simulated.pipeline
     parts = {"sinks": [], "observer": simulated.observed, "clock": simulated.clock.clock}
     made = (before.queues, before.loaded, before.profiler)
