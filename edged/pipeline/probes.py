@@ -128,37 +128,48 @@ class Probes:
         side = math.inf if frame.serves is None else frame.serves
         due = sorted((each for each in due if each.resolution <= side), key=agreement.due_seconds)
         if evidence.reference is not None:
-            asked = due
-        elif agreement.reference.resolution <= side and (
-            evidence.variant in due or self._follows(rungs, agreement.reference, due, gap_ms)
-        ):
-            asked = [agreement.reference]
-        else:
+            for each in due:
+                if self._fits(rungs[each], rungs[each].p50_ms, now_ns, gap_ms, tolerable_ms):
+                    self._run(queue, rungs[each], now_seconds)
+                    return True
             return False
-        for each in asked:  # the reference only with time left for what is compared with it
-            runs = 2 if each == agreement.reference else 1
-            if self._fits(rungs[each], runs, now_ns, gap_ms, tolerable_ms):
-                self._run(queue, rungs[each], now_seconds)
-                evidence.fitted_ns = now_ns
-                return True
-        if evidence.reference is None and now_ns - evidence.fitted_ns > UNFIT_NS:
+        reference = rungs[agreement.reference]
+        if reference.variant.resolution > side:
+            return False
+        after_ms = 0.0  # what the reference is for must be affordable as well
+        if evidence.variant not in due:
+            following = self._following(reference, [rungs[each] for each in due], gap_ms)
+            if not following:
+                return False
+            after_ms = min(each.p50_ms for each in following)
+        needed_ms = reference.p50_ms + after_ms
+        if self._fits(reference, needed_ms, now_ns, gap_ms, tolerable_ms):
+            self._run(queue, reference, now_seconds)
+            evidence.fitted_ns = now_ns
+            return True
+        if now_ns - evidence.fitted_ns > UNFIT_NS:
             self._give_way(queue, rungs, now_ns, tolerable_ms)
         return False
 
-    def _follows(
-        self, rungs: Rungs, reference: Variant, due: Sequence[Variant], gap_ms: float
-    ) -> bool:
-        """Whether one of those that are due fits into the same gap after the reference."""
+    def _following(
+        self, reference: Candidate, due: Sequence[Candidate], gap_ms: float
+    ) -> list[Candidate]:
+        """Those that fit into the same gap after the reference."""
         slowdown = self.controller.slowdown
-        left_ms = gap_ms - rungs[reference].p95_ms * slowdown.ratio
-        return any(slowdown.chance(rungs[each], left_ms) >= SURE for each in due)
+        left_ms = gap_ms - reference.p95_ms * slowdown.ratio
+        return [each for each in due if slowdown.chance(each, left_ms) >= SURE]
 
     def _fits(
-        self, candidate: Candidate, runs: int, now_ns: int, gap_ms: float, tolerable_ms: float
+        self,
+        candidate: Candidate,
+        needed_ms: float,
+        now_ns: int,
+        gap_ms: float,
+        tolerable_ms: float,
     ) -> bool:
-        """runs: so many must have been saved up."""
+        """needed_ms: time on the undisturbed device that must have been saved up."""
         slowdown = self.controller.slowdown
-        if runs * candidate.p50_ms * slowdown.ratio / 1000 > self._saved_seconds:
+        if needed_ms * slowdown.ratio / 1000 > self._saved_seconds:
             return False
         if slowdown.chance(candidate, gap_ms) >= SURE:
             return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from edged.atomic_file import write_whole
 from edged.control.agreement import HALF_LIFE_SECONDS
 from edged.tracing.recording import read_trace
 from edged.tracing.trace import FullTrace
+from edged.variants.published import published_top1
 from tests.benchmarks.agreement_record import STREAMS, Recorded, recorded
 from tests.rig.outcomes import Shown, Watched
 from tests.rig.simulated_cores import SimulatedCores, ladder_of
@@ -29,13 +30,13 @@ HOUR = 3600.0
 EVERY_SECONDS = 600.0
 LIGHTS: dict[str, tuple[float, Sequence[int]]] = {
     "steady": (HOUR, (0,)),
-    "every 20 min": (1200.0, (0, 1, 0, 2)),
+    "every 10 min": (600.0, (0, 1, 0, 2)),
     "every 20 s": (20.0, (0, 1, 0, 2)),
 }
 """Seconds of each light, and which ones, over and over."""
 LOADS = ("idle", "one-neighbour", "two-neighbours", "come-and-go")
 BUDGETS_MS = (3.0, 5.0, 8.0, 12.0)
-LOOK = 4 / 3
+LOOK = 2 / 3
 """Hours: each light as often as in the long run."""
 
 
@@ -94,7 +95,7 @@ class Coverage:
     breaks: int
 
 
-def coverage(stream: Stream, hours: float = 4.0, **more: object) -> Coverage:
+def coverage(stream: Stream, hours: float = 3.0, **more: object) -> Coverage:
     """Estimates against the truth of all frames since the last break, at most of a half-life."""
     watched, agrees = stream.watched(**more), stream.agrees
     begin, broke, breaks = watched.seconds, watched.seconds, 0
@@ -201,7 +202,7 @@ def _agreements(streams: Mapping[str, Recorded]) -> Iterator[str]:
 def _coverage(streams: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Intervals that hold the truth\n"
     yield (
-        "Every five minutes of four hours, for every variant: is its agreement on all frames of "
+        "Every five minutes of three hours, for every variant: is its agreement on all frames of "
         "the last two hours (the half-life), or since the evidence was last forgotten, in the 95 % "
         "interval? *budget*: 33 ms runs the reference itself, 6 ms never. *worst*: share covered "
         "of the variant that is covered least. *width*: mean of the intervals. *probes*: their "
@@ -224,13 +225,13 @@ def _coverage(streams: Mapping[str, Recorded]) -> Iterator[str]:
 def _reached(streams: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Accuracy reached\n"
     yield (
-        "Eighty minutes from the start, percent of frames: by the table (`probe: 0`), and by the "
+        "Forty minutes from the start, percent of frames: by the table (`probe: 0`), and by the "
         "evidence; against the labels (gate, drawn) or else the reference.\n"
     )
     yield "| stream | light | budget | table | in use | gain | ran at the end: table | in use |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |"
     for name, each in streams.items():
-        for lights in ("steady", "every 20 min"):
+        for lights in ("steady", "every 10 min"):
             for budget_ms in BUDGETS_MS:
                 stream = Stream(each, lights)
                 table, by_table = reached(stream, budget_ms=budget_ms, share=0.0, hours=LOOK)
@@ -251,30 +252,39 @@ def _reached(streams: Mapping[str, Recorded]) -> Iterator[str]:
 def _power(streams: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Goal power\n"
     yield (
-        "The view *gate* at 30 frames a second, budget 33 ms, `give_up: 0.01`: processor time of "
-        "preprocessing and inference in parts of goal accuracy's, probes counted. Simulated: "
-        "nothing is decoded.\n"
+        "The view *gate* at 30 frames a second, budget 33 ms, `give_up: 0.01`. *judged*: the table "
+        "has the estimates of teaching, all within 0.002 of 0.995, by which goal accuracy runs a "
+        "cheap variant as well. *not judged*: a classifier taught from too few moments; then the "
+        "order of ImageNet is the table. *processor*: preprocessing and inference with probes, in "
+        "parts of what running the most accurate variant on every frame takes. Simulated: nothing "
+        "is decoded.\n"
     )
-    yield "| goal | hour | processor | of which probes | right | variant at the end |"
-    yield "| --- | ---: | ---: | ---: | ---: | --- |"
-    stream, full = Stream(streams["gate"]), 0.0
-    for goal, give_up in (("accuracy", None), ("power", 0.01)):
-        watched = stream.watched(give_up=give_up)
-        for hour in (1, 2):
-            begin, first = watched.seconds, len(watched.outcome.ran)
-            before = watched.outcome.cpu_ms, watched.queue.evidence.seconds
-            watched.run(HOUR, stream)
-            probes_ms = 1000 * (watched.queue.evidence.seconds - before[1])
-            spent_ms = watched.outcome.cpu_ms - before[0] + probes_ms
-            full = full or spent_ms
-            ran = np.array(watched.outcome.ran[first:])
-            lights, frames = stream.places(begin, len(ran))
-            right = stream.right[lights, frames, ran].mean()
-            last = stream.recorded.variants[ran[-1]]
-            yield (
-                f"| {goal} | {hour} | {spent_ms / full:.3f} | {probes_ms / full:.4f} "
-                f"| {100 * right:.2f} | {last.alpha:g}@{last.resolution} |"
-            )
+    yield "| table | goal | hour | processor | of which probes | right | ran at the end |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | --- |"
+    judged = streams["gate"]
+    unjudged = replace(judged, top1=tuple(published_top1(each) for each in judged.variants))
+    for table, one in (("judged", judged), ("not judged", unjudged)):
+        stream = Stream(one)
+        for goal, give_up in (("accuracy", None), ("power", 0.01)):
+            watched = stream.watched(give_up=give_up)
+            full_ms = watched.times_ms[one.variants[stream.reference]] * 30 * HOUR
+            for hour in (1, 2):
+                begin, first = watched.seconds, len(watched.outcome.ran)
+                before = watched.outcome.cpu_ms, watched.queue.evidence.seconds
+                watched.run(HOUR, stream)
+                probes_ms = 1000 * (watched.queue.evidence.seconds - before[1])
+                spent_ms = watched.outcome.cpu_ms - before[0] + probes_ms
+                ran = np.array(watched.outcome.ran[first:])
+                lights, frames = stream.places(begin, len(ran))
+                right = stream.right[lights, frames, ran].mean()
+                last = one.variants[ran[-1]]
+                yield (
+                    f"| {table} | {goal} | {hour} | {spent_ms / full_ms:.3f} "
+                    f"| {probes_ms / full_ms:.4f} | {100 * right:.2f} "
+                    f"| {last.alpha:g}@{last.resolution} |"
+                )
+        best = stream.right[0, :, stream.reference].mean()
+        yield f"| {table} | the most accurate | | 1.000 | | {100 * best:.2f} | |"
 
 
 def _splices(streams: Mapping[str, Recorded]) -> Iterator[str]:
