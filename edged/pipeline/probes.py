@@ -244,8 +244,10 @@ class Probes:
         left_ms = run.slack_ms - run.decision.predicted_ms
         if side <= serves or dearer_ms.get(side, 0.0) >= left_ms:
             return 0
-        due = min(map(agreement.due_seconds, agreement.variants), default=now_ns)
-        if due > now_ns / 1e9 or now_ns - evidence.asked_ns < ASK_NS:
+        ran = run.decision.candidate.variant
+        if ran not in agreement.variants or agreement.due_seconds(ran) > now_ns / 1e9:
+            return 0
+        if now_ns - evidence.asked_ns < ASK_NS:
             return 0
         evidence.asked_ns = now_ns
         return side

@@ -340,9 +340,10 @@ def load(name: str, probe: float, seconds: float = 600.0) -> tuple[list[float], 
     simulated = SimulatedCores(trace, ladders, budgets_ms, cores=2, fps=30, probe=probe)
     simulated.run(seconds)
     simulated.close()
-    shares = []
-    for counts in (simulated.tally.views[view] for view in budgets_ms):
-        shares.append(100 * counts["on time"] / (counts["results"] + counts["stale"]))
+    shares = [
+        100 * counts["on time"] / (counts["results"] + counts["stale"])
+        for counts in (simulated.tally.views[view] for view in budgets_ms)
+    ]
     return shares, simulated.device.probes
 
 

@@ -78,10 +78,7 @@ def recorded(data: Path, cache: Path, stream: str) -> Recorded:
 
 def _record(data: Path, cache: Path, stream: str) -> Recorded:
     shipped = load_family("imagenette", Path())
-    if stream in ("drawn", "imagenette"):
-        family = shipped
-    else:
-        family = backbone(data, cache)
+    family = shipped if stream in ("drawn", "imagenette") else backbone(data, cache)
     lights = LIGHTS if stream in STREAMS else LIGHTS[:1]
     plain, truth = zip(*_pictures(data, stream, family), strict=True)
     shown = [[_in_light(each, light) for each in plain] for light in lights]
