@@ -94,7 +94,7 @@ def test_power_costs_little_where_all_agree_and_probes_become_rarer() -> None:
 
 def test_another_scene_changes_what_runs_and_a_still_one_does_not() -> None:
     """All agree, then another clip is spliced in, in which few do."""
-    view = watched(give_up=0.02)
+    view = watched(give_up=0.015)
     view.run(1500, Stream({}, 60))
     assert runs(view) == SMALL
     switched = len(view.outcome.switches)
