@@ -197,12 +197,12 @@ class ViewConfig:
     on_time: float
     min_fps: float | None = None
     min_top1: float = 0.0
-    goal: str = "accuracy"
-    give_up: float = 0.01
     max_fps: float | None = None
     quiet: Quiet | None = None
     roi: Roi | None = None
     names_model: bool = False
+    goal: str = "accuracy"
+    give_up: float = 0.01
     hours: tuple[Period, ...] = ()
 
     @property
