@@ -62,6 +62,9 @@ class Gaps:
         return False
 
 
+NO_PROBES = SimpleNamespace(share=0.0)
+
+
 @pytest.fixture
 def clock() -> FakeTime:
     return FakeTime()
@@ -85,7 +88,7 @@ def test_a_gap_ends_with_the_next_frame_however_late_a_look_is(clock: FakeTime) 
     door, frame = camera(clock, "door")
     meter, look = camera(clock, "meter")
     gaps, loaded = Gaps(), SimpleNamespace(adopt=lambda: ())
-    idle = Idle([door, meter], loaded, gaps, False, clock.clock)  # type: ignore[arg-type]
+    idle = Idle([door, meter], loaded, gaps, False, clock.clock, NO_PROBES)  # type: ignore[arg-type]
     look()
     for number in range(1060):  # the second look after 100 s, the third would be 6 s late
         clock.sleep(0.2)
@@ -106,7 +109,7 @@ def test_a_gap_ends_with_the_next_frame_however_late_a_look_is(clock: FakeTime) 
 def test_alone_it_leaves_the_device_free_until_it_is_due(clock: FakeTime) -> None:
     meter, look = camera(clock, "meter")
     gaps, loaded = Gaps(), SimpleNamespace(adopt=lambda: ())
-    idle = Idle([meter], loaded, gaps, False, clock.clock)  # type: ignore[arg-type]
+    idle = Idle([meter], loaded, gaps, False, clock.clock, NO_PROBES)  # type: ignore[arg-type]
     for _ in range(2):
         look()
         clock.sleep(100)
