@@ -95,7 +95,7 @@ class Coverage:
     breaks: int
 
 
-def coverage(stream: Stream, hours: float = 3.0, **more: object) -> Coverage:
+def coverage(stream: Stream, hours: float = 2.0, **more: object) -> Coverage:
     """Estimates against the truth of all frames since the last break, at most of a half-life."""
     watched, agrees = stream.watched(**more), stream.agrees
     begin, broke, breaks = watched.seconds, watched.seconds, 0
@@ -202,8 +202,8 @@ def _agreements(streams: Mapping[str, Recorded]) -> Iterator[str]:
 def _coverage(streams: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Intervals that hold the truth\n"
     yield (
-        "Every five minutes of three hours, for every variant: is its agreement on all frames of "
-        "the last two hours (the half-life), or since the evidence was last forgotten, in the 95 % "
+        "Every five minutes of two hours, for every variant: is its agreement on all frames of "
+        "that time, or since the evidence was last forgotten, in the 95 % "
         "interval? *budget*: 33 ms runs the reference itself, 6 ms never. *worst*: share covered "
         "of the variant that is covered least. *width*: mean of the intervals. *probes*: their "
         "time.\n"
