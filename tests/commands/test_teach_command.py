@@ -117,8 +117,11 @@ def test_the_whole_way_from_nothing_and_back(state: Path, tmp_path: Path, said: 
         assert edged("teach", "gate", "import", "gate.zip") == 0
         shown = f"version 1 of gate: {come} gate.zip\nnext: edged teach gate deploy --version 1\n"
         assert said() == (shown, "")
-    for name, told in (("gate", "No such file"), ("../x", "not a name for a classifier")):
-        assert edged("teach", name, "import", "none.zip") == 2
+    for name, path, told in (
+        ("gate", "none.zip", "No such file"),
+        ("../x", "gate.zip", "not a name for a classifier"),
+    ):
+        assert edged("teach", name, "import", path) == 2
         assert told in said()[1]
     assert edged("teach", "gate", "deploy", "--version", "1") == 0
 
