@@ -6,11 +6,9 @@ ran last. The pipeline and a replay use it alike: the same calls give the same d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
-from types import MappingProxyType
 
 from edged.control.profile import Candidate
 from edged.control.selector import (
@@ -24,7 +22,6 @@ from edged.control.selector import (
 )
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
-from edged.variants.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +48,12 @@ class ViewControl:
 
 
 class Controller:
-    """views: settings by id. slowdown: the estimate to continue with; None: a new one. joules: of a
-    result, by variant, where they were measured."""
+    """views: settings by id. slowdown: the estimate to continue with; None: a new one."""
 
-    __slots__ = ("joules", "slowdown", "views")
+    __slots__ = ("slowdown", "views")
 
-    def __init__(
-        self,
-        views: Mapping[str, ViewSettings],
-        slowdown: Slowdown | None = None,
-        joules: Mapping[Variant, float] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, views: Mapping[str, ViewSettings], slowdown: Slowdown | None = None) -> None:
         self.slowdown = slowdown or Slowdown()
-        self.joules = joules
         self.views = {
             name: ViewControl(settings, OnTimeShare(settings.on_time))
             for name, settings in views.items()
@@ -102,7 +92,7 @@ class Controller:
         rungs = allowed(ladder, settings.min_top1)
         decide = choose
         if settings.give_up is not None:
-            decide = partial(choose_cheapest, cost=self._cost(rungs), give_up=settings.give_up)
+            decide = partial(choose_cheapest, give_up=settings.give_up)
         return decide(
             rungs,
             self.slowdown,
@@ -114,12 +104,6 @@ class Controller:
             limits=limits,
             dearer_ms=dearer_ms,
         )
-
-    def _cost(self, ladder: Sequence[Candidate]) -> Callable[[Candidate], float]:
-        """Of a result: energy where it was measured of all of them, else processor time."""
-        if all(each.variant in self.joules for each in ladder):
-            return lambda candidate: self.joules[candidate.variant]
-        return attrgetter("processor_ms")
 
     def decide_apart(
         self,

@@ -69,7 +69,7 @@ class Candidate:
 
     top1: the accuracy in use: that of the table, or what this view's evidence says (agreement.py).
     p50_ms, p95_ms: preprocess and inference. table_top1: share of held-out pictures classified
-    correctly; top1 where it is not given.
+    correctly; top1 where it is not given. joules: of a result; 0 where that is not known.
     """
 
     variant: Variant
@@ -80,6 +80,7 @@ class Candidate:
     runtime: str = "onnxruntime"
     network: str = ""
     table_top1: float = math.nan
+    joules: float = 0.0
     choice: Choice = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -105,10 +106,12 @@ def quantile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, min(len(ordered), rank) - 1)]
 
 
-def timed(choice: Choice, top1: float, service: Spread, table_top1: float = math.nan) -> Candidate:
+def timed(
+    choice: Choice, top1: float, service: Spread, table_top1: float = math.nan, joules: float = 0.0
+) -> Candidate:
     variant, threads, runtime, network = choice
     times = service.p50_ms, service.p95_ms
-    return Candidate(variant, threads, top1, *times, runtime, network, table_top1)
+    return Candidate(variant, threads, top1, *times, runtime, network, table_top1, joules)
 
 
 InUse = Mapping[Variant, float]
@@ -116,11 +119,17 @@ InUse = Mapping[Variant, float]
 
 
 def candidates(
-    profile: Profile, top1: Mapping[Choice, float], in_use: InUse = MappingProxyType({})
+    profile: Profile,
+    top1: Mapping[Choice, float],
+    in_use: InUse = MappingProxyType({}),
+    joules: Mapping[Choice, float] = MappingProxyType({}),
 ) -> list[Candidate]:
     """The choices of the profile whose accuracy is given by the table, top1."""
     return [
-        timed(choice, in_use.get(choice.variant, top1[choice]), timing.service, top1[choice])
+        timed(
+            *(choice, in_use.get(choice.variant, top1[choice]), timing.service, top1[choice]),
+            joules.get(choice, 0.0),
+        )
         for choice, timing in profile.items()
         if choice in top1
     ]

@@ -35,6 +35,8 @@ REST_GAPS = 150
 which nothing fits."""
 MARGIN = 1.3
 """Required room, relative to a run's expected time."""
+WEIGHED = 0.1
+"""Change of an energy that counts, in parts of it."""
 
 Measure = Callable[[Choice], tuple[float, float]]
 """Runs a choice on the latest picture; preprocess and inference in ms."""
@@ -63,6 +65,7 @@ class Profiler:
         self.profile: Profile = self._known_of(self._order)
         self._resting: frozenset[Choice] = frozenset()
         self._in_use: Mapping[str, InUse] = {}
+        self._joules: Mapping[Choice, float] = {}
         self.ladders = self._ladders()
         """By view; views with the same accuracies have the same one."""
         self.waiting = [choice for choice in self._order if choice not in known]
@@ -102,6 +105,16 @@ class Profiler:
         """Rank the variants of these views by these figures, all others by the table."""
         if in_use != self._in_use:
             self._in_use = in_use
+            self.ladders = self._ladders()
+
+    def weigh(self, joules: Mapping[Choice, float]) -> None:
+        """joules: of a result of each choice, where they are known; small changes count for
+        nothing."""
+        known = self._joules
+        if joules.keys() != known.keys() or any(
+            abs(joules[each] - known[each]) > WEIGHED * known[each] for each in joules
+        ):
+            self._joules = joules
             self.ladders = self._ladders()
 
     def serve(self, top1: Mapping[str, Mapping[Choice, float]]) -> None:
@@ -211,9 +224,12 @@ class Profiler:
     def _ladders(self) -> Mapping[str, tuple[Candidate, ...]]:
         awake = self._awake()
         models = {id(top1): top1 for top1 in self._top1.values()}
-        made = {key: ladder(candidates(awake, top1)) for key, top1 in models.items()}
+        made = {
+            key: ladder(candidates(awake, top1, joules=self._joules))
+            for key, top1 in models.items()
+        }
         own = {
-            view: ladder(candidates(awake, self._top1[view], figures))
+            view: ladder(candidates(awake, self._top1[view], figures, self._joules))
             for view, figures in self._in_use.items()
             if figures and view in self._top1
         }

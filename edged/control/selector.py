@@ -11,7 +11,7 @@ choices.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
 from types import MappingProxyType
@@ -147,7 +147,6 @@ def choose(
 def choose_cheapest(
     ladder: Sequence[Candidate],
     outlook: Slowdown,
-    cost: Callable[[Candidate], float],
     give_up: float,
     *,
     slack_ms: float,
@@ -160,6 +159,7 @@ def choose_cheapest(
 ) -> Decision:
     """Decide for one frame as `choose`, but run what costs least of the variants that are at most
     give_up less accurate than what `choose` would run, and as surely on time, or to the target.
+    The cost is energy where it is known of the whole ladder, else processor time.
 
     How large the picture was decoded, which follows from what ran last, is no part of what the
     budget allows; where it excludes all of them, the next picture will be larger.
@@ -177,6 +177,7 @@ def choose_cheapest(
     )
     best = accurate(limits=NO_LIMITS if others == NO_LIMITS else others)
     longest_ms, least = limits.run_ms / outlook.ratio, min(best.chance, target)
+    measured = all(candidate.joules for candidate in ladder)
     found = []
     for candidate in ladder:
         if candidate.top1 < best.candidate.top1 - give_up - 1e-9:
@@ -188,7 +189,8 @@ def choose_cheapest(
             candidate, slack_ms - dearer_ms.get(candidate.variant.resolution, 0.0)
         )
         if chance >= least:
-            found.append((cost(candidate), candidate, chance))
+            cost = candidate.joules if measured else candidate.processor_ms
+            found.append((cost, candidate, chance))
     served = [each for each in found if not _bar(each[1], limits, math.inf)]
     if not served:
         return accurate(limits=limits)

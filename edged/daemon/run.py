@@ -257,6 +257,8 @@ class Run:
             return
         switch(self)
         self.pipeline.allowance = self.thermostat.tick(now_ns, self.loaded_models.loaded.used)
+        if any(view.goal == "power" for view in self.config.views):
+            self.pipeline.joules = self.thermostat.energy.joules
         self._announce(self.watch.tick(now_ns))
         streaming = {
             name: each.camera.state is CameraState.STREAMING for name, each in self.cameras.items()

@@ -45,17 +45,15 @@ from edged.result import Event, Result
 from edged.sinks.sink import Sink
 from edged.tracing.recorder import Recorder
 from edged.variants.runtime import RunError
-from edged.variants.variant import Choice, Variant
+from edged.variants.variant import Choice
 
 log = logging.getLogger("edged")
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """Call `run` in a thread; `stop`, from any other, ends it after the frames in progress.
-
-    cores: how many inference may use, and so how many views' frames run in parallel.
-    """
+    """Call `run` in a thread; `stop`, from any other, ends it after the frames in progress. cores:
+    how many inference may use, and so how many views' frames run in parallel."""
 
     queues: Sequence[ViewQueue]
     loaded: LoadedNetworks
@@ -66,7 +64,8 @@ class Pipeline:
     keep_warm: bool = False
     probe: float = 0.0
     """Share of the time for probes."""
-    joules: Mapping[Variant, float] = field(default_factory=dict)
+    joules: Mapping[Choice, float] = field(default_factory=dict)
+    """Of a result, where they are known, for the goal `power`; the main thread sets it."""
     frames_wanted: int | None = None
     clock: Clock = monotonic_ns
     finished: Callable[[], bool] = lambda: False
@@ -114,7 +113,6 @@ class Pipeline:
                 for queue in self.queues
             },
             Slowdown(self.loaded.threads),
-            self.joules,
         )
         parts = self.queues, self.loaded, self.profiler
         probes = Probes(*parts, self.controller, self.clock, self.probe)
@@ -390,6 +388,7 @@ class Pipeline:
             self.observer.switched(queue.view, decision.reason.value)
 
     def use_idle(self) -> bool:
+        self.profiler.weigh(self.joules)
         ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
         try:
             busy = self._runs or self._gaps.runs

@@ -23,6 +23,7 @@ def written(ladder: Sequence[Candidate]) -> list[dict[str, Any]]:
             "table_top1": candidate.table_top1,
             "p50_ms": candidate.p50_ms,
             "p95_ms": candidate.p95_ms,
+            **({"joules": candidate.joules} if candidate.joules else {}),
         }
         for candidate in ladder
     ]
@@ -43,6 +44,7 @@ def ladder_at(line: Line, key: str) -> tuple[Candidate, ...]:
                 runtime_at(values),
                 values.text_at("network") if "network" in present else "",
                 values.number_at("table_top1") if "table_top1" in present else math.nan,
+                values.number_at("joules") if "joules" in present else 0.0,
             )
         )
     return tuple(ladder)

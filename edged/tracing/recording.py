@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
 from edged.document.json_line import Line
 from edged.errors import InputError
-from edged.tracing.ladders import ladder_at, runtime_at, variant_of, written
+from edged.tracing.ladders import ladder_at, runtime_at, written
 from edged.tracing.trace import FullTrace, full_trace, read_lines
-from edged.variants.variant import Variant
 from edged.view import camera_of
 
 FORMAT, ONE_LADDER = 2, 1
@@ -44,14 +43,13 @@ class ViewState:
 @dataclass(frozen=True, slots=True)
 class Header:
     """ladders, settings, states: by view. slowdown: its state (slowdown.py). about: device,
-    backend, family: whose profile it is. joules: of a result, by variant, where measured."""
+    backend, family: whose profile it is."""
 
     ladders: Mapping[str, tuple[Candidate, ...]]
     settings: Mapping[str, ViewSettings]
     states: Mapping[str, ViewState]
     slowdown: Mapping[str, Any]
     about: Mapping[str, str]
-    joules: Mapping[Variant, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -72,14 +70,13 @@ class Header:
             states,
             controller.slowdown.state(),
             dict(about),
-            dict(controller.joules),
         )
 
     def controller(self) -> Controller:
         """One that decides as the recorded one did; InputError for a state it cannot take."""
         threads = {each.threads for ladder in self.ladders.values() for each in ladder}
         slowdown = Slowdown.from_state(self.slowdown, sorted(threads))
-        controller = Controller(self.settings, slowdown, self.joules)
+        controller = Controller(self.settings, slowdown)
         for view, state in self.states.items():
             control, ladder = controller.views[view], self.ladders[view]
             control.share = OnTimeShare(control.settings.on_time, state.owed)
@@ -183,7 +180,6 @@ def header_line(header: Header) -> str:
         }
         for view, settings in header.settings.items()
     }
-    joules = {variant.name: each for variant, each in header.joules.items()}
     return json.dumps(
         {
             "edged_trace": FORMAT,
@@ -191,7 +187,6 @@ def header_line(header: Header) -> str:
             "ladders": ladders,
             "cameras": cameras,
             "slowdown": dict(header.slowdown),
-            **({"joules": joules} if joules else {}),
         }
     )
 
@@ -284,12 +279,7 @@ def _header(line: Line) -> Header:
             previous = _position(values, "previous", ladders[view])
         states[view] = ViewState(values.number_at("owed", -math.inf), previous)
     about = {key: str(value) for key, value in line.object_at("about").items()}
-    joules = _joules(line) if "joules" in line.values else {}
-    return Header(ladders, settings, states, line.object_at("slowdown"), about, joules)
-
-
-def _joules(line: Line) -> dict[Variant, float]:
-    return {variant_of(line, name): each for name, each in _numbers(line, "joules").items()}
+    return Header(ladders, settings, states, line.object_at("slowdown"), about)
 
 
 def _position(line: Line, key: str, within: Sequence[object]) -> int:

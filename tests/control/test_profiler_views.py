@@ -132,3 +132,19 @@ def test_a_view_ranks_by_what_it_has_learnt_and_others_by_the_table() -> None:
     assert profiler.ladders is known
     profiler.use({})
     assert [each.top1 for each in profiler.ladders["door"]] == [0.9, 0.8, 0.6]
+
+
+def test_ladders_tell_what_a_result_costs_and_follow_no_small_change() -> None:
+    top1 = {"door": {choice(SMALL): 0.6, choice(LARGE): 0.9}}
+    profiler = measured(make(top1, rest_gaps=0), Device())
+    before = profiler.ladders
+    profiler.weigh({choice(SMALL): 0.1})
+    assert [each.joules for each in profiler.ladders["door"]] == [0.0, 0.1]
+    ladders = profiler.ladders
+    assert ladders is not before
+    profiler.weigh({choice(SMALL): 0.105})
+    assert profiler.ladders is ladders
+    profiler.weigh({choice(SMALL): 0.12})
+    assert profiler.ladders["door"][1].joules == 0.12
+    profiler.weigh({})
+    assert profiler.ladders == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -209,7 +210,6 @@ ALIKE = candidate(0.5, 0.695, 4)
 def cheapest(
     ladder: tuple[Candidate, ...] = (LARGE, ALIKE, SMALL),
     *,
-    cost: Callable[[Candidate], float] = lambda candidate: candidate.processor_ms,
     give_up: float = 0.01,
     slack_ms: float = 30.0,
     previous: Candidate | None = None,
@@ -219,7 +219,6 @@ def cheapest(
     return choose_cheapest(
         ladder,
         outlook or Outlook(),  # type: ignore[arg-type]
-        cost,
         give_up,
         slack_ms=slack_ms,
         budget_ms=33.0,
@@ -238,8 +237,10 @@ def test_power_takes_the_cheapest_within_what_may_be_given_up() -> None:
 
 
 def test_power_costs_what_was_measured() -> None:
-    joules = {LARGE: 1.0, ALIKE: 2.0, SMALL: 0.1}
-    assert cheapest(cost=joules.__getitem__).candidate is LARGE
+    """Energy, as soon as it is known of all of them."""
+    large, alike = replace(LARGE, joules=1.0), replace(ALIKE, joules=2.0)
+    assert cheapest((large, alike, replace(SMALL, joules=0.1))).candidate is large
+    assert cheapest((large, alike, SMALL)).candidate is alike
 
 
 def test_power_compares_with_the_best_that_the_budget_allows() -> None:

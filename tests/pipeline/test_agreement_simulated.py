@@ -106,4 +106,4 @@ def test_another_scene_changes_what_runs_and_a_still_one_does_not() -> None:
     still = len(view.outcome.switches)
     view.run(1200, Stream(BELT, 160))
     assert len(view.outcome.switches) == still
-    assert [each.variant for each in view.profiler.ladders[VIEW]][0] == LARGE
+    assert view.profiler.ladders[VIEW][0].variant == LARGE

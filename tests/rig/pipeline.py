@@ -154,6 +154,8 @@ class Measured:
 
     def use(self, in_use: object) -> None: ...
 
+    def weigh(self, joules: object) -> None: ...
+
 
 def make(feeds: Sequence[Feed | Yard], seen: Recorder, /, **more: object) -> Pipeline:
     queues = [queue for feed in feeds for queue in feed.queues]

@@ -72,6 +72,8 @@ class Profiled:
 
     def use(self, in_use: object) -> None: ...
 
+    def weigh(self, joules: object) -> None: ...
+
 
 @dataclass
 class Observed:
