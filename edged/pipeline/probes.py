@@ -87,7 +87,7 @@ class Probes:
         passed_seconds = (now_ns - (self._saved_ns or now_ns)) / 1e9
         saved = self._saved_seconds + self.share * passed_seconds
         self._saved_seconds, self._saved_ns = min(saved, self.share * SAVED_SECONDS), now_ns
-        if gap_ms <= 0 or self._saved_seconds <= 0:
+        if gap_ms <= 0:
             return False
         for number in range(len(self.queues)):
             place = (self._next + number) % len(self.queues)
@@ -128,15 +128,18 @@ class Probes:
         side = math.inf if frame.serves is None else frame.serves
         due = sorted((each for each in due if each.resolution <= side), key=agreement.due_seconds)
         if evidence.reference is not None:
-            for each in due:
-                if self._fits(rungs[each], rungs[each].p50_ms, now_ns, gap_ms, tolerable_ms):
-                    self._run(queue, rungs[each], now_seconds)
+            # What the reference has run for is never left out; it is paid back before the next.
+            paid = evidence.variant != agreement.reference
+            for each in (rungs[variant] for variant in due):
+                needed_ms = -math.inf if paid else each.p50_ms
+                if self._fits(each, needed_ms, now_ns, gap_ms, tolerable_ms):
+                    self._run(queue, each, now_seconds)
                     return True
             return False
         reference = rungs[agreement.reference]
         if reference.variant.resolution > side:
             return False
-        after_ms = 0.0  # what the reference is for must be affordable as well
+        after_ms = 0.0
         if evidence.variant not in due:
             following = self._following(reference, [rungs[each] for each in due], gap_ms)
             if not following:
