@@ -202,7 +202,7 @@ def _agreements(streams: Mapping[str, Recorded]) -> Iterator[str]:
 def _coverage(streams: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Intervals that hold the truth\n"
     yield (
-        "Every five minutes of ninety minutes, for every variant: is its agreement on all frames of "
+        "Every five minutes of ninety, for every variant: is its agreement on all frames of "
         "that time, or since the evidence was last forgotten, in the 95 % "
         "interval? *budget*: 33 ms runs the reference itself, 6 ms never. *worst*: share covered "
         "of the variant that is covered least. *width*: mean of the intervals. *probes*: their "
