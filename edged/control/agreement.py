@@ -62,8 +62,8 @@ Levels = bytes
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """agreement, low, high: shares of frames, with the ends of the 95 % interval. moments: weight
-    of the evidence. probes: how many runs it came from, since the last break. accuracy: that the
+    """agreement, low, high: shares of frames, with the ends of the 95 % interval, which ends at 1
+    where all agreed and at 0 where none did. moments: weight of the evidence. probes: how many runs it came from, since the last break. accuracy: that the
     agreement means."""
 
     agreement: float
@@ -239,8 +239,12 @@ class Agreement:
         pairs = self._pairs.get(variant)
         if pairs is None:
             return None
-        mean, ends = pairs.mean, interval(*pairs.posterior, SHOWN)
-        return Estimate(mean, *ends, pairs.moments, pairs.probes, self._accuracy(mean))
+        mean, (low, high) = pairs.mean, interval(*pairs.posterior, SHOWN)
+        if pairs.agreed == pairs.moments:  # as of the modified Jeffreys interval
+            high = 1.0
+        if not pairs.agreed:
+            low = 0.0
+        return Estimate(mean, low, high, pairs.moments, pairs.probes, self._accuracy(mean))
 
     def _accuracy(self, agreement: float) -> float:
         return self.worth * agreement + self._apart * (1 - agreement)
