@@ -63,8 +63,8 @@ Levels = bytes
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """agreement, low, high: shares of frames, with the ends of the 95 % interval, which ends at 1
-    where all agreed and at 0 where none did. moments: weight of the evidence. probes: how many runs it came from, since the last break. accuracy: that the
-    agreement means."""
+    where all agreed and at 0 where none did. moments: weight of the evidence. probes: how many runs
+    it came from, since the last break. accuracy: that the agreement means."""
 
     agreement: float
     low: float
