@@ -167,6 +167,7 @@ def test_frames_wait_for_none_while_pictures_come_without_end() -> None:
     assert feed.queue.overwritten == 0
 
 
+@pytest.mark.alone
 def test_cameras_without_gaps_give_a_moment_a_second() -> None:
     """Frames take 36 of 40 ms, so nothing fits between them; yet they have half a second."""
     sent = SentPictures()
