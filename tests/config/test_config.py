@@ -46,6 +46,7 @@ def test_the_example_and_its_values(load: Load, tmp_path: Path) -> None:
         http=HttpConfig("127.0.0.1", 9640),
         results=ResultsConfig({"jsonl": JsonlConfig()}, 3, 0.1),
         history=HistoryConfig(days=30, max_bytes=200_000_000),
+        probe=0.02,
     )
 
 
