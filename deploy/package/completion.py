@@ -29,7 +29,7 @@ def script(shell: str, cameras: str = CAMERAS) -> str:
 
 def _values(action: argparse.Action, cameras: str) -> shtab.CompleteType | None:
     """What the values of an option or argument are, unless the parser lists them."""
-    if action.dest == "camera":
+    if action.dest in ("camera", "view"):
         return shtab.cmd(cameras)
     if action.dest in ("family", "into", "model"):
         return shtab.DIRECTORY

@@ -115,8 +115,9 @@ def test_files_and_folders(shell: str, folder: Path) -> None:
 def test_cameras_of_the_configuration(shell: str, folder: Path) -> None:
     assert offered(shell, folder, "replay", "trace.jsonl", "--camera", "") == {"door", "yard"}
     assert offered(shell, folder, "replay", "trace.jsonl", "--camera", "d") == {"door"}
-    (folder / "edged.yaml").write_text("cameras: {attic: {source: synthetic}}\n")
-    assert offered(shell, folder, "replay", "trace.jsonl", "--camera", "") == {"attic"}
+    (folder / "edged.yaml").write_text("cameras: {attic: {}, yard: {views: {gate: {}, bin: {}}}}\n")
+    views = {"attic", "yard/gate", "yard/bin"}
+    assert offered(shell, folder, "teach", "gate", "--view", "") == views
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_zsh(typed: str, completed: str, folder: Path) -> None:
     assert typed_in_zsh(folder, typed) == completed
 
 
-@pytest.mark.parametrize("text", ["cameras: [", "cameras: 1", "- a", "model: x"])
+@pytest.mark.parametrize("text", ["cameras: [", "cameras: 1", "cameras: {a: 1}", "- a", "model: x"])
 def test_a_configuration_with_errors_has_no_cameras(text: str, folder: Path) -> None:
     (folder / "edged.yaml").write_text(text)
     assert offered("bash", folder, "replay", "trace.jsonl", "--camera", "") == {""}
