@@ -266,7 +266,9 @@ def epoch() -> int:
 
 
 def commit_time() -> str:
-    """Time of the last commit in seconds; empty outside a repository."""
+    """Time of the last commit in seconds; empty outside a repository and without git."""
+    if shutil.which("git") is None:
+        return ""
     shown = subprocess.run(
         ["git", "-C", ROOT, "log", "-1", "--format=%ct"],
         capture_output=True, text=True, check=False,

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from shutil import which
@@ -196,6 +197,16 @@ def test_the_scripts_are_the_packages_and_a_shell_reads_them(dpkg_deb: str, pack
 
 def test_the_same_sources_make_the_same_package(package: Path, tmp_path: Path) -> None:
     assert packed(tmp_path).read_bytes() == package.read_bytes()
+
+
+def test_without_git_and_a_date_a_package_has_the_present_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert int(build.commit_time()) == build.epoch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    begun = int(time.time())
+    assert begun <= build.epoch() <= time.time()
 
 
 def test_the_checksums_are_those_of_sha256sum(package: Path) -> None:
