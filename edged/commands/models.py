@@ -11,6 +11,11 @@ from edged.commands import build, evaluate, pull, quantize
 from edged.commands.parts import Commands, add_command, positive_int, print_table
 from edged.errors import InputError
 
+_OTHER_CLASSES = (
+    "ImageNet's 1000 classes: edged models pull mobilenet-v1-imagenet --into imagenet",
+    "your own classes: edged teach gate --view CAMERA --classes open,closed",
+)
+
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
     models = commands.add_parser(
@@ -176,12 +181,12 @@ def _models_import(options: argparse.Namespace) -> int:
 
 
 def _models_list(options: argparse.Namespace) -> int:
-    from edged.variants.family import OTHER_CLASSES, load_family, shipped_families
+    from edged.variants.family import load_family, shipped_families
 
     if options.family is None:
         for name in shipped_families():
             print(f"{name} knows {load_family(name, Path.cwd()).classes}")
-        print(*OTHER_CLASSES, sep="\n")
+        print(*_OTHER_CLASSES, sep="\n")
         return 0
     family = load_family(options.family, Path.cwd())
     rows = []
@@ -209,7 +214,7 @@ def _models_list(options: argparse.Namespace) -> int:
         print(f"taught on the networks of {backbone.name}, {backbone.directory}")
         return 0
     if family.is_shipped:
-        print(*OTHER_CLASSES, sep="\n")
+        print(*_OTHER_CLASSES, sep="\n")
     if any(row["top1"] == "unknown" for row in rows):
         print(f"measure it: edged models evaluate {options.family} --photos … --record NAME")
     return 0

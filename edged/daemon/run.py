@@ -42,11 +42,11 @@ from edged.sensors.sensors import Sensors
 from edged.sinks.sink import Kind
 from edged.state import state_directory
 from edged.switches.switches import Switches
+from edged.teach.backbone import ways_on
 from edged.teach.teaching import Teaching
 from edged.telemetry.health import Health
 from edged.telemetry.metrics import Metrics
 from edged.tracing.recorder import Recorder
-from edged.variants.family import OTHER_CLASSES
 from edged.web.endpoints import Endpoints
 from edged.web.live import Live
 from edged.web.options import HttpConfig
@@ -166,8 +166,9 @@ class Run:
         kinds = {kind_of(each.capture.source).name for each in self.config.cameras}
         for family in self.models.families:
             if family.is_shipped and kinds != {"synthetic"}:
-                knows = f"{family.name} knows {family.classes}"
-                log.info("%s", "; ".join((knows, *OTHER_CLASSES)))
+                knows = f"{family.name} knows {family.classes}, and takes all else for one of them"
+                for line in (knows, *ways_on(self.world.teaching.store.root)):
+                    log.info("%s", line)
 
     def _tell_address(self) -> None:
         if self.server is not None:

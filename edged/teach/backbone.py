@@ -68,6 +68,16 @@ def pull_command(
     return f"{_PULL} --into {shlex.quote(str(_imagenet(root)))}"
 
 
+def ways_on(root: Path) -> tuple[str, str]:
+    """How a view learns other classes than those of a shipped family. root: of the classifiers."""
+    pull = pull_command(root)
+    sudo = "sudo " if pull.startswith("sudo ") else ""
+    return (
+        f"ImageNet's 1000 classes: {pull}, then model: {_imagenet(root)}",
+        f"your own classes: {sudo}edged teach gate --view CAMERA --classes open,closed",
+    )
+
+
 def _imagenet(root: Path) -> Path:
     return root.resolve().parent / IMAGENET
 

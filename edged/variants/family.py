@@ -45,11 +45,6 @@ _IMAGENET_CLASSES = 1000
 _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED = (_PACKAGE / "families", _PACKAGE.parent / "models")
 """Folders of shipped families: inside an installed package, or beside it in a checkout."""
-OTHER_CLASSES = (
-    "ImageNet's 1000 classes: edged models pull mobilenet-v1-imagenet --into imagenet",
-    "your own classes: edged models import, or train a network: models/README.md",
-)
-"""Hints for other classes than a family has."""
 MOST_NAMED = 20
 
 

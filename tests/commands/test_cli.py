@@ -88,7 +88,7 @@ def test_the_shipped_family_is_listed_and_whole(capsys: Capture) -> None:
         "imagenette knows 10 classes: tench, English springer, cassette player, chain saw, church, "
         "French horn, garbage truck, gas pump, golf ball, parachute\n"
         "ImageNet's 1000 classes: edged models pull mobilenet-v1-imagenet --into imagenet\n"
-        "your own classes: edged models import, or train a network: models/README.md\n"
+        "your own classes: edged teach gate --view CAMERA --classes open,closed\n"
     )
     assert capsys.readouterr().out == knows
     assert edged("models", "list", "imagenette") == 0

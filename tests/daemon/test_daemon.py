@@ -119,7 +119,10 @@ def test_an_absent_camera_is_a_state_while_the_other_works(tmp_path: Path) -> No
         assert "/dev/video9" in cameras["absent"]["last_error"]
         assert {result["camera"] for result in daemon.results} == {"door"}
         assert "imagenette knows 10 classes: tench, English springer, " in daemon.text
-        assert "edged models pull mobilenet-v1-imagenet --into imagenet" in daemon.text
+        imagenet = tmp_path / "state/imagenet"
+        pull = f"edged models pull mobilenet-v1-imagenet --teach --into {imagenet}"
+        assert f"ImageNet's 1000 classes: {pull}, then model: {imagenet}" in daemon.text
+        assert "your own classes: edged teach gate --view CAMERA" in daemon.text
 
 
 def test_a_start_says_that_others_can_reach_it(tmp_path: Path) -> None:

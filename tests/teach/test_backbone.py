@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edged.errors import InputError
-from edged.teach.backbone import IMAGENET, backbone_of, given_backbone, pull_command
+from edged.state import SERVICE_STATE
+from edged.teach.backbone import IMAGENET, backbone_of, given_backbone, pull_command, ways_on
 from edged.variants.family import Family, write_family
 
 PULL = "edged models pull mobilenet-v1-imagenet --teach"
@@ -78,3 +79,11 @@ def test_the_command_fills_the_very_folder(
     state: str, environ: dict[str, str], command: str
 ) -> None:
     assert pull_command(Path(state) / "teach", environ, Path("/nowhere/service")) == command
+
+
+def test_the_ways_on_are_those_of_the_daemon_that_names_them() -> None:
+    """Where the service keeps its state, only root may write."""
+    assert ways_on(SERVICE_STATE / "teach") == (
+        f"ImageNet's 1000 classes: sudo {PULL}, then model: {SERVICE_STATE}/imagenet",
+        "your own classes: sudo edged teach gate --view CAMERA --classes open,closed",
+    )
