@@ -81,6 +81,11 @@ def test_the_command_fills_the_very_folder(
     assert pull_command(Path(state) / "teach", environ, Path("/nowhere/service")) == command
 
 
+def test_in_a_container_everybody_is_the_services_user(tmp_path: Path) -> None:
+    environ = {"EDGED_CONTAINER": "1", "STATE_DIRECTORY": str(tmp_path)}
+    assert pull_command(tmp_path / "teach", environ, tmp_path) == PULL
+
+
 def test_the_ways_on_are_those_of_the_daemon_that_names_them() -> None:
     """Where the service keeps its state, only root may write."""
     assert ways_on(SERVICE_STATE / "teach") == (
