@@ -118,7 +118,7 @@ def test_the_first_configuration_is_valid_and_quiet(tmp_path: Path) -> None:
     assert config.http.host == "127.0.0.1"
     (tmp_path / "video0").touch()
     (warning,) = warnings(config, tmp_path)
-    place = f"{config.path}:16: cameras.camera.source: "
+    place = f"{config.path}:17: cameras.camera.source: "
     assert warning.startswith(f"{place}/dev/video0 may name another camera after a restart; ")
 
 

@@ -55,7 +55,7 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, width: int) -> None:
         everything(browser)
         assert too_wide(browser, width) == []
         assert small(browser, 40, "button, .button, summary") == []  # for a finger
-        browser.value("location.hash = 'new'; 0")
+        browser.value("location.hash = '+'; 0")
         browser.wait_for("!document.getElementById('begin').hidden")
         assert browser.value("document.documentElement.scrollWidth") == width
         assert browser.trouble == []
