@@ -16,11 +16,12 @@ OUTAGE_SECONDS ?= 300
 PHOTOS ?=
 TRACE ?=
 BASE ?=
+DEVICE ?= Debian
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 RTX ?= tensorrt-rtx==1.7.1.116
 GPU_SECONDS ?= 1800
 
-.PHONY: demo test test-long check lint format types docs picture fuzz deb image test-image lint-deb apt-repository add-on bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
+.PHONY: demo test test-long check lint format types docs picture fuzz deb image test-image test-install lint-deb apt-repository add-on bench-control bench-pipeline bench-arm bench-arm-half bench-teach test-outage test-device test-device-arm64 test-jetson test-gpu clean
 
 # SOURCE may hold a password: it is neither shown nor read by make and the shell. An early Ctrl-C
 # meets a Python that is still starting, which would answer with a traceback: SIGTERM ends it quietly.
@@ -91,6 +92,10 @@ image: $(VENV)/.package
 # What is claimed of that image, with a base made by mmdebstrap: tests/container; as root, without a registry.
 test-image: $(VENV)/.package
 	$(BIN)/python -m tests.container $(ARCH)
+
+# The lines of docs/install.md in a fresh system: DEVICE=Debian, 'Raspberry Pi OS', 'Ubuntu on Jetson'; as root.
+test-install:
+	tests/device/install.sh '$(DEVICE)'
 
 # Debian's policy; deploy/package/lintian-overrides has the exceptions with their reasons.
 lint-deb:

@@ -46,6 +46,15 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
     assert [page.name for page in DOCS if f"(docs/{page.name})" not in text] == []
 
 
+def test_each_device_is_installed_in_six_lines() -> None:
+    parts = (ROOT / "docs/install.md").read_text().split("\n## ")[1:]
+    lines = {part.partition("\n")[0]: len(re.findall(r"^    ", part, re.M)) for part in parts}
+    assert {name for name, count in lines.items() if count} == {
+        *("Debian", "Raspberry Pi OS", "Ubuntu on Jetson", "Docker", "Home Assistant"),
+    }
+    assert max(lines.values()) <= 6
+
+
 def yaml_examples() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         found = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.M | re.S)
