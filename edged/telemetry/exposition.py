@@ -8,9 +8,7 @@ from functools import partial
 from itertools import product
 
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     InfoMetricFamily,
 )
 from prometheus_client.metrics_core import Metric
@@ -19,12 +17,10 @@ from edged.capture.source import Failure
 from edged.control.profile import Candidate
 from edged.result import Stages
 from edged.telemetry.counts import ResultCounts, SinkCounts, edge_seconds
+from edged.telemetry.labelled import VIEW, counter, gauge, histogram, values, view_with
 from edged.telemetry.subjects import Subjects, ViewSubject
 from edged.variants.variant import Variant
 from edged.view import fields
-
-_VIEW = ("camera", "view")
-"""Labels of a view; `view` comes last, so that it can be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,46 +47,46 @@ def families(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_results(scene: Scene) -> Iterator[Metric]:
-    results = _counter("edged_results", "Results handed to the sinks.", *_VIEW)
-    misses = _counter(
+    results = counter("edged_results", "Results handed to the sinks.", *VIEW)
+    misses = counter(
         "edged_deadline_misses",
         "Results later than the budget, and frames dropped because their budget was spent.",
-        *_VIEW,
+        *VIEW,
     )
-    latency = _histogram(
+    latency = histogram(
         "edged_result_latency_seconds",
         "Time from capture until the result is handed to the sinks.",
-        *_VIEW,
+        *VIEW,
     )
-    stages = _histogram(
+    stages = histogram(
         "edged_stage_duration_seconds",
         "Duration of each stage of a result; the stages add up to its latency.",
-        *_view_with("stage"),
+        *view_with("stage"),
     )
-    by_variant = _counter("edged_variant_results", "Results by variant.", *_view_with("variant"))
-    switches = _counter(
+    by_variant = counter("edged_variant_results", "Results by variant.", *view_with("variant"))
+    switches = counter(
         "edged_variant_switches",
         "Changes of the variant or its threads, by reason of the new choice.",
-        *_view_with("reason"),
+        *view_with("reason"),
     )
-    budget = _gauge(
+    budget = gauge(
         "edged_latency_budget_seconds",
         "Configured time from capture to result (latency_budget_ms).",
-        *_VIEW,
+        *VIEW,
     )
-    target = _gauge(
+    target = gauge(
         "edged_on_time_target_ratio",
         "Configured share of results within the budget (on_time).",
-        *_VIEW,
+        *VIEW,
     )
-    on = _gauge(
+    on = gauge(
         "edged_view_on",
         "1 while the view counts, 0 while it is switched off, snoozed or outside its hours.",
-        *_VIEW,
+        *VIEW,
     )
     about = InfoMetricFamily("edged_view", "Family of each view.")
     for view in scene.subjects.views:
-        counts, of = scene.counts[view.id], partial(_values, view.id)
+        counts, of = scene.counts[view.id], partial(values, view.id)
         results.add_metric(of(), counts.results)
         misses.add_metric(of(), counts.misses)
         latency.add_metric(of(), counts.latency.buckets(), counts.latency.sum)
@@ -108,20 +104,20 @@ def _of_results(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_frames(scene: Scene) -> Iterator[Metric]:
-    captured = _counter("edged_frames_captured", "Frames received from the source.", "camera")
-    dropped = _counter(
+    captured = counter("edged_frames_captured", "Frames received from the source.", "camera")
+    dropped = counter(
         "edged_frames_dropped",
         "Frames without a result: replaced by a newer one before they ran (overwritten), older "
         "than the budget (stale), above max_fps, not decodable (broken), without motion (quiet), "
         "left out to stay below max_temperature_c (temperature) or max_power_w (power), or of a "
         "view that is off (off).",
-        *_view_with("reason"),
+        *view_with("reason"),
     )
     for camera in scene.subjects.cameras:
         captured.add_metric([camera.name], camera.mailbox.captured)
     for view in scene.subjects.views:
         for reason, count in frames_dropped(view, scene.counts[view.id]).items():
-            dropped.add_metric(_values(view.id, reason), count)
+            dropped.add_metric(values(view.id, reason), count)
     yield from (captured, dropped)
 
 
@@ -141,7 +137,7 @@ def frames_dropped(view: ViewSubject, counts: ResultCounts) -> dict[str, int]:
 
 
 def _of_pictures(subjects: Subjects) -> Metric:
-    classified = _counter(
+    classified = counter(
         "edged_classified",
         "Pictures received at /api/v1/classify: answered within their budget (on_time) or later "
         "(late), not decodable (rejected), or without time between the frames (busy).",
@@ -153,17 +149,17 @@ def _of_pictures(subjects: Subjects) -> Metric:
 
 
 def _of_events(subjects: Subjects) -> Iterator[Metric]:
-    begun = _counter("edged_events", "Events started.", *_view_with("event"))
-    active = _gauge("edged_event_active", "1 while the event is active.", *_view_with("event"))
+    begun = counter("edged_events", "Events started.", *view_with("event"))
+    active = gauge("edged_event_active", "1 while the event is active.", *view_with("event"))
     for each in subjects.events():
-        begun.add_metric(_values(each.view, each.event), each.begun)
-        active.add_metric(_values(each.view, each.event), float(each.active))
+        begun.add_metric(values(each.view, each.event), each.begun)
+        active.add_metric(values(each.view, each.event), float(each.active))
     yield from (begun, active)
-    dropped = _counter(
+    dropped = counter(
         "edged_events_dropped", "Event starts and ends that a sink did not get: too many at once."
     )
     dropped.add_metric([], subjects.events_dropped())
-    pictures = _counter(
+    pictures = counter(
         "edged_event_snapshots_dropped",
         "Event snapshots dropped: too many at once, or not encodable as JPEG.",
     )
@@ -172,21 +168,21 @@ def _of_events(subjects: Subjects) -> Iterator[Metric]:
 
 
 def _of_history(subjects: Subjects) -> Iterator[Metric]:
-    dropped = _counter(
+    dropped = counter(
         "edged_history_dropped",
         "Events, their pictures, and minutes of a view that the history did not keep: too many at "
         "once, or the disk did not take them for a long time.",
     )
     dropped.add_metric([], subjects.history_dropped())
-    size = _gauge("edged_history_bytes", "Size of the history on the disk; 0 without one.")
+    size = gauge("edged_history_bytes", "Size of the history on the disk; 0 without one.")
     size.add_metric([], subjects.history_bytes())
     yield from (dropped, size)
 
 
 def _of_sinks(scene: Scene) -> Iterator[Metric]:
-    delivered = _counter("edged_sink_delivered", "Results and events delivered.", "sink")
-    dropped = _counter("edged_sink_dropped", "Results and events dropped.", "sink", "reason")
-    times = _histogram(
+    delivered = counter("edged_sink_delivered", "Results and events delivered.", "sink")
+    dropped = counter("edged_sink_dropped", "Results and events dropped.", "sink", "reason")
+    times = histogram(
         "edged_sink_delivery_seconds",
         "Time from the hand-over of a result to its delivery; not part of its latency.",
         "sink",
@@ -200,15 +196,15 @@ def _of_sinks(scene: Scene) -> Iterator[Metric]:
 
 
 def _of_sources(subjects: Subjects) -> Iterator[Metric]:
-    state = _gauge("edged_source_state", "1 for the current state.", "camera", "state")
-    restarts = _counter(
+    state = gauge("edged_source_state", "1 for the current state.", "camera", "state")
+    restarts = counter(
         "edged_source_restarts",
         "Restarts of the capture process, by reason (no_pictures: the camera responds but sends "
         "no valid pictures).",
         "camera",
         "reason",
     )
-    decoder = _gauge(
+    decoder = gauge(
         "edged_source_decoder",
         "1 for what decodes an RTSP stream or a video file: software, or the GStreamer element of "
         "a hardware decoder; absent until it is opened.",
@@ -227,13 +223,13 @@ def _of_sources(subjects: Subjects) -> Iterator[Metric]:
 
 
 def _of_variants(subjects: Subjects) -> Iterator[Metric]:
-    top1 = _gauge(
+    top1 = gauge(
         "edged_variant_top1_ratio",
         "Top-1 accuracy on held-out pictures, from the family's manifest; absent if unknown.",
         "variant",
         "family",
     )
-    run = _gauge(
+    run = gauge(
         "edged_variant_run_seconds",
         "Median time of preprocessing and inference on an idle device, in the fastest runtime; "
         "only variants for which no other is as accurate and faster.",
@@ -241,7 +237,7 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
         "runtime",
         "family",
     )
-    joules = _gauge(
+    joules = gauge(
         "edged_result_joules",
         "Energy of a result, estimated from the device's power while the variant runs and while it "
         "does not; absent unless significant (one-sided t-test, 0.1 %).",
@@ -250,7 +246,7 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
         "runtime",
         "family",
     )
-    failures = _counter(
+    failures = counter(
         "edged_variant_failures",
         "Failed runs; the variant is then suspended in that runtime while the others continue.",
         "variant",
@@ -289,34 +285,32 @@ def _of_variants(subjects: Subjects) -> Iterator[Metric]:
 
 
 def _of_probes(subjects: Subjects) -> Iterator[Metric]:
-    seconds = _counter(
-        "edged_probe_seconds", "Time spent on probes in gaps between frames.", *_VIEW
-    )
+    seconds = counter("edged_probe_seconds", "Time spent on probes in gaps between frames.", *VIEW)
     agreement, low, high = (
-        _gauge(f"edged_agreement{end}", text, *_view_with("variant"))
+        gauge(f"edged_agreement{end}", text, *view_with("variant"))
         for end, text in (
             ("", "Share of the view's frames on which the variant agrees with the reference."),
             ("_low", "Lower end of the 95 % interval of edged_agreement."),
             ("_high", "Upper end of the 95 % interval of edged_agreement."),
         )
     )
-    score = _gauge(
+    score = gauge(
         "edged_reference_score_ratio",
         "Mean best score of the reference, the most accurate variant, on probes; 0 for no class.",
-        *_VIEW,
+        *VIEW,
     )
-    classless = _gauge(
+    classless = gauge(
         "edged_reference_classless_ratio",
         "Share of the reference's answers to probes that have no class.",
-        *_VIEW,
+        *VIEW,
     )
-    give_up = _gauge(
+    give_up = gauge(
         "edged_give_up_ratio",
         "Configured accuracy to give up (give_up); only views whose goal is power.",
-        *_VIEW,
+        *VIEW,
     )
     for view in subjects.views:
-        learnt, of = view.learnt(), partial(_values, view.id)
+        learnt, of = view.learnt(), partial(values, view.id)
         if view.give_up is not None:
             give_up.add_metric(of(), view.give_up)
         seconds.add_metric(of(), learnt.seconds)
@@ -341,7 +335,7 @@ def _of_backend(subjects: Subjects) -> Iterator[Metric]:
         "Engines still to be built; until then these networks run on the CPU.",
         engines.building,
     )
-    seconds = _gauge(
+    seconds = gauge(
         "edged_engine_build_seconds",
         "Build time of each engine built since the start.",
         "network",
@@ -349,7 +343,7 @@ def _of_backend(subjects: Subjects) -> Iterator[Metric]:
     for network, took_seconds in dict(engines.build_seconds).items():
         seconds.add_metric([network], took_seconds)
     yield seconds
-    failures = _counter("edged_gpu_failures", "Runs that failed on the GPU and ran on the CPU.")
+    failures = counter("edged_gpu_failures", "Runs that failed on the GPU and ran on the CPU.")
     failures.add_metric([], engines.failures)
     yield failures
 
@@ -378,30 +372,7 @@ def _of_device(subjects: Subjects) -> Iterator[Metric]:
         )
     for reading in subjects.sensors():
         if reading.values:
-            gauge = _gauge(reading.name, reading.documentation, *reading.labels)
+            of_sensor = gauge(reading.name, reading.documentation, *reading.labels)
             for labels, value in reading.values.items():
-                gauge.add_metric(labels, value)
-            yield gauge
-
-
-def _view_with(label: str) -> tuple[str, ...]:
-    return "camera", label, "view"
-
-
-def _values(view: str, *between: str) -> list[str]:
-    """Values of the labels `camera`, those between, and `view`, which is omitted where the camera
-    has no views of its own."""
-    camera, *name = fields(view).values()
-    return [camera, *between, *name]
-
-
-def _counter(name: str, documentation: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(name, documentation, labels=labels)
-
-
-def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, documentation, labels=labels)
-
-
-def _histogram(name: str, documentation: str, *labels: str) -> HistogramMetricFamily:
-    return HistogramMetricFamily(name, documentation, labels=labels)
+                of_sensor.add_metric(labels, value)
+            yield of_sensor
