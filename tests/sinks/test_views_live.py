@@ -95,8 +95,9 @@ def test_a_camera_gets_views_and_loses_them(tmp_path: Path, broker: Broker) -> N
             (whole, "", "class"),
         ):
             assert daemon.reload(text).startswith("configuration reloaded")
-            says = {f"{prefix}{what}" for what in ("state", "event/seen", "event/seen/snapshot")}
-            expected = {f"{ROOT}/yard/{what}" for what in (*says, "status")}
+            kept = ("state", "switch", "event/seen", "event/seen/snapshot")
+            says = {f"{prefix}{what}" for what in kept}
+            expected = {f"{ROOT}/yard/{what}" for what in (*says, "status", "event/seen/switch")}
             daemon.wait_for(lambda e=expected: retained(broker.port, f"{ROOT}/yard/#").keys() == e)
             daemon.wait_for(lambda e=entity: classes(listener) == {e})
         assert daemon.stop()[0] == 0
