@@ -37,7 +37,7 @@ def bench(
 
     loaded: the family's networks. progress: called after each round.
     """
-    pixels = _picture()
+    pixels = picture()
     times_ms: dict[Choice, list[float]] = {choice: [] for choice in sorted(loaded.choices)}
     for round_number in range(SETTLING_ROUNDS + runs):
         for choice, spent_ms in times_ms.items():
@@ -82,7 +82,7 @@ def ramp(
     """
     dearest = max(measured, key=lambda each: each.p50_ms)
     cheapest = min(measured, key=lambda each: each.p50_ms)
-    pixels = _picture()
+    pixels = picture()
 
     def run_ms(candidate: Candidate) -> float:
         begun_ns = clock()
@@ -106,6 +106,6 @@ def ramp(
     return Ramp(found.variant, steady_ms, found.rested_ms, rested_ms(keep_warm=True))
 
 
-def _picture() -> NDArray[np.uint8]:
+def picture() -> NDArray[np.uint8]:
     random = np.random.default_rng(0)
     return random.integers(0, 256, (PICTURE_SIDE, PICTURE_SIDE, 3), dtype=np.uint8)
