@@ -242,8 +242,10 @@ async function confirmed(title, text, yes, no) {
   put(dialog.querySelector("p"), text);
   put(keep, no);
   put(go, yes);
-  dialog.returnValue = "no";
   dialog.showModal();
-  return new Promise((resolve) =>
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+  // Not its event "close", which may come when the next question is open already.
+  return new Promise((resolve) => {
+    dialog.oncancel = () => resolve(false);
+    dialog.querySelector("form").onsubmit = ({ submitter }) => resolve(submitter.value === "yes");
+  });
 }
