@@ -15,6 +15,7 @@ from edged.errors import InputError, InputErrors
 from edged.events.events import Watch
 from edged.teach.backbone import backbone_of
 from edged.teach.store import Classifier, TeachStore, teach_directory
+from edged.teach.store.deployed import to_move
 from edged.teach.store.names import is_name
 from edged.variants.family import Family, load_family, shipped_families
 from edged.variants.network import read_checked
@@ -100,10 +101,8 @@ def overruled(config: Config, view: str, name: str) -> str:
     is none."""
     known = next((each for each in config.views if each.id == view), None)
     if known is None:
-        return (
-            f"the configuration has no {titled(view)}; to move it: edged teach {name} --view "
-            f"{'|'.join(each.id for each in config.views)}, then edged teach {name} deploy"
-        )
+        how = to_move(name, (each.id for each in config.views))
+        return f"the configuration has no {titled(view)}; {how}"
     if not known.names_model or known.model == name or config.document is None:
         return ""
     line = config.document.line(*config.place(view, "model"))

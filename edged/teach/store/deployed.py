@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,9 +54,15 @@ def astray(deployed: Mapping[str, Deployed], views: Collection[str]) -> Iterator
         if each.view not in views:
             yield (
                 f"{each.name} is deployed to {each.view}, which the configuration does not have; "
-                f"to move it: edged teach {each.name} --view {'|'.join(sorted(views))}, then "
-                f"edged teach {each.name} deploy"
+                f"{to_move(each.name, sorted(views))}"
             )
+
+
+def to_move(name: str, views: Iterable[str]) -> str:
+    """How a classifier comes to another view."""
+    return (
+        f"to move it: edged teach {name} --view {'|'.join(views)}, then edged teach {name} deploy"
+    )
 
 
 class DeployedFile:
