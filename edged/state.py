@@ -15,6 +15,11 @@ SERVICE_STATE = Path("/var/lib/edged")
 """The StateDirectory= of the service."""
 
 
+def in_container(environ: Mapping[str, str]) -> bool:
+    """Whether this is the container image, which sets a variable for it."""
+    return bool(environ.get("EDGED_CONTAINER"))
+
+
 def state_directory(environ: Mapping[str, str]) -> Path | None:
     """systemd's StateDirectory=, or the state folder of the XDG Base Directory Specification."""
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]

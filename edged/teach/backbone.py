@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.errors import InputError
-from edged.state import SERVICE_STATE, daemon_state_directory
+from edged.state import SERVICE_STATE, daemon_state_directory, in_container
 from edged.variants.family import Family, load_family
 from edged.variants.manifest import MANIFEST
 
@@ -60,7 +60,7 @@ def pull_command(
 ) -> str:
     """What gets the networks of ImageNet for the classifiers in `root`, typed in a shell."""
     state = root.resolve().parent
-    if state == service and "EDGED_CONTAINER" not in environ:  # whose user edged is already
+    if state == service and not in_container(environ):  # whose user edged is already
         return f"sudo {_PULL}"
     in_shell = {name: value for name, value in environ.items() if name != "STATE_DIRECTORY"}
     if state == daemon_state_directory(in_shell, service):

@@ -14,6 +14,7 @@ from edged.document.hosts import check_host
 from edged.document.parts import FILE, SECRET, key, section
 from edged.errors import InputError
 from edged.private_file import readable_by_all
+from edged.state import in_container
 from edged.web.password import PasswordHash, check_token_hash
 
 OPEN = ("metrics", "healthz", "readyz")
@@ -23,8 +24,6 @@ RIGHTS = ("teach", "control")
 INGRESS = "ingress:"
 """Before the name of a user of Home Assistant."""
 
-CONTAINER = "EDGED_CONTAINER"
-"""The environment variable that the container image sets."""
 LOCAL, EVERYWHERE = "127.0.0.1:9640", "0.0.0.0:9640"
 """Default addresses."""
 
@@ -226,12 +225,12 @@ def http_config(data: Mapping[str, Any], base: Path) -> HttpConfig | None:
 def default_listen(asks: bool, environ: Mapping[str, str]) -> str:
     """In a container with a network of its own, LOCAL is reached from within only. asks: whether
     requests need a password or a token."""
-    return EVERYWHERE if asks and environ.get(CONTAINER) else LOCAL
+    return EVERYWHERE if asks and in_container(environ) else LOCAL
 
 
 def container_hint(http: HttpConfig | None, environ: Mapping[str, str]) -> str | None:
     """How the server is reached from outside of the container, if it is not."""
-    if http is None or not http.is_loopback or not environ.get(CONTAINER):
+    if http is None or not http.is_loopback or not in_container(environ):
         return None
     return (
         f"{http.host} in this container is reached from the device only with the device's network "

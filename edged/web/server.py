@@ -23,13 +23,14 @@ from typing import Any
 from edged.clock import monotonic_ns
 from edged.effort import Turn
 from edged.errors import EdgedError
+from edged.state import in_container
 from edged.web.access import Access, own_names
 from edged.web.changes.body import Bodies
 from edged.web.changes.peer import is_service
 from edged.web.connections import Connections
 from edged.web.endpoints import Endpoints
 from edged.web.handler import Context, Handler
-from edged.web.options import CONTAINER, HttpConfig
+from edged.web.options import HttpConfig
 from edged.web.tls import fingerprint, server_context
 
 CONNECTIONS = 64
@@ -73,7 +74,7 @@ class HttpServer:
             http,
             names=own_names(http, socket.gethostname()),
             service_user=os.getuid() if http.ingress or is_service(os.environ) else None,
-            own_health=bool(os.environ.get(CONTAINER)),
+            own_health=in_container(os.environ),
         )
         try:
             family, _, _, _, address = socket.getaddrinfo(

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from sys import byteorder
 
+from edged.state import in_container
 from edged.web.answer import End
-from edged.web.options import CONTAINER
 
 _TABLES = ("tcp", "tcp6")
 PROC = Path("/proc")
@@ -48,7 +48,7 @@ def is_loopback(address: str) -> bool:
 def is_service(environ: Mapping[str, str], proc: Path = PROC) -> bool:
     """Whether this process has a user to itself: systemd started it as a service, or it runs in
     the container image. A terminal may inherit INVOCATION_ID, but is in a scope."""
-    if environ.get(CONTAINER):
+    if in_container(environ):
         return True
     if "INVOCATION_ID" not in environ:
         return False
