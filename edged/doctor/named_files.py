@@ -16,15 +16,15 @@ from edged.errors import EdgedError, InputError
 from edged.private_file import SERVICE_FOLDER
 from edged.service.install import USER
 from edged.sinks.options import KINDS
-from edged.web.options import try_files
+from edged.web.tls import server_context
 
 T = TypeVar("T")
 
 
 def tls_errors(config: Config) -> Iterator[InputError]:
     """Errors for unusable certificates and keys."""
-    if config.http is not None:
-        yield from _useless(config, try_files, config.http, "http", "tls")
+    if config.http is not None and config.http.tls is not None:
+        yield from _useless(config, server_context, config.http.tls, "http", "tls")
     for name, sink in config.results.sinks.items():
         yield from _useless(config, KINDS[name].try_files, sink, "results", name)
 

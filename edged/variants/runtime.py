@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edged.variants.family import Network
+    from edged.variants.network import Network
 
 
 @dataclass(slots=True)

@@ -272,14 +272,6 @@ def http_errors(may: Mapping[str, Sequence[str]], document: Document) -> Iterato
                 )
 
 
-def try_files(http: HttpConfig) -> None:
-    """Raises EdgedError where its certificate or key cannot be used."""
-    from edged.web.tls import server_context
-
-    if http.tls is not None:
-        server_context(http.tls)
-
-
 def _check_address(text: str) -> None:
     try:
         ip_address(text)
