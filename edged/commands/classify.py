@@ -229,7 +229,7 @@ def _chooser(
     candidates: Sequence[Candidate], budget_ms: float | None
 ) -> Callable[[float], Decision]:
     """What to run on a picture whose decoding took so many milliseconds."""
-    from edged.control.selector import Decision, Reason, choose
+    from edged.control.selector import Decision, Reason, Situation, choose
     from edged.control.slowdown import Slowdown
 
     if budget_ms is None:
@@ -237,7 +237,7 @@ def _chooser(
         return lambda decode_ms: only
     device = Slowdown()
     return lambda decode_ms: choose(
-        candidates, device, slack_ms=budget_ms - decode_ms, budget_ms=budget_ms, target=0.95
+        candidates, device, Situation(budget_ms - decode_ms, budget_ms, target=0.95)
     )
 
 

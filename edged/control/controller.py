@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from edged.control.profile import Candidate
 from edged.control.selector import (
@@ -16,6 +15,7 @@ from edged.control.selector import (
     NOTHING_DEARER,
     Decision,
     Limits,
+    Situation,
     allowed,
     choose,
     choose_cheapest,
@@ -90,20 +90,13 @@ class Controller:
         control = self.views[view]
         settings = control.settings
         rungs = allowed(ladder, settings.min_top1)
-        decide = choose
-        if settings.give_up is not None:
-            decide = partial(choose_cheapest, give_up=settings.give_up)
-        return decide(
-            rungs,
-            self.slowdown,
-            slack_ms=slack_ms,
-            budget_ms=settings.budget_ms,
-            target=settings.on_time,
-            price=control.share.price,
-            previous=control.previous,
-            limits=limits,
-            dearer_ms=dearer_ms,
+        situation = Situation(
+            *(slack_ms, settings.budget_ms, settings.on_time, control.share.price),
+            *(control.previous, limits, dearer_ms),
         )
+        if settings.give_up is not None:
+            return choose_cheapest(rungs, self.slowdown, situation, settings.give_up)
+        return choose(rungs, self.slowdown, situation)
 
     def decide_apart(
         self,
@@ -116,15 +109,9 @@ class Controller:
         """What to run on a picture that is none of the view's frames, but is answered as one of
         them; nothing of it is to be observed. ladder: of what the view may run."""
         control = self.views[view]
-        return choose(
-            ladder,
-            self.slowdown,
-            slack_ms=slack_ms,
-            budget_ms=budget_ms,
-            target=control.settings.on_time,
-            price=control.share.price,
-            limits=limits,
-        )
+        target, price = control.settings.on_time, control.share.price
+        situation = Situation(slack_ms, budget_ms, target, price, limits=limits)
+        return choose(ladder, self.slowdown, situation)
 
     def threads_for(
         self,

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -73,6 +72,27 @@ NO_LIMITS = Limits()
 NOTHING_DEARER: Mapping[int, float] = MappingProxyType({})
 
 
+class Situation(NamedTuple):
+    """A frame and its view.
+
+    slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
+    sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
+    the view's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
+    to decode.
+    """
+
+    slack_ms: float
+    budget_ms: float
+    target: float
+    price: float = 0.0
+    previous: Candidate | None = None
+    limits: Limits = NO_LIMITS
+    dearer_ms: Mapping[int, float] = NOTHING_DEARER
+
+    def slack_for(self, candidate: Candidate) -> float:
+        return self.slack_ms - self.dearer_ms.get(candidate.variant.resolution, 0.0)
+
+
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
     """The ladder without variants below min_top1 in the table; the most accurate always stays."""
     if not min_top1 or all(candidate.table_top1 >= min_top1 for candidate in ladder):
@@ -81,33 +101,15 @@ def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]
     return kept or [max(ladder, key=lambda candidate: candidate.table_top1)]
 
 
-def choose(
-    ladder: Sequence[Candidate],
-    outlook: Slowdown,
-    *,
-    slack_ms: float,
-    budget_ms: float,
-    target: float,
-    price: float = 0.0,
-    previous: Candidate | None = None,
-    limits: Limits = NO_LIMITS,
-    dearer_ms: Mapping[int, float] = NOTHING_DEARER,
-) -> Decision:
-    """Decide for one frame. `ladder` is the Pareto frontier, most accurate first, not empty.
-
-    slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
-    sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
-    this view's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
-    to decode.
-    """
+def choose(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation) -> Decision:
+    """Decide for one frame. `ladder` is the Pareto frontier, most accurate first, not empty."""
+    price, previous, limits = situation.price, situation.previous, situation.limits
+    slack_for = situation.slack_for
     longest_ms = limits.run_ms / outlook.ratio
     bounded = limits is not NO_LIMITS
 
     def bar(candidate: Candidate) -> Reason | None:
         return _bar(candidate, limits, longest_ms if candidate is previous else ROOM * longest_ms)
-
-    def slack_for(candidate: Candidate) -> float:
-        return slack_ms - dearer_ms.get(candidate.variant.resolution, 0.0)
 
     best = None
     best_chance = best_value = held_chance = 0.0
@@ -126,36 +128,26 @@ def choose(
         possible = [each for each in ladder if bar(each) in (None, Reason.LIMIT)] or ladder
         best = min(possible, key=lambda candidate: candidate.p50_ms)
         chance = outlook.chance(best, slack_for(best))
-        reason = Reason.LIMIT if chance >= target else Reason.NONE_FITS
+        reason = Reason.LIMIT if chance >= situation.target else Reason.NONE_FITS
         return Decision(best, best.p50_ms * outlook.ratio, chance, reason)
     reason = Reason.MOST_ACCURATE
     better = _next_better(ladder, best)
     if better:
         free = [candidate for candidate in better if not bar(candidate)] or better
         fastest = min(free, key=lambda candidate: candidate.p50_ms)
-        reason = bar(fastest) or _why(fastest, slack_for(fastest), budget_ms)
+        reason = bar(fastest) or _why(fastest, slack_for(fastest), situation.budget_ms)
     if previous is not None and previous is not best and not bar(previous):
         if not held_chance and any(candidate is previous for candidate in ladder):
             held_chance = outlook.chance(previous, slack_for(previous))
         if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
             best, best_chance, reason = previous, held_chance, Reason.HOLD
-    if best_chance < target:
+    if best_chance < situation.target:
         reason = Reason.NONE_FITS
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
 
 
 def choose_cheapest(
-    ladder: Sequence[Candidate],
-    outlook: Slowdown,
-    give_up: float,
-    *,
-    slack_ms: float,
-    budget_ms: float,
-    target: float,
-    price: float = 0.0,
-    previous: Candidate | None = None,
-    limits: Limits = NO_LIMITS,
-    dearer_ms: Mapping[int, float] = NOTHING_DEARER,
+    ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation, give_up: float
 ) -> Decision:
     """Decide for one frame as `choose`, but run what costs least of the variants that are at most
     give_up less accurate than what `choose` would run, and as surely on time, or to the target.
@@ -164,18 +156,12 @@ def choose_cheapest(
     How large the picture was decoded, which follows from what ran last, is no part of what the
     budget allows; where it excludes all of them, the next picture will be larger.
     """
+    target, previous, limits = situation.target, situation.previous, situation.limits
     others = Limits(limits.run_ms, None, limits.threads)
-    accurate = partial(
-        choose,
-        ladder,
-        outlook,
-        slack_ms=slack_ms,
-        budget_ms=budget_ms,
-        target=target,
-        price=price,
-        dearer_ms=dearer_ms,
-    )
-    best = accurate(limits=NO_LIMITS if others == NO_LIMITS else others)
+    if others == NO_LIMITS:
+        others = NO_LIMITS
+    accurate = situation._replace(previous=None, limits=others)
+    best = choose(ladder, outlook, accurate)
     longest_ms, least = limits.run_ms / outlook.ratio, min(best.chance, target)
     measured = all(candidate.joules for candidate in ladder)
     found = []
@@ -185,15 +171,13 @@ def choose_cheapest(
         within_ms = longest_ms if candidate is previous else ROOM * longest_ms
         if candidate is not best.candidate and _bar(candidate, others, within_ms):
             continue
-        chance = outlook.chance(
-            candidate, slack_ms - dearer_ms.get(candidate.variant.resolution, 0.0)
-        )
+        chance = outlook.chance(candidate, situation.slack_for(candidate))
         if chance >= least:
             cost = candidate.joules if measured else candidate.processor_ms
             found.append((cost, candidate, chance))
     served = [each for each in found if not _bar(each[1], limits, math.inf)]
     if not served:
-        return accurate(limits=limits)
+        return choose(ladder, outlook, accurate._replace(limits=limits))
     cheapest = min(served, key=lambda each: each[0])
     for each in served:
         if each[1] is previous and each[0] <= HOLD_COST * cheapest[0]:

@@ -17,6 +17,7 @@ from edged.control.selector import (
     Decision,
     Limits,
     Reason,
+    Situation,
     allowed,
     choose,
     choose_cheapest,
@@ -54,16 +55,8 @@ def decide(
     previous: Candidate | None = None,
     limit_ms: float = math.inf,
 ) -> Decision:
-    return choose(
-        LADDER,
-        outlook or Outlook(),
-        slack_ms=slack_ms,
-        budget_ms=budget_ms,
-        target=0.95,
-        price=price,
-        previous=previous,
-        limits=Limits(limit_ms),
-    )
+    situation = Situation(slack_ms, budget_ms, 0.95, price, previous, Limits(limit_ms))
+    return choose(LADDER, outlook or Outlook(), situation)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +163,7 @@ SIDES = tuple(
 
 
 def decide_sides(limits: Limits, slack_ms: float = 30.0, **options: Any) -> Decision:
-    return choose(
-        SIDES, Outlook(), slack_ms=slack_ms, budget_ms=33.0, target=0.95, limits=limits, **options
-    )
+    return choose(SIDES, Outlook(), Situation(slack_ms, 33.0, 0.95, limits=limits, **options))
 
 
 def test_a_picture_that_was_decoded_too_small_bars_the_larger_variants() -> None:
@@ -193,7 +184,7 @@ def test_the_reason_looks_past_the_same_variant_at_another_thread_count() -> Non
     decision = decide_sides(Limits(), slack_ms=5.0)
     assert decision.candidate is SIDES[3]
     assert decision.reason is Reason.FRAME_AGE  # of 224 x2, not of 160 x1
-    slow = choose(SIDES, Outlook(1.0), slack_ms=5.0, budget_ms=7.0, target=0.95)
+    slow = choose(SIDES, Outlook(1.0), Situation(5.0, 7.0, 0.95))
     assert (slow.candidate, slow.reason) == (SIDES[3], Reason.BUDGET)
 
 
@@ -216,16 +207,8 @@ def cheapest(
     limits: Limits = NO_LIMITS,
     outlook: Outlook | None = None,
 ) -> Decision:
-    return choose_cheapest(
-        ladder,
-        outlook or Outlook(),  # type: ignore[arg-type]
-        give_up,
-        slack_ms=slack_ms,
-        budget_ms=33.0,
-        target=0.95,
-        previous=previous,
-        limits=limits,
-    )
+    situation = Situation(slack_ms, 33.0, 0.95, previous=previous, limits=limits)
+    return choose_cheapest(ladder, outlook or Outlook(), situation, give_up)
 
 
 def test_power_takes_the_cheapest_within_what_may_be_given_up() -> None:
