@@ -23,7 +23,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         commands,
         "replay",
         _replay,
-        "replay a trace: as recorded, or under another budget, on-time share or policy",
+        "replay a trace: as recorded, or under another budget, on-time share, goal or policy",
         "edged replay trace.jsonl --budget 25",
     )
     replay.add_argument(
@@ -40,6 +40,13 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     replay.add_argument("--budget", type=positive_float, metavar="MS", help="latency budget")
     replay.add_argument(
         "--on-time", type=_share, metavar="Q", help="share on time, for example 0.95"
+    )
+    replay.add_argument(
+        "--give-up",
+        type=_give_up,
+        metavar="SHARE",
+        help="decide for the goal power, with so much accuracy given up, for example 0.01; default:"
+        " the goal of the view",
     )
     replay.add_argument(
         "--policy",
@@ -59,6 +66,13 @@ def _share(text: str) -> float:
     share = float(text)
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
+    return share
+
+
+def _give_up(text: str) -> float:
+    share = float(text)
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
     return share
 
 
@@ -89,7 +103,8 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _is_as_recorded(options: argparse.Namespace) -> bool:
-    return options.budget is None and options.on_time is None and options.policy == "edged"
+    others = (options.budget, options.on_time, options.give_up)
+    return options.policy == "edged" and all(other is None for other in others)
 
 
 def _of_view(trace: RecordedTrace, view: str, options: argparse.Namespace) -> Timeline:
@@ -100,7 +115,8 @@ def _of_view(trace: RecordedTrace, view: str, options: argparse.Namespace) -> Ti
         return Timeline(view, *recorded_steps(trace, view))
     settings = trace.latest(view).settings[view]
     budget_ms, on_time = options.budget or settings.budget_ms, options.on_time or settings.on_time
-    return _decided(as_full(trace, view), view, options.policy, budget_ms, on_time)
+    give_up = settings.give_up if options.give_up is None else options.give_up
+    return _decided(as_full(trace, view), view, options.policy, budget_ms, on_time, give_up)
 
 
 def _of_full(trace: FullTrace, options: argparse.Namespace) -> Timeline:
@@ -113,16 +129,21 @@ def _of_full(trace: FullTrace, options: argparse.Namespace) -> Timeline:
     if options.camera is not None:
         raise InputError("this trace has no cameras", where=options.trace, fix="leave out --camera")
     name, on_time = options.trace.name, options.on_time or 0.95
-    return _decided(trace, name, options.policy, options.budget, on_time)
+    return _decided(trace, name, options.policy, options.budget, on_time, options.give_up)
 
 
 def _decided(
-    trace: FullTrace, name: str, policy: str, budget_ms: float, on_time: float
+    trace: FullTrace,
+    name: str,
+    policy: str,
+    budget_ms: float,
+    on_time: float,
+    give_up: float | None,
 ) -> Timeline:
     from edged.commands.plots.latency import Timeline
     from edged.tracing.replay import make_policy, run
 
-    steps = run(trace, make_policy(trace, policy, budget_ms, on_time), budget_ms)
+    steps = run(trace, make_policy(trace, policy, budget_ms, on_time, give_up), budget_ms)
     return Timeline(f"{name}, {policy} at {budget_ms:g} ms", trace.variants, steps)
 
 

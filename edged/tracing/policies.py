@@ -30,16 +30,20 @@ class Policy(Protocol):
 
 
 class Edged:
-    """The daemon's policy."""
+    """The daemon's policy. give_up: accuracy, a share, that the goal `power` may give up; None for
+    the goal `accuracy`."""
 
     VIEW = "trace"
 
-    def __init__(self, trace: FullTrace, budget_ms: float, target: float) -> None:
+    def __init__(
+        self, trace: FullTrace, budget_ms: float, target: float, give_up: float | None = None
+    ) -> None:
         self._frames = trace.frames
         self._candidates = _candidates(trace.variants)
         self._ladder = ladder(self._candidates)
         self._positions = {id(candidate): i for i, candidate in enumerate(self._candidates)}
-        self.controller = Controller({self.VIEW: ViewSettings(budget_ms, target)})
+        settings = ViewSettings(budget_ms, target, give_up=give_up)
+        self.controller = Controller({self.VIEW: settings})
 
     def choose(self, frame: int, slack_ms: float) -> int:
         limit_ms = self._frames[frame].limit_ms
@@ -183,6 +187,13 @@ def _candidates(variants: Sequence[TracedVariant]) -> tuple[Candidate, ...]:
     """The selector's candidates, identified by position. Converts top-1 percentages to shares."""
     unit = 100.0 if any(variant.top1 > 1 for variant in variants) else 1.0
     return tuple(
-        Candidate(Variant(1.0, position), 1, variant.top1 / unit, variant.p50_ms, variant.p50_ms)
+        Candidate(
+            Variant(1.0, position),
+            variant.threads,
+            variant.top1 / unit,
+            variant.p50_ms,
+            variant.p50_ms,
+            joules=variant.joules,
+        )
         for position, variant in enumerate(variants)
     )

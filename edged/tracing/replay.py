@@ -36,7 +36,7 @@ class PolicyName(str, Enum):
 class Step:
     """The result of one frame. variant: position in the trace, None for a dropped frame.
 
-    latency_ms: for a dropped frame, its age when dropped.
+    latency_ms: for a dropped frame, its age when dropped. service_ms: how long it ran.
     """
 
     captured_ms: float
@@ -44,6 +44,7 @@ class Step:
     latency_ms: float
     variant: int | None
     on_time: bool
+    service_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,15 @@ class Outcome:
     """frames: number run or dropped, without skipped ones.
 
     on_time: share of the frames. accuracy: mean top-1 over the frames in the unit of the trace, 0
-    for late or dropped ones; accuracy_on_time: over those on time. share: of the runs, by variant.
+    for late or dropped ones; accuracy_on_time: over those on time. processor_ms: mean processor
+    time of a frame, all threads together. share: of the runs, by variant.
     """
 
     frames: int
     on_time: float
     accuracy: float
     accuracy_on_time: float
+    processor_ms: float
     switches: int
     share: dict[str, float]
 
@@ -68,7 +71,10 @@ def replay(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> O
     return outcome(trace.variants, steps)
 
 
-def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float) -> Policy:
+def make_policy(
+    trace: FullTrace, policy: str, budget_ms: float, on_time: float, give_up: float | None = None
+) -> Policy:
+    """give_up: of the policy `edged`. Raises InputError for an unknown policy or variant."""
     names = [variant.name for variant in trace.variants]
     if policy in names:
         return Fixed([names.index(policy)], len(trace.frames))
@@ -85,8 +91,9 @@ def make_policy(trace: FullTrace, policy: str, budget_ms: float, on_time: float)
         return _window(trace, budget_ms, on_time)
     if name is PolicyName.CLAIRVOYANT:
         return Clairvoyant(trace)
+    if name is PolicyName.EDGED:
+        return Edged(trace, budget_ms, on_time, give_up)
     causal: dict[PolicyName, Callable[[FullTrace, float, float], Policy]] = {
-        PolicyName.EDGED: Edged,
         PolicyName.ALERT: Alert,
         PolicyName.LADDER: Ladder,
         PolicyName.APPROXDET: ApproxDet,
@@ -113,7 +120,9 @@ def run(trace: FullTrace, policy: Policy, budget_ms: float) -> list[Step]:
             on_time = service_ms <= slack_ms
             policy.observe(chosen, service_ms, on_time)
             latency_ms = age_ms + service_ms
-            steps.append(Step(frame.captured_ms, budget_ms, latency_ms, chosen, on_time))
+            steps.append(
+                Step(frame.captured_ms, budget_ms, latency_ms, chosen, on_time, service_ms)
+            )
             free_ms = now_ms + service_ms
         index += 1
     return steps
@@ -122,6 +131,11 @@ def run(trace: FullTrace, policy: Policy, budget_ms: float) -> list[Step]:
 def outcome(variants: Sequence[TracedVariant], steps: Sequence[Step]) -> Outcome:
     """Summarizes at least one step."""
     runs = [step.variant for step in steps if step.variant is not None]
+    processor_ms = sum(
+        variants[step.variant].threads * step.service_ms
+        for step in steps
+        if step.variant is not None
+    )
     in_time = [step.variant for step in steps if step.variant is not None and step.on_time]
     correct = sum(variants[variant].top1 for variant in in_time)
     counts = Counter(variants[variant].name for variant in runs)
@@ -130,6 +144,7 @@ def outcome(variants: Sequence[TracedVariant], steps: Sequence[Step]) -> Outcome
         on_time=len(in_time) / len(steps),
         accuracy=correct / len(steps),
         accuracy_on_time=correct / max(len(in_time), 1),
+        processor_ms=processor_ms / len(steps),
         switches=sum(variant != previous for previous, variant in pairwise(runs)),
         share={name: count / len(runs) for name, count in counts.items()},
     )

@@ -90,7 +90,8 @@ def recorded_steps(trace: RecordedTrace, view: str) -> tuple[tuple[TracedVariant
             key = candidate.name, candidate.top1
             ran[key] = candidate
             chosen = positions.setdefault(key, len(positions))
-        steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time))
+        service_ms = frame.service_ms
+        steps.append(Step(captured_ms, budget_ms, latency_ms, chosen, frame.on_time, service_ms))
     return _traced(ran.values()), steps
 
 
@@ -122,4 +123,7 @@ def _timed(trace: RecordedTrace, view: str) -> Iterator[tuple[float, Header, Rec
 
 
 def _traced(candidates: Iterable[Candidate]) -> tuple[TracedVariant, ...]:
-    return tuple(TracedVariant(each.name, each.top1, each.p50_ms) for each in candidates)
+    return tuple(
+        TracedVariant(each.name, each.top1, each.p50_ms, each.threads, each.joules)
+        for each in candidates
+    )

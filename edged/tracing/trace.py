@@ -23,11 +23,14 @@ log = logging.getLogger("edged.control.trace")
 
 @dataclass(frozen=True, slots=True)
 class TracedVariant:
-    """p50_ms: on an undisturbed device."""
+    """p50_ms: on an undisturbed device. threads: of a run. joules: of a result; 0 where that is not
+    known."""
 
     name: str
     top1: float
     p50_ms: float
+    threads: int = 1
+    joules: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,28 @@ def test_what_if(tmp_path: Path, capsys: Capture) -> None:
     assert replay(tmp_path / "t", "--policy", "ladder") == 0
 
 
+def test_the_goal_is_the_views_or_as_asked(tmp_path: Path, capsys: Capture) -> None:
+    recorded(tmp_path / "t", 300)
+
+    def processor_ms(*arguments: object) -> float:
+        assert replay(tmp_path / "t", "--camera", "yard/gate", "--json", *arguments) == 0
+        (found,) = objects(capsys.readouterr().out)
+        assert isinstance(found["processor_ms"], float)
+        return found["processor_ms"]
+
+    accurate, frugal = processor_ms("--budget", 50), processor_ms("--budget", 50, "--give-up", 0.1)
+    assert frugal < accurate / 2
+    text = (tmp_path / "t").read_text()
+    assert text.count('"min_top1": 0.6,') == 1
+    text = text.replace('"min_top1": 0.6,', '"min_top1": 0.6, "give_up": 0.1,')
+    (tmp_path / "t").write_text(text)
+    assert processor_ms("--budget", 50) == frugal
+    assert processor_ms("--budget", 50, "--give-up", 0) > frugal
+    with pytest.raises(SystemExit):
+        replay(tmp_path / "t", "--give-up", 1)
+    assert "must be at least 0 and below 1, got 1" in capsys.readouterr().err
+
+
 def test_a_full_trace(full: Path, capsys: Capture) -> None:
     assert replay(full, "--budget", 30, "--json") == 0
     (found,) = objects(capsys.readouterr().out)

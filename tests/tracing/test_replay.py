@@ -63,6 +63,7 @@ def test_results_on_time_and_late() -> None:
     assert (found.frames, found.on_time, found.switches) == (4, 0.75, 2)
     assert found.accuracy == pytest.approx((0.7 + 0.4 + 0.6) / 4)
     assert found.accuracy_on_time == pytest.approx((0.7 + 0.4 + 0.6) / 3)
+    assert found.processor_ms == pytest.approx((10 + 20 + 2 + 5) / 4)
     assert found.share == {"large": 0.5, "middle": 0.25, "small": 0.25}
 
 
@@ -80,9 +81,9 @@ def test_the_newest_frame_is_taken_and_has_aged() -> None:
     steps = run(trace([3.5, 1, 1, 1, 1], interval_ms=10.0), policy, 100.0)
     assert policy.asked == [(0, 99.0), (3, 94.0), (4, 99.0)]
     assert steps == [
-        Step(0.0, 100.0, 36.0, LARGE, True),
-        Step(30.0, 100.0, 7.0, SMALL, True),
-        Step(40.0, 100.0, 2.0, SMALL, True),
+        Step(0.0, 100.0, 36.0, LARGE, True, 35.0),
+        Step(30.0, 100.0, 7.0, SMALL, True, 1.0),
+        Step(40.0, 100.0, 2.0, SMALL, True, 1.0),
     ]
 
 
@@ -146,6 +147,40 @@ def test_ladder_steps_down_on_a_miss_and_up_after_thirty_good_results() -> None:
     assert policy.choose(0, 11.0) == SMALL
     policy.observe(SMALL, 1.0, True)
     assert policy.choose(0, 11.0) == MIDDLE
+
+
+def test_goal_power_runs_what_costs_least_within_give_up() -> None:
+    variants = (
+        TracedVariant("large x4", 0.7, 3.0, threads=4),
+        TracedVariant("large x1", 0.7, 10.0),
+        TracedVariant("middle", 0.69, 5.0),
+        TracedVariant("small", 0.4, 1.0),
+    )
+    times = tuple(variant.p50_ms for variant in variants)
+    frames = tuple(TracedFrame(33.0 * i, 1.0, times) for i in range(100))
+    ran = {}
+    for give_up in (None, 0.0, 0.01, 0.3):
+        policy = make_policy(FullTrace(variants, frames), "edged", 30.0, 0.95, give_up)
+        found = outcome(variants, run(FullTrace(variants, frames), policy, 30.0))
+        ran[give_up] = (*found.share, found.processor_ms)
+    assert ran == {
+        None: ("large x4", 12.0),
+        0.0: ("large x1", 10.0),
+        0.01: ("middle", 5.0),
+        0.3: ("small", 1.0),
+    }
+
+
+def test_goal_power_costs_energy_where_it_is_known() -> None:
+    variants = (
+        TracedVariant("frugal", 0.7, 6.0, joules=0.2),
+        TracedVariant("hungry", 0.695, 5.0, joules=0.4),
+        TracedVariant("small", 0.4, 1.0, joules=0.1),
+    )
+    frames = tuple(TracedFrame(33.0 * i, 1.0, (6.0, 5.0, 1.0)) for i in range(100))
+    policy = make_policy(FullTrace(variants, frames), "edged", 30.0, 0.95, 0.01)
+    found = outcome(variants, run(FullTrace(variants, frames), policy, 30.0))
+    assert found.share == {"frugal": 1.0}
 
 
 def test_approxdet_leaves_its_margin() -> None:
