@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from edged.state import in_container
 
 SERVICE_FOLDER = Path("/etc/edged")
 SERVICE_GROUP = "edged"
 """Group of the service's user; the package script and `edged service install` give it files."""
 
 
-def for_the_service(path: Path, group: str = SERVICE_GROUP) -> str:
-    """The command that makes a file readable by root and the service only."""
+def for_the_service(path: Path, group: str = "") -> str:
+    """The command that makes a file readable by root and the service only. A container's group has
+    a number only on the device, where the command is for."""
     quoted = shlex.quote(str(path))
+    group = group or (str(os.getegid()) if in_container(os.environ) else SERVICE_GROUP)
     return f"sudo chown root:{group} {quoted} && sudo chmod 640 {quoted}"
 
 
@@ -28,6 +33,8 @@ def how_to_read(path: Path) -> str:
     """The fix for a file that this process may not read."""
     if not _is_of_service(path):
         return f"see its owner and mode: ls -l {shlex.quote(str(path))}"
+    if in_container(os.environ):
+        return f"on the device, with the path that it has there: {for_the_service(path)}"
     return (
         f"only root and the service may: use sudo; if the service may not: {for_the_service(path)}"
     )

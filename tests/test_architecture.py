@@ -14,11 +14,11 @@ from tests.rig.paths import PROJECT
 
 FLOORS = (
     {"__init__", "backoff", "clock", "device", "effort", "memory", "view"},
-    {"printable", "private_file", "process", "secret"},
+    {"printable", "process", "secret"},
     {"errors", "atomic_file"},
     {"hours"},
     {"document", "sensors", "state"},
-    {"capture", "switches"},
+    {"capture", "private_file", "switches"},
     {"variants"},
     {"result", "control"},
     {"backends", "tracing"},

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from edged.errors import EdgedError, InputError
 from edged.printable import printable
+from edged.state import in_container
 
 if TYPE_CHECKING:
     from edged.web.options import HttpConfig
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 TOKEN = "EDGED_TOKEN"
 TIMEOUT_SECONDS = 10.0
 _MOST_BYTES = 4_000_000
+_START = "start it: sudo systemctl start edged"
+_START_CONTAINER = (
+    "on the device: docker ps -a says whether its container runs, docker logs NAME what it says; "
+    "docker exec NAME edged … runs this command beside it (Podman takes the same commands)"
+)
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -105,7 +111,7 @@ class Daemon:
                 "the daemon does not answer",
                 where=self.url,
                 got=getattr(error, "strerror", None) or type(error).__name__,
-                fix="start it: sudo systemctl start edged",
+                fix=_START_CONTAINER if in_container(os.environ) else _START,
             ) from None
         finally:
             connection.close()

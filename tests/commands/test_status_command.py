@@ -168,6 +168,15 @@ def test_without_a_daemon_the_exit_status_is_3(
     assert said.out == ""
 
 
+def test_in_a_container_no_systemd_is_advised(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGED_CONTAINER", "1")
+    assert edged("status", "--url", "http://127.0.0.1:1") == 3
+    said = capsys.readouterr().err
+    assert "docker logs NAME" in said and "systemctl" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

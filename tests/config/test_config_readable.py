@@ -14,7 +14,7 @@ from edged.doctor.files import configuration
 from edged.doctor.named_files import unreadable_errors
 from edged.doctor.subject import subject_of
 from edged.errors import InputError, InputErrors
-from edged.private_file import keep_private
+from edged.private_file import how_to_read, keep_private
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root checks for somebody else")
@@ -77,3 +77,15 @@ def test_the_services_files_are_not_locked_away_from_it() -> None:
         == "sudo chown root:edged /etc/edged/door.source && sudo chmod 640 /etc/edged/door.source"
     )
     assert keep_private(Path("/home/anna/edged.yaml")) == "chmod o= /home/anna/edged.yaml"
+
+
+def test_a_container_names_its_group_by_the_number_that_the_device_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGED_CONTAINER", "1")
+    fix = how_to_read(Path("/etc/edged/edged.yaml"))
+    assert fix.endswith(
+        f"sudo chown root:{os.getegid()} /etc/edged/edged.yaml && sudo chmod 640 "
+        "/etc/edged/edged.yaml"
+    )
+    assert "use sudo" not in fix

@@ -93,6 +93,7 @@ def test_names_of_formats() -> None:
     [
         (errno.ENOENT, "is the camera plugged in"),
         (errno.EACCES, "usermod -aG video"),
+        (errno.EACCES, "for a container: --group-add $(stat -c %g /dev/video9))"),
         (errno.EPERM, "DeviceAllow=/dev/video9"),
         (errno.EBUSY, "edged cameras"),
         (errno.ENODEV, "unplugged"),

@@ -185,6 +185,7 @@ def open_error(error: OSError, path: str) -> SourceError:
     """Why a device node could not be opened, and what to do about it."""
     group = _group(path)
     join = f"add the user to the group {group}: sudo usermod -aG {group} $USER"
+    in_container = f"for a container: --group-add $(stat -c %g {path})"
     what, fix = {
         errno.ENOENT: (
             "no such device; is the camera plugged in?",
@@ -192,7 +193,7 @@ def open_error(error: OSError, path: str) -> SourceError:
         ),
         errno.EACCES: (
             "no permission to use the camera",
-            f"{join} (for a service: SupplementaryGroups={group})",
+            f"{join} (for a service: SupplementaryGroups={group}; {in_container})",
         ),
         errno.EPERM: (
             "the system denies access to the camera",
