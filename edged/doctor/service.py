@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import REINSTALL
-from edged.service.install import PACKAGED_UNIT, shipped
+from edged.service.install import PACKAGED_UNIT, as_root, shipped
 
 _OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
 """What `edged service install` fills in."""
@@ -51,8 +52,7 @@ def unit(subject: Subject) -> Iterator[Finding]:
 
 
 def _install(subject: Subject) -> str:
-    """The full path, because sudo does not search virtual environments."""
-    return f"sudo {subject.python[0]} -m edged service install"
+    return as_root(Path(subject.python[0]), "install")
 
 
 def _changes(shipped_text: str, text: str) -> list[str]:

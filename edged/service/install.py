@@ -83,13 +83,13 @@ def install(
     root: the folder that stands for `/`. user_id: default is this process's. code: folders that the
     interpreter reads. Raises InputError before, EdgedError after anything is written.
     """
-    _check_root(user_id, service.interpreter, "install")
     if (root / PACKAGED_UNIT).exists():
         raise InputError(
             "the service is already installed by a package",
             where=f"/{PACKAGED_UNIT}",
             fix="change it with: sudo systemctl edit edged",
         )
+    _check_root(user_id, service.interpreter, "install")
     if (root / _UNITS / "edged.service").is_symlink():
         raise InputError(
             "the service is masked, or its unit is a symbolic link",
@@ -134,11 +134,11 @@ def uninstall(
     """Stop the service and remove what `install` wrote except the configuration; returns a line for
     each step. State, the user and the administrator's drop-ins stay. Raises as `install` does.
     """
-    _check_root(user_id, interpreter, "uninstall")
     if (root / PACKAGED_UNIT).exists():
         fix = "remove it with: sudo apt remove edged"
         what = "the service was installed by a package"
         raise InputError(what, where=f"/{PACKAGED_UNIT}", fix=fix)
+    _check_root(user_id, interpreter, "uninstall")
     unit = root / _UNITS / "edged.service"
     if not unit.is_file() or unit.is_symlink():
         raise InputError("the service is not installed", where=f"/{_UNITS}/edged.service")
@@ -163,8 +163,14 @@ def uninstall(
 
 def _check_root(user_id: int | None, interpreter: Path, verb: str) -> None:
     if (os.geteuid() if user_id is None else user_id) != 0:
-        fix = f"run it as root: sudo {interpreter} -m edged service {verb}"
+        fix = f"run it as root: {as_root(interpreter, verb)}"
         raise InputError(f"only root can {verb} the service", fix=fix)
+
+
+def as_root(interpreter: Path, verb: str) -> str:
+    """`edged service VERB` of an edged from pip, with its full path: sudo does not search virtual
+    environments."""
+    return f"sudo {interpreter.with_name('edged')} service {verb}"
 
 
 def _command(service: Service) -> str:

@@ -143,7 +143,7 @@ check '... and stopped' is ActiveState inactive
 systemctl --quiet enable --now edged 2> /dev/null
 
 echo '--- mistakes'
-check 'installing the service by hand, as nobody' refuses 'only root' as nobody edged service install
+check 'installing the service by hand, as nobody' refuses 'installed by a package' as nobody edged service install
 check '... as root, beside the package' refuses 'already installed by a package' edged service install
 check 'a second one on its port' refuses 'in use' as edged edged run -c $config
 check '... and the first runs on' is ActiveState active

@@ -213,7 +213,9 @@ def test_the_packages_own_unit_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_only_root_installs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"only root can .*sudo /opt/edged/bin/python3 -m edged"):
+    with pytest.raises(
+        InputError, match=r"only root can .*: sudo /opt/edged/bin/edged service install$"
+    ):
         install(OPT, root=tmp_path, run=Commands(), user_id=1000, code=CODE)
     assert list(tmp_path.iterdir()) == []
 
@@ -258,7 +260,7 @@ def test_an_image_is_freed_of_it_without_a_running_systemd(tmp_path: Path) -> No
 
 def test_what_uninstall_refuses(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"only root can .*sudo /opt/edged/bin/python3 -m edged service un"
+        InputError, match=r"only root can .*: sudo /opt/edged/bin/edged service uninstall$"
     ):
         uninstall(OPT.interpreter, root=tmp_path, run=Commands(), user_id=1000)
     unit, packaged = tmp_path / UNIT, tmp_path / PACKAGED_UNIT
