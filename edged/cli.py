@@ -71,7 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report(f"a limit is too low for edged: {error.strerror}; see ulimit -a")
             return 1
         if error.errno in (errno.EACCES, errno.EPERM):
-            report(f"{error.filename or 'a file'}: {error.strerror}")
+            path = error.filename or "a file"
+            report(
+                f"{path}: {error.strerror} for user {os.geteuid()}; namei -l {path} shows owners "
+                "and modes"
+            )
             return 1
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from edged.capture.sources.table import kind_of
 from edged.capture.sources.v4l2.discovery import stable_link
 from edged.document.values import path_from
 from edged.errors import InputError
+from edged.state import in_container
 
 LARGEST_SIZE = (7680, 4320)
 SMALLEST_SIDE = 16
@@ -75,6 +77,8 @@ def capture_warnings(source: str, dev: Path) -> Iterator[str]:
         device = dev / path.relative_to("/dev") if path.is_relative_to("/dev") else path
         if re.fullmatch(r"/dev/video\d+", source):
             better = stable_link(device, dev.parent) or "a link in /dev/v4l/by-id"
+            if in_container(os.environ):
+                better = f"--device /dev/v4l/by-id/…:{path} where the container is started"
             yield f"{path} may name another camera after a restart; use {better}"
         try:
             device.stat()

@@ -13,6 +13,7 @@ from edged.doctor.account import READ, WRITE
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.runtime import diagnosis, imported, unseen
 from edged.doctor.subject import Subject
+from edged.state import in_container
 
 _GSTREAMER_SECONDS = 30.0
 _GSTREAMER = (
@@ -51,7 +52,7 @@ def devices(subject: Subject) -> Iterator[Finding]:
 def _problems(subject: Subject, node: Path) -> Iterator[Finding]:
     name = f"/{node.relative_to(subject.root)}"
     if subject.account is not None and not subject.account.may(node, READ | WRITE):
-        yield _forbidden(node, name, subject.account.name, service=subject.unit is not None)
+        yield _forbidden(subject, node, name, subject.account.name)
     real = f"/{os.path.relpath(os.path.realpath(node), os.path.realpath(subject.root))}"
     for holder in holders(real, subject.root / "proc"):
         if "edged.capture.worker" not in holder.command:
@@ -60,7 +61,7 @@ def _problems(subject: Subject, node: Path) -> Iterator[Finding]:
             yield warning(what, who, f"stop it: sudo kill {holder.pid}")
 
 
-def _forbidden(node: Path, name: str, user: str, *, service: bool) -> Finding:
+def _forbidden(subject: Subject, node: Path, name: str, user: str) -> Finding:
     status = node.stat()
     try:
         group = grp.getgrgid(status.st_gid).gr_name
@@ -69,7 +70,9 @@ def _forbidden(node: Path, name: str, user: str, *, service: bool) -> Finding:
     got = f"group {group}, mode {status.st_mode & 0o777:o}"
     if status.st_mode & 0o060 != 0o060:
         fix = f"allow its group: sudo chmod g+rw {name} (permanently: with a udev rule)"
-    elif service:
+    elif in_container(subject.environ):
+        fix = f"start the container with --group-add $(stat -c %g {name})"
+    elif subject.unit is not None:
         fix = f"sudo systemctl edit edged: [Service] SupplementaryGroups={group}"
     else:
         fix = f"sudo usermod -aG {group} {user}, then log in again"

@@ -13,7 +13,7 @@ from edged.doctor.account import SEARCH, WRITE, unreadable
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import EdgedError, InputErrors
-from edged.state import state_directory
+from edged.state import in_container, state_directory
 
 VERIFY_SECONDS = 300.0
 LEAST_FREE_MB = 50
@@ -131,6 +131,9 @@ def _folder(
         yield warning(what, str(there), f"remove it, or set {variable}")
     elif not managed and subject.account and not subject.account.may(there, WRITE | SEARCH):
         fix = f"sudo install -d -o {subject.account.name} {path}, or set {variable}"
+        if in_container(subject.environ):
+            uid = subject.account.uid
+            fix = f"on the device, for the folder that is mounted there: sudo chown {uid} FOLDER"
         what = f"{path}: no write permission for {subject.account.name}"
         yield warning(what, str(there), fix)
     elif free_mb < LEAST_FREE_MB:

@@ -11,6 +11,7 @@ from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import REINSTALL
 from edged.service.install import PACKAGED_UNIT, as_root, shipped
+from edged.state import in_container
 
 _OURS = re.compile(r"^(ExecStart|User)=.*$", re.MULTILINE)
 """What `edged service install` fills in."""
@@ -20,6 +21,8 @@ _OWN = "for your own changes use: sudo systemctl edit edged"
 
 def unit(subject: Subject) -> Iterator[Finding]:
     found = subject.unit
+    if found is None and in_container(subject.environ):
+        return
     if found is None:
         yield info("edged is not installed as a service", fix=_install(subject))
         return

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,3 +247,26 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         shell=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root becomes somebody else")
+def test_who_may_not_use_the_state_folder_is_told_how_to_see_why(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the user of a container whose volume has another owner."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, state = Path(folder, "edged.yaml"), Path(folder, "state")
+        Path(folder).chmod(0o755)
+        config.write_text("cameras: {door: {source: synthetic}}\nhttp: {listen: none}\n")
+        state.mkdir(mode=0o700)
+        monkeypatch.setenv("STATE_DIRECTORY", str(state))
+        assert edged("run", "-c", config, "--frames", 1) == 0
+        capsys.readouterr()
+        os.seteuid(65534)
+        try:
+            assert edged("run", "-c", config, "--frames", 1) == 1
+        finally:
+            os.seteuid(0)
+    said = capsys.readouterr().err
+    path = f"{state}/teach"
+    assert f"edged: {path}: Permission denied for user 65534; namei -l {path} shows" in said

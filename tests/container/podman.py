@@ -47,7 +47,7 @@ class Container:
         entries = (checked.get("Health") or checked["Healthcheck"])["Log"]
         return status, entries[-1]["Output"].strip()
 
-    def wait_for(self, holds: Callable[[], bool], what: str, seconds: float = 120) -> float:
+    def wait_for(self, holds: Callable[[], bool], what: str, seconds: float = 600) -> float:
         """How long it took. Raises AssertionError with the container's log."""
         begun = time.monotonic()
         while not holds():

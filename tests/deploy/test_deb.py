@@ -68,7 +68,11 @@ def test_name_and_fields(package: Path) -> None:
     assert build.field(package, "Architecture") == "arm64"
     depends = build.field(package, "Depends").split(", ")
     assert {"python3 (>= 3.11)", "python3 (<< 3.12)"} <= set(depends)
-    assert build.field(package, "Recommends").split(", ") == ["systemd", "procps"]
+    assert build.field(package, "Recommends").split(", ") == [
+        "ca-certificates",
+        "systemd",
+        "procps",
+    ]
 
 
 @pytest.mark.parametrize(
