@@ -113,9 +113,8 @@ def test_a_killed_run_continues_as_if_it_had_not_been(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        deadline = time.monotonic() + 60
         while not checkpoint.exists():
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None
             time.sleep(0.01)
     finally:
         os.killpg(process.pid, signal.SIGKILL)

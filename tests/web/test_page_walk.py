@@ -8,6 +8,7 @@ makes the pictures in docs/pictures again; the day before was written by tests/r
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageStat
 
 from tests.rig.axe import script, violations
 from tests.rig.browser import CHROMIUM, Browser, save
@@ -202,8 +204,8 @@ def test_a_viewer_in_another_zone_is_told(browser: Browser, home: RunningDaemon)
     assert browser.value("document.getElementById('zone').hidden")
     browser.call("Emulation.setTimezoneOverride", timezoneId="Asia/Kathmandu")  # UTC+05:45
     try:
-        show(browser, home, "events")
         here = datetime.now().astimezone()
+        show(browser, home, "events")
         browser.wait_for("!document.getElementById('zone').hidden")
         said = browser.value("document.getElementById('zone').textContent")
         assert re.match(rf"On the device it is {CLOCK} \(UTC\{here:%z}"[:-2], said), said
@@ -224,13 +226,14 @@ def test_pictures_of_the_pages(browser: Browser, home: RunningDaemon) -> None:
         browser.wait_for("(window.begun ??= Date.now()) < Date.now() - 200_000", 300)
     for path in PAGES:
         name = path or "overview"
-        taken = []
         for width, height, scale, dark in ((1280, 1200, 1, False), (390, 844, 2, True)):
             browser.size(width, height, scale, dark=dark)
             show(browser, home, path)
             browser.value("sleep(3500)")
-            taken.append(browser.screenshot())
+            taken = browser.screenshot()
             if folder is not None:
                 kind = "phone" if dark else "desktop"
-                save(taken[-1], Path(folder) / f"page-{name}-{kind}.webp")
-        assert taken[0] != taken[1]
+                save(taken, Path(folder) / f"page-{name}-{kind}.webp")
+            with Image.open(io.BytesIO(taken)) as image:
+                assert image.size == (width * scale, height * scale)
+                assert (ImageStat.Stat(image.convert("L")).median[0] < 128) == dark
