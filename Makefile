@@ -42,8 +42,8 @@ else
 endif
 
 # What takes minutes and seldom breaks: rollouts by Ansible, engines of all shipped networks, checks of a
-# GPU, FP16 forms, power cuts in all writes of teaching, the package's Python, the walk through the pages,
-# the recipe in models/ and what Keras writes, which need PyTorch.
+# GPU, FP16 forms, the package's Python, the walk through the pages, the recipe in models/ and what Keras
+# writes, which need PyTorch.
 test-long: $(VENV)/.train
 	$(BIN)/python -m pytest -m long --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
 
