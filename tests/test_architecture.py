@@ -136,3 +136,12 @@ def test_the_checks_of_the_virtual_device_can_be_imported() -> None:
     for path in sorted((PROJECT / "tests/device/checks").glob("*.py")):
         if path.stem != "__main__":
             importlib.import_module(f"tests.device.checks.{path.stem}")
+
+
+def test_programs_that_tests_import_have_names_of_their_own() -> None:
+    """Their folders lie on sys.path together: of two modules with one name only one is imported."""
+    folders = ("deploy/home-assistant/edged", "deploy/package", "models/recipe")
+    found = [sorted((PROJECT / folder).glob("[!_]*.py")) for folder in folders]
+    assert all(found)
+    names = Counter(path.stem for paths in found for path in paths)
+    assert {name for name, count in names.items() if count > 1} == set()

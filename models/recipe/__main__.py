@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import train
 from export import FamilyTeacher, begin_family, export
+from initial import Start
 from pictures import Photos, class_folders, read_photos
-from start import Start
 from train import Run, Settings
 
 from edged.errors import EdgedError, InputError

@@ -27,8 +27,8 @@ torch = pytest.importorskip("torch", reason="the recipe needs torch, which make 
 pytestmark = pytest.mark.long
 
 import export  # noqa: E402
+import initial  # noqa: E402
 import pictures  # noqa: E402
-import start  # noqa: E402
 import train  # noqa: E402
 
 
@@ -281,7 +281,7 @@ def test_a_training_starts_from_the_weights_of_a_family(
     training: Path, held_out: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     family = load_family(str(trained[1]), Path())
-    beginning = start.Start(str(trained[1]), [0.25])
+    beginning = initial.Start(str(trained[1]), [0.25])
     assert beginning.alphas == (0.25,)
     settings = train.Settings(0.25, 3, (64, 96), epochs=1, seed=1)
     fresh = train.new_run(settings)
