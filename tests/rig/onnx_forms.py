@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 
 def session(model: bytes) -> Any:
-    """Exact with INT8 networks as well, which x86 without VNNI saturates otherwise."""
+    """Exact with INT8 networks as well, which x86 without VNNI saturates otherwise. Has one thread:
+    several wait for each other in a loop, for ever longer beside other programs."""
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
