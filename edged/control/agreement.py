@@ -26,7 +26,12 @@ from numpy.typing import NDArray
 from edged.variants.variant import Variant
 
 MOMENT_SECONDS = 10.0
-"""Probes of a variant are at least this far apart, each a moment of its own."""
+"""Pictures this far apart are evidence of their own."""
+EARLY_SECONDS, EARLY_WEIGHT = 2.5, 0.5
+"""Up to EARLY_MOMENTS probes come this soon, and weigh less where they are closer than a moment. On
+the recorded clips answers 2.5 s apart correlate by 0.1 to 0.2, 0.4 at most; of answers that
+correlate by 1/3 from one to the next, two tell as much as one by itself."""
+EARLY_MOMENTS = 16.0
 HALF_LIFE_SECONDS = 2 * 3600.0
 RIGHT_APART = 0.5
 """How often a variant is right where it does not agree, in parts of the reference's worth. It makes
@@ -34,10 +39,10 @@ accuracies out of agreements: on 1,305 labelled photos the median over 30 varian
 for the smallest to 1 for neighbours of the reference. One value for all ranks them by agreement."""
 PRIOR_MOMENTS = 2.0
 """What the table counts for."""
-GROWN = 1.25
+GROWN = 1.5
 """A figure in use is made anew when it rests on so many times the moments that it rested on."""
 ENOUGH_MOMENTS = 32.0
-"""With more, probes become rarer in proportion."""
+"""With more, moments become rarer in proportion."""
 RAREST_SECONDS = 60.0
 SHOWN, CERTAIN = 0.95, 0.99
 """Probability of the interval that is shown, and of the one that a figure must leave before it
@@ -99,11 +104,14 @@ class _Pairs:
         agreed, differed = self.posterior
         return agreed / (agreed + differed)
 
-    def forget(self, now_seconds: float) -> None:
-        """Let the evidence lose weight."""
-        kept = 0.5 ** ((now_seconds - self.at_seconds) / HALF_LIFE_SECONDS)
-        self.agreed *= kept
-        self.moments *= kept
+    def count(self, agrees: bool, now_seconds: float) -> None:
+        """Let the evidence so far lose weight, and add an outcome."""
+        passed = now_seconds - self.at_seconds
+        weight = min(1.0, max(EARLY_WEIGHT, passed / MOMENT_SECONDS)) if self.probes else 1.0
+        kept = 0.5 ** (passed / HALF_LIFE_SECONDS)
+        self.agreed = kept * self.agreed + weight * agrees
+        self.moments = kept * self.moments + weight
+        self.probes += 1
         self.at_seconds = now_seconds
 
     def breaks(self, agrees: bool) -> bool:
@@ -121,16 +129,14 @@ class _Pairs:
             total += self.change[place]
         return total >= FALSE_ALARM_MOMENTS * len(_OTHER_SHARES)
 
-    def renew(self) -> bool:
-        """Take over the posterior's mean where it differs by more than its certainty, or where
-        that has grown since; whether it was."""
+    @property
+    def outdated(self) -> bool:
+        """Whether the figure in use differs from the posterior's mean by more than its certainty,
+        or that has grown since."""
         low, high = interval(*self.posterior, CERTAIN)
         known = self.prior if self.used is None else self.used
         grown = self.used is not None and self.moments >= GROWN * self.used_moments
-        if low <= known <= high and not grown:
-            return False
-        self.used, self.used_moments = self.mean, self.moments
-        return True
+        return grown or not low <= known <= high
 
 
 class Agreement:
@@ -144,19 +150,25 @@ class Agreement:
         self.breaks = 0
         """How often all evidence was forgotten at once."""
         self._apart = RIGHT_APART * self.worth
-        self._pairs: dict[Variant, _Pairs] = {}
+        self._pairs = self._none()
+        self._fresh: dict[Variant, _Pairs] = {}
+        """Since the first picture that is unlike those seen: what a break does not forget."""
+        self._moment_seconds = self._next_seconds = -math.inf
+        """When the present moment began, and when the next one will."""
         self._pictures: list[NDArray[np.int16]] = []
         self._new: list[tuple[NDArray[np.int16], float]] = []
         """The last pictures if unlike those seen, and how far each is from the nearest."""
         self._distances: deque[float] = deque(maxlen=_JUDGED_MOMENTS)
         self._seen_seconds = -math.inf
-        self._forget()
 
-    def _forget(self) -> None:
+    def _none(self) -> dict[Variant, _Pairs]:
+        """No evidence."""
+        found = {}
         for variant, top1 in self.table.items():
             if variant != self.reference and top1 <= self.worth:
                 explains = (top1 - self._apart) / (self.worth - self._apart)
-                self._pairs[variant] = _Pairs(min(0.98, max(0.05, explains)))
+                found[variant] = _Pairs(min(0.98, max(0.05, explains)))
+        return found
 
     @property
     def variants(self) -> list[Variant]:
@@ -164,28 +176,57 @@ class Agreement:
         return list(self._pairs)
 
     def due_seconds(self, variant: Variant) -> float:
-        """When its next probe is worth its time; they come at no fixed interval, so that a scene
-        that repeats itself is seen at all its moments."""
-        pairs = self._pairs[variant]
-        if not pairs.probes:
-            return -math.inf
-        spread = 0.75 + 0.5 * (pairs.probes * 0.6180339887 % 1)
-        wait_seconds = MOMENT_SECONDS * max(1.0, pairs.moments / ENOUGH_MOMENTS)
-        least = max(MOMENT_SECONDS, min(RAREST_SECONDS, wait_seconds) * spread)
-        return pairs.at_seconds + least
+        """When its next probe is worth its time."""
+        evidence = self._fresh or self._pairs
+        return self._moment_seconds if self._waits(evidence[variant]) else self._next_seconds
+
+    def due(self, now_seconds: float) -> list[Variant]:
+        """Those whose next probe is worth its time, the longest awaited first. All are due at the
+        same moments, so that they are compared on the same pictures."""
+        if now_seconds >= self._next_seconds:
+            self._begin(now_seconds)
+        evidence = self._fresh or self._pairs
+        waiting = [variant for variant, pairs in evidence.items() if self._waits(pairs)]
+        return sorted(waiting, key=lambda variant: evidence[variant].at_seconds)
+
+    def _waits(self, pairs: _Pairs) -> bool:
+        return not pairs.probes or pairs.at_seconds < self._moment_seconds
+
+    def _begin(self, now_seconds: float) -> None:
+        """A moment; they come at no fixed interval, so that a scene that repeats itself is seen at
+        all its moments."""
+        evidence = (self._fresh or self._pairs).values()
+        moments = max((each.moments for each in evidence), default=0.0)
+        number = max((each.probes for each in evidence), default=0)
+        spread = 0.75 + 0.5 * (number * 0.6180339887 % 1)
+        wait_seconds = MOMENT_SECONDS * max(1.0, moments / ENOUGH_MOMENTS)
+        wait_seconds = max(MOMENT_SECONDS, min(RAREST_SECONDS, wait_seconds) * spread)
+        if moments < EARLY_MOMENTS:
+            wait_seconds = EARLY_SECONDS * max(1.0, spread)
+        self._moment_seconds, self._next_seconds = now_seconds, now_seconds + wait_seconds
 
     def observe(self, variant: Variant, agrees: bool, now_seconds: float) -> bool:
-        """Count a pair of answers; whether a figure in use has changed."""
-        pairs = self._pairs[variant]
-        if pairs.probes and now_seconds - pairs.at_seconds < MOMENT_SECONDS:
+        """Count a pair of answers, once a moment; whether figures in use have changed."""
+        if now_seconds >= self._next_seconds:
+            self._begin(now_seconds)
+        pairs, fresh = self._pairs[variant], self._fresh.get(variant)
+        if not self._waits(fresh or pairs):
             return False
-        pairs.forget(now_seconds)
+        if fresh:
+            fresh.count(agrees, now_seconds)
+            if now_seconds - pairs.at_seconds < MOMENT_SECONDS:
+                return False
         if pairs.breaks(agrees):
             return self._break()
-        pairs.agreed += agrees
-        pairs.moments += 1
-        pairs.probes += 1
-        return pairs.renew()
+        pairs.count(agrees, now_seconds)
+        return pairs.outdated and self._renew()
+
+    def _renew(self) -> bool:
+        """Take over the means of all: those of the same moments are what can be compared."""
+        for pairs in self._pairs.values():
+            if pairs.probes:
+                pairs.used, pairs.used_moments = pairs.mean, pairs.moments
+        return True
 
     def looks_seconds(self) -> float:
         """When the next picture is to be seen."""
@@ -211,9 +252,14 @@ class Agreement:
                 self._distances.append(min(far, limit))  # a passer-by blinds no one
                 self._pictures.append(each)
             self._new.clear()
+            if self._fresh:
+                self._fresh, self._next_seconds = {}, -math.inf
             del self._pictures[:-_PICTURES_KEPT]
             return False
         self._new.append((picture, distance))
+        if not self._fresh:
+            self._fresh = self._none()
+            self._next_seconds = -math.inf
         return len(self._new) == NOVEL_MOMENTS and self._break()
 
     def _break(self) -> bool:
@@ -222,9 +268,11 @@ class Agreement:
         self._pictures = [each for each, _ in self._new]
         self._new.clear()
         self._distances.clear()
-        self._forget()
+        self._pairs, self._fresh = self._fresh or self._none(), {}
+        self._next_seconds = -math.inf
         self.breaks += 1
-        return changed
+        renewed = any(each.outdated for each in self._pairs.values()) and self._renew()
+        return changed or renewed
 
     def figures(self) -> dict[Variant, float]:
         """Accuracy in use of the variants of which it is not the table's."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedNetworks
 from edged.clock import Clock
-from edged.control.agreement import MOMENT_SECONDS, Agreement, Levels
+from edged.control.agreement import EARLY_SECONDS, Agreement, Levels
 from edged.control.controller import Controller
 from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
@@ -101,7 +101,7 @@ class Probes:
         frame, now_seconds = evidence.frame, now_ns / 1e9
         if frame is None or latest is None or latest.sequence != frame.sequence:
             return False
-        if now_seconds - frame.ready_ns / 1e9 >= MOMENT_SECONDS:
+        if now_seconds - frame.ready_ns / 1e9 >= EARLY_SECONDS:
             return False  # it would be counted as another moment
         rungs = self._rungs_of(queue)
         agreement = evidence.agreement
@@ -115,8 +115,7 @@ class Probes:
             self._spend(evidence, self.clock() - now_ns)
             if changed:
                 self._apply()
-        due = [each for each in agreement.variants if each in rungs]
-        due = [each for each in due if agreement.due_seconds(each) <= now_seconds]
+        due = [each for each in agreement.due(now_seconds) if each in rungs]
         if not due:
             evidence.fitted_ns = now_ns
             return False
@@ -126,7 +125,7 @@ class Probes:
             self._observe(queue, evidence.variant, evidence.top, now_seconds)
             return True
         side = math.inf if frame.serves is None else frame.serves
-        due = sorted((each for each in due if each.resolution <= side), key=agreement.due_seconds)
+        due = [each for each in due if each.resolution <= side]
         if evidence.reference is not None:
             # What the reference has run for is never left out; it is paid back before the next.
             paid = evidence.variant != agreement.reference

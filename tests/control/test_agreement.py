@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from edged.control.agreement import (
+    EARLY_MOMENTS,
+    EARLY_SECONDS,
+    EARLY_WEIGHT,
     MOMENT_SECONDS,
     NOVEL_MOMENTS,
     RIGHT_APART,
@@ -31,9 +34,9 @@ def probe(
 ) -> Iterator[bool]:
     """Outcomes of which so many agree, at moments that follow each other."""
     random_ = random.Random(seed)
-    start = getattr(agreement, "_pairs")[variant].at_seconds  # noqa: B009
-    for number in range(moments):
-        now = start + (number + 1) * 1.2 * MOMENT_SECONDS
+    now = getattr(agreement, "_pairs")[variant].at_seconds  # noqa: B009
+    for _ in range(moments):
+        now = max(now + 1.2 * MOMENT_SECONDS, agreement.due_seconds(variant))
         yield agreement.observe(variant, random_.random() < share, now)
 
 
@@ -84,10 +87,50 @@ def test_a_figure_within_its_certainty_changes_nothing() -> None:
 def test_frames_of_one_moment_count_as_one() -> None:
     agreement = make()
     for number in range(50):
-        agreement.observe(CHEAP, True, 100 + number * MOMENT_SECONDS / 100)
+        agreement.observe(CHEAP, True, 100 + number * EARLY_SECONDS / 50)
     told = agreement.estimate(CHEAP)
     assert told is not None
     assert (told.moments, told.probes) == (1, 1)
+
+
+def test_the_first_probes_come_sooner_and_weigh_less() -> None:
+    agreement, now, waits = make(), 0.0, []
+    for _ in range(60):
+        assert agreement.due(now) == [GOOD, CHEAP]
+        for variant in (GOOD, CHEAP):
+            agreement.observe(variant, True, now)
+        assert agreement.due(now) == []
+        waits.append(agreement.due_seconds(CHEAP) - now)
+        now += waits[-1]
+    early = round(EARLY_MOMENTS / EARLY_WEIGHT)
+    assert max(waits[: early - 2]) < 1.5 * EARLY_SECONDS
+    assert min(waits[early:]) >= MOMENT_SECONDS - 1e-6
+    told = agreement.estimate(CHEAP)
+    assert told is not None
+    assert told.moments == pytest.approx(EARLY_MOMENTS + 60 - early, rel=0.1)
+
+
+def test_what_was_missed_in_one_moment_comes_first_in_the_next() -> None:
+    agreement = make()
+    assert agreement.due(0.0) == [GOOD, CHEAP]
+    agreement.observe(GOOD, True, 0.1)
+    assert agreement.due(0.2) == [CHEAP]
+    now = agreement.due_seconds(GOOD)
+    assert agreement.due_seconds(CHEAP) < now
+    assert agreement.due(now) == [CHEAP, GOOD]
+
+
+def test_figures_are_made_anew_together() -> None:
+    """One that has left its certainty takes along those that were asked of the same frames."""
+    agreement = make()
+    told = agreement.estimate(GOOD)
+    assert told is not None
+    for number in range(40):
+        now = number * 1.2 * MOMENT_SECONDS
+        agreement.observe(GOOD, number % 10 > 0, now)  # as the table says
+        assert (GOOD in agreement.figures()) == (CHEAP in agreement.figures())
+        agreement.observe(CHEAP, True, now)
+    assert agreement.figures().keys() == {GOOD, CHEAP}
 
 
 def test_probes_become_rarer_as_evidence_grows() -> None:
@@ -150,12 +193,51 @@ def test_another_scene_is_forgotten_at_once_and_a_passer_by_is_not() -> None:
     assert agreement.figures() == {}
 
 
+def test_what_the_new_scene_has_shown_is_kept() -> None:
+    """Between its first picture and the break, probes come as at the beginning."""
+    agreement, random_ = make(), random.Random(3)
+    list(probe(agreement, 1.0, 60, GOOD))
+    now = getattr(agreement, "_pairs")[GOOD].at_seconds  # noqa: B009
+
+    def see(level: int) -> None:
+        agreement.see(bytes(level + random_.randrange(-6, 7) for _ in range(48)), now)
+
+    for _ in range(60):
+        now += MOMENT_SECONDS
+        see(90)
+    see(40)
+    while agreement.breaks == 0:
+        assert GOOD in agreement.due(now)
+        agreement.observe(GOOD, False, now)
+        now = agreement.due_seconds(GOOD)
+        if now >= agreement.looks_seconds():
+            see(40)
+    told = agreement.estimate(GOOD)
+    assert told is not None
+    assert told.probes > 2 * NOVEL_MOMENTS
+    assert told.agreement < 0.25
+    assert agreement.figures()[GOOD] == pytest.approx(told.accuracy)
+
+
+def test_a_passer_by_leaves_the_evidence_as_it_was() -> None:
+    agreement = make()
+    list(probe(agreement, 1.0, 60))
+    before, now = agreement.estimate(CHEAP), 1e4
+    for number in range(60):
+        agreement.see(bytes([90 + number % 2] * 48), now + number * MOMENT_SECONDS)
+    agreement.see(bytes([190] * 48), now + 600)
+    assert agreement.due(now + 600) == [GOOD, CHEAP]
+    agreement.see(bytes([90] * 48), now + 610)
+    assert agreement.breaks == 0
+    assert agreement.estimate(CHEAP) == before
+
+
 def test_a_still_scene_and_its_noise_change_nothing_for_an_hour() -> None:
     agreement, random_ = make(), random.Random(5)
     list(probe(agreement, 0.9, 150))
-    changes = []
+    start, changes = agreement.due_seconds(CHEAP), []
     for number in range(360):
-        now = 2000 + number * MOMENT_SECONDS * 1.1
+        now = start + number * MOMENT_SECONDS * 1.1
         level = bytes(100 + random_.randrange(-9, 10) for _ in range(48))
         changes.append(agreement.see(level, now))
         if agreement.due_seconds(CHEAP) <= now:

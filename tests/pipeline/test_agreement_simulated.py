@@ -107,3 +107,19 @@ def test_another_scene_changes_what_runs_and_a_still_one_does_not() -> None:
     view.run(1200, Stream(BELT, 160))
     assert len(view.outcome.switches) == still
     assert view.profiler.ladders[VIEW][0].variant == LARGE
+
+
+HALL = {GOOD: 0.6, MIDDLE: 0.55, SMALL: 0.5}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_scene_in_which_none_agrees_costs_no_accuracy_after_a_minute(seed: int) -> None:
+    """By the table the good one is within what may be given up; every variant is refuted before."""
+    view = watched(give_up=0.03)
+    view.run(1500, Stream({}, 60))
+    assert runs(view) == SMALL
+    view.run(60, Stream(HALL, 160, seed))
+    assert view.agreement.breaks == 1
+    assert runs(view) == LARGE
+    view.run(300, Stream(HALL, 160, seed))
+    assert set(view.outcome.ran[-1500:]) == {view.variants.index(LARGE)}
