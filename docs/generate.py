@@ -88,7 +88,7 @@ def _everything() -> Subjects:
         last_error=None,
         restarts={},
         decoder="",
-        mailbox=SimpleNamespace(captured=0, broken=0, counts=lambda view: ViewCounts(0, 0, 0)),
+        mailbox=SimpleNamespace(captured=0, broken=0, counts=lambda view: ViewCounts(0, 0, 0, 0)),
     )
     view = ViewSubject(
         id="camera/view",

@@ -1,7 +1,7 @@
-"""Counts frames before decoding and drops those above max_fps.
+"""Counts frames before decoding and drops those above max_fps, or while no view is on.
 
 Every frame from a driver is counted as captured, and later, for each view of the camera, as exactly
-one of: taken by the pipeline, overwritten, skipped, broken or quiet; at most one waits in the
+one of: taken by the pipeline, overwritten, skipped, off, broken or quiet; at most one waits in the
 mailbox. What is decided here is so for all views; views.py decides the rest.
 """
 
@@ -15,6 +15,9 @@ from edged.capture.source import SourceError
 BROKEN_IN_A_ROW = 50
 BROKEN_SECONDS = 5.0
 UNSEEN_SECONDS = 30.0
+OFF_NS = 10_000_000_000
+"""Interval of the frames that are decoded while no view is on: so a broken camera is noticed, and
+a stream with key frames about this often needs no other frame decoded."""
 UNDECODABLE = "JPEG data that cannot be decoded"
 
 
@@ -22,7 +25,13 @@ class Tally(Protocol):
     """Counters that outlive this process (the mailbox)."""
 
     def count(
-        self, *, captured: int = 0, overwritten: int = 0, skipped: int = 0, broken: int = 0
+        self,
+        *,
+        captured: int = 0,
+        overwritten: int = 0,
+        skipped: int = 0,
+        off: int = 0,
+        broken: int = 0,
     ) -> None: ...
 
 
@@ -113,11 +122,18 @@ class Admission:
         self.renewed = False
         """`renew` was called; a source that sleeps until frames are admitted resets it."""
         self._tally = tally
+        self._on = True
         self._limit = RateLimit(max_fps)
+        self.interval_ns = self._limit.interval_ns
+        """Shortest interval that max_fps permits; 0: no limit."""
 
-    def limit_to(self, max_fps: float | None) -> None:
-        """From now on; from any thread."""
+    def limit_to(self, max_fps: float | None, *, on: bool = True) -> None:
+        """From now on; from any thread. on: False while no view is on."""
+        self._on = on
         self._limit.limit_to(max_fps)
+        self.interval_ns = self._limit.interval_ns
+        if not on:
+            self._limit.interval_ns = max(OFF_NS, self.interval_ns)
 
     def renew(self) -> None:
         """Where frames are admitted less than once a second, admit the next one; from any
@@ -126,15 +142,16 @@ class Admission:
         self.renewed = True
 
     @property
-    def interval_ns(self) -> int:
-        """Shortest interval that max_fps permits; 0: no limit."""
+    def decoding_ns(self) -> int:
+        """Shortest interval of frames that are decoded: `interval_ns`, or longer while no view is
+        on."""
         return self._limit.interval_ns
 
     def captured(self, frames: int = 1) -> None:
         self._tally.count(captured=frames)
 
     def due(self, now_ns: int) -> bool:
-        """Whether max_fps would permit a frame captured now."""
+        """Whether a frame captured now would be decoded."""
         return self._limit.due(now_ns)
 
     def passed(self, captured_ns: int) -> None:
@@ -142,14 +159,14 @@ class Admission:
         self._limit.passed(captured_ns)
 
     def admits(self, captured_ns: int) -> bool:
-        """Whether max_fps permits this frame; if not, it is counted as skipped."""
+        """Whether to decode this frame; if not, it is counted as skipped."""
         admitted = self._limit.admits(captured_ns)
         if not admitted:
-            self._tally.count(skipped=1)
+            self.skipped()
         return admitted
 
     def wait_seconds(self, captured_ns: int) -> float:
-        """0 if max_fps permits this frame, else the time until it does. Counts nothing.
+        """0 if this frame is to be decoded, else the time until then. Counts nothing.
 
         If a newer frame arrives before then, call `skipped` for this one, otherwise `admit_late`:
         the last frame of a burst must not be lost.
@@ -161,7 +178,11 @@ class Admission:
         self._limit.admit_late(due_ns)
 
     def skipped(self, frames: int = 1) -> None:
-        self._tally.count(skipped=frames)
+        """By max_fps, or because no view is on."""
+        if self._on:
+            self._tally.count(skipped=frames)
+        else:
+            self._tally.count(off=frames)
 
     def overwritten(self, frames: int = 1) -> None:
         """A newer frame has arrived, so these are not decoded."""

@@ -102,7 +102,7 @@ class CaptureRequest:
     its source needs. views: each at its number in the mailbox, None at one that is free; empty if
     the camera is its own only view. decode: what decodes H.264 and H.265. With views, roi and quiet
     are None, square is False, and max_fps is the highest of the views', None if one has none.
-    edition: counts the changes of the views while the process runs.
+    edition: counts the changes of the views while the process runs. on: whether one of them is on.
     """
 
     source: str = field(repr=False)
@@ -123,6 +123,7 @@ class CaptureRequest:
     decode: Literal["auto", "software", "hardware"] = "auto"
     views: tuple[ViewRequest | None, ...] = ()
     edition: int = field(default=0, compare=False)
+    on: bool = field(default=True, compare=False)
 
     @property
     def numbered(self) -> dict[int, ViewRequest]:

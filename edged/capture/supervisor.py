@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -125,7 +126,12 @@ class Camera:
 
     def change(self, request: CaptureRequest) -> None:
         """Go over to a request of the same source with other views, without a restart."""
-        self._request = request
+        self._request = replace(request, on=self._request.on)
+
+    def switch(self, *, on: bool) -> None:
+        """Whether any view is on. While none is, hardly a frame is decoded."""
+        if on != self._request.on:
+            self._request = replace(self._request, on=on)
 
     def start(self) -> None:
         self._thread.start()

@@ -160,11 +160,12 @@ def main(arguments: list[str], *, abi: int = KNOWN_ABI) -> int:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         writer = MailboxWriter.attach(memfd, wake_fd)
         admission = Admission(writer, request.max_fps, note, decodes_with)
+        admission.limit_to(request.max_fps, on=request.on)
         views = Views(request, writer, admission.renew)
 
         def changed(line: bytes) -> None:
             other = CaptureRequest.from_json(line)
-            admission.limit_to(other.max_fps)
+            admission.limit_to(other.max_fps, on=other.on)
             views.change(other)
             admission.renew()  # the source may wait long for a picture of the former views
 

@@ -1,4 +1,4 @@
-"""What of a run is switched: the queues of views, events, and what the sinks tell of it."""
+"""What of a run is switched: queues of views, cameras, events, and what the sinks tell of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edged.config.config import Config
 from edged.hours import Period
 from edged.switches.switch import Kind, Target
+from edged.view import camera_of
 
 if TYPE_CHECKING:
     from edged.daemon.run import Run
@@ -27,6 +28,9 @@ def switch(run: Run) -> None:
         if on and not queue.on:
             run.world.live.views[view].on_ns = run.world.clock()
         queue.on = on
+    needed = {camera_of(view) for view, queue in run.queues.items() if queue.on}
+    for name, attached in run.cameras.items():
+        attached.camera.switch(on=name in needed)
     for event in run.watch.switch(switches.count):
         run.dispatcher.dispatch(event)
     for each in run.sinks.values():

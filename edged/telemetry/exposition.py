@@ -132,7 +132,7 @@ def frames_dropped(view: ViewSubject, counts: ResultCounts) -> dict[str, int]:
         "broken": mailbox.broken,
         "quiet": frames.quiet,
         **counts.shed,
-        "off": view.off(),
+        "off": frames.off + view.off(),
     }
 
 

@@ -81,3 +81,24 @@ def test_each_fate_is_counted() -> None:
     counts = notes.counts
     assert (counts.captured, counts.skipped, counts.broken, counts.overwritten) == (4, 2, 1, 3)
     assert notes == ["something"]
+
+
+def test_while_no_view_is_on_a_frame_is_decoded_every_ten_seconds() -> None:
+    notes = Notes(max_fps=10)
+    admission, counts = notes.admission, notes.counts
+    admission.limit_to(10, on=False)
+    stamps_ns = [n * 100 * MS for n in range(1, 302)]
+    admitted_ns = [stamp_ns for stamp_ns in stamps_ns if admission.admits(stamp_ns)]
+    assert admitted_ns == [100 * MS, 10_100 * MS, 20_100 * MS, 30_100 * MS]
+    assert (counts.off, counts.skipped) == (297, 0)
+    assert admission.interval_ns == 100 * MS  # what a camera is asked for stays the same
+    admission.limit_to(10)
+    assert all(admission.admits(stamp_ns) for stamp_ns in (30_200 * MS, 30_300 * MS))
+    assert not admission.admits(30_310 * MS)
+    assert (counts.off, counts.skipped) == (297, 1)
+
+
+def test_a_camera_that_looks_seldom_does_not_look_more_often_while_off() -> None:
+    admission = Notes(max_fps=0.01).admission
+    admission.limit_to(0.01, on=False)
+    assert admission.decoding_ns == admission.interval_ns == 100_000 * MS

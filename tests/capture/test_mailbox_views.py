@@ -159,7 +159,7 @@ def test_what_is_taken_in_the_last_moment_is_not_served_twice(
     first, second, _ = mailbox.take()
     assert first is not None
     assert second is None
-    assert mailbox.counts(1) == ViewCounts(0, 0, 0)
+    assert mailbox.counts(1) == ViewCounts(0, 0, 0, 0)
 
 
 def test_a_new_child_knows_whom_the_last_picture_waits_for(
@@ -213,11 +213,11 @@ def test_each_view_counts_each_frame_once(steps: list[tuple[str, ...]], in_time:
 def test_what_the_camera_leaves_out_counts_for_each_view(
     mailbox: Mailbox, writer: MailboxWriter
 ) -> None:
-    writer.count(captured=9, overwritten=1, skipped=2, broken=3)
+    writer.count(captured=9, overwritten=1, skipped=2, off=4, broken=3)
     writer.count_for(1, overwritten=10, skipped=20, quiet=30)
     assert (mailbox.captured, mailbox.broken) == (9, 3)
-    assert mailbox.counts(0) == ViewCounts(1, 2, 0)
-    assert mailbox.counts(1) == ViewCounts(11, 22, 30)
+    assert mailbox.counts(0) == ViewCounts(1, 2, 0, 4)
+    assert mailbox.counts(1) == ViewCounts(11, 22, 30, 4)
 
 
 def test_a_picture_for_no_view_is_progress(mailbox: Mailbox, writer: MailboxWriter) -> None:
@@ -227,7 +227,7 @@ def test_a_picture_for_no_view_is_progress(mailbox: Mailbox, writer: MailboxWrit
 
 
 def test_counts_go_on_in_another_mailbox(mailbox: Mailbox, writer: MailboxWriter) -> None:
-    writer.count(captured=9, overwritten=1, skipped=2, broken=3)
+    writer.count(captured=9, overwritten=1, skipped=2, off=4, broken=3)
     writer.count_for(0, skipped=10)
     writer.count_for(2, quiet=30)
     for _ in range(5):
@@ -236,10 +236,10 @@ def test_counts_go_on_in_another_mailbox(mailbox: Mailbox, writer: MailboxWriter
     other.go_on_from(mailbox, {0: 2, 1: None, 2: 0, 3: None})
     assert (other.captured, other.broken) == (9, 3)
     assert [other.counts(view) for view in range(4)] == [
-        (1, 2, 30),
-        (1, 2, 0),
-        (5, 12, 0),
-        (1, 2, 0),
+        (1, 2, 30, 4),
+        (1, 2, 0, 4),
+        (5, 12, 0, 4),
+        (1, 2, 0, 4),
     ]
     assert (other.sequence, other.take()) == (5, ())
     further = MailboxWriter.attach(other.memfd, other.wake_fd)

@@ -124,14 +124,14 @@ def test_counters_go_on_in_the_camera_that_takes_the_place(family: Family, door:
     before = door.camera
     before._restarts[Failure.STALLED] = 3
     writer = MailboxWriter.attach(before.mailbox.memfd, before.mailbox.wake_fd)
-    writer.count(captured=9, overwritten=1, skipped=2, broken=3)
+    writer.count(captured=9, overwritten=1, skipped=2, off=5, broken=3)
     writer.count_for(0, quiet=4)
     larger = attach(DOOR, models(enlarged(family)), door).camera
     larger.take_over(before)
     mailbox = larger.mailbox
     assert mailbox is not before.mailbox
     assert larger.restarts == before.restarts
-    assert (mailbox.captured, mailbox.broken, *mailbox.counts()) == (9, 3, 1, 2, 4)
+    assert (mailbox.captured, mailbox.broken, *mailbox.counts()) == (9, 3, 1, 2, 4, 5)
     larger.stop()
 
 

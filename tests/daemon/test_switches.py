@@ -12,6 +12,7 @@ import pytest
 
 from tests.rig.broker import Listener, needs_mosquitto, running_broker
 from tests.rig.daemon import RunningDaemon, quick_config
+from tests.rig.key_frames import FRAMES, cpu_ns, key_frames_ns, write_stream
 from tests.rig.rules import ANY
 from tests.rig.waiting import eventually
 
@@ -92,6 +93,39 @@ def test_a_view_that_is_off_does_nothing_and_is_no_trouble(tmp_path: Path) -> No
         daemon.wait_for(lambda: events(daemon, "yard/bin", "any")[2:] == ["started"])
         switch(daemon, view="yard/gate", set="on")
         daemon.wait_for(lambda: events(daemon, "yard/gate", "any")[2:] == ["started"])
+        assert daemon.stop()[0] == 0
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(240)
+def test_a_camera_whose_views_are_all_off_costs_at_most_key_frames(tmp_path: Path) -> None:
+    clip = write_stream(tmp_path / "meter.mp4")
+    yard = YARD.replace("synthetic, size: 320x240, fps: 5", f"{clip}, loop: true")
+    names = "yard/gate", "yard/bin"
+
+    def capture_ns(seconds: float) -> float:
+        """Processor time per captured frame, of the capture process."""
+        frames, begun_ns = daemon.metric('edged_frames_captured_total{camera="yard"}'), cpu_ns(pid)
+        time.sleep(seconds)
+        used_ns = cpu_ns(pid) - begun_ns
+        return used_ns / (daemon.metric('edged_frames_captured_total{camera="yard"}') - frames)
+
+    with RunningDaemon(tmp_path, quick_config({"yard": yard}, backend="onnxruntime")) as daemon:
+        daemon.wait_for(lambda: all(results(daemon, name) for name in names))
+        (pid,) = daemon.capture_processes()
+        on_ns = capture_ns(2)
+        switch(daemon, view="yard/gate", set="off")
+        none_follow(daemon, "yard/gate", "yard/bin")
+        switch(daemon, view="yard/bin", set="off")
+        off = 'edged_frames_dropped_total{camera="yard",reason="off",view="bin"}'
+        daemon.wait_for(lambda: daemon.metric(off) >= 2 * FRAMES)
+        stopped = len(daemon.results)
+        off_ns, usual_ns = capture_ns(2), key_frames_ns(clip, FRAMES)
+        assert len(daemon.results) == stopped
+        assert off_ns / usual_ns <= 1, f"{off_ns / usual_ns:.2f} of decoding key frames"
+        assert off_ns / on_ns < 0.2, f"{off_ns / on_ns:.2f} of what a view that is on costs"
+        switch(daemon, view="yard/bin", set="on")
+        daemon.wait_for(lambda: len(results(daemon, "yard/bin")) > 20)
         assert daemon.stop()[0] == 0
 
 

@@ -8,6 +8,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +24,29 @@ from edged.capture.supervisor import Camera
 from edged.clock import Clock, monotonic_ns
 
 
+@dataclass
 class Counts:
     """A tally in memory."""
 
-    def __init__(self) -> None:
-        self.captured = self.overwritten = self.skipped = self.broken = 0
+    captured: int = 0
+    overwritten: int = 0
+    skipped: int = 0
+    off: int = 0
+    broken: int = 0
 
     def count(
-        self, *, captured: int = 0, overwritten: int = 0, skipped: int = 0, broken: int = 0
+        self,
+        *,
+        captured: int = 0,
+        overwritten: int = 0,
+        skipped: int = 0,
+        off: int = 0,
+        broken: int = 0,
     ) -> None:
         self.captured += captured
         self.overwritten += overwritten
         self.skipped += skipped
+        self.off += off
         self.broken += broken
 
 

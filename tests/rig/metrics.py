@@ -36,6 +36,7 @@ class Mailbox:
     skipped: int = 0
     broken: int = 0
     quiet: int = 0
+    off: int = 0
 
     def counts(self, view: int) -> Mailbox:
         return self

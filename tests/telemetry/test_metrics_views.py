@@ -98,7 +98,7 @@ def test_results_misses_and_switches_are_counted_by_view() -> None:
 def test_what_a_view_leaves_out_is_its_own_and_what_is_broken_is_lost_for_each() -> None:
     class Counted(Mailbox):
         def counts(self, view: int = 0) -> ViewCounts:
-            return ViewCounts(overwritten=view, skipped=10 + view, quiet=20 + view)
+            return ViewCounts(overwritten=view, skipped=10 + view, quiet=20 + view, off=0)
 
     camera = Camera("yard", mailbox=Counted(captured=100, broken=7))
     metrics = make_metrics({"yard/gate": 50.0, "yard/bin": 50.0}, [camera])

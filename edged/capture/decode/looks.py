@@ -1,4 +1,4 @@
-"""What to decode of a compressed stream if `max_fps` permits a picture only every few seconds.
+"""What to decode of a compressed stream if a picture is needed only every few seconds.
 
 A *look* takes one picture. Between two looks nothing is decoded. A look starts with the first key
 frame after it is due, with a reset decoder, and ends with the first picture. This needs key frames
@@ -44,7 +44,7 @@ class Looks:
         self._noted = False
 
     def decode(self, track: VideoTrack, packet: Any, now_ns: int) -> tuple[list[Any], int, int]:
-        """(frames, number of damaged ones, number of those left out because of max_fps)."""
+        """(frames, number of damaged ones, number of those that nobody needs)."""
         left_out = 0
         if self._interval_ns > SHORTEST_NS or self._resting:
             if packet.is_keyframe:
@@ -75,7 +75,7 @@ class Looks:
 
     @property
     def _interval_ns(self) -> int:
-        return self._admission.interval_ns
+        return self._admission.decoding_ns
 
     def _key(self, now_ns: int) -> None:
         if self._key_ns is not None:
@@ -107,7 +107,7 @@ class Looks:
             seconds = (now_ns - self._key_ns) / 1e9
             self._admission.note(
                 f"{self._where}: no key frame for {seconds:.0f} s; decoding every frame, also "
-                "those that max_fps leaves out"
+                "those that no view needs"
             )
             self._noted = True
 

@@ -16,7 +16,7 @@ Header, 64-bit words in native order:
     5 held: the slot that the reader uses, or NO_SLOT   6 seen: the value of `newest` last taken
     7 show whole: 1 if the reader needs the whole picture
     8 captured   9 overwritten   10 skipped   11 broken: all before decoding
-    12 unneeded: decoded, but for no view   13 views
+    12 unneeded: decoded, but for no view   13 views   14 off: before decoding, as no view is on
     16 + view: wanted, short side in pixels
     48 + 3 * view: overwritten, skipped, quiet: of this view alone
     144 + 168 * slot: width, height, captured_ns, received_ns, ready_ns, leader: the view that
@@ -44,7 +44,7 @@ NUMBERS: Final = 32
 """Of views: twice as many as a camera may have, so that one that changes gets another number."""
 
 MAGIC_AT, VERSION_AT, SLOTS_AT, SLOT_BYTES_AT, NEWEST, HELD, SEEN, SHOW_WHOLE = range(8)
-CAPTURED, OVERWRITTEN, SKIPPED, BROKEN, UNNEEDED, VIEWS = range(8, 14)
+CAPTURED, OVERWRITTEN, SKIPPED, BROKEN, UNNEEDED, VIEWS, OFF = range(8, 15)
 WANTED = 16
 VIEW_COUNTS, COUNTS = WANTED + NUMBERS, 3
 RECORDS = VIEW_COUNTS + COUNTS * NUMBERS

@@ -27,6 +27,7 @@ from edged.capture.mailbox.layout import (
     NEWEST,
     NO_SLOT,
     NUMBERS,
+    OFF,
     OVERWRITTEN,
     PLACE,
     SEEN,
@@ -55,11 +56,13 @@ class ViewCounts(NamedTuple):
     """What became of the camera's frames that a view did not see.
 
     overwritten: replaced by newer ones. skipped: because of max_fps. quiet: for lack of motion.
+    off: because no view was on.
     """
 
     overwritten: int
     skipped: int
     quiet: int
+    off: int
 
 
 class Mailbox:
@@ -174,7 +177,7 @@ class Mailbox:
 
         views: by number, the number of the view there, None if it is new.
         """
-        for word in (CAPTURED, OVERWRITTEN, SKIPPED, BROKEN, UNNEEDED):
+        for word in (CAPTURED, OVERWRITTEN, SKIPPED, OFF, BROKEN, UNNEEDED):
             self._words[word] = before._words[word]
         for view, number in views.items():
             self._continue(view, before, number)
@@ -221,7 +224,10 @@ class Mailbox:
     def counts(self, view: int = 0) -> ViewCounts:
         words, own = self._words, VIEW_COUNTS + COUNTS * view
         return ViewCounts(
-            words[OVERWRITTEN] + words[own], words[SKIPPED] + words[own + 1], words[own + 2]
+            overwritten=words[OVERWRITTEN] + words[own],
+            skipped=words[SKIPPED] + words[own + 1],
+            quiet=words[own + 2],
+            off=words[OFF],
         )
 
     def quiet(self, view: int = 0) -> int:

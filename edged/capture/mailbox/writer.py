@@ -21,6 +21,7 @@ from edged.capture.mailbox.layout import (
     MAGIC,
     NEWEST,
     NO_SLOT,
+    OFF,
     OVERWRITTEN,
     PLACE,
     SEEN,
@@ -150,6 +151,7 @@ class MailboxWriter:
         captured: int = 0,
         overwritten: int = 0,
         skipped: int = 0,
+        off: int = 0,
         broken: int = 0,
         unneeded: int = 0,
     ) -> None:
@@ -158,6 +160,7 @@ class MailboxWriter:
             (CAPTURED, captured),
             (OVERWRITTEN, overwritten),
             (SKIPPED, skipped),
+            (OFF, off),
             (BROKEN, broken),
             (UNNEEDED, unneeded),
         )

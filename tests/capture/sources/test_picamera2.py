@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edged.capture.source import CaptureRequest, Failure, Granted, SourceError, ViewRequest
 from edged.capture.sources.picamera2 import Mode, PicameraSource, modes_of, whole_field_mode
-from tests.rig.camera import FakeTime, Notes
+from tests.rig.camera import Counts, FakeTime, Notes
 
 # What `Picamera2.sensor_modes` says of the Camera Module 2 (imx219).
 IMX219 = [
@@ -152,7 +152,7 @@ def test_the_camera_shrinks_the_whole_field_and_gives_rgb() -> None:
         assert picture.pixels.shape == (256, 340, 3)
         assert picture.pixels[0, 0].tolist() == [255, 0, 0]
         assert rig.module.held == 0
-    assert vars(rig.notes.counts) == {"captured": 3, "overwritten": 0, "skipped": 0, "broken": 0}
+    assert rig.notes.counts == Counts(captured=3)
     rig.source.close()
     assert rig.module.closed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,9 +69,12 @@ def test_without_further_key_frames_it_is_said_and_every_frame_is_decoded() -> N
 
 @servers
 @needs_gstreamer
-def test_a_camera_that_dies_between_two_looks_is_noticed_as_soon_as_another() -> None:
+@pytest.mark.parametrize("off", [False, True])
+def test_a_camera_that_dies_between_two_looks_is_noticed_as_soon_as_another(off: bool) -> None:
     port, limits = free_port(), TimeLimits(pause=0.3, pause_longest=0.6)
     request, seldom = CaptureRequest(url(port)), CaptureRequest(url(port), max_fps=0.01)
+    if off:
+        seldom = replace(request, on=False)
 
     def stalls(camera: Camera) -> bool:
         return camera.restarts[Failure.STALLED] > 0
@@ -94,7 +98,13 @@ def test_a_camera_that_dies_between_two_looks_is_noticed_as_soon_as_another() ->
         server.send_signal(signal.SIGCONT)
         assert wait_until(lambda: camera.state is CameraState.STREAMING)
         next_frame(looks)
+        if off:
+            assert wait_until(lambda: took_no_further(looks))
+            camera.switch(on=True)
+            for _ in range(20):
+                next_frame(looks)
 
 
 def took_no_further(mailbox: Mailbox) -> bool:
-    return not mailbox.take() and mailbox.counts().skipped > 50
+    counts = mailbox.counts()
+    return not mailbox.take() and counts.skipped + counts.off > 50

@@ -16,7 +16,7 @@ from edged.capture.source import CaptureRequest, Failure, Granted, SourceError
 from edged.capture.sources.http.auth import Login
 from edged.capture.sources.http.http import HttpSource
 from edged.capture.supervisor import CameraState
-from tests.rig.camera import FakeTime, Notes, next_frame, running, wait_until
+from tests.rig.camera import Counts, FakeTime, Notes, next_frame, running, wait_until
 from tests.rig.http_camera import Opening, hashed
 from tests.rig.mjpeg_server import CameraServer
 from tests.rig.pictures import encoded
@@ -213,7 +213,7 @@ def test_pictures_come_whichever_way_they_are_sent(camera: SnapshotCamera, path:
         assert [captured_ns - found[0][1] for _, captured_ns in found] == [
             n * 500_000_000 for n in range(5)
         ]
-        assert vars(opened.counts) == {"captured": 5, "overwritten": 0, "skipped": 0, "broken": 0}
+        assert opened.counts == Counts(captured=5)
 
 
 def test_the_connection_is_kept(camera: SnapshotCamera) -> None:
@@ -260,13 +260,13 @@ def test_the_same_picture_again_is_no_new_one(camera: SnapshotCamera) -> None:
         (first, second) = opened.read(2)
         assert (first[0], second[0]) == ("red", "blue")
         assert second[1] - first[1] == 1_500_000_000
-        assert vars(opened.counts) == {"captured": 4, "overwritten": 2, "skipped": 0, "broken": 0}
+        assert opened.counts == Counts(captured=4, overwritten=2)
 
 
 def test_the_camera_is_asked_for_a_new_picture_only(camera: SnapshotCamera) -> None:
     with Opened(camera.url("/etag")) as opened:
         opened.read(3)
-        assert vars(opened.counts) == {"captured": 7, "overwritten": 4, "skipped": 0, "broken": 0}
+        assert opened.counts == Counts(captured=7, overwritten=4)
     assert [headers.get("If-None-Match") for headers in camera.asked] == [
         *(None, '"97"', '"97"', '"97"', '"98"', '"98"', '"98"'),
     ]
@@ -292,7 +292,7 @@ def test_a_picture_that_never_changes_is_frozen_where_that_is_asked_for(
 def test_half_a_picture_is_counted_broken(camera: SnapshotCamera) -> None:
     with Opened(camera.url("/half")) as opened:
         assert [colour for colour, _ in opened.read(4)] == ["red", "blue", "red", "blue"]
-        assert vars(opened.counts) == {"captured": 7, "overwritten": 0, "skipped": 0, "broken": 3}
+        assert opened.counts == Counts(captured=7, broken=3)
 
 
 def test_a_camera_that_sends_only_broken_pictures_is_given_up(camera: SnapshotCamera) -> None:
@@ -305,7 +305,7 @@ def test_a_camera_that_sends_only_broken_pictures_is_given_up(camera: SnapshotCa
 def test_a_picture_without_end_is_given_up(camera: SnapshotCamera) -> None:
     with Opened(camera.url("/huge")) as opened:
         assert [colour for colour, _ in opened.read(2)] == ["red", "blue"]
-        assert vars(opened.counts) == {"captured": 3, "overwritten": 0, "skipped": 0, "broken": 1}
+        assert opened.counts == Counts(captured=3, broken=1)
 
 
 @pytest.mark.parametrize(
