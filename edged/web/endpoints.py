@@ -157,6 +157,8 @@ class Endpoints:
         return dict.fromkeys(name for view in self._live.views for name in (camera_of(view), view))
 
     def _snapshot(self, name: str) -> Answer:
+        if off := self._off(name):
+            return Answer.text(HTTPStatus.SERVICE_UNAVAILABLE, why=off)
         try:
             shown = self._live.pictures.jpeg(name, PICTURE_SECONDS)
         except KeyError:
@@ -171,6 +173,16 @@ class Endpoints:
             return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, results))
         result = ("Picture-Result", result_line(shown.result))
         return Answer(HTTPStatus.OK, JPEG, shown.jpeg, (age, result))
+
+    def _off(self, name: str) -> str:
+        """Why a view, or a camera with all its views, shows no picture though it may deliver one;
+        empty if it is on. Its last one could be hours old."""
+        views = self._live.subjects.views
+        own = [view for view in views if name in (view.id, camera_of(view.id))]
+        if any(view.switch().on for view in own):
+            return ""
+        each = (f"{view.id} is {view.switch().words()}" for view in own)
+        return "; ".join(each)
 
     def _streams(self, camera: str) -> bool:
         cameras = self._live.subjects.cameras

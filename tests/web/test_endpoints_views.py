@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edged.switches.switch import State as Switched
+from edged.switches.switch import Switch
 from edged.web.answer import Answer, Request
 from edged.web.endpoints import Endpoints
 from edged.web.streams import ResultStream
@@ -159,3 +161,25 @@ def test_a_view_of_a_camera_that_is_down_shows_no_old_picture() -> None:
 def test_what_is_not_there(path: str) -> None:
     live = live_of(ShownCamera("yard"), ShownCamera("door"), views=YARD)
     assert get(endpoints_of(live=live), path).status == 404
+
+
+def test_what_is_off_shows_no_picture_and_says_why() -> None:
+    states = {view: Switch() for view in YARD}
+    switched: Views = {view: {"switch": lambda view=view: states[view]} for view in YARD}
+    live = live_of(ShownCamera("yard"), views=switched, clock=FakeTime())
+    endpoints = endpoints_of(live=live)
+    paths = {each: f"/api/v1/cameras/yard{each}/snapshot.jpg" for each in ("", "/views/gate")}
+    live.pictures.offer(make_result(view="yard/gate"), PIXELS)
+    live.pictures.offer_camera("yard", whole(PIXELS))
+    assert [get(endpoints, path).status for path in paths.values()] == [200, 200]
+    states["yard/gate"] = Switch(Switched.OFF)
+    assert [get(endpoints, path).status for path in paths.values()] == [200, 503]
+    states["yard/bin"] = Switch(Switched.HOURS)
+    answers = [get(endpoints, path) for path in paths.values()]
+    gate = "503 Service Unavailable: yard/gate is switched off"
+    assert [answer.body.decode() for answer in answers] == [
+        f"{gate}; yard/bin is outside its hours\n",
+        f"{gate}\n",
+    ]
+    states["yard/gate"] = Switch()
+    assert [get(endpoints, path).status for path in paths.values()] == [200, 200]

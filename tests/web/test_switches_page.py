@@ -80,6 +80,7 @@ def test_buttons_switch_and_the_page_says_who_and_when(
         browser.click(button(place))
         browser.wait_for(f"/^Switched on: page on loopback, {CLOCK}.$/.test({said(place)})")
     browser.wait_for(f"{DOOR}.querySelector('.state').textContent == 'live'")
+    browser.value(f"{DOOR}.scrollIntoView(); 0")  # a card that is out of sight shows no new picture
     browser.wait_for(f"!{DOOR}.querySelector('img').hidden")
     assert [each for each in browser.trouble if "snapshot.jpg" not in each] == []
 
