@@ -1,14 +1,14 @@
 """A classifier before the view that it is taught for, while the daemon runs.
 
 It records what a person shows, offers pictures that are worth a label, answers by the nearest mean
-before there is a version, and compares the version that runs with the one before.
+before there is a version, and compares the version that runs with what ran before it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,11 +18,13 @@ from edged.result import Result
 from edged.teach.pictures.bounds import SHORT_SIDE
 from edged.teach.recording import INTERVAL_NS, Recorder, Recording
 from edged.teach.store import Classifier, new_moment
+from edged.variants.taught import head_matrices
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edged.variants.family import Family
     from edged.variants.heads import HeadMatrix
 
 SURE = 0.6
@@ -32,7 +34,7 @@ SEEN_NS = 20_000_000_000
 SEEN_RECORDING_NS = 2_000_000_000
 SEEN_PICTURES = 3
 COMPARED_SECONDS = 86_400.0
-"""How long the version before answers beside a new one."""
+"""How long what ran before answers beside a new version."""
 
 
 class Sight(NamedTuple):
@@ -48,10 +50,14 @@ class Sight(NamedTuple):
 
 @dataclass(slots=True)
 class Compared:
-    """heads: of the version before, by network. results, differing: counts since the deploy."""
+    """What ran before on the view: a version of the classifier name. heads: its own, by network.
+    rows: where the version that runs has each of its rows. results, differing: counts since the
+    deploy."""
 
+    name: str
     version: int
     heads: dict[str, HeadMatrix]
+    rows: Sequence[int]
     until_unix: float
     results: int = 0
     differing: int = 0
@@ -60,13 +66,10 @@ class Compared:
         head = self.heads.get(sight.network)
         if head is None or sight.features is None or sight.rows is None or not len(sight.rows):
             return False
-        before = head.scores(sight.features)
-        if len(before) != len(sight.rows):  # other classes
-            return False
         self.results += 1
-        differ = bool(before.argmax() != sight.rows.argmax())
+        differ = self.rows[int(head.scores(sight.features).argmax())] != sight.rows.argmax()
         self.differing += differ
-        return differ
+        return bool(differ)
 
 
 @dataclass(slots=True)
@@ -106,6 +109,15 @@ class LiveClassifier:
                 raise InputError("no such recording", got=moment, fix="begin one without a moment")
             self.recording = Recording(label, new_moment(self.unix()), now_ns, until_ns)
             return self.recording.moment
+
+    def compare(
+        self, runs: Family, name: str, version: int, was: Family, until_unix: float
+    ) -> None:
+        """Compare what runs with a version of a classifier, perhaps another one, on each picture;
+        not where the classes are others."""
+        if (sorted(was.labels), was.none) == (sorted(runs.labels), runs.none):
+            rows = [*map(runs.labels.index, was.labels), len(runs.labels)]  # the last: none
+            self.compared = Compared(name, version, head_matrices(was) or {}, rows, until_unix)
 
     @property
     def side(self) -> int:

@@ -21,14 +21,13 @@ from edged.result import Result
 from edged.teach.adding import add_pictures
 from edged.teach.backbone import Backbone, backbone_of
 from edged.teach.description import description
-from edged.teach.live import COMPARED_SECONDS, Compared, LiveClassifier, Sight
+from edged.teach.live import COMPARED_SECONDS, LiveClassifier, Sight
 from edged.teach.pictures.importing import Upload, import_pictures
 from edged.teach.recording import Recorder
 from edged.teach.store import Classifier, TeachStore, new_moment, picture_id
 from edged.teach.store.deployed import astray
 from edged.teach.training import TrainingProcess
 from edged.variants.family import Family
-from edged.variants.taught import head_matrices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,13 +122,14 @@ class Teaching:
             each.runs = family is not None and family.backbone is not None and family.name == name
             each.compared = None
             now = deployed.get(name)
-            if not each.runs or now is None or now.before is None:
+            before = None if now is None else self.store.ran_before(now)
+            if family is None or not each.runs or now is None or before is None:
                 continue
             until_unix = now.since_unix + COMPARED_SECONDS
             if self._unix() < until_unix:
                 with suppress(EdgedError):  # it was deleted
-                    heads = head_matrices(each.classifier.family(now.before))
-                    each.compared = Compared(now.before, heads or {}, until_unix)
+                    was = self.store.open(before.name).family(before.version)
+                    each.compare(family, before.name, before.version, was, until_unix)
         self._families, self._configured = families, configured
         told, self._astray = self._astray, frozenset(astray(deployed, families.keys()))
         for warning in sorted(self._astray - told):
@@ -219,6 +219,7 @@ class Teaching:
             "compared": None
             if compared is None
             else {
+                "name": compared.name,
                 "version": compared.version,
                 "results": compared.results,
                 "differing": compared.differing,

@@ -327,7 +327,7 @@ class FakeTeaching:
             "overruled": None,
             "compared": None
             if before is None
-            else {"version": before, "results": 200, "differing": 3},
+            else {"name": each.name, "version": before, "results": 200, "differing": 3},
         }
 
     def _go_on(self, each: _Classifier) -> None:

@@ -179,7 +179,8 @@ def test_the_version_before_is_asked_for_a_day(view: View) -> None:
     view.live.runs = True
     swapped = HeadMatrix.of(np.array([[0, 9, 0], [9, 0, 0], [0, 0, -9]], np.float32))
     until = view.live.unix() + 60
-    view.live.compared = compared = Compared(1, {NETWORK: swapped}, until)
+    compared = Compared("gate", 1, {NETWORK: swapped}, (0, 1, 2), until)
+    view.live.compared = compared
     for seed in range(3):
         view.show(picture(seed), [0.9, 0.05, 0.05], [1.0, 0.0])
     assert [each.reason for each in view.moments] == ["versions disagree"]
@@ -187,6 +188,15 @@ def test_the_version_before_is_asked_for_a_day(view: View) -> None:
     view.now_ns += 60 * SECOND_NS
     view.show(picture(9), [0.9, 0.05, 0.05], [1.0, 0.0])
     assert view.live.compared is None
+
+
+def test_another_classifier_is_compared_by_the_names_of_its_classes(view: View) -> None:
+    same = HeadMatrix.of(np.array([[0, 9, 0], [9, 0, 0], [0, 0, -9]], np.float32))
+    compared = Compared("fence", 1, {NETWORK: same}, (1, 0, 2), view.live.unix() + 60)
+    view.live.compared = compared
+    for features in ([1.0, 0.0], [0.0, 1.0]):
+        view.show(picture(1), [*(0.9 * each for each in features), 0.1], features)
+    assert (compared.results, compared.differing) == (2, 0)
 
 
 def test_a_recording_that_cannot_be_stored_ends_with_the_reason(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edged.errors import InputError
-from edged.teach.store import TeachStore
+from edged.teach.store import Classifier, TeachStore
 from edged.teach.store.shelf import Index, Shelf
 from edged.teach.teaching import Configured, Teaching
 from edged.variants.family import Family
@@ -111,3 +111,28 @@ def test_a_classifier_whose_view_is_gone_is_told_once(
     for views in ({VIEW: family}, {"door": family}, {"door": family}):
         teaching.follow(views, Configured())
     assert caplog.text.count("gate is deployed to yard/gate, which the configuration does not") == 1
+
+
+def test_what_ran_before_answers_beside_also_that_of_another_classifier(
+    teaching: Teaching, tmp_path: Path, family: Family
+) -> None:
+    gate, fence = TeachStore(tmp_path).open("gate"), made(tmp_path, "fence")
+    teaching.look()
+
+    def compared(run: Classifier) -> tuple[str, int] | None:
+        teaching.follow({VIEW: run.family(run.deployed.version)}, Configured())  # type: ignore[union-attr]
+        found = teaching.describe(run.name)["deployed"]["compared"]
+        return None if found is None else (found["name"], found["version"])
+
+    for _ in range(2):
+        with_version(gate, family)
+    with_version(fence, family)
+    gate.deploy(1)
+    assert compared(gate) is None
+    gate.deploy(2)
+    assert compared(gate) == ("gate", 1)
+    fence.deploy()
+    assert compared(fence) == ("gate", 2)
+    fence.change(replace(fence.settings, classes=(*CLASSES, "empty")))
+    fence.deploy(with_version(fence, family, classes=[*CLASSES, "empty"]))
+    assert compared(fence) is None

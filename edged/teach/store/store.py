@@ -124,6 +124,10 @@ class TeachStore:
     def deployed_to(self, view: str) -> Deployed | None:
         return next((each for each in self.deployed().values() if each.view == view), None)
 
+    def ran_before(self, deployed: Deployed) -> Deployed | None:
+        """What the view runs after the way back; None: the model of its configuration."""
+        return self._deployed.ran_before(deployed)
+
     def without(self, name: str) -> TeachStore:
         """As this will be when the classifier is forgotten; only to read."""
         others = {each: own for each, own in self.deployed().items() if each != name}

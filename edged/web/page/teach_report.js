@@ -233,7 +233,8 @@ function versionsOf(report) {
   const lines = [made("p", { class: "row" }, ...buttons)];
   const compared = deployed?.compared;
   if (compared?.results) {
-    lines.push(made("p", { class: "hint" }, `Version ${compared.version} answers beside it: different in `
+    const ofOther = compared.name === about.name ? "" : ` of ${compared.name}`;
+    lines.push(made("p", { class: "hint" }, `Version ${compared.version}${ofOther} answers beside it: different in `
       + `${compared.differing} of ${of(compared.results, "result")}.`));
   }
   const older = versions.filter((each) => each !== newest && each !== runs);
