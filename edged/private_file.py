@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import shlex
 import stat
@@ -29,19 +30,28 @@ def keep_private(path: Path) -> str:
     return for_the_service(path) if _is_of_service(path) else f"chmod o= {shlex.quote(str(path))}"
 
 
-def how_to_read(path: Path) -> str:
-    """The fix for a file that this process may not read."""
-    if not _is_of_service(path):
+def how_to_read(path: Path, folder: Path = SERVICE_FOLDER, group: str = SERVICE_GROUP) -> str:
+    """The fix for a file that this process may not read. folder, group: the service's."""
+    if not _is_of_service(path, folder):
         return f"see its owner and mode: ls -l {shlex.quote(str(path))}"
     if in_container(os.environ):
         return f"on the device, with the path that it has there: {for_the_service(path)}"
+    try:
+        gid, found = grp.getgrnam(group).gr_gid, path.stat()
+    except (KeyError, OSError):
+        return "use sudo"
+    if gid in (os.getegid(), *os.getgroups()):  # as the service itself
+        return for_the_service(path, group)
+    if found.st_gid != gid or not found.st_mode & stat.S_IRGRP:
+        return "use sudo"
     return (
-        f"only root and the service may: use sudo; if the service may not: {for_the_service(path)}"
+        f"use sudo; or join the group {group}, which may read it and the passwords in it: "
+        f"sudo usermod -aG {group} $USER, then log in again"
     )
 
 
-def _is_of_service(path: Path) -> bool:
-    return path.absolute().is_relative_to(SERVICE_FOLDER)
+def _is_of_service(path: Path, folder: Path = SERVICE_FOLDER) -> bool:
+    return path.absolute().is_relative_to(folder)
 
 
 def readable_by_all(path: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from pathlib import Path
 
@@ -89,3 +90,24 @@ def test_a_container_names_its_group_by_the_number_that_the_device_knows(
         "/etc/edged/edged.yaml"
     )
     assert "use sudo" not in fix
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_who_may_not_read_it_is_told_of_sudo_and_of_the_group_that_may(tmp_path: Path) -> None:
+    path = tmp_path / "edged.yaml"
+    path.write_text("cameras: {}")
+    other = next(each for each in grp.getgrall() if each.gr_gid not in (0, *os.getgroups()))
+
+    def told(group: str) -> str:
+        return how_to_read(path, tmp_path, group)
+
+    os.chown(path, 0, other.gr_gid)
+    path.chmod(0o640)
+    assert told(other.gr_name) == (
+        f"use sudo; or join the group {other.gr_name}, which may read it and the passwords in it: "
+        f"sudo usermod -aG {other.gr_name} $USER, then log in again"
+    )
+    path.chmod(0o600)
+    assert told(other.gr_name) == told("no-such-group") == "use sudo"
+    own = grp.getgrgid(os.getegid()).gr_name  # the service, whose file somebody has replaced
+    assert told(own) == f"sudo chown root:{own} {path} && sudo chmod 640 {path}"
