@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from edged.errors import InputError
+from edged.printable import printable
+
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
@@ -16,6 +19,27 @@ PNG = "image/png"
 ZIP = "application/zip"
 CACHED = ("Cache-Control", "private, max-age=3600, immutable")
 """Of a picture that stays what it is."""
+
+
+Query = Mapping[str, list[str]]
+"""Key → all its values."""
+Parse = Callable[[str, str], Any]
+"""(key, its value); raises InputError."""
+
+
+def parsed(query: Query, **parsers: Parse) -> dict[str, Any]:
+    """The values of the keys that are given, each at most once. Raises InputError."""
+    if unknown := sorted(query.keys() - parsers):
+        got = repr(printable(unknown[0], 60))
+        raise InputError("unknown key", got=got, fix=f"known: {', '.join(parsers)}")
+    for key, values in query.items():
+        if len(values) > 1:
+            raise InputError(f"{key} is given {len(values)} times", fix="give it once")
+    return {key: parsers[key](key, values[0]) for key, values in query.items()}
+
+
+def text(key: str, value: str) -> str:
+    return value
 
 
 class End(NamedTuple):
@@ -30,8 +54,8 @@ NO_END = End("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """path: without the query, not decoded. query: key → all its values. client: the peer's
-    address; peer and server: the connection's ends. Absent headers are "".
+    """path: without the query, not decoded. client: the peer's address; peer and server: the
+    connection's ends. Absent headers are "".
 
     ingress_path, ingress_user: what Home Assistant's supervisor states; a client may state it too.
 
@@ -42,7 +66,7 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, list[str]] = field(default_factory=dict)
+    query: Query = field(default_factory=dict)
     accept: str = ""
     accept_encoding: str = ""
     authorization: str = ""

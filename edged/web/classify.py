@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError  # Python 3.10's own
 from functools import partial
 from http import HTTPStatus
@@ -14,10 +14,11 @@ from edged.capture.sent.decoder import PictureDecoder, Wanted
 from edged.clock import Clock
 from edged.errors import EdgedError, InputError
 from edged.pipeline.sent import SentPicture, SentPictures
+from edged.printable import printable
 from edged.result import Result, answer_to_json
 from edged.telemetry.subjects import ViewSubject
 from edged.variants.runtime import RunError
-from edged.web.answer import JPEG, PNG, Answer, Request
+from edged.web.answer import JPEG, PNG, Answer, Query, Request, parsed, text
 from edged.web.changes.json_body import error_answer
 from edged.web.changes.post import Body, Kept, Post
 from edged.web.live import Live
@@ -111,23 +112,21 @@ class ClassifyEndpoint:
         return max(0.0, (until_ns - self._clock()) / 1e9)
 
 
-def _asked(query: Mapping[str, Sequence[str]]) -> tuple[str | None, float | None]:
+def _asked(query: Query) -> tuple[str | None, float | None]:
     """(model, budget_ms), None where it is not given. Raises InputError."""
-    if unknown := sorted(query.keys() - {"model", "budget_ms"}):
-        raise InputError("unknown field", got=unknown[0], fix="known: model, budget_ms")
-    given = {name: values[0] for name, values in query.items() if len(values) == 1}
-    if twice := sorted(query.keys() - given.keys()):
-        raise InputError(f"{twice[0]} is given more than once")
-    if "budget_ms" not in given:
-        return given.get("model"), None
+    given = parsed(query, model=text, budget_ms=_budget)
+    return given.get("model"), given.get("budget_ms")
+
+
+def _budget(key: str, value: str) -> float:
     try:
-        budget_ms = float(given["budget_ms"])
+        budget_ms = float(value)
     except ValueError:
         budget_ms = math.nan
     if not 0 < budget_ms <= MOST_BUDGET_MS:
-        what = f"budget_ms: expected milliseconds, more than 0, at most {MOST_BUDGET_MS:g}"
-        raise InputError(what, got=given["budget_ms"])
-    return given.get("model"), budget_ms
+        what = f"{key}: expected milliseconds, more than 0, at most {MOST_BUDGET_MS:g}"
+        raise InputError(what, got=repr(printable(value, 60)))
+    return budget_ms
 
 
 def _view(views: Sequence[ViewSubject], model: str | None) -> ViewSubject:
@@ -138,5 +137,6 @@ def _view(views: Sequence[ViewSubject], model: str | None) -> ViewSubject:
         model = known[0]
     if model not in known:
         what = "say which model" if model is None else "no such model is loaded"
-        raise InputError(what, got=model, fix=f"model is one of {', '.join(known)}")
+        got = None if model is None else repr(printable(model, 60))
+        raise InputError(what, got=got, fix=f"model is one of {', '.join(known)}")
     return max((each for each in views if each.family == model), key=lambda each: each.budget_ms)

@@ -147,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
             target, host = absolute["rest"], absolute["host"]
         path, _, query = target.partition("?")
         try:
-            fields = parse_qs(query, max_num_fields=QUERY_FIELDS)
+            fields = parse_qs(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS)
         except ValueError:
             return Answer.text(HTTPStatus.BAD_REQUEST)
         request = self._request(path or "/", fields, host)

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, Protocol
 
 from edged.capture.sent.bounds import MOST_PICTURE_BYTES
 from edged.errors import InputError
-from edged.web.answer import CACHED, JPEG, JSON, PNG, ZIP, Answer, Download, Request
+from edged.printable import printable
+from edged.web.answer import CACHED, JPEG, JSON, PNG, ZIP, Answer, Download, Request, parsed, text
 from edged.web.changes.json_body import (
     ANSWER_SECONDS,
     JSON_BYTES,
@@ -22,6 +23,7 @@ from edged.web.changes.json_body import (
     TEXT_FIELD,
     Field,
     answered,
+    error_answer,
     fields_of,
 )
 from edged.web.changes.post import Body, Kept, Post
@@ -209,13 +211,17 @@ def _create(teaching: Teaching, name: str, view: str, classes: list[Any]) -> Ans
 
 
 def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Post:
-    label = request.query.get("class", [""])[0]
+    try:
+        given = parsed(request.query, **{"class": text}, one_moment=_flag)
+    except InputError as error:
+        return error_answer(HTTPStatus.BAD_REQUEST, error)
+    label = given.get("class", "")
     if not label:
         what = f"name the class: {PATH}/{name}/pictures?class=LABEL"
         return Answer.error(HTTPStatus.BAD_REQUEST, what)
     if missing := _missing(teaching, name):
         return missing
-    one_moment = request.query.get("one_moment", ["false"])[0] == "true"
+    one_moment = given.get("one_moment", False)
 
     def make(body: Body) -> Answer:
         def act() -> Answer:
@@ -227,6 +233,12 @@ def _upload(teaching: Teaching, request: Request, name: str) -> Answer | Post:
         return answered(act)
 
     return Post("teach", _UPLOADED, UPLOAD_SECONDS, make, Kept.FILE)
+
+
+def _flag(key: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise InputError(f"{key}: expected true or false", got=repr(printable(value, 60)))
+    return value == "true"
 
 
 def _missing(teaching: Teaching, name: str) -> Answer | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any
 
 from edged.errors import InputError
 from edged.history.reader import Asked, Span
 from edged.printable import printable
+from edged.web.answer import Query, parsed
 
 MOST_EVENTS = 500
 MOST_STEPS = 5000
@@ -25,13 +24,9 @@ _WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _LONGEST = 200
 """Characters of a name."""
 
-Query = Mapping[str, list[str]]
-_Parse = Callable[[str, str], Any]
-"""(key, its value)"""
-
 
 def asked(query: Query) -> Asked:
-    given = _parsed(
+    given = parsed(
         query,
         since=_time,
         until=_time,
@@ -58,7 +53,7 @@ def asked(query: Query) -> Asked:
 
 def span(query: Query, now_s: float) -> Span:
     """Times are widened to whole steps."""
-    given = _parsed(
+    given = parsed(
         query,
         view=_name,
         since=_time,
@@ -76,16 +71,6 @@ def span(query: Query, now_s: float) -> Span:
         what = f"more than {MOST_STEPS} steps"
         raise InputError(what, got=(last - first) // step, fix="ask for a longer step")
     return Span(given["view"], first, last, step)
-
-
-def _parsed(query: Query, **parsers: _Parse) -> dict[str, Any]:
-    if unknown := sorted(query.keys() - parsers):
-        got = repr(printable(unknown[0], 60))
-        raise InputError("unknown key", got=got, fix=f"known: {', '.join(parsers)}")
-    for key, values in query.items():
-        if len(values) > 1:
-            raise InputError(f"{key} is given {len(values)} times", fix="give it once")
-    return {key: parsers[key](key, values[0]) for key, values in query.items()}
 
 
 def _name(key: str, text: str) -> str:
