@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import shtab
 from manual import commands, make_parser
+
+from edged.commands.parts import file_or_folder
 
 CAMERAS = "/usr/lib/edged/bin/python3 -I /usr/lib/edged/camera_names.py"
 SHELLS = {
@@ -33,6 +34,6 @@ def _values(action: argparse.Action, cameras: str) -> shtab.CompleteType | None:
         return shtab.cmd(cameras)
     if action.dest in ("family", "into", "model"):
         return shtab.DIRECTORY
-    if action.type is Path or action.dest in ("config", "file", "source"):
+    if action.type is file_or_folder or action.dest in ("config", "file", "source"):
         return shtab.FILE
     return None

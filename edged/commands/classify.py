@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from edged.commands.parts import (
     Commands,
     add_command,
+    file_or_folder,
     positive_float,
     positive_int,
     print_table,
@@ -53,7 +54,11 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "edged classify door.jpg holiday/ --model imagenette --budget 20",
     )
     classify.add_argument(
-        "pictures", type=Path, nargs="+", metavar="PICTURE", help="a picture, or a folder of them"
+        "pictures",
+        type=file_or_folder,
+        nargs="+",
+        metavar="PICTURE",
+        help="a picture, or a folder of them",
     )
     classify.add_argument(
         "--model", default="imagenette", metavar="FAMILY", help="a shipped family or a folder"

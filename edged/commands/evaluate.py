@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.backends.auto import BACKENDS
-from edged.commands.parts import Commands, add_command, print_table, thread_count
+from edged.commands.parts import Commands, add_command, file_or_folder, print_table, thread_count
 from edged.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,9 +37,15 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     evaluate.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
     evaluate.add_argument(
-        "--photos", type=Path, required=True, metavar="TAR-or-DIR", help="one folder per class"
+        "--photos",
+        type=file_or_folder,
+        required=True,
+        metavar="TAR-or-DIR",
+        help="one folder per class",
     )
-    evaluate.add_argument("--labels", type=Path, metavar="CSV", help="file name and class index")
+    evaluate.add_argument(
+        "--labels", type=file_or_folder, metavar="CSV", help="file name and class index"
+    )
     evaluate.add_argument(
         "--variant", action="append", metavar="V", help="only this variant; may be repeated"
     )
@@ -60,7 +66,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     evaluate.add_argument(
         "--plot",
-        type=Path,
+        type=file_or_folder,
         metavar="FILE",
         help="also time each variant, and plot accuracy against latency: .png, .svg or .pdf",
     )

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from edged.commands import build, evaluate, pull, quantize
-from edged.commands.parts import Commands, add_command, positive_int, print_table
+from edged.commands.parts import Commands, add_command, file_or_folder, positive_int, print_table
 from edged.errors import InputError
 
 _OTHER_CLASSES = (
@@ -55,9 +55,15 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "add a TensorFlow Lite or Keras model to a family",
         "edged models import model.keras --labels labels.txt --into mine",
     )
-    load.add_argument("weights", type=Path, metavar="WEIGHTS", help=".tflite, .keras or .h5")
     load.add_argument(
-        "head", type=Path, nargs="?", metavar="HEAD", help="the second of two chained .tflite files"
+        "weights", type=file_or_folder, metavar="WEIGHTS", help=".tflite, .keras or .h5"
+    )
+    load.add_argument(
+        "head",
+        type=file_or_folder,
+        nargs="?",
+        metavar="HEAD",
+        help="the second of two chained .tflite files",
     )
     load.add_argument("--alpha", type=float, help="expected width multiplier (default: the file's)")
     load.add_argument(
@@ -69,14 +75,14 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     load.add_argument(
         "--labels",
-        type=Path,
+        type=file_or_folder,
         required=True,
         metavar="FILE",
         help="one label per line, in the order of the classes",
     )
     load.add_argument(
         "--into",
-        type=Path,
+        type=file_or_folder,
         required=True,
         metavar="DIR",
         help="the family's folder, created if missing",

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands.parts import Commands, add_command
+from edged.commands.parts import Commands, add_command, file_or_folder
 from edged.errors import InputError, InputErrors, MissingPackageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     notify.add_argument(
         "-c",
         "--config",
-        type=Path,
+        type=file_or_folder,
         metavar="FILE",
         help="the configuration (default: the service's, else /etc/edged/edged.yaml)",
     )

@@ -46,13 +46,20 @@ def add_config(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("-c", "--config", type=_config_file, metavar="FILE", help="the same")
 
 
+def file_or_folder(text: str) -> Path:
+    """Refuses the empty path, which would be the current folder: it is mostly an unset variable."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty one")
+    return Path(text)
+
+
 def _config_file(text: str) -> Path:
     if "://" in text or (":" in text and "@" in text and not Path(text).exists()):
         raise argparse.ArgumentTypeError(
             "expected a configuration file, got an address: write it as a camera's source in "
             "that file, or try it with edged demo --source"
         )
-    return Path(text)
+    return file_or_folder(text)
 
 
 def config_of(options: argparse.Namespace) -> Path | None:

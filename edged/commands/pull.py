@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from edged.commands.parts import Commands, add_command
+from edged.commands.parts import Commands, add_command, file_or_folder
 from edged.errors import InputError
 from edged.state import SERVICE_STATE, as_owner, daemon_state_directory
 
@@ -44,7 +44,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     pull.add_argument(
         "--into",
-        type=Path,
+        type=file_or_folder,
         metavar="DIR",
         help="(default: a folder called NAME; with --teach, imagenet in edged's state folder)",
     )

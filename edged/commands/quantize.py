@@ -11,7 +11,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from edged.commands.parts import Commands, add_command, positive_int, print_table, thread_count
+from edged.commands.parts import (
+    Commands,
+    add_command,
+    file_or_folder,
+    positive_int,
+    print_table,
+    thread_count,
+)
 from edged.errors import EdgedError, InputError
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     quantize.add_argument("family", metavar="FAMILY", help="a shipped family or a folder")
     quantize.add_argument(
         "--photos",
-        type=Path,
+        type=file_or_folder,
         required=True,
         metavar="TAR-or-DIR",
         help="photos for calibration and, without --measure, also for measuring: one folder per "
@@ -41,13 +48,13 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     quantize.add_argument(
         "--measure",
-        type=Path,
+        type=file_or_folder,
         metavar="TAR-or-DIR",
         help="photos for measuring, one folder per class; --photos then needs no class folders",
     )
     quantize.add_argument(
         "--labels",
-        type=Path,
+        type=file_or_folder,
         metavar="CSV",
         help="file name and class index of the photos for measuring, instead of class folders",
     )
@@ -64,7 +71,7 @@ def add(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     quantize.add_argument(
         "--into",
-        type=Path,
+        type=file_or_folder,
         metavar="DIR",
         help="write a new family there, keep this one",
     )

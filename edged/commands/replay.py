@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edged.commands.parts import Commands, add_command, positive_float, print_table
+from edged.commands.parts import Commands, add_command, file_or_folder, positive_float, print_table
 from edged.view import fields
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     replay.add_argument(
         "trace",
-        type=Path,
+        type=file_or_folder,
         metavar="TRACE",
         help="from `edged run --trace`, or a full trace with the times of all variants",
     )
@@ -55,7 +54,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     replay.add_argument(
         "--plot",
-        type=Path,
+        type=file_or_folder,
         metavar="FILE",
         help="plot latency, budget and chosen variant over time: .png, .svg or .pdf",
     )

@@ -19,6 +19,7 @@ from edged.commands.parts import (
     Commands,
     add_command,
     add_config,
+    file_or_folder,
     port,
     positive_float,
     positive_int,
@@ -43,7 +44,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     add_config(run, "the configuration")
     run.add_argument(
         "--trace",
-        type=Path,
+        type=file_or_folder,
         metavar="FILE",
         help="record timings and choices for `edged replay`, in at most two files",
     )

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from edged.commands.parts import Commands, add_command
+from edged.commands.parts import Commands, add_command, file_or_folder
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -23,7 +23,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     install.add_argument(
         "--config",
-        type=Path,
+        type=file_or_folder,
         metavar="FILE",
         help="the configuration (default: /etc/edged/edged.yaml, created if missing)",
     )

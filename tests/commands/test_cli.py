@@ -48,6 +48,16 @@ def test_every_help_has_an_example(command: list[str], capsys: Capture) -> None:
     assert f"example:\n  edged {' '.join(command)}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "command", ["check", "classify", "replay", "models import", "teach gate add open", "run -c"]
+)
+def test_an_empty_path_is_not_the_current_folder(command: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        edged(*command.split(), "")
+    assert ended.value.code == 2
+    assert "expected a path, got an empty one" in capsys.readouterr().err
+
+
 def test_version(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         edged("--version")

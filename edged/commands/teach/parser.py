@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Container
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
-from edged.commands.parts import Commands, add_command, positive_float, positive_int
+from edged.commands.parts import Commands, add_command, file_or_folder, positive_float, positive_int
 
 _CONFIG = "the configuration (default: ./edged.yaml, else /etc/edged/edged.yaml, if there is one)"
 
@@ -48,7 +47,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "--quota", type=positive_float, metavar="MB", help="limit of its pictures (default: 200)"
     )
     teach.add_argument("--moments", action="store_true", help="list its moments")
-    teach.add_argument("-c", "--config", type=Path, metavar="FILE", help=_CONFIG)
+    teach.add_argument("-c", "--config", type=file_or_folder, metavar="FILE", help=_CONFIG)
     teach.add_argument("--json", action="store_true", help="print JSON")
 
     teach.usage = "%(prog)s [options] [NAME [VERB …]]"
@@ -71,7 +70,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "write pictures, labels and versions into a zip file",
         "edged teach gate export gate.zip",
     )
-    export.add_argument("path", type=Path, metavar="FILE", help="the zip file")
+    export.add_argument("path", type=file_or_folder, metavar="FILE", help="the zip file")
     take_over = add_command(
         verbs,
         "import",
@@ -79,7 +78,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "take over the newest version of an export from another device",
         "edged teach gate import gate.zip",
     )
-    take_over.add_argument("path", type=Path, metavar="FILE", help="the zip file")
+    take_over.add_argument("path", type=file_or_folder, metavar="FILE", help="the zip file")
     forget = add_command(
         verbs,
         "forget",
@@ -102,7 +101,11 @@ def _add_add(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     adding.add_argument("label", metavar="CLASS", help="one of its classes")
     adding.add_argument(
-        "paths", type=Path, nargs="*", metavar="PATH", help="pictures, folders or zip files"
+        "paths",
+        type=file_or_folder,
+        nargs="*",
+        metavar="PATH",
+        help="pictures, folders or zip files",
     )
     adding.add_argument(
         "--one-moment",
@@ -135,14 +138,14 @@ def _add_train(verbs: Commands[argparse.ArgumentParser]) -> None:
     )
     train.add_argument(
         "--none-photos",
-        type=Path,
+        type=file_or_folder,
         metavar="DIR",
         help="mixed photos of anything, from which all classifiers learn the class `none` from now "
         "on (default: those that come with edged)",
     )
     train.add_argument(
         "--plot",
-        type=Path,
+        type=file_or_folder,
         metavar="FILE",
         help="plot the learning curve, the confusions, and the accuracy of the variants against "
         "their time: .png, .svg or .pdf",
@@ -211,7 +214,11 @@ def _add_moments(verbs: Commands[argparse.ArgumentParser]) -> None:
 def _add_config(parser: argparse.ArgumentParser) -> None:
     """Of a verb; before it counts, too."""
     parser.add_argument(
-        *("-c", "--config"), type=Path, default=argparse.SUPPRESS, metavar="FILE", help=_CONFIG
+        *("-c", "--config"),
+        type=file_or_folder,
+        default=argparse.SUPPRESS,
+        metavar="FILE",
+        help=_CONFIG,
     )
 
 
