@@ -212,7 +212,8 @@ _SCHEMA = section(
         "Commands",
         "Whether messages to …/set switch views and event rules: ON, OFF or snooze MINUTES. "
         "Whoever may write there at the broker may then switch them. Retained messages are "
-        "ignored.",
+        "ignored; with version 3.1.1, which does not mark those that come while edged is "
+        "connected, only the ones that were there before.",
         True,
         type="boolean",
         default=False,
