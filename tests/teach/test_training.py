@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edged.errors import EdgedError, InputError
-from edged.teach.store import Classifier
+from edged.teach.store import Classifier, TeachStore
 from edged.teach.teach import Example
 from edged.teach.training import Training, TrainingProcess
 from edged.teach.training.material import spread
@@ -228,6 +228,23 @@ def test_what_runs_is_compared_on_moments_that_are_new_to_it(
     assert (compared["version"], compared["moments"]) == (1, 2)
     assert 0 <= compared["top1"] <= 1
     assert 0 <= compared["running"] <= 1
+
+
+def test_features_stay_within_the_quota(tmp_path: Path, backbone: Family) -> None:
+    quota = 1_000_000
+    classifier = made(tmp_path / "teach", none=False, quota_bytes=quota)
+    for label, name in enumerate(CLASSES):
+        for number in range(2):
+            picture = jpeg(label, number).ljust(quota // 4 - 1500, b"\0")
+            classifier.add(name, moment(10 * label + number), picture)
+    version = trained(classifier, backbone)
+    cached = written(classifier.folder)
+    assert 0 < len(cached) < 4 * len(backbone.networks)
+    used_bytes = TeachStore(tmp_path / "teach").open("gate").used_bytes
+    assert quota - 3000 < used_bytes <= quota
+    warning = classifier.report(version)["warnings"][-1]
+    assert "do not fit into the quota of 1 MB" in warning and "gate --quota 2" in warning
+    assert set(classifier.family(version).heads) == {each.sha256 for each in backbone.networks}
 
 
 def test_a_full_disk_gives_one_message(tmp_path: Path, backbone: Family) -> None:

@@ -78,6 +78,10 @@ class Classifier:
         index = self._shelf.index()
         return index.pictures_bytes + index.features_bytes
 
+    @property
+    def pictures_bytes(self) -> int:
+        return self._shelf.index().pictures_bytes
+
     # ----------------------------------------------------------------------------------- pictures
 
     def change(self, settings: Settings) -> None:

@@ -101,8 +101,7 @@ class Shelf:
         index = Index()
         for label, entry in self._moments():
             self._add(index, label, entry)
-        for network in entries(self.folder / FEATURES):
-            index.features_bytes += sum(size for _, size, _ in sized(Path(network.path)))
+        index.features_bytes = features_bytes(self.folder)
         return index
 
     def _moments(self) -> Iterator[tuple[str | None, os.DirEntry[str]]]:
@@ -148,6 +147,12 @@ def sized(folder: Path) -> Iterator[tuple[Path, int, int]]:
             except FileNotFoundError:  # just removed
                 continue
             yield Path(each.path), found.st_size, found.st_mtime_ns
+
+
+def features_bytes(folder: Path) -> int:
+    """Of a classifier's folder."""
+    networks = [Path(each.path) for each in entries(folder / FEATURES)]
+    return sum(size for network in networks for _, size, _ in sized(network))
 
 
 def reason_json(reason: str) -> bytes:

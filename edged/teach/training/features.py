@@ -79,11 +79,14 @@ class Cache:
                     return found
         return None
 
-    def write(self, name: str, features: Features) -> None:
-        """Raises OSError."""
+    def write(self, name: str, features: Features, room: int = _LARGEST_BYTES) -> int:
+        """Returns the number of bytes; 0 if there are more than `room`, which are not written.
+        Raises OSError."""
         made(self.folder)
         body = io.BytesIO()
         np.lib.format.write_array(body, features, allow_pickle=False)
+        if (size := len(body.getvalue()) + _SUM_BYTES) > room:
+            return 0
         path = self.folder / f"{name}{SUFFIX}"
         partial = partial_of(path)
         try:
@@ -94,6 +97,7 @@ class Cache:
             with suppress(OSError):
                 partial.unlink()
             raise
+        return size
 
     def keep(self, names: Iterable[str]) -> None:
         """Delete the others."""

@@ -23,7 +23,7 @@ from edged.teach.own_none import FOLDER as NONE
 from edged.teach.own_none import none_photos
 from edged.teach.store.classifier import LARGEST_PICTURE_BYTES, Classifier
 from edged.teach.store.folder import entries, is_file
-from edged.teach.store.shelf import FEATURES
+from edged.teach.store.shelf import FEATURES, features_bytes
 from edged.teach.store.shelf import SUFFIX as JPEG
 from edged.teach.teach import Example
 from edged.teach.training.features import Cache, Extraction, Features
@@ -95,6 +95,8 @@ class Material:
         self.passed_over = len(every) - len(self.examples)
         """Pictures beyond MOST_TAUGHT."""
         self.left_out: list[LeftOut] = []
+        self.made_twice: set[str] = set()
+        """Pictures whose features did not fit into the quota."""
 
     def prepare(self, with_none: bool) -> None:
         """Make the features that are not in the cache; pictures that cannot be read are left out.
@@ -113,6 +115,7 @@ class Material:
             for network, _, missing, photos_of_none in work
         )
         broken: dict[str, str] = {}
+        cached = features_bytes(self._classifier.folder)
         for network, cache, missing, photos_of_none in work:
             if photos_of_none is not None:
                 self._make_none(network, photos_of_none)
@@ -125,7 +128,11 @@ class Material:
                 except (BrokenPictureError, EdgedError) as error:
                     broken[picture] = str(error)
                     continue
-                cache.write(picture, self._extracted(network, pixels))
+                used = self._classifier.pictures_bytes + cached  # pictures may come meanwhile
+                room = self._classifier.settings.quota_bytes - used
+                cached += (size := cache.write(picture, self._extracted(network, pixels), room))
+                if size == 0:
+                    self.made_twice.add(picture)
             self._loaded = None
         return_free_heap()
         every = {**self._broken_none, **broken}
@@ -142,7 +149,7 @@ class Material:
         found: NDArray[np.float16] | None = None
         for index, example in enumerate(self.examples):
             features = cache.read(example.picture)
-            if features is None:  # the cache was trimmed meanwhile
+            if features is None:  # it did not fit, or the cache was trimmed meanwhile
                 features = self._extracted(self._networks[network], self._pixels(example.picture))
             if found is None:
                 found = np.empty((len(self.examples), *features.shape), np.float16)

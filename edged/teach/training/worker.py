@@ -96,6 +96,13 @@ def train(
             f"{material.passed_over}: more do not fit into memory"
         )
         warnings = [*warnings, passed_over]
+    if material.made_twice:
+        made_twice = (
+            f"the features of {len(material.made_twice)} pictures do not fit into the quota of "
+            f"{settings.quota_bytes / 1e6:g} MB, so every training computes them again; raise it: "
+            f"edged teach {settings.name} --quota {2 * settings.quota_bytes / 1e6:g}"
+        )
+        warnings = [*warnings, made_twice]
     accuracy = accuracy_of(settings, taught, backbone, len(material.examples))
     trained_unix_ns = time.time_ns()
 
