@@ -32,8 +32,10 @@ RESERVED_BYTES = 4_000_000
 """Of max_bytes, for the write-ahead log."""
 TOGETHER, TOGETHER_BYTES = 32, 1_000_000
 """Events in one transaction, and their pictures: they must not make the log long."""
-PAGE_BYTES = 4096
-CHECKPOINT_PAGES = 256
+PAGE_BYTES = 2048
+"""Of a new file; one that is there keeps its own. A minute changes few pages, so that smaller ones
+write less (tests/benchmarks/history.md)."""
+CHECKPOINT_BYTES = 1024 * 1024
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 _EVENTS_AT_ONCE, _MINUTES_AT_ONCE_MS = 8, HOUR_MS
@@ -116,13 +118,13 @@ class Database:
             while waiting and len(taken) < TOGETHER and size < TOGETHER_BYTES:
                 taken.append(waiting.popleft())
                 size += _picture_bytes(taken[-1])
-            self._make_room(size + len(taken) * 8 * PAGE_BYTES, config)
+            self._make_room(size + len(taken) * 8 * self._page_bytes, config)
             self._delete_surplus(len(taken))
             with self._transaction(durable=True):
                 for each in taken:
                     self._put(each)
         if minutes:
-            self._make_room((len(minutes) // 8 + 8) * PAGE_BYTES, config)
+            self._make_room((len(minutes) // 8 + 8) * self._page_bytes, config)
             with self._transaction(durable=False):
                 rows = [self._row(each) for each in minutes]
                 # Two of one millisecond: the clock was set back to exactly that one.
@@ -147,10 +149,10 @@ class Database:
     def fit(self, config: HistoryConfig) -> None:
         """Delete what a smaller max_bytes has no room for, and give the space back."""
         self._make_room(0, config)
-        most = (config.max_bytes - RESERVED_BYTES) // PAGE_BYTES
+        most = (config.max_bytes - RESERVED_BYTES) // self._page_bytes
         while self._number("page_count") > most and self._number("freelist_count"):
             # `execute` would free one page: the statement stops after each.
-            self._db.executescript(f"PRAGMA incremental_vacuum({CHECKPOINT_PAGES})")
+            self._db.executescript(f"PRAGMA incremental_vacuum({self._checkpoint_pages})")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # -------------------------------------------------------------------------------------- parts
@@ -173,13 +175,15 @@ class Database:
             f"page_size={PAGE_BYTES}",
             "auto_vacuum=INCREMENTAL",
             "journal_mode=WAL",
-            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
             f"journal_size_limit={RESERVED_BYTES // 2}",
             "cache_size=-512",
             "secure_delete=FAST",
             "temp_store=MEMORY",
         ):
             self._db.execute(f"PRAGMA {pragma}").fetchall()
+        self._page_bytes = self._number("page_size")
+        self._checkpoint_pages = CHECKPOINT_BYTES // self._page_bytes
+        self._db.execute(f"PRAGMA wal_autocheckpoint={self._checkpoint_pages}").fetchall()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
             with self._transaction(durable=True):
@@ -281,7 +285,9 @@ class Database:
     def _make_room(self, wanted: int, config: HistoryConfig) -> None:
         """For so many bytes: delete the oldest."""
         most = config.max_bytes - RESERVED_BYTES - wanted
-        while (self._number("page_count") - self._number("freelist_count")) * PAGE_BYTES > most:
+        while (
+            self._number("page_count") - self._number("freelist_count")
+        ) * self._page_bytes > most:
             event, minute = self._oldest("events"), self._oldest("minutes")
             if event is not None and (minute is None or event <= minute):
                 self._delete_oldest_events()

@@ -29,6 +29,14 @@ from tests.rig.history import (
 DAY_S = 86_400
 
 
+def of_pages(folder: Path, page_bytes: int) -> Path:
+    """An empty database with pages of this size."""
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PAGE_BYTES", page_bytes)
+        return write(folder)
+
+
 def test_an_event_is_completed_by_its_end(tmp_path: Path) -> None:
     start = event_at(0, None, snapshot=JPEG)
     path = write(tmp_path, recorded(start, "open", "ajar"))
@@ -218,9 +226,19 @@ def test_the_oldest_go_when_there_are_too_many(
     assert 100 - 8 < count <= 100 and oldest == 251 - count
 
 
-def test_the_oldest_make_room_and_freed_pages_are_used_again(tmp_path: Path) -> None:
+def test_a_file_that_is_there_keeps_the_size_of_its_pages(tmp_path: Path) -> None:
+    path = of_pages(tmp_path, 4096)
+    write(tmp_path, recorded(event_at(1)), minutes=(minute_at(60),))
+    assert rows(path, "PRAGMA page_size") == [(4096,)]
+    assert rows(path, "SELECT count(*) FROM minutes") == [(1,)]
+
+
+@pytest.mark.parametrize("page_bytes", [2048, 4096])
+def test_the_oldest_make_room_and_freed_pages_are_used_again(
+    tmp_path: Path, page_bytes: int
+) -> None:
     config = HistoryConfig(max_bytes=FEWEST_BYTES)
-    path, most = tmp_path / FILE, 0
+    path, most = of_pages(tmp_path, page_bytes), 0
     with closing(Database(path, ())) as database:
         for number in range(400):
             picture = bytes([number % 251]) * 50_000
@@ -240,8 +258,9 @@ def test_the_oldest_make_room_and_freed_pages_are_used_again(tmp_path: Path) -> 
     assert is_sound(path)
 
 
-def test_a_smaller_limit_gives_space_back(tmp_path: Path) -> None:
-    path = tmp_path / FILE
+@pytest.mark.parametrize("page_bytes", [2048, 4096])
+def test_a_smaller_limit_gives_space_back(tmp_path: Path, page_bytes: int) -> None:
+    path = of_pages(tmp_path, page_bytes)
     events = [recorded(event_at(each, None, snapshot=bytes(100_000))) for each in range(200)]
     with closing(Database(path, ())) as database:
         database.write(events, [], HistoryConfig(), NOW_S * 1000)

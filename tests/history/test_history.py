@@ -15,7 +15,7 @@ import pytest
 from edged.errors import EdgedError
 from edged.events.options import EventConfig
 from edged.history import history as module
-from edged.history.database import FILE
+from edged.history.database import FILE, PAGE_BYTES
 from edged.history.history import History, OffError
 from edged.history.options import HistoryConfig
 from edged.history.reader import Asked, Span
@@ -196,8 +196,8 @@ def test_damage_that_only_a_reader_meets_is_found(
     eventually(lambda: history._lock_fd is None)
     ((page,),) = rows(path, "SELECT rootpage FROM sqlite_master WHERE name = 'snapshots'")
     with path.open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+        file.seek((page - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
     history.follow(HistoryConfig(), RULES)
     eventually(lambda: history._lock_fd is not None)
     with pytest.raises(EdgedError, match="cannot be read"):

@@ -118,5 +118,5 @@ def syncs(folder: Path) -> int:
 if __name__ == "__main__":
     runs = {"kill": kill_everywhere, "full": fill_everywhere, "sync": syncs}
     if sys.argv[1] != "sync":
-        module.CHECKPOINT_PAGES = 12
+        module.CHECKPOINT_BYTES = 12 * module.PAGE_BYTES
     sys.stdout.write(f"{runs[sys.argv[1]](Path(sys.argv[2]))}\n")
