@@ -66,6 +66,8 @@ class Profiler:
         self._resting: frozenset[Choice] = frozenset()
         self._in_use: Mapping[str, InUse] = {}
         self._joules: Mapping[Choice, float] = {}
+        self._weighed: Mapping[Choice, float] = self._joules
+        """What `weigh` was given last."""
         self.ladders = self._ladders()
         """By view; views with the same accuracies have the same one."""
         self.waiting = [choice for choice in self._order if choice not in known]
@@ -108,9 +110,11 @@ class Profiler:
             self.ladders = self._ladders()
 
     def weigh(self, joules: Mapping[Choice, float]) -> None:
-        """joules: of a result of each choice, where they are known; small changes count for
-        nothing."""
-        known = self._joules
+        """joules: of a result of each choice, where they are known; not changed afterwards. Small
+        changes count for nothing."""
+        if joules is self._weighed:
+            return
+        self._weighed, known = joules, self._joules
         if joules.keys() != known.keys() or any(
             abs(joules[each] - known[each]) > WEIGHED * known[each] for each in joules
         ):

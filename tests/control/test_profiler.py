@@ -243,3 +243,28 @@ def test_networks_that_run_otherwise_now_are_measured_again_and_believed() -> No
     assert profiler.complete
     assert [timing.service.p50_ms for timing in profiler.profile.values()] == [3.0, 3.0]
     assert [timing.runs for timing in profiler.profile.values()] == [MEASURED_RUNS] * 2
+
+
+def test_energies_are_compared_once_a_reading() -> None:
+    class Reading(dict[Choice, float]):
+        looks = 0
+
+        def keys(self) -> Any:
+            self.looks += 1
+            return super().keys()
+
+    def reading(small: float) -> Reading:
+        return Reading({Choice(SMALL, 1): small, Choice(LARGE, 1): 3.0})
+
+    def joules() -> set[float]:
+        return {each.joules for each in profiler.ladders["door"]}
+
+    profiler, first = make(1, known=known()), reading(0.5)
+    for _ in range(3):
+        profiler.weigh(first)
+    assert first.looks == 1
+    assert joules() == {0.5, 3.0}
+    profiler.weigh(reading(0.52))  # a small change
+    assert joules() == {0.5, 3.0}
+    profiler.weigh(reading(0.6))
+    assert joules() == {0.6, 3.0}
