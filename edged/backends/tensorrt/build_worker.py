@@ -15,15 +15,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from edged.backends.tensorrt.bindings import import_tensorrt
 from edged.backends.tensorrt.onnx_forms import EnginePrecision
 from edged.errors import EdgedError, InputError
-from edged.process import exit_when_closed, refuse_new_privileges
+from edged.process import exit_when_closed, refuse_new_privileges, step_back
 from edged.variants.weights.onnx_builder import INPUT_NAME
 
 Progress = Callable[[float], None]
@@ -213,19 +211,11 @@ def main(trt: Any, source: IO[bytes], target: IO[bytes]) -> None:
     target.flush()
 
 
-def _step_back() -> None:
-    """Take the lowest processor priority, and be killed first when memory runs out."""
-    with suppress(OSError):
-        os.nice(19)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
 def child(load: Callable[[], Any]) -> None:
     """Run as a process; what libraries print goes to standard error, not to the parent."""
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _step_back()
+    step_back(19)
     refuse_new_privileges()
     main(load(), sys.stdin.buffer, target)
 
