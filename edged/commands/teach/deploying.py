@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from edged.commands.teach.place import Place
-from edged.config.family import lacking, needed, overruled
+from edged.config.family import lacking, overruled
 from edged.errors import EdgedError, InputError
 from edged.view import titled
 
@@ -46,11 +46,9 @@ def deploy(options: argparse.Namespace) -> int:
 
 def back(options: argparse.Namespace) -> int:
     place = Place(options)
-    config = place.config
+    place.check_needed(place.store.after_back)
     with place.classifier() as classifier:
         before = classifier.deployed
-        if config is not None:
-            place.check(needed(config, place.store, place.store.after_back(place.name)))
         now = classifier.back()
     assert before is not None
     if now is None:

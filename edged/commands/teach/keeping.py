@@ -10,7 +10,6 @@ from pathlib import Path
 from edged.atomic_file import partial_of, sync_folder
 from edged.commands.teach.place import Place
 from edged.commands.teach.words import counted
-from edged.config.family import needed
 from edged.errors import EdgedError, InputError, cannot_read
 from edged.teach.store import check_label, check_name
 
@@ -76,10 +75,8 @@ def take_over(options: argparse.Namespace) -> int:
 
 def forget(options: argparse.Namespace) -> int:
     place = Place(options)
-    config = place.config
+    place.check_needed(place.store.without)
     with place.as_owner():
-        if config is not None:
-            place.check(needed(config, place.store, place.store.without(place.name)))
         place.store.forget(options.name)
     print(f"{options.name} is forgotten")
     return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edged.commands.parts import find_config
+from edged.config.family import needed
 from edged.errors import InputError
 from edged.state import SERVICE_STATE, as_owner
 from edged.teach.backbone import Backbone, backbone_of
@@ -51,8 +52,18 @@ class Place:
         fix = f"looked in {root}; for the service's classifiers use sudo"
         return InputError(error.what, got=error.got, fix=f"{error.fix}; {fix}")
 
-    def check(self, why_not: str) -> None:
-        """Raises InputError if there is a reason."""
+    def check_needed(self, then: Callable[[str], TeachStore]) -> None:
+        """Raises InputError where the configuration, read as the caller, needs what is gone then.
+
+        then: the store as it will be, given the name.
+        """
+        if self.config is None:
+            return
+        with self.as_owner():
+            try:
+                why_not = needed(self.config, self.store, then(self.name))
+            except InputError as error:
+                raise self.with_hint(error) from None
         if why_not:
             raise InputError(why_not, where=self.name, fix="change it first")
 
