@@ -22,7 +22,7 @@ from tests.jetson.engine_checks import engines
 from tests.rig.families import make_family
 from tests.rig.gpu_stand_in import Device, Error, fake_tensorrt
 from tests.rig.paths import PROJECT
-from tests.rig.tensorrt import CUDA, rtx, unpacked
+from tests.rig.tensorrt import CUDA, RTX, unpacked
 from tests.rig.tensorrt_backend import Bench
 
 pytestmark = pytest.mark.long
@@ -34,6 +34,8 @@ device.name, device.count, device.capability, device.shares_memory = {name!r}, {
 globals().update(vars(device.cudart()))
 """  # noqa: E501
 TENSORRT_RTX = """
+import os
+os.environ["EDGED_CACHE"] = {cache!r}  # which edged does not pass on to its builder
 from tests.rig.gpu_stand_in import DEVICE_OF_THE_PROCESS
 from tests.rig.tensorrt import real_builder
 globals().update(vars(real_builder(DEVICE_OF_THE_PROCESS)))
@@ -241,10 +243,10 @@ def test_a_supported_gpu_without_tensorrt_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_on_a_supported_gpu_engines_are_run(tmp_path: Path) -> None:
     """Parser, builder and plan are TensorRT-RTX's own; the plan runs on the stand-in."""
-    rtx()
+    cache = unpacked(*RTX).parent
     make_family(tmp_path / "family")
     modules = stand_in(tmp_path, "NVIDIA RTX 4090", (8, 9))
-    (modules / "tensorrt_rtx.py").write_text(TENSORRT_RTX)
+    (modules / "tensorrt_rtx.py").write_text(TENSORRT_RTX.format(cache=str(cache)))
     model = ("--model", str(tmp_path / "family"))
     status, said, report = command(tmp_path, modules, options=model)
     assert status == GOOD, said + report
