@@ -25,7 +25,7 @@ from tests.rig.paths import PROJECT
 from tests.rig.tensorrt import CUDA, RTX, unpacked
 from tests.rig.tensorrt_backend import Bench
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 CHECKS = 6
 RUNTIME = """
@@ -240,7 +240,6 @@ def test_a_supported_gpu_without_tensorrt_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorrt
-@pytest.mark.timeout(600)
 def test_on_a_supported_gpu_engines_are_run(tmp_path: Path) -> None:
     """Parser, builder and plan are TensorRT-RTX's own; the plan runs on the stand-in."""
     cache = unpacked(*RTX).parent

@@ -15,7 +15,7 @@ from tests.rig.yard import Yard, config_for
 
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
 ]
 
@@ -65,7 +65,7 @@ def test_the_whole_way_before_a_real_stream(browser: Browser, yard: Yard, width:
 
     browser.wait_for("!document.getElementById('train').disabled")
     browser.click(button("Train"))
-    browser.wait_for("document.querySelectorAll('#report .plot').length == 2", 300)
+    browser.wait_for("document.querySelectorAll('#report .plot').length == 2", 1200)  # it is niced
     said = browser.value("document.querySelector('.estimate').textContent")
     assert "judged on 6 moments" in said
     browser.click(button("Deploy version 1"))

@@ -246,6 +246,7 @@ def test_resolutions_that_were_not_measured_have_no_figure(family: Family) -> No
 
 
 @pytest.mark.data
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("file", "alpha", "side", "top1"),
     [

@@ -24,7 +24,7 @@ from tests.rig.paths import PROJECT
 from tests.rig.recipe import COLOURS, EPOCHS, command, draw_classes, log_of, run, without_times
 
 torch = pytest.importorskip("torch", reason="the recipe needs torch, which make test-long installs")
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 import export  # noqa: E402
 import initial  # noqa: E402
