@@ -143,15 +143,19 @@ class Browser:
 
     def mouse(self, kind: str, element: str) -> None:
         """kind: `mousePressed` or `mouseReleased`, with the left button."""
-        pressed, place = int(kind == "mousePressed"), self.place(element)
+        self._mouse(kind, self.place(element))
+
+    def click(self, element: str) -> None:
+        place = self.place(element)  # once: what moves meanwhile would be pressed, not clicked
+        for kind in ("mousePressed", "mouseReleased"):
+            self._mouse(kind, place)
+
+    def _mouse(self, kind: str, place: dict[str, float]) -> None:
+        pressed = int(kind == "mousePressed")
         self.call(
             "Input.dispatchMouseEvent",
             **{"type": kind, "button": "left", "clickCount": 1, "buttons": pressed, **place},
         )
-
-    def click(self, element: str) -> None:
-        for kind in ("mousePressed", "mouseReleased"):
-            self.mouse(kind, element)
 
     def key(self, kind: str, key: str) -> None:
         """kind: `rawKeyDown` or `keyUp`."""

@@ -46,6 +46,16 @@ class Yard:
         last = self.daemon.more_results("door", 5)[-1]
         return last["top"][0]["label"] if last["top"] else None
 
+    def comes_to_say(self, scene: str) -> None:
+        """Wait for five results in a row that say it; pictures of before may be on their way."""
+        self.camera.scene = scene
+
+        def said() -> list[str]:
+            last = self.daemon.results_of("door")[-5:]
+            return [each["label"] for result in last for each in result["top"][:1]]
+
+        self.daemon.wait_for(lambda: said() == [scene] * 5, 120)
+
     def follows(self, what: str) -> None:
         self.daemon.wait_for(lambda: f"classifiers reloaded: {what}" in self.daemon.text, 60)
 
