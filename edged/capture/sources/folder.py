@@ -42,7 +42,8 @@ class FolderSource:
         """In this pass of the loop."""
         self._named: set[Path] = set()
         """Pictures that were broken in the previous pass."""
-        self._sound = 0
+        self._in_vain: set[Path] = set()
+        """Pictures that were broken since the last one that was not."""
         self._due_ns = 0
 
     def open(self) -> Granted:
@@ -68,10 +69,11 @@ class FolderSource:
             except BrokenPictureError as error:
                 self._admission.broken()
                 self._broken.add(path)
+                self._in_vain.add(path)
                 if path not in self._named:
                     self._admission.note(f"{printable(str(path))}: {error}; skipped")
                 continue
-            self._sound += 1
+            self._in_vain.clear()
             return Picture(pixels, due_ns, due_ns)
         return None
 
@@ -97,10 +99,10 @@ class FolderSource:
     def _rewind(self) -> bool:
         if not self._loop:
             return False
-        if self._sound == 0:
+        if self._in_vain.issuperset(self._paths):  # of those that are not due none was tried
             raise self._error(Failure.READ_FAILED, "no picture can be decoded any more")
         self._paths = self._listed()
-        self._next = self._sound = 0
+        self._next = 0
         self._named, self._broken = self._broken, set()
         return True
 

@@ -122,6 +122,24 @@ def test_max_fps_holds_before_decoding(tmp_path: Path) -> None:
     assert (notes.counts.captured, notes.counts.skipped) == (8, 4)
 
 
+@pytest.mark.parametrize("limit", [{"max_fps": 0.1}, {"on": False}], ids=["seldom", "off"])
+def test_a_loop_of_which_no_picture_is_due_goes_on(
+    tmp_path: Path, limit: dict[str, object]
+) -> None:
+    for name in "abc":
+        write_png(tmp_path / f"{name}.png", 10)
+    source, time, notes, _ = opened(tmp_path, fps=4.0, loop=True)
+    notes.admission.limit_to(**({"max_fps": None} | limit))  # type: ignore[arg-type]
+    begun_ns = time.now_ns
+    assert len(read_all(source, 4)) == 4
+    assert time.now_ns - begun_ns >= 30 * SECOND - SECOND // 4
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(b"nonsense")
+    with pytest.raises(SourceError, match="no picture can be decoded any more"):
+        read_all(source)
+    assert notes.counts.broken == 3
+
+
 def test_a_folder_of_twenty_thousand(tmp_path: Path) -> None:
     """Links to two pictures, of which the second comes last."""
     write_png(tmp_path / "00000.png", 10)
