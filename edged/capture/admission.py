@@ -98,9 +98,13 @@ class RateLimit:
     def _early_ns(self, captured_ns: int) -> int:
         return self._due_ns - round(min(self._gap_ns, self.interval_ns) / 2) - captured_ns
 
+    def next_is_missing_ns(self) -> int:
+        """How long after a frame it is sure that the next one does not come at the usual pace."""
+        return round(1.5 * self._gap_ns)
+
     def admit_late(self, due_ns: int) -> None:
         """Admit a frame that was too early, at the time when it is due."""
-        self._due_ns = due_ns + self.interval_ns
+        self._due_ns = max(self._due_ns, due_ns) + self.interval_ns
 
 
 class Admission:
@@ -165,13 +169,18 @@ class Admission:
             self.skipped()
         return admitted
 
-    def wait_seconds(self, captured_ns: int) -> float:
+    def wait_seconds(self, captured_ns: int, *, alone: bool = False) -> float:
         """0 if this frame is to be decoded, else the time until then. Counts nothing.
 
         If a newer frame arrives before then, call `skipped` for this one, otherwise `admit_late`:
-        the last frame of a burst must not be lost.
+        the last frame of a burst must not be lost. A frame that the next one follows at the usual
+        pace is not worth its age, even if it is due before the next one comes. alone: the next
+        one will not be decoded.
         """
-        return self._limit.wait_ns(captured_ns) / 1e9
+        wait_ns = self._limit.wait_ns(captured_ns)
+        if wait_ns and not alone:
+            wait_ns = max(wait_ns, self._limit.next_is_missing_ns())
+        return wait_ns / 1e9
 
     def admit_late(self, due_ns: int) -> None:
         """due_ns: time of capture plus the time waited."""

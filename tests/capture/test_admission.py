@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.capture.admission import RateLimit
+from edged.capture.admission import Admission, RateLimit
 from tests.rig.camera import Notes
 
 MS = 1_000_000
@@ -68,6 +70,37 @@ def test_what_comes_too_early_can_be_shown_when_it_is_due() -> None:
     notes.admission.admit_late(40 * MS + round(wait_seconds * 1e9))
     assert notes.admission.wait_seconds(120 * MS) > 0
     assert notes.admission.wait_seconds(200 * MS) == 0
+
+
+def aged(admission: Admission, stamps_ns: list[int]) -> list[tuple[int, int]]:
+    """Frames that a source shows, as (stamp, age at which it is shown): one that is too early waits
+    for the next."""
+    shown = []
+    for stamp_ns, next_ns in pairwise([*stamps_ns, 1 << 62]):
+        wait_ns = round(admission.wait_seconds(stamp_ns) * 1e9)
+        if wait_ns == 0:
+            shown.append((stamp_ns, 0))
+        elif stamp_ns + wait_ns < next_ns:
+            admission.admit_late(stamp_ns + wait_ns)
+            shown.append((stamp_ns, wait_ns))
+    return shown
+
+
+@pytest.mark.parametrize("max_fps", [0.5, 3, 7, 12])
+@pytest.mark.parametrize("fps", [10, 15, 25])
+def test_of_a_steady_camera_no_frame_waits(fps: int, max_fps: float) -> None:
+    jitter = random.Random(1)
+    stamps_ns = [round(n * 1e9 / fps) + jitter.randint(-8 * MS, 8 * MS) for n in range(40 * fps)]
+    shown = aged(Notes(max_fps).admission, stamps_ns)
+    assert {age_ns for _, age_ns in shown[2:-1]} == {0}
+    assert abs(len(shown) - 40 * min(fps, max_fps)) <= 2
+
+
+def test_the_last_frame_of_each_burst_waits_and_the_rate_is_kept() -> None:
+    stamps_ns = [(500 * burst + 20 * n) * MS for burst in range(60) for n in range(5)]
+    shown = aged(Notes(max_fps=3).admission, stamps_ns)
+    assert len(shown) <= 3 * 30 + 2
+    assert sum(stamp_ns % (500 * MS) == 80 * MS for stamp_ns, _ in shown) > 30
 
 
 def test_each_fate_is_counted() -> None:

@@ -34,7 +34,7 @@ class Looks:
         self._key_ns: int | None = None
         self._waits_ns: int | None = None
         """Since when a look has been due."""
-        self._resting = False
+        self.resting = False
         """Between two looks."""
         self._looking = False
         self._begin: int | None = None
@@ -46,10 +46,10 @@ class Looks:
     def decode(self, track: VideoTrack, packet: Any, now_ns: int) -> tuple[list[Any], int, int]:
         """(frames, number of damaged ones, number of those that nobody needs)."""
         left_out = 0
-        if self._interval_ns > SHORTEST_NS or self._resting:
+        if self._interval_ns > SHORTEST_NS or self.resting:
             if packet.is_keyframe:
                 self._key(now_ns)
-            if self._resting:
+            if self.resting:
                 if not self._starts(packet.is_keyframe, now_ns):
                     return [], 0, int(packet.size > 0)
                 if self._looking:
@@ -70,7 +70,7 @@ class Looks:
             left_out += decoded - len(frames)
             if frames:
                 self._looking, self._waits_ns = False, None
-                self._resting = self._interval_ns > SHORTEST_NS  # views may change the rate
+                self.resting = self._interval_ns > SHORTEST_NS  # views may change the rate
         return frames, damaged, left_out
 
     @property
@@ -83,7 +83,7 @@ class Looks:
         self._key_ns = now_ns
         often = self._apart_ns and max(self._apart_ns) <= ROOM * self._interval_ns
         if often and not self._looking:
-            self._resting = True
+            self.resting = True
 
     def _starts(self, key: bool, now_ns: int) -> bool:
         """Whether decoding starts with this packet: a look, or everything if key frames cease."""
@@ -94,13 +94,13 @@ class Looks:
         if self._waits_ns is None:
             self._waits_ns = now_ns
         if key:
-            self._looking, self._resting = True, False
+            self._looking, self.resting = True, False
         elif now_ns - self._waits_ns > max(KEYLESS_NS, 2 * max(self._apart_ns)):
-            self._resting, self._waits_ns = False, None
+            self.resting, self._waits_ns = False, None
             self._note(now_ns)
             self._apart_ns.clear()
             self._key_ns = None
-        return not self._resting
+        return not self.resting
 
     def _note(self, now_ns: int) -> None:
         if not self._noted and self._key_ns is not None:

@@ -127,7 +127,7 @@ class StreamSource:
             elif now_ns - self._shown_ns < SHOWN_NS:
                 self._admission.overwritten()
                 continue
-            wait_seconds = self._admission.wait_seconds(captured_ns)
+            wait_seconds = self._admission.wait_seconds(captured_ns, alone=self._looks.resting)
             if wait_seconds:
                 due_ns = arrived_ns + round(wait_seconds * 1e9)
                 self._surplus = Surplus(frames[-1], captured_ns, arrived_ns, due_ns)
