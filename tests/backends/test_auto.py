@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -40,6 +41,50 @@ def test_auto_goes_on_without_ncnn(caplog: pytest.LogCaptureFixture) -> None:
         assert [backend.name for backend in backends] == ["onnxruntime"]
         assert told in caplog.text
         assert bool(told) == bool(caplog.text)
+
+
+BROKEN_NCNN = """
+import logging, sys
+sys.path[:0] = sys.argv[1:]
+from edged.backends.auto import load_backends
+from edged.errors import EdgedError
+logging.basicConfig(stream=sys.stdout)
+print([backend.name for backend in load_backends("auto")[0]])
+try:
+    load_backends("ncnn")
+except EdgedError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("raise ImportError('libgomp.so.1: cannot open shared object file')", "libgomp.so.1: cann"),
+        ("import a_part_of_it", "No module named 'a_part_of_it'"),
+        (
+            "raise OSError('cannot allocate memory in static TLS block')",
+            "cannot allocate memory in",
+        ),
+        ("", "module 'ncnn' has no attribute '__version__'"),
+    ],
+)
+def test_an_ncnn_that_cannot_be_imported_is_told_and_auto_goes_on(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    (tmp_path / "ncnn.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN_NCNN, str(tmp_path), str(PROJECT)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    logged, chosen, refused = done.stdout.splitlines()
+    what = f"ncnn is installed, but cannot be imported: {why}"
+    assert f"continuing without ncnn: {what}" in logged
+    assert chosen == "['onnxruntime']"
+    assert refused.startswith(what) and "--force-reinstall ncnn" in refused
 
 
 @pytest.mark.parametrize("dot_product", [True, False, None])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edged.backends.ncnn.layers import NcnnLayers, ncnn_layers
-from edged.errors import EdgedError, InputError, MissingPackageError
+from edged.errors import EdgedError, InputError, MissingPackageError, how_to_install
 from edged.variants.runtime import Engines, Runner, UnsupportedNetworkError
 
 if TYPE_CHECKING:
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from edged.variants.family import Network
 
 
+_REINSTALL = "pip install --force-reinstall ncnn"
+
+
 class NcnnBackend:
     """fp16: store and compute in float16, where computes_in_fp16. int8: run INT8 networks as well,
     which is worth it where has_dot_product; what is not in INT8 runs in float16 if it can.
 
-    Raises MissingPackageError without ncnn.
+    Raises MissingPackageError without ncnn, EdgedError with one that cannot be used.
     """
 
     name = "ncnn"
@@ -150,11 +153,17 @@ def _import_ncnn() -> Any:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import ncnn
-    except ImportError as error:
-        raise MissingPackageError(
-            f"ncnn is not installed: {error}", "pip install 'edged[ncnn]'", in_deb=True
+
+        version = ncnn.__version__
+    except Exception as error:  # an extension module may raise anything when it is loaded
+        if isinstance(error, ModuleNotFoundError) and error.name == "ncnn":
+            what = "ncnn is not installed"
+            raise MissingPackageError(what, "pip install 'edged[ncnn]'", in_deb=True) from error
+        raise EdgedError(
+            f"ncnn is installed, but cannot be imported: {error}",
+            fix=how_to_install(_REINSTALL, in_deb=True),
         ) from error
-    check_version(ncnn.__version__)
+    check_version(version)
     return ncnn
 
 
