@@ -76,6 +76,7 @@ def _give_up(text: str) -> float:
 
 
 def _replay(options: argparse.Namespace) -> int:
+    from edged.errors import InputError
     from edged.tracing.recording import RecordedTrace, read_trace
     from edged.tracing.replay import outcome
 
@@ -83,6 +84,13 @@ def _replay(options: argparse.Namespace) -> int:
         from edged.commands.plots.plot import check_plot
 
         check_plot(options.plot)
+    if options.give_up is not None and options.policy != "edged":
+        raise InputError(
+            "only the policy edged gives accuracy up",
+            where="--give-up",
+            got=f"--policy {options.policy}",
+            fix="leave out --give-up, or --policy",
+        )
     trace = read_trace(options.trace)
     if isinstance(trace, RecordedTrace):
         views = trace.views(options.camera)
