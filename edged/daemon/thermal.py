@@ -19,6 +19,8 @@ from edged.sensors.sensors import Heat, Sensors
 log = logging.getLogger("edged")
 
 READING_SECONDS = 1.0
+LOST_SECONDS = 60.0
+"""After this long without a reading, it is logged that a limit's sensor is lost."""
 CALM_SECONDS = 300.0
 """After this long without shedding, its end is logged."""
 
@@ -41,6 +43,10 @@ class Thermostat:
         self.power_w: float | None = None
         self._read_ns: int | None = None
         self._shed_ns: int | None = None
+        self._known_ns: dict[str, int] = {}
+        """When the sensor of each limit was last read."""
+        self._lost: set[str] = set()
+        """Limits whose sensors are lost."""
 
     @classmethod
     def of(cls, config: Config, sensors: Sensors, before: Thermostat | None) -> Thermostat:
@@ -69,6 +75,7 @@ class Thermostat:
             )
         self._read_ns = now_ns
         self._tell(heat.temperature_c, now_ns)
+        self._tell_lost(heat.temperature_c, watts, now_ns)
         return self.allowance
 
     def _share(self, heat: Heat, seconds: float) -> tuple[float, bool]:
@@ -101,3 +108,21 @@ class Thermostat:
         elif self._shed_ns is not None and now_ns - self._shed_ns > CALM_SECONDS * 1e9:
             self._shed_ns = None
             log.info("work is no longer reduced")
+
+    def _tell_lost(self, temperature_c: float | None, watts: float | None, now_ns: int) -> None:
+        """Of sensors that were read before."""
+        readings = {"max_temperature_c": temperature_c, "max_power_w": watts}
+        for (key, reading), limit in zip(readings.items(), self.limits, strict=True):
+            known_ns, lost = self._known_ns.get(key, now_ns), key in self._lost
+            if reading is not None:
+                self._known_ns[key] = now_ns
+                self._lost.discard(key)
+                if lost:
+                    log.info("%s %g: its sensor gives readings again", key, limit)
+            elif limit is not None and not lost and now_ns - known_ns > LOST_SECONDS * 1e9:
+                self._lost.add(key)
+                log.warning(
+                    "%s %g: its sensor has given no reading for %.0f s; until it does, the limit "
+                    "changes nothing",
+                    *(key, limit, LOST_SECONDS),
+                )

@@ -35,7 +35,7 @@ _NOT_CONNECTED = "NC"
 _LONGEST_SECONDS = 60.0
 """Between two readings of an energy counter, which may have gone around more than once."""
 _MOST_WATTS = 5000.0
-"""More means that an energy counter was reset."""
+"""More means that an energy counter was reset, or that a reading is wrong."""
 
 
 class _Rail:
@@ -45,8 +45,11 @@ class _Rail:
         self.name, self.files = name, files
 
     def watts(self, now_ns: int) -> float | None:
+        """None also for what no device takes: a transfer from the chip has failed."""
         numbers = [number for file in self.files if (number := read_number(file)) is not None]
-        return math.prod(numbers) / 1e6 if len(numbers) == len(self.files) else None
+        microwatts = math.prod(numbers)
+        sound = len(numbers) == len(self.files) and abs(microwatts) < _MOST_WATTS * 1e6
+        return microwatts / 1e6 if sound else None
 
 
 class _Counter(_Rail):

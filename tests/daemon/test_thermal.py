@@ -133,6 +133,29 @@ def test_a_sensor_that_is_missing_does_not_hold_up_the_other(
     assert hot.tick(0).share == LEAST_SHARE
 
 
+def test_a_sensor_that_is_lost_and_returns_is_two_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    thermostat = Thermostat(take(tmp_path, 5), 70.0, 10.0)
+    thermostat.tick(0)
+    caplog.clear()
+    (tmp_path / AMPERES).write_text("")
+    for second in range(1, 30):
+        thermostat.tick(second * SECOND_NS)
+    take(tmp_path, 5)
+    thermostat.tick(30 * SECOND_NS)
+    assert not caplog.records  # a driver that is loaded again
+    (tmp_path / AMPERES).unlink()
+    for second in range(31, 200):
+        assert thermostat.tick(second * SECOND_NS).share == 1
+    take(tmp_path, 5)
+    thermostat.tick(200 * SECOND_NS)
+    lost, again = (record.message for record in caplog.records)
+    assert lost.startswith("max_power_w 10: its sensor has given no reading for 60 s")
+    assert again == "max_power_w 10: its sensor gives readings again"
+
+
 def test_the_readings_show_what_results_cost(tmp_path: Path) -> None:
     choice = Choice(Variant(0.5, 160), 1)
     thermostat, runs = Thermostat(take(tmp_path, 5)), 0

@@ -95,6 +95,13 @@ def test_a_rail_that_is_switched_off_comes_back(tmp_path: Path) -> None:
     assert watts(power)["VDD_IN", TOTAL] == 5.016
 
 
+@pytest.mark.parametrize("milliamperes", ["4294967295", "-4294967295", "9" * 400, "nan", ""])
+def test_what_no_device_takes_is_no_reading(tmp_path: Path, milliamperes: str) -> None:
+    current = "sys/class/hwmon/hwmon1/curr1_input"
+    power = Power(make_files(tmp_path, {**ORIN_NX_POWER, current: milliamperes}))
+    assert set(watts(power)) == {("VDD_CPU_GPU_CV", PART), ("VDD_SOC", PART)}
+
+
 def test_a_new_amdgpu_has_another_file(tmp_path: Path) -> None:
     """Linux 6.6; some have both, and the average counts (nokyan/resources#270)."""
     files = {name.replace("_average", "_input"): text for name, text in AMDGPU_POWER.items()}
