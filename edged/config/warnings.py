@@ -56,6 +56,7 @@ def _warnings_at(config: Config, dev: Path) -> Iterator[tuple[tuple[str, ...], s
             for key, what in _rate_warnings(camera, view):
                 yield config.place(view.id, key), what
         yield from _alike(camera)
+    yield from _unused_give_up(config)
     if config.http is not None:
         yield from http_warnings(config.http)
     yield from results_warnings(config.results)
@@ -93,6 +94,17 @@ def _rate_warnings(camera: CameraConfig, view: ViewConfig) -> Iterator[tuple[str
         yield "min_fps", f"{wanted} with max_fps {most:g}"
     elif rate is not None and least > rate:
         yield "min_fps", f"{wanted}, as it delivers {rate:g} frames"
+
+
+def _unused_give_up(config: Config) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys, warning)"""
+    if config.document is None:
+        return
+    places = {view.id: config.place(view.id, "give_up") for view in config.views}
+    used = {places[view.id] for view in config.views if view.goal == "power"}
+    for place in dict.fromkeys(places.values()):
+        if place not in used and config.document.has(*place):
+            yield place, "no effect with goal: accuracy; add goal: power, or remove give_up"
 
 
 def _alike(camera: CameraConfig) -> Iterator[tuple[tuple[str, ...], str]]:
