@@ -129,7 +129,8 @@ class Camera:
         self._request = replace(request, on=self._request.on)
 
     def switch(self, *, on: bool) -> None:
-        """Whether any view is on. While none is, hardly a frame is decoded."""
+        """Whether any view is on. While none is, hardly a frame is decoded. Once one is again, a
+        camera that is away is tried at once, unless it refused the login."""
         if on != self._request.on:
             self._request = replace(self._request, on=on)
 
@@ -270,9 +271,12 @@ class Camera:
         self.granted = self.decoder = None
         self._enter(CameraState.BACKOFF, level, f"{message}; next try in {pause:.1f} s")
         end_ns = self._clock() + int(pause * 1e9)
+        on = True
         while not self._stopping.is_set() and (left_ns := end_ns - self._clock()) > 0:
             self.progress_ns = self._clock()
-            if node_of(self._device) not in (node, None):
+            was_on, on = on, self._request.on
+            wanted_again = on and not was_on and failed.reason is not Failure.UNAUTHORIZED
+            if wanted_again or node_of(self._device) not in (node, None):
                 self._failures = 0
                 return
             self._stopping.wait(min(left_ns / 1e9, LOOK_SECONDS if self._device else 1.0))
