@@ -114,7 +114,7 @@ add-on:
 
 # The controller against its alternatives: tests/benchmarks/control.md and control.png; or on TRACE alone.
 bench-control: $(VENV)/.develop
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/benchmarks/control.py $(if $(TRACE),--trace "$(TRACE)")
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.control $(if $(TRACE),--trace "$(TRACE)")
 
 # The whole way of a frame against others: tests/benchmarks/pipeline.md and pipeline.png.
 bench-pipeline: $(VENV)/.develop

@@ -13,7 +13,7 @@ from edged.tracing.replay import make_policy, run
 from edged.tracing.trace import FullTrace
 
 if TYPE_CHECKING:
-    from control import Cell
+    from tests.benchmarks.control import Cell
 
 STRETCH_TRACE, STRETCH = "come and go", slice(600, 1600)
 STYLES = {

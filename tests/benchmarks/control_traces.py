@@ -8,11 +8,11 @@ happened to a daemon; the times of variants that did not run are estimated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import statistics
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from control_collect import INTERVAL_MS
 from numpy.typing import NDArray
 
 from edged.tracing.recording import read_trace
@@ -20,6 +20,7 @@ from edged.tracing.reproduce import as_full
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from edged.variants.published import published_top1
 from edged.variants.variant import Variant
+from tests.benchmarks.control_collect import INTERVAL_MS
 
 FRAMES = 6000
 MEASURED = Path(__file__).parent / "traces"
@@ -34,7 +35,17 @@ P50_MS = (
     *(1.6, 1.2, 0.85, 0.5),
 )
 PAUSE_MS = 4.0
+BUDGET_PARTS = (0.25, 0.5, 1.0)
+"""A budget is the median wait and so much of what the most accurate variant takes at the median."""
 Floats = NDArray[np.float64]
+
+
+def budgets_ms(trace: FullTrace) -> Iterator[float]:
+    best = max(range(len(trace.variants)), key=lambda index: trace.variants[index].top1)
+    wait_ms = statistics.median(frame.wait_ms for frame in trace.frames)
+    best_ms = statistics.median(frame.service_ms[best] for frame in trace.frames)
+    for part in BUDGET_PARTS:
+        yield round(2 * (wait_ms + part * best_ms)) / 2
 
 
 def synthetic(seed: int) -> dict[str, FullTrace]:
