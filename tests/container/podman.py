@@ -12,7 +12,7 @@ from typing import Any
 
 def podman(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        ["podman", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=600
+        ["podman", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=1800
     )
     if check and done.returncode != 0:
         raise RuntimeError(f"podman {' '.join(map(str, arguments))}: {done.stderr}{done.stdout}")

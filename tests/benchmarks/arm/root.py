@@ -184,7 +184,7 @@ def run_counted(
     counts = work / "counts"
     shutil.rmtree(counts, ignore_errors=True)
     counts.mkdir()
-    _describe(processor, work)
+    describe(processor, work)
     guest = [f"/counted-cortex-{processor}", "-m", "tests.benchmarks.arm.guest", *arguments]
     mounted = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", MOUNT, "sh"]
     output = work / "output"
@@ -216,7 +216,7 @@ def _dumps(file: Path) -> list[Counts]:
     return found[:-1]
 
 
-def _describe(name: str, work: Path) -> None:
+def describe(name: str, work: Path) -> None:
     """The files that are mounted as /proc/cpuinfo and /sys."""
     processor = PROCESSORS[name]
     work.joinpath("processor").write_text(name)
