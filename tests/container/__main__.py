@@ -34,7 +34,10 @@ STOP_SECONDS = 3.0
 EMULATED_STOP_SECONDS = 30.0
 EMULATED_HEALTH_SECONDS = 120
 """In place of those of HEALTHCHECK: under emulation Python alone takes that long to start."""
-UNCONFINED = "cameras: {door: {source: synthetic, confine: false}}\n"
+UNCONFINED = (
+    "cameras: {door: {source: synthetic, confine: false, max_fps: 2}}\n"
+    "latency_budget_ms: 5000\nbackend: onnxruntime\n"
+)
 """In place of the demo: qemu-user has a thread of its own, and no Landlock."""
 PAGE = 16384
 """Bytes of a page on a Raspberry Pi 5."""
@@ -65,7 +68,7 @@ def main() -> int:
             emulated = emulation(architecture, Path(folder))
             command = ("run", "-c", "/emulated/edged.yaml")
             cameras = UNCONFINED
-            say("emulated", f"{' '.join(emulated)}, {UNCONFINED.strip()}")
+            say("emulated", f"{' '.join(emulated)}, {UNCONFINED!r}")
         check_golden(image, emulated)
         with running(image, *command, options=emulated) as demo:
             check_demo(demo)
