@@ -31,6 +31,7 @@ SUITE = "bookworm"
 MOST_MB = 450
 """Of arm64, whose libraries are larger."""
 STOP_SECONDS = 3.0
+HEALTH = ["edged", "status", "--health"]
 EMULATED_STOP_SECONDS = 30.0
 EMULATED_HEALTH_SECONDS = 120
 """In place of those of HEALTHCHECK: under emulation Python alone takes that long to start."""
@@ -88,6 +89,7 @@ def emulation(architecture: Architecture, folder: Path) -> tuple[str, ...]:
         f"--env=QEMU_CPU={architecture.cpu}",
         f"--volume={folder}/cpuinfo:/proc/cpuinfo:ro",
         f"--volume={folder}:/emulated:ro",
+        f"--health-cmd={json.dumps(HEALTH)}",  # without it Podman keeps the image's timeout
         f"--health-timeout={EMULATED_HEALTH_SECONDS}s",
     )
 
@@ -124,7 +126,7 @@ def check_what_it_is(image: str, architecture: str) -> None:
     config = about["Config"]
     assert about["Architecture"] == architecture, about["Architecture"]
     assert config["User"] == "9640:9640", config["User"]
-    assert about["Healthcheck"]["Test"] == ["CMD", "edged", "status", "--health"], about
+    assert about["Healthcheck"]["Test"] == ["CMD", *HEALTH], about
     volumes = sorted(config["Volumes"])
     say("image", f"{architecture}, user {config['User']}, health check, volumes {volumes}")
 
