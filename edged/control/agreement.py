@@ -28,10 +28,9 @@ from edged.variants.variant import Variant
 MOMENT_SECONDS = 10.0
 """Pictures this far apart are evidence of their own."""
 EARLY_SECONDS, EARLY_WEIGHT = 2.5, 0.5
-"""Up to EARLY_MOMENTS probes come this soon, and weigh less where they are closer than a moment. On
-the recorded clips answers 2.5 s apart correlate by 0.1 to 0.2, 0.4 at most; of answers that
-correlate by 1/3 from one to the next, two tell as much as one by itself."""
-EARLY_MOMENTS = 16.0
+"""Before there are ENOUGH_MOMENTS probes come this soon, and those that are closer than a moment
+weigh less. On the recorded clips answers 2.5 s apart correlate by 0.1 to 0.2, 0.4 at most; of
+answers that correlate by 1/3 from one to the next, two tell as much as one by itself."""
 HALF_LIFE_SECONDS = 2 * 3600.0
 RIGHT_APART = 0.5
 """How often a variant is right where it does not agree, in parts of the reference's worth. It makes
@@ -42,7 +41,7 @@ PRIOR_MOMENTS = 2.0
 GROWN = 1.5
 """A figure in use is made anew when it rests on so many times the moments that it rested on."""
 ENOUGH_MOMENTS = 32.0
-"""With more, moments become rarer in proportion."""
+"""From then on, moments become rarer in proportion."""
 RAREST_SECONDS = 60.0
 SHOWN, CERTAIN = 0.95, 0.99
 """Probability of the interval that is shown, and of the one that a figure must leave before it
@@ -199,10 +198,11 @@ class Agreement:
         moments = max((each.moments for each in evidence), default=0.0)
         number = max((each.probes for each in evidence), default=0)
         spread = 0.75 + 0.5 * (number * 0.6180339887 % 1)
-        wait_seconds = MOMENT_SECONDS * max(1.0, moments / ENOUGH_MOMENTS)
-        wait_seconds = max(MOMENT_SECONDS, min(RAREST_SECONDS, wait_seconds) * spread)
-        if moments < EARLY_MOMENTS:
+        if moments < ENOUGH_MOMENTS:
             wait_seconds = EARLY_SECONDS * max(1.0, spread)
+        else:
+            rarer_seconds = MOMENT_SECONDS * moments / ENOUGH_MOMENTS
+            wait_seconds = max(MOMENT_SECONDS, min(RAREST_SECONDS, rarer_seconds) * spread)
         self._moment_seconds, self._next_seconds = now_seconds, now_seconds + wait_seconds
 
     def observe(self, variant: Variant, agrees: bool, now_seconds: float) -> bool:

@@ -126,6 +126,8 @@ class Probes:
             return True
         side = math.inf if frame.serves is None else frame.serves
         due = [each for each in due if each.resolution <= side]
+        ratio = self.controller.slowdown.ratio  # first those that the budget allows to run
+        due.sort(key=lambda each: rungs[each].p50_ms * ratio > queue.budget_ms)
         if evidence.reference is not None:
             # What the reference has run for is never left out; it is paid back before the next.
             paid = evidence.variant != agreement.reference

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edged.control.agreement import (
-    EARLY_MOMENTS,
     EARLY_SECONDS,
     EARLY_WEIGHT,
+    ENOUGH_MOMENTS,
     MOMENT_SECONDS,
     NOVEL_MOMENTS,
     RIGHT_APART,
@@ -95,19 +95,19 @@ def test_frames_of_one_moment_count_as_one() -> None:
 
 def test_the_first_probes_come_sooner_and_weigh_less() -> None:
     agreement, now, waits = make(), 0.0, []
-    for _ in range(60):
+    for _ in range(90):
         assert agreement.due(now) == [GOOD, CHEAP]
         for variant in (GOOD, CHEAP):
             agreement.observe(variant, True, now)
         assert agreement.due(now) == []
         waits.append(agreement.due_seconds(CHEAP) - now)
         now += waits[-1]
-    early = round(EARLY_MOMENTS / EARLY_WEIGHT)
-    assert max(waits[: early - 2]) < 1.5 * EARLY_SECONDS
+    early = round(ENOUGH_MOMENTS / EARLY_WEIGHT) + 2
+    assert max(waits[: early - 5]) < 1.5 * EARLY_SECONDS
     assert min(waits[early:]) >= MOMENT_SECONDS - 1e-6
     told = agreement.estimate(CHEAP)
     assert told is not None
-    assert told.moments == pytest.approx(EARLY_MOMENTS + 60 - early, rel=0.1)
+    assert told.moments == pytest.approx(ENOUGH_MOMENTS + 90 - early, rel=0.1)
 
 
 def test_what_was_missed_in_one_moment_comes_first_in_the_next() -> None:
