@@ -76,6 +76,21 @@ def test_ranks_that_the_scene_swaps_are_put_right() -> None:
     assert len(view.outcome.switches) <= 4
 
 
+def test_what_the_budget_excludes_is_compared_last() -> None:
+    """A gap has time for one of the two large variants, and a moment for one gap."""
+    table = {**TABLE, Variant(0.75, 160): 0.75}
+    classes, levels = np.zeros(len(table), np.int16), np.full(48, 90, np.uint8)
+    view = Watched(list(table), list(table.values()), budget_ms=5.5, share=0.005, fps=38.0, every=6)
+    view.run(60, lambda _: Shown(classes, levels))
+    probes = {}
+    for variant in view.agreement.variants:
+        told = view.agreement.estimate(variant)
+        probes[variant] = told and told.probes
+    assert view.times_ms[GOOD] > 5.5
+    assert probes[GOOD] == 0
+    assert probes[Variant(0.75, 160)] == probes[MIDDLE] == probes[SMALL] != 0
+
+
 def test_power_costs_little_where_all_agree_and_probes_become_rarer() -> None:
     stream = Stream({}, 90)
     view, accurate = watched(give_up=0.01), watched()
