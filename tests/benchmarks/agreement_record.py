@@ -90,7 +90,7 @@ def _record(data: Path, cache: Path, stream: str) -> Recorded:
         for each in network.variants()
     ]
     fit = Fit.SQUASH if stream == "gate" else Fit.CROP
-    heads = _heads(data, cache, family) if stream == "gate" else None
+    heads = heads_of_gate(data, cache, family) if stream == "gate" else None
     classes = np.empty((len(lights), len(plain), len(variants)), np.int16)
     scores = np.empty(classes.shape, np.float16)
     for column, variant in enumerate(variants):
@@ -163,7 +163,7 @@ def _photos(data: Path, stream: str, family: Family) -> Iterator[tuple[Picture, 
             yield decode_picture(content.read(), 0), label
 
 
-def _heads(data: Path, cache: Path, family: Family) -> tuple[ByNetwork, list[float]]:
+def heads_of_gate(data: Path, cache: Path, family: Family) -> tuple[ByNetwork, list[float]]:
     """By network, and the estimates of the variants; taught from the pool."""
     person = read_set(data, "person")
     taught_from = drawn(person.pool, len(person.classes), PICTURES_TAUGHT, seed=1)
