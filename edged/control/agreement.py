@@ -303,9 +303,10 @@ def interval(agreed: float, differed: float, share: float) -> tuple[float, float
     """The central interval of a Beta distribution, by its density over the log of the odds."""
     middle = math.log(agreed / differed)
     reach = 8 * math.sqrt(1 / agreed + 1 / differed) + 8 / min(agreed, differed)
-    odds = np.linspace(middle - reach, middle + reach, 2001)
-    logs = -agreed * np.logaddexp(0, -odds) - differed * np.logaddexp(0, odds)
-    weights = np.exp(logs - logs.max()).cumsum()
-    ends = np.interp(np.array((1 - share, 1 + share)) / 2 * weights[-1], weights, odds)
+    odds = np.linspace(middle - reach, middle + reach, 501)
+    logs = -differed * odds - (agreed + differed) * np.logaddexp(0, -odds)
+    density = np.exp(logs - logs.max())
+    below = density.cumsum() - density / 2
+    ends = np.interp(np.array((1 - share, 1 + share)) / 2 * density.sum(), below, odds)
     low, high = 1 / (1 + np.exp(-ends))
     return float(low), float(high)
