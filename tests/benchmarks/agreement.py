@@ -193,8 +193,9 @@ def _load(_: Mapping[str, Recorded]) -> Iterator[str]:
     yield "\n## Frames beside probes on a loaded machine\n"
     yield (
         "The real pipeline on two simulated cores (overload.py), two cameras at 30 frames a "
-        "second, budgets of 20 and 33 ms, ten minutes; runs and probes take what they took in the "
-        "trace of that name. Share on time in percent, of each camera.\n"
+        "second, budgets of 20 and 33 ms, the first two minutes, in which probes are densest; runs "
+        "and probes take what they took in the trace of that name. Share on time in percent, of "
+        "each camera.\n"
     )
     yield "| trace | without probes | with | difference, points | probes |"
     yield "| --- | --- | --- | ---: | ---: |"
@@ -222,7 +223,7 @@ def _lines(part: Part) -> list[str]:
 def main() -> None:
     _streams()  # recorded once, before the parts
     lines = [INTRODUCTION]
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(len(PARTS)) as pool:
         for found in pool.map(_lines, PARTS):
             print("\n".join(found), flush=True)
             lines += found

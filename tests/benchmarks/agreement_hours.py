@@ -209,7 +209,7 @@ def switches(stream: Stream, *, budget_ms: float, give_up: float | None) -> int:
     return sum(at - begin >= HOUR for at in watched.outcome.switches)
 
 
-def load(name: str, probe: float, seconds: float = 600.0) -> tuple[list[float], int]:
+def load(name: str, probe: float, seconds: float = 120.0) -> tuple[list[float], int]:
     """Share on time of each camera in percent, and the number of probes."""
     trace = read_trace(Path(__file__).parent / f"traces/{name}.jsonl.gz")
     assert isinstance(trace, FullTrace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -152,6 +153,25 @@ class Watched:
         end_ns = self.time.now_ns + round(seconds * 1e9)
         while self.time.now_ns < end_ns:
             self._frame(stream(self.seconds))
+            self._skip(end_ns)
+
+    def _skip(self, end_ns: int) -> None:
+        """The frames until the next probe or look, on which the same variant runs."""
+        found = self.queue.evidence.agreement
+        if self._sequence < SETTLING_FRAMES or (found and found.due(self.seconds)):
+            return
+        place = self.outcome.ran[-1]
+        run_ms = self.times_ms[self.variants[place]]
+        until_ns: float = end_ns
+        if found:
+            until_seconds = min(found.due_seconds(found.variants[0]), found.looks_seconds())
+            until_ns = min(1e9 * until_seconds - 1e6 * run_ms, end_ns)
+        interval_ns = round(self._every * self._frame_seconds * 1e9)
+        frames = math.ceil((until_ns - self.time.now_ns) / interval_ns)
+        if frames > 0:
+            self.outcome.ran += [place] * frames
+            self.outcome.cpu_ms += run_ms * self._every * frames
+            self.time.now_ns += frames * interval_ns
 
     def _frame(self, shown: Shown) -> None:
         begun_ns, self.networks.shown = self.time.now_ns, shown
