@@ -158,7 +158,8 @@ class Agreement:
         self._new: list[tuple[NDArray[np.int16], float]] = []
         """The last pictures if unlike those seen, and how far each is from the nearest."""
         self._distances: deque[float] = deque(maxlen=_JUDGED_MOMENTS)
-        self._seen_seconds = -math.inf
+        self._looks, self._look_seconds = 0, -math.inf
+        """How many pictures were seen, and when the next one is to be."""
 
     def _none(self) -> dict[Variant, _Pairs]:
         """No evidence."""
@@ -197,7 +198,7 @@ class Agreement:
         evidence = (self._fresh or self._pairs).values()
         moments = max((each.moments for each in evidence), default=0.0)
         number = max((each.probes for each in evidence), default=0)
-        spread = 0.75 + 0.5 * (number * 0.6180339887 % 1)
+        spread = _spread(number)
         if moments < ENOUGH_MOMENTS:
             wait_seconds = EARLY_SECONDS * max(1.0, spread)
         else:
@@ -230,11 +231,12 @@ class Agreement:
 
     def looks_seconds(self) -> float:
         """When the next picture is to be seen."""
-        return self._seen_seconds + MOMENT_SECONDS
+        return self._look_seconds
 
     def see(self, levels: Levels, now_seconds: float) -> bool:
         """Look at a picture, once a moment; whether a figure in use has changed because of it."""
-        self._seen_seconds = now_seconds
+        self._looks += 1
+        self._look_seconds = now_seconds + MOMENT_SECONDS * _spread(self._looks)
         picture = np.frombuffer(levels, np.uint8).astype(np.int16)
         if not self._pictures:
             self._pictures = [picture]
@@ -296,6 +298,11 @@ class Agreement:
 
     def _accuracy(self, agreement: float) -> float:
         return self.worth * agreement + self._apart * (1 - agreement)
+
+
+def _spread(number: int) -> float:
+    """A factor for a wait, other each time: what repeats itself is then met at all its moments."""
+    return 0.75 + 0.5 * (number * 0.6180339887 % 1)
 
 
 @lru_cache(maxsize=1024)
