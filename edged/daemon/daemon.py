@@ -97,6 +97,8 @@ class Daemon:
         directory = state_directory(os.environ)
         history = History(directory)
         memory = None if directory is None else Memory(directory)
+        switches = Switches(memory, changed=self._signals.wake)
+        store = TeachStore(teach_directory(os.environ))
         self._world = World(
             kinds=kinds,
             metrics=self._metrics,
@@ -106,9 +108,9 @@ class Daemon:
             sensors=Sensors(root),
             clock=clock,
             recorder=None if trace is None else Recorder(trace),
-            teaching=Teaching(TeachStore(teach_directory(os.environ)), clock=clock),
+            teaching=Teaching(store, switch=switches.of_view, clock=clock),
             sent=SentPictures(),
-            switches=Switches(memory, changed=self._signals.wake),
+            switches=switches,
             frames_wanted=frames,
             ended=self._ended,
         )

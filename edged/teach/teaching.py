@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from edged.clock import Clock, monotonic_ns
 from edged.errors import EdgedError, InputError
 from edged.result import Result
+from edged.switches.switch import ON, Switch
 from edged.teach.adding import add_pictures
 from edged.teach.backbone import Backbone, backbone_of
 from edged.teach.description import description
@@ -54,14 +55,18 @@ class Configured:
 
 
 class Teaching:
+    """switch: of a view."""
+
     def __init__(
         self,
         store: TeachStore,
         *,
+        switch: Callable[[str], Switch] = lambda view: ON,
         clock: Clock = monotonic_ns,
         unix: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
+        self._switch = switch
         self._clock = clock
         self._unix = unix
         self._recorder = Recorder()
@@ -255,6 +260,9 @@ class Teaching:
         if not 0 < seconds <= LONGEST_RECORDING_SECONDS:
             what = f"seconds must be more than 0, at most {LONGEST_RECORDING_SECONDS:g}"
             raise InputError(what, got=seconds)
+        if not (switch := self._switch(view)).on:
+            what = f"{view} is {switch.words()}: it gives no pictures"
+            raise InputError(what, fix="switch it on, or add pictures from files")
         moment = live.record(label, seconds, moment)
         recording = live.recording
         return {"moment": moment, "pictures": 0 if recording is None else recording.pictures}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from edged.errors import InputError
+from edged.switches.switch import ON, State, Switch
 from edged.teach.store import Classifier, TeachStore
 from edged.teach.store.shelf import Index, Shelf
 from edged.teach.teaching import Configured, Teaching
-from edged.variants.family import Family
+from edged.variants.family import Family, load_family
 from tests.rig.classifiers import CLASSES, VIEW, filled, made, with_version
 
 
@@ -54,6 +55,19 @@ def test_a_page_of_pictures_reads_the_folders_once(
     reads.clear()
     assert len(teaching.describe("gate")["moments"]) == len(moments) - 1
     assert len(reads) == 1
+
+
+def test_a_view_that_is_off_is_not_recorded(tmp_path: Path) -> None:
+    made(tmp_path)
+    states = {VIEW: Switch(State.HOURS)}
+    teaching = Teaching(TeachStore(tmp_path), switch=states.__getitem__)
+    teaching.look()
+    teaching.follow({VIEW: load_family("imagenette", tmp_path)}, Configured())
+    with pytest.raises(InputError, match=rf"{VIEW} is outside its hours: it gives no pictures"):
+        teaching.record("gate", CLASSES[0], 1.0)
+    states[VIEW] = ON
+    assert teaching.record("gate", CLASSES[0], 1.0)["pictures"] == 0
+    teaching.close()
 
 
 def test_what_cannot_be_trained_is_refused_at_once(teaching: Teaching, tmp_path: Path) -> None:
