@@ -62,6 +62,8 @@ WORK = Path("/work")
 CLIPS = Path("/clips")
 VIDEO = "/dev/video0"
 RESULTS = WORK / "results.jsonl"
+LOOKED = WORK / "looked"
+"""A byte for each time that the pipeline found no frame: as on a device, that counts."""
 MOMENTS = WORK / "moments.json"
 """When each result was there, in nanoseconds of the daemon's clock."""
 SIZE = (1920, 1080)
@@ -74,8 +76,6 @@ H264_FRAMES = 30
 SLOWER = 12
 """The daemon's clock and its ticks: what it does by time comes as often per result as at 30 fps."""
 FRAME_SECONDS = SLOWER / 30
-LOOK_SECONDS = 0.2
-"""After a result, for the daemon to find that no frame waits: as on a device, that counts."""
 GIL_SECONDS = 0.005 * 50
 """The emulation is so much slower, and each turn that is asked for costs instructions."""
 CONFIG = """
@@ -208,10 +208,13 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
     from edged.capture.mailbox import mailbox
     from edged.control.profiler import Profiler
     from edged.daemon import daemon as main
+    from edged.pipeline import pipeline
     from edged.pipeline.pipeline import Pipeline
+    from edged.pipeline.workers import Workers
     from edged.variants.preprocess import Preprocessor
 
     main.TICK_SECONDS *= SLOWER
+    pipeline.IDLE_SECONDS *= SLOWER
     tick = supervisor.TimeLimits().tick
     supervisor.TimeLimits = partial(supervisor.TimeLimits, tick=tick * SLOWER)  # type: ignore[misc]
 
@@ -246,6 +249,14 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     Pipeline.carry_out = carry_out_and_dump  # type: ignore[method-assign]
+    wait = Workers._wait
+
+    def tell_and_wait(workers: Any, events: Any) -> None:
+        tell()
+        wait(workers, events)
+
+    tell = counted(Slot.WAITING, Slot.PIPELINE, _tell_looked)
+    Workers._wait = tell_and_wait  # type: ignore[method-assign]
     config = WORK / "edged.yaml"
     camera = f"{VIDEO}, size: 1920x1080"
     if clip.endswith(".mp4"):
@@ -256,6 +267,11 @@ def daemon(runtime: str, clip: str, results: str, *options: str) -> None:
     MOMENTS.write_text(json.dumps(moments_ns))
     if options:
         (WORK / "profile.json").write_text(json.dumps(_profile_lines))
+
+
+def _tell_looked() -> None:
+    with LOOKED.open("ab") as file:
+        file.write(b".")
 
 
 def _count_threads() -> None:
@@ -405,8 +421,8 @@ class _Camera:
         pass
 
 
-_seen = 0
-"""Bytes of results."""
+_seen = _looked = 0
+"""Bytes of results, and of LOOKED."""
 _due = 0.0
 _stamp = 0.0
 
@@ -421,19 +437,23 @@ def _sleep_of_clip(seconds: float) -> None:
 
 
 def wait_for_result() -> None:
-    """Until there is another one, and the next frame is due."""
-    global _seen, _due
+    """Until there is another one, the pipeline waits, and the next frame is due."""
+    global _seen, _looked, _due
     enter(Slot.WAITING)
     dump()
     begun = time.monotonic()
-    while (size := RESULTS.stat().st_size if RESULTS.exists() else 0) == _seen:
+    while (size := _size(RESULTS)) == _seen or _size(LOOKED) == _looked:
         if not size and time.monotonic() - begun > FIRST_RESULT_SECONDS:
             break
         time.sleep(0.01)
-    _seen = size
-    time.sleep(max(LOOK_SECONDS, _due - time.monotonic()))
+    _seen, _looked = size, _size(LOOKED)
+    time.sleep(max(0.0, _due - time.monotonic()))
     _due = time.monotonic() + FRAME_SECONDS
     enter(Slot.CAPTURE)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 if __name__ == "__main__":
