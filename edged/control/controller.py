@@ -90,9 +90,9 @@ class Controller:
         control = self.views[view]
         settings = control.settings
         rungs = allowed(ladder, settings.min_top1)
+        price, previous = control.share.price, control.previous
         situation = Situation(
-            *(slack_ms, settings.budget_ms, settings.on_time, control.share.price),
-            *(control.previous, limits, dearer_ms),
+            slack_ms, settings.budget_ms, settings.on_time, price, previous, limits, dearer_ms
         )
         if settings.give_up is not None:
             return choose_cheapest(rungs, self.slowdown, situation, settings.give_up)
@@ -161,8 +161,9 @@ class Controller:
         if not shared:
             self.slowdown.observe(candidate, service_ms)
         control = self.views[view]
-        others = allowed(ladder, control.settings.min_top1)
-        faster = not on_time and any(other.p50_ms < candidate.p50_ms for other in others)
+        faster = not on_time and any(
+            other.p50_ms < candidate.p50_ms for other in allowed(ladder, control.settings.min_top1)
+        )
         control.share.observe(on_time, avoidable=faster)
         control.previous = candidate
 

@@ -7,7 +7,7 @@ requesting one only to measure it would slow the camera down.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 
 from edged.control.profile import Spread
@@ -23,13 +23,13 @@ class DecodeTimes:
 
     def __init__(self, resolutions: Iterable[int] = ()) -> None:
         self._resolutions = sorted(resolutions, reverse=True)
-        self._times_ms: dict[int, deque[float]] = {}
+        self._times_ms: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=FRAMES_KEPT))
         self._typical_ms: dict[int, float] = {}
         """On an undisturbed device."""
 
     def observe(self, wanted: int, decode_ms: float, slowdown: float) -> None:
         """Add the time of one picture. slowdown: the device's, at that time."""
-        self._times_ms.setdefault(wanted, deque(maxlen=FRAMES_KEPT)).append(decode_ms)
+        self._times_ms[wanted].append(decode_ms)
         typical_ms = self._typical_ms.get(wanted, decode_ms / slowdown)
         self._typical_ms[wanted] = typical_ms + GAIN * (decode_ms / slowdown - typical_ms)
 

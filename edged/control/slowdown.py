@@ -104,11 +104,12 @@ def _level_moves() -> NDArray[np.float32]:
 
 
 _FIRST_BELIEF = _first_belief()
-# A move multiplies by both of these; OTHER_LOAD is taken out of the second.
-_LEVEL_MOVES = OTHER_LOAD * _level_moves()
-_SAME_LOAD = np.eye(len(LOADS), dtype=np.float32) * np.float32(1 / OTHER_LOAD - 1)
 _ACQUAINTANCE = np.full(_LEVELS + 1, ACQUAINTANCE * (1 - UNKNOWN), np.float32)
 _ACQUAINTANCE[-1] = 1 - ACQUAINTANCE
+# A move multiplies by both of these; OTHER_LOAD is taken out of the second. The last row is for the
+# loads that are expected.
+_MOVES = np.vstack((OTHER_LOAD * _level_moves(), _ACQUAINTANCE)).astype(np.float32)
+_SAME_LOAD = np.eye(len(LOADS), dtype=np.float32) * np.float32(1 / OTHER_LOAD - 1)
 
 
 class Slowdown:
@@ -171,7 +172,8 @@ class Slowdown:
         """Probability that a run of `candidate` takes at most `slack_ms` now."""
         place = self._place(candidate)
         slack_ms /= place.correction
-        if slack_ms <= candidate.p50_ms * self._floor:
+        share = slack_ms / candidate.p50_ms
+        if share <= self.ratio and share <= self._least():
             return 0.0
         position = grid_position(slack_ms) + place.offset
         row = int(position)
@@ -216,17 +218,25 @@ class Slowdown:
 
     def _move(self) -> None:
         """Predict the belief for the next run."""
-        np.add(_ACQUAINTANCE.dot(self._belief), _UNKNOWN_SHARES, out=self._expected)
-        _LEVEL_MOVES.dot(self._belief).dot(_SAME_LOAD + self._expected, out=self._pairs)
+        moved = _MOVES.dot(self._belief)
+        np.add(moved[-1], _UNKNOWN_SHARES, out=self._expected)
+        moved[:-1].dot(_SAME_LOAD + self._expected, out=self._pairs)
         self._conclude()
 
     def _conclude(self) -> None:
         log_stretch, self._level = _LOGS.dot(self._weights).tolist()
         self.ratio = math.exp(log_stretch)
         """Expected observed / profiled time of the next run; 1: undisturbed device."""
-        by_level = self._pairs.dot(_ALL_LOADS)
-        level = int((by_level > _NEGLIGIBLE).argmax())
-        self._floor = LOWEST * math.exp(STEP * (level - 1))
+        self._floor: float | None = None
+
+    def _least(self) -> float:
+        """Below `ratio`: a run is certainly not faster, observed / profiled. Computed only for runs
+        that have little time."""
+        if self._floor is None:
+            by_level = self._pairs.dot(_ALL_LOADS)
+            level = int((by_level > _NEGLIGIBLE).argmax())
+            self._floor = LOWEST * math.exp(STEP * (level - 1))
+        return self._floor
 
 
 def _numbers(state: Mapping[str, object], key: str, count: int) -> NDArray[np.float32]:
