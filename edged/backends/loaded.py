@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edged.clock import Clock, monotonic_ns
-from edged.control.energy import NO_USE, Use
+from edged.control.energy import Use
 from edged.errors import EdgedError, InputError
 from edged.variants.family import Family, Fit, InputContract, Network
 from edged.variants.golden import check_golden
@@ -59,7 +61,7 @@ class LoadedNetworks:
         self.backends = tuple(backends)
         self.threads = tuple(threads)
         self._clock = clock
-        self._used: dict[Choice, Use] = {} if before is None else before._used
+        self._used: dict[Choice, Use] = defaultdict(Use) if before is None else before._used
         self._using: threading.Lock = threading.Lock() if before is None else before._using
         self._golden_picture = cache(Family.golden_picture)
         self._runners: dict[Choice, Runner] = {}
@@ -186,14 +188,15 @@ class LoadedNetworks:
             raise RunError(choice, error) from error
         inferred_ns = self._clock()
         with self._using:
-            seconds, runs = self._used.get(choice, NO_USE)
-            self._used[choice] = Use(seconds + (inferred_ns - begun_ns) / 1e9, runs + 1)
+            use = self._used[choice]
+            use.seconds += (inferred_ns - begun_ns) / 1e9
+            use.runs += 1
         return values, preprocessed_ns, inferred_ns
 
     def used(self) -> Mapping[Choice, Use]:
         """What has run, on frames or otherwise, and in the sessions of `before`."""
         with self._using:
-            return self._used.copy()
+            return {choice: replace(use) for choice, use in self._used.items()}
 
 
 class _Preprocessors(threading.local):

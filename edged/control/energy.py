@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,8 @@ RESOLUTION_W = 0.01
 """Least noise to assume: sensors have steps."""
 
 
-class Use(NamedTuple):
+@dataclass(slots=True)
+class Use:
     """Of a choice, since some time."""
 
     seconds: float = 0.0

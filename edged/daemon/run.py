@@ -209,6 +209,7 @@ class Run:
         snapshots = frozenset(rule.name for rule in self.config.events if rule.snapshot)
         world.history.follow(self.config.history, self.config.events)
         self.dispatcher.follow([world.history, *sinks], snapshots)
+        comparable = any(len(model.variants) > 1 for model in self.models.by_view.values())
         pipeline = Pipeline(
             queues=list(self._new_queues(before)),
             loaded=self.loaded_models.loaded,
@@ -217,7 +218,7 @@ class Run:
             observer=world.live,
             cores=len(os.sched_getaffinity(0)),
             keep_warm=self.config.keep_warm,
-            probe=self.config.probe,
+            probe=self.config.probe if comparable else 0.0,
             frames_wanted=world.frames_wanted,
             clock=world.clock,
             finished=self._all_ended,

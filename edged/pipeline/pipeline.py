@@ -186,7 +186,7 @@ class Pipeline:
             if self._enough():
                 return None
             run = self._begin()
-            if run is not None or self.allowance.share < 1:
+            if run is not None or self.allowance.share < 1 or not self.sent.waiting:
                 return run
             return self._gaps.begin(self._free(), self.profiler.ladders)
 
@@ -208,7 +208,8 @@ class Pipeline:
             for queue in self.queues
             if queue.waiting is not None and queue.view not in running
         ]:
-            waiting.sort(key=lambda queue: queue.urgency_ns)
+            if len(waiting) > 1:
+                waiting.sort(key=lambda queue: queue.urgency_ns)
             free = self._free()
             if free < 1:
                 return None
@@ -254,8 +255,8 @@ class Pipeline:
             )
         threads = self._bounds.threads(waiting, slack_ms, free, ladders)
         run = self._run(queue, frame, taken_ns, run_ms, threads, ladders)
-        beside = self._beside(run, waiting[1:], run_ms, threads, ladders)
-        return run._replace(beside=beside) if beside else run
+        run.beside = self._beside(run, waiting[1:], run_ms, threads, ladders)
+        return run
 
     def _run(
         self,
@@ -297,8 +298,8 @@ class Pipeline:
                 continue
             other = self._run(queue, frame, run.taken_ns, run_ms, threads, ladders)
             if other.decision.candidate.choice == run.decision.candidate.choice:
-                queue.waiting = None
-                found.append(other._replace(shared=True))
+                queue.waiting, other.shared = None, True
+                found.append(other)
         return tuple(found)
 
     def carry_out(self, run: Run | SentRun) -> None:
@@ -341,9 +342,9 @@ class Pipeline:
         sensors = self.allowance.sensors
         self._trace.record(queue, frame, run.slack_ms, sensors, run, result, service_ms)
         before = self.controller.views[queue.view].previous
+        candidate, shared = decision.candidate, run.shared
         self.controller.observe(
-            *(queue.view, run.ladder, decision.candidate, service_ms, on_time),
-            shared=run.shared,
+            queue.view, run.ladder, candidate, service_ms, on_time, shared=shared
         )
         self._want(run)
         self._note(queue, before, decision, on_time)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,8 @@ Moments = tuple[int, int, int, int, int, int, int]
 published: monotonic, in nanoseconds."""
 
 
-class Ran(NamedTuple):
-    """values: scores or features, as the run gave them. rows: of each frame, as `Output.rows`."""
-
-    values: NDArray[np.float32]
-    rows: Sequence[NDArray[np.float32]]
-    results: Sequence[Result]
-    published_ns: int
-
-
-class Run(NamedTuple):
+@dataclass(slots=True)
+class Run:
     """A frame with its decision and the inputs of that.
 
     event: number of trace lines before it. beside: other views' frames with the same pixels and
@@ -58,30 +51,31 @@ class Run(NamedTuple):
         """How long it is expected to go on."""
         return max(0.0, self.decision.predicted_ms - (now_ns - self.taken_ns) / 1e6)
 
-    def carry_out(self, loaded: LoadedNetworks, clock: Clock) -> Ran:
-        """Run it once, for all the frames that it serves. Raises RunError."""
+    def carry_out(
+        self, loaded: LoadedNetworks, clock: Clock
+    ) -> tuple[NDArray[np.float32], Sequence[NDArray[np.float32]], Sequence[Result], int]:
+        """Run it once, for all the frames that it serves: scores or features, as the run gave them;
+        of each frame, as `Output.rows`; the results; when they were published. Raises RunError."""
         queue, choice = self.queue, self.decision.candidate.choice
         values, preprocessed_ns, inferred_ns = loaded.infer(
             choice, self.frame.pixels, queue.fit, features=queue.output.takes_features
         )
-        outputs = [each.queue.output for each in self.all]
-        rows = [output.rows(values, choice.network) for output in outputs]
-        tops = [output.top(each) for output, each in zip(outputs, rows, strict=True)]
+        served = self.all
+        rows = [each.queue.output.rows(values, choice.network) for each in served]
+        tops = [each.queue.output.top(row) for each, row in zip(served, rows, strict=True)]
         published_ns = clock()
         results = [
             each.result(top, preprocessed_ns, inferred_ns, published_ns)
-            for each, top in zip(self.all, tops, strict=True)
+            for each, top in zip(served, tops, strict=True)
         ]
-        return Ran(values, rows, results, published_ns)
+        return values, rows, results, published_ns
 
     def result(
         self, top: tuple[Score, ...], preprocessed_ns: int, inferred_ns: int, published_ns: int
     ) -> Result:
         queue, frame = self.queue, self.frame
-        moments_ns = (
-            *(frame.captured_ns, frame.received_ns, frame.ready_ns, self.taken_ns),
-            *(preprocessed_ns, inferred_ns, published_ns),
-        )
+        before_ns = frame.captured_ns, frame.received_ns, frame.ready_ns, self.taken_ns
+        moments_ns = (*before_ns, preprocessed_ns, inferred_ns, published_ns)
         return result_of(
             queue.view, frame.sequence, queue.budget_ms, self.decision, moments_ns, top
         )
@@ -95,24 +89,17 @@ def result_of(
     moments_ns: Moments,
     top: tuple[Score, ...],
 ) -> Result:
-    captured, received, ready, taken, preprocessed, inferred, published = moments_ns
     candidate = decision.candidate
+    stages = Stages(*[(end - begin) / 1e6 for begin, end in pairwise(moments_ns)])
     return Result(
         view=view,
         sequence=sequence,
-        captured_unix_ns=unix_ns_of(captured, published),
+        captured_unix_ns=unix_ns_of(moments_ns[0], moments_ns[-1]),
         budget_ms=budget_ms,
         variant=candidate.variant,
         threads=candidate.threads,
         runtime=candidate.runtime,
         reason=decision.reason.value,
-        stages=Stages(
-            capture=(received - captured) / 1e6,
-            decode=(ready - received) / 1e6,
-            queue=(taken - ready) / 1e6,
-            preprocess=(preprocessed - taken) / 1e6,
-            inference=(inferred - preprocessed) / 1e6,
-            publish=(published - inferred) / 1e6,
-        ),
+        stages=stages,
         top=top,
     )

@@ -105,6 +105,10 @@ class SentPictures:
             self._waiting.append(picture)
         os.eventfd_write(self.wake_fd, 1)
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting)
+
     def first(self) -> SentPicture | None:
         """The next one, which stays; those that nobody waits for any more are removed."""
         with self._lock:

@@ -11,9 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edged.capture.frame import Frame
 from edged.capture.mailbox.layout import (
     BROKEN,
@@ -301,8 +298,10 @@ class Mailbox:
     def _frames(
         self, picture: Frame, places: Sequence[tuple[int, ...] | None], leader: int
     ) -> tuple[Frame | None, ...]:
-        copies: dict[tuple[int, int, int, int], NDArray[np.uint8]] = {}
+        copies = {} if self.views > 1 else {picture.region: picture.pixels}
         frames: list[Frame | None] = []
+        sequence = picture.sequence
+        times_ns = picture.captured_ns, picture.received_ns, picture.ready_ns
         for view, place in enumerate(places):
             if place is None:
                 frames.append(None)
@@ -316,7 +315,7 @@ class Mailbox:
                     pixels = pixels.copy()
                     pixels.flags.writeable = False
                 copies[region] = pixels
-            frames.append(Frame(pixels, *picture[1:5], wanted, view == leader, region))
+            frames.append(Frame(pixels, sequence, *times_ns, wanted, view == leader, region))
         return tuple(frames)
 
 
