@@ -26,7 +26,7 @@ quoted = json.encoder.encode_basestring
 
 
 class Stages(NamedTuple):
-    """Where the time of one result went, in milliseconds; together they are its latency."""
+    """Where the time of one result went, in milliseconds."""
 
     capture: float
     decode: float
@@ -34,10 +34,6 @@ class Stages(NamedTuple):
     preprocess: float
     inference: float
     publish: float
-
-    @property
-    def latency_ms(self) -> float:
-        return sum(self)
 
 
 class Score(NamedTuple):
@@ -47,7 +43,7 @@ class Score(NamedTuple):
 
 class Result(NamedTuple):
     """What a frame became. view: its id. `captured_unix_ns` is wall time: nothing computes with
-    it."""
+    it. latency_ms: the stages together."""
 
     view: str
     sequence: int
@@ -58,11 +54,8 @@ class Result(NamedTuple):
     runtime: str
     reason: str
     stages: Stages
+    latency_ms: float
     top: tuple[Score, ...]
-
-    @property
-    def latency_ms(self) -> float:
-        return self.stages.latency_ms
 
     @property
     def on_time(self) -> bool:

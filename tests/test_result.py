@@ -27,6 +27,7 @@ def make_result(stages: Stages, *, budget_ms: float = 33, score: float = 0.91249
         runtime="ncnn",
         reason="frame_age",
         stages=stages,
+        latency_ms=sum(stages),
         top=(Score("chien à poil", score), Score("cat", 0.05)),
     )
 
@@ -144,4 +145,4 @@ def test_the_printed_stages_add_up_to_the_printed_latency(stages: Stages, budget
     printed = json.loads(json.dumps(to_json(make_result(stages, budget_ms=budget_ms))))
     microseconds = [round(time_ms * 1000) for time_ms in printed["stages_ms"].values()]
     assert round(printed["latency_ms"] * 1000) == sum(microseconds)
-    assert printed["latency_ms"] == pytest.approx(stages.latency_ms, abs=0.0031)
+    assert printed["latency_ms"] == pytest.approx(sum(stages), abs=0.0031)

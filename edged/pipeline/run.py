@@ -101,5 +101,6 @@ def result_of(
         runtime=candidate.runtime,
         reason=decision.reason.value,
         stages=stages,
+        latency_ms=sum(stages),
         top=top,
     )

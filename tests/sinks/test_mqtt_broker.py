@@ -85,8 +85,7 @@ def test_states_come_as_often_as_is_asked() -> None:
     second = 10**9
     sent = []
     for number in range(200):  # one result a second, the first of each ten being late
-        stages = make_result(number).stages._replace(inference=100.0 if number % 10 == 0 else 1.0)
-        messages.of(make_result(number)._replace(stages=stages), 0)
+        messages.of(make_result(number, latency_ms=10.0 if number % 10 else 100.0), 0)
         sent += [(number, each) for each in messages.due(number * second)]
     assert [number for number, _ in sent] == list(range(0, 200, 20))
     assert b'"on_time_percent":90.0' in sent[-1][1].payload  # of the last minute
