@@ -9,7 +9,7 @@ import pytest
 
 from edged.capture.device_watch import is_folder, is_there, node_of
 from edged.capture.liveness import TimeLimits
-from edged.capture.source import CaptureRequest
+from edged.capture.source import CaptureRequest, Failure
 from edged.capture.sources.table import kind_of
 from edged.capture.supervisor import CameraState
 from edged.config.config import load_config
@@ -182,3 +182,19 @@ def test_with_the_return_of_a_device_its_failures_are_forgotten(
         time.sleep(1)  # it is there, and no other than when it failed
         assert camera.state is CameraState.BACKOFF
         assert faults(camera) == {"open_failed": 2}
+
+
+@pytest.mark.parametrize("reason", [Failure.OPEN_FAILED, Failure.UNAUTHORIZED])
+def test_a_camera_that_is_away_is_tried_at_once_when_a_view_is_switched_on(reason: Failure) -> None:
+    script = f"say(status='failed', reason={reason.value!r}, message='gone')"
+    limits = TimeLimits(tick=0.02, stop=0.5, pause=60.0, pause_longest=60.0)
+    with running(CaptureRequest("synthetic"), limits=limits, starter=fake(script)) as (camera, _):
+        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
+        for on in (False, True):
+            camera.switch(on=on)
+            time.sleep(1.5)  # longer than a step of the pause
+            assert camera.restarts[reason] == 1 or on
+        if reason is Failure.UNAUTHORIZED:  # a camera may lock the account
+            assert camera.restarts[reason] == 1
+        else:
+            assert wait_until(lambda: camera.restarts[reason] == 2)

@@ -71,22 +71,6 @@ if not again:
         assert camera.away_ns == left
 
 
-@pytest.mark.parametrize("reason", [Failure.OPEN_FAILED, Failure.UNAUTHORIZED])
-def test_a_camera_that_is_away_is_tried_at_once_when_a_view_is_switched_on(reason: Failure) -> None:
-    script = f"say(status='failed', reason={reason.value!r}, message='gone')"
-    limits = replace(QUICK, pause=60.0, pause_longest=60.0)
-    with running(REQUEST, limits=limits, starter=fake(script)) as (camera, _):
-        assert wait_until(lambda: camera.state is CameraState.BACKOFF)
-        for on in (False, True):
-            camera.switch(on=on)
-            time.sleep(1.5)  # longer than a step of the pause
-            assert camera.restarts[reason] == 1 or on
-        if reason is Failure.UNAUTHORIZED:  # a camera may lock the account
-            assert camera.restarts[reason] == 1
-        else:
-            assert wait_until(lambda: camera.restarts[reason] == 2)
-
-
 @pytest.mark.parametrize(
     "script",
     [

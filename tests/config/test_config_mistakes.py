@@ -206,18 +206,6 @@ def answers(folder: Path, text: str | bytes) -> list[str]:
             ["1: min_fps: door cannot give 60 results a second, as it delivers 5 frames"],
         ),
         (
-            "give_up: 0.1\n" + DOOR,
-            ["1: give_up: no effect with goal: accuracy; add goal: power, or remove give_up"],
-        ),
-        (
-            "goal: power\ncameras: {a: {source: synthetic, goal: accuracy, give_up: 0}}",
-            ["2: cameras.a.give_up: no effect with goal: accuracy; add goal: power, or remove"],
-        ),
-        (
-            "give_up: 0\ngoal: power\ncameras: {a: {source: synthetic}}\nmin_fps: 31",
-            ["4: min_fps: a cannot give 31 results a second, as it delivers 30 frames"],
-        ),
-        (
             "min_fps: 31\n" + DOOR,
             ["1: min_fps: door cannot give 31 results a second, as it delivers 30 frames"],
         ),

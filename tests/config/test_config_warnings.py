@@ -97,6 +97,27 @@ def test_warning_of_a_rate_that_is_not_reached(load: Load, line: str, warned: bo
 
 
 @pytest.mark.parametrize(
+    ("top", "view", "place"),
+    [
+        ("give_up: 0.1", "{source: synthetic}", "edged.yaml:1: give_up"),
+        ("goal: power", "{source: synthetic, give_up: 0.1}", ""),
+        ("give_up: 0.1", "{source: synthetic, goal: power}", ""),
+        (
+            "goal: power",
+            "{source: synthetic, goal: accuracy, give_up: 0.1}",
+            "edged.yaml:3: cameras.door.give_up",
+        ),
+    ],
+)
+def test_warning_of_accuracy_that_nothing_gives_up(
+    load: Load, top: str, view: str, place: str
+) -> None:
+    found = warnings(load(f"{top}\ncameras:\n  door: {view}\n"))
+    assert len(found) == bool(place)
+    assert all(f"{place}: no effect with goal: accuracy" in each for each in found)
+
+
+@pytest.mark.parametrize(
     ("mode", "password", "expected"),
     [
         (0o640, "hunter2", []),
