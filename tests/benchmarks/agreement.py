@@ -71,9 +71,7 @@ def _coverage(streams: Mapping[str, Recorded]) -> Iterator[str]:
         "interval? *budget*: 33 ms runs the reference itself, 6 ms never. *worst*: share covered "
         "of the variant that is covered least. *width*: mean of the intervals. *probes*: their "
         "time. *forgotten*: how often; nine times the light changes where it does every ten "
-        "minutes. *drawn* repeats itself every ten seconds, which is how often pictures are looked "
-        "at: where the two drift against each other, a picture that was not looked at for long "
-        "counts as another scene.\n"
+        "minutes.\n"
     )
     yield "| stream | light | budget | windows | covered | worst | width | probes | forgotten |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
