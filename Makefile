@@ -83,11 +83,12 @@ deb: $(VENV)/.package
 	$(BIN)/python deploy/package/build.py $(RELEASE) $(ARCH)
 
 # The container image edged:VERSION-ARCH, with Podman; the other architecture needs qemu-user-static. BASE: in
-# place of debian:bookworm-slim.
+# place of debian:bookworm-slim. Without the cache, as Podman 4 takes a layer from it although the package is new
+# (github.com/podman-container-tools/buildah/issues/5400).
 image: $(VENV)/.package
 	$(BIN)/python deploy/package/build.py bookworm $(ARCH)
-	podman build --format docker --arch $(ARCH) --build-arg VERSION=$(VERSION) $(if $(BASE),--build-arg BASE=$(BASE)) \
-	  --tag edged:$(VERSION)-$(ARCH) --file deploy/container/Containerfile dist
+	podman build --no-cache --format docker --arch $(ARCH) --build-arg VERSION=$(VERSION) \
+	  $(if $(BASE),--build-arg BASE=$(BASE)) --tag edged:$(VERSION)-$(ARCH) --file deploy/container/Containerfile dist
 
 # What is claimed of that image, with a base made by mmdebstrap: tests/container; as root, without a registry.
 test-image: $(VENV)/.package
