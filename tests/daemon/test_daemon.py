@@ -237,7 +237,8 @@ def test_a_recorded_trace_replays_to_the_same_decisions(tmp_path: Path) -> None:
     other = run("replay", str(trace), "--budget", "50", "--json")
     found = json.loads(other.stdout)
     assert set(found) == {
-        "camera", "frames", "on_time", "accuracy", "accuracy_on_time", "switches", "share",
+        "camera", "frames", "on_time", "accuracy", "accuracy_on_time", "processor_ms",
+        "switches", "share",
     }  # fmt: skip
     assert found["frames"] > 100
 
