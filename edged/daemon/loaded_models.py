@@ -101,6 +101,9 @@ class LoadedModels:
         """Header of a trace."""
         self._stored = self.profiler.profile
         """The profile as last written to its file."""
+        self._writing = threading.Event()
+        """Set once it has been written."""
+        self._writing.set()
         self._stored_ns = 0
         self._rounds = self.profiler.rounds
         self._waiting = len(self.profiler.waiting)
@@ -183,18 +186,19 @@ class LoadedModels:
         Not while engines are built: the CPU's times would be stored for them.
         """
         engines = self.models.engines
-        changing = engines.building or (engines.takeovers and not self.profiler.complete)
-        if changing or self.profiler.profile is self._stored:
+        if engines.building or (engines.takeovers and not self.profiler.complete):
             return
-        self._stored = self.profiler.profile
-        times, done = decoding(), threading.Event()
+        if self.profiler.profile is not self._stored:
+            self._stored = self.profiler.profile
+            times, done = decoding(), threading.Event()
 
-        def save() -> None:
-            self.store.save(self._stored, times)
-            done.set()
+            def save() -> None:
+                self.store.save(self._stored, times)
+                done.set()
 
-        if _in_thread(save, "the profile is not stored"):
-            done.wait(wait_seconds)
+            if _in_thread(save, "the profile is not stored"):
+                self._writing = done
+        self._writing.wait(wait_seconds)
 
     def report_profile(self) -> None:
         """Log the profile once; call it when measuring is complete."""

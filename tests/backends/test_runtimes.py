@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +169,23 @@ def test_a_runtime_is_loaded_beside_the_cameras_one_network_at_a_time(
     ]
     assert settle(second) == 3
     assert sessions(second) == sessions(first)
+
+
+def test_who_stores_a_profile_that_is_being_written_waits_for_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, written = load(config), threading.Event()
+    model.profiler.measure_cheapest(measure)
+
+    def slowly(*of: object) -> None:
+        time.sleep(0.3)
+        written.set()
+
+    monkeypatch.setattr(type(model.store), "save", slowly)
+    model.store_profile(dict)
+    assert not written.is_set()
+    model.store_profile(dict, 30)
+    assert written.is_set()
 
 
 def test_a_reload_while_the_profile_is_measured_leaves_no_session_behind(config: Config) -> None:

@@ -336,6 +336,7 @@ def test_a_process_without_memory_is_replaced(log: pytest.LogCaptureFixture) -> 
 # True time: a source that delivers late shows by how much
 
 
+@pytest.mark.alone
 @servers
 @needs_gstreamer
 def test_a_stream_that_comes_late_shows_that_age() -> None:

@@ -33,6 +33,7 @@ def yard(tmp_path: Path, camera: GateCamera) -> Iterator[Yard]:
         yield Yard(tmp_path, camera, daemon)
 
 
+@pytest.mark.alone
 def test_a_gate_is_shown_taught_deployed_and_taken_back(yard: Yard) -> None:
     daemon = yard.daemon
     yard.teach("gate", "--view", "door", "--classes", "open,closed")
