@@ -54,7 +54,6 @@ class Use:
     runs: int = 0
 
 
-NO_USE = Use()
 Uses: TypeAlias = Mapping[Choice, Use]
 
 
@@ -113,7 +112,7 @@ class Energy:
         shares = np.zeros(MOST_CHOICES + 1)
         shares[-1] = 1.0
         for choice, use in new.items():
-            old, at = before.get(choice, NO_USE), self._choices.index(choice)
+            old, at = before.get(choice, Use()), self._choices.index(choice)
             self._seconds[at] += use.seconds - old.seconds
             self._runs[at] += use.runs - old.runs
             shares[at] = (use.seconds - old.seconds) / seconds
