@@ -18,10 +18,11 @@ from edged.control.selector import (
     Situation,
     allowed,
     choose,
-    choose_cheapest,
+    choose_by_cost,
 )
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
+from edged.control.thrift import Thrift
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,17 @@ class ViewSettings:
 
 @dataclass(slots=True)
 class ViewControl:
-    """previous: what ran on the view's last frame."""
+    """previous: what ran on the view's last frame. thrift: None where the goal is accuracy."""
 
     settings: ViewSettings
     share: OnTimeShare
+    thrift: Thrift | None = None
     previous: Candidate | None = None
+
+    @classmethod
+    def of(cls, settings: ViewSettings) -> ViewControl:
+        thrift = None if settings.give_up is None else Thrift(settings.give_up)
+        return cls(settings, OnTimeShare(settings.on_time), thrift)
 
 
 class Controller:
@@ -54,10 +61,7 @@ class Controller:
 
     def __init__(self, views: Mapping[str, ViewSettings], slowdown: Slowdown | None = None) -> None:
         self.slowdown = slowdown or Slowdown()
-        self.views = {
-            name: ViewControl(settings, OnTimeShare(settings.on_time))
-            for name, settings in views.items()
-        }
+        self.views = {name: ViewControl.of(settings) for name, settings in views.items()}
 
     def take_over(
         self,
@@ -73,7 +77,7 @@ class Controller:
         for name, control in self.views.items():
             known = before.views.get(name)
             if known is not None and known.settings == control.settings:
-                control.share = known.share
+                control.share, control.thrift = known.share, known.thrift
                 control.previous = next(
                     (each for each in ladders[name] if each == known.previous), None
                 )
@@ -94,8 +98,8 @@ class Controller:
         situation = Situation(
             slack_ms, settings.budget_ms, settings.on_time, price, previous, limits, dearer_ms
         )
-        if settings.give_up is not None:
-            return choose_cheapest(rungs, self.slowdown, situation, settings.give_up)
+        if control.thrift is not None:
+            return choose_by_cost(rungs, self.slowdown, situation, control.thrift.terms)
         return choose(rungs, self.slowdown, situation)
 
     def decide_apart(
@@ -150,7 +154,7 @@ class Controller:
         self,
         view: str,
         ladder: Sequence[Candidate],
-        candidate: Candidate,
+        decision: Decision,
         service_ms: float,
         on_time: bool,
         *,
@@ -158,9 +162,11 @@ class Controller:
     ) -> None:
         """Learn from a run. ladder: the one that the decision was made from. shared: a frame of
         another view was on the same run, which says nothing more about the device."""
+        control, candidate = self.views[view], decision.candidate
+        if control.thrift is not None:
+            control.thrift.observe(decision, service_ms, on_time, self.slowdown.level)
         if not shared:
             self.slowdown.observe(candidate, service_ms)
-        control = self.views[view]
         faster = not on_time and any(
             other.p50_ms < candidate.p50_ms for other in allowed(ladder, control.settings.min_top1)
         )

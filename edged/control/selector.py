@@ -26,10 +26,6 @@ ROOM = 0.9
 by some per cent, and a variant at the limit would be switched on and off with it."""
 
 
-HOLD_COST = 1.1
-"""A variant that costs at most so many times as much as the cheapest one is not left for it."""
-
-
 class Reason(str, Enum):
     """Why nothing more accurate ran: a label in metrics and a field of every result."""
 
@@ -45,15 +41,24 @@ class Reason(str, Enum):
     NONE_FITS = "none_fits"  # none reaches the requested chance of being on time
 
 
+class Instead(NamedTuple):
+    """What the goal accuracy would have run, and the slack that it would have had."""
+
+    candidate: Candidate
+    slack_ms: float
+
+
 class Decision(NamedTuple):
     """predicted_ms: expected service time. chance: probability of being on time. spared_ms: the
-    processor time that the goal `power` is expected to save."""
+    processor time that the goal power is expected to save. instead_of: None where that runs what
+    the goal accuracy would."""
 
     candidate: Candidate
     predicted_ms: float
     chance: float
     reason: Reason
     spared_ms: float = 0.0
+    instead_of: Instead | None = None
 
 
 class Limits(NamedTuple):
@@ -91,6 +96,17 @@ class Situation(NamedTuple):
 
     def slack_for(self, candidate: Candidate) -> float:
         return self.slack_ms - self.dearer_ms.get(candidate.variant.resolution, 0.0)
+
+
+class Terms(NamedTuple):
+    """What a view whose goal is power gives up accuracy for (thrift.py).
+
+    charge: accuracy charged for the costliest run on the undisturbed device, for others in
+    proportion. room: how much less than what ran before a variant that costs less may be worth.
+    """
+
+    charge: float
+    room: float
 
 
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
@@ -146,48 +162,75 @@ def choose(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation)
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
 
 
-def choose_cheapest(
-    ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation, give_up: float
+def choose_by_cost(
+    ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation, terms: Terms
 ) -> Decision:
-    """Decide for one frame as `choose`, but run what costs least of the variants that are at most
-    give_up less accurate than what `choose` would run, and as surely on time, or to the target.
-    The cost is energy where it is known of the whole ladder, else processor time.
+    """Decide for one frame as `choose`, but charge each run for its cost: energy where it is known
+    of the whole ladder, else processor time.
 
-    How large the picture was decoded, which follows from what ran last, is no part of what the
-    budget allows; where it excludes all of them, the next picture will be larger.
+    A variant that costs less than the one before must be worth at most terms.room less: otherwise
+    two would take turns where nothing changes. How large the picture was decoded, which follows
+    from what ran last, is no part of what the budget allows; where it excludes all that may run,
+    the next picture will be larger.
     """
-    target, previous, limits = situation.target, situation.previous, situation.limits
+    previous, limits = situation.previous, situation.limits
     others = Limits(limits.run_ms, None, limits.threads)
     if others == NO_LIMITS:
         others = NO_LIMITS
-    accurate = situation._replace(previous=None, limits=others)
-    best = choose(ladder, outlook, accurate)
-    longest_ms, least = limits.run_ms / outlook.ratio, min(best.chance, target)
-    measured = all(candidate.joules for candidate in ladder)
-    found = []
-    for candidate in ladder:
-        if candidate.top1 < best.candidate.top1 - give_up - 1e-9:
-            break
+    allowing = situation._replace(previous=None, limits=others)
+    best = choose(ladder, outlook, allowing)
+    longest_ms, charge = limits.run_ms / outlook.ratio, terms.charge * outlook.ratio
+    options = {}
+    for candidate, cost in zip(ladder, _costs(ladder), strict=True):
         within_ms = longest_ms if candidate is previous else ROOM * longest_ms
-        if candidate is not best.candidate and _bar(candidate, others, within_ms):
-            continue
-        chance = outlook.chance(candidate, situation.slack_for(candidate))
-        if chance >= least:
-            cost = candidate.joules if measured else candidate.processor_ms
-            found.append((cost, candidate, chance))
-    served = [each for each in found if not _bar(each[1], limits, math.inf)]
-    if not served:
-        return choose(ladder, outlook, accurate._replace(limits=limits))
-    cheapest = min(served, key=lambda each: each[0])
-    for each in served:
-        if each[1] is previous and each[0] <= HOLD_COST * cheapest[0]:
-            cheapest = each
-    _, candidate, chance = cheapest
+        if candidate is best.candidate or not _bar(candidate, others, within_ms):
+            chance = outlook.chance(candidate, situation.slack_for(candidate))
+            worth = (candidate.top1 + situation.price) * chance
+            options[candidate.choice] = _Option(candidate, chance, cost, worth, charge)
+    accurate = options[best.candidate.choice]
+    before = None if previous is None else options.get(previous.choice)
+    least, cost = (before or accurate).worth - terms.room, (before or accurate).cost
+    open_to_it = [
+        each
+        for each in options.values()
+        if (each.worth >= least or each.cost >= cost) and not _bar(each.candidate, limits, math.inf)
+    ]
+    if not open_to_it:
+        return choose(ladder, outlook, allowing._replace(limits=limits))
+    chosen = max(open_to_it, key=lambda each: each.value)
+    if before in open_to_it and chosen.value - before.value < HOLD:
+        chosen = before
+    candidate, chance = chosen.candidate, chosen.chance
     if candidate is best.candidate:
         return best
-    reason = Reason.POWER if chance >= target else Reason.NONE_FITS
+    reason = Reason.POWER if chosen.cost < accurate.cost else Reason.HOLD
+    if chance < situation.target:
+        reason = Reason.NONE_FITS
     spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
-    return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms)
+    instead = Instead(best.candidate, situation.slack_for(best.candidate))
+    return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms, instead)
+
+
+class _Option(NamedTuple):
+    """worth: of its answer, accuracy times the chance. charge: of a run that costs 1."""
+
+    candidate: Candidate
+    chance: float
+    cost: float
+    worth: float
+    charge: float
+
+    @property
+    def value(self) -> float:
+        return self.worth - self.charge * self.cost
+
+
+def _costs(ladder: Sequence[Candidate]) -> list[float]:
+    """Of each run, in parts of the highest."""
+    joules = [candidate.joules for candidate in ladder]
+    costs = joules if all(joules) else [candidate.processor_ms for candidate in ladder]
+    highest = max(costs)
+    return [cost / highest for cost in costs]
 
 
 def _bar(candidate: Candidate, limits: Limits, longest_ms: float) -> Reason | None:

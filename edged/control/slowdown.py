@@ -120,7 +120,7 @@ class Slowdown:
         "_corrections",
         "_expected",
         "_floor",
-        "_level",
+        "_log_level",
         "_pairs",
         "_places",
         "_weights",
@@ -152,11 +152,16 @@ class Slowdown:
             "corrections": dict(self._corrections),
         }
 
+    @property
+    def level(self) -> float:
+        """How far every run is stretched, apart from interruptions: observed / profiled time."""
+        return math.exp(self._log_level)
+
     def observe(self, candidate: Candidate, service_ms: float) -> None:
         """Learn from one run of `candidate` that took `service_ms`."""
         place = self._place(candidate)
         service_ms = max(service_ms, SHORTEST_MS) / place.correction
-        self._correct(place, math.log(service_ms / candidate.p50_ms) - self._level)
+        self._correct(place, math.log(service_ms / candidate.p50_ms) - self._log_level)
         table, columns = place.table, place.columns
         position = min(max(grid_position(service_ms) + place.offset - 0.5, 0.0), POINTS - 3.0)
         row = int(position)
@@ -224,7 +229,7 @@ class Slowdown:
         self._conclude()
 
     def _conclude(self) -> None:
-        log_stretch, self._level = _LOGS.dot(self._weights).tolist()
+        log_stretch, self._log_level = _LOGS.dot(self._weights).tolist()
         self.ratio = math.exp(log_stretch)
         """Expected observed / profiled time of the next run; 1: undisturbed device."""
         self._floor: float | None = None

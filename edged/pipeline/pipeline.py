@@ -342,9 +342,8 @@ class Pipeline:
         sensors = self.allowance.sensors
         self._trace.record(queue, frame, run.slack_ms, sensors, run, result, service_ms)
         before = self.controller.views[queue.view].previous
-        candidate, shared = decision.candidate, run.shared
         self.controller.observe(
-            queue.view, run.ladder, candidate, service_ms, on_time, shared=shared
+            queue.view, run.ladder, decision, service_ms, on_time, shared=run.shared
         )
         self._want(run)
         self._note(queue, before, decision, on_time)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate, ladder
-from edged.control.selector import NO_LIMITS, Limits
+from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.tracing.trace import FullTrace, TracedVariant
 from edged.variants.variant import Variant
 
@@ -44,17 +44,17 @@ class Edged:
         self._positions = {id(candidate): i for i, candidate in enumerate(self._candidates)}
         settings = ViewSettings(budget_ms, target, give_up=give_up)
         self.controller = Controller({self.VIEW: settings})
+        self._decision: Decision | None = None
 
     def choose(self, frame: int, slack_ms: float) -> int:
         limit_ms = self._frames[frame].limit_ms
         limits = NO_LIMITS if limit_ms == math.inf else Limits(limit_ms)
-        decision = self.controller.decide(self.VIEW, self._ladder, slack_ms, limits)
-        return self._positions[id(decision.candidate)]
+        self._decision = self.controller.decide(self.VIEW, self._ladder, slack_ms, limits)
+        return self._positions[id(self._decision.candidate)]
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:
-        self.controller.observe(
-            self.VIEW, self._ladder, self._candidates[chosen], service_ms, on_time
-        )
+        assert self._decision is not None
+        self.controller.observe(self.VIEW, self._ladder, self._decision, service_ms, on_time)
 
     def dropped(self) -> None:
         self.controller.dropped(self.VIEW)

@@ -20,6 +20,7 @@ from edged.control.profile import Candidate
 from edged.control.selector import NO_LIMITS, Limits
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
+from edged.control.thrift import Thrift
 from edged.document.json_line import Line
 from edged.errors import InputError
 from edged.tracing.ladders import ladder_at, runtime_at, written
@@ -34,10 +35,12 @@ BEGINNING = b'{"edged_trace"'
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """owed: share.py's account. previous: position of what ran last, if it is in the ladder."""
+    """owed: share.py's account. previous: position of what ran last, if it is in the ladder.
+    thrift: thrift.py's account, where the goal is power."""
 
     owed: float
     previous: int | None
+    thrift: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ class Header:
         states = {}
         for view, control in views.items():
             positions = {id(candidate): place for place, candidate in enumerate(ladders[view])}
-            states[view] = ViewState(control.share.owed, positions.get(id(control.previous)))
+            thrift = None if control.thrift is None else control.thrift.state()
+            previous = positions.get(id(control.previous))
+            states[view] = ViewState(control.share.owed, previous, thrift)
         return cls(
             {view: ladders[view] for view in views},
             {view: control.settings for view, control in views.items()},
@@ -81,6 +86,8 @@ class Header:
             control, ladder = controller.views[view], self.ladders[view]
             control.share = OnTimeShare(control.settings.on_time, state.owed)
             control.previous = None if state.previous is None else ladder[state.previous]
+            if state.thrift is not None and control.settings.give_up is not None:
+                control.thrift = Thrift.from_state(control.settings.give_up, state.thrift)
         return controller
 
 
@@ -174,9 +181,13 @@ def header_line(header: Header) -> str:
             "budget_ms": settings.budget_ms,
             "on_time": settings.on_time,
             "min_top1": settings.min_top1,
-            **({} if settings.give_up is None else {"give_up": settings.give_up}),
             "owed": header.states[view].owed,
             "previous": header.states[view].previous,
+            **(
+                {}
+                if settings.give_up is None
+                else {"give_up": settings.give_up, "thrift": header.states[view].thrift}
+            ),
         }
         for view, settings in header.settings.items()
     }
@@ -277,7 +288,8 @@ def _header(line: Line) -> Header:
         previous = values.take("previous")
         if previous is not None:
             previous = _position(values, "previous", ladders[view])
-        states[view] = ViewState(values.number_at("owed", -math.inf), previous)
+        thrift = values.object_at("thrift") if "thrift" in values.values else None
+        states[view] = ViewState(values.number_at("owed", -math.inf), previous, thrift)
     about = {key: str(value) for key, value in line.object_at("about").items()}
     return Header(ladders, settings, states, line.object_at("slowdown"), about)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from edged.control.profile import Candidate
-from edged.control.selector import allowed
+from edged.control.selector import Decision, allowed
 from edged.tracing.recording import Header, RecordedFrame, RecordedTrace
 from edged.tracing.replay import Step
 from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
@@ -44,30 +44,35 @@ def reproduce(trace: RecordedTrace) -> Reproduction:
     differences: list[Difference] = []
     for segment in trace.segments:
         ladders, controller = segment.header.ladders, segment.header.controller()
-        decided = list[list[RecordedFrame]]([] for _ in segment.frames)
+        decided = list[list[int]]([] for _ in segment.frames)
         for position, frame in enumerate(segment.frames):
-            decided[position - frame.overtaken].append(frame)
+            if frame.chosen is not None:
+                decided[position - frame.overtaken].append(position)
+        made = dict[int, Decision]()
         for position, frame in enumerate(segment.frames):
-            for made in decided[position]:
-                if made.chosen is None:
-                    continue
-                ladder = ladders[made.view]
-                decision = controller.decide(made.view, ladder, made.slack_ms, made.limits)
-                candidate = ladder[made.chosen]
+            for place in decided[position]:
+                other = segment.frames[place]
+                assert other.chosen is not None
+                ladder = ladders[other.view]
+                decision = controller.decide(other.view, ladder, other.slack_ms, other.limits)
+                candidate = ladder[other.chosen]
+                made[place] = decision._replace(candidate=candidate)
                 decisions += 1
-                if decision.candidate is not candidate or decision.reason.value != made.reason:
+                if decision.candidate is not candidate or decision.reason.value != other.reason:
                     different += 1
                     if len(differences) < DIFFERENCES_KEPT:
-                        recorded = f"{candidate.name}: {made.reason}"
+                        recorded = f"{candidate.name}: {other.reason}"
                         replayed = f"{decision.candidate.name}: {decision.reason.value}"
-                        differences.append(Difference(made.line, recorded, replayed))
+                        differences.append(Difference(other.line, recorded, replayed))
             if frame.chosen is None:
                 controller.dropped(frame.view)
             else:
-                ladder = ladders[frame.view]
-                ran = ladder[frame.chosen]
                 controller.observe(
-                    *(frame.view, ladder, ran, frame.service_ms, frame.on_time),
+                    frame.view,
+                    ladders[frame.view],
+                    made.pop(position),
+                    frame.service_ms,
+                    frame.on_time,
                     shared=frame.shared,
                 )
     return Reproduction(decisions, different, tuple(differences))

@@ -13,6 +13,7 @@ from edged.capture.frame import Frame
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate, Spread, Timing
 from edged.control.profiler import Profiler
+from edged.control.selector import Decision
 from edged.pipeline.probes import Probes
 from edged.pipeline.queue import ViewQueue
 from edged.result import Score
@@ -105,7 +106,7 @@ class Probed:
         )
         self._frame, self._slack_ms = 0, 0.0
         self._ladder: Sequence[Candidate] = ()
-        self._chosen: Candidate | None = None
+        self._decision: Decision | None = None
         self.late_ms = set[float]()
 
     @property
@@ -120,15 +121,15 @@ class Probed:
         self._frame = frame
         self._slack_ms = slack_ms - (self._time.now_ns - planned_ns) / 1e6
         self._ladder = self._profiler.ladders[VIEW]
-        self._chosen = self._controller.decide(VIEW, self._ladder, self._slack_ms).candidate
-        return self._places[self._chosen.variant]
+        self._decision = self._controller.decide(VIEW, self._ladder, self._slack_ms)
+        return self._places[self._decision.candidate.variant]
 
     def observe(self, chosen: int, service_ms: float, on_time: bool) -> None:
-        assert self._chosen is not None
+        assert self._decision is not None
         if on_time and service_ms > self._slack_ms:
             on_time = False
             self.late_ms.add(self._trace.frames[self._frame].captured_ms)
-        self._controller.observe(VIEW, self._ladder, self._chosen, service_ms, on_time)
+        self._controller.observe(VIEW, self._ladder, self._decision, service_ms, on_time)
         self._time.sleep(service_ms / 1000)
         if self._frame + 1 < len(self._trace.frames):
             self._probe(chosen)

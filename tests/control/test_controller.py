@@ -9,6 +9,7 @@ import pytest
 
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
+from edged.control.selector import Decision, Reason
 from edged.control.share import UNAVOIDABLE_PRICE
 from edged.control.slowdown import Slowdown
 from edged.variants.variant import Variant
@@ -25,10 +26,14 @@ LADDER = tuple(
 FASTEST = LADDER[-1]
 
 
+def decided(candidate: Candidate) -> Decision:
+    return Decision(candidate, candidate.p50_ms, 1.0, Reason.MOST_ACCURATE)
+
+
 def test_views_share_the_slow_down_and_nothing_else() -> None:
     controller = Controller({"near": ViewSettings(20.0, 0.95), "far": ViewSettings(60.0, 0.95)})
     for _ in range(20):
-        controller.observe("near", LADDER, LADDER[1], 3 * 8.6, False)
+        controller.observe("near", LADDER, decided(LADDER[1]), 3 * 8.6, False)
     assert controller.decide("far", LADDER, 30.0).candidate is not LADDER[0]
     assert controller.views["near"].share.owed > 10
     assert controller.views["far"].share.owed == 0
@@ -41,7 +46,7 @@ def test_a_run_that_views_share_is_one_run() -> None:
     alone, together = Controller(settings), Controller(settings)
     for service_ms in (*[8.7] * 50, 15.0):  # the last is interrupted
         for view in settings:
-            args = LADDER, LADDER[1], service_ms, service_ms < 12
+            args = LADDER, decided(LADDER[1]), service_ms, service_ms < 12
             together.observe(view, *args, shared=view != "gate")
             if view == "gate":
                 alone.observe(view, *args)
@@ -59,19 +64,21 @@ def test_dropped_frames_are_misses_that_no_choice_could_avoid() -> None:
     assert share.owed > 10
     dropped = share.owed
     for _ in range(100):
-        controller.observe("door", LADDER, FASTEST, 30.0, False)
+        controller.observe("door", LADDER, decided(FASTEST), 30.0, False)
     assert share.owed == dropped
     for _ in range(20):
-        controller.observe("door", LADDER, LADDER[0], 30.0, False)
+        controller.observe("door", LADDER, decided(LADDER[0]), 30.0, False)
     assert share.owed > dropped
 
 
 def test_min_top1_rules_out_what_is_worse() -> None:
     controller = Controller({"door": ViewSettings(20.0, 0.95, min_top1=0.6)})
     assert controller.decide("door", LADDER, 2.0).candidate is LADDER[2]
-    controller.observe("door", LADDER, LADDER[2], 30.0, False)  # the fastest that is allowed
+    controller.observe(
+        "door", LADDER, decided(LADDER[2]), 30.0, False
+    )  # the fastest that is allowed
     for _ in range(2000):
-        controller.observe("door", LADDER, LADDER[2], 30.0, False)
+        controller.observe("door", LADDER, decided(LADDER[2]), 30.0, False)
     assert controller.views["door"].share.price < 2 * UNAVOIDABLE_PRICE
 
 
@@ -123,7 +130,7 @@ def test_the_promise_is_kept_on_a_device_unlike_any_model(target: float) -> None
         decision = controller.decide("door", LADDER, slack_ms)
         service_ms = decision.candidate.p50_ms * draw.paretovariate(2.5)
         on_time = service_ms <= slack_ms
-        controller.observe("door", LADDER, decision.candidate, service_ms, on_time)
+        controller.observe("door", LADDER, decision, service_ms, on_time)
         late += not on_time
     assert late / frames <= 1 - target + 0.005
 
@@ -133,7 +140,7 @@ def test_another_controller_goes_on_where_the_settings_are_the_same() -> None:
     before = Controller({"kept": kept, "changed": kept, "gone": kept})
     for name in before.views:
         for _ in range(50):
-            before.observe(name, LADDER, LADDER[1], 3 * 8.6, False)
+            before.observe(name, LADDER, decided(LADDER[1]), 3 * 8.6, False)
     views = {"kept": kept, "changed": tighter, "new": kept}
     ladders = dict.fromkeys(views, LADDER)
     after = Controller(views)
@@ -154,7 +161,7 @@ def test_what_ran_last_is_kept_where_the_ladder_still_has_it() -> None:
     views = {name: ViewSettings(20.0, 0.95) for name in ("same", "shorter", "retrained")}
     before = Controller(views)
     for name in views:
-        before.observe(name, LADDER, LADDER[1], 8.6, True)
+        before.observe(name, LADDER, decided(LADDER[1]), 8.6, True)
     ladders = {
         "same": tuple(replace(each) for each in LADDER),
         "shorter": (LADDER[0], LADDER[3]),

@@ -18,9 +18,10 @@ from edged.control.selector import (
     Limits,
     Reason,
     Situation,
+    Terms,
     allowed,
     choose,
-    choose_cheapest,
+    choose_by_cost,
 )
 from edged.variants.variant import Variant
 
@@ -195,41 +196,64 @@ def test_dearer_decoding_takes_its_time_off_the_slack() -> None:
     assert decide_sides(Limits(), 3.0, dearer_ms={128: -2.0}).candidate is SIDES[4]
 
 
-ALIKE = candidate(0.5, 0.695, 4)
+ALIKE = Candidate(Variant(0.5, 192), 1, 0.695, 4, 4.4)
+CHEAP = candidate(0.25, 0.55, 1)
 
 
-def cheapest(
+def by_cost(
     ladder: tuple[Candidate, ...] = (LARGE, ALIKE, SMALL),
     *,
-    give_up: float = 0.01,
+    charge: float = 1.0,
+    room: float = 0.01,
     slack_ms: float = 30.0,
     previous: Candidate | None = None,
     limits: Limits = NO_LIMITS,
     outlook: Outlook | None = None,
 ) -> Decision:
     situation = Situation(slack_ms, 33.0, 0.95, previous=previous, limits=limits)
-    return choose_cheapest(ladder, outlook or Outlook(), situation, give_up)
+    return choose_by_cost(ladder, outlook or Outlook(), situation, Terms(charge, room))
 
 
-def test_power_takes_the_cheapest_within_what_may_be_given_up() -> None:
-    decision = cheapest()
+def test_power_first_takes_the_cheapest_within_what_may_be_given_up() -> None:
+    decision = by_cost()
     assert (decision.candidate, decision.reason) == (ALIKE, Reason.POWER)
     assert decision.spared_ms == LARGE.p50_ms - ALIKE.p50_ms
-    assert cheapest(give_up=0.0).candidate is LARGE
-    assert cheapest(give_up=0.1).candidate in (ALIKE, SMALL)
+    assert decision.instead_of == (LARGE, 30.0)
+    assert by_cost(room=0.0).candidate is LARGE
+    assert by_cost(room=0.0).instead_of is None
+    assert by_cost((LARGE, ALIKE, CHEAP), room=0.2).candidate is CHEAP
+
+
+def test_a_run_is_charged_for_what_it_costs() -> None:
+    """Of the accuracy that it has more; the costliest one is charged all of it."""
+    saved = 1 - ALIKE.p50_ms / LARGE.p50_ms
+    worth = (LARGE.top1 - ALIKE.top1) / saved
+    assert by_cost(room=1.0, charge=0.9 * worth, previous=LARGE).candidate is LARGE
+    assert by_cost(room=1.0, charge=1.9 * worth, previous=LARGE).candidate is ALIKE
+    # Twice as slow, each run costs twice as much.
+    assert by_cost(charge=0.95 * worth, outlook=Outlook(2.0), previous=LARGE).candidate is ALIKE
+
+
+def test_nothing_cheaper_runs_if_it_loses_more_than_is_left_to_give_up() -> None:
+    assert by_cost(charge=5.0, room=0.004, previous=LARGE).candidate is LARGE
+    assert by_cost(charge=5.0, room=0.006, previous=LARGE).candidate is ALIKE
+    assert by_cost(charge=5.0, room=0.006, previous=ALIKE).candidate is ALIKE
+    # What costs more may always run.
+    assert by_cost(charge=0.001, room=-1.0, previous=SMALL).candidate is LARGE
 
 
 def test_power_costs_what_was_measured() -> None:
     """Energy, as soon as it is known of all of them."""
     large, alike = replace(LARGE, joules=1.0), replace(ALIKE, joules=2.0)
-    assert cheapest((large, alike, replace(SMALL, joules=0.1))).candidate is large
-    assert cheapest((large, alike, SMALL)).candidate is alike
+    assert by_cost((large, alike, replace(SMALL, joules=0.1))).candidate is large
+    assert by_cost((large, alike, SMALL)).candidate is alike
 
 
 def test_power_compares_with_the_best_that_the_budget_allows() -> None:
     """Too little time for the large one: then what is given up counts from the next."""
-    assert cheapest(LADDER, slack_ms=10, give_up=0.01).candidate is MIDDLE
-    assert cheapest(LADDER, slack_ms=10, give_up=0.08).candidate is SMALL
+    assert by_cost(LADDER, slack_ms=10, room=0.01).candidate is MIDDLE
+    assert by_cost(LADDER, slack_ms=10, room=0.081).candidate is SMALL
+    assert by_cost(LADDER, slack_ms=10, room=0.081).instead_of == (MIDDLE, 10)
 
 
 def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
@@ -237,10 +261,10 @@ def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
     small = Candidate(Variant(0.25, 128), 1, 0.695, 2, 2.2)
     tiny = Candidate(Variant(0.25, 96), 1, 0.688, 1, 1.1)
     ladder = (LARGE, small, tiny)
-    first = cheapest(ladder, limits=Limits(resolution=128), previous=small)
+    first = by_cost(ladder, room=0.006, limits=Limits(resolution=128), previous=small)
     assert first.candidate is small
     # None of those that may run is good enough: the best that the picture serves, for now.
-    later = cheapest((LARGE, ALIKE, tiny), limits=Limits(resolution=96), previous=tiny)
+    later = by_cost((LARGE, ALIKE, tiny), limits=Limits(resolution=96), previous=LARGE)
     assert (later.candidate, later.reason) == (tiny, Reason.PICTURE)
 
 
@@ -251,14 +275,14 @@ def test_power_is_as_surely_on_time() -> None:
         def chance(self, candidate: Candidate, slack_ms: float) -> float:
             return 0.5 if candidate is ALIKE else 0.99
 
-    assert cheapest(outlook=Risky()).candidate is LARGE
+    assert by_cost(outlook=Risky()).candidate is LARGE
 
 
-def test_power_keeps_what_costs_hardly_more() -> None:
-    nearly = candidate(0.75, 0.699, 4.3)
+def test_power_keeps_what_is_worth_hardly_less() -> None:
+    nearly = candidate(0.75, 0.6955, 4.02)
     ladder = (LARGE, nearly, ALIKE)
-    assert cheapest(ladder, previous=nearly).candidate is nearly
-    assert cheapest(ladder).candidate is ALIKE
+    assert by_cost(ladder, charge=0.05, previous=nearly).candidate is nearly
+    assert by_cost(ladder, charge=2.0, previous=nearly).candidate is ALIKE
 
 
 def test_min_top1_means_the_table() -> None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from edged.capture.frame import Frame
 from edged.control.agreement import Agreement
 from edged.control.controller import Controller, ViewSettings
-from edged.control.profile import Candidate, Spread, Timing
+from edged.control.profile import Spread, Timing
 from edged.control.profiler import Profiler
+from edged.control.selector import Decision
 from edged.pipeline.output import Output
 from edged.pipeline.probes import Probes
 from edged.pipeline.queue import ViewQueue
@@ -135,7 +136,7 @@ class Watched:
             share,
         )
         self.outcome = Outcome()
-        self._chosen: tuple[object, Candidate] | None = None
+        self._chosen: tuple[object, Decision] | None = None
         self._sequence = 0
 
     @property
@@ -172,10 +173,13 @@ class Watched:
             self.outcome.ran += [place] * frames
             self.outcome.cpu_ms += run_ms * self._every * frames
             self.time.now_ns += frames * interval_ns
+            assert self._chosen is not None
+            self._count(self._chosen[1], run_ms, self._every * frames)
 
     def _frame(self, shown: Shown) -> None:
         begun_ns, self.networks.shown = self.time.now_ns, shown
-        chosen = self._decide()
+        decision = self._decide()
+        chosen = decision.candidate
         place, run_ms = self.networks.place[chosen.variant], self.times_ms[chosen.variant]
         self.outcome.ran.append(place)
         self.outcome.cpu_ms += run_ms * self._every
@@ -183,6 +187,7 @@ class Watched:
         if self._sequence < SETTLING_FRAMES:  # then the estimate of the device's speed is sure
             self.controller.slowdown.observe(chosen, run_ms)
         self._sequence += 1
+        self._count(decision, run_ms, self._every)
         frame = Frame(shown.levels.reshape(4, 4, 3), self._sequence, begun_ns, begun_ns, begun_ns)
         self.queue.mailbox.latest = frame
         said = int(shown.classes[place])
@@ -195,15 +200,20 @@ class Watched:
                 break
         self.time.now_ns = begun_ns + round(self._every * self._frame_seconds * 1e9)
 
-    def _decide(self) -> Candidate:
-        """In calm, the choice changes only with the ladder."""
-        ladder = self.profiler.ladders[VIEW]
-        if self._chosen is None or self._chosen[0] is not ladder:
-            control = self.controller.views[VIEW]
+    def _decide(self) -> Decision:
+        """In calm, the choice changes only with the ladder, and with what may be given up."""
+        ladder, control = self.profiler.ladders[VIEW], self.controller.views[VIEW]
+        before = None if self._chosen is None else self._chosen[1]
+        if before is None or self._chosen[0] is not ladder or control.thrift is not None:
             decision = self.controller.decide(VIEW, ladder, control.settings.budget_ms)
-            before = None if self._chosen is None else self._chosen[1]
-            if before is not None and before.variant != decision.candidate.variant:
+            if before is not None and before.candidate.variant != decision.candidate.variant:
                 self.outcome.switches.append(self.seconds)
             control.previous = decision.candidate
-            self._chosen = ladder, decision.candidate
+            self._chosen = ladder, decision
         return self._chosen[1]
+
+    def _count(self, decision: Decision, run_ms: float, frames: int) -> None:
+        """Results on time, as far as they count in calm."""
+        thrift = self.controller.views[VIEW].thrift
+        for _ in range(frames if thrift else 0):
+            thrift.observe(decision, run_ms, True, self.controller.slowdown.level)

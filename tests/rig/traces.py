@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
-from edged.control.selector import NO_LIMITS, Limits
+from edged.control.selector import NO_LIMITS, Decision, Limits
 from edged.tracing.recorder import Recorder
 from edged.tracing.recording import Header, RecordedFrame
 from edged.variants.variant import Variant
@@ -34,7 +34,7 @@ BIN_SLOWNESS = 1.2
 SETTINGS = {
     "door": ViewSettings(33.0, 0.95),
     "yard/gate": ViewSettings(12.0, 0.9, min_top1=0.6),
-    "yard/lane": ViewSettings(25.0, 0.9),
+    "yard/lane": ViewSettings(25.0, 0.9, give_up=0.02),
     "yard/bin": ViewSettings(50.0, 0.95),
 }
 Ladders = Mapping[str, tuple[Candidate, ...]]
@@ -60,7 +60,7 @@ class Daemon:
         decided = [frame for view in views if (frame := self._decided(view, ladders[view]))]
         slow_down = self.random.choice((1.0, 1.1, 1.7, 3.0)) * self.random.uniform(0.9, 1.2)
         ran = list[Candidate]()
-        for frame, lines in decided:
+        for frame, decision, lines in decided:
             ladder = ladders[frame.view]
             candidate = ladder[frame.chosen or 0]
             shared = candidate in ran
@@ -68,7 +68,7 @@ class Daemon:
             service_ms = candidate.p50_ms * slow_down * (BIN_SLOWNESS if ladder[-1] in BIN else 1)
             on_time = service_ms <= frame.slack_ms
             self.controller.observe(
-                frame.view, ladder, candidate, service_ms, on_time, shared=shared
+                frame.view, ladder, decision, service_ms, on_time, shared=shared
             )
             self._record(
                 replace(
@@ -84,8 +84,8 @@ class Daemon:
 
     def _decided(
         self, view: str, ladder: tuple[Candidate, ...]
-    ) -> tuple[RecordedFrame, int] | None:
-        """The frame with its choice, and how many lines came before it; None if it is dropped."""
+    ) -> tuple[RecordedFrame, Decision, int] | None:
+        """The frame, its decision and how many lines came before it; None if it is dropped."""
         interval_ms = 33 + self.random.random()
         wait_ms = self.random.expovariate(1 / 4)
         slack_ms = self.controller.views[view].settings.budget_ms - wait_ms
@@ -99,7 +99,7 @@ class Daemon:
         limits = self.random.choice((NO_LIMITS, Limits(12.5)))
         decision = self.controller.decide(view, ladder, slack_ms, limits)
         chosen, reason = ladder.index(decision.candidate), decision.reason.value
-        return replace(frame, limits=limits, chosen=chosen, reason=reason), self.lines
+        return replace(frame, limits=limits, chosen=chosen, reason=reason), decision, self.lines
 
     def _record(self, frame: RecordedFrame) -> None:
         self.recorder.record(frame)

@@ -159,15 +159,15 @@ def test_goal_power_runs_what_costs_least_within_give_up() -> None:
     times = tuple(variant.p50_ms for variant in variants)
     frames = tuple(TracedFrame(33.0 * i, 1.0, times) for i in range(100))
     ran = {}
-    for give_up in (None, 0.0, 0.01, 0.3):
+    for give_up in (None, 0.0, 0.011, 0.32):
         policy = make_policy(FullTrace(variants, frames), "edged", 30.0, 0.95, give_up)
         found = outcome(variants, run(FullTrace(variants, frames), policy, 30.0))
         ran[give_up] = (*found.share, found.processor_ms)
     assert ran == {
         None: ("large x4", 12.0),
         0.0: ("large x1", 10.0),
-        0.01: ("middle", 5.0),
-        0.3: ("small", 1.0),
+        0.011: ("middle", 5.0),
+        0.32: ("small", 1.0),
     }
 
 
