@@ -126,7 +126,7 @@ def _view_keys(default: str) -> dict[str, Any]:
         },
         "goal": key(
             "Goal",
-            f"accuracy, or power: the least costly variant within give_up. {default}",
+            f"accuracy, or power: cheaper variants within give_up. {default}",
             "power",
             **GOAL,
         ),

@@ -117,16 +117,17 @@ _SCHEMA: dict[str, Any] = {
     ),
     goal=key(
         "Goal",
-        "accuracy: run the most accurate variant that the budget allows. power: run the one that "
-        "costs least (energy where it was measured, otherwise processor time) of those that are at "
-        "most give_up less accurate.",
+        "accuracy: run the most accurate variant that the budget allows. power: run cheaper ones "
+        "(in energy where it was measured, otherwise in processor time) that together are at most "
+        "give_up less accurate.",
         "power",
         default="accuracy",
         **GOAL,
     ),
     give_up=key(
         "Accuracy to give up (0 to 1)",
-        "With goal: power, how much less accurate than the best that the budget allows.",
+        "With goal: power, how much less accurate than with goal: accuracy, in the mean over about "
+        "a minute.",
         0.01,
         0.03,
         default=0.01,

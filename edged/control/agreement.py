@@ -52,12 +52,13 @@ FALSE_ALARM_MOMENTS = 10_000
 false alarms: 28 hours of a moment every ten seconds."""
 _OTHER_SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 NOVEL_MOMENTS = 4
-"""So many pictures one after the other that are unlike all seen before are another scene. If
-pictures came in any order, this would happen once in 58,905 moments: 36 choose 4."""
+"""So many pictures one after the other that are unlike all seen before are another scene, and so
+are as many that are alike where none was: a camera that moved stands still. If pictures came in any
+order, each would happen once in 58,905 moments: 36 choose 4."""
 _JUDGED_MOMENTS, _LEAST_MOMENTS = 32, 16
 _NOVEL, _NOVEL_LEVELS = 1.5, 4.0
 """Unlike: this many times as far from the nearest one as any of the last moments, and so many of
-256 levels."""
+256 levels. Alike: nearer than so many levels, which all of the last moments were from far."""
 _PICTURES_KEPT = 64
 
 Levels = bytes
@@ -156,7 +157,9 @@ class Agreement:
         """When the present moment began, and when the next one will."""
         self._pictures: list[NDArray[np.int16]] = []
         self._new: list[tuple[NDArray[np.int16], float]] = []
-        """The last pictures if unlike those seen, and how far each is from the nearest."""
+        """The last pictures if another scene's, and how far each is from the nearest one seen."""
+        self._alike = False
+        """Whether it is because they are alike."""
         self._distances: deque[float] = deque(maxlen=_JUDGED_MOMENTS)
         self._looks, self._look_seconds = 0, -math.inf
         """How many pictures were seen, and when the next one is to be."""
@@ -244,10 +247,10 @@ class Agreement:
         apart = np.abs(np.stack(self._pictures) - picture).mean(axis=1)
         nearest = int(apart.argmin())
         distance = float(apart[nearest])
-        limit = max(_NOVEL_LEVELS, _NOVEL * max(self._distances, default=0.0))
-        if len(self._distances) < _LEAST_MOMENTS:
-            limit = math.inf
-        if distance <= limit:
+        judged = len(self._distances) >= _LEAST_MOMENTS
+        limit = max(_NOVEL_LEVELS, _NOVEL * max(self._distances)) if judged else math.inf
+        alike = judged and distance < _NOVEL_LEVELS <= min(self._distances) / _NOVEL
+        if distance <= limit and not alike:
             if distance < _NOVEL_LEVELS:
                 del self._pictures[nearest]  # the new one stands for it
             for each, far in (*self._new, (picture, distance)):
@@ -258,6 +261,10 @@ class Agreement:
                 self._fresh, self._next_seconds = {}, -math.inf
             del self._pictures[:-_PICTURES_KEPT]
             return False
+        if alike != self._alike:
+            self._alike = alike
+            self._new.clear()
+            self._fresh = {}
         self._new.append((picture, distance))
         if not self._fresh:
             self._fresh = self._none()

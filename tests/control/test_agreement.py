@@ -193,6 +193,30 @@ def test_another_scene_is_forgotten_at_once_and_a_passer_by_is_not() -> None:
     assert agreement.figures() == {}
 
 
+def test_a_camera_that_stops_shows_another_scene() -> None:
+    """While it moved no two pictures were alike."""
+    agreement, random_ = make(), random.Random(3)
+    list(probe(agreement, 1.0, 60))
+    for number in range(60):
+        picture = bytes(random_.randrange(256) for _ in range(48))
+        agreement.see(picture, number * MOMENT_SECONDS)
+    assert agreement.breaks == 0
+    changes = []
+    for number in range(1 + NOVEL_MOMENTS):
+        noisy = bytes(level + random_.randrange(-2, 3) for level in range(60, 108))
+        changes.append(agreement.see(noisy, 1e4 + number))
+    assert changes == [False] * NOVEL_MOMENTS + [True]
+    assert agreement.figures() == {}
+
+
+def test_pictures_that_come_twice_now_and_then_are_no_other_scene() -> None:
+    agreement, random_ = make(), random.Random(3)
+    pictures = [bytes(random_.randrange(256) for _ in range(48)) for _ in range(40)]
+    for number in range(400):
+        agreement.see(pictures[number * number % 40], number * MOMENT_SECONDS)
+    assert agreement.breaks == 0
+
+
 def test_what_the_new_scene_has_shown_is_kept() -> None:
     """Between its first picture and the break, probes come as at the beginning."""
     agreement, random_ = make(), random.Random(3)
