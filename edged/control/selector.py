@@ -173,56 +173,69 @@ def choose_by_cost(
     from what ran last, is no part of what the budget allows; where it excludes all that may run,
     the next picture will be larger.
     """
-    previous, limits = situation.previous, situation.limits
+    previous, limits, price = situation.previous, situation.limits, situation.price
     others = Limits(limits.run_ms, None, limits.threads)
     if others == NO_LIMITS:
         others = NO_LIMITS
     allowing = situation._replace(previous=None, limits=others)
     best = choose(ladder, outlook, allowing)
     longest_ms, charge = limits.run_ms / outlook.ratio, terms.charge * outlook.ratio
-    options = {}
-    for candidate, cost in zip(ladder, _costs(ladder), strict=True):
-        within_ms = longest_ms if candidate is previous else ROOM * longest_ms
-        if candidate is best.candidate or not _bar(candidate, others, within_ms):
-            chance = outlook.chance(candidate, situation.slack_for(candidate))
-            worth = (candidate.top1 + situation.price) * chance
-            options[candidate.choice] = _Option(candidate, chance, cost, worth, charge)
-    accurate = options[best.candidate.choice]
-    before = None if previous is None else options.get(previous.choice)
-    least, cost = (before or accurate).worth - terms.room, (before or accurate).cost
-    open_to_it = [
-        each
-        for each in options.values()
-        if (each.worth >= least or each.cost >= cost) and not _bar(each.candidate, limits, math.inf)
-    ]
-    if not open_to_it:
+    costs = _costs(ladder)
+
+    def option(place: int) -> _Option:
+        candidate, cost = ladder[place], costs[place]
+        chance = outlook.chance(candidate, situation.slack_for(candidate))
+        worth = (candidate.top1 + price) * chance
+        return _Option(candidate, chance, cost, worth, worth - charge * cost)
+
+    at_best, at = _place(ladder, best.candidate), _place(ladder, previous)
+    assert at_best is not None
+    before = option(at_best if at is None or _bar(ladder[at], others, longest_ms) else at)
+    chosen, least = None, -math.inf
+    if not _bar(before.candidate, limits, math.inf):
+        chosen, least = before, before.value + HOLD
+    for place, candidate in enumerate(ladder):
+        if candidate.top1 + price - charge * costs[place] <= least:
+            continue  # not even if certainly on time
+        if _bar(candidate, limits, ROOM * longest_ms):
+            continue
+        found = option(place)
+        affordable = found.worth >= before.worth - terms.room or found.cost >= before.cost
+        if affordable and found.value > least:
+            chosen, least = found, found.value
+    if chosen is None:
         return choose(ladder, outlook, allowing._replace(limits=limits))
-    chosen = max(open_to_it, key=lambda each: each.value)
-    if before in open_to_it and chosen.value - before.value < HOLD:
-        chosen = before
     candidate, chance = chosen.candidate, chosen.chance
     if candidate is best.candidate:
         return best
-    reason = Reason.POWER if chosen.cost < accurate.cost else Reason.HOLD
+    spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
+    reason = Reason.POWER if chosen.cost < costs[at_best] else Reason.HOLD
     if chance < situation.target:
         reason = Reason.NONE_FITS
-    spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
     instead = Instead(best.candidate, situation.slack_for(best.candidate))
     return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms, instead)
 
 
 class _Option(NamedTuple):
-    """worth: of its answer, accuracy times the chance. charge: of a run that costs 1."""
+    """worth: of its answer, accuracy times chance. value: that less the charge."""
 
     candidate: Candidate
     chance: float
     cost: float
     worth: float
-    charge: float
+    value: float
 
-    @property
-    def value(self) -> float:
-        return self.worth - self.charge * self.cost
+
+def _place(ladder: Sequence[Candidate], candidate: Candidate | None) -> int | None:
+    """Where the candidate is, or its choice with other figures."""
+    for place, each in enumerate(ladder):
+        if each is candidate:
+            return place
+    if candidate is not None:
+        for place, each in enumerate(ladder):
+            if each.choice == candidate.choice:
+                return place
+    return None
 
 
 def _costs(ladder: Sequence[Candidate]) -> list[float]:
