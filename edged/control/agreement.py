@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +53,14 @@ FALSE_ALARM_MOMENTS = 10_000
 false alarms: 28 hours of a moment every ten seconds."""
 _OTHER_SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 NOVEL_MOMENTS = 4
-"""So many pictures one after the other that are unlike all seen before are another scene, and so
-are as many that are alike where none was: a camera that moved stands still. If pictures came in any
+"""So many pictures one after the other that are unlike all seen before are another scene. So are as
+many that are alike where none were: a camera that moved stands still. If pictures came in any
 order, each would happen once in 58,905 moments: 36 choose 4."""
 _JUDGED_MOMENTS, _LEAST_MOMENTS = 32, 16
 _NOVEL, _NOVEL_LEVELS = 1.5, 4.0
 """Unlike: this many times as far from the nearest one as any of the last moments, and so many of
-256 levels. Alike: nearer than so many levels, which all of the last moments were from far."""
+256 levels. Alike: nearer to the one before than any of the last moments, all of which were so many
+times so many levels from theirs."""
 _PICTURES_KEPT = 64
 
 Levels = bytes
@@ -139,6 +141,15 @@ class _Pairs:
         return grown or not low <= known <= high
 
 
+class _Seen(NamedTuple):
+    """apart, step: mean difference from the nearest picture seen, and from the one before, in
+    levels."""
+
+    picture: NDArray[np.int16]
+    apart: float
+    step: float
+
+
 class Agreement:
     """One view's evidence. table: the manifest's accuracy of every variant that the view may run.
     reference: the one that the others are compared with; those that the table has above it keep
@@ -156,11 +167,12 @@ class Agreement:
         self._moment_seconds = self._next_seconds = -math.inf
         """When the present moment began, and when the next one will."""
         self._pictures: list[NDArray[np.int16]] = []
-        self._new: list[tuple[NDArray[np.int16], float]] = []
-        """The last pictures if another scene's, and how far each is from the nearest one seen."""
+        self._last: NDArray[np.int16] = np.empty(0, np.int16)
+        self._seen: deque[_Seen] = deque(maxlen=_JUDGED_MOMENTS)
+        self._new: list[_Seen] = []
+        """The last pictures if they are another scene's."""
         self._alike = False
         """Whether it is because they are alike."""
-        self._distances: deque[float] = deque(maxlen=_JUDGED_MOMENTS)
         self._looks, self._look_seconds = 0, -math.inf
         """How many pictures were seen, and when the next one is to be."""
 
@@ -243,19 +255,25 @@ class Agreement:
         picture = np.frombuffer(levels, np.uint8).astype(np.int16)
         if not self._pictures:
             self._pictures = [picture]
+            self._last = picture
             return False
         apart = np.abs(np.stack(self._pictures) - picture).mean(axis=1)
+        step = float(np.abs(self._last - picture).mean())
+        self._last = picture
         nearest = int(apart.argmin())
-        distance = float(apart[nearest])
-        judged = len(self._distances) >= _LEAST_MOMENTS
-        limit = max(_NOVEL_LEVELS, _NOVEL * max(self._distances)) if judged else math.inf
-        alike = judged and distance < _NOVEL_LEVELS <= min(self._distances) / _NOVEL
-        if distance <= limit and not alike:
-            if distance < _NOVEL_LEVELS:
+        seen = _Seen(picture, float(apart[nearest]), step)
+        furthest, least = math.inf, 0.0
+        if len(self._seen) >= _LEAST_MOMENTS:
+            furthest = max(_NOVEL_LEVELS, _NOVEL * max(each.apart for each in self._seen))
+            least = min(each.step for each in self._seen)
+        alike = seen.step < least and least >= _NOVEL * _NOVEL_LEVELS
+        if seen.apart <= furthest and not alike:
+            if seen.apart < _NOVEL_LEVELS:
                 del self._pictures[nearest]  # the new one stands for it
-            for each, far in (*self._new, (picture, distance)):
-                self._distances.append(min(far, limit))  # a passer-by blinds no one
-                self._pictures.append(each)
+            for each in (*self._new, seen):  # a passer-by blinds no one
+                far, step = min(each.apart, furthest), max(each.step, least)
+                self._seen.append(_Seen(each.picture, far, step))
+                self._pictures.append(each.picture)
             self._new.clear()
             if self._fresh:
                 self._fresh, self._next_seconds = {}, -math.inf
@@ -265,7 +283,7 @@ class Agreement:
             self._alike = alike
             self._new.clear()
             self._fresh = {}
-        self._new.append((picture, distance))
+        self._new.append(seen)
         if not self._fresh:
             self._fresh = self._none()
             self._next_seconds = -math.inf
@@ -274,9 +292,9 @@ class Agreement:
     def _break(self) -> bool:
         """Forget everything; whether that changes a figure in use."""
         changed = bool(self.figures())
-        self._pictures = [each for each, _ in self._new]
+        self._pictures = [each.picture for each in self._new]
         self._new.clear()
-        self._distances.clear()
+        self._seen.clear()
         self._pairs, self._fresh = self._fresh or self._none(), {}
         self._next_seconds = -math.inf
         self.breaks += 1

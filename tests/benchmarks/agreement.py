@@ -175,7 +175,9 @@ def _splices(streams: Mapping[str, Recorded]) -> Iterator[str]:
         for lights in ("x 1", "x 0.5", "x 1.5")
         for old, new in (("hall", "belt"), ("belt", "hall"))
     ]
-    for old, new, lights in (*pairs, ("belt", "photos", "x 1"), ("photos", "belt", "x 1")):
+    for clip in ("belt", "hall"):
+        pairs += [(clip, "photos", "x 1"), ("photos", clip, "x 1")]
+    for old, new, lights in pairs:
         for goal, give_up, budget_ms in (("accuracy", None, 6.0), ("power", 0.03, 33.0)):
             one, other = Stream(scenes[old], lights), Stream(scenes[new], lights)
             found = splice(one, other, budget_ms=budget_ms, give_up=give_up)
