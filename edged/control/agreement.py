@@ -15,15 +15,13 @@ Pure: no clock, no pictures, no networks; the same calls give the same figures.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edged.control.scene_change import NOVEL, Levels, SceneChange
 from edged.variants.variant import Variant
 
 MOMENT_SECONDS = 10.0
@@ -52,19 +50,6 @@ FALSE_ALARM_MOMENTS = 10_000
 """Of a variant whose agreement is within its interval, at least so many on average between two
 false alarms: 28 hours of a moment every ten seconds."""
 _OTHER_SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
-NOVEL_MOMENTS = 4
-"""So many pictures one after the other that are unlike all seen before are another scene. So are as
-many that are alike where none were: a camera that moved stands still. If pictures came in any
-order, each would happen once in 58,905 moments: 36 choose 4."""
-_JUDGED_MOMENTS, _LEAST_MOMENTS = 32, 16
-_NOVEL, _NOVEL_LEVELS = 1.5, 4.0
-"""Unlike: this many times as far from the nearest one as any of the last moments, and so many of
-256 levels. Alike: nearer to the one before than any of the last moments, all of which were so many
-times so many levels from theirs."""
-_PICTURES_KEPT = 64
-
-Levels = bytes
-"""Of a picture: means of its parts, one byte each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +126,6 @@ class _Pairs:
         return grown or not low <= known <= high
 
 
-class _Seen(NamedTuple):
-    """apart, step: mean difference from the nearest picture seen, and from the one before, in
-    levels."""
-
-    picture: NDArray[np.int16]
-    apart: float
-    step: float
-
-
 class Agreement:
     """One view's evidence. table: the manifest's accuracy of every variant that the view may run.
     reference: the one that the others are compared with; those that the table has above it keep
@@ -166,13 +142,7 @@ class Agreement:
         """Since the first picture that is unlike those seen: what a break does not forget."""
         self._moment_seconds = self._next_seconds = -math.inf
         """When the present moment began, and when the next one will."""
-        self._pictures: list[NDArray[np.int16]] = []
-        self._last: NDArray[np.int16] = np.empty(0, np.int16)
-        self._seen: deque[_Seen] = deque(maxlen=_JUDGED_MOMENTS)
-        self._new: list[_Seen] = []
-        """The last pictures if they are another scene's."""
-        self._alike = False
-        """Whether it is because they are alike."""
+        self._scene = SceneChange()
         self._looks, self._look_seconds = 0, -math.inf
         """How many pictures were seen, and when the next one is to be."""
 
@@ -252,49 +222,16 @@ class Agreement:
         """Look at a picture, once a moment; whether a figure in use has changed because of it."""
         self._looks += 1
         self._look_seconds = now_seconds + MOMENT_SECONDS * _spread(self._looks)
-        picture = np.frombuffer(levels, np.uint8).astype(np.int16)
-        if not self._pictures:
-            self._pictures = [picture]
-            self._last = picture
-            return False
-        apart = np.abs(np.stack(self._pictures) - picture).mean(axis=1)
-        step = float(np.abs(self._last - picture).mean())
-        self._last = picture
-        nearest = int(apart.argmin())
-        seen = _Seen(picture, float(apart[nearest]), step)
-        furthest, least = math.inf, 0.0
-        if len(self._seen) >= _LEAST_MOMENTS:
-            furthest = max(_NOVEL_LEVELS, _NOVEL * max(each.apart for each in self._seen))
-            least = min(each.step for each in self._seen)
-        alike = seen.step < least and least >= _NOVEL * _NOVEL_LEVELS
-        if seen.apart <= furthest and not alike:
-            if seen.apart < _NOVEL_LEVELS:
-                del self._pictures[nearest]  # the new one stands for it
-            for each in (*self._new, seen):  # a passer-by blinds no one
-                far, step = min(each.apart, furthest), max(each.step, least)
-                self._seen.append(_Seen(each.picture, far, step))
-                self._pictures.append(each.picture)
-            self._new.clear()
-            if self._fresh:
-                self._fresh, self._next_seconds = {}, -math.inf
-            del self._pictures[:-_PICTURES_KEPT]
-            return False
-        if alike != self._alike:
-            self._alike = alike
-            self._new.clear()
-            self._fresh = {}
-        self._new.append(seen)
-        if not self._fresh:
-            self._fresh = self._none()
+        novel = self._scene.see(levels)
+        if novel == 1 or (self._fresh and not novel):
+            self._fresh = self._none() if novel else {}
             self._next_seconds = -math.inf
-        return len(self._new) == NOVEL_MOMENTS and self._break()
+        return novel == NOVEL and self._break()
 
     def _break(self) -> bool:
         """Forget everything; whether that changes a figure in use."""
         changed = bool(self.figures())
-        self._pictures = [each.picture for each in self._new]
-        self._new.clear()
-        self._seen.clear()
+        self._scene.begin()
         self._pairs, self._fresh = self._fresh or self._none(), {}
         self._next_seconds = -math.inf
         self.breaks += 1

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from edged.backends.loaded import LoadedNetworks
 from edged.clock import Clock
-from edged.control.agreement import EARLY_SECONDS, Agreement, Levels
+from edged.control.agreement import EARLY_SECONDS, Agreement
 from edged.control.controller import Controller
 from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
+from edged.control.scene_change import Levels
 from edged.pipeline.evidence import Evidence, Top, agree
 from edged.pipeline.limits import Ladders
 from edged.pipeline.queue import ViewQueue

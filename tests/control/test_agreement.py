@@ -14,11 +14,11 @@ from edged.control.agreement import (
     EARLY_WEIGHT,
     ENOUGH_MOMENTS,
     MOMENT_SECONDS,
-    NOVEL_MOMENTS,
     RIGHT_APART,
     Agreement,
     interval,
 )
+from edged.control.scene_change import NOVEL
 from edged.variants.variant import Variant
 
 BEST, GOOD, CHEAP = Variant(1.0, 224), Variant(0.5, 160), Variant(0.25, 128)
@@ -188,34 +188,9 @@ def test_another_scene_is_forgotten_at_once_and_a_passer_by_is_not() -> None:
         passes = number % 50 == 40
         agreement.see(picture(190 if passes else 90), number * MOMENT_SECONDS)
     assert agreement.breaks == 0
-    changes = [agreement.see(picture(40), 1e4 + number) for number in range(NOVEL_MOMENTS)]
-    assert changes == [False] * (NOVEL_MOMENTS - 1) + [True]
+    changes = [agreement.see(picture(40), 1e4 + number) for number in range(NOVEL)]
+    assert changes == [False] * (NOVEL - 1) + [True]
     assert agreement.figures() == {}
-
-
-def test_a_camera_that_stops_shows_another_scene() -> None:
-    """While it moved no two pictures were alike."""
-    agreement, random_ = make(), random.Random(3)
-    list(probe(agreement, 1.0, 60))
-    for number in range(60):
-        picture = bytes(random_.randrange(256) for _ in range(48))
-        agreement.see(picture, number * MOMENT_SECONDS)
-    assert agreement.breaks == 0
-    changes = []
-    agreement.see(bytes(range(0, 240, 5)), 1e4)
-    for number in range(NOVEL_MOMENTS):
-        noisy = bytes(level + random_.randrange(6) for level in range(0, 240, 5))
-        changes.append(agreement.see(noisy, 1e4 + number))
-    assert changes == [False] * (NOVEL_MOMENTS - 1) + [True]
-    assert agreement.figures() == {}
-
-
-def test_pictures_that_come_twice_now_and_then_are_no_other_scene() -> None:
-    agreement, random_ = make(), random.Random(3)
-    pictures = [bytes(random_.randrange(256) for _ in range(48)) for _ in range(40)]
-    for number in range(400):
-        agreement.see(pictures[number * number % 40], number * MOMENT_SECONDS)
-    assert agreement.breaks == 0
 
 
 def test_what_the_new_scene_has_shown_is_kept() -> None:
@@ -239,7 +214,7 @@ def test_what_the_new_scene_has_shown_is_kept() -> None:
             see(40)
     told = agreement.estimate(GOOD)
     assert told is not None
-    assert told.probes > 2 * NOVEL_MOMENTS
+    assert told.probes > 2 * NOVEL
     assert told.agreement < 0.25
     assert agreement.figures()[GOOD] == pytest.approx(told.accuracy)
 
