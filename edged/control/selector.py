@@ -102,11 +102,12 @@ class Terms(NamedTuple):
     """What a view whose goal is power gives up accuracy for (thrift.py).
 
     charge: accuracy charged for the costliest run on the undisturbed device, for others in
-    proportion. room: how much less than what ran before a variant that costs less may be worth.
+    proportion. lost: by a frame, the mean; aimed: how much it may be.
     """
 
     charge: float
-    room: float
+    lost: float
+    aimed: float
 
 
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
@@ -168,10 +169,11 @@ def choose_by_cost(
     """Decide for one frame as `choose`, but charge each run for its cost: energy where it is known
     of the whole ladder, else processor time.
 
-    A variant that costs less than the one before must be worth at most terms.room less: otherwise
-    two would take turns where nothing changes. How large the picture was decoded, which follows
-    from what ran last, is no part of what the budget allows; where it excludes all that may run,
-    the next picture will be larger.
+    What costs less than the variant before replaces it only if no more is lost then than is aimed
+    at, by what was lost until now and by what that one loses on this frame: otherwise two would
+    take turns where nothing changes. How large the picture was decoded, which follows from what ran
+    last, is no part of what the budget allows; where it excludes all that may run, the next picture
+    will be larger.
     """
     previous, limits, price = situation.previous, situation.limits, situation.price
     others = Limits(limits.run_ms, None, limits.threads)
@@ -191,6 +193,8 @@ def choose_by_cost(
     at_best, at = _place(ladder, best.candidate), _place(ladder, previous)
     assert at_best is not None
     before = option(at_best if at is None or _bar(ladder[at], others, longest_ms) else at)
+    highest = (best.candidate.top1 + price) * best.chance
+    lowest = before.worth + max(terms.lost, highest - before.worth) - terms.aimed
     chosen, least = None, -math.inf
     if not _bar(before.candidate, limits, math.inf):
         chosen, least = before, before.value + HOLD
@@ -200,7 +204,7 @@ def choose_by_cost(
         if _bar(candidate, limits, ROOM * longest_ms):
             continue
         found = option(place)
-        affordable = found.worth >= before.worth - terms.room or found.cost >= before.cost
+        affordable = found.worth >= lowest or found.cost >= before.cost
         if affordable and found.value > least:
             chosen, least = found, found.value
     if chosen is None:

@@ -68,7 +68,7 @@ class Thrift:
     @property
     def terms(self) -> Terms:
         lost = self._lost / self._frames if self._frames else 0.0
-        return Terms(self._charge, self._aimed - lost)
+        return Terms(self._charge, lost, self._aimed)
 
     def observe(self, decision: Decision, service_ms: float, on_time: bool, level: float) -> None:
         """Count a result. level: how far runs were stretched before it (Slowdown.level)."""

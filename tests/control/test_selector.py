@@ -204,14 +204,15 @@ def by_cost(
     ladder: tuple[Candidate, ...] = (LARGE, ALIKE, SMALL),
     *,
     charge: float = 1.0,
-    room: float = 0.01,
+    lost: float = 0.0,
+    aimed: float = 0.01,
     slack_ms: float = 30.0,
     previous: Candidate | None = None,
     limits: Limits = NO_LIMITS,
     outlook: Outlook | None = None,
 ) -> Decision:
     situation = Situation(slack_ms, 33.0, 0.95, previous=previous, limits=limits)
-    return choose_by_cost(ladder, outlook or Outlook(), situation, Terms(charge, room))
+    return choose_by_cost(ladder, outlook or Outlook(), situation, Terms(charge, lost, aimed))
 
 
 def test_power_first_takes_the_cheapest_within_what_may_be_given_up() -> None:
@@ -219,27 +220,27 @@ def test_power_first_takes_the_cheapest_within_what_may_be_given_up() -> None:
     assert (decision.candidate, decision.reason) == (ALIKE, Reason.POWER)
     assert decision.spared_ms == LARGE.p50_ms - ALIKE.p50_ms
     assert decision.instead_of == (LARGE, 30.0)
-    assert by_cost(room=0.0).candidate is LARGE
-    assert by_cost(room=0.0).instead_of is None
-    assert by_cost((LARGE, ALIKE, CHEAP), room=0.2).candidate is CHEAP
+    assert by_cost(aimed=0.0).candidate is LARGE
+    assert by_cost(aimed=0.0).instead_of is None
+    assert by_cost((LARGE, ALIKE, CHEAP), aimed=0.2).candidate is CHEAP
 
 
 def test_a_run_is_charged_for_what_it_costs() -> None:
     """Of the accuracy that it has more; the costliest one is charged all of it."""
     saved = 1 - ALIKE.p50_ms / LARGE.p50_ms
     worth = (LARGE.top1 - ALIKE.top1) / saved
-    assert by_cost(room=1.0, charge=0.9 * worth, previous=LARGE).candidate is LARGE
-    assert by_cost(room=1.0, charge=1.9 * worth, previous=LARGE).candidate is ALIKE
+    assert by_cost(aimed=1.0, charge=0.9 * worth, previous=LARGE).candidate is LARGE
+    assert by_cost(aimed=1.0, charge=1.9 * worth, previous=LARGE).candidate is ALIKE
     # Twice as slow, each run costs twice as much.
     assert by_cost(charge=0.95 * worth, outlook=Outlook(2.0), previous=LARGE).candidate is ALIKE
 
 
 def test_nothing_cheaper_runs_if_it_loses_more_than_is_left_to_give_up() -> None:
-    assert by_cost(charge=5.0, room=0.004, previous=LARGE).candidate is LARGE
-    assert by_cost(charge=5.0, room=0.006, previous=LARGE).candidate is ALIKE
-    assert by_cost(charge=5.0, room=0.006, previous=ALIKE).candidate is ALIKE
+    assert by_cost(charge=5.0, aimed=0.004, previous=LARGE).candidate is LARGE
+    assert by_cost(charge=5.0, aimed=0.006, previous=LARGE).candidate is ALIKE
+    assert by_cost(charge=5.0, aimed=0.006, previous=ALIKE).candidate is ALIKE
     # What costs more may always run.
-    assert by_cost(charge=0.001, room=-1.0, previous=SMALL).candidate is LARGE
+    assert by_cost(charge=0.001, aimed=-1.0, previous=SMALL).candidate is LARGE
 
 
 def test_power_costs_what_was_measured() -> None:
@@ -251,9 +252,9 @@ def test_power_costs_what_was_measured() -> None:
 
 def test_power_compares_with_the_best_that_the_budget_allows() -> None:
     """Too little time for the large one: then what is given up counts from the next."""
-    assert by_cost(LADDER, slack_ms=10, room=0.01).candidate is MIDDLE
-    assert by_cost(LADDER, slack_ms=10, room=0.081).candidate is SMALL
-    assert by_cost(LADDER, slack_ms=10, room=0.081).instead_of == (MIDDLE, 10)
+    assert by_cost(LADDER, slack_ms=10, aimed=0.01).candidate is MIDDLE
+    assert by_cost(LADDER, slack_ms=10, aimed=0.081).candidate is SMALL
+    assert by_cost(LADDER, slack_ms=10, aimed=0.081).instead_of == (MIDDLE, 10)
 
 
 def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
@@ -261,7 +262,7 @@ def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
     small = Candidate(Variant(0.25, 128), 1, 0.695, 2, 2.2)
     tiny = Candidate(Variant(0.25, 96), 1, 0.688, 1, 1.1)
     ladder = (LARGE, small, tiny)
-    first = by_cost(ladder, room=0.006, limits=Limits(resolution=128), previous=small)
+    first = by_cost(ladder, aimed=0.006, limits=Limits(resolution=128), previous=small)
     assert first.candidate is small
     # None of those that may run is good enough: the best that the picture serves, for now.
     later = by_cost((LARGE, ALIKE, tiny), limits=Limits(resolution=96), previous=LARGE)

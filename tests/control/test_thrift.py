@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import pytest
@@ -29,10 +29,10 @@ def decided(ran: Candidate, accurate: Candidate | None = LARGE, slack_ms: float 
 
 
 def lost(decision: Decision, service_ms: float, on_time: bool = True, level: float = 1.0) -> float:
-    """That it counts for one frame, of 0.1 that may be given up."""
+    """That it counts for one frame."""
     thrift = Thrift(0.1)
     thrift.observe(decision, service_ms, on_time, level)
-    return AIMED * 0.1 - thrift.terms.room
+    return thrift.terms.lost
 
 
 def test_a_frame_loses_what_the_goal_accuracy_would_have_had_more() -> None:
@@ -62,7 +62,7 @@ def test_whether_the_accurate_one_would_have_been_on_time(
 
 def test_the_charge_rises_with_frames_that_lose_little_and_falls_with_others() -> None:
     thrift = Thrift(0.05)
-    assert thrift.terms == (FIRST_CHARGE, pytest.approx(AIMED * 0.05))
+    assert thrift.terms == (FIRST_CHARGE, 0.0, pytest.approx(AIMED * 0.05))
     thrift.observe(decided(MIDDLE), 4.0, True, 1.0)  # 0.02
     assert thrift.terms.charge > FIRST_CHARGE
     for _ in range(4):
@@ -92,14 +92,15 @@ def ran(
     give_up: float | None,
     service_ms: Callable[[int, Candidate], float],
     frames: int = 12_000,
+    ladder: Sequence[Candidate] = LADDER,
 ) -> list[tuple[Candidate, bool]]:
     """What ran on each frame, and whether it was on time."""
     controller = Controller({"door": ViewSettings(BUDGET_MS, 0.95, give_up=give_up)})
     found = []
     for number in range(frames):
-        decision = controller.decide("door", LADDER, SLACK_MS)
+        decision = controller.decide("door", ladder, SLACK_MS)
         took_ms = service_ms(number, decision.candidate)
-        controller.observe("door", LADDER, decision, took_ms, took_ms <= SLACK_MS)
+        controller.observe("door", ladder, decision, took_ms, took_ms <= SLACK_MS)
         found.append((decision.candidate, took_ms <= SLACK_MS))
     return found
 
@@ -124,12 +125,23 @@ def test_where_nothing_changes_variants_do_not_take_turns(
     assert set(found[2000:]) == {expected}
 
 
+def test_small_steps_together_lose_no_more_than_may_be_given_up() -> None:
+    """Each of them is affordable, all of them are not."""
+    steps = [
+        Candidate(Variant(1.0, 224 - 32 * place), 1, 0.9 - 0.012 * place, 10 - 2 * place, 11)
+        for place in range(5)
+    ]
+    found = [candidate for candidate, _ in ran(0.03, calm, ladder=steps)]
+    assert set(found[2000:]) == {steps[2]}
+    assert len(set(found[500:])) <= 2
+
+
 @pytest.mark.parametrize("give_up", [0.01, 0.03, 0.05])
 def test_on_a_busy_device_as_much_is_lost_as_may_be_given_up(give_up: float) -> None:
     accurate, thrifty = ran(None, shared), ran(give_up, shared)
     lost = accuracy(accurate) - accuracy(thrifty)
-    assert 0.5 * give_up <= lost <= give_up + 0.002
-    assert cost_ms(thrifty) < (0.9, 0.6)[give_up >= 0.03] * cost_ms(accurate)
+    assert 0.3 * give_up <= lost <= give_up + 0.002
+    assert cost_ms(thrifty) < (0.95, 0.6)[give_up >= 0.03] * cost_ms(accurate)
     changes = sum(one[0] is not other[0] for one, other in pairwise(thrifty))
     assert changes < len(thrifty) / 40
 
