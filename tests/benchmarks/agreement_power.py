@@ -2,7 +2,7 @@
 
 The pipeline, its probes and ONNX Runtime run on a decoded clip; their clock is the processor time
 of their thread, and jumps where they would wait, so that nothing beside them counts. Needs
-EDGED_DATA and EDGED_CACHE; some ten minutes. Writes agreement-power.md.
+EDGED_DATA and EDGED_CACHE; a quarter of an hour. Writes agreement-power.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tests.benchmarks.teach.sets import CLIPS, read_set
 from tests.rig.simulated_pipeline import Observed
 
 VIEW = "gate"
-FPS, MINUTES = 30, 4
+FPS, MINUTES = 30, 15
 BUDGET_MS = 33.0
 SIDE = 224
 """Every picture is decoded for the largest variant."""
@@ -183,9 +183,10 @@ decoded for {SIDE} pixels. The pipeline's clock is the processor time of its thr
 it would wait, so that other programs do not count.
 No daemon ran: what a daemon takes besides is in [pipeline.md](pipeline.md).
 
-All in parts of what preprocessing and inference of the frames take at goal accuracy in that minute:
-*frames and probes*, *of which probes*, and *decoding*, which is the same for both. *right*: by the
-labels, of frames that were not taught.
+All in parts of what preprocessing and inference of the frames take at goal accuracy in the first
+minute, in which it knows no better than to run the most accurate variant: *frames and probes*, *of
+which probes*, and *decoding*, which is the same for both. *right*: by the labels, of frames that
+were not taught.
 
 | minute | goal | frames and probes | of which probes | decoding | on time | right | ran most |
 | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |"""
@@ -214,7 +215,7 @@ def measured(data: Path, cache: Path) -> Iterator[str]:
     for goal, give_up in GOALS.items():
         profiler = Profiler(known, {VIEW: table}, costs, known=known)
         views[goal] = View(clock, loaded, profiler, output, first, give_up)
-    begun_ns = clock()
+    begun_ns, unit_ms = clock(), 0.0
     for minute in range(1, MINUTES + 1):
         decoded_ns = camera.decoded_ns
         for number in range(60 * FPS):
@@ -224,7 +225,7 @@ def measured(data: Path, cache: Path) -> Iterator[str]:
                 view.frame(picture, label, due_ns)
         decoded_ms = (camera.decoded_ns - decoded_ns) / 1e6
         found = {goal: view.minute() for goal, view in views.items()}
-        unit_ms = found["accuracy"].busy_ms
+        unit_ms = unit_ms or found["accuracy"].busy_ms
         for goal, row in found.items():
             variant, count = row.ran.most_common(1)[0]
             parts = (row.busy_ms + row.probes_ms, row.probes_ms, decoded_ms)
