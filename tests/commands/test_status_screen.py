@@ -206,6 +206,8 @@ def test_a_view_that_is_off_says_who_switched_it() -> None:
     (row,) = (line for line in lines if " door " in line)
     assert row.startswith("○")
     assert lines[lines.index(row) + 1].strip() == "switched off (mqtt)"
+    away = drawn(status({"door": camera("backoff", "connection refused") | view(switch=off)}))
+    assert "switched off (mqtt); backoff for 13 min: connection refused" in " ".join(away.split())
     assert next(line for line in lines if " yard " in line).startswith("●")
     assert "outside its hours\n" in drawn(status({"door": camera() | view(switch=hours)}))
     hostile = drawn(status({"door": camera() | view(switch=off | {"origin": HOSTILE})}))

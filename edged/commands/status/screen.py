@@ -210,6 +210,8 @@ def _words(view: _View, style: Style, loading: bool) -> Iterator[str]:
     switch = Switch.of(about["switch"])
     if not switch.on:
         text = switch.words() + (f" ({switch.origin})" if switch.state is not State.HOURS else "")
+        if state != "streaming":
+            text += f"; {state}{_away(view.camera)}"
     elif state != "streaming":
         text = state + _away(view.camera)
     elif loading:
