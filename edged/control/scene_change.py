@@ -23,6 +23,10 @@ _JUDGED, _FEWEST = 32, 16
 _FURTHER, _LEVELS = 1.5, 4.0
 """Unlike is this many times as far, and so many of 256 levels. Where pictures differ by less than
 both together, none are alike."""
+_NEARER = 0.9
+"""Pictures that are alike, but too few for another scene, lower what alike is by so much at most:
+much lower, and the next ones would not be noticed; not at all, and false alarms are 20 times as
+frequent."""
 _KEPT = 64
 
 Levels = bytes
@@ -71,7 +75,8 @@ class SceneChange:
         if seen.apart < _LEVELS:
             del self._pictures[nearest]  # the new one stands for it
         for each in (*self._novel, seen):  # a passer-by blinds no one
-            self._judges.append(each._replace(apart=min(each.apart, furthest)))
+            bounded = min(each.apart, furthest), max(each.step, _NEARER * least)
+            self._judges.append(_Seen(each.picture, *bounded))
             self._pictures.append(each.picture)
         self._novel.clear()
         del self._pictures[:-_KEPT]
