@@ -62,17 +62,24 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _share(text: str) -> float:
-    share = float(text)
+    share = _number(text)
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
     return share
 
 
 def _give_up(text: str) -> float:
-    share = float(text)
+    share = _number(text)
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
     return share
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text}") from None
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, current
 from edged.control.selector import (
     NO_LIMITS,
     NOTHING_DEARER,
@@ -78,9 +78,7 @@ class Controller:
             known = before.views.get(name)
             if known is not None and known.settings == control.settings:
                 control.share, control.thrift = known.share, known.thrift
-                control.previous = next(
-                    (each for each in ladders[name] if each == known.previous), None
-                )
+                control.previous = current(ladders[name], known.previous)
 
     def decide(
         self,
@@ -90,11 +88,11 @@ class Controller:
         limits: Limits = NO_LIMITS,
         dearer_ms: Mapping[int, float] = NOTHING_DEARER,
     ) -> Decision:
-        """What to run on a frame that has slack_ms of its budget left (choose in selector.py)."""
+        """What to run on a frame that has slack_ms of its budget left (selector.py)."""
         control = self.views[view]
         settings = control.settings
         rungs = allowed(ladder, settings.min_top1)
-        price, previous = control.share.price, control.previous
+        price, previous = control.share.price, current(rungs, control.previous)
         situation = Situation(
             slack_ms, settings.budget_ms, settings.on_time, price, previous, limits, dearer_ms
         )
@@ -164,7 +162,7 @@ class Controller:
         another view was on the same run, which says nothing more about the device."""
         control, candidate = self.views[view], decision.candidate
         if control.thrift is not None:
-            control.thrift.observe(decision, service_ms, on_time, self.slowdown.level)
+            control.thrift.observe(decision, service_ms, on_time)
         if not shared:
             self.slowdown.observe(candidate, service_ms)
         faster = not on_time and any(

@@ -150,6 +150,14 @@ def ladder(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(kept)
 
 
+def current(ladder: Sequence[Candidate], candidate: Candidate | None) -> Candidate | None:
+    """The same choice as the candidate's in a ladder that may have other figures; None if it is not
+    there."""
+    if candidate is None or any(each is candidate for each in ladder):
+        return candidate
+    return next((each for each in ladder if each.choice == candidate.choice), None)
+
+
 def frontiers(profile: Profile, top1s: Iterable[Mapping[Choice, float]]) -> frozenset[Choice]:
     """Choices that are on the frontier of one of the models, of which top1s has the accuracies."""
     return frozenset(each.choice for top1 in top1s for each in ladder(candidates(profile, top1)))

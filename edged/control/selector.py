@@ -42,10 +42,12 @@ class Reason(str, Enum):
 
 
 class Instead(NamedTuple):
-    """What the goal accuracy would have run, and the slack that it would have had."""
+    """What the goal accuracy would have run, the slack that it would have had, and how far each
+    run was stretched then (Slowdown.level)."""
 
     candidate: Candidate
     slack_ms: float
+    level: float
 
 
 class Decision(NamedTuple):
@@ -82,8 +84,8 @@ class Situation(NamedTuple):
 
     slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
     sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
-    the view's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
-    to decode.
+    the view's last frame, if the ladder has it. dearer_ms: slack lost by resolution, because its
+    pictures take longer to decode.
     """
 
     slack_ms: float
@@ -101,8 +103,8 @@ class Situation(NamedTuple):
 class Terms(NamedTuple):
     """What a view whose goal is power gives up accuracy for (thrift.py).
 
-    charge: accuracy charged for the costliest run on the undisturbed device, for others in
-    proportion. lost: by a frame, the mean; aimed: how much it may be.
+    charge: accuracy charged for the costliest run of the ladder on the undisturbed device, for
+    others in proportion. lost: by a frame, the mean; aimed: how much it may be.
     """
 
     charge: float
@@ -154,8 +156,7 @@ def choose(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation)
         fastest = min(free, key=lambda candidate: candidate.p50_ms)
         reason = bar(fastest) or _why(fastest, slack_for(fastest), situation.budget_ms)
     if previous is not None and previous is not best and not bar(previous):
-        if not held_chance and any(candidate is previous for candidate in ladder):
-            held_chance = outlook.chance(previous, slack_for(previous))
+        held_chance = held_chance or outlook.chance(previous, slack_for(previous))
         if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
             best, best_chance, reason = previous, held_chance, Reason.HOLD
     if best_chance < situation.target:
@@ -181,6 +182,8 @@ def choose_by_cost(
         others = NO_LIMITS
     allowing = situation._replace(previous=None, limits=others)
     best = choose(ladder, outlook, allowing)
+    if not best.chance:
+        return choose(ladder, outlook, allowing._replace(limits=limits))
     longest_ms, charge = limits.run_ms / outlook.ratio, terms.charge * outlook.ratio
     costs = _costs(ladder)
 
@@ -216,7 +219,8 @@ def choose_by_cost(
     reason = Reason.POWER if chosen.cost < costs[at_best] else Reason.HOLD
     if chance < situation.target:
         reason = Reason.NONE_FITS
-    instead = Instead(best.candidate, situation.slack_for(best.candidate))
+    slack_ms = situation.slack_for(best.candidate)
+    instead = Instead(best.candidate, slack_ms, outlook.level)
     return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms, instead)
 
 
@@ -231,15 +235,7 @@ class _Option(NamedTuple):
 
 
 def _place(ladder: Sequence[Candidate], candidate: Candidate | None) -> int | None:
-    """Where the candidate is, or its choice with other figures."""
-    for place, each in enumerate(ladder):
-        if each is candidate:
-            return place
-    if candidate is not None:
-        for place, each in enumerate(ladder):
-            if each.choice == candidate.choice:
-                return place
-    return None
+    return next((place for place, each in enumerate(ladder) if each is candidate), None)
 
 
 def _costs(ladder: Sequence[Candidate]) -> list[float]:

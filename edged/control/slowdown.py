@@ -209,6 +209,8 @@ class Slowdown:
             # Shifting the rows by what the columns were rounded keeps time / work exact.
             table = duration_table(candidate.threads)
             name = f"{candidate.name} {candidate.network}".rstrip()
+            for other in [each for each, known in self._places.items() if known.name == name]:
+                del self._places[other]  # of former figures: it is not corrected any more
             correction = math.exp(self._corrections.get(name, 0.0))
             place = _Place(name, table, columns, first - exact, correction)
             self._places[key] = place

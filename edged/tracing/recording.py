@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from edged.control.controller import Controller, ViewSettings
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, current
 from edged.control.selector import NO_LIMITS, Limits
 from edged.control.share import OnTimeShare
 from edged.control.slowdown import Slowdown
-from edged.control.thrift import Thrift
+from edged.control.thrift import LEAST_CHARGE, MOST_CHARGE, Account, Thrift
 from edged.document.json_line import Line
 from edged.errors import InputError
 from edged.tracing.ladders import ladder_at, runtime_at, written
@@ -40,7 +40,7 @@ class ViewState:
 
     owed: float
     previous: int | None
-    thrift: Mapping[str, Any] | None = None
+    thrift: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,12 @@ class Header:
         views = controller.views
         states = {}
         for view, control in views.items():
-            positions = {id(candidate): place for place, candidate in enumerate(ladders[view])}
-            thrift = None if control.thrift is None else control.thrift.state()
-            previous = positions.get(id(control.previous))
-            states[view] = ViewState(control.share.owed, previous, thrift)
+            previous = current(ladders[view], control.previous)
+            states[view] = ViewState(
+                control.share.owed,
+                None if previous is None else ladders[view].index(previous),
+                None if control.thrift is None else control.thrift.account,
+            )
         return cls(
             {view: ladders[view] for view in views},
             {view: control.settings for view, control in views.items()},
@@ -87,7 +89,7 @@ class Header:
             control.share = OnTimeShare(control.settings.on_time, state.owed)
             control.previous = None if state.previous is None else ladder[state.previous]
             if state.thrift is not None and control.settings.give_up is not None:
-                control.thrift = Thrift.from_state(control.settings.give_up, state.thrift)
+                control.thrift = Thrift(control.settings.give_up, state.thrift)
         return controller
 
 
@@ -183,11 +185,7 @@ def header_line(header: Header) -> str:
             "min_top1": settings.min_top1,
             "owed": header.states[view].owed,
             "previous": header.states[view].previous,
-            **(
-                {}
-                if settings.give_up is None
-                else {"give_up": settings.give_up, "thrift": header.states[view].thrift}
-            ),
+            **_goal(settings, header.states[view]),
         }
         for view, settings in header.settings.items()
     }
@@ -200,6 +198,14 @@ def header_line(header: Header) -> str:
             "slowdown": dict(header.slowdown),
         }
     )
+
+
+def _goal(settings: ViewSettings, state: ViewState) -> dict[str, Any]:
+    """What a view whose goal is power has besides."""
+    if settings.give_up is None:
+        return {}
+    account = None if state.thrift is None else state.thrift._asdict()
+    return {"give_up": settings.give_up, "thrift": account}
 
 
 def frame_line(frame: RecordedFrame, ladder: Sequence[Candidate]) -> str:
@@ -288,10 +294,21 @@ def _header(line: Line) -> Header:
         previous = values.take("previous")
         if previous is not None:
             previous = _position(values, "previous", ladders[view])
-        thrift = values.object_at("thrift") if "thrift" in values.values else None
+        thrift = None if values.values.get("thrift") is None else _account(values)
         states[view] = ViewState(values.number_at("owed", -math.inf), previous, thrift)
     about = {key: str(value) for key, value in line.object_at("about").items()}
     return Header(ladders, settings, states, line.object_at("slowdown"), about)
+
+
+def _account(line: Line) -> Account:
+    values = line.inside("thrift", line.take("thrift"))
+    charge, frames = values.number_at("charge", LEAST_CHARGE), values.number_at("frames")
+    lost = values.number_at("lost", -2 * frames)
+    if charge > MOST_CHARGE:
+        raise values.error(f"`charge` must be at most {MOST_CHARGE:g}", charge)
+    if lost > frames:
+        raise values.error("`lost` must be at most 1 in a frame", lost)
+    return Account(charge, lost, frames)
 
 
 def _position(line: Line, key: str, within: Sequence[object]) -> int:

@@ -38,7 +38,7 @@ class Outlook:
     """A device as slow as `ratio` says, where a run that should fit does so with this chance."""
 
     def __init__(self, ratio: float = 1.0, chances: Callable[[float], float] | None = None) -> None:
-        self.ratio = ratio
+        self.ratio = self.level = ratio
         self.chances = chances or (lambda margin: 1.0 if margin >= 1 else 0.0)
         self.asked: list[Candidate] = []
 
@@ -113,11 +113,6 @@ def test_small_gains_do_not_change_the_variant() -> None:
     assert (held.candidate, held.reason, held.chance) == (MIDDLE, Reason.HOLD, 1.0)
     gain = HOLD * 2
     assert decide(outlook, slack_ms=24.5, previous=MIDDLE).candidate is LARGE
-
-
-def test_what_is_no_longer_on_the_ladder_is_not_held() -> None:
-    gone = candidate(0.9, 0.6999, 13)
-    assert decide(previous=gone).candidate is LARGE
 
 
 def test_a_limit_leaves_out_what_runs_too_long() -> None:
@@ -219,7 +214,7 @@ def test_power_first_takes_the_cheapest_within_what_may_be_given_up() -> None:
     decision = by_cost()
     assert (decision.candidate, decision.reason) == (ALIKE, Reason.POWER)
     assert decision.spared_ms == LARGE.p50_ms - ALIKE.p50_ms
-    assert decision.instead_of == (LARGE, 30.0)
+    assert decision.instead_of == (LARGE, 30.0, 1.0)
     assert by_cost(aimed=0.0).candidate is LARGE
     assert by_cost(aimed=0.0).instead_of is None
     assert by_cost((LARGE, ALIKE, CHEAP), aimed=0.2).candidate is CHEAP
@@ -254,7 +249,7 @@ def test_power_compares_with_the_best_that_the_budget_allows() -> None:
     """Too little time for the large one: then what is given up counts from the next."""
     assert by_cost(LADDER, slack_ms=10, aimed=0.01).candidate is MIDDLE
     assert by_cost(LADDER, slack_ms=10, aimed=0.081).candidate is SMALL
-    assert by_cost(LADDER, slack_ms=10, aimed=0.081).instead_of == (MIDDLE, 10)
+    assert by_cost(LADDER, slack_ms=10, aimed=0.081).instead_of == (MIDDLE, 10, 1.0)
 
 
 def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:

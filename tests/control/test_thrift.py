@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -11,8 +11,14 @@ import pytest
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
 from edged.control.selector import Decision, Instead, Reason
-from edged.control.thrift import AIMED, FIRST_CHARGE, LEAST_CHARGE, MOST_CHARGE, Thrift
-from edged.errors import InputError
+from edged.control.thrift import (
+    AIMED,
+    FIRST_CHARGE,
+    LEAST_CHARGE,
+    MOST_CHARGE,
+    MOST_MISSES,
+    Thrift,
+)
 from edged.variants.variant import Variant
 
 LARGE, MIDDLE, SMALL = (
@@ -23,15 +29,17 @@ LADDER = (LARGE, MIDDLE, SMALL)
 BUDGET_MS, SLACK_MS = 33.0, 14.0
 
 
-def decided(ran: Candidate, accurate: Candidate | None = LARGE, slack_ms: float = 30.0) -> Decision:
-    instead = None if accurate is None else Instead(accurate, slack_ms)
+def decided(
+    ran: Candidate, accurate: Candidate | None = LARGE, slack_ms: float = 30.0, level: float = 1.0
+) -> Decision:
+    instead = None if accurate is None else Instead(accurate, slack_ms, level)
     return Decision(ran, ran.p50_ms, 1.0, Reason.POWER, 0.0, instead)
 
 
-def lost(decision: Decision, service_ms: float, on_time: bool = True, level: float = 1.0) -> float:
+def lost(decision: Decision, service_ms: float, on_time: bool = True) -> float:
     """That it counts for one frame."""
     thrift = Thrift(0.1)
-    thrift.observe(decision, service_ms, on_time, level)
+    thrift.observe(decision, service_ms, on_time)
     return thrift.terms.lost
 
 
@@ -55,24 +63,30 @@ def test_whether_the_accurate_one_would_have_been_on_time(
     service_ms: float, level: float, on_time: bool
 ) -> None:
     """It has the same pause, and more of them, because it takes longer."""
-    misses = 0 if on_time else LARGE.p50_ms / SMALL.p50_ms
-    loss = lost(decided(SMALL, slack_ms=15.0 if level == 1 else 15.05), service_ms, level=level)
-    assert loss == pytest.approx(0.90 * (1 - misses) - 0.84)
+    slack_ms = 15.0 if level == 1 else 15.05
+    loss = lost(decided(SMALL, slack_ms=slack_ms, level=level), service_ms)
+    assert loss == pytest.approx(0.90 * (1 - MOST_MISSES * (not on_time)) - 0.84)
+
+
+def test_a_little_longer_run_meets_little_more() -> None:
+    nearly = Candidate(Variant(0.75, 224), 1, 0.89, 8.0, 8.8)
+    loss = lost(decided(nearly, slack_ms=15.0), 14.5)
+    assert loss == pytest.approx(0.90 * (1 - 10.0 / 8.0) - 0.89)
 
 
 def test_the_charge_rises_with_frames_that_lose_little_and_falls_with_others() -> None:
     thrift = Thrift(0.05)
     assert thrift.terms == (FIRST_CHARGE, 0.0, pytest.approx(AIMED * 0.05))
-    thrift.observe(decided(MIDDLE), 4.0, True, 1.0)  # 0.02
+    thrift.observe(decided(MIDDLE), 4.0, True)  # 0.02
     assert thrift.terms.charge > FIRST_CHARGE
     for _ in range(4):
-        thrift.observe(decided(SMALL), 1.0, True, 1.0)  # 0.06
+        thrift.observe(decided(SMALL), 1.0, True)  # 0.06
     assert thrift.terms.charge < FIRST_CHARGE
     for _ in range(10_000):
-        thrift.observe(decided(SMALL), 1.0, True, 1.0)
+        thrift.observe(decided(SMALL), 1.0, True)
     assert thrift.terms.charge == LEAST_CHARGE
     for _ in range(10_000):
-        thrift.observe(decided(LARGE, None), 10.0, True, 1.0)
+        thrift.observe(decided(LARGE, None), 10.0, True)
     assert thrift.terms.charge == MOST_CHARGE
 
 
@@ -140,33 +154,24 @@ def test_small_steps_together_lose_no_more_than_may_be_given_up() -> None:
 def test_on_a_busy_device_as_much_is_lost_as_may_be_given_up(give_up: float) -> None:
     accurate, thrifty = ran(None, shared), ran(give_up, shared)
     lost = accuracy(accurate) - accuracy(thrifty)
-    assert 0.3 * give_up <= lost <= give_up + 0.002
+    assert 0.25 * give_up <= lost <= give_up + 0.002
     assert cost_ms(thrifty) < (0.95, 0.6)[give_up >= 0.03] * cost_ms(accurate)
     changes = sum(one[0] is not other[0] for one, other in pairwise(thrifty))
     assert changes < len(thrifty) / 40
 
 
-def test_it_goes_on_from_its_state() -> None:
+def test_it_goes_on_from_its_account() -> None:
     thrift = Thrift(0.05)
     for _ in range(100):
-        thrift.observe(decided(SMALL), 1.0, True, 1.0)
-    again = Thrift.from_state(0.05, thrift.state())
-    assert again.terms == thrift.terms
-    assert again.state() == thrift.state()
+        thrift.observe(decided(SMALL), 1.0, True)
+    assert Thrift(0.05, thrift.account).terms == thrift.terms
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        {},
-        {"charge": 1.0, "lost": 0.0},
-        {"charge": 9.0, "lost": 0.0, "frames": 1.0},
-        {"charge": 1.0, "lost": float("nan"), "frames": 1.0},
-        {"charge": 1.0, "lost": 0.0, "frames": -1.0},
-        {"charge": "much", "lost": 0.0, "frames": 1.0},
-        {"charge": None, "lost": 0.0, "frames": 1.0},
-    ],
-)
-def test_what_is_no_state_is_refused(state: Mapping[str, float]) -> None:
-    with pytest.raises(InputError, match="not the state of a view whose goal is power"):
-        Thrift.from_state(0.05, state)
+def test_what_disturbs_frames_however_long_they_run_costs_a_third_more_at_most() -> None:
+    """Every hundredth frame stops for 40 ms. It is taken for what hits long runs more often."""
+
+    def stopped(number: int, candidate: Candidate) -> float:
+        return candidate.p50_ms + 40.0 * (number % 100 == 50)
+
+    accurate, thrifty = ran(None, stopped), ran(0.03, stopped)
+    assert 0.02 <= accuracy(accurate) - accuracy(thrifty) <= 0.04

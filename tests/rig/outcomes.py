@@ -216,4 +216,4 @@ class Watched:
         """Results on time, as far as they count in calm."""
         thrift = self.controller.views[VIEW].thrift
         for _ in range(frames if thrift else 0):
-            thrift.observe(decision, run_ms, True, self.controller.slowdown.level)
+            thrift.observe(decision, run_ms, True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,24 @@ def test_views_that_share_a_run(tmp_path: Path) -> None:
     again = reproduce(read(tmp_path / "t"))
     assert again.decisions == sum(frame.chosen is not None for frame in frames)
     assert again.different == 0
+
+
+def test_ladders_with_the_same_choices_and_other_figures(tmp_path: Path) -> None:
+    """As while the profile is measured, and whenever probes find something."""
+    recorder = Recorder(tmp_path / "t")
+    daemon = Daemon(recorder)
+    for number in range(300):
+        factor = 1 + 0.01 * (number // 4 % 5)
+        ladders = {
+            view: tuple(replace(each, p50_ms=factor * each.p50_ms) for each in ladder)
+            for view, ladder in LADDERS.items()
+        }
+        daemon.frame("yard/lane", "door", ladders=ladders)
+    recorder.close(10)
+    trace = read(tmp_path / "t")
+    assert len(trace.segments) > 50
+    assert reproduce(trace).decisions > 500
+    assert reproduce(trace).different == 0
 
 
 def test_a_reload_may_add_and_remove_views(tmp_path: Path) -> None:
@@ -241,6 +261,33 @@ def test_the_views_of_a_camera(tmp_path: Path) -> None:
             match=rf"view \(got {name}\); it has door, yard/bin, yard/gate",
         ):
             trace.views(name)
+
+
+@pytest.mark.parametrize(
+    ("thrift", "message"),
+    [
+        ({}, "cameras.yard/lane: thrift: `charge` is missing"),
+        ([1.0, 0.0, 0.0], "cameras.yard/lane: `thrift` must be an object"),
+        ({"charge": 9, "lost": 0, "frames": 1}, "`charge` must be at most 2"),
+        ({"charge": 0, "lost": 0, "frames": 1}, "`charge` must be at least 0.002"),
+        ({"charge": True, "lost": 0, "frames": 1}, "`charge` must be a number"),
+        ({"charge": "1.0", "lost": 0, "frames": 1}, "`charge` must be a number"),
+        ({"charge": 1, "lost": 0, "frames": -1}, "`frames` must be at least 0"),
+        ({"charge": 1, "lost": 0, "frames": 10**400}, "`frames` must be at most"),
+        ({"charge": 1, "lost": 2, "frames": 1}, "`lost` must be at most 1 in a frame"),
+        ({"charge": 1, "lost": -3, "frames": 1}, "`lost` must be at least -2"),
+        ({"charge": 1, "lost": math.nan, "frames": 1}, "`lost` must be finite"),
+    ],
+)
+def test_a_broken_account(tmp_path: Path, thrift: object, message: str) -> None:
+    recorded(tmp_path / "t", 60)
+    first, *rest = (tmp_path / "t").read_text().splitlines()
+    header = json.loads(first)
+    header["cameras"]["yard/lane"]["thrift"] = thrift
+    (tmp_path / "t").write_text("\n".join((json.dumps(header), *rest)))
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        read_trace(tmp_path / "t")
+    assert f"{tmp_path}/t:1: " in str(caught.value)
 
 
 @pytest.mark.parametrize(
