@@ -127,7 +127,7 @@ _SCHEMA: dict[str, Any] = {
     give_up=key(
         "Accuracy to give up (0 to 1)",
         "With goal: power, how much less accurate than with goal: accuracy, in the mean over about "
-        "a minute.",
+        "1,800 frames.",
         0.01,
         0.03,
         default=0.01,

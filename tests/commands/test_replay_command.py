@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from edged.tracing.trace import FullTrace, TracedFrame, TracedVariant
 from tests.rig.full_traces import write_full_trace
 from tests.rig.traces import recorded
 
+ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]
 
 
@@ -35,6 +37,20 @@ def objects(text: str) -> list[dict[str, object]]:
         found.append(value)
         text = text[end:].strip()
     return found
+
+
+def test_the_page_shows_what_is_printed(capsys: Capture) -> None:
+    page = (ROOT / "docs/how-it-decides.md").read_text()
+    trace = ROOT / "tests/benchmarks/traces/come-and-go.jsonl.gz"
+    assert replay(trace, "--budget", 11.5, "--give-up", 0.01) == 0
+    printed = capsys.readouterr().out
+    assert textwrap.indent(printed, "    ") in page
+    assert replay(trace, "--budget", 11.5, "--json") == 0
+    (accurate,) = objects(capsys.readouterr().out)
+    shown = (
+        f"accuracy is {accurate['accuracy']:.6g} and a frame takes {accurate['processor_ms']:.6g}"
+    )
+    assert shown in page
 
 
 def test_as_recorded_for_every_camera_or_one(tmp_path: Path, capsys: Capture) -> None:
