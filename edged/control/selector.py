@@ -16,7 +16,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, current
 from edged.control.slowdown import Slowdown
 
 HOLD = 0.001
@@ -84,8 +84,8 @@ class Situation(NamedTuple):
 
     slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
     sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
-    the view's last frame, if the ladder has it. dearer_ms: slack lost by resolution, because its
-    pictures take longer to decode.
+    the view's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
+    to decode.
     """
 
     slack_ms: float
@@ -156,7 +156,8 @@ def choose(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation)
         fastest = min(free, key=lambda candidate: candidate.p50_ms)
         reason = bar(fastest) or _why(fastest, slack_for(fastest), situation.budget_ms)
     if previous is not None and previous is not best and not bar(previous):
-        held_chance = held_chance or outlook.chance(previous, slack_for(previous))
+        if not held_chance and any(candidate is previous for candidate in ladder):
+            held_chance = outlook.chance(previous, slack_for(previous))
         if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
             best, best_chance, reason = previous, held_chance, Reason.HOLD
     if best_chance < situation.target:
@@ -176,7 +177,8 @@ def choose_by_cost(
     last, is no part of what the budget allows; where it excludes all that may run, the next picture
     will be larger.
     """
-    previous, limits, price = situation.previous, situation.limits, situation.price
+    previous, limits = current(ladder, situation.previous), situation.limits
+    price = situation.price
     others = Limits(limits.run_ms, None, limits.threads)
     if others == NO_LIMITS:
         others = NO_LIMITS

@@ -156,15 +156,6 @@ def test_another_controller_goes_on_where_the_settings_are_the_same() -> None:
     assert other.views["kept"].share.owed == before.views["kept"].share.owed
 
 
-def test_what_ran_last_counts_although_its_figures_have_changed() -> None:
-    controller = Controller({"door": ViewSettings(33.0, 0.95)})
-    nearly = replace(LADDER[0], variant=Variant(0.9, 224), top1=LADDER[0].top1 - 0.0005)
-    controller.observe("door", LADDER, decided(nearly), nearly.p50_ms, True)
-    renewed = (*LADDER[:1], replace(nearly, p50_ms=0.99 * nearly.p50_ms), *LADDER[1:])
-    assert controller.decide("door", renewed, 30.0).candidate is renewed[1]
-    assert controller.decide("door", LADDER, 30.0).candidate is LADDER[0]
-
-
 def test_what_ran_last_is_kept_where_the_ladder_still_has_it() -> None:
     """Other networks of the same names, after a reload, are not what ran."""
     views = {name: ViewSettings(20.0, 0.95) for name in ("same", "shorter", "retrained")}

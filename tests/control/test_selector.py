@@ -115,6 +115,11 @@ def test_small_gains_do_not_change_the_variant() -> None:
     assert decide(outlook, slack_ms=24.5, previous=MIDDLE).candidate is LARGE
 
 
+def test_what_is_no_longer_on_the_ladder_is_not_held() -> None:
+    gone = candidate(0.9, 0.6999, 13)
+    assert decide(previous=gone).candidate is LARGE
+
+
 def test_a_limit_leaves_out_what_runs_too_long() -> None:
     decision = decide(limit_ms=10.0)
     assert (decision.candidate, decision.reason) == (MIDDLE, Reason.LIMIT)
@@ -272,6 +277,12 @@ def test_power_is_as_surely_on_time() -> None:
             return 0.5 if candidate is ALIKE else 0.99
 
     assert by_cost(outlook=Risky()).candidate is LARGE
+
+
+def test_power_knows_what_ran_although_its_figures_have_changed() -> None:
+    before = replace(ALIKE, p50_ms=4.1)
+    assert by_cost(charge=5.0, aimed=0.004, previous=before).candidate is ALIKE
+    assert by_cost(charge=5.0, aimed=0.004, previous=None).candidate is LARGE
 
 
 def test_power_keeps_what_is_worth_hardly_less() -> None:
