@@ -1,10 +1,11 @@
 """Whether a camera shows another scene: a test for change on its pictures.
 
 Pictures are compared by the means of a few parts. Unlike: further from the nearest picture of the
-scene than any of the last ones was. Alike: nearer to the picture before than any of them, where all
-of them differed; so a camera that moved stands still. NOVEL of either, one after the other, are
-another scene's. If pictures came in any order, each kind would happen once in 58,905: 36 choose 4.
-Of pictures drawn at random the second did once in about 20,000.
+scene than any of the last ones was. Alike: nearer to the picture before than any of them was to its
+own, where all of them differed; so a camera that moved stands still, before something it had not
+shown. NOVEL of either, one after the other, are another scene's. If pictures came in any order,
+each kind would happen once in 58,905: 36 choose 4. Of pictures drawn at random the second did once
+in about 20,000.
 
 Pure: no clock; memory for a hundred small pictures.
 """
@@ -23,7 +24,7 @@ _JUDGED, _FEWEST = 32, 16
 """Pictures that one is judged by."""
 _FURTHER, _LEVELS = 1.5, 4.0
 """Unlike is this many times as far, and so many of 256 levels. Where pictures differ by less than
-both together, none are alike."""
+the product of both, none are alike."""
 _NEARER = 0.9
 """Pictures that are alike, but too few for another scene, lower what alike is by so much at most:
 much lower, and the next ones would not be noticed; not at all, and false alarms are 20 times as
@@ -45,7 +46,7 @@ class _Seen(NamedTuple):
 class SceneChange:
     def __init__(self) -> None:
         self._pictures: list[NDArray[np.int16]] = []
-        self._before: NDArray[np.int16] | None = None
+        self._before: _Seen | None = None
         self._judges: deque[_Seen] = deque(maxlen=_JUDGED)
         self._novel: list[_Seen] = []
         """The last pictures if they are another scene's."""
@@ -55,18 +56,20 @@ class SceneChange:
     def see(self, levels: Levels) -> int:
         """How many of the last pictures, this one included, are another scene's."""
         picture = np.frombuffer(levels, np.uint8).astype(np.int16)
-        before, self._before = self._before, picture
+        before = self._before
         if before is None:
-            self._pictures = [picture]
+            self._pictures, self._before = [picture], _Seen(picture, 0.0, 0.0)
             return 0
         apart = np.abs(np.stack(self._pictures) - picture).mean(axis=1)
-        nearest = int(apart.argmin())
-        seen = _Seen(picture, float(apart[nearest]), float(np.abs(before - picture).mean()))
+        nearest, step = int(apart.argmin()), np.abs(before.picture - picture).mean()
+        seen = self._before = _Seen(picture, float(apart[nearest]), float(step))
         furthest, least = math.inf, 0.0
         if len(self._judges) >= _FEWEST:
             furthest = max(_LEVELS, _FURTHER * max(each.apart for each in self._judges))
             least = min(each.step for each in self._judges)
         alike = seen.step < least and least >= _FURTHER * _LEVELS
+        if not self._novel and before.apart < _LEVELS:
+            alike = False  # it has stopped at what is known
         if alike or seen.apart > furthest:
             if alike != self._alike:
                 self._alike = alike

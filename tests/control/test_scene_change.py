@@ -63,6 +63,13 @@ def test_a_stop_in_between_is_no_other_scene() -> None:
     assert begun(told(*[(anything, 40), (YARD, NOVEL - 1)] * 5, (anything, 40))) == []
 
 
+def test_a_tour_that_rests_at_a_known_place_is_one_scene() -> None:
+    draw = random.Random(3)
+    places = [noisy([draw.randrange(240) for _ in range(48)], 6) for _ in range(7)]
+    tour = [(place, 1) for _ in range(6) for place in places]
+    assert begun(told(*tour, *[(places[3], 10), *tour] * 5)) == []
+
+
 def test_pictures_that_come_again_are_no_other_scene() -> None:
     draw, change = random.Random(3), SceneChange()
     pictures = [anything(draw) for _ in range(40)]
