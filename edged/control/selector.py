@@ -217,6 +217,10 @@ def choose_by_cost(
     candidate, chance = chosen.candidate, chosen.chance
     if candidate is best.candidate:
         return best
+    if _bar(best.candidate, limits, math.inf):
+        served = choose(ladder, outlook, allowing._replace(limits=limits))
+        if candidate is served.candidate:
+            return served  # because of the picture, not of its cost
     spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
     reason = Reason.POWER if chosen.cost < costs[at_best] else Reason.HOLD
     if chance < situation.target:
