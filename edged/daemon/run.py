@@ -257,7 +257,8 @@ class Run:
         """Call it a few times a second."""
         if self.pipeline is None or self.loaded_models is None:
             return
-        switch(self)
+        if not self._replaced:  # the switches are the next run's by then
+            switch(self)
         self.pipeline.allowance = self.thermostat.tick(now_ns, self.loaded_models.loaded.used)
         if any(view.goal == "power" for view in self.config.views):
             self.pipeline.joules = self.thermostat.energy.joules

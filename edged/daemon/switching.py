@@ -25,8 +25,9 @@ def switch(run: Run) -> None:
     switches = run.world.switches
     for view, queue in run.queues.items():
         on = switches.of_view(view).on
-        if on and not queue.on:
-            run.world.live.views[view].on_ns = run.world.clock()
+        shown = run.world.live.views.get(view)  # None once a reload has removed the view
+        if on and not queue.on and shown is not None:
+            shown.on_ns = run.world.clock()
         queue.on = on
     needed = {camera_of(view) for view, queue in run.queues.items() if queue.on}
     for name, attached in run.cameras.items():
