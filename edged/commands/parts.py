@@ -119,11 +119,18 @@ def port(text: str) -> int:
     return number
 
 
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text}") from None
+
+
 def positive_float(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
+    found = number(text)
+    if not 0 < found < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return number
+    return found
 
 
 def print_table(rows: Sequence[Mapping[str, object]], heads: Sequence[str]) -> None:

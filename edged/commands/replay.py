@@ -8,7 +8,14 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from edged.commands.parts import Commands, add_command, file_or_folder, positive_float, print_table
+from edged.commands.parts import (
+    Commands,
+    add_command,
+    file_or_folder,
+    number,
+    positive_float,
+    print_table,
+)
 from edged.view import fields
 
 if TYPE_CHECKING:
@@ -62,24 +69,17 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _share(text: str) -> float:
-    share = _number(text)
+    share = number(text)
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
     return share
 
 
 def _give_up(text: str) -> float:
-    share = _number(text)
+    share = number(text)
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
     return share
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got {text}") from None
 
 
 def _replay(options: argparse.Namespace) -> int:
