@@ -184,8 +184,13 @@ def choose_by_cost(
         others = NO_LIMITS
     allowing = situation._replace(previous=None, limits=others)
     best = choose(ladder, outlook, allowing)
-    if not best.chance:
+
+    def on_this_picture() -> Decision:
+        """What the goal accuracy would run."""
         return choose(ladder, outlook, allowing._replace(limits=limits))
+
+    if not best.chance:
+        return on_this_picture()
     longest_ms, charge = limits.run_ms / outlook.ratio, terms.charge * outlook.ratio
     costs = _costs(ladder)
 
@@ -213,12 +218,12 @@ def choose_by_cost(
         if affordable and found.value > least:
             chosen, least = found, found.value
     if chosen is None:
-        return choose(ladder, outlook, allowing._replace(limits=limits))
+        return on_this_picture()
     candidate, chance = chosen.candidate, chosen.chance
     if candidate is best.candidate:
         return best
     if _bar(best.candidate, limits, math.inf):
-        served = choose(ladder, outlook, allowing._replace(limits=limits))
+        served = on_this_picture()
         if candidate is served.candidate:
             return served  # because of the picture, not of its cost
     spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
