@@ -174,7 +174,7 @@ def choose_by_cost(
     What costs less than the variant before replaces it only if no more is lost then than is aimed
     at, by what was lost until now and by what that one loses on this frame: otherwise two would
     take turns where nothing changes. How large the picture was decoded, which follows from what ran
-    last, is no part of what the budget allows; where it excludes all that may run, the next picture
+    last, is no part of what the budget allows; where it excludes what should run, the next picture
     will be larger.
     """
     previous, limits = current(ladder, situation.previous), situation.limits
@@ -184,10 +184,12 @@ def choose_by_cost(
         others = NO_LIMITS
     allowing = situation._replace(previous=None, limits=others)
     best = choose(ladder, outlook, allowing)
+    instead = Instead(best.candidate, situation.slack_for(best.candidate), outlook.level)
 
     def on_this_picture() -> Decision:
         """What the goal accuracy would run."""
-        return choose(ladder, outlook, allowing._replace(limits=limits))
+        served = choose(ladder, outlook, allowing._replace(limits=limits))
+        return served if served.candidate is best.candidate else served._replace(instead_of=instead)
 
     if not best.chance:
         return on_this_picture()
@@ -200,38 +202,40 @@ def choose_by_cost(
         worth = (candidate.top1 + price) * chance
         return _Option(candidate, chance, cost, worth, worth - charge * cost)
 
+    def served(option: _Option) -> bool:
+        return _bar(option.candidate, limits, math.inf) is not Reason.PICTURE
+
     at_best, at = _place(ladder, best.candidate), _place(ladder, previous)
     assert at_best is not None
     before = option(at_best if at is None or _bar(ladder[at], others, longest_ms) else at)
     highest = (best.candidate.top1 + price) * best.chance
     lowest = before.worth + max(terms.lost, highest - before.worth) - terms.aimed
-    chosen, least = None, -math.inf
-    if not _bar(before.candidate, limits, math.inf):
-        chosen, least = before, before.value + HOLD
+    before = before._replace(value=before.value + HOLD)
+    wanted, chosen = before, before if served(before) else None
     for place, candidate in enumerate(ladder):
+        least = -math.inf if chosen is None else chosen.value
         if candidate.top1 + price - charge * costs[place] <= least:
             continue  # not even if certainly on time
-        if _bar(candidate, limits, ROOM * longest_ms):
+        if _bar(candidate, others, ROOM * longest_ms):
             continue
         found = option(place)
-        affordable = found.worth >= lowest or found.cost >= before.cost
-        if affordable and found.value > least:
-            chosen, least = found, found.value
+        if found.worth < lowest and found.cost < before.cost:
+            continue
+        if found.value > wanted.value:
+            wanted = found
+        if found.value > least and served(found):
+            chosen = found
     if chosen is None:
         return on_this_picture()
     candidate, chance = chosen.candidate, chosen.chance
     if candidate is best.candidate:
         return best
-    if _bar(best.candidate, limits, math.inf):
-        served = on_this_picture()
-        if candidate is served.candidate:
-            return served  # because of the picture, not of its cost
     spared_ms = (best.candidate.processor_ms - candidate.processor_ms) * outlook.ratio
     reason = Reason.POWER if chosen.cost < costs[at_best] else Reason.HOLD
+    if chosen is not wanted:
+        reason, spared_ms = Reason.PICTURE, 0.0
     if chance < situation.target:
         reason = Reason.NONE_FITS
-    slack_ms = situation.slack_for(best.candidate)
-    instead = Instead(best.candidate, slack_ms, outlook.level)
     return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms, instead)
 
 

@@ -264,13 +264,18 @@ def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
     ladder = (LARGE, small, tiny)
     first = by_cost(ladder, aimed=0.006, limits=Limits(resolution=128), previous=small)
     assert first.candidate is small
-    # The goal accuracy would run the same on this picture: nothing is given up.
+    # The picture serves what should run: what the large one would have had more is given up.
     same = by_cost((LARGE, ALIKE, tiny), charge=0.01, limits=Limits(resolution=192), previous=ALIKE)
-    assert (same.candidate, same.reason, same.spared_ms) == (ALIKE, Reason.PICTURE, 0.0)
-    assert same.instead_of is None
+    assert (same.candidate, same.reason, same.spared_ms) == (ALIKE, Reason.POWER, 10.0)
+    assert same.instead_of == (LARGE, 30.0, 1.0)
+    # It does not serve the one that should: it is to blame, and the loss counts as well.
+    large = by_cost((LARGE, ALIKE, tiny), charge=1e-3, limits=Limits(resolution=192))
+    assert (large.candidate, large.reason, large.spared_ms) == (ALIKE, Reason.PICTURE, 0.0)
+    assert large.instead_of == (LARGE, 30.0, 1.0)
     # None of those that may run is good enough: the best that the picture serves, for now.
     later = by_cost((LARGE, ALIKE, tiny), limits=Limits(resolution=96), previous=LARGE)
     assert (later.candidate, later.reason) == (tiny, Reason.PICTURE)
+    assert later.instead_of == (LARGE, 30.0, 1.0)
 
 
 def test_power_is_as_surely_on_time() -> None:
