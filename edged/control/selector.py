@@ -25,6 +25,9 @@ ROOM = 0.9
 """A variant that is not running must take at most this part of a limit: the device's speed varies
 by some per cent, and a variant at the limit would be switched on and off with it."""
 
+BEYOND = 1.15
+"""Far more than is aimed at, by the mean loss."""
+
 
 class Reason(str, Enum):
     """Why nothing more accurate ran: a label in metrics and a field of every result."""
@@ -173,9 +176,10 @@ def choose_by_cost(
 
     What costs less than the variant before replaces it only if no more is lost then than is aimed
     at, by what was lost until now and by what that one loses on this frame: otherwise two would
-    take turns where nothing changes. How large the picture was decoded, which follows from what ran
-    last, is no part of what the budget allows; where it excludes what should run, the next picture
-    will be larger.
+    take turns where nothing changes. It is not kept if it loses more on this frame and far more was
+    lost until now, as after a load that has ended. How large the picture was decoded, which follows
+    from what ran last, is no part of what the budget allows; where it excludes what should run, the
+    next picture will be larger.
     """
     previous, limits = current(ladder, situation.previous), situation.limits
     price = situation.price
@@ -210,8 +214,10 @@ def choose_by_cost(
     before = option(at_best if at is None or _bar(ladder[at], others, longest_ms) else at)
     highest = (best.candidate.top1 + price) * best.chance
     lowest = before.worth + max(terms.lost, highest - before.worth) - terms.aimed
-    before = before._replace(value=before.value + HOLD)
-    wanted, chosen = before, before if served(before) else None
+    wanted, free = before._replace(value=before.value + HOLD), before.cost
+    if terms.lost > BEYOND * terms.aimed and before.worth < highest - terms.aimed:
+        wanted, free = option(at_best), math.inf
+    chosen = wanted if served(wanted) else None
     for place, candidate in enumerate(ladder):
         least = -math.inf if chosen is None else chosen.value
         if candidate.top1 + price - charge * costs[place] <= least:
@@ -219,7 +225,7 @@ def choose_by_cost(
         if _bar(candidate, others, ROOM * longest_ms):
             continue
         found = option(place)
-        if found.worth < lowest and found.cost < before.cost:
+        if found.worth < lowest and found.cost < free:
             continue
         if found.value > wanted.value:
             wanted = found

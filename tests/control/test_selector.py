@@ -243,6 +243,19 @@ def test_nothing_cheaper_runs_if_it_loses_more_than_is_left_to_give_up() -> None
     assert by_cost(charge=0.001, aimed=-1.0, previous=SMALL).candidate is LARGE
 
 
+def test_what_has_lost_far_too_much_is_not_kept_whatever_the_charge() -> None:
+    """After a load that has ended, the charge is still high."""
+    ladder = (LARGE, ALIKE, CHEAP)
+
+    def after(lost: float, aimed: float) -> Candidate:
+        return by_cost(ladder, charge=2.0, aimed=aimed, lost=lost, previous=CHEAP).candidate
+
+    assert after(lost=0.0114, aimed=0.01) is CHEAP
+    assert after(lost=0.0116, aimed=0.01) is ALIKE
+    assert after(lost=0.0047, aimed=0.004) is LARGE  # the other loses 0.005
+    assert after(lost=0.3, aimed=0.2) is CHEAP  # it loses 0.15
+
+
 def test_power_costs_what_was_measured() -> None:
     """Energy, as soon as it is known of all of them."""
     large, alike = replace(LARGE, joules=1.0), replace(ALIKE, joules=2.0)

@@ -146,7 +146,7 @@ def test_small_steps_together_lose_no_more_than_may_be_given_up() -> None:
         for place in range(5)
     ]
     found = [candidate for candidate, _ in ran(0.03, calm, ladder=steps)]
-    assert set(found[2000:]) == {steps[2]}
+    assert set(found[2500:]) == {steps[2]}
     assert len(set(found[500:])) <= 2
 
 
