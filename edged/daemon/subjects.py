@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edged.config.camera import ViewConfig
 from edged.config.config import Config
-from edged.config.family import lacking, needed, overruled
+from edged.config.family import needed, overruled
 from edged.pipeline.queue import ViewQueue
 from edged.service.status_line import ViewNow
 from edged.teach.teaching import Configured
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def configured(config: Config) -> Configured:
     """For teaching."""
     models: dict[str | None, str] = {view.id: view.model for view in config.views}
-    refusals = partial(overruled, config), partial(lacking, config), partial(needed, config)
+    refusals = partial(overruled, config), partial(needed, config)
     return Configured(config.base, models, *refusals)
 
 

@@ -44,13 +44,12 @@ log = logging.getLogger("edged.teach")
 class Configured:
     """What the configuration says. base: where relative paths start. models: by view. overruled:
     the line that overrules a classifier (second) deployed to a view (first); empty without one.
-    lacking: what an event of the view (first) wants that the family (second) has not. needed: why
-    it is no longer valid with the classifiers (second) instead of those that there are (first)."""
+    needed: why it is no longer valid with the classifiers (second) instead of those that there are
+    (first)."""
 
     base: Path = Path()
     models: Mapping[str | None, str] = field(default_factory=dict)
     overruled: Callable[[str, str], str] = lambda view, name: ""
-    lacking: Callable[[str, Family], str] = lambda view, family: ""
     needed: Callable[[TeachStore, TeachStore], str] = lambda now, then: ""
 
 
@@ -327,10 +326,7 @@ class Teaching:
     ) -> dict[str, Any]:
         classifier = self._open(name)
         version = classifier.newest() if version is None else version
-        if not anyway and (
-            why := self._configured.lacking(classifier.settings.view, classifier.family(version))
-        ):
-            raise InputError(why, got=f"version {version}")
+        self._check_needed(name, self.store.after_deploy(name, version))
         worse = None if anyway else classifier.worse_than_running(version)
         if worse is not None:
             return {"worse": {"why": str(worse), **worse._asdict()}}

@@ -361,12 +361,19 @@ def test_only_a_regular_file_is_exported_to(state: Path, tmp_path: Path, said: S
     assert link.is_symlink() and target.read_bytes() == b"mine"
 
 
-def test_a_version_without_the_class_of_an_event_is_deployed_only_if_it_is_meant(
+def test_what_an_event_needs_is_not_deployed_away(
     state: Path, tmp_path: Path, said: Say, family: Family
 ) -> None:
     config = tmp_path / "edged.yaml"
-    config.write_text(f"{YARD}events:\n  ajar: {{class: ajar, cameras: [yard/gate]}}\n")
-    with_version(made(state / "teach"), family)
-    assert edged("teach", "gate", "deploy", "-c", config) == 2
-    assert "the event ajar of yard/gate needs the class ajar" in said()[1]
-    assert edged("teach", "gate", "deploy", "--anyway", "-c", config) == 0
+    config.write_text(f"{YARD}events:\n  ball: {{class: golf ball, cameras: [yard/gate]}}\n")
+    classifier = made(state / "teach")
+    with_version(classifier, family)
+    for anyway in ((), ("--anyway",)):
+        assert edged("teach", "gate", "deploy", *anyway, "-c", config) == 2
+        assert (
+            "gate: the configuration would no longer be valid: "
+            f"{config}:9: events.ball.class: the family has no such class"
+        ) in said()[1]
+    assert classifier.deployed is None
+    assert edged("teach", "gate", "deploy") == 0
+    assert "no configuration was found, so nothing was checked against one" in said()[1]

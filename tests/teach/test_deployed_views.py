@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,14 @@ def test_what_an_event_needs_is_not_taken_away(needing: Config, store: TeachStor
     free = load_config(needing.path, {})
     assert needed(free, store, store.without("gate")) == ""
     assert needed(free, store, store.after_back("gate")) == ""
+
+
+def test_an_event_of_the_view_that_it_leaves_keeps_it(needing: Config, store: TeachStore) -> None:
+    gate = store.open("gate")
+    assert needed(needing, store, store.after_deploy("gate", 1)) == ""
+    gate.change(replace(gate.settings, view="yard/bin"))
+    assert re.search(NEEDS, needed(needing, store, store.after_deploy("gate", 1)))
+    assert store.deployed()["gate"].view == "yard/gate"  # nothing was done
 
 
 def test_a_classifier_that_a_view_names_is_not_forgotten(config: Config, store: TeachStore) -> None:

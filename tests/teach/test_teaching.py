@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,13 +104,17 @@ def test_what_the_configuration_needs_is_not_taken_away(
         return "it would no longer be valid"
 
     teaching.follow({}, Configured(needed=needed))
-    for take in (teaching.back, teaching.forget):
+    with_version(gate, family)
+    another = partial(teaching.deploy, anyway=True)  # that stands for a worse one
+    for take in (teaching.back, teaching.forget, another):
         with pytest.raises(InputError, match=r"it would no longer be valid; change it first"):
             take("gate")
     assert seen == [
         (["gate"], ["gate"], ["gate"], []),
         (["gate"], ["gate"], [], []),
+        (["gate"], ["gate"], ["gate"], ["gate"]),
     ]
+    assert teaching.store.deployed()["gate"].version == 1
     teaching.follow({}, Configured())
     assert teaching.back("gate") == {"name": "gate", "deployed": None}
     teaching.forget("gate")

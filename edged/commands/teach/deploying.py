@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from edged.commands.teach.place import Place
-from edged.config.family import lacking, overruled
-from edged.errors import EdgedError, InputError
+from edged.config.family import overruled
+from edged.errors import EdgedError
 from edged.view import titled
 
 
@@ -16,11 +16,8 @@ def deploy(options: argparse.Namespace) -> int:
     config = place.config  # before anything is changed
     with place.classifier() as classifier:
         version = options.version or classifier.newest()
-        view = classifier.settings.view
-        lack = lacking(place.config, view, classifier.family(version)) if place.config else ""
-        if lack and not options.anyway:
-            fix = "change the event first, or: --anyway"
-            raise InputError(lack, where=place.name, got=f"version {version}", fix=fix)
+    place.check_needed(lambda name: place.store.after_deploy(name, version))
+    with place.classifier() as classifier:
         worse = classifier.worse_than_running(version)
         if worse is not None and not options.anyway:
             raise EdgedError(
@@ -37,6 +34,10 @@ def deploy(options: argparse.Namespace) -> int:
     if replaced is not None and replaced.name != place.name:
         instead = f", in place of {replaced.name}"
     print(f"version {version} is deployed to {deployed.view}{instead}")
+    if config is None:
+        what = "no configuration was found, so nothing was checked against one"
+        fix = "see whether an event needs a class that it lacks: edged check FILE"
+        print(f"edged: warning: {what}; {fix}", file=sys.stderr)
     if config is not None and (line := overruled(config, deployed.view, place.name)):
         print(f"edged: warning: {line}", file=sys.stderr)
     else:

@@ -171,7 +171,9 @@ def _add_deploy(verbs: Commands[argparse.ArgumentParser]) -> None:
         "--version", type=positive_int, metavar="N", help="which version (default: the newest)"
     )
     deploy.add_argument(
-        "--anyway", action="store_true", help="also one that is worse than what runs"
+        "--anyway",
+        action="store_true",
+        help="also one that is worse than what runs, but with the classes that events need",
     )
     _add_config(deploy)
 

@@ -253,21 +253,30 @@ class Classifier:
         version = version or self.newest()
         self._versions.family(version)  # it can be read
         with writing(self.folder), locked(self.folder), locked(self.folder.parent):
-            known = dict(self._deployed.read())
-            own = known.pop(self.name, None)
-            view = view or self.settings.view
-            if own is not None and (own.version, own.view) == (version, view):
-                return own
-            before = None if own is None else own.version
-            if own is not None and own.version == version:
-                before = own.before
-            replaced = own.replaced if own is not None and own.view == view else None
-            for other in [each for each in known.values() if each.view == view]:
-                replaced = other.name, other.version
-                del known[other.name]
-            new = Deployed(self.name, view, version, before, time.time(), replaced)
-            self._deployed.write({**known, self.name: new})
+            new, known = self.after_deploy(version, view)
+            if known != self._deployed.read():
+                self._deployed.write(known)
         return new
+
+    def after_deploy(
+        self, version: int, view: str | None = None
+    ) -> tuple[Deployed, Mapping[str, Deployed]]:
+        """What `deploy` would return, and all that would be deployed then."""
+        known = dict(self._deployed.read())
+        own = known.get(self.name)
+        view = view or self.settings.view
+        if own is not None and (own.version, own.view) == (version, view):
+            return own, known
+        known.pop(self.name, None)
+        before = None if own is None else own.version
+        if own is not None and own.version == version:
+            before = own.before
+        replaced = own.replaced if own is not None and own.view == view else None
+        for other in [each for each in known.values() if each.view == view]:
+            replaced = other.name, other.version
+            del known[other.name]
+        new = Deployed(self.name, view, version, before, time.time(), replaced)
+        return new, {**known, self.name: new}
 
     def back(self) -> Deployed | None:
         """Return to what ran on its view before: its version before, else the classifier that it

@@ -137,6 +137,12 @@ class TeachStore:
         """As this will be after the classifier's way back; only to read. Raises InputError."""
         return _Supposed(self.root, self.open(name).after_back()[1])
 
+    def after_deploy(self, name: str, version: int) -> TeachStore:
+        """As this will be when the version is deployed; only to read. Raises InputError."""
+        classifier = self.open(name)
+        classifier.family(version)  # it can be read
+        return _Supposed(self.root, classifier.after_deploy(version)[1])
+
     def _unknown(self, name: str) -> InputError:
         shown = name if is_name(name) else "NAME"
         return InputError(
