@@ -70,6 +70,12 @@ def test_the_whole_way_from_nothing_and_back(state: Path, tmp_path: Path, said: 
     with_none_photos(state / "teach")
     assert edged("teach") == 0
     assert "nothing has been taught yet" in said()[0]
+    (made(state / "teach").folder / "classifier.json").write_text("{}")
+    assert edged("teach") == 2
+    out, err = said()
+    assert out == "" and "gate/classifier.json: `format` is missing; restore the file" in err
+    assert edged("teach", "gate", "forget") == 0
+    said()
     assert edged(*CREATE, "--backbone", family.directory) == 0
     out, err = said()
     assert "created gate" in out and "next: edged teach gate add open" in out

@@ -53,6 +53,7 @@ def show(options: argparse.Namespace) -> int:
 
 def _list(place: Place, as_json: bool) -> int:
     rows: list[dict[str, Any]] = []
+    status = 0
     with place.as_owner():
         deployed = place.store.deployed()
         for name in place.store.names():
@@ -60,6 +61,7 @@ def _list(place: Place, as_json: bool) -> int:
                 classifier = place.store.open(name)
             except InputError as error:
                 print(f"edged: {error}", file=sys.stderr)
+                status = error.exit_status
                 continue
             moments = [each for each in classifier.moments() if each.label is not None]
             versions = classifier.versions()
@@ -78,10 +80,10 @@ def _list(place: Place, as_json: bool) -> int:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
         print_table([{**row, "classes": ", ".join(row["classes"])} for row in rows], tuple(rows[0]))
-    else:
+    elif not status:
         print(f"nothing has been taught yet ({place.store.root})")
         print("begin: edged teach NAME --view CAMERA/VIEW --classes open,closed")
-    return 0
+    return status
 
 
 def _create(place: Place, options: argparse.Namespace) -> None:

@@ -69,7 +69,11 @@ class TeachStore:
         """Raises InputError if there is none, or if its settings are damaged."""
         if not is_name(name) or name not in self.names():
             raise self._unknown(name)
-        return Classifier(self.root / name, self._told)
+        try:
+            return Classifier(self.root / name, self._told)
+        except InputError as error:
+            fix = error.fix or f"restore the file, or delete all of it: edged teach {name} forget"
+            raise InputError(error.what, where=error.where, got=error.got, fix=fix) from None
 
     def create(
         self,
