@@ -9,19 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edged.teach.moments import Shot, grouped
-from edged.teach.pictures.importing import Imported, Rejected, Upload, import_pictures, looks_of
+from edged.teach.pictures.importing import (
+    Imported,
+    Picked,
+    Rejected,
+    Upload,
+    import_pictures,
+    looks_of,
+)
 from edged.teach.store import Classifier, Moment, new_moment, picture_id
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
     """pictures: number of new ones, in `moments`. known: those that were there already, by their
-    names. other: of these, those that have another label. rejected: what is no picture."""
+    names. other: of these, those that have another label. same: how many more are equal to another
+    one that was given. rejected: what is no picture."""
 
     pictures: int
     moments: tuple[str, ...]
     known: tuple[str, ...]
     other: tuple[tuple[str, str], ...]
+    same: int
     rejected: tuple[Rejected, ...]
 
 
@@ -49,8 +58,11 @@ def add_pictures(
 
 def _stored(classifier: Classifier, label: str, imported: Imported, one_moment: bool) -> Added:
     known, other, fresh = [], [], []
+    picked: dict[str, Picked] = {}
     for each in imported.picked:
-        moment = classifier.moment_of(picture_id(each.jpeg))
+        picked.setdefault(picture_id(each.jpeg), each)
+    for picture, each in picked.items():
+        moment = classifier.moment_of(picture)
         if moment is None or moment.label is None:
             fresh.append(each)
         else:
@@ -77,6 +89,7 @@ def _stored(classifier: Classifier, label: str, imported: Imported, one_moment: 
         tuple(dict.fromkeys(names.values())),
         tuple(known),
         tuple(other),
+        len(imported.picked) - len(picked),
         tuple(imported.rejected),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +213,13 @@ def test_what_is_left_out_is_named(state: Path, tmp_path: Path, said: Say) -> No
     assert err.count("it is there already, as open") == 2
     assert edged("teach", "gate", "add", "open", folder) == 0
     assert "2 pictures had been added before" in said()[0]
+    drawn_pictures(folder, 0, 3)
+    shutil.copy(folder / "002.png", folder / "copy.png")
+    assert edged("teach", "gate", "add", "open", folder) == 0
+    assert said()[0].startswith(
+        "added 1 picture of open in 1 moment; 2 pictures had been added before; "
+        "left out 1 picture equal to others\n"
+    )
 
 
 def test_mistakes_of_adding(state: Path, tmp_path: Path, said: Say) -> None:

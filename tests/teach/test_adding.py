@@ -32,6 +32,14 @@ def test_pictures_are_added_in_moments(tmp_path: Path) -> None:
     assert other.other == (("10:15:00", "open"),)
 
 
+def test_equal_pictures_are_one_and_counted(tmp_path: Path) -> None:
+    classifier = made(tmp_path / "teach")
+    times = ("10:15:00", "11:00:00")
+    items = [Upload(each, with_time(drawn(0, 0), f"2026:11:30 {each}")) for each in times]
+    added = add_pictures(classifier, "open", items)
+    assert (added.pictures, len(added.moments), added.same) == (1, 1, 1)
+
+
 def test_what_looks_like_a_known_moment_joins_it(tmp_path: Path) -> None:
     classifier = made(tmp_path / "teach")
     add_pictures(classifier, "open", [Upload("a", jpeg(0, 0)), Upload("b", jpeg(1, 0))])

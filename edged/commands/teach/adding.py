@@ -64,6 +64,7 @@ def _add_files(options: argparse.Namespace, label: str) -> int:
         say(f"edged: left out: {name}: it is there already, as {other}")
     known = len(added.known) - len(added.other)
     there = f"; {counted(known, 'picture')} had been added before" if known else ""
+    there += f"; left out {counted(added.same, 'picture')} equal to others" if added.same else ""
     print(
         f"added {counted(added.pictures, 'picture')} of {label} in "
         f"{counted(len(added.moments), 'moment')}{there}"
