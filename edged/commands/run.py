@@ -277,9 +277,10 @@ def _check(options: argparse.Namespace) -> int:
     from edged.teach.store.deployed import astray
 
     families: dict[str, Family] = {}
+    instead: dict[str, str] = {}
 
     def also(config: Config) -> Iterator[InputError]:
-        yield from family_errors(config, families)
+        yield from family_errors(config, families, instead=instead)
         yield from tls_errors(config)
         yield from unreadable_errors(config)
 
@@ -289,7 +290,7 @@ def _check(options: argparse.Namespace) -> int:
     found = (warnings(config), *(each(config, families) for each in of_families))
     deployed = TeachStore(teach_directory(os.environ)).deployed()
     views = [view.id for view in config.views]
-    for warning in chain.from_iterable((*found, astray(deployed, views))):
+    for warning in chain(instead.values(), *found, astray(deployed, views)):
         print(f"edged: {warning}", file=sys.stderr)
     names = sorted({family.name for family in families.values()})
     word = "family" if len(names) == 1 else "families"

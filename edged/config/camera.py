@@ -7,7 +7,7 @@ view. What a view lacks comes from its camera, and what that lacks from the top 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from edged.document.values import path_from
 from edged.hours import Period, hours_of
 from edged.variants.variant import Variant
 from edged.view import camera_of, parts
+
+DEFAULT_MODEL = "imagenette"
 
 _SIZE = "size: 1280x720, width and height in one"
 _LOGIN = "write the login in the address: source: rtsp://user:password@host/path"
@@ -184,10 +186,11 @@ class ViewConfig:
     """One view. id: `camera/view`, or `camera` where the camera is its own only view.
 
     model: a shipped family's or a classifier's name, or a path relative to Config.base.
-    names_model: the view itself names it, so that no deployed classifier replaces it. variants:
-    names; None for all of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi:
-    None for the whole picture. hours: when it counts, empty for always. goal: accuracy or power;
-    give_up counts only for the second.
+    names_model: the view itself names it, so that no deployed classifier replaces it. model_above:
+    of its camera or the top, in place of a classifier that cannot run. variants: names; None for
+    all of the family. min_fps, max_fps: None for no limit. min_top1: 0 to 1. roi: None for the
+    whole picture. hours: when it counts, empty for always. goal: accuracy or power; give_up counts
+    only for the second.
     """
 
     id: str
@@ -204,6 +207,7 @@ class ViewConfig:
     goal: str = "accuracy"
     give_up: float = 0.01
     hours: tuple[Period, ...] = ()
+    model_above: str = field(default=DEFAULT_MODEL, compare=False)
 
     @property
     def camera(self) -> str:
@@ -272,6 +276,7 @@ def _view(view: str, own: Mapping[str, Any], above: Mapping[str, Any]) -> ViewCo
         roi=tuple(said["roi"]) if "roi" in said else None,
         names_model="model" in own,
         hours=hours_of(said),
+        model_above=above["model"],
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from edged.config.camera import ViewConfig
+from edged.config.camera import DEFAULT_MODEL, ViewConfig
 from edged.config.config import Config
 from edged.errors import InputError, InputErrors
 from edged.events.events import Watch
@@ -18,23 +17,29 @@ from edged.teach.store import Classifier, TeachStore, teach_directory
 from edged.teach.store.deployed import to_move
 from edged.teach.store.names import is_name
 from edged.variants.family import Family, load_family, shipped_families
-from edged.variants.network import read_checked
 from edged.variants.taught import untaught
 from edged.variants.variant import Variant
 from edged.view import titled
-
-log = logging.getLogger("edged")
 
 _WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
 
 
 class Families:
-    """The families of a configuration's views, each read once."""
+    """The families of a configuration's views, each read once.
 
-    def __init__(self, config: Config, store: TeachStore | None = None) -> None:
+    instead: by view, what it runs and why not the classifier that it should.
+    """
+
+    def __init__(
+        self, config: Config, store: TeachStore | None = None, *, replacing: bool = False
+    ) -> None:
+        """replacing: a version that is deployed but lacks what the configuration needs counts as
+        one that cannot be read; otherwise it is what the view runs, and an error."""
         self._config = config
         self._store = store or TeachStore(teach_directory(os.environ))
-        self._read: dict[str, Family] = {}
+        self._replacing = replacing
+        self._read: dict[tuple[str, str], Family] = {}
+        self.instead: dict[str, str] = {}
 
     def key(self, view: ViewConfig) -> str:
         """What the view runs: its own `model`, else the classifier deployed to it, else the `model`
@@ -45,20 +50,19 @@ class Families:
     def of(self, view: ViewConfig) -> Family:
         """Raises InputError with the line of `model`."""
         key = self.key(view)
-        if key not in self._read:
-            self._read[key] = self._load(view, key)
-        return self._read[key]
+        at = key, view.id if self._is_taught(key) else ""
+        if at not in self._read:
+            self._read[at] = self._find(view, key)
+        return self._read[at]
 
-    def _load(self, view: ViewConfig, key: str) -> Family:
+    def _is_taught(self, key: str) -> bool:
+        return key not in shipped_families() and key in self._store.names()
+
+    def _find(self, view: ViewConfig, key: str) -> Family:
+        if self._is_taught(key):
+            return self._taught(view, key)
         try:
-            if key in shipped_families() or key not in self._store.names():
-                return load_family(key, self._config.base)
-            if key != view.model:
-                return self._deployed(view, key)
-            classifier, deployed = self._store.open(key), self._store.deployed().get(key)
-            if deployed is not None:
-                return classifier.family(deployed.version)
-            return self._untaught(classifier)
+            return load_family(key, self._config.base)
         except InputErrors:  # located in the manifest
             raise
         except InputError as wrong:
@@ -66,29 +70,56 @@ class Families:
             if Path(key).suffix in _WEIGHTS:
                 fix = "convert a file of weights to a family with: edged models import"
             elif is_name(key):
-                fix = f"{fix}; or teach it: edged teach {key} --view {view.id} --classes A,B"
+                teach = f"teach it: edged teach {key} --view {view.id} --classes A,B"
+                fix = teach if fix is None else f"{fix}; or {teach}"
             what = wrong.what if wrong.where is None else f"{wrong.where}: {wrong.what}"
             place = self._config.place(view.id, "model")
             raise self._config.error(what, *place, got=wrong.got, fix=fix) from None
 
-    def _deployed(self, view: ViewConfig, name: str) -> Family:
-        """The classifier deployed to the view; while it cannot be read, what is configured or,
-        where an event needs its classes, nothing that gives a result."""
+    def _taught(self, view: ViewConfig, name: str) -> Family:
+        """What is deployed of the classifier, or nothing that gives a result before there is
+        something. Where that cannot run: what `edged teach NAME back` leads to, else what is
+        configured above, else, for events that need its classes, nothing that gives a result."""
+        deployed, family = self._store.deployed().get(name), None
         try:
-            family = self._store.open(name).family(self._store.deployed()[name].version)
-            for head in family.heads.values():
-                read_checked(head.path, head.sha256)
-            return family
+            classifier = self._store.open(name)
+            if deployed is None:
+                return self._untaught(classifier)
+            family = classifier.family(deployed.version)
+            if not self._replacing or not (why := self._unfit(view, family)):
+                return family
+            fix = f"change the configuration, or return: edged teach {name} back"
+            wrong = InputError(why, where=f"version {deployed.version} of {name}", fix=fix)
         except InputError as error:
-            configured = self._load(view, view.model)
-            if lacking(self._config, view.id, configured):
-                with suppress(InputError):
-                    waiting = self._untaught(self._store.open(name))
-                    if not lacking(self._config, view.id, waiting):
-                        log.error("%s gives no result: %s", titled(view.id), error)
-                        return waiting
-            log.error("%s runs %s, not %s: %s", titled(view.id), view.model, name, error)
-            return configured
+            wrong = error
+        before = None if deployed is None else self._store.ran_before(deployed)
+        if before is not None and before.view == view.id:
+            with suppress(InputError):
+                found = self._store.open(before.name).family(before.version)
+                if not self._unfit(view, found):
+                    what = f"version {before.version} of {before.name}"
+                    return self._tell(view, f"runs {what}, not {name}: {wrong}", found)
+        models = [view.model, view.model_above, DEFAULT_MODEL]
+        while name in models:
+            del models[0]
+        model, configured = models[0], self._find(view, models[0])
+        if self._unfit(view, configured):
+            with suppress(InputError):
+                waiting = self._untaught(self._store.open(name))
+                if not self._unfit(view, waiting):
+                    return self._tell(view, f"gives no result: {wrong}", waiting)
+            if family is not None:
+                return family  # whose errors are told
+        return self._tell(view, f"runs {model}, not {name}: {wrong}", configured)
+
+    def _unfit(self, view: ViewConfig, family: Family) -> str:
+        """Why the view cannot run it; empty if it can."""
+        errors = model_errors(self._config, view, family)
+        return lacking(self._config, view.id, family) or next(map(str, errors), "")
+
+    def _tell(self, view: ViewConfig, what: str, family: Family) -> Family:
+        self.instead[view.id] = f"{titled(view.id)} {what}"
+        return family
 
     def _untaught(self, classifier: Classifier) -> Family:
         settings, root = classifier.settings, self._store.root
@@ -133,19 +164,20 @@ def family_errors(
     config: Config,
     found: dict[str, Family] | None = None,
     store: TeachStore | None = None,
+    instead: dict[str, str] | None = None,
 ) -> Iterator[InputError]:
     """All errors of the families, of the views' variants and accuracy, and of the events' classes.
 
-    found: gets the family of each view for which it can be read.
+    found: gets the family of each view for which it can be read. instead: what Families has there.
     """
-    errors = _errors(config, {} if found is None else found, store)
+    families = Families(config, store)
+    if instead is not None:
+        families.instead = instead
+    errors = _errors(config, {} if found is None else found, families)
     yield from {str(error): error for error in errors}.values()  # views may share a value
 
 
-def _errors(
-    config: Config, found: dict[str, Family], store: TeachStore | None
-) -> Iterator[InputError]:
-    families = Families(config, store)
+def _errors(config: Config, found: dict[str, Family], families: Families) -> Iterator[InputError]:
     seen: set[str] = set()
     unreadable: set[object] = set()
     for view in config.views:

@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from edged.backends.auto import BACKENDS
-from edged.config.camera import CAMERA
+from edged.config.camera import CAMERA, DEFAULT_MODEL
 from edged.document.parts import (
     BUDGET_MS,
     FPS,
@@ -77,9 +77,9 @@ _SCHEMA: dict[str, Any] = {
         "Model family",
         "Name of a shipped family or of a classifier (edged teach), or path of a family's folder, "
         "relative to this file.",
-        "imagenette",
+        DEFAULT_MODEL,
         "./families/birds",
-        default="imagenette",
+        default=DEFAULT_MODEL,
         **MODEL,
     ),
     latency_budget_ms=key(

@@ -63,6 +63,8 @@ def changed_classifiers(before: Models, after: Models) -> Iterator[str]:
             yield f"{titled(view)}: {family.name}"
         elif (view in before.taught) != (view in after.taught):
             yield f"{titled(view)}: {'' if view in after.taught else 'no longer '}to be taught"
+        elif before.instead.get(view) != after.instead.get(view):
+            yield after.instead.get(view) or f"{titled(view)} runs what it should again"
 
 
 def _of_camera(before: CameraConfig, after: CameraConfig) -> Iterator[str]:

@@ -75,7 +75,8 @@ class Models:
     """What a configuration loads. Equal values mean the same files, compared by hash.
 
     by_view: views with equal models have the same object. backend_name: as configured. taught:
-    views that a classifier is taught for.
+    views that a classifier is taught for. instead: by view, what it runs and why not the classifier
+    that it should.
     """
 
     by_view: Mapping[str, Model]
@@ -84,6 +85,7 @@ class Models:
     backends: Backends = field(compare=False)
     why: str = field(compare=False)
     taught: frozenset[str] = frozenset()
+    instead: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(
@@ -92,10 +94,13 @@ class Models:
         before: Models | None = None,
         store: TeachStore | None = None,
         taught: Collection[str] = (),
+        *,
+        replacing: bool = True,
     ) -> Models:
         """Read the manifests. Raises InputError for a missing or unsuitable family, EdgedError for
-        an unusable runtime. before: its backends are used again if they are the same."""
-        families = Families(config, store)
+        an unusable runtime. before: its backends are used again if they are the same. replacing: as
+        of Families."""
+        families = Families(config, store, replacing=replacing)
         errors = [
             error
             for view in config.views
@@ -103,6 +108,8 @@ class Models:
         ]
         if errors:
             raise InputErrors(errors)
+        for what in families.instead.values():
+            log.error("%s", what)
         if before is not None and before.backend_name == config.backend:
             backends, why = before.backends, before.why
         else:
@@ -113,7 +120,8 @@ class Models:
             model = Model.of(config, view, families.of(view), backends)
             by_view[view.id] = made.setdefault(model, model)
         of_views = frozenset(taught) & by_view.keys()
-        return cls(by_view, config.threads, config.backend, backends, why, of_views)
+        of_backends = config.threads, config.backend, backends, why
+        return cls(by_view, *of_backends, of_views, families.instead)
 
     def loads_the_same(self, other: Models) -> bool:
         """Whatever the views are called that run it."""

@@ -103,6 +103,8 @@ class Run:
             None if before is None else before.models,
             world.teaching.store,
             world.teaching.views,
+            # A new configuration has to fit what is deployed; what is deployed must stop nothing.
+            replacing=before is None or before.config is config or bool(before.models.instead),
         )
         self.cameras: dict[str, Attached] = {}
         self.sinks: dict[str, OpenSink] = {}

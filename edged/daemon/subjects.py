@@ -53,7 +53,7 @@ def _now(run: Run, view: str, queue: ViewQueue | None) -> ViewNow:
     if camera.state.value in DOWN_STATES:
         trouble = ", ".join(filter(None, (camera.state.value, camera.last_error)))
     else:
-        trouble = to_teach(run.models.by_view[view].family)
+        trouble = run.models.instead.get(view) or to_teach(run.models.by_view[view].family)
     if not (switch := run.world.switches.of_view(view)).on:
         trouble = switch.words()
     if queue is None or run.pipeline is None:
@@ -112,6 +112,7 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         top1=model.known_top1(),
         ladder=lambda: run.ladder(view.id),
         to_teach=to_teach(model.family),
+        instead=run.models.instead.get(view.id),
         measured_ms=partial(_measured_ms, run, view.id),
         quiet=view.quiet is not None,
         square=attached.request.numbered[number].square,

@@ -47,10 +47,11 @@ class ViewSubject:
     choose. networks: SHA-256 of the network of each, as in `Choice.network`. top1: their accuracy
     where it is known. ladder: variants worth a run on this device. replaced: frames that the
     pipeline took and replaced by newer ones before they ran. to_teach: what a person has to do
-    before it gives results; None for nothing. measured_ms: median time of each variant that was
-    measured, in its fastest way. quiet: frames without motion give no results. square: its frames
-    are the centre square of its part. off: frames dropped while it was not on. switch: whether it
-    counts now. give_up: as configured; None where the goal is accuracy.
+    before it gives results; None for nothing. instead: what it runs, and why not the classifier
+    that it should; None if it does. measured_ms: median time of each variant that was measured, in
+    its fastest way. quiet: frames without motion give no results. square: its frames are the centre
+    square of its part. off: frames dropped while it was not on. switch: whether it counts now.
+    give_up: as configured; None where the goal is accuracy.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ViewSubject:
     ladder: Callable[[], Sequence[Candidate]]
     replaced: Callable[[], int] = lambda: 0
     to_teach: str | None = None
+    instead: str | None = None
     measured_ms: Callable[[], Mapping[str, float]] = dict
     quiet: bool = False
     square: bool = True

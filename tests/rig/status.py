@@ -12,6 +12,7 @@ def view(**more: Any) -> dict[str, Any]:
         "switch": {"state": "on", "until": None, "changed_at": None, "origin": None},
         "family": "animals",
         "to_teach": None,
+        "instead": None,
         "budget_ms": 33.0,
         "on_time_target": 0.95,
         "on_time": 0.991,

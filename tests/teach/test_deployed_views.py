@@ -13,11 +13,14 @@ import pytest
 
 from edged.config.config import Config, load_config
 from edged.config.family import Families, family_errors, lacking, needed
+from edged.daemon.changes import changed_classifiers
+from edged.daemon.models import Models
 from edged.errors import InputError
 from edged.teach.store import TeachStore
 from edged.teach.store.deployed import astray
 from edged.variants.family import Family
 from tests.rig.classifiers import made, with_version
+from tests.rig.command_line import edged
 
 TEXT = """\
 model: imagenette
@@ -62,14 +65,110 @@ def test_what_is_deployed_comes_before_the_models_above_a_view(
 
 @pytest.mark.parametrize("damage", ["classifier.json", "versions/1/family.yaml", "head"])
 def test_one_that_is_damaged_does_not_stop_the_other_views(
-    config: Config, store: TeachStore, damage: str, caplog: pytest.LogCaptureFixture
+    config: Config, store: TeachStore, damage: str
 ) -> None:
     folder = store.root / "gate"
     path = next(folder.glob("versions/1/head_*")) if damage == "head" else folder / damage
     path.write_bytes(b"{")
     gate = config.views[0]
-    assert Families(config, store).of(gate).name == "imagenette"
-    assert "view yard/gate runs imagenette, not gate: " in caplog.text
+    families = Families(config, store)
+    assert families.of(gate).name == "imagenette"
+    assert families.instead[gate.id].startswith("view yard/gate runs imagenette, not gate: ")
+
+
+def test_a_view_that_names_a_damaged_one_runs_the_model_above(
+    config: Config, store: TeachStore
+) -> None:
+    path = next((store.root / "gate").glob("versions/1/head_*"))
+    path.write_bytes(b"{")
+    families = Families(config, store)
+    assert families.of(config.views[1]).name == "imagenette"
+    told = families.instead["yard/bin"]
+    assert told.startswith(f"view yard/bin runs imagenette, not gate: {path}: the file is damaged")
+    assert "teach it again (edged teach gate train, then deploy), or return: edged teach" in told
+    assert "manifest;" not in told
+
+
+def test_damaged_settings_say_what_to_do(
+    config: Config, store: TeachStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = store.root / "gate/classifier.json"
+    path.write_bytes(b"{}")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("STATE_DIRECTORY", str(store.root.parent))
+        config.path.write_text(TEXT.partition("events")[0])
+        assert edged("check", config.path) == 0
+    fix = "restore the file, or delete all of it: edged teach gate forget"
+    told = f"edged: view yard/bin runs imagenette, not gate: {path}: `format` is missing; {fix}\n"
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", [(), ("gate",), ("gate", "other")])
+def test_where_the_camera_names_another_classifier(
+    config: Config, store: TeachStore, family: Family, damaged: tuple[str, ...]
+) -> None:
+    config.path.write_text(TEXT.replace("{source", "{model: other, source").split("events")[0])
+    with_version(made(store.root, "other"), family)
+    for name in damaged:
+        (store.root / name / "classifier.json").write_bytes(b"{}")
+    families = Families(load_config(config.path, {}), store)
+    (view,) = (
+        each
+        for each in load_config(config.path, {}).views
+        if each.names_model and each.id == "yard/bin"
+    )
+    assert families.of(view).name == ("gate", "other", "imagenette")[len(damaged)]
+
+
+BALL = """\
+cameras:
+  yard: {source: synthetic, views: {gate: {}}}
+events:
+  ball: {class: golf ball, cameras: [yard/gate]}
+"""
+
+
+def test_one_that_lacks_the_class_of_an_event_stops_no_start(
+    config: Config, store: TeachStore, family: Family
+) -> None:
+    config.path.write_text(BALL)
+    ball = load_config(config.path, {})
+    (error,) = family_errors(ball, store=store)
+    assert "events.ball.class: the family has no such class" in str(error)
+    models = Models.of(ball, store=store)
+    assert models.by_view["yard/gate"].family.name == "imagenette"
+    assert models.instead == {
+        "yard/gate": "view yard/gate runs imagenette, not gate: version 1 of gate: the event ball "
+        "of yard/gate needs the class golf ball, which it lacks; change the configuration, or "
+        "return: edged teach gate back"
+    }
+    assert Models.of(ball, store=store, replacing=False).instead == {}
+
+
+def test_what_ran_before_goes_on_where_the_new_one_lacks_a_class(
+    needing: Config, store: TeachStore, family: Family
+) -> None:
+    gate = store.open("gate")
+    gate.change(replace(gate.settings, classes=("up", "down")))
+    with_version(gate, family)
+    gate.deploy(2)
+    models = Models.of(needing, store=store)
+    assert models.by_view["yard/gate"].family == gate.family(1)
+    told = models.instead["yard/gate"]
+    assert told.startswith("view yard/gate runs version 1 of gate, not gate: version 2 of gate: ")
+    gate.deploy(1)
+    again = Models.of(needing, store=store)
+    assert list(changed_classifiers(again, models)) == [told]  # although the same runs
+    assert list(changed_classifiers(models, again)) == ["view yard/gate runs what it should again"]
+
+
+def test_accuracy_that_a_view_needs_stops_no_start(
+    config: Config, store: TeachStore, family: Family
+) -> None:
+    config.path.write_text("cameras: {yard: {source: synthetic, views: {gate: {min_top1: 0.1}}}}")
+    models = Models.of(load_config(config.path, {}), store=store)
+    assert models.by_view["yard/gate"].family.name == "imagenette"
+    assert "min_top1: needs measured accuracy" in models.instead["yard/gate"]
 
 
 def test_forgetting_leaves_nothing_deployed(config: Config, store: TeachStore) -> None:
@@ -164,13 +263,14 @@ def test_a_configuration_that_is_not_valid_anyway_keeps_nothing(
 
 
 def test_the_daemon_starts_although_what_an_event_needs_is_damaged(
-    needing: Config, store: TeachStore, caplog: pytest.LogCaptureFixture
+    needing: Config, store: TeachStore
 ) -> None:
     (store.root / "gate/versions/1/family.yaml").write_bytes(b"{")
     assert list(family_errors(needing, store=store))[1:] == []
-    found = Families(needing, store).of(needing.views[0])
+    families = Families(needing, store)
+    found = families.of(needing.views[0])
     assert (found.labels, bool(found.heads)) == (("open", "closed"), False)
-    assert "view yard/gate gives no result: " in caplog.text
+    assert families.instead["yard/gate"].startswith("view yard/gate gives no result: ")
 
 
 def test_a_view_that_is_gone_is_told(config: Config, store: TeachStore) -> None:

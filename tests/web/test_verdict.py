@@ -201,6 +201,11 @@ def test_what_has_to_be_taught_and_what_still_loads() -> None:
     live = live_of(ShownCamera("door"), views=views, clock=clock)
     said = verdict_of(live)
     assert said["text"] == "door gives no results: gate is not taught yet: edged teach gate"
+    told = {"to_teach": "teach it", "instead": "camera door gives no result: a damaged head"}
+    (trouble,) = verdict_of(live_of(ShownCamera("door"), views={"door": told}, clock=clock))[
+        "troubles"
+    ]
+    assert trouble == {"kind": "instead", "camera": "door", "text": told["instead"]}
     live.follow(replace(subjects_of(ShownCamera("door")), loading=lambda: True))
     assert verdict_of(live)["text"] == "edged is loading its networks"
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from edged.errors import InputError
+from edged.errors import InputError, InputErrors
 from edged.teach.store.folder import clear_remains, entries, is_folder, made, move, remove
 from edged.teach.store.report import FILE as REPORT
 from edged.teach.store.report import read_report
 from edged.variants.family import Family, load_family
 from edged.variants.manifest import MANIFEST
+from edged.variants.network import read_checked
 
 VERSIONS = "versions"
 KEPT = 5
@@ -53,9 +54,21 @@ class Versions:
         return known[-1]
 
     def family(self, number: int) -> Family:
-        """Raises InputError."""
+        """With heads that can be read. Raises InputError."""
         self._check(number)
-        return load_family(str(self.path(number).absolute()), Path())
+        folder = self.path(number).absolute()
+        try:
+            family = load_family(str(folder), Path())
+            for head in family.heads.values():
+                read_checked(head.path, head.sha256)
+        except InputError as wrong:
+            first = wrong.errors[0] if isinstance(wrong, InputErrors) else wrong
+            if not str(first.where).startswith(f"{folder}/"):  # of the backbone
+                raise
+            again = f"edged teach {self._name} train, then deploy"
+            fix = f"teach it again ({again}), or return: edged teach {self._name} back"
+            raise InputError(first.what, where=first.where, got=first.got, fix=fix) from None
+        return family
 
     def report(self, number: int) -> dict[str, Any]:
         """Raises InputError."""

@@ -145,6 +145,7 @@ def _view(view: ViewSubject, live: Live, now_ns: int, slowdown: float) -> dict[s
         "switch": view.switch().told(),
         "family": view.family,
         "to_teach": view.to_teach,
+        "instead": view.instead,
         "budget_ms": view.budget_ms,
         "on_time_target": view.on_time,
         "on_time": _rounded(summary.on_time, 4),

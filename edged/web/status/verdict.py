@@ -158,7 +158,9 @@ def _of_views(
 ) -> Iterator[dict[str, str]]:
     for view, about in views.items():
         share, target = about["on_time"], about["on_time_target"]
-        if about["to_teach"]:
+        if about["instead"]:
+            yield _trouble("instead", about["instead"], **fields(view))
+        elif about["to_teach"]:
             yield _trouble(
                 "to_teach", f"{view} gives no results: {about['to_teach']}", **fields(view)
             )
