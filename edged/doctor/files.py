@@ -13,7 +13,7 @@ from edged.doctor.account import SEARCH, WRITE, unreadable
 from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.errors import EdgedError, InputErrors
-from edged.state import in_container, state_directory
+from edged.state import SERVICE_STATE, in_container, state_directory
 
 VERIFY_SECONDS = 300.0
 LEAST_FREE_MB = 50
@@ -65,12 +65,19 @@ def family(subject: Subject) -> Iterator[Finding]:
         yield info("not checked, because the configuration is invalid")
         return
     try:
+        from edged.config.family import Families
+        from edged.teach.store import TeachStore, teach_directory
         from edged.variants.family import load_family, shipped_families
 
-        config = subject.config
-        base = Path("/") if config is None else config.base
-        names = shipped_families() if config is None else (view.model for view in config.views)
-        folders = [load_family(name, base).directory for name in dict.fromkeys(names)]
+        if subject.config is None:
+            folders = [load_family(name, Path("/")).directory for name in shipped_families()]
+        else:
+            service = subject.root / SERVICE_STATE.relative_to("/")
+            store = TeachStore(teach_directory(subject.environ, service))
+            families = Families(subject.config, store, replacing=True)
+            found = [families.of(view).directory for view in subject.config.views]
+            folders = list(dict.fromkeys(found))
+            yield from map(error, families.instead.values())
     except InputErrors as failure:
         yield from (finding.of(each) for each in failure.errors)
         return

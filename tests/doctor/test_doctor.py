@@ -22,7 +22,8 @@ from edged.doctor.runtime import diagnosis, imported
 from edged.doctor.subject import Subject, subject_of
 from edged.doctor.system import bits, clock, clock_error_us, confinement
 from edged.service.install import shipped
-from edged.variants.family import SHIPPED
+from edged.variants.family import SHIPPED, Family
+from tests.rig.classifiers import made, with_version
 from tests.rig.doctored import (
     CONFIG,
     ERROR,
@@ -338,3 +339,19 @@ def test_the_shipped_family_is_verified_where_no_configuration_names_one(tmp_pat
     assert findings
     assert all(each.what == "as made" for each in findings)
     assert any(folder.is_dir() for folder in SHIPPED)
+
+
+def test_a_classifier_is_found_as_the_daemon_finds_it(tmp_path: Path, family: Family) -> None:
+    store = tmp_path / "teach"
+    classifier = made(store)
+    with_version(classifier, family)
+    classifier.deploy()
+    views = "cameras: {yard: {source: synthetic, views: {gate: {model: gate}}}}\n"
+    subject = device(tmp_path, config(views), environ={"STATE_DIRECTORY": str(tmp_path)})
+    assert [each.severity for each in found(subject, "files.family")] == [Severity.OK]
+    path = next(classifier.folder.glob("versions/1/head_*"))
+    path.write_bytes(b"damaged")
+    damaged, verified = found(subject, "files.family")
+    assert (damaged.severity, verified.severity) == (ERROR, Severity.OK)
+    assert damaged.what.startswith(f"view yard/gate runs imagenette, not gate: {path}: the file is")
+    assert "edged teach gate back" in damaged.what
