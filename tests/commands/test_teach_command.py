@@ -80,6 +80,7 @@ def test_the_whole_way_from_nothing_and_back(state: Path, tmp_path: Path, said: 
     assert edged(*CREATE, "--backbone", family.directory) == 0
     out, err = said()
     assert "created gate" in out and "next: edged teach gate add open" in out
+    assert "not checked whether it has the view yard/gate; name it with: -c FILE" in err
     assert "ImageNet teaching is far better: edged models pull mobilenet-v1-imagenet" in err
     for label, named in enumerate(CLASSES):
         for number in range(3):

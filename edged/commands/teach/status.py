@@ -135,7 +135,10 @@ def _backbone(place: Place, options: argparse.Namespace) -> str:
 def _check_view(place: Place, view: str) -> None:
     """Raises InputError for one that the configuration does not have."""
     check_view(view)
-    if place.config is not None:
+    if place.config is None:
+        what = f"no configuration was found, so it was not checked whether it has the view {view}"
+        print(f"edged: warning: {what}; name it with: -c FILE", file=sys.stderr)
+    else:
         known = [each.id for each in place.config.views]
         if view not in known:
             raise InputError(
