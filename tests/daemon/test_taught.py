@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from edged.daemon.cameras import attach, queue_of
 from edged.daemon.loaded_models import LoadedModels
 from edged.daemon.models import Models
 from edged.errors import InputError
+from edged.teach.store import TeachStore
 from edged.variants.family import Family, Fit
 from edged.variants.taught import untaught
+from tests.rig.classifiers import with_version
 from tests.rig.daemon import RunningDaemon, quick_config, without_a_gap
 from tests.rig.families import RESOLUTIONS
 from tests.rig.taught import GATE, make_taught
@@ -126,3 +129,37 @@ def test_a_version_is_taken_over_without_a_lost_frame(tmp_path: Path, family: Fa
     labels = ["".join(sorted(each["label"] for each in result["top"])) for result in daemon.results]
     assert sorted(set(labels)) == ["emptyfull", "openshut"]
     assert labels == sorted(labels, reverse=True)
+
+
+def test_a_version_that_the_configuration_cannot_use_stops_nothing(
+    tmp_path: Path, family: Family
+) -> None:
+    """It was deployed without the configuration."""
+    gate = TeachStore(tmp_path / "state/teach").create("gate", "door", GATE)
+    with_version(gate, family)
+    text = quick_config(
+        {"door": "{source: synthetic, size: 320x240, fps: 10}"},
+        model="./animals",
+        variants=f"[{CHEAPEST}]",
+        events="{ant: {class: ant, cameras: [door]}}",
+    )
+    told = "camera door runs ./animals, not gate: version 1 of gate: the event ant of door needs"
+
+    def trouble(daemon: RunningDaemon) -> str:
+        verdict = json.loads(daemon.get("/api/v1/status")[1])["verdict"]
+        return "".join(each["text"] for each in verdict["troubles"] if each["kind"] == "instead")
+
+    with RunningDaemon(tmp_path, text) as daemon:
+        daemon.wait_for_results(2)
+        gate.deploy()
+        daemon.wait_for(lambda: f"classifiers reloaded: {told}" in daemon.text)
+        assert trouble(daemon).startswith(told)
+        assert "configuration reloaded" in daemon.reload()
+        gate.back()
+        daemon.wait_for(lambda: not trouble(daemon))
+        assert daemon.stop()[0] == 0
+    gate.deploy()
+    with RunningDaemon(tmp_path, text) as daemon:
+        daemon.wait_for_results(2)
+        assert trouble(daemon).startswith(told)
+        assert daemon.stop()[0] == 0
