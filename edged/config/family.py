@@ -91,7 +91,7 @@ class Families:
             fix = f"change the configuration, or return: edged teach {name} back"
             wrong = InputError(why, where=f"version {deployed.version} of {name}", fix=fix)
         except InputError as error:
-            wrong = error
+            wrong = error.errors[0] if isinstance(error, InputErrors) else error
         before = None if deployed is None else self._store.ran_before(deployed)
         if before is not None and before.view == view.id:
             with suppress(InputError):

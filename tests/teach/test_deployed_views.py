@@ -89,6 +89,16 @@ def test_a_view_that_names_a_damaged_one_runs_the_model_above(
     assert "manifest;" not in told
 
 
+def test_of_a_damaged_backbone_one_line_is_told(
+    config: Config, store: TeachStore, family: Family
+) -> None:
+    (family.directory / "family.yaml").write_text("format: 1\n")  # lacks several keys
+    families = Families(config, store)
+    assert families.of(config.views[1]).name == "imagenette"
+    assert f"not gate: {family.directory}/family.yaml" in families.instead["yard/bin"]
+    assert "\n" not in families.instead["yard/bin"]
+
+
 def test_damaged_settings_say_what_to_do(
     config: Config, store: TeachStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
