@@ -159,8 +159,8 @@ def test_a_worse_version_is_not_deployed_unless_it_is_meant(
         ("/gate/back", {}, 409, "no version of it is deployed"),
         ("/gate/train", [], 400, "expected a JSON object"),
         ("/gate/label", b"", 400, "moment is missing"),
-        ("/gate/train", b"\xff", 400, "expected a JSON object"),
-        ("/gate/train", b"[" * 60_000, 400, "expected a JSON object"),
+        ("/gate/train", b"[" * 60_000, 400, "the body is not JSON that edged reads: too many br"),
+        ("/gate/train", b"7" * 5000, 400, "the body is not JSON that edged reads: a number has"),
         ("/gate", {"view": "door", "classes": ["a", "b"]}, 409, "there is a classifier of this"),
         ("/lamp", {"view": "door", "classes": "ab"}, 400, "classes: expected a list of names"),
         ("/lamp", {"view": "door", "classes": [1, 2]}, 400, "classes: expected a list of at most"),
@@ -181,6 +181,34 @@ def test_mistakes_are_told(
     teaching.taught("gate")
     found, said = failed(post(server, path, body))
     assert (found, said[: len(what)]) == (status, what)
+
+
+@pytest.mark.parametrize(
+    ("body", "what", "got"),
+    [
+        (b'{\n  "label": "a', "line 2, column 12: Unterminated string starting at", "'\"a'"),
+        (b'{"label": ', "line 1, column 11: Expecting value", "the end"),
+        (b"x", "line 1, column 1: Expecting value", "'x'"),
+        (b'{\n "\xff"}', "line 2, byte 3: expected UTF-8 text", "0xff"),
+    ],
+)
+def test_a_body_that_is_not_json_says_where(
+    server: HttpServer, body: bytes, what: str, got: str
+) -> None:
+    answer = post(server, "/gate/discard", body)[1]["error"]
+    assert answer["what"] == f"the body is not JSON: {what}"
+    assert (answer["got"], answer["fix"]) == (got, "send a JSON object; fields: moment")
+
+
+@pytest.mark.parametrize(
+    ("body", "got"),
+    [(b"[]", "a list"), (b"null", "null"), (b"1", "a number"), (b'"a"', "text"), ({"x": 1}, "x")],
+)
+def test_a_body_of_another_kind_is_named_in_words(
+    server: HttpServer, body: object, got: str
+) -> None:
+    answer = post(server, "/gate/train", body)[1]["error"]
+    assert (answer["got"], answer["fix"]) == (got, "send {}, without fields")
 
 
 def test_a_mistake_keeps_its_value_and_fix_and_no_secret(
