@@ -24,6 +24,7 @@ from typing import Any
 from edged.errors import EdgedError
 from edged.events.options import EventConfig
 from edged.history.database import FILE, Database, Recorded, lock, move_aside, size_of
+from edged.history.failures import is_damage, reason
 from edged.history.minutes import Minute, Minutes
 from edged.history.options import HistoryConfig
 from edged.history.reader import Asked, Reader, Span
@@ -196,10 +197,11 @@ class History:
         try:
             yield reader
         except (sqlite3.Error, OSError) as error:
-            if _is_damage(error) or "no such " in str(error):  # table, column or index
+            if is_damage(error) or "no such " in str(error):  # table, column or index
                 with self._woken:
                     self._suspect = True
-            raise EdgedError("the history cannot be read", got=str(error)) from error
+            why = reason(error, self._path.parent)
+            raise EdgedError("the history cannot be read", got=why) from error
         finally:
             if reader.damaged and not self._has_damaged_row:
                 self._has_damaged_row = True
@@ -366,7 +368,7 @@ class History:
 
     def _damage(self, error: sqlite3.Error) -> str:
         """What is wrong with the database; "" if the error has another cause."""
-        if _is_damage(error):
+        if is_damage(error):
             return str(error)
         with suppress(sqlite3.Error):
             if self._database is not None and (missing := self._database.missing()):
@@ -379,9 +381,7 @@ class History:
         log.error("history: %s is damaged (%s); moved to %s", self._path, damage, aside.name)
 
     def _failed(self, error: Exception) -> str:
-        why = str(error) or type(error).__name__
-        if isinstance(error, OSError):
-            why = error.strerror or why
+        why = reason(error, self._path.parent)
         if why != self._failure:
             expected = isinstance(error, (sqlite3.Error, OSError, EdgedError))
             what = "history: %s cannot be written: %s; trying again every minute"
@@ -393,8 +393,3 @@ class History:
         if self._database is not None:
             self._database.close()
         self._database, self._fitted = None, None
-
-
-def _is_damage(error: Exception) -> bool:
-    """Its subclasses are about the disk, locks and mistakes."""
-    return type(error) is sqlite3.DatabaseError

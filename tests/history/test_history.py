@@ -23,6 +23,7 @@ from edged.result import Event
 from tests.rig.full_disk import no_room
 from tests.rig.history import JPEG, NOW_S, S, event_at, is_sound, rows, write
 from tests.rig.results import SMALL, make_result
+from tests.rig.small_disk import fill, mounted
 from tests.rig.waiting import eventually
 
 RULES = [EventConfig("open", ("open", "ajar"), ("yard/gate",), 0.6, 0.4, 1, 3, 0.5)]
@@ -272,6 +273,18 @@ def test_a_full_disk_is_one_line_and_what_came_is_written_later(
     assert history.dropped == 0
     history.close(10)
     assert is_sound(tmp_path / FILE)
+
+
+def test_a_disk_that_is_full_at_the_start_is_named(make: Make, tmp_path: Path) -> None:
+    """SQLite cannot make the -shm then, and says `disk I/O error`."""
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        write(disk)
+        fill(disk)
+        history = make(disk)
+        assert history.trouble == "the disk is full (disk I/O error)"
+        with pytest.raises(EdgedError, match=r"cannot be read \(got the disk is full"):
+            recent(history)
+        history.close(10)
 
 
 def test_what_waits_is_bounded_and_drops_are_counted(
