@@ -182,6 +182,10 @@ class History:
         with self._reading() as reader:
             return reader.seen(span)
 
+    def views(self) -> list[str]:
+        with self._reading() as reader:
+            return reader.views()
+
     def delete(self, number: int) -> bool:
         """False if there is no such event."""
         return self._change(lambda database: database.delete(number))

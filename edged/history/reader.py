@@ -50,6 +50,11 @@ class Asked(NamedTuple):
     limit: int = 50
     before: int | None = None
 
+    def takes(self, view: str) -> bool:
+        """Whether events of the view (its id) are asked for."""
+        of_camera = self.camera is None or self.camera == camera_of(view)
+        return of_camera and (self.view is None or self.view in (view, parts(view)[1]))
+
 
 class Span(NamedTuple):
     """since_s, until_s: Unix time. step_s: from one answer to the next."""
@@ -110,6 +115,12 @@ class Reader:
                     self._note(f"the minute of {rfc3339(started_ms * 1_000_000)}")
         return [{"at": rfc3339(at * 1_000_000_000), **steps[at].told()} for at in sorted(steps)]
 
+    def views(self) -> list[str]:
+        """Ids of all that something was ever kept of."""
+        with self._open() as db:
+            command = "SELECT name FROM views WHERE typeof(name) = 'text'"
+            return [] if db is None else [name for (name,) in db.execute(command)]
+
     def _note(self, row: str) -> None:
         self.damaged = row
 
@@ -165,8 +176,7 @@ def _page(db: sqlite3.Connection, asked: Asked, note: _Note) -> list[int]:
 
 def _views(db: sqlite3.Connection, asked: Asked) -> Iterator[int]:
     for number, name in db.execute("SELECT id, name FROM views WHERE typeof(name) = 'text'"):
-        of_camera = asked.camera is None or asked.camera == camera_of(name)
-        if of_camera and (asked.view is None or asked.view in (name, parts(name)[1])):
+        if asked.takes(name):
             yield number
 
 

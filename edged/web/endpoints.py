@@ -62,7 +62,7 @@ class Endpoints:
         pictures = sent or SentPictures(), decoder or PictureDecoder()
         self._further = (
             TeachEndpoints(teaching, live),
-            HistoryEndpoints(history, teaching),
+            HistoryEndpoints(history, teaching, live),
             SwitchesEndpoint(switches),
             ClassifyEndpoint(live, *pictures, wait_seconds),
         )

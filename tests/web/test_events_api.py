@@ -20,6 +20,7 @@ from edged.web.password import new_token, token_hash
 from edged.web.server import HttpServer
 from tests.rig.history import JPEG, NOW_S, S, event_at, minute_at, recorded, rows, write
 from tests.rig.http_server import request, serving
+from tests.rig.live import ShownCamera, live_of
 from tests.rig.teaching import FakeTeaching
 from tests.rig.waiting import eventually
 
@@ -169,6 +170,36 @@ def test_what_cannot_be_corrected(server: HttpServer, teaching: FakeTeaching) ->
     assert get(server, f"{EVENTS}/1")[1]["corrected"] is None
     large = b'{"label": "' + b"a" * JSON_BYTES + b'"}'
     assert post(server, path, large)[0] == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "got", "status"),
+    [
+        (f"{EVENTS}?camera=nope", "'nope'", 400),
+        (f"{EVENTS}?view=yard", "'yard'", 400),  # a camera
+        (f"{EVENTS}?camera=door&view=gate", "'gate'", 400),
+        (f"{SEEN}?view=nope", "'nope'", 400),
+        (f"{SEEN}?view=yard", "'yard'", 400),
+        (f"{SEEN}?view=gate", "'gate'", 400),
+        (f"{EVENTS}?camera=roof", None, 200),
+        (f"{SEEN}?view=roof/hatch", None, 200),
+        (f"{EVENTS}?view=gate&since=1&until=2", None, 200),  # was removed
+        (f"{SEEN}?view=door", None, 200),
+        (f"{EVENTS}?event=nope", None, 200),
+    ],
+)
+def test_names_that_neither_the_configuration_nor_the_history_has(
+    history: History, path: str, got: str | None, status: int
+) -> None:
+    live = live_of(ShownCamera("roof"), views={"roof/hatch": {}})
+    with serving(history=history, live=live) as server:
+        found, answer = get(server, path)
+    assert found == status
+    if got is None:
+        assert answer.get("events", answer.get("seen")) == []
+    else:
+        fix = "views: roof/hatch, yard/gate, door"
+        assert answer["error"] == {"what": "no such camera or view", "got": got, "fix": fix}
 
 
 def test_what_was_seen(server: HttpServer) -> None:

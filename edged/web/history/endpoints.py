@@ -13,6 +13,7 @@ from edged.clock import rfc3339, unix_of
 from edged.errors import InputError
 from edged.history.history import BusyError, OffError
 from edged.history.reader import Asked, Span, TooSlowError
+from edged.printable import printable
 from edged.view import id_of
 from edged.web.answer import CACHED, JPEG, JSON, Answer, Request
 from edged.web.changes.json_body import (
@@ -27,6 +28,7 @@ from edged.web.changes.json_body import (
 )
 from edged.web.changes.post import Body, Post
 from edged.web.history.query import asked, span
+from edged.web.live import Live
 from edged.web.teach import Teaching
 
 EVENTS, SEEN = "/api/v1/events", "/api/v1/seen"
@@ -54,6 +56,8 @@ class History(Protocol):
 
     def seen(self, span: Span) -> list[dict[str, Any]]: ...
 
+    def views(self) -> list[str]: ...
+
     def delete(self, number: int) -> bool: ...
 
     def correct(self, number: int, label: str) -> bool: ...
@@ -66,10 +70,12 @@ class HistoryEndpoints:
         self,
         history: History | None,
         teaching: Teaching | None,
+        live: Live,
         unix: Callable[[], float] = time.time,
     ) -> None:
         self._history = history
         self._teaching = teaching
+        self._live = live
         self._unix = unix
 
     def answer(self, request: Request) -> Answer | Post | None:
@@ -94,16 +100,30 @@ class HistoryEndpoints:
 
     def _list(self, history: History, request: Request) -> Answer:
         if request.path == EVENTS:
-            return Answer.json(HTTPStatus.OK, history.events(asked(request.query)))
+            of = asked(request.query)
+            page = history.events(of)
+            if not page["events"]:
+                self._check_name(history, of.takes, of.view or of.camera)
+            return Answer.json(HTTPStatus.OK, page)
         wanted = span(request.query, self._unix())
+        seen = history.seen(wanted)
+        if not seen:
+            self._check_name(history, wanted.view.__eq__, wanted.view)
         about = {
             "view": wanted.view,
             "since": rfc3339(wanted.since_s * 1_000_000_000),
             "until": rfc3339(wanted.until_s * 1_000_000_000),
             "step": wanted.step_s,
-            "seen": history.seen(wanted),
+            "seen": seen,
         }
         return Answer.json(HTTPStatus.OK, about)
+
+    def _check_name(self, history: History, takes: Callable[[str], bool], name: str | None) -> None:
+        """Raise InputError if neither the configuration nor the history has such a view."""
+        known = dict.fromkeys((*self._live.views, *history.views()))
+        if known and name is not None and not any(map(takes, known)):
+            got = repr(printable(name, 60))
+            raise InputError("no such camera or view", got=got, fix=f"views: {', '.join(known)}")
 
     def _make(self, history: History, number: int, action: str, body: Body) -> Answer:
         def act() -> Answer:
