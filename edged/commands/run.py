@@ -267,6 +267,7 @@ def _check(options: argparse.Namespace) -> int:
     from edged.config.config import load_config
     from edged.config.family import family_errors
     from edged.config.warnings import (
+        accuracy_warnings,
         name_warnings,
         region_warnings,
         untaught_warnings,
@@ -286,7 +287,7 @@ def _check(options: argparse.Namespace) -> int:
 
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
-    of_families = (region_warnings, name_warnings, untaught_warnings)
+    of_families = (region_warnings, accuracy_warnings, name_warnings, untaught_warnings)
     found = (warnings(config), *(each(config, families) for each in of_families))
     deployed = TeachStore(teach_directory(os.environ)).deployed()
     views = [view.id for view in config.views]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,15 +129,32 @@ def region_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[
                 continue
             width, height = size[::-1] if camera.capture.rotate in (90, 270) else size
             region = round(view.roi[2] * width), round(view.roi[3] * height)
-            known = families[view.id].variants()
-            variants = known if view.variants is None else map(Variant.parse, view.variants)
-            least = min(variant.resolution for variant in variants)
+            least = min(each.resolution for each in _variants(view, families[view.id]))
             if min(region) < least:
                 what = (
                     f"{region[0]}x{region[1]} pixels of {width}x{height}, but the smallest variant "
                     f"sees {least}x{least}; enlarge the region, or request a larger size"
                 )
                 yield str(config.error(what, *config.place(view.id, "roi")))
+
+
+def _variants(view: ViewConfig, family: Family) -> Collection[Variant]:
+    return family.variants() if view.variants is None else [*map(Variant.parse, view.variants)]
+
+
+def accuracy_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[str]:
+    """For views of which no variant reaches min_top1. families: by view."""
+    for view in config.views:
+        family = families[view.id]
+        if not view.min_top1 or not family.states_accuracy:
+            continue
+        best = max(_variants(view, family), key=family.top1)
+        most = family.top1(best)
+        if most < view.min_top1:
+            what = f"no variant reaches it; {view.id} uses the most accurate, {best} ({most:.3f})"
+            fix = f"lower it, or choose a family or variants of at least {view.min_top1:g}"
+            place = config.place(view.id, "min_top1")
+            yield str(config.error(what, *place, got=f"{view.min_top1:g}", fix=fix))
 
 
 def untaught_warnings(config: Config, families: Mapping[str, Family]) -> Iterator[str]:

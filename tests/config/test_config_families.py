@@ -11,10 +11,10 @@ import pytest
 from edged.cli import main
 from edged.config.config import load_config
 from edged.config.family import Families, family_errors
-from edged.config.warnings import name_warnings, region_warnings, warnings
+from edged.config.warnings import accuracy_warnings, name_warnings, region_warnings, warnings
 from edged.errors import InputErrors
 from edged.variants.family import Family
-from tests.rig.configuration import YARD, Load, views
+from tests.rig.configuration import YARD, Load, camera, views
 from tests.rig.families import edit, make_family, sibling
 
 
@@ -270,6 +270,29 @@ def test_warning_of_two_families_with_one_name(load: Load, tmp_path: Path) -> No
     assert warning.endswith("(got animals)")
     shutil.copytree(tmp_path / "gate", tmp_path / "bin", dirs_exist_ok=True)
     assert warned() == []  # a copy
+
+
+@pytest.mark.parametrize(
+    ("keys", "best"),
+    [
+        ("min_top1: 0.99", "mobilenet_v1_1.0_192_int8 (0."),
+        ("min_top1: 0.99, variants: [mobilenet_v1_0.25_128]", "mobilenet_v1_0.25_128 (0."),
+        ("min_top1: 0.6", None),
+        ("min_top1: 0", None),
+    ],
+)
+def test_warning_of_an_accuracy_that_no_variant_reaches(
+    load: Load, keys: str, best: str | None
+) -> None:
+    config = load(camera("{source: synthetic, " + keys + "}"))
+    families: dict[str, Family] = {}
+    assert list(family_errors(config, families)) == []
+    found = list(accuracy_warnings(config, families))
+    assert len(found) == (best is not None)
+    if best is not None:
+        what = "3: cameras.door.min_top1: no variant reaches it; door uses the most accurate, "
+        assert f"{what}{best}" in found[0]
+        assert "(got 0.99); lower it" in found[0]
 
 
 def test_check_names_views_and_families_and_warns(
