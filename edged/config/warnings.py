@@ -14,6 +14,7 @@ from edged.config.camera import CameraConfig, ViewConfig
 from edged.config.config import Config
 from edged.private_file import keep_private, readable_by_all
 from edged.sensors.power import Power
+from edged.sensors.temperature import Temperature
 from edged.sinks.options import results_warnings
 from edged.variants.family import Family
 from edged.variants.taught import to_teach
@@ -40,6 +41,9 @@ def warnings(config: Config, dev: Path = Path("/dev"), root: Path = Path("/")) -
     if config.max_power_w is not None and not Power(root).measures:
         what = "no effect on this device: edged can read nothing that measures its power"
         found.append(str(config.error(what, "max_power_w")))
+    if config.max_temperature_c is not None and not Temperature(root).measures:
+        what = "no effect on this device: edged can read no temperature of its processor"
+        found.append(str(config.error(what, "max_temperature_c")))
     found += (str(config.error(what, *keys)) for keys, what in _warnings_at(config, dev))
     return list(dict.fromkeys(found))  # several cameras may have one value of the top
 

@@ -68,11 +68,6 @@ class Thermostat:
         share, by_power = self._share(heat, seconds)
         readings = heat.readings() | ({} if watts is None else {"power_w": watts})
         self.allowance = Allowance(share, readings, by_power)
-        if self._read_ns is None and heat.temperature_c is None and self.limits[0] is not None:
-            log.warning(
-                "max_temperature_c %g has no effect: no temperature sensor for the processor",
-                self.limits[0],
-            )
         self._read_ns = now_ns
         self._tell(heat.temperature_c, now_ns)
         self._tell_lost(heat.temperature_c, watts, now_ns)

@@ -27,6 +27,7 @@ CHECKS: Mapping[str, Check] = {
     "power.governor": power.governor,
     "power.mode": power.power_mode,
     "power.limit": power.power_limit,
+    "power.temperature": power.temperature_limit,
     "runtime.packages": runtime.packages,
     "runtime.onnxruntime": runtime.onnxruntime,
     "runtime.ncnn": runtime.ncnn,

@@ -10,6 +10,7 @@ from edged.doctor.finding import Finding, error, info, ok, warning
 from edged.doctor.subject import Subject
 from edged.sensors.power import Power
 from edged.sensors.reading import read_number, read_text
+from edged.sensors.temperature import Temperature
 from edged.sensors.throttling import NOW, Throttle, Throttling
 
 _COMMAND_SECONDS = 10.0
@@ -108,7 +109,9 @@ def power_limit(subject: Subject) -> Iterator[Finding]:
         yield warning(
             "max_power_w has no effect: nothing measures the power of the whole device",
             limit,
-            "remove it, or limit max_temperature_c instead",
+            "remove it, or limit max_temperature_c instead"
+            if Temperature(subject.root).measures
+            else "remove it",
         )
     elif barred and account is not None:
         yield warning(
@@ -120,3 +123,17 @@ def power_limit(subject: Subject) -> Iterator[Finding]:
         yield warning("max_power_w has no effect: its sensor gives no reading", str(files[0]))
     else:
         yield ok("the power that max_power_w limits can be read")
+
+
+def temperature_limit(subject: Subject) -> Iterator[Finding]:
+    """Whether `max_temperature_c`, if set, can have an effect."""
+    if subject.config is None or subject.config.max_temperature_c is None:
+        return
+    if Temperature(subject.root).measures:
+        yield ok("the temperature that max_temperature_c limits can be read")
+    else:
+        yield warning(
+            "max_temperature_c has no effect: no sensor gives the processor's temperature",
+            f"max_temperature_c {subject.config.max_temperature_c:g}",
+            "remove it",
+        )

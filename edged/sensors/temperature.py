@@ -32,6 +32,10 @@ class Temperature:
             if (kind := read_text(zone / "type")) is not None and _SOC_ZONE.fullmatch(kind)
         ]
 
+    @property
+    def measures(self) -> bool:
+        return any(gauge.values for gauge in self.read())
+
     def read(self) -> Iterable[Gauge]:
         """The hottest of several zones with one name."""
         values: dict[tuple[str, ...], float] = {}

@@ -8,7 +8,7 @@ import pytest
 
 from edged.config.warnings import warnings
 from tests.rig.configuration import Load, camera
-from tests.rig.device_files import ORIN_NX_POWER, make_files
+from tests.rig.device_files import ORIN_NX_POWER, PI, make_files
 
 
 @pytest.fixture
@@ -155,3 +155,11 @@ def test_warning_of_a_power_limit_that_nothing_measures(load: Load, tmp_path: Pa
     assert warnings(config, root=tmp_path) == []
     make_files(tmp_path, {"sys/class/hwmon/hwmon1/in1_input": ""})
     assert len(warnings(config, root=tmp_path)) == 1
+
+
+def test_warning_of_a_temperature_limit_that_nothing_measures(load: Load, tmp_path: Path) -> None:
+    config = load("max_temperature_c: 75\n" + camera("source: synthetic"))
+    (found,) = warnings(config, root=tmp_path)
+    assert ":1: max_temperature_c: no effect on this device: edged can read no temp" in found
+    make_files(tmp_path, PI)
+    assert warnings(config, root=tmp_path) == []

@@ -24,6 +24,7 @@ from edged.doctor.system import bits, clock, clock_error_us, confinement
 from edged.service.install import shipped
 from edged.variants.family import SHIPPED, Family
 from tests.rig.classifiers import made, with_version
+from tests.rig.device_files import PI
 from tests.rig.doctored import (
     CONFIG,
     ERROR,
@@ -116,6 +117,17 @@ def test_32_bits(tmp_path: Path, pointer_bits: int, machine: str, said: str) -> 
     assert (finding.severity, said in str(finding)) == (ERROR, True)
     (finding,) = bits(subject, pointer_bits=64, machine="aarch64")
     assert finding.severity is Severity.OK
+
+
+def test_a_temperature_limit_is_advised_only_where_it_has_an_effect(tmp_path: Path) -> None:
+    text = config("max_power_w: 10\nmax_temperature_c: 75\n" + SYNTHETIC)
+    for files, fix, severity in (
+        ({}, "remove it", WARNING),
+        (PI, "remove it, or limit max_temperature_c instead", Severity.OK),
+    ):
+        subject = device(tmp_path, {**GOOD_PI, **text, **files})
+        (power,), (heat,) = found(subject, "power.limit"), found(subject, "power.temperature")
+        assert (power.fix, heat.severity) == (fix, severity)
 
 
 def test_the_clock(tmp_path: Path) -> None:

@@ -122,6 +122,12 @@ TRAPS = [
         | {"sys/class/hwmon/hwmon1/curr1_input": ""},
     ),
     Trap(
+        "power.temperature",
+        WARNING,
+        "no sensor gives the processor's temperature (got max_temperature_c 75); remove it",
+        config("max_temperature_c: 75\n" + SYNTHETIC),
+    ),
+    Trap(
         "runtime.packages",
         ERROR,
         "av cannot be imported (got ModuleNotFoundError: No module named 'av'); python3 -m pip",
