@@ -10,12 +10,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from edged.doctor.unit import FOLDERS, UNIT
 from edged.errors import EdgedError, InputError
 from edged.printable import printable
 from edged.state import in_container
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 TOKEN = "EDGED_TOKEN"
 TIMEOUT_SECONDS = 10.0
 _MOST_BYTES = 4_000_000
-_START = "start it: sudo systemctl start edged"
 _START_CONTAINER = (
     "on the device: docker ps -a says whether its container runs, docker logs NAME what it says; "
     "docker exec NAME edged … runs this command beside it (Podman takes the same commands)"
@@ -43,7 +44,8 @@ class NoAnswerError(EdgedError):
 class Daemon:
     """url: of the page. tls: for https, by default what the system trusts. login: the value of
     `Authorization`, by default a token from the environment. also: another way to log in.
-    timeout: in seconds, from the question to the end of the answer."""
+    timeout: in seconds, from the question to the end of the answer. here: the address is known to
+    be that of this device's daemon."""
 
     def __init__(
         self,
@@ -52,6 +54,8 @@ class Daemon:
         login: str | None = None,
         also: str = "",
         timeout: float = TIMEOUT_SECONDS,
+        *,
+        here: bool = False,
     ) -> None:
         """Raises InputError."""
         self.url = url
@@ -62,6 +66,7 @@ class Daemon:
         self._login = _token() if login is None else login
         self._also = also
         self._timeout = timeout
+        self._here = here
 
     @classmethod
     def of(cls, http: HttpConfig, login: str | None = None, also: str = "") -> Daemon:
@@ -70,7 +75,7 @@ class Daemon:
         shown = f"[{host}]" if ":" in host else host
         scheme = "http" if http.tls is None else "https"
         tls = None if http.tls is None else _context(str(http.tls.certificate))
-        return cls(f"{scheme}://{shown}:{http.port}", tls, login, also)
+        return cls(f"{scheme}://{shown}:{http.port}", tls, login, also, here=True)
 
     def get(self, path: str) -> dict[str, Any]:
         """path: below /api/v1/. Raises NoAnswerError, and as `post` does."""
@@ -107,11 +112,16 @@ class Daemon:
                 "trust (SSL_CERT_FILE=FILE)",
             ) from None
         except (OSError, http.client.HTTPException) as error:
+            broken = isinstance(error, (ssl.SSLError, ConnectionResetError))
+            if broken and self._tls is not None and self._speaks_http():
+                fix = f"use http:{self.url.partition(':')[2]}"
+                what = "expected TLS, but the server speaks plain HTTP"
+                raise InputError(what, where=self.url, fix=fix) from None
             raise NoAnswerError(
                 "the daemon does not answer",
                 where=self.url,
                 got=getattr(error, "strerror", None) or type(error).__name__,
-                fix=_START_CONTAINER if in_container(os.environ) else _START,
+                fix=how_to_start(here=self._here),
             ) from None
         finally:
             connection.close()
@@ -127,6 +137,15 @@ class Daemon:
 
     def misunderstood(self) -> EdgedError:
         return EdgedError("an answer that is not edged's", where=self.url)
+
+    def _speaks_http(self) -> bool:
+        """Without the login, which nobody should read."""
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        with suppress(OSError, http.client.HTTPException), closing(connection):
+            connection.request("GET", "/healthz")
+            connection.getresponse()
+            return True
+        return False
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._tls is None:
@@ -152,6 +171,15 @@ class Daemon:
             parts = [said or f"status {status}", None, None]
         shown = [None if each is None else printable(str(each)) for each in parts]
         return kind(str(shown[0]), where=self.url, got=shown[1], fix=shown[2])
+
+
+def how_to_start(root: Path = Path("/"), *, here: bool) -> str:
+    if in_container(os.environ):
+        return _START_CONTAINER
+    if not here:
+        return "check the address, and on its device whether edged runs"
+    is_service = any((root / folder / UNIT).exists() for folder in FOLDERS)
+    return f"start it: {'sudo systemctl start edged' if is_service else 'edged run'}"
 
 
 @contextmanager

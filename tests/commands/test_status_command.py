@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from edged.commands.api import how_to_start
 from edged.web.password import PasswordHash, new_token, token_hash
 from tests.rig.certificates import Authority
 from tests.rig.command_line import edged
 from tests.rig.daemon import RunningDaemon, quick_config
+from tests.rig.device_files import make_files
 from tests.rig.http_server import answering
 from tests.rig.ports import free_port
 from tests.rig.status import HOSTILE, SEVERAL, status
@@ -152,20 +154,37 @@ def test_a_dumb_terminal_gets_no_sequences(daemon: RunningDaemon) -> None:
         assert not terminal.shown.codes
 
 
-@pytest.mark.parametrize("argument", ["-c", "--url"])
+@pytest.mark.parametrize(
+    ("argument", "fix"),
+    [("-c", "start it: "), ("--url", "check the address, and on its device whether edged runs\n")],
+)
 def test_without_a_daemon_the_exit_status_is_3(
-    tmp_path: Path, capsys: Capture, argument: str
+    tmp_path: Path, capsys: Capture, argument: str, fix: str
 ) -> None:
     config = tmp_path / "own.yaml"
     config.write_text("cameras: {door: {source: synthetic}}\nhttp: {listen: 127.0.0.1:1}\n")
     value = config if argument == "-c" else "http://127.0.0.1:1"
     assert edged("status", argument, value) == 3
     said = capsys.readouterr()
-    assert said.err == (
-        "edged: http://127.0.0.1:1: the daemon does not answer (got Connection refused); "
-        "start it: sudo systemctl start edged\n"
+    assert said.err.startswith(
+        f"edged: http://127.0.0.1:1: the daemon does not answer (got Connection refused); {fix}"
     )
-    assert said.out == ""
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
+def test_systemctl_is_advised_where_edged_is_a_service(tmp_path: Path) -> None:
+    assert how_to_start(tmp_path, here=True) == "start it: edged run"
+    make_files(tmp_path, {"usr/lib/systemd/system/edged.service": ""})
+    assert how_to_start(tmp_path, here=True) == "start it: sudo systemctl start edged"
+
+
+def test_https_to_a_daemon_without_tls_says_so(daemon: RunningDaemon, capsys: Capture) -> None:
+    address = f"127.0.0.1:{daemon.port}"
+    assert edged("status", "--url", f"https://{address}") == 2
+    assert capsys.readouterr().err == (
+        f"edged: https://{address}: expected TLS, but the server speaks plain HTTP; "
+        f"use http://{address}\n"
+    )
 
 
 def test_in_a_container_no_systemd_is_advised(

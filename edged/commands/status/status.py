@@ -98,10 +98,10 @@ def _daemon(options: argparse.Namespace) -> Daemon:
     if options.url is not None:
         if given is not None:
             raise InputError("expected --url or a configuration, not both")
-        return Daemon(options.url, login=login, also=also)
+        return Daemon(options.url, login=login, also=also, here=options.url == DEFAULT_URL)
     config = find_config(given)
     if config is None:
-        return Daemon(DEFAULT_URL, login=login, also=also)
+        return Daemon(DEFAULT_URL, login=login, also=also, here=True)
     if config.http is None or config.http.port == 0:
         raise InputError(
             "the daemon has no known address: http.listen is none or has port 0",
