@@ -59,7 +59,7 @@ class EventJournal:
         except FileNotFoundError:
             return []
         except Exception as error:
-            log.warning("%s: invalid event journal, removed: %s", path, type(error).__name__)
+            log.warning("%s: invalid event journal, removed: %s", path, _wrong(error))
             with suppress(OSError):
                 path.unlink()
             return []
@@ -125,6 +125,14 @@ class EventJournal:
             return False
         self._lock_fd = fd
         return True
+
+
+def _wrong(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error}"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    return "not a list of events as edged writes it"
 
 
 def _noted(event: Event) -> dict[str, Any]:

@@ -260,6 +260,26 @@ def test_a_damaged_journal_tells_nothing_and_is_replaced(tmp_path: Path, content
     assert b"visitor" in (tmp_path / FILE).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (b"[", "not JSON: Expecting value: line 1 column 2 (char 1)"),
+        (b"\xff", "not a list of events as edged writes it"),
+        (b"[3]", "not a list of events as edged writes it"),
+        (None, "cannot be read: Is a directory"),
+    ],
+)
+def test_what_is_wrong_with_a_journal_is_told_in_words(
+    tmp_path: Path, content: bytes | None, wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / FILE
+    path.mkdir() if content is None else path.write_bytes(content)
+    journal = EventJournal(tmp_path)
+    assert journal.left() == []
+    journal.close()
+    assert caplog.messages == [f"{path}: invalid event journal, removed: {wrong}"]
+
+
 def test_what_a_full_disk_left_in_the_journal_is_replaced_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
