@@ -167,7 +167,10 @@ def _reproduce(trace: RecordedTrace, options: argparse.Namespace) -> int:
 
     found = reproduce(trace)
     if not options.json:
-        print(f"{found.decisions} decisions replayed, {found.different} differ")
+        views = trace.views()
+        # They share the time, so that those of one view alone cannot be made again.
+        of = "" if trace.views(options.camera) == views else f" of all {len(views)} views"
+        print(f"{found.decisions} decisions{of} replayed, {found.different} differ")
     for each in found.differences:
         print(
             f"line {each.line}: recorded {each.recorded}; replayed {each.replayed}", file=sys.stderr

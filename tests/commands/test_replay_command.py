@@ -57,7 +57,7 @@ def test_as_recorded_for_every_camera_or_one(tmp_path: Path, capsys: Capture) ->
     recorded(tmp_path / "t", 300)
     assert replay(tmp_path / "t") == 0
     said = capsys.readouterr().out
-    assert "door" in said and "yard    bin" in said and " 0 differ" in said
+    assert "door" in said and "yard    bin" in said and " decisions replayed, 0 differ" in said
     assert replay(tmp_path / "t", "--json") == 0
     every = objects(capsys.readouterr().out)
     assert [(each["camera"], each.get("view"), each["frames"]) for each in every] == [
@@ -72,6 +72,8 @@ def test_as_recorded_for_every_camera_or_one(tmp_path: Path, capsys: Capture) ->
     ):
         assert replay(tmp_path / "t", "--camera", camera, "--json") == 0
         assert objects(capsys.readouterr().out) == expected
+    assert replay(tmp_path / "t", "--camera", "door") == 0
+    assert " decisions of all 3 views replayed, 0 differ\n" in capsys.readouterr().out
     assert replay(tmp_path / "t", "--camera", "roof") == 2
     error = capsys.readouterr().err
     assert "no frames of this camera or view (got roof); it has door, yard/bin, yard/gate" in error
