@@ -131,7 +131,12 @@ class _Parser(argparse.ArgumentParser):
             unknown = [each.partition("=")[0] for each in rest if each.startswith("-")]
             known_form = [each for each in unknown if re.fullmatch(r"-[a-z]|--[a-z-]+", each)]
             named = f"unknown arguments: {' '.join(known_form)}"
-            self.error(named if known_form else "too many arguments")
+            if not known_form:
+                # Another word may be a password.
+                files = [each for each in rest if os.path.lexists(each)]
+                named = f"too many arguments{': ' * bool(files)}{' '.join(files)}"
+                named += "; edged COMMAND --help shows what a command takes"
+            self.error(named)
         return options
 
     def error(self, message: str) -> NoReturn:

@@ -75,6 +75,17 @@ def test_bad_usage_exits_2(capsys: Capture) -> None:
     assert "must be above 0" in said
 
 
+def test_a_file_too_many_is_named(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("b.yaml").touch()
+    for word, told in (("b.yaml", "too many arguments: b.yaml; "), ("x\0", "too many arguments; ")):
+        with pytest.raises(SystemExit):
+            edged("check", "a.yaml", word)
+        assert told in capsys.readouterr().err
+
+
 def test_cost_shows_the_published_figures_beside_ours(capsys: Capture) -> None:
     assert edged("models", "cost", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
