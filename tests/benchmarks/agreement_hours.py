@@ -30,6 +30,8 @@ LIGHTS: dict[str, tuple[float, Sequence[int]]] = {
 }
 """Seconds of each light, and which ones, over and over."""
 HALF_A_POINT = 0.005
+MINUTE, PROBES = 60.0, 60
+"""Time, and probes of a variant, that another scene takes to be known."""
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,16 @@ def reached(stream: Stream, hours: float, **more: object) -> tuple[float, int]:
 
 class Splice(NamedTuple):
     """Times in seconds since the new scene. broke: the evidence of the old one was forgotten.
-    settled, probes: until what runs is, and stays, within half a point of what runs in the end, and
-    the runs by then. lost: what ran a minute after falls short of the best, in shares of frames
-    that are right.
-    apart: how far two variants must be apart for what a minute shows to tell. told: until what runs
+    settled: until what runs is, and stays, within half a point of what runs in the end. known:
+    until there are 60 probes of a variant, the median, and a minute has passed. lost: what runs
+    then falls short of the best, in shares of frames that are right.
+    apart: how far two variants must be apart for what is known then to tell. told: until what runs
     falls short by no more than that, and stays so. before, ran: places."""
 
     broke: float
     settled: float
-    probes: int
+    known: float
+    at_first: float
     lost: float
     apart: float
     told: float
@@ -150,25 +153,27 @@ def splice(
     """The best: of the variants that the budget allows, less what may be given up."""
     watched = old.watched(budget_ms=budget_ms, give_up=give_up)
     watched.run(seconds, old)
-    before, runs = watched.outcome.ran[-1], watched.networks.runs
+    before = watched.outcome.ran[-1]
     begin, breaks, first = watched.seconds, watched.agreement.breaks, len(watched.outcome.ran)
-    broke, moments, probes = -1.0, 0.0, []
-    while watched.seconds - begin < seconds:
-        watched.run(1.0, new)
-        probes.append(watched.networks.runs - runs)
-        if broke < 0 and watched.agreement.breaks > breaks:
-            broke = watched.seconds - begin
-        if len(probes) == 60:
-            moments = _moments(watched)
-    ran = np.array(watched.outcome.ran[first:])
-    light = LIGHTS[new.lights][1][0]
-    right = new.right[light]
-    worth = right.mean(axis=0)
     allowed = [
         place
         for place, variant in enumerate(new.recorded.variants)
         if 1.1 * watched.times_ms[variant] <= budget_ms
     ]
+    broke, known, moments = -1.0, seconds, 0.0
+    while watched.seconds - begin < seconds:
+        watched.run(1.0, new)
+        passed = watched.seconds - begin
+        if broke < 0 and watched.agreement.breaks > breaks:
+            broke = passed
+        told = [watched.agreement.estimate(new.recorded.variants[place]) for place in allowed]
+        probes = np.median([each.probes for each in told if each])
+        if not moments and broke >= 0 and passed >= MINUTE and probes >= PROBES:
+            known, moments = passed, float(np.median([each.moments for each in told if each]))
+    ran = np.array(watched.outcome.ran[first:])
+    light = LIGHTS[new.lights][1][0]
+    right = new.right[light]
+    worth = right.mean(axis=0)
     best = max(allowed, key=lambda place: worth[place])
     given_up = give_up or 0.0
     if not new.labelled:  # in agreement
@@ -176,23 +181,19 @@ def splice(
     lost = np.maximum(worth[best] - given_up - worth, 0.0)
     differ = (right != right[:, best, None]).mean(axis=0) - (worth[best] - worth) ** 2
     apart = np.maximum(1.96 * np.sqrt(differ / max(moments, 1.0)), HALF_A_POINT)
+    then = min(int(known * FPS), len(ran) - 1)
     settled = _until(worth[ran] >= worth[ran[-1]] - HALF_A_POINT)
     return Splice(
         broke,
         settled,
-        probes[min(int(settled), len(probes) - 1)],
-        float(lost[ran[60 * FPS]]),
-        float(apart[ran[60 * FPS]]),
+        known,
+        float(lost[ran[int(MINUTE * FPS)]]),
+        float(lost[ran[then]]),
+        float(apart[ran[then]]),
         _until(lost[ran] <= apart[ran]),
         before,
         int(ran[-1]),
     )
-
-
-def _moments(watched: Watched) -> float:
-    """Weight of the evidence on a variant, the median."""
-    told = [watched.agreement.estimate(each) for each in watched.agreement.variants]
-    return float(np.median([each.moments for each in told if each]))
 
 
 def _until(good: NDArray[np.bool_]) -> float:
