@@ -214,6 +214,7 @@ def choose_by_cost(
     before = option(at_best if at is None or _bar(ladder[at], others, longest_ms) else at)
     highest = (best.candidate.top1 + price) * best.chance
     lowest = before.worth + max(terms.lost, highest - before.worth) - terms.aimed
+    # `wanted` whatever the picture; what costs `free` or more need not be worth `lowest`.
     wanted, free = before._replace(value=before.value + HOLD), before.cost
     if terms.lost > BEYOND * terms.aimed and before.worth < highest - terms.aimed:
         wanted, free = option(at_best), math.inf
