@@ -15,6 +15,7 @@ import pytest
 from edged.capture.confinement.confine import missing
 from edged.capture.decode.pictures import BrokenPictureError
 from edged.capture.sent.decoder import PictureDecoder, Wanted
+from edged.capture.sent.process import DecodeProcess
 from edged.capture.sent.worker import NICENESS
 from edged.errors import EdgedError
 from tests.rig.folder_frame import folder_frame
@@ -252,6 +253,19 @@ def test_it_outlives_the_thread_that_asked() -> None:
         asking.join()
     assert len(pids) == 1
     decoder.close()
+
+
+def test_what_a_process_that_has_ended_said_is_told() -> None:
+    """It ended before it was asked."""
+    said = """print('{"unconfined": "2 threads"}')"""
+    process = DecodeProcess(("-c", said), most_bytes=9)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    reader, writer = os.pipe()
+    with pytest.raises(EdgedError, match=r"could not be confined \(got 2 threads\)"):
+        next(process.ask({}, reader, 60))
+    process.close()
+    os.close(reader)
+    os.close(writer)
 
 
 @KEPT

@@ -28,7 +28,7 @@ VARIANT = "mobilenet_v1_0.25_128"
 
 
 def shown(selector: str) -> str:
-    return f"{CARD}?.querySelector('{selector}').textContent"
+    return f"{CARD}?.querySelector('{selector}')?.textContent"
 
 
 def test_the_page_shows_the_camera_and_what_changes(tmp_path: Path, browser: Browser) -> None:

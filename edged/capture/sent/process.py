@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from edged.errors import EdgedError
@@ -68,10 +69,8 @@ class DecodeProcess:
         seconds: to wait for each. Raises EndedError, ValueError for nonsense, and EdgedError where
         the process could not be confined.
         """
-        try:
+        with suppress(OSError):  # it has ended; it may have said why
             socket.send_fds(self._orders, [json.dumps(order).encode()], [fd])
-        except OSError:
-            raise _crashed() from None
         while True:
             until = time.monotonic() + seconds
             values = json.loads(self._line(until, seconds))
