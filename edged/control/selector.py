@@ -24,7 +24,6 @@ HOLD = 0.001
 ROOM = 0.9
 """A variant that is not running must take at most this part of a limit: the device's speed varies
 by some per cent, and a variant at the limit would be switched on and off with it."""
-
 BEYOND = 1.15
 """Far more than is aimed at, by the mean loss."""
 
