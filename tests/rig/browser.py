@@ -23,6 +23,22 @@ from tests.rig.waiting import eventually
 CHROMIUM = shutil.which("chromium")
 CARD = "document.querySelector('[data-camera=door]')"
 CAMERAS = "door: {source: 'synthetic:320x240@20'}"
+# Before the page's own handlers. missed stays null where an element is disabled.
+WATCH = """(() => {
+  const it = ELEMENT;
+  const watch = (event) => {
+    window.missed = !it.contains(event.target);
+    if (!window.missed) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+  };
+  window.missed = null;
+  window.watched?.abort();
+  window.watched = new AbortController();
+  for (const kind of ["pointerdown", "pointerup", "click"]) {
+    window.addEventListener(kind, watch, { capture: true, signal: window.watched.signal });
+  }
+})()"""
 
 
 class Browser:
@@ -141,14 +157,33 @@ class Browser:
             )
         )
 
-    def mouse(self, kind: str, element: str) -> None:
-        """kind: `mousePressed` or `mouseReleased`, with the left button."""
-        self._mouse(kind, self.place(element))
+    def press(self, element: str) -> None:
+        """With the left button."""
+        self._hit(element, "mousePressed")
+
+    def release(self, element: str) -> None:
+        self._mouse("mouseReleased", self.place(element))
 
     def click(self, element: str) -> None:
-        place = self.place(element)  # once: what moves meanwhile would be pressed, not clicked
-        for kind in ("mousePressed", "mouseReleased"):
-            self._mouse(kind, place)
+        self._hit(element, "mousePressed", "mouseReleased")
+
+    def _hit(self, element: str, *kinds: str) -> None:
+        """Again where the element moved meanwhile, as below a picture that has just come.
+
+        What lies there instead hears nothing of it.
+        """
+        for _ in range(20):
+            self.value(WATCH.replace("ELEMENT", element))
+            place = self.place(element)
+            for kind in kinds:
+                self._mouse(kind, place)
+            missed = self.value("window.missed")
+            if missed:
+                self._mouse("mouseReleased", place)
+            self.value("window.watched?.abort()")
+            if not missed:
+                return
+        raise AssertionError(f"{element}: something else lies where it is clicked")
 
     def _mouse(self, kind: str, place: dict[str, float]) -> None:
         pressed = int(kind == "mousePressed")

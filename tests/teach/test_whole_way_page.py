@@ -56,10 +56,10 @@ def test_the_whole_way_before_a_real_stream(browser: Browser, yard: Yard, width:
         counts = f"{label}.querySelector('.counts').textContent"
         before = browser.value(counts)
         hold = f"{label}.querySelector('.hold')"
-        browser.mouse("mousePressed", hold)
+        browser.press(hold)
         browser.wait_for(f"{counts} != {before!r}")
         browser.wait_for(f"parseInt({counts}.split(', ')[1]) > {3 * rounds}")
-        browser.mouse("mouseReleased", hold)
+        browser.release(hold)
         browser.wait_for(f"/^Hold/.test({hold}.textContent)")
         browser.wait_for(f"/moment/.test({counts})")
 

@@ -71,10 +71,10 @@ def test_the_whole_way(browser: Browser, teaching: FakeTeaching, width: int) -> 
         assert browser.value(of("train-hint")) == "Show it first: open, closed."
 
         hold = f"{label_of('open')}.querySelector('.hold')"
-        browser.mouse("mousePressed", hold)
+        browser.press(hold)
         browser.wait_for(f"/^Recording open/.test({hold}.textContent)")
         eventually(lambda: len(calls(teaching, "record")) >= 3)
-        browser.mouse("mouseReleased", hold)
+        browser.release(hold)
         browser.wait_for(f"{hold}.textContent == 'Hold to show open'")
         counts = f"{label_of('open')}.querySelector('.counts').textContent"
         browser.wait_for(f"/^1 moment, \\d+ pictures$/.test({counts})")

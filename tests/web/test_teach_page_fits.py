@@ -83,10 +83,10 @@ def test_every_text_stands_out_from_its_ground(browser: Browser, dark: bool) -> 
         everything(browser)
         assert faint(browser, 100) == []
         held = "document.querySelector('.hold')"
-        browser.mouse("mousePressed", held)
+        browser.press(held)
         browser.wait_for(f"/^Recording/.test({held}.textContent)")
         assert faint(browser, 100) == []
-        browser.mouse("mouseReleased", held)
+        browser.release(held)
 
 
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser) -> None:
@@ -163,7 +163,7 @@ def test_who_may_only_read_sees_it_and_changes_nothing(browser: Browser) -> None
             " it.checkVisibility() && !it.matches(':disabled')).map((it) => it.textContent)"
         )
         assert enabled == ["Copy"]
-        browser.mouse("mousePressed", "document.querySelector('.hold')")
+        browser.press("document.querySelector('.hold')")
         assert browser.trouble == []
     assert teaching.asked == []
     may = replace(http, may={"teach": frozenset({"anna"})})
