@@ -34,7 +34,7 @@ function madeClass(label) {
   files.setAttribute("aria-label", `Add pictures of ${label}`);
   const said = item.querySelector(".said");
   button.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || button.matches(":disabled")) return; // Chromium tells a disabled button too
     button.setPointerCapture(event.pointerId);
     hold(button, label, said);
   });
