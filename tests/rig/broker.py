@@ -103,12 +103,13 @@ def sending(packets: bytes) -> Iterator[tuple[int, list[bytes]]]:
 class Listener:
     """Records all messages from the broker, in order; use it in a `with`."""
 
-    def __init__(self, port: int, topics: str = "#") -> None:
+    def __init__(self, port: int, topics: str = "#", qos: int = 1) -> None:
+        self._qos = qos
         self.messages: list[MQTTMessage] = []
         self._subscribed = threading.Event()
         self._client = client = Client(CallbackAPIVersion.VERSION2, reconnect_on_failure=True)
         client.reconnect_delay_set(1, 1)
-        client.on_connect = lambda *_: client.subscribe(topics, 1)
+        client.on_connect = lambda *_: self.subscribe(topics)
         client.on_subscribe = lambda *_: self._subscribed.set()
         client.on_message = lambda _client, _data, message: self.messages.append(message)
         client.connect("127.0.0.1", port)
@@ -121,6 +122,9 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def subscribe(self, topics: str) -> None:
+        self._client.subscribe(topics, self._qos)
 
     def keep(self, topic: str, payload: bytes) -> None:
         """Have it retained."""

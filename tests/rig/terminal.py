@@ -106,6 +106,10 @@ class Shown:
         self.column += width
 
 
+END = b"\0"
+"""After all output; no program here writes it."""
+
+
 class InTerminal:
     """A program in a terminal of its own, which gets what is typed."""
 
@@ -130,7 +134,7 @@ class InTerminal:
         )
         self.settings = termios.tcgetattr(inside)
         self._inside = inside
-        self._fed = 0
+        self._ends = threading.Semaphore(0)
         self._feeding = threading.Lock()
         self._failure: AssertionError | None = None
         """What the terminal did not understand."""
@@ -167,28 +171,31 @@ class InTerminal:
     def wait_for(self, condition: Callable[[str], object], seconds: float = 60) -> str:
         """What is visible as soon as the condition holds for it."""
         deadline = time.monotonic() + seconds
-        while self._failure is not None or not condition(shown := self.shown.visible):
-            over = (self.process.poll() is not None or self._failure) and not self._more()
+        over = False
+        while not condition(shown := self.shown.visible):
             assert time.monotonic() < deadline and not over, (
                 f"exit status {self.process.poll()}; the terminal shows:\n{self.shown.text}"
             )
+            if self._failure is not None:
+                raise self._failure
+            over = self.process.poll() is not None
+            if over:
+                self._read_all()
             time.sleep(0.02)
         return shown
 
     def end(self, seconds: float = 60) -> tuple[int, str]:
         """Exit status, and everything that was shown."""
         status = self.process.wait(seconds)
-        while self._more():
-            time.sleep(0.02)
+        self._read_all()
         return status, self.shown.text
 
-    def _more(self) -> bool:
-        """Whether what the program wrote has not all been read."""
+    def _read_all(self) -> None:
+        """What a program that has ended wrote is read once what comes after it is."""
+        os.write(self._inside, END)
+        assert self._ends.acquire(timeout=60), "the terminal is not read"
         if self._failure is not None:
             raise self._failure
-        before = self._fed
-        time.sleep(0.1)
-        return self._fed != before
 
     def _read(self) -> None:
         rest = b""
@@ -200,7 +207,8 @@ class InTerminal:
                 return
             if not data:
                 return
-            rest += data
+            ended = data.endswith(END)
+            rest += data.removesuffix(END)
             try:
                 text, rest = rest.decode(), b""
             except UnicodeDecodeError as error:
@@ -210,5 +218,7 @@ class InTerminal:
                     self.shown.feed(text)
             except AssertionError as failure:
                 self._failure = failure
+                self._ends.release()
                 return
-            self._fed += len(data)
+            if ended:
+                self._ends.release()

@@ -133,9 +133,10 @@ def test_a_pipeline_that_ends_is_the_end_of_the_source_and_keeps_its_pace() -> N
 
 
 def test_the_end_of_a_live_pipeline_is_a_failure() -> None:
-    with opened(f"{LIVE} num-buffers=3") as source, pytest.raises(SourceError) as caught:
+    # A reader that comes late drops up to three pictures at a time.
+    with opened(f"{LIVE} num-buffers=10") as source, pytest.raises(SourceError) as caught:
         source.open()
-        list(pictures(source, 4))
+        list(pictures(source, 11))
     assert caught.value.reason is Failure.READ_FAILED
     assert "the pipeline ended" in str(caught.value)
 
