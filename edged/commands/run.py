@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from edged.commands.status.terminal import Terminal
     from edged.config.config import Config
     from edged.daemon.signals import Signals
-    from edged.variants.family import Family
 
 
 DEMO_PORT = 9640
@@ -265,7 +264,7 @@ def _let_ncnn_see_the_processor() -> None:
 
 def _check(options: argparse.Namespace) -> int:
     from edged.config.config import load_config
-    from edged.config.family import family_errors
+    from edged.config.family import Families
     from edged.config.warnings import (
         accuracy_warnings,
         name_warnings,
@@ -277,16 +276,17 @@ def _check(options: argparse.Namespace) -> int:
     from edged.teach.store import TeachStore, teach_directory
     from edged.teach.store.deployed import astray
 
-    families: dict[str, Family] = {}
-    instead: dict[str, str] = {}
+    read: list[Families] = []
 
     def also(config: Config) -> Iterator[InputError]:
-        yield from family_errors(config, families, instead=instead)
+        read.append(Families(config))
+        yield from read[0].errors()
         yield from tls_errors(config)
         yield from unreadable_errors(config)
 
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
+    families, instead = read[0].by_view, read[0].instead
     of_families = (region_warnings, accuracy_warnings, name_warnings, untaught_warnings)
     found = (warnings(config), *(each(config, families) for each in of_families))
     deployed = TeachStore(teach_directory(os.environ)).deployed()

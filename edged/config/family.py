@@ -14,7 +14,7 @@ from edged.errors import InputError, InputErrors
 from edged.events.events import Watch
 from edged.teach.backbone import backbone_of
 from edged.teach.store import Classifier, TeachStore, teach_directory
-from edged.teach.store.deployed import to_move
+from edged.teach.store.deployed import Deployed, to_move
 from edged.teach.store.names import is_name
 from edged.variants.family import Family, load_family, shipped_families
 from edged.variants.taught import untaught
@@ -25,10 +25,7 @@ _WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
 
 
 class Families:
-    """The families of a configuration's views, each read once.
-
-    instead: by view, what it runs and why not the classifier that it should.
-    """
+    """The families of a configuration's views, each read once."""
 
     def __init__(
         self, config: Config, store: TeachStore | None = None, *, replacing: bool = False
@@ -39,7 +36,10 @@ class Families:
         self._store = store or TeachStore(teach_directory(os.environ))
         self._replacing = replacing
         self._read: dict[tuple[str, str], Family] = {}
+        self.by_view: dict[str, Family] = {}
+        """Of each view for which one can be read, once `errors` is through."""
         self.instead: dict[str, str] = {}
+        """By view: what it runs, and why not the classifier that it should."""
 
     def key(self, view: ViewConfig) -> str:
         """What the view runs: its own `model`, else the classifier deployed to it, else the `model`
@@ -54,6 +54,42 @@ class Families:
         if at not in self._read:
             self._read[at] = self._find(view, key)
         return self._read[at]
+
+    def errors(self) -> Iterator[InputError]:
+        """All errors of the families, of the views' variants and accuracy, and of the events'
+        classes; each once, though several views may share a value."""
+        yield from {str(error): error for error in self._errors()}.values()
+
+    def _errors(self) -> Iterator[InputError]:
+        config, by_view = self._config, self.by_view
+        seen: set[str] = set()
+        unreadable: set[object] = set()
+        for view in config.views:
+            key = self.key(view)
+            place = key, config.place(view.id, "model")
+            if place in unreadable:
+                continue
+            try:
+                family = self.of(view)
+            except InputError as wrong:
+                unreadable.add(place)
+                yield from wrong.errors if isinstance(wrong, InputErrors) else (wrong,)
+                continue
+            if key not in seen:
+                yield from filter(None, (network.wrong_size() for network in family.networks))
+            seen.add(key)
+            by_view[view.id] = family
+            yield from model_errors(config, view, family)
+        labels = {view: family.labels for view, family in by_view.items()}
+        others = tuple(labels) if len(seen) == 1 else ()  # for rules whose views are unknown
+        rules = [
+            replace(rule, views=tuple(view for view in rule.views if view in labels) or others)
+            for rule in config.events
+        ]
+        try:
+            Watch.of(rules, labels, dict.fromkeys(labels, 0.0))
+        except InputErrors as wrong:
+            yield from wrong.errors
 
     def _is_taught(self, key: str) -> bool:
         return key not in shipped_families() and key in self._store.names()
@@ -78,8 +114,7 @@ class Families:
 
     def _taught(self, view: ViewConfig, name: str) -> Family:
         """What is deployed of the classifier, or nothing that gives a result before there is
-        something. Where that cannot run: what `edged teach NAME back` leads to, else what is
-        configured above, else, for events that need its classes, nothing that gives a result."""
+        something. Where that cannot run, the first of `_others` that can."""
         deployed, family = self._store.deployed().get(name), None
         try:
             classifier = self._store.open(name)
@@ -93,33 +128,37 @@ class Families:
         except InputError as error:
             wrong = error.errors[0] if isinstance(error, InputErrors) else error
         before = None if deployed is None else self._store.ran_before(deployed)
+        others = self._others(view, name, before)
+        found = next((each for each in others if not self._unfit(view, each[1])), None)
+        if found is None:
+            if family is not None:
+                return family  # whose errors are told
+            found = next(self._others(view, name, None))
+        what, other = found
+        self.instead[view.id] = f"{titled(view.id)} {what}: {wrong}"
+        return other
+
+    def _others(
+        self, view: ViewConfig, name: str, before: Deployed | None
+    ) -> Iterator[tuple[str, Family]]:
+        """What the view may run instead, in words: what `edged teach NAME back` leads to, what is
+        configured above, and, for events that need its classes, nothing that gives a result."""
         if before is not None and before.view == view.id:
             with suppress(InputError):
                 found = self._store.open(before.name).family(before.version)
-                if not self._unfit(view, found):
-                    what = f"version {before.version} of {before.name}"
-                    return self._tell(view, f"runs {what}, not {name}: {wrong}", found)
+                yield f"runs version {before.version} of {before.name}, not {name}", found
         models = [view.model, view.model_above, DEFAULT_MODEL]
-        while name in models:
+        while name in models:  # which may itself be configured
             del models[0]
-        model, configured = models[0], self._find(view, models[0])
-        if self._unfit(view, configured):
-            with suppress(InputError):
-                waiting = self._untaught(self._store.open(name))
-                if not self._unfit(view, waiting):
-                    return self._tell(view, f"gives no result: {wrong}", waiting)
-            if family is not None:
-                return family  # whose errors are told
-        return self._tell(view, f"runs {model}, not {name}: {wrong}", configured)
+        model = models[0]
+        yield f"runs {model}, not {name}", self._find(view, model)
+        with suppress(InputError):
+            yield "gives no result", self._untaught(self._store.open(name))
 
     def _unfit(self, view: ViewConfig, family: Family) -> str:
         """Why the view cannot run it; empty if it can."""
         errors = model_errors(self._config, view, family)
         return lacking(self._config, view.id, family) or next(map(str, errors), "")
-
-    def _tell(self, view: ViewConfig, what: str, family: Family) -> Family:
-        self.instead[view.id] = f"{titled(view.id)} {what}"
-        return family
 
     def _untaught(self, classifier: Classifier) -> Family:
         settings, root = classifier.settings, self._store.root
@@ -160,52 +199,9 @@ def needed(config: Config, now: TeachStore, then: TeachStore) -> str:
     return f"the configuration would no longer be valid: {new[0]}" if new else ""
 
 
-def family_errors(
-    config: Config,
-    found: dict[str, Family] | None = None,
-    store: TeachStore | None = None,
-    instead: dict[str, str] | None = None,
-) -> Iterator[InputError]:
-    """All errors of the families, of the views' variants and accuracy, and of the events' classes.
-
-    found: gets the family of each view for which it can be read. instead: what Families has there.
-    """
-    families = Families(config, store)
-    if instead is not None:
-        families.instead = instead
-    errors = _errors(config, {} if found is None else found, families)
-    yield from {str(error): error for error in errors}.values()  # views may share a value
-
-
-def _errors(config: Config, found: dict[str, Family], families: Families) -> Iterator[InputError]:
-    seen: set[str] = set()
-    unreadable: set[object] = set()
-    for view in config.views:
-        key = families.key(view)
-        place = key, config.place(view.id, "model")
-        if place in unreadable:
-            continue
-        try:
-            family = families.of(view)
-        except InputError as wrong:
-            unreadable.add(place)
-            yield from wrong.errors if isinstance(wrong, InputErrors) else (wrong,)
-            continue
-        if key not in seen:
-            yield from filter(None, (network.wrong_size() for network in family.networks))
-        seen.add(key)
-        found[view.id] = family
-        yield from model_errors(config, view, family)
-    labels = {view: family.labels for view, family in found.items()}
-    others = tuple(labels) if len(seen) == 1 else ()  # for rules whose views are unknown
-    rules = [
-        replace(rule, views=tuple(view for view in rule.views if view in labels) or others)
-        for rule in config.events
-    ]
-    try:
-        Watch.of(rules, labels, dict.fromkeys(labels, 0.0))
-    except InputErrors as wrong:
-        yield from wrong.errors
+def family_errors(config: Config, store: TeachStore | None = None) -> Iterator[InputError]:
+    """As `Families.errors`."""
+    return Families(config, store).errors()
 
 
 def model_errors(config: Config, view: ViewConfig, family: Family) -> Iterator[InputError]:

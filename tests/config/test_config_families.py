@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edged.cli import main
-from edged.config.config import load_config
+from edged.config.config import Config, load_config
 from edged.config.family import Families, family_errors
 from edged.config.warnings import accuracy_warnings, name_warnings, region_warnings, warnings
 from edged.errors import InputErrors
@@ -29,6 +29,13 @@ def judged(load: Load, tmp_path: Path) -> Callable[..., list[str]]:
     return found
 
 
+def valid(config: Config) -> dict[str, Family]:
+    """The family of each view, of which none has an error."""
+    families = Families(config)
+    assert list(families.errors()) == []
+    return families.by_view
+
+
 # families
 
 
@@ -36,8 +43,7 @@ def test_each_view_has_the_family_that_it_names(load: Load, tmp_path: Path) -> N
     make_family(tmp_path / "gate")
     make_family(tmp_path / "bin")
     config = load(YARD)
-    found: dict[str, Family] = {}
-    assert list(family_errors(config, found)) == []
+    found = valid(config)
     assert {view: family.directory.name for view, family in found.items()} == {
         "yard/gate": "gate",
         "yard/bin": "bin",
@@ -239,8 +245,7 @@ def test_warning_of_a_region_that_is_too_small(
 ) -> None:
     make_family(tmp_path / "animals")
     config = load(f"model: animals\ncameras:\n  door: {{{camera}}}\n")
-    families: dict[str, Family] = {}
-    assert list(family_errors(config, families)) == []
+    families = valid(config)
     found = list(region_warnings(config, families))
     if expected is None:
         assert found == []
@@ -257,10 +262,8 @@ def test_warning_of_two_families_with_one_name(load: Load, tmp_path: Path) -> No
     text = f"model: gate\ncameras:\n  yard: {{source: synthetic, {own}}}\n"
 
     def warned() -> list[str]:
-        families: dict[str, Family] = {}
         config = load(text)
-        assert list(family_errors(config, families)) == []
-        return list(name_warnings(config, families))
+        return list(name_warnings(config, valid(config)))
 
     assert warned() == []
     edit(other, "name: bin", "name: animals")
@@ -285,8 +288,7 @@ def test_warning_of_an_accuracy_that_no_variant_reaches(
     load: Load, keys: str, best: str | None
 ) -> None:
     config = load(camera("{source: synthetic, " + keys + "}"))
-    families: dict[str, Family] = {}
-    assert list(family_errors(config, families)) == []
+    families = valid(config)
     found = list(accuracy_warnings(config, families))
     assert len(found) == (best is not None)
     if best is not None:
