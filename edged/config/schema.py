@@ -1,6 +1,7 @@
 """The JSON Schema of the configuration, for `edged check` and for editors.
 
-Defaults are stated in schemas only. load_config passes the functions that `format` names.
+A key that a file leaves out has its default from the schema. load_config passes the functions that
+`format` names.
 """
 
 from __future__ import annotations

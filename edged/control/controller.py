@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edged.control.profile import Candidate
+from edged.control.profile import Candidate, current
 from edged.control.selector import (
     NO_LIMITS,
     NOTHING_DEARER,
@@ -41,7 +41,8 @@ class ViewSettings:
 
 @dataclass(slots=True)
 class ViewControl:
-    """previous: what ran on the view's last frame. thrift: None where the goal is accuracy."""
+    """previous: what ran on the view's last frame, with its figures then. thrift: None where the
+    goal is accuracy."""
 
     settings: ViewSettings
     share: OnTimeShare
@@ -78,9 +79,7 @@ class Controller:
             known = before.views.get(name)
             if known is not None and known.settings == control.settings:
                 control.share, control.thrift = known.share, known.thrift
-                control.previous = next(
-                    (each for each in ladders[name] if each == known.previous), None
-                )
+                control.previous = current(ladders[name], known.previous)
 
     def decide(
         self,
@@ -94,7 +93,7 @@ class Controller:
         control = self.views[view]
         settings = control.settings
         rungs = allowed(ladder, settings.min_top1)
-        price, previous = control.share.price, control.previous
+        price, previous = control.share.price, current(rungs, control.previous)
         situation = Situation(
             slack_ms, settings.budget_ms, settings.on_time, price, previous, limits, dearer_ms
         )

@@ -82,7 +82,8 @@ class Energy:
         return self.joules.get(choice)
 
     def observe(self, seconds: float, watts: float | None, used: Uses) -> None:
-        """A reading, `seconds` after the one before. used: of each choice, since its first run."""
+        """A reading, `seconds` after the one before. used: of each choice, since its
+        networks were loaded. watts: of the whole device; None without a reading."""
         before, self._used = self._used, used
         if watts is None or not 0 < seconds <= LONGEST_SECONDS:
             self._residual = 0.0
@@ -113,6 +114,8 @@ class Energy:
         shares[-1] = 1.0
         for choice, use in new.items():
             old, at = before.get(choice, Use()), self._choices.index(choice)
+            if use.runs < old.runs:  # the networks were loaded anew, and counted from 0
+                old = Use()
             self._seconds[at] += use.seconds - old.seconds
             self._runs[at] += use.runs - old.runs
             shares[at] = (use.seconds - old.seconds) / seconds

@@ -16,7 +16,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from edged.control.profile import Candidate, current
+from edged.control.profile import Candidate
 from edged.control.slowdown import Slowdown
 
 HOLD = 0.001
@@ -85,9 +85,9 @@ class Situation(NamedTuple):
     """A frame and its view.
 
     slack_ms: what is left of budget_ms. target: share of results that must be on time; it only
-    sets the reason, the price enforces it. price: of a miss, in answers. previous: what ran on
-    the view's last frame. dearer_ms: slack lost by resolution, because its pictures take longer
-    to decode.
+    sets the reason, the price enforces it. price: of a miss, in answers. previous: the ladder's
+    candidate for what ran on the view's last frame. dearer_ms: slack lost by resolution, because
+    its pictures take longer to decode.
     """
 
     slack_ms: float
@@ -127,7 +127,7 @@ def choose(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation)
     price, previous, limits = situation.price, situation.previous, situation.limits
     slack_for = situation.slack_for
     longest_ms = limits.run_ms / outlook.ratio
-    bounded = limits is not NO_LIMITS
+    bounded = limits != NO_LIMITS
 
     def bar(candidate: Candidate) -> Reason | None:
         return _bar(candidate, limits, longest_ms if candidate is previous else ROOM * longest_ms)
@@ -158,11 +158,11 @@ def choose(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation)
         fastest = min(free, key=lambda candidate: candidate.p50_ms)
         reason = bar(fastest) or _why(fastest, slack_for(fastest), situation.budget_ms)
     if previous is not None and previous is not best and not bar(previous):
-        if not held_chance and any(candidate is previous for candidate in ladder):
+        if not held_chance:
             held_chance = outlook.chance(previous, slack_for(previous))
         if held_chance and best_value - (previous.top1 + price) * held_chance < HOLD:
             best, best_chance, reason = previous, held_chance, Reason.HOLD
-    if best_chance < situation.target:
+    if best_chance < situation.target and _none_fits(ladder, outlook, situation):
         reason = Reason.NONE_FITS
     return Decision(best, best.p50_ms * outlook.ratio, best_chance, reason)
 
@@ -180,11 +180,8 @@ def choose_by_cost(
     from what ran last, is no part of what the budget allows; where it excludes what should run, the
     next picture will be larger.
     """
-    previous, limits = current(ladder, situation.previous), situation.limits
-    price = situation.price
-    others = Limits(limits.run_ms, None, limits.threads)
-    if others == NO_LIMITS:
-        others = NO_LIMITS
+    previous, limits, price = situation.previous, situation.limits, situation.price
+    others = limits._replace(resolution=None)
     allowing = situation._replace(previous=None, limits=others)
     best = choose(ladder, outlook, allowing)
     instead = Instead(best.candidate, situation.slack_for(best.candidate), outlook.level)
@@ -240,7 +237,7 @@ def choose_by_cost(
     reason = Reason.POWER if chosen.cost < costs[at_best] else Reason.HOLD
     if chosen is not wanted:
         reason, spared_ms = Reason.PICTURE, 0.0
-    if chance < situation.target:
+    if chance < situation.target and _none_fits(ladder, outlook, situation):
         reason = Reason.NONE_FITS
     return Decision(candidate, candidate.p50_ms * outlook.ratio, chance, reason, spared_ms, instead)
 
@@ -274,6 +271,14 @@ def _bar(candidate: Candidate, limits: Limits, longest_ms: float) -> Reason | No
     if limits.threads is not None and candidate.threads > limits.threads:
         return Reason.CORES
     return Reason.LIMIT if candidate.p50_ms > longest_ms else None
+
+
+def _none_fits(ladder: Sequence[Candidate], outlook: Slowdown, situation: Situation) -> bool:
+    """Whether the cheapest variant within the limits is not likely enough to be on time either."""
+    longest_ms = situation.limits.run_ms / outlook.ratio
+    possible = [each for each in ladder if not _bar(each, situation.limits, longest_ms)] or ladder
+    cheapest = min(possible, key=lambda candidate: candidate.p50_ms)
+    return outlook.chance(cheapest, situation.slack_for(cheapest)) < situation.target
 
 
 def _next_better(ladder: Sequence[Candidate], best: Candidate) -> Sequence[Candidate]:

@@ -360,7 +360,10 @@ class Daemon:
         except BaseException:
             after.close(but=before)
             raise
-        before.close(but=after)
+        try:
+            before.close(but=after)
+        except Exception:  # of the former run: the new one works
+            log.exception("what the former configuration had running is not all ended")
         return done
 
     def _replace(self, before: Run, after: Run) -> None:

@@ -16,6 +16,7 @@ from edged.config.camera import ViewConfig
 from edged.control.profile import Candidate, dominated, frontiers
 from edged.control.profile_store import Decoding, ProfileStore
 from edged.control.profiler import Profiler
+from edged.control.selector import allowed
 from edged.daemon.models import Models
 from edged.device import device_facts
 from edged.memory import return_free_heap, return_free_memory
@@ -223,9 +224,10 @@ class LoadedModels:
             told = f" of {', '.join(names)}" if len(views) > 1 else ""
             yield told, ladders[names[0]]
 
-    def report_hopeless(self, view: ViewConfig) -> None:
-        """Warn if even the cheapest variant exceeds the view's budget."""
-        cheapest = min(self.profiler.ladders[view.id], key=lambda candidate: candidate.p50_ms)
+    def warn_of_budget(self, view: ViewConfig) -> None:
+        """Warn if even the cheapest variant that the view may run exceeds its budget."""
+        ladder = allowed(self.profiler.ladders[view.id], view.min_top1)
+        cheapest = min(ladder, key=lambda candidate: candidate.p50_ms)
         if cheapest.p50_ms > view.latency_budget_ms:
             log.warning(
                 "%s: no variant meets latency_budget_ms %g on this device; the cheapest, "

@@ -60,7 +60,7 @@ class Model:
             if choice.variant in known
         }
 
-    def report_hopeless(self, view: ViewConfig) -> None:
+    def warn_of_min_top1(self, view: ViewConfig) -> None:
         """Warn if no variant reaches the view's min_top1."""
         best = max(self.variants, key=self.family.top1)
         if self.family.top1(best) < view.min_top1:

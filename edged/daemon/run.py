@@ -246,7 +246,7 @@ class Run:
         families = {view: each.family for view, each in self.models.by_view.items()}
         world.teaching.follow(families, configured(self.config))
         for view in self.config.views:
-            self.models.by_view[view.id].report_hopeless(view)
+            self.models.by_view[view.id].warn_of_min_top1(view)
         self._thread.start()
         if before is not None and before.server is not self.server:
             self._tell_address()
@@ -276,7 +276,7 @@ class Run:
         if all(self.loaded_models.profiler.ladders.values()) and not self._hopeless_reported:
             self._hopeless_reported = True
             for view in self.config.views:
-                self.loaded_models.report_hopeless(view)
+                self.loaded_models.warn_of_budget(view)
         for name, attached in self.cameras.items():
             attached.camera.mailbox.show_whole = self.world.live.pictures.watched(name)
 

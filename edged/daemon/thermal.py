@@ -54,7 +54,11 @@ class Thermostat:
         limits = config.max_temperature_c, config.max_power_w
         if before is None:
             return cls(sensors, *limits)
-        return before if before.limits == limits else cls(sensors, *limits, before.energy)
+        if before.limits == limits:
+            return before
+        after = cls(sensors, *limits, before.energy)
+        after._read_ns = before._read_ns
+        return after
 
     def tick(self, now_ns: int, used: Callable[[], Uses] = dict) -> Allowance:
         """Update and return the allowance; called a few times per second. used: what has run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +14,7 @@ from edged.backends.loaded import LoadedNetworks
 from edged.clock import Clock
 from edged.control.profile import Profile
 from edged.control.profiler import Profiler
+from edged.control.selector import allowed
 from edged.device import KEEP_WARM_SECONDS
 from edged.pipeline.probes import Probes
 from edged.pipeline.queue import ViewQueue
@@ -42,7 +44,7 @@ class Idle:
         """Use the time until the next frame; True if the caller should look for one at once.
 
         slowdown: run time relative to the undisturbed device. cool: no work is shed because of
-        the temperature.
+        temperature or power.
         """
         if self.profiler.complete and self.profiler.profile is not self.kept:
             self.loaded.keep(self.profiler.useful)
@@ -53,7 +55,7 @@ class Idle:
         probing = self.probes.share > 0 and cool and self.profiler.complete
         if not (self.profiler.waiting or self.keep_warm or probing):
             return False
-        gap_ms, tolerable_ms = self.room_ms()
+        gap_ms, tolerable_ms = self.room_ms(slowdown)
         if self.profiler.waiting and self.profiler.use_gap(
             gap_ms, tolerable_ms, self.measure, slowdown
         ):
@@ -65,24 +67,22 @@ class Idle:
             self._warm(gap_ms)
         return False
 
-    def room_ms(self) -> tuple[float, float]:
+    def room_ms(self, slowdown: float) -> tuple[float, float]:
         """Time until the next frame is due, negative if it is late; and the longest run after which
-        that frame still meets its deadline on the cheapest variant."""
-        gap_ms = self._gap_ms()
-        return gap_ms, gap_ms + max(0.0, min(map(self._spare_ms, self.queues)))
-
-    def _spare_ms(self, queue: ViewQueue) -> float:
-        """How late the queue's next frame may start and still be on time."""
-        cheapest_ms = min(each.p95_ms for each in self.profiler.ladders[queue.view])
-        return queue.budget_ms - queue.age_ms - 1.5 * cheapest_ms
-
-    def _gap_ms(self) -> float:
-        """Time until the next frame is due; negative if it is late. A view whose frame is later
+        that frame still meets its deadline on the cheapest variant. A view whose frame is later
         than NO_FRAME_SOON_MS is silent, or looks seldom and waits for a key frame."""
-        now_ns = self.clock()
-        due_ns = [due for queue in self.queues if (due := queue.due_ns()) is not None]
-        gaps_ms = [(due - now_ns) / 1e6 for due in due_ns]
-        return min((gap for gap in gaps_ms if gap >= -NO_FRAME_SOON_MS), default=NO_FRAME_SOON_MS)
+        now_ns, gap_ms, spare_ms = self.clock(), math.inf, math.inf
+        for queue in self.queues:
+            due_ns = queue.due_ns()
+            if due_ns is None or (due_ms := (due_ns - now_ns) / 1e6) < -NO_FRAME_SOON_MS:
+                continue
+            gap_ms = min(gap_ms, due_ms)
+            ladder = allowed(self.profiler.ladders[queue.view], queue.min_top1)
+            cheapest_ms = min(each.p95_ms for each in ladder) * max(1.0, slowdown)
+            spare_ms = min(spare_ms, queue.budget_ms - queue.age_ms - 1.5 * cheapest_ms)
+        if gap_ms == math.inf:
+            return NO_FRAME_SOON_MS, NO_FRAME_SOON_MS
+        return gap_ms, gap_ms + max(0.0, spare_ms)
 
     def _warm(self, gap_ms: float) -> None:
         """Run the cheapest network, if none has run for a while and no frame has to wait for it."""

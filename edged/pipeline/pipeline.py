@@ -25,7 +25,7 @@ from edged.clock import Clock, monotonic_ns
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
 from edged.control.profiler import Profiler
-from edged.control.selector import NO_LIMITS, Decision, Limits
+from edged.control.selector import Decision, Limits
 from edged.control.setbacks import Setbacks
 from edged.control.slowdown import Slowdown
 from edged.control.thermal import Allowance
@@ -97,7 +97,8 @@ class Pipeline:
     _runs: dict[str, Run] = field(default_factory=dict)
     """In progress, by view; those beside another are in that one."""
     _state: threading.Lock = field(default_factory=threading.Lock)
-    """Guards what decisions depend on and results change."""
+    """Guards what decisions depend on and results change. The profiler also changes without it
+    while nothing runs."""
     _idle: Idle = field(init=False)
     _intakes: Sequence[Intake] = field(init=False)
     _bounds: Bounds = field(init=False)
@@ -196,6 +197,7 @@ class Pipeline:
         return self.cores - taken - self._gaps.threads
 
     def _begin(self) -> Run | None:
+        self.profiler.weigh(self.joules)
         if self.setbacks.resting and self.setbacks.end_rests(self.clock()):
             self.profiler.rest(self.setbacks.resting)
         running = {each.queue.view for run in self._runs.values() for each in run.all}
@@ -270,8 +272,6 @@ class Pipeline:
         ladder = ladders[queue.view]
         slack_ms = queue.slack_ms(frame.captured_ns, taken_ns)
         limits = Limits(run_ms, largest_served(frame, ladder), threads)
-        if limits == NO_LIMITS:
-            limits = NO_LIMITS
         decision = self.controller.decide(queue.view, ladder, slack_ms, limits)
         thread = threading.get_native_id()  # the thread that finds a frame also runs it
         return Run(
@@ -388,7 +388,6 @@ class Pipeline:
             self.observer.switched(queue.view, decision.reason.value)
 
     def use_idle(self) -> bool:
-        self.profiler.weigh(self.joules)
         ratio, cool = self.controller.slowdown.ratio, self.allowance.share == 1
         try:
             busy = self._runs or self._gaps.runs

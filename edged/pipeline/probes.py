@@ -1,9 +1,10 @@
 """Probes: frames that have run are run again by other variants, in the gaps between frames.
 
 The answers are evidence on what each variant is worth before its view (control/agreement.py). A
-probe starts only if it almost certainly ends before the next frame is due; where that is never so,
-once in PATIENCE_NS if that frame can still be on time after it. A token bucket keeps the probes
-within their share of the time.
+probe starts only if it almost certainly ends before the next frame is due. Where the reference
+never does, it runs once in PATIENCE_NS if that frame can still be on time after it, and then others
+in half of the time that this frame can wait. A token bucket keeps the probes within their share of
+the time.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from edged.variants.variant import Variant
 
 SURE = 0.98
 """Chance that a probe must have to end in time."""
-PATIENCE_NS = 10_000_000_000
+PATIENCE_NS = 5_000_000_000
 SAVED_SECONDS = 60.0
 """Time whose share for probes may be saved up."""
 UNFIT_NS = 120_000_000_000
@@ -122,9 +123,6 @@ class Probes:
             return False
         if evidence.variant == agreement.reference and evidence.reference is None:
             evidence.refer(evidence.top)
-        if evidence.reference is not None and evidence.variant in due:
-            self._observe(queue, evidence.variant, evidence.top, now_seconds)
-            return True
         side = math.inf if frame.serves is None else frame.serves
         due = [each for each in due if each.resolution <= side]
         ratio = self.controller.slowdown.ratio  # first those that the budget allows to run
@@ -151,6 +149,14 @@ class Probes:
         if self._fits(reference, needed_ms, now_ns, gap_ms, tolerable_ms):
             self._run(queue, reference, now_seconds)
             evidence.fitted_ns = now_ns
+            if evidence.variant in due:
+                self._observe(queue, evidence.variant, evidence.top, now_seconds)
+                due.remove(evidence.variant)
+            if self._patient_from_ns == now_ns:  # the next frame will end it; half is left to that
+                for each in (rungs[variant] for variant in due):
+                    left_ms = (gap_ms + tolerable_ms) / 2 - (self.clock() - now_ns) / 1e6
+                    if self.controller.slowdown.chance(each, left_ms) >= SURE:
+                        self._run(queue, each, now_seconds)
             return True
         if now_ns - evidence.fitted_ns > UNFIT_NS:
             self._give_way(queue, rungs, now_ns, tolerable_ms)

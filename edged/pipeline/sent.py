@@ -166,7 +166,7 @@ class Gaps:
     ) -> Decision | None:
         """None if the cameras need the time."""
         now_ns, chance = self.clock(), self.controller.slowdown.chance
-        gap_ms, tolerable_ms = self.idle.room_ms()
+        gap_ms, tolerable_ms = self.idle.room_ms(self.controller.slowdown.ratio)
         fitting = [each for each in ladder if chance(each, gap_ms) >= SURE]
         if not fitting:
             cheapest = min(ladder, key=lambda each: each.p50_ms)

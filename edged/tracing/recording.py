@@ -35,13 +35,11 @@ BEGINNING = b'{"edged_trace"'
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """owed: share.py's account. previous: position of what ran last, if it is in the ladder;
-    renewed: with other figures than it had then. thrift: thrift.py's account, where the goal is
-    power."""
+    """owed: share.py's account. previous: position of what ran last, if it is in the ladder.
+    thrift: thrift.py's account, where the goal is power."""
 
     owed: float
     previous: int | None
-    renewed: bool = False
     thrift: Account | None = None
 
 
@@ -71,7 +69,6 @@ class Header:
             states[view] = ViewState(
                 control.share.owed,
                 None if previous is None else ladders[view].index(previous),
-                previous is not None and previous is not control.previous,
                 None if control.thrift is None else control.thrift.account,
             )
         return cls(
@@ -91,8 +88,6 @@ class Header:
             control, ladder = controller.views[view], self.ladders[view]
             control.share = OnTimeShare(control.settings.on_time, state.owed)
             control.previous = None if state.previous is None else ladder[state.previous]
-            if control.previous is not None and state.renewed:
-                control.previous = replace(control.previous)  # only its choice is the same
             if state.thrift is not None and control.settings.give_up is not None:
                 control.thrift = Thrift(control.settings.give_up, state.thrift)
         return controller
@@ -190,7 +185,6 @@ def header_line(header: Header) -> str:
             "min_top1": settings.min_top1,
             "owed": header.states[view].owed,
             "previous": header.states[view].previous,
-            **({"renewed": True} if header.states[view].renewed else {}),
             **_goal(settings, header.states[view]),
         }
         for view, settings in header.settings.items()
@@ -300,11 +294,8 @@ def _header(line: Line) -> Header:
         previous = values.take("previous")
         if previous is not None:
             previous = _position(values, "previous", ladders[view])
-        renewed = values.values.get("renewed", False)
-        if not isinstance(renewed, bool):
-            raise values.error("`renewed` must be true or false", repr(renewed))
         thrift = None if values.values.get("thrift") is None else _account(values)
-        states[view] = ViewState(values.number_at("owed", -math.inf), previous, renewed, thrift)
+        states[view] = ViewState(values.number_at("owed", -math.inf), previous, thrift)
     about = {key: str(value) for key, value in line.object_at("about").items()}
     return Header(ladders, settings, states, line.object_at("slowdown"), about)
 

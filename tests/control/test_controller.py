@@ -9,7 +9,7 @@ import pytest
 
 from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
-from edged.control.selector import Decision, Reason
+from edged.control.selector import HOLD, Decision, Reason
 from edged.control.share import UNAVOIDABLE_PRICE
 from edged.control.slowdown import Slowdown
 from edged.variants.variant import Variant
@@ -39,6 +39,15 @@ def test_views_share_the_slow_down_and_nothing_else() -> None:
     assert controller.views["far"].share.owed == 0
     assert controller.views["near"].previous is LADDER[1]
     assert controller.views["far"].previous is None
+
+
+def test_what_ran_is_held_with_new_figures_while_it_is_on_the_ladder() -> None:
+    controller = Controller({"door": ViewSettings(100.0, 0.95)})
+    nearly = replace(LADDER[1], top1=LADDER[0].top1 - HOLD / 2)
+    controller.observe("door", LADDER, decided(LADDER[1]), 8.6, True)
+    held = controller.decide("door", (LADDER[0], nearly, FASTEST), 90.0)
+    assert (held.candidate, held.reason) == (nearly, Reason.HOLD)
+    assert controller.decide("door", (LADDER[0], FASTEST), 90.0).candidate is LADDER[0]
 
 
 def test_a_run_that_views_share_is_one_run() -> None:

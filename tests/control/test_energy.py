@@ -39,6 +39,9 @@ class Device:
         self.energy.observe(1.0, power_w + self._load, dict(self._used))
         self.shown += bool(self.energy.joules)
 
+    def forget_runs(self) -> None:
+        self._used.clear()
+
     def minutes(self, count: int, watts: dict[Choice, float] = WATTS) -> None:
         """A camera at 30 frames a second whose variant changes as the controller likes."""
         for _ in range(3 * count):
@@ -52,6 +55,15 @@ def test_each_result_costs_what_the_power_shows() -> None:
     device.minutes(30)
     assert device.energy.of(LARGE) == pytest.approx(0.060, rel=0.1)
     assert device.energy.of(Choice(Variant(0.5, 160), 1)) is None
+
+
+def test_networks_that_are_loaded_anew_change_nothing() -> None:
+    """As a reload with another backend does: their runs are counted from 0 again."""
+    device = Device()
+    device.minutes(30)
+    device.forget_runs()
+    device.minutes(1)
+    assert device.energy.of(LARGE) == pytest.approx(0.060, rel=0.1)
 
 
 def test_pauses_show_what_costs_little() -> None:

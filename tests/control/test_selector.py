@@ -115,11 +115,6 @@ def test_small_gains_do_not_change_the_variant() -> None:
     assert decide(outlook, slack_ms=24.5, previous=MIDDLE).candidate is LARGE
 
 
-def test_what_is_no_longer_on_the_ladder_is_not_held() -> None:
-    gone = candidate(0.9, 0.6999, 13)
-    assert decide(previous=gone).candidate is LARGE
-
-
 def test_a_limit_leaves_out_what_runs_too_long() -> None:
     decision = decide(limit_ms=10.0)
     assert (decision.candidate, decision.reason) == (MIDDLE, Reason.LIMIT)
@@ -143,6 +138,21 @@ def test_the_fastest_where_nothing_has_a_chance() -> None:
     decision = decide(slack_ms=0.0, previous=LARGE)
     assert (decision.candidate, decision.chance) == (SMALL, 0.0)
     assert decision.reason is Reason.NONE_FITS
+
+
+def test_none_fits_only_where_the_cheapest_does_not() -> None:
+    """The large one is worth most at 0.94, though only the others reach 0.95."""
+    outlook = Outlook(chances=lambda margin: 0.94 if margin < 1.5 else 0.96)
+    situation = Situation(14.5, 33.0, 0.95)
+    by_goal = (
+        choose(LADDER, outlook, situation),
+        choose_by_cost(LADDER, outlook, situation, Terms(0.0, 0.0, 0.01)),
+    )
+    for decision in by_goal:
+        assert (decision.candidate, decision.chance) == (LARGE, 0.94)
+        assert decision.reason is Reason.MOST_ACCURATE
+    outlook = Outlook(chances=lambda margin: 0.94)
+    assert choose(LADDER, outlook, situation).reason is Reason.NONE_FITS
 
 
 def test_min_top1_rather_late_than_worse() -> None:
@@ -299,12 +309,6 @@ def test_power_is_as_surely_on_time() -> None:
             return 0.5 if candidate is ALIKE else 0.99
 
     assert by_cost(outlook=Risky()).candidate is LARGE
-
-
-def test_power_knows_what_ran_although_its_figures_have_changed() -> None:
-    before = replace(ALIKE, p50_ms=4.1)
-    assert by_cost(charge=5.0, aimed=0.004, previous=before).candidate is ALIKE
-    assert by_cost(charge=5.0, aimed=0.004, previous=None).candidate is LARGE
 
 
 def test_power_keeps_what_is_worth_hardly_less() -> None:

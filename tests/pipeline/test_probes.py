@@ -74,13 +74,13 @@ def test_the_evidence_changes_what_runs() -> None:
 
 
 def test_probes_make_no_frame_late() -> None:
-    """Frames leave 4 ms, in which only the small one fits. Others run once in ten seconds, when the
-    next frame can wait for them."""
+    """Frames leave 4 ms, in which only the small one fits. Others run once in five seconds, when
+    the next frame can wait for them."""
     simulated = SimulatedPipeline([Lens(budget_ms=30)], TIMES_MS, interval_ms=24.0, probe=0.2)
     for _ in range(2000):
         simulated.frame()
     stages = [result.stages for result in simulated.observed.results]
-    assert sum(each.queue > 0.5 for each in stages) <= 2000 * 0.024 / 10 + 1
+    assert sum(each.queue > 0.5 for each in stages) <= 2000 * 0.024 / 5 + 1
     assert all(result.on_time for result in simulated.observed.results)
     assert SMALL.name in agreements(simulated)
     simulated.close()
