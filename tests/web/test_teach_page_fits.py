@@ -174,6 +174,15 @@ def test_who_may_only_read_sees_it_and_changes_nothing(browser: Browser) -> None
         browser.wait_for("document.getElementById('state').textContent == 'version 2 runs'")
 
 
+def test_its_header_says_what_that_of_the_other_pages_says(browser: Browser) -> None:
+    headline = "document.getElementById('headline')?.textContent"
+    said = f"{headline} == 'All 2 views keep their budget'"
+    with page(browser, taught()) as url:
+        for path in ("events", "device", "teach"):
+            browser.open(url + path)
+            browser.wait_for(f"location.pathname == '/{path}' && {said}")
+
+
 def test_on_networks_that_know_little_it_names_the_command(browser: Browser) -> None:
     teaching = FakeTeaching("yard/gate")
     command = "sudo edged models pull mobilenet-v1-imagenet --teach"

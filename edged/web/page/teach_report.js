@@ -48,7 +48,7 @@ function parts(report) {
   const { estimate } = report;
   const judged = estimate.judged && Object.keys(estimate.variants).length > 0;
   return [
-    made("p", { class: "estimate" }, sentence(estimate)),
+    made("p", { class: "estimate" }, estimateInWords(estimate)),
     ...report.warnings.map((text) => said("p", text, "notice")),
     made("p", { class: "hint" }, `Version ${report.version}, taught on ${report.classes.map((label) =>
       `${of(report.pictures[label] ?? 0, "picture")} of ${label}`).join(", ")}.`),
@@ -87,7 +87,7 @@ function best(variants) {
   return Object.values(variants).reduce((one, other) => (other.top1 > one.top1 ? other : one));
 }
 
-function sentence({ judged, rough, moments, variants }) {
+function estimateInWords({ judged, rough, moments, variants }) {
   if (!judged || !Object.keys(variants).length) {
     return "It cannot be judged yet: a class has only one moment. Show each class at least "
       + `${LEAST_MOMENTS} times, at different times.`;
