@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from edged.errors import EdgedError
 from edged.web.options import HttpConfig
 from edged.web.password import PasswordHash
 from tests.rig.browser import CHROMIUM, Browser
@@ -16,6 +18,7 @@ from tests.rig.live import Views
 from tests.rig.looks import faint, small, too_wide
 from tests.rig.teach_page import VIEWS, button, measured_ms, page
 from tests.rig.teaching import FakeTeaching
+from tests.rig.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,
@@ -111,6 +114,37 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Browser)
             ".filter((it) => it.checkVisibility() && !it.disabled).length"
         )
         assert len(reached) == count
+
+
+class Refusing(FakeTeaching):
+    """It does not record what is open."""
+
+    def record(
+        self, name: str, label: str, seconds: float, moment: str | None = None
+    ) -> dict[str, Any]:
+        if label == "open":
+            raise EdgedError("the camera is away")
+        return super().record(name, label, seconds, moment)
+
+
+def test_a_failure_ends_no_hold_that_began_meanwhile(browser: Browser) -> None:
+    teaching = Refusing("yard/gate")
+    teaching.taught("gate", view="yard/gate")
+    in_item = "document.querySelector('#classes > [data-key={}] {}').textContent"
+    with page(browser, teaching):
+        browser.wait_for(DONE)
+        # In one turn: no answer comes between them.
+        browser.value(
+            "for (const label of ['open', 'closed']) document.querySelector("
+            "`#classes > [data-key=${label}] .hold`)"
+            ".dispatchEvent(new KeyboardEvent('keydown', { key: ' ' })); 0"
+        )
+        browser.wait_for(f"{in_item.format('open', '.said')} == 'the camera is away'")
+        assert browser.value("held?.label") == "closed"
+        before = len(teaching.asked)
+        eventually(lambda: len(teaching.asked) >= before + 2)  # the end of a hold would be one
+        browser.value("release(); 0")
+        browser.wait_for(f"{in_item.format('closed', '.hold')} == 'Hold to show closed'")
 
 
 def test_a_screen_reader_finds_its_way(browser: Browser) -> None:
