@@ -122,15 +122,20 @@ def test_hours_are_chosen_with_the_keyboard(browser: Browser, day: Path) -> None
         browser.wait_for("/00:00 to 01:00/.test($('then').textContent)")
 
 
-def test_events_are_filtered_and_paged(browser: Browser, tmp_path: Path) -> None:
+def write_in_turn(folder: Path) -> None:
+    """120 events, one each minute: of the street, of the lawn, and so on."""
     now_ms = int(time.time() * 1000)
-    database = Database(tmp_path / "history.sqlite3", ())
+    database = Database(folder / "history.sqlite3", ())
     for number in range(120):
         view, name = ("lawn", "parachute") if number % 2 else ("street", "truck")
         began = (now_ms - 60_000 * (120 - number)) * 1_000_000
         event = Event(view, name, began, began + 10**9, 0.9, None, make_result(view=view))
         database.write([Recorded(event, (f"{name} class",))], [], HistoryConfig(), now_ms)
     database.close()
+
+
+def test_events_are_filtered_and_paged(browser: Browser, tmp_path: Path) -> None:
+    write_in_turn(tmp_path)
     with page(browser, tmp_path):
         browser.wait_for(f"{ENTRIES}.length == 50")
         browser.click(button("Show older"))
@@ -149,6 +154,21 @@ def test_events_are_filtered_and_paged(browser: Browser, tmp_path: Path) -> None
         )
         browser.wait_for("!$('none').hidden")
         assert browser.value("$('none').textContent") == "No such event was kept."
+        assert browser.trouble == []
+
+
+def test_older_events_of_another_choice_are_not_shown(browser: Browser, tmp_path: Path) -> None:
+    write_in_turn(tmp_path)
+    with page(browser, tmp_path):
+        browser.wait_for(f"{ENTRIES}.length == 50")
+        # In one turn: they are asked for, and the choice changes before they come.
+        browser.value(
+            "window.older = showOlder();"
+            "$('view').value = 'lawn'; $('view').dispatchEvent(new Event('change')); older"
+        )
+        browser.wait_for(f"{ENTRIES}.length > 0 && [...found.values()].some((it) => it.id > 100)")
+        views = "[...found.values()].map((it) => it.camera)"
+        assert browser.value(views) == ["lawn"] * 50
         assert browser.trouble == []
 
 

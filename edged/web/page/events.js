@@ -76,7 +76,9 @@ async function showNewest() {
 }
 
 async function showOlder() {
+  const wanted = chosen;
   const page = await read(`api/v1/events?${query(next)}`);
+  if (wanted !== chosen) return;
   const first = page.events[0]?.id;
   for (const each of page.events) found.set(each.id, each);
   next = page.next;
