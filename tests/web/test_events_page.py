@@ -122,14 +122,14 @@ def test_hours_are_chosen_with_the_keyboard(browser: Browser, day: Path) -> None
         browser.wait_for("/00:00 to 01:00/.test($('then').textContent)")
 
 
-def write_in_turn(folder: Path) -> None:
-    """120 events, one each minute: of the street, of the lawn, and so on."""
+def write_in_turn(folder: Path, count: int = 120, picture: bytes | None = None) -> None:
+    """Events, one each minute: of the street, of the lawn, and so on."""
     now_ms = int(time.time() * 1000)
     database = Database(folder / "history.sqlite3", ())
-    for number in range(120):
+    for number in range(count):
         view, name = ("lawn", "parachute") if number % 2 else ("street", "truck")
-        began = (now_ms - 60_000 * (120 - number)) * 1_000_000
-        event = Event(view, name, began, began + 10**9, 0.9, None, make_result(view=view))
+        began = (now_ms - 60_000 * (count - number)) * 1_000_000
+        event = Event(view, name, began, began + 10**9, 0.9, picture, make_result(view=view))
         database.write([Recorded(event, (f"{name} class",))], [], HistoryConfig(), now_ms)
     database.close()
 
@@ -201,6 +201,42 @@ def test_an_event_is_corrected_and_deleted(browser: Browser, day: Path) -> None:
         browser.open(f"{url}events#{number}")  # nothing to open
         browser.wait_for(f"{ENTRIES}.length == 39")
         assert not browser.value("$('event').open")
+
+
+def test_an_event_offers_nothing_of_the_one_before(browser: Browser, tmp_path: Path) -> None:
+    """Neither before the device has answered, nor where it does not answer."""
+    write_in_turn(tmp_path, 2, jpeg(1))
+    teaching = FakeTeaching("lawn", "street")
+    teaching.taught("sky", view="lawn", classes=("ball", "parachute"))
+    lawn, street = (f"{ENTRIES}[{number}]" for number in range(2))
+    offers = (
+        "[$('event-title').textContent, $('event').open, $('delete').disabled,"
+        "...['correct', 'cannot-correct', 'barred'].map((id) => $(id).hidden)]"
+    )
+    may_delete = "!$('delete').disabled"
+    nothing = ["truck in street", True, True, True, True, True]
+    with page(browser, tmp_path, teaching=teaching):
+        browser.wait_for(f"{ENTRIES}.length == 2")
+        browser.value(f"{lawn}.click(); 0")
+        browser.wait_for(f"!$('correct').hidden && {may_delete}")
+        close(browser)
+        # In one turn: the device has not answered.
+        assert browser.value(f"{street}.click(); {offers}") == nothing
+        browser.wait_for(f"!$('cannot-correct').hidden && {may_delete}")
+        assert browser.value("$('correct').hidden")
+        close(browser)
+        browser.value(f"{lawn}.click(); 0")
+        browser.wait_for(f"!$('correct').hidden && {may_delete}")
+        close(browser)
+    browser.value(f"{street}.click(); 0")
+    browser.wait_for("/^No answer/.test($('failed').textContent) && !$('failed').hidden")
+    assert browser.value(offers) == nothing
+
+
+def close(browser: Browser) -> None:
+    """The dialog of an event."""
+    browser.value("$('event').close(); 0")
+    browser.wait_for("shownEvent === null")
 
 
 def test_who_may_only_read_changes_nothing(browser: Browser, day: Path) -> None:

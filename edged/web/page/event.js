@@ -25,9 +25,20 @@ async function openEvent(id) {
   $("corrected").hidden = !event.corrected;
   put($("corrected"), `Corrected to ${event.corrected}.`);
   showFailure(null);
+  offerNothing();
   $("event").showModal();
   history.replaceState(null, "", `${location.pathname}${location.search}#${event.id}`);
-  await showChanges(event);
+  try {
+    await showChanges(event);
+  } catch (error) {
+    if (shownEvent === event) showFailure(error);
+  }
+}
+
+/* Until the device has told what may be done with this event. */
+function offerNothing() {
+  $("delete").disabled = true;
+  $("correct").hidden = $("cannot-correct").hidden = $("barred").hidden = true;
 }
 
 /* Correct and delete, as far as this viewer may. */
