@@ -18,6 +18,9 @@ from PIL import Image
 
 from tests.rig.browser import CARD, CHROMIUM, Browser, page_config
 from tests.rig.daemon import RunningDaemon
+from tests.rig.feed import showing
+from tests.rig.teach_page import VIEWS
+from tests.rig.teaching import FakeTeaching
 
 pytestmark = [
     pytest.mark.servers,
@@ -144,3 +147,36 @@ def test_views_of_one_picture_are_told_of_this_picture(tmp_path: Path, browser: 
         browser.wait_for("seen.length >= 20", 120)
         wrong = [each for each in browser.value("seen") if each[0] != each[1]]
         assert len(wrong) <= 1  # a result that came too late to be told with its picture
+
+
+DAMAGED = """
+    const { createObjectURL, revokeObjectURL } = URL;
+    window.tried = 0;
+    window.kept = new Set();
+    URL.createObjectURL = () => {
+        const url = createObjectURL.call(URL, new Blob(["no picture"], { type: "image/jpeg" }));
+        tried += 1;
+        kept.add(url);
+        return url;
+    };
+    URL.revokeObjectURL = (url) => {
+        kept.delete(url);
+        revokeObjectURL.call(URL, url);
+    };
+"""
+"""From now on no picture can be drawn. kept: their addresses, each of which holds one in memory."""
+
+
+@pytest.mark.parametrize("path", ["", "teach"])
+def test_a_picture_that_cannot_be_drawn_is_not_kept(browser: Browser, path: str) -> None:
+    teaching = FakeTeaching(*VIEWS)
+    teaching.taught("gate", view="yard/gate")
+    with showing(VIEWS, "yard", teaching=teaching) as (_, url):
+        browser.open(url + path)
+        browser.wait_for("!!document.querySelector('figure img:not([hidden])')")
+        browser.value(f"{{ {DAMAGED} }} 0")
+        browser.wait_for("tried >= 3")
+        assert browser.value("kept.size") <= 1  # the one that is loaded now
+        texts = "[...document.querySelectorAll('figcaption')].map((it) => it.textContent)"
+        assert "no picture" in browser.value(texts)
+        browser.forget()  # before the server goes

@@ -235,6 +235,33 @@ function showConnection(act, text) {
   document.body.classList.toggle("stale", first !== "");
 }
 
+// Pictures of a camera
+
+/* The camera's picture in a copy of `image`, once it can be drawn, and the answer's headers. */
+async function loadPicture(camera, image) {
+  const answer = await ask(`api/v1/cameras/${camera}/snapshot.jpg`);
+  const loaded = image.cloneNode();
+  loaded.hidden = false;
+  loaded.src = URL.createObjectURL(await answer.blob());
+  try {
+    await loaded.decode();
+  } catch (error) {
+    URL.revokeObjectURL(loaded.src);
+    throw error;
+  }
+  return [loaded, answer.headers];
+}
+
+/* In place of the figure's picture before. */
+function showPicture(figure, image) {
+  const before = figure.querySelector("img");
+  figure.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
+  before.replaceWith(image);
+  if (before.src) URL.revokeObjectURL(before.src);
+}
+
+// A question
+
 async function confirmed(title, text, yes, no) {
   const dialog = $("question");
   const [keep, go] = dialog.querySelectorAll("button");

@@ -24,21 +24,13 @@ async function watch(card) {
 
 async function showNext(card) {
   if (!card.delivers) throw new Error("no picture expected");
-  const answer = await ask(`api/v1/cameras/${card.name}/snapshot.jpg`);
-  const age = Number(answer.headers.get("Picture-Age-Seconds"));
-  const results = resultsOf(card, answer.headers);
-  const image = card.find("img").cloneNode();
-  image.hidden = false;
+  const [image, headers] = await loadPicture(card.name, card.find("img"));
   image.alt = `picture from camera ${card.name}`;
-  image.src = URL.createObjectURL(await answer.blob());
-  try {
-    await image.decode();
-  } catch (error) {
+  if (card.gone) {
     URL.revokeObjectURL(image.src);
-    throw error;
+    return;
   }
-  if (card.gone) return;
-  showAnswer(card, image, results, age);
+  showAnswer(card, image, resultsOf(card, headers), Number(headers.get("Picture-Age-Seconds")));
 }
 
 /* By view, those that saw this very picture. */
@@ -50,10 +42,7 @@ function resultsOf(card, headers) {
 
 /* In one step, so that nobody sees a picture with another one's result. */
 function showAnswer(card, image, results, age) {
-  const before = card.find("img");
-  card.find("figure").style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
-  before.replaceWith(image);
-  if (before.src) URL.revokeObjectURL(before.src);
+  showPicture(card.find("figure"), image);
   card.find(".regions").hidden = !card.several;
   const old = age > PICTURE_AGE_SHOWN_SECONDS ? `${span(age)} ago` : "";
   for (const id of card.ids) {

@@ -157,8 +157,7 @@ function showClassifier() {
 
 async function watch(holder, viewOf) {
   const figure = holder.querySelector("figure");
-  const [image, caption] = [figure.querySelector("img"), figure.querySelector("figcaption")];
-  const [regions, region] = [figure.querySelector(".regions"), figure.querySelector(".region")];
+  const [caption, regions, region] = ["figcaption", ".regions", ".region"].map((each) => figure.querySelector(each));
   for (;;) {
     await visible();
     const view = holder.offsetParent === null ? null : viewOf();
@@ -170,19 +169,15 @@ async function watch(holder, viewOf) {
     const roi = shownStatus?.cameras[camera]?.views?.[name]?.roi ?? [0, 0, 1, 1];
     let pause = PICTURE_MS;
     try {
-      const answer = await ask(`api/v1/cameras/${camera}/snapshot.jpg`);
-      const before = image.src;
-      image.src = URL.createObjectURL(await answer.blob());
-      await image.decode();
+      const [image] = await loadPicture(camera, figure.querySelector("img"));
       image.alt = `picture from camera ${camera}, with the region of ${view}`;
-      figure.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
-      if (before) URL.revokeObjectURL(before);
+      showPicture(figure, image);
       const [left, top, width, height] = roi.map((share) => `${100 * share}%`);
       Object.assign(region.style, { left, top, width, height });
-      image.hidden = regions.hidden = false;
+      regions.hidden = false;
       put(caption, "");
     } catch (error) {
-      image.hidden = regions.hidden = true;
+      figure.querySelector("img").hidden = regions.hidden = true;
       put(caption, "no picture");
       pause = 1000;
     }
