@@ -101,9 +101,9 @@ class _Pairs:
         self.probes += 1
         self.at_seconds = now_seconds
 
-    def breaks(self, agrees: bool) -> bool:
-        """Whether the next outcome breaks with those before: an e-detector (arXiv 2203.03532) for
-        a share in the interval against shares beyond it."""
+    def note_change(self, agrees: bool) -> bool:
+        """Note the next outcome; whether it breaks with those before. An e-detector (arXiv
+        2203.03532) for a share in the interval against shares beyond it."""
         low, high = interval(*self.posterior, SHOWN)
         total = 0.0
         for place, other in enumerate(_OTHER_SHARES):
@@ -202,7 +202,7 @@ class Agreement:
             fresh.count(agrees, now_seconds)
             if now_seconds - pairs.at_seconds < MOMENT_SECONDS:
                 return False
-        if pairs.breaks(agrees):
+        if pairs.note_change(agrees):
             return self._break()
         pairs.count(agrees, now_seconds)
         return pairs.outdated and self._renew()

@@ -1,11 +1,15 @@
 """Whether a camera shows another scene: a test for change on its pictures.
 
-Pictures are compared by the means of a few parts. Unlike: further from the nearest picture of the
-scene than any of the last ones was. Alike: nearer to the picture before than any of them was to its
-own, where all of them differed; so a camera that moved stands still, before something it had not
-shown. NOVEL of either, one after the other, are another scene's. If pictures came in any order,
-each kind would happen once in 58,905: 36 choose 4. Of pictures drawn at random the second did once
-in about 20,000.
+Pictures are compared by the means of a few parts. One is novel in either of two ways:
+
+- unlike: its distance from the nearest known picture is at least 4 levels, and 1.5 times the
+  largest such distance of the last 32 pictures;
+- alike: its distance from the picture before is below the smallest such distance of the last 32,
+  which all differed by at least 6 levels. So a camera that moved stands still, before something it
+  had not shown.
+
+NOVEL of one kind in a row mean another scene. If pictures came in any order, each kind would happen
+once in 58,905: 36 choose 4. Of pictures drawn at random the second did once in about 20,000.
 
 Pure: no clock; memory for a hundred small pictures.
 """
@@ -44,6 +48,8 @@ class _Seen(NamedTuple):
 
 
 class SceneChange:
+    """Remembers the pictures of one scene."""
+
     def __init__(self) -> None:
         self._pictures: list[NDArray[np.int16]] = []
         self._before: _Seen | None = None
@@ -51,10 +57,11 @@ class SceneChange:
         self._novel: list[_Seen] = []
         """The last pictures if they are another scene's."""
         self._alike = False
-        """Whether it is because they are alike."""
+        """Which of the two kinds they are."""
 
     def see(self, levels: Levels) -> int:
-        """How many of the last pictures, this one included, are another scene's."""
+        """How many of the last pictures, this one included, are novel. levels: as many as in every
+        other call."""
         picture = np.frombuffer(levels, np.uint8).astype(np.int16)
         before = self._before
         if before is None:

@@ -25,7 +25,7 @@ ROOM = 0.9
 """A variant that is not running must take at most this part of a limit: the device's speed varies
 by some per cent, and a variant at the limit would be switched on and off with it."""
 BEYOND = 1.15
-"""Far more than is aimed at, by the mean loss."""
+"""Where the mean loss exceeds this multiple of its target, what ran before is not held."""
 
 
 class Reason(str, Enum):
@@ -106,12 +106,12 @@ class Terms(NamedTuple):
     """What a view whose goal is power gives up accuracy for (thrift.py).
 
     charge: accuracy charged for the costliest run of the ladder on the undisturbed device, for
-    others in proportion. lost: by a frame, the mean; aimed: how much it may be.
+    others in proportion. mean_loss: of accuracy, per frame; target_loss: what it should be.
     """
 
     charge: float
-    lost: float
-    aimed: float
+    mean_loss: float
+    target_loss: float
 
 
 def allowed(ladder: Sequence[Candidate], min_top1: float) -> Sequence[Candidate]:
@@ -173,12 +173,12 @@ def choose_by_cost(
     """Decide for one frame as `choose`, but charge each run for its cost: energy where it is known
     of the whole ladder, else processor time.
 
-    What costs less than the variant before replaces it only if no more is lost then than is aimed
-    at, by what was lost until now and by what that one loses on this frame: otherwise two would
-    take turns where nothing changes. It is not kept if it loses more on this frame and far more was
-    lost until now, as after a load that has ended. How large the picture was decoded, which follows
-    from what ran last, is no part of what the budget allows; where it excludes what should run, the
-    next picture will be larger.
+    What costs less than the variant before replaces it only if the loss stays within its target,
+    both the mean until now and that of this frame: otherwise two would take turns where nothing
+    changes. The variant before is not held if it loses more than the target on this frame and the
+    mean is far beyond it, as after a load that has ended. How large the picture was decoded, which
+    follows from what ran last, is no part of what the budget allows; where it excludes what should
+    run, the next picture will be larger.
     """
     previous, limits, price = situation.previous, situation.limits, situation.price
     others = limits._replace(resolution=None)
@@ -209,10 +209,11 @@ def choose_by_cost(
     assert at_best is not None
     before = option(at_best if at is None or _bar(ladder[at], others, longest_ms) else at)
     highest = (best.candidate.top1 + price) * best.chance
-    lowest = before.worth + max(terms.lost, highest - before.worth) - terms.aimed
+    lowest = before.worth + max(terms.mean_loss, highest - before.worth) - terms.target_loss
     # `wanted` whatever the picture; what costs `free` or more need not be worth `lowest`.
     wanted, free = before._replace(value=before.value + HOLD), before.cost
-    if terms.lost > BEYOND * terms.aimed and before.worth < highest - terms.aimed:
+    far_beyond = terms.mean_loss > BEYOND * terms.target_loss
+    if far_beyond and before.worth < highest - terms.target_loss:
         wanted, free = option(at_best), math.inf
     chosen = wanted if served(wanted) else None
     for place, candidate in enumerate(ladder):

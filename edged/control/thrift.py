@@ -5,11 +5,11 @@ runs (choose_by_cost in selector.py). So accuracy is given up on the frames on w
 The charge rises with each frame that loses less than is aimed at, and falls with each that loses
 more: dual ascent on "as cheap as possible, subject to a mean loss", as share.py does with misses.
 
-A frame's loss is what the variant that the goal accuracy would have run was worth, less what the
-one that ran was. Whether the more accurate one would have been on time is estimated from the run:
-it would have waited as long for other programs. It would also have met them more often, as it takes
-longer, so that a miss counts as several. The chances before the run would not do: where nothing
-disturbs, they are a per cent low.
+The loss of a frame is the accuracy of the variant that the goal accuracy would have run, less that
+of the one that ran; a late result has 0. Whether the more accurate one would have been on time is
+estimated from the run: other programs would have delayed it by as much. Because it takes longer,
+they would have delayed it more often, so that a miss of it counts as several. The chances before
+the run are no substitute: where nothing disturbs, they are a per cent too low.
 
 No clock and no I/O.
 """
@@ -26,9 +26,9 @@ FIRST_CHARGE = 1.0
 LEAST_CHARGE, MOST_CHARGE = 0.002, 2.0
 STEP = 0.005
 """Growth of the charge, in log, with a frame that loses nothing."""
-AIMED = 0.95
-"""Part of give_up that is used; the estimate errs."""
-LEAST_AIMED = 0.0005
+TARGET = 0.95
+"""Target of the mean loss, in parts of give_up; the estimate errs."""
+LEAST_TARGET = 0.0005
 """Half of what a variant must gain to replace another (HOLD)."""
 MOST_MISSES = 2.0
 """What a miss of the more accurate variant counts as at most: some disturbances come once a frame,
@@ -48,22 +48,22 @@ class Account(NamedTuple):
 class Thrift:
     """One view's account. give_up: accuracy, 0 to 1."""
 
-    __slots__ = ("_aimed", "account")
+    __slots__ = ("_target_loss", "account")
 
     def __init__(self, give_up: float, account: Account | None = None) -> None:
-        self._aimed = max(LEAST_AIMED, AIMED * give_up)
+        self._target_loss = max(LEAST_TARGET, TARGET * give_up)
         self.account = account or Account()
 
     @property
     def terms(self) -> Terms:
         charge, lost, frames = self.account
-        return Terms(charge, lost / frames if frames else 0.0, self._aimed)
+        return Terms(charge, lost / frames if frames else 0.0, self._target_loss)
 
     def observe(self, decision: Decision, service_ms: float, on_time: bool) -> None:
-        """Count a result."""
+        """Count a result. service_ms: from when the frame was taken until its result was made."""
         charge, lost, frames = self.account
         loss = _loss(decision, service_ms, on_time)
-        charge *= math.exp(min(STEP * (1 - loss / self._aimed), 20.0))
+        charge *= math.exp(min(STEP * (1 - loss / self._target_loss), 20.0))
         kept = 1 - 1 / MEMORY_FRAMES
         self.account = Account(
             min(MOST_CHARGE, max(LEAST_CHARGE, charge)), kept * lost + loss, kept * frames + 1

@@ -2,8 +2,8 @@
 
 A picture runs as soon as no frame waits, with the best variant for its budget of those that almost
 certainly end before the next frame is due. Where not even the cheapest one does, that one runs, at
-most once in PATIENCE_NS, if the next frame can still be on time after it. Nothing is learnt from
-such a run, and no view's results, metrics or trace show it.
+most once in PATIENCE_NS, if the next frame can still be on time after it. Only the energy of such a
+run is learnt, and no view's results, metrics or trace show it.
 """
 
 from __future__ import annotations

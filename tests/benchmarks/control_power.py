@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edged.atomic_file import write_whole
-from edged.control.thrift import AIMED
+from edged.control import thrift
 from edged.tracing.policies import Edged, Fixed, Policy
 from edged.tracing.replay import run
 from edged.tracing.trace import FullTrace
@@ -82,7 +82,7 @@ asked.
 
 edged measures `give_up` from what the goal accuracy would run on the same frames, which reaches
 more than the single best variant. It gives up accuracy where that saves most: each run is charged
-for its time, and the charge is set so that the mean loss is {100 * AIMED:g} % of `give_up`
+for its time, and the charge is set so that the mean loss is {100 * thrift.TARGET:g} % of `give_up`
 ([thrift.py](../../edged/control/thrift.py)). It does not let two variants take turns where nothing
 changes, which would use up `give_up` exactly.
 

@@ -214,15 +214,15 @@ def by_cost(
     ladder: tuple[Candidate, ...] = (LARGE, ALIKE, SMALL),
     *,
     charge: float = 1.0,
-    lost: float = 0.0,
-    aimed: float = 0.01,
+    mean: float = 0.0,
+    target: float = 0.01,
     slack_ms: float = 30.0,
     previous: Candidate | None = None,
     limits: Limits = NO_LIMITS,
     outlook: Outlook | None = None,
 ) -> Decision:
     situation = Situation(slack_ms, 33.0, 0.95, previous=previous, limits=limits)
-    return choose_by_cost(ladder, outlook or Outlook(), situation, Terms(charge, lost, aimed))
+    return choose_by_cost(ladder, outlook or Outlook(), situation, Terms(charge, mean, target))
 
 
 def test_power_first_takes_the_cheapest_within_what_may_be_given_up() -> None:
@@ -230,40 +230,40 @@ def test_power_first_takes_the_cheapest_within_what_may_be_given_up() -> None:
     assert (decision.candidate, decision.reason) == (ALIKE, Reason.POWER)
     assert decision.spared_ms == LARGE.p50_ms - ALIKE.p50_ms
     assert decision.instead_of == (LARGE, 30.0, 1.0)
-    assert by_cost(aimed=0.0).candidate is LARGE
-    assert by_cost(aimed=0.0).instead_of is None
-    assert by_cost((LARGE, ALIKE, CHEAP), aimed=0.2).candidate is CHEAP
+    assert by_cost(target=0.0).candidate is LARGE
+    assert by_cost(target=0.0).instead_of is None
+    assert by_cost((LARGE, ALIKE, CHEAP), target=0.2).candidate is CHEAP
 
 
 def test_a_run_is_charged_for_what_it_costs() -> None:
     """Of the accuracy that it has more; the costliest one is charged all of it."""
     saved = 1 - ALIKE.p50_ms / LARGE.p50_ms
     worth = (LARGE.top1 - ALIKE.top1) / saved
-    assert by_cost(aimed=1.0, charge=0.9 * worth, previous=LARGE).candidate is LARGE
-    assert by_cost(aimed=1.0, charge=1.9 * worth, previous=LARGE).candidate is ALIKE
+    assert by_cost(target=1.0, charge=0.9 * worth, previous=LARGE).candidate is LARGE
+    assert by_cost(target=1.0, charge=1.9 * worth, previous=LARGE).candidate is ALIKE
     # Twice as slow, each run costs twice as much.
     assert by_cost(charge=0.95 * worth, outlook=Outlook(2.0), previous=LARGE).candidate is ALIKE
 
 
 def test_nothing_cheaper_runs_if_it_loses_more_than_is_left_to_give_up() -> None:
-    assert by_cost(charge=5.0, aimed=0.004, previous=LARGE).candidate is LARGE
-    assert by_cost(charge=5.0, aimed=0.006, previous=LARGE).candidate is ALIKE
-    assert by_cost(charge=5.0, aimed=0.006, previous=ALIKE).candidate is ALIKE
+    assert by_cost(charge=5.0, target=0.004, previous=LARGE).candidate is LARGE
+    assert by_cost(charge=5.0, target=0.006, previous=LARGE).candidate is ALIKE
+    assert by_cost(charge=5.0, target=0.006, previous=ALIKE).candidate is ALIKE
     # What costs more may always run.
-    assert by_cost(charge=0.001, aimed=-1.0, previous=SMALL).candidate is LARGE
+    assert by_cost(charge=0.001, target=-1.0, previous=SMALL).candidate is LARGE
 
 
 def test_what_has_lost_far_too_much_is_not_kept_whatever_the_charge() -> None:
     """After a load that has ended, the charge is still high."""
     ladder = (LARGE, ALIKE, CHEAP)
 
-    def after(lost: float, aimed: float) -> Candidate:
-        return by_cost(ladder, charge=2.0, aimed=aimed, lost=lost, previous=CHEAP).candidate
+    def after(mean: float, target: float) -> Candidate:
+        return by_cost(ladder, charge=2.0, target=target, mean=mean, previous=CHEAP).candidate
 
-    assert after(lost=0.0114, aimed=0.01) is CHEAP
-    assert after(lost=0.0116, aimed=0.01) is ALIKE
-    assert after(lost=0.0047, aimed=0.004) is LARGE  # the other loses 0.005
-    assert after(lost=0.3, aimed=0.2) is CHEAP  # it loses 0.15
+    assert after(mean=0.0114, target=0.01) is CHEAP
+    assert after(mean=0.0116, target=0.01) is ALIKE
+    assert after(mean=0.0047, target=0.004) is LARGE  # the other loses 0.005
+    assert after(mean=0.3, target=0.2) is CHEAP  # it loses 0.15
 
 
 def test_power_costs_what_was_measured() -> None:
@@ -275,9 +275,9 @@ def test_power_costs_what_was_measured() -> None:
 
 def test_power_compares_with_the_best_that_the_budget_allows() -> None:
     """Too little time for the large one: then what is given up counts from the next."""
-    assert by_cost(LADDER, slack_ms=10, aimed=0.01).candidate is MIDDLE
-    assert by_cost(LADDER, slack_ms=10, aimed=0.081).candidate is SMALL
-    assert by_cost(LADDER, slack_ms=10, aimed=0.081).instead_of == (MIDDLE, 10, 1.0)
+    assert by_cost(LADDER, slack_ms=10, target=0.01).candidate is MIDDLE
+    assert by_cost(LADDER, slack_ms=10, target=0.081).candidate is SMALL
+    assert by_cost(LADDER, slack_ms=10, target=0.081).instead_of == (MIDDLE, 10, 1.0)
 
 
 def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
@@ -285,7 +285,7 @@ def test_power_does_not_step_down_with_the_picture_that_it_asked_for() -> None:
     small = Candidate(Variant(0.25, 128), 1, 0.695, 2, 2.2)
     tiny = Candidate(Variant(0.25, 96), 1, 0.688, 1, 1.1)
     ladder = (LARGE, small, tiny)
-    first = by_cost(ladder, aimed=0.006, limits=Limits(resolution=128), previous=small)
+    first = by_cost(ladder, target=0.006, limits=Limits(resolution=128), previous=small)
     assert first.candidate is small
     # The picture serves what should run: what the large one would have had more is given up.
     same = by_cost((LARGE, ALIKE, tiny), charge=0.01, limits=Limits(resolution=192), previous=ALIKE)

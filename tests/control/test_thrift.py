@@ -12,11 +12,11 @@ from edged.control.controller import Controller, ViewSettings
 from edged.control.profile import Candidate
 from edged.control.selector import Decision, Instead, Reason
 from edged.control.thrift import (
-    AIMED,
     FIRST_CHARGE,
     LEAST_CHARGE,
     MOST_CHARGE,
     MOST_MISSES,
+    TARGET,
     Thrift,
 )
 from edged.variants.variant import Variant
@@ -40,7 +40,7 @@ def lost(decision: Decision, service_ms: float, on_time: bool = True) -> float:
     """That it counts for one frame."""
     thrift = Thrift(0.1)
     thrift.observe(decision, service_ms, on_time)
-    return thrift.terms.lost
+    return thrift.terms.mean_loss
 
 
 def test_a_frame_loses_what_the_goal_accuracy_would_have_had_more() -> None:
@@ -76,7 +76,7 @@ def test_a_little_longer_run_meets_little_more() -> None:
 
 def test_the_charge_rises_with_frames_that_lose_little_and_falls_with_others() -> None:
     thrift = Thrift(0.05)
-    assert thrift.terms == (FIRST_CHARGE, 0.0, pytest.approx(AIMED * 0.05))
+    assert thrift.terms == (FIRST_CHARGE, 0.0, pytest.approx(TARGET * 0.05))
     thrift.observe(decided(MIDDLE), 4.0, True)  # 0.02
     assert thrift.terms.charge > FIRST_CHARGE
     for _ in range(4):
