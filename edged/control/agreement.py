@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from statistics import median
 
 import numpy as np
 
@@ -180,8 +181,9 @@ class Agreement:
     def _begin(self, now_seconds: float) -> None:
         """A moment; they come at no fixed interval, so that a scene that repeats itself is seen at
         all its moments."""
-        evidence = (self._fresh or self._pairs).values()
-        moments = max((each.moments for each in evidence), default=0.0)
+        evidence = [each for each in (self._fresh or self._pairs).values() if each.probes]
+        # The median: what runs is compared at each moment, others only where the gap allows it.
+        moments = median(each.moments for each in evidence) if evidence else 0.0
         number = max((each.probes for each in evidence), default=0)
         spread = _spread(number)
         if moments < ENOUGH_MOMENTS:
