@@ -76,9 +76,12 @@ def _share(text: str) -> float:
 
 
 def _give_up(text: str) -> float:
+    from edged.document.parts import GIVE_UP
+    from edged.document.problems import expected
+
     share = number(text)
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
+    if not GIVE_UP["minimum"] <= share <= GIVE_UP["maximum"]:
+        raise argparse.ArgumentTypeError(f"expected {expected(GIVE_UP)} (got {text})")
     return share
 
 

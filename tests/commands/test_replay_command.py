@@ -114,8 +114,8 @@ def test_the_goal_is_the_views_or_as_asked(tmp_path: Path, capsys: Capture) -> N
     assert processor_ms("--budget", 50) == frugal
     assert processor_ms("--budget", 50, "--give-up", 0) > frugal
     with pytest.raises(SystemExit):
-        replay(tmp_path / "t", "--give-up", 1)
-    assert "must be at least 0 and below 1, got 1" in capsys.readouterr().err
+        replay(tmp_path / "t", "--give-up", 0.51)
+    assert "expected a number from 0 to 0.5 (got 0.51)" in capsys.readouterr().err
 
 
 def test_a_policy_without_that_goal_is_not_asked_for_it(full: Path, capsys: Capture) -> None:
