@@ -44,11 +44,18 @@ _ABSOLUTE = re.compile(r"(?i:https?)://(?P<host>[^/?#]+)(?P<rest>.*)")
 """Absolute-form request target; its host overrides the Host header (RFC 9112, 3.2.2)."""
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 """What proxies add."""
+NOT_UTF8 = "the query is not UTF-8; percent-encode its values, as UTF-8"
 NOTHING_ELSE = "default-src 'none'; frame-ancestors 'none'"
 _FRAMES = "frame-ancestors 'none'", "frame-ancestors 'self'"
 """In a policy: none, and those of Home Assistant, whose address an answer has behind ingress."""
 
 log = logging.getLogger("edged.telemetry.http")
+
+
+def _percent_encoded(line: bytes) -> bytes:
+    """The request line as a client has to send it: http.server reads other bytes as Latin-1, and
+    some of them as spaces."""
+    return re.sub(rb"[\x80-\xff]", lambda found: b"%%%02X" % ord(found[0]), line)
 
 
 class Context(socketserver.ThreadingTCPServer):
@@ -97,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.connections.asked(self.connection)
                 self.rfile.close()
                 self.rfile = io.BufferedReader(io.BytesIO(head))
-                self.raw_requestline = self.rfile.readline()
+                self.raw_requestline = _percent_encoded(self.rfile.readline())
                 if self.parse_request():
                     self._respond()
             self._end()
@@ -147,7 +154,11 @@ class Handler(BaseHTTPRequestHandler):
             target, host = absolute["rest"], absolute["host"]
         path, _, query = target.partition("?")
         try:
-            fields = parse_qs(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS)
+            fields = parse_qs(
+                query, keep_blank_values=True, max_num_fields=QUERY_FIELDS, errors="strict"
+            )
+        except UnicodeDecodeError:
+            return Answer.text(HTTPStatus.BAD_REQUEST, why=NOT_UTF8)
         except ValueError:
             return Answer.text(HTTPStatus.BAD_REQUEST)
         request = self._request(path or "/", fields, host)

@@ -15,7 +15,7 @@ from edged.web.changes.json_body import JSON_BYTES
 from edged.web.options import HttpConfig
 from edged.web.password import new_token, token_hash
 from edged.web.server import HttpServer
-from tests.rig.http_server import request, serving
+from tests.rig.http_server import raw, request, serving
 from tests.rig.teaching import FakeTeaching, jpeg
 
 PATH = "/api/v1/teach"
@@ -117,6 +117,33 @@ def test_uploads_say_what_was_taken_and_what_was_not(
     assert teaching.uploaded[-1] == ("application/zip", len(content))
     post(server, "/gate/pictures?class=left%20door", jpeg(1), **{"Content-Type": "image/png"})
     assert teaching.asked[-1] == ("upload", "gate", "left door", "image/png", False)
+
+
+@pytest.mark.parametrize(
+    ("label", "sent"),
+    [
+        ("ไทย", "ไทย".encode()),
+        ("à côté", "à%20côté".encode()),  # with a byte that Latin-1 has for a space
+        ("ไทย", b"%E0%B9%84%e0%b8%97%e0%b8%a2"),
+        ("", "à".encode("latin-1")),
+        ("", b"%E0%B9"),
+    ],
+)
+def test_names_in_an_address_are_utf8(
+    server: HttpServer, teaching: FakeTeaching, label: str, sent: bytes
+) -> None:
+    teaching.taught("gate")
+    head = b"POST %s/gate/pictures?class=%s HTTP/1.1\r\n" % (PATH.encode(), sent)
+    head += b"Host: localhost\r\nContent-Type: image/jpeg\r\n"
+    head += b"Content-Length: %d\r\n\r\n" % len(jpeg(1))
+    answer = raw(server, head + jpeg(1))
+    if label:
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert teaching.asked[-1] == ("upload", "gate", label, "image/jpeg", False)
+    else:
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"the query is not UTF-8; percent-encode its values" in answer
+        assert teaching.asked == []
 
 
 def test_a_zip_of_everything(server: HttpServer, teaching: FakeTeaching) -> None:
