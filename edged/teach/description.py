@@ -11,7 +11,8 @@ from edged.teach.store import Classifier
 def description(classifier: Classifier) -> dict[str, Any]:
     """Raises EdgedError. Times are seconds since 1970."""
     settings, versions = classifier.settings, classifier.versions()
-    deployed = classifier.deployed
+    deployed, back = classifier.deployed, classifier.ran_before
+    other = back is not None and back.name != settings.name
     return {
         "name": settings.name,
         "view": settings.view,
@@ -38,10 +39,9 @@ def description(classifier: Classifier) -> dict[str, Any]:
         else {
             "view": deployed.view,
             "version": deployed.version,
-            "before": deployed.before,
+            "before": None if back is None or other else back.version,
             "since": deployed.since_unix,
-            "replaced": deployed.replaced
-            and dict(zip(("name", "version"), deployed.replaced, strict=True)),
+            "replaced": {"name": back.name, "version": back.version} if back and other else None,
         },
     }
 

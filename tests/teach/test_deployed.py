@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from edged.teach.description import description
 from edged.teach.store import TeachStore
 from edged.variants.family import Family
 from tests.rig.classifiers import VIEW, made, with_version
@@ -56,12 +58,60 @@ def test_the_way_back_leads_to_the_classifier_that_was_replaced(
     dog.deploy(2)
     for _ in range(8):  # more than are kept by themselves
         with_version(gate, family)
-    assert gate.versions()[0] == 2
+    assert gate.versions()[:2] == [1, 2]
     ran = []
     while (now := store.deployed_to(VIEW)) is not None:
         ran.append((now.name, now.version))
         store.open(now.name).back()
-    assert ran == [("dog", 2), ("dog", 1), ("gate", 2)]
+    assert ran == [("dog", 2), ("dog", 1), ("gate", 2), ("gate", 1)]
+
+
+def test_the_way_back_goes_on_through_all_that_were_replaced(
+    tmp_path: Path, family: Family
+) -> None:
+    store = TeachStore(tmp_path / "teach")
+    names = ["gate", "dog", "owl", "cat"]
+    for each in names:
+        with_version(made(store.root, each), family)
+        with_version(store.open(each), family)
+        store.open(each).deploy(1)
+        store.open(each).deploy(2)
+    store.forget("owl")
+    store.open("dog").deploy(view="yard/other")
+    assert description(store.open("cat"))["deployed"]["before"] == 1
+    ran = [store.open("cat").back(), store.open("cat").back(), store.open("gate").back()]
+    assert [(each.name, each.version) for each in ran if each] == [
+        ("cat", 1),
+        ("gate", 2),
+        ("gate", 1),
+    ]
+    assert store.open("gate").back() is None
+    assert set(store.deployed()) == {"dog"}
+
+
+def test_the_way_back_is_bounded(tmp_path: Path, family: Family) -> None:
+    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
+    for each in (gate, dog):
+        with_version(each, family)
+    for _ in range(20):
+        gate.deploy()
+        dog.deploy()
+    (deployed,) = TeachStore(tmp_path / "teach").deployed().values()
+    assert len([*deployed.way_back()]) == 8
+    assert description(dog)["deployed"]["replaced"] == {"name": "gate", "version": 1}
+
+
+def test_a_way_back_of_one_step_is_read_as_it_was_written(tmp_path: Path, family: Family) -> None:
+    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
+    for each in (gate, dog):
+        with_version(each, family)
+        each.deploy()
+    path = tmp_path / "teach/deployed.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({"dog": {**values["dog"], "replaced": ["gate", 1]}}))
+    back = dog.back()
+    assert back is not None
+    assert (back.name, back.version, back.before, back.replaced) == ("gate", 1, None, None)
 
 
 def test_the_way_back_ends_where_the_other_one_is_gone(tmp_path: Path, family: Family) -> None:

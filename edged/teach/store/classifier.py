@@ -233,6 +233,12 @@ class Classifier:
     def deployed(self) -> Deployed | None:
         return self._deployed.read().get(self.name)
 
+    @property
+    def ran_before(self) -> Deployed | None:
+        """What `back` leads to; None: the model of the view's configuration."""
+        own = self.deployed
+        return None if own is None else self._deployed.ran_before(own)
+
     def newest(self) -> int:
         """Raises InputError if there is no version yet."""
         return self._versions.newest()
@@ -273,7 +279,7 @@ class Classifier:
             before = own.before
         replaced = own.replaced if own is not None and own.view == view else None
         for other in [each for each in known.values() if each.view == view]:
-            replaced = other.name, other.version
+            replaced = other
             del known[other.name]
         new = Deployed(self.name, view, version, before, time.time(), replaced)
         return new, {**known, self.name: new}

@@ -22,30 +22,49 @@ from edged.teach.store.names import check_view, is_name
 
 FILE = "deployed.json"
 LARGEST_BYTES = 1_000_000
+LONGEST_WAY_BACK = 8
+"""Classifiers that one after the other were replaced on a view."""
 
 log = logging.getLogger("edged.teach")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """before: the version that ran before it, or None. since_unix: of this version. replaced: name
-    and version of another classifier that ran on the view before this one."""
+    """before: the version that ran before it, or None. since_unix: of this version. replaced:
+    another classifier that ran on the view before this one, as it was deployed then."""
 
     name: str
     view: str
     version: int
     before: int | None
     since_unix: float
-    replaced: tuple[str, int] | None = None
+    replaced: Deployed | None = None
 
     def to_json(self) -> dict[str, object]:
         return {
+            "name": self.name,
             "view": self.view,
             "version": self.version,
             "before": self.before,
             "since": rfc3339(round(self.since_unix * 1e9)),
-            "replaced": self.replaced,
+            "replaced": self.replaced and self.replaced.to_json(),
         }
+
+    def way_back(self) -> Iterator[Deployed]:
+        """What ran on the view before it, the latest first."""
+        own = self
+        while True:
+            if own.before is not None:
+                yield replace(own, version=own.before, before=None)
+            if own.replaced is None:
+                return
+            own = own.replaced
+            yield own
+
+    def without(self, name: str) -> Deployed | None:
+        """With a way back that does not lead to the classifier; None if it is this one."""
+        replaced = self.replaced and self.replaced.without(name)
+        return replaced if self.name == name else replace(self, replaced=replaced)
 
 
 def astray(deployed: Mapping[str, Deployed], views: Collection[str]) -> Iterator[str]:
@@ -94,33 +113,29 @@ class DeployedFile:
     def drop(self, name: str) -> None:
         """Also an entry that is not valid, and where it was replaced. Raises OSError."""
         if self._path.exists():
-            others = {each: own for each, own in self.read().items() if each != name}
-            for each, own in others.items():
-                if own.replaced is not None and own.replaced[0] == name:
-                    others[each] = replace(own, replaced=None)
-            self.write(others)
+            self.write(
+                {
+                    each: replace(own, replaced=own.replaced and own.replaced.without(name))
+                    for each, own in self.read().items()
+                    if each != name
+                }
+            )
 
     def ran_before(self, deployed: Deployed) -> Deployed | None:
-        """What the view runs after the way back; None: the model of its configuration."""
-        now, own, other = time.time(), deployed, deployed.replaced
-        if own.before is not None:
-            back = replace(own, version=own.before, before=None, since_unix=now)
-            if self._folder(back).is_dir():
-                return back
-        if other is None or other[0] in self.read():  # it runs elsewhere now
-            return None
-        back = Deployed(other[0], own.view, other[1], None, now)
-        return back if self._folder(back).is_dir() else None
+        """What the view runs after the way back; None: the model of its configuration. What is gone
+        or runs elsewhere now is left out."""
+        elsewhere = self.read().keys() - {deployed.name}
+        for each in deployed.way_back():
+            same = (each.name, each.version) == (deployed.name, deployed.version)
+            if not same and each.name not in elsewhere and self._folder(each).is_dir():
+                return replace(each, since_unix=time.time())
+        return None
 
     def used(self, name: str) -> set[int]:
         """The versions of a classifier that run, or that a way back leads to."""
-        found = set()
-        for each in self.read().values():
-            if each.name == name:
-                found |= {each.version, each.before or each.version}
-            if each.replaced is not None and each.replaced[0] == name:
-                found.add(each.replaced[1])
-        return found
+        runs = self.read().values()
+        found = (each for own in runs for each in (own, *own.way_back()))
+        return {each.version for each in found if each.name == name}
 
     def _read(self) -> Mapping[str, Deployed]:
         try:
@@ -140,34 +155,39 @@ class DeployedFile:
         return found
 
     def _entry(self, name: str, entry: Line) -> Deployed:
-        shown = printable(name, 60)
-        if not is_name(name):
-            raise entry.error("not the name of a classifier", repr(shown))
-        version, before = entry.number_at("version", 1), entry.values.get("before")
-        before = None if before is None else entry.check("before", before, 1)
-        found = Deployed(
-            name,
-            check_view(entry.text_at("view")),
-            int(version),
-            None if before is None else int(before),
-            _unix_of(entry, "since"),
-            _replaced(entry),
-        )
+        found = _entry(name, entry)
         if not self._folder(found).is_dir() or self._folder(found).is_symlink():
-            raise entry.error(f"there is no version {found.version} of {shown}")
+            raise entry.error(f"there is no version {found.version} of {name}")
         return found
 
     def _folder(self, of: Deployed) -> Path:
         return self._path.parent / of.name / "versions" / str(of.version)
 
 
-def _replaced(entry: Line) -> tuple[str, int] | None:
-    if entry.values.get("replaced") is None:
+def _entry(name: str, entry: Line, longest: int = LONGEST_WAY_BACK) -> Deployed:
+    """longest: classifiers that its way back may lead to."""
+    if not is_name(name):
+        raise entry.error("not the name of a classifier", repr(printable(name, 60)))
+    version, before = entry.number_at("version", 1), entry.values.get("before")
+    return Deployed(
+        name,
+        check_view(entry.text_at("view")),
+        int(version),
+        None if before is None else int(entry.check("before", before, 1)),
+        _unix_of(entry, "since"),
+        _replaced(entry, longest),
+    )
+
+
+def _replaced(entry: Line, longest: int) -> Deployed | None:
+    found = entry.values.get("replaced")
+    if found is None or not longest:
         return None
-    found = entry.list_at("replaced")
-    if len(found) != 2 or not isinstance(found[0], str) or not is_name(found[0]):
-        raise entry.error("`replaced` must be a name and a version")
-    return found[0], int(entry.check("replaced", found[1], 1))
+    if isinstance(found, list) and len(found) == 2:  # as first written: name and version
+        found = {**entry.values, **dict(zip(("name", "version"), found, strict=True))}
+        found |= {"before": None, "replaced": None}
+    inner = entry.inside("replaced", found)
+    return _entry(inner.text_at("name"), inner, longest - 1)
 
 
 def _unix_of(entry: Line, key: str) -> float:
