@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from edged.config.camera import DEFAULT_MODEL, ViewConfig
 from edged.config.config import Config
-from edged.errors import InputError, InputErrors
+from edged.errors import EdgedError, InputError, InputErrors
 from edged.events.events import Watch
 from edged.teach.backbone import backbone_of
-from edged.teach.store import Classifier, TeachStore, teach_directory
+from edged.teach.store import Settings, TeachStore, teach_directory
 from edged.teach.store.deployed import Deployed, to_move
 from edged.teach.store.names import is_name
 from edged.variants.family import Family, load_family, shipped_families
@@ -22,6 +22,9 @@ from edged.variants.variant import Variant
 from edged.view import titled
 
 _WEIGHTS = (".tflite", ".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pth", ".pb")
+
+_UNKNOWN = "unknown"
+"""Name of the family of a view of which it is not known what is deployed to it."""
 
 
 class Families:
@@ -50,9 +53,11 @@ class Families:
     def of(self, view: ViewConfig) -> Family:
         """Raises InputError with the line of `model`."""
         key = self.key(view)
-        at = key, view.id if self._is_taught(key) else ""
+        unknown = self._is_unknown(view)
+        at = key, view.id if unknown or self._is_taught(key) else ""
         if at not in self._read:
-            self._read[at] = self._find(view, key)
+            find = self._unknown if unknown else self._find
+            self._read[at] = find(view, key)
         return self._read[at]
 
     def errors(self) -> Iterator[InputError]:
@@ -92,7 +97,13 @@ class Families:
             yield from wrong.errors
 
     def _is_taught(self, key: str) -> bool:
-        return key not in shipped_families() and key in self._store.names()
+        known = key in self._store.names() or key in self._store.deployed()
+        return known and key not in shipped_families()
+
+    def _is_unknown(self, view: ViewConfig) -> bool:
+        """Whether something may be deployed to the view that the damaged list does not tell."""
+        told = view.names_model or self._store.deployed_to(view.id) is not None
+        return not told and self._store.damage != ""
 
     def _find(self, view: ViewConfig, key: str) -> Family:
         if self._is_taught(key):
@@ -112,31 +123,39 @@ class Families:
             place = self._config.place(view.id, "model")
             raise self._config.error(what, *place, got=wrong.got, fix=fix) from None
 
+    def _unknown(self, view: ViewConfig, model: str) -> Family:
+        configured = self._find(view, model)
+        silent = ("gives no result", self._silent(view, _UNKNOWN, configured))
+        return self._instead(view, [(f"runs {model}", configured), silent], self._store.damage)
+
     def _taught(self, view: ViewConfig, name: str) -> Family:
         """What is deployed of the classifier, or nothing that gives a result before there is
         something. Where that cannot run, the first of `_others` that can."""
-        deployed, family = self._store.deployed().get(name), None
+        deployed = self._store.deployed().get(name)
         try:
-            classifier = self._store.open(name)
             if deployed is None:
-                return self._untaught(classifier)
-            family = classifier.family(deployed.version)
+                return self._untaught(self._store.open(name).settings)
+            family = self._store.family(deployed)
             if not self._replacing or not (why := self._unfit(view, family)):
                 return family
             fix = f"change the configuration, or return: edged teach {name} back"
-            wrong = InputError(why, where=f"version {deployed.version} of {name}", fix=fix)
-        except InputError as error:
+            wrong: EdgedError = InputError(
+                why, where=f"version {deployed.version} of {name}", fix=fix
+            )
+        except EdgedError as error:
             wrong = error.errors[0] if isinstance(error, InputErrors) else error
         before = None if deployed is None else self._store.ran_before(deployed)
-        others = self._others(view, name, before)
-        found = next((each for each in others if not self._unfit(view, each[1])), None)
-        if found is None:
-            if family is not None:
-                return family  # whose errors are told
-            found = next(self._others(view, name, None))
-        what, other = found
-        self.instead[view.id] = f"{titled(view.id)} {what}: {wrong}"
-        return other
+        return self._instead(view, self._others(view, name, before), wrong)
+
+    def _instead(
+        self, view: ViewConfig, others: Iterable[tuple[str, Family]], wrong: object
+    ) -> Family:
+        """The first that the view can run, else the last."""
+        for what, family in others:
+            self.instead[view.id] = f"{titled(view.id)} {what}: {wrong}"
+            if not self._unfit(view, family):
+                break
+        return family
 
     def _others(
         self, view: ViewConfig, name: str, before: Deployed | None
@@ -144,25 +163,38 @@ class Families:
         """What the view may run instead, in words: what `edged teach NAME back` leads to, what is
         configured above, and, for events that need its classes, nothing that gives a result."""
         if before is not None and before.view == view.id:
-            with suppress(InputError):
-                found = self._store.open(before.name).family(before.version)
+            with suppress(EdgedError):
+                found = self._store.family(before)
                 yield f"runs version {before.version} of {before.name}, not {name}", found
         models = [view.model, view.model_above, DEFAULT_MODEL]
         while name in models:  # which may itself be configured
             del models[0]
         model = models[0]
-        yield f"runs {model}, not {name}", self._find(view, model)
-        with suppress(InputError):
-            yield "gives no result", self._untaught(self._store.open(name))
+        configured = self._find(view, model)
+        yield f"runs {model}, not {name}", configured
+        own, classes = configured, tuple[str, ...]()
+        with suppress(EdgedError):
+            settings = self._store.open(name).settings
+            classes = settings.classes
+            own = self._untaught(settings)
+        for networks in (own, configured):  # of which one may lack the view's variants
+            yield "gives no result", self._silent(view, name, networks, classes)
+
+    def _silent(
+        self, view: ViewConfig, name: str, networks: Family, classes: Iterable[str] = ()
+    ) -> Family:
+        """Without results, and with all classes that the view's events need."""
+        rules = [each for each in self._config.events if view.id in each.views]
+        needed = [label for rule in rules for label in rule.classes]
+        return untaught(name, networks.base, tuple(dict.fromkeys((*classes, *needed))))
 
     def _unfit(self, view: ViewConfig, family: Family) -> str:
         """Why the view cannot run it; empty if it can."""
         errors = model_errors(self._config, view, family)
         return lacking(self._config, view.id, family) or next(map(str, errors), "")
 
-    def _untaught(self, classifier: Classifier) -> Family:
-        settings, root = classifier.settings, self._store.root
-        backbone = backbone_of(settings.backbone, root, None, self._config.base)
+    def _untaught(self, settings: Settings) -> Family:
+        backbone = backbone_of(settings.backbone, self._store.root, None, self._config.base)
         return untaught(settings.name, backbone.family, settings.classes)
 
 
@@ -193,7 +225,10 @@ def lacking(config: Config, view: str, family: Family) -> str:
 
 def needed(config: Config, now: TeachStore, then: TeachStore) -> str:
     """Why the configuration is no longer valid with the classifiers as they are `then`; empty if it
-    is, or if it is not valid now for the same reason."""
+    is, if it is not valid now for the same reason, or if it cannot be known what is deployed: then
+    one after the other has to be deployed anew."""
+    if now.damage:
+        return ""
     known = {str(error) for error in family_errors(config, store=now)}
     new = [error for error in family_errors(config, store=then) if str(error) not in known]
     return f"the configuration would no longer be valid: {new[0]}" if new else ""

@@ -96,7 +96,7 @@ def subjects(run: Run) -> Subjects:
 
 def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject:
     model, attached = run.models.by_view[view.id], run.cameras[view.camera]
-    number = attached.number(view)
+    number, instead = attached.number(view), run.models.instead.get(view.id)
     return ViewSubject(
         id=view.id,
         camera=attached.camera,
@@ -111,8 +111,8 @@ def _subject(run: Run, view: ViewConfig, queue: ViewQueue | None) -> ViewSubject
         networks={each: model.family.network(each).sha256 for each in model.variants},
         top1=model.known_top1(),
         ladder=lambda: run.ladder(view.id),
-        to_teach=to_teach(model.family),
-        instead=run.models.instead.get(view.id),
+        to_teach=to_teach(model.family) and (instead or to_teach(model.family)),
+        instead=instead,
         measured_ms=partial(_measured_ms, run, view.id),
         quiet=view.quiet is not None,
         square=attached.request.numbered[number].square,

@@ -132,7 +132,7 @@ class Teaching:
             until_unix = now.since_unix + COMPARED_SECONDS
             if self._unix() < until_unix:
                 with suppress(EdgedError):  # it was deleted
-                    was = self.store.open(before.name).family(before.version)
+                    was = self.store.family(before)
                     each.compare(family, before.name, before.version, was, until_unix)
         self._families, self._configured = families, configured
         told, self._astray = self._astray, frozenset(astray(deployed, families.keys()))
@@ -147,7 +147,7 @@ class Teaching:
     def _state(self) -> tuple[object, ...]:
         if not self.store.root.exists():  # nothing was ever taught: the daemon asks often
             return ()
-        return self.store.settings_changed_ns(), self.store.deployed()
+        return self.store.state()
 
     # the pipeline
 
@@ -333,9 +333,8 @@ class Teaching:
         return {"deployed": classifier.deploy(version).version}
 
     def back(self, name: str) -> dict[str, Any]:
-        classifier = self._open(name)
         self._check_needed(name, self.store.after_back(name))
-        now = classifier.back()
+        _, now = self.store.back(name)
         found = {} if now is None else {"name": now.name, "deployed": now.version}
         return {"name": name, "deployed": None} | found
 

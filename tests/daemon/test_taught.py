@@ -155,7 +155,7 @@ def test_a_version_that_the_configuration_cannot_use_stops_nothing(
         daemon.wait_for(lambda: f"classifiers reloaded: {told}" in daemon.text)
         assert trouble(daemon).startswith(told)
         assert "configuration reloaded" in daemon.reload()
-        gate.back()
+        TeachStore(gate.folder.parent).back("gate")
         daemon.wait_for(lambda: not trouble(daemon))
         assert daemon.stop()[0] == 0
     gate.deploy()

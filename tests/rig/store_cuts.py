@@ -30,10 +30,12 @@ def begun(root: Path, family: Family) -> Path:
 
 
 def state(root: Path) -> Any:
-    """All that a reader can see, with the content."""
+    """All that a reader can see, with the content; not entries of a classifier that is gone."""
     store = TeachStore(root)
     deployed = {
-        name: (each.version, each.before, each.view) for name, each in store.deployed().items()
+        name: (each.version, each.before, each.view)
+        for name, each in store.deployed().items()
+        if name in store.names()
     }
     found = {}
     for name in store.names():
@@ -71,7 +73,7 @@ WRITES: dict[str, Callable[[Path, Family], object]] = {
     ),
     "version": lambda root, family: with_version(gate(root), family, 0.5),
     "deploy": lambda root, family: gate(root).deploy(1),
-    "back": lambda root, family: gate(root).back(),
+    "back": lambda root, family: TeachStore(root).back("gate"),
     "forget": lambda root, family: TeachStore(root).forget("gate"),
 }
 

@@ -25,9 +25,9 @@ def test_deploying_and_going_back(tmp_path: Path, family: Family) -> None:
     classifier.deploy()
     assert (store.deployed()["gate"].version, store.deployed()["gate"].before) == (2, 1)
     assert classifier.deploy(2).before == 1
-    assert classifier.back() is not None
+    assert store.back("gate")[1] is not None
     assert (store.deployed()["gate"].version, store.deployed()["gate"].before) == (1, None)
-    assert classifier.back() is None
+    assert store.back("gate")[1] is None
     assert store.deployed() == {}
 
 
@@ -62,7 +62,7 @@ def test_the_way_back_leads_to_the_classifier_that_was_replaced(
     ran = []
     while (now := store.deployed_to(VIEW)) is not None:
         ran.append((now.name, now.version))
-        store.open(now.name).back()
+        store.back(now.name)
     assert ran == [("dog", 2), ("dog", 1), ("gate", 2), ("gate", 1)]
 
 
@@ -79,13 +79,13 @@ def test_the_way_back_goes_on_through_all_that_were_replaced(
     store.forget("owl")
     store.open("dog").deploy(view="yard/other")
     assert description(store.open("cat"))["deployed"]["before"] == 1
-    ran = [store.open("cat").back(), store.open("cat").back(), store.open("gate").back()]
+    ran = [store.back(each)[1] for each in ("cat", "cat", "gate")]
     assert [(each.name, each.version) for each in ran if each] == [
         ("cat", 1),
         ("gate", 2),
         ("gate", 1),
     ]
-    assert store.open("gate").back() is None
+    assert store.back("gate")[1] is None
     assert set(store.deployed()) == {"dog"}
 
 
@@ -109,7 +109,7 @@ def test_a_way_back_of_one_step_is_read_as_it_was_written(tmp_path: Path, family
     path = tmp_path / "teach/deployed.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({"dog": {**values["dog"], "replaced": ["gate", 1]}}))
-    back = dog.back()
+    _, back = TeachStore(tmp_path / "teach").back("dog")
     assert back is not None
     assert (back.name, back.version, back.before, back.replaced) == ("gate", 1, None, None)
 
@@ -122,12 +122,12 @@ def test_the_way_back_ends_where_the_other_one_is_gone(tmp_path: Path, family: F
         each.deploy()
     store.forget("gate")
     with_version(made(tmp_path / "teach"), family)  # another one of that name
-    assert dog.back() is None
+    assert store.back("dog")[1] is None
     assert store.deployed() == {}
     gate = store.open("gate")
     for each, view in ((gate, VIEW), (dog, VIEW), (gate, "yard/other")):
         each.deploy(view=view)
-    assert dog.back() is None  # gate runs elsewhere now
+    assert store.back("dog")[1] is None  # gate runs elsewhere now
     assert set(store.deployed()) == {"gate"}
 
 

@@ -56,7 +56,7 @@ def test_what_is_deployed_comes_before_the_models_above_a_view(
     config: Config, store: TeachStore
 ) -> None:
     assert running(config, store) == {"yard/gate": "gate", "yard/bin": "gate"}
-    store.open("gate").back()
+    store.back("gate")
     # A view that names it waits until it is deployed again.
     assert running(config, store) == {"yard/gate": "imagenette", "yard/bin": "gate"}
     families = Families(config, store)
@@ -70,8 +70,9 @@ def test_one_that_is_damaged_does_not_stop_the_other_views(
     folder = store.root / "gate"
     path = next(folder.glob("versions/1/head_*")) if damage == "head" else folder / damage
     path.write_bytes(b"{")
+    config.path.write_text(TEXT.partition("events")[0])
     gate = config.views[0]
-    families = Families(config, store)
+    families = Families(load_config(config.path, {}), store)
     assert families.of(gate).name == "imagenette"
     assert families.instead[gate.id].startswith("view yard/gate runs imagenette, not gate: ")
 

@@ -98,7 +98,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         (lambda: classifier.picture("../classifier"), "no such picture"),
         (lambda: classifier.report(3), "no such version.*edged teach gate train"),
         (lambda: classifier.deploy(), "not been taught yet.*edged teach gate train"),
-        (lambda: classifier.back(), "no version of it is deployed"),
+        (lambda: TeachStore(tmp_path).back("gate"), "no version of it is deployed"),
         (lambda: TeachStore(tmp_path).open("dog"), "no such classifier.*edged teach dog --view"),
         (lambda: made(tmp_path), "a classifier of this name already"),
     ):

@@ -7,7 +7,7 @@ import sys
 
 from edged.commands.teach.place import Place
 from edged.config.family import overruled
-from edged.errors import EdgedError
+from edged.errors import EdgedError, InputError
 from edged.view import titled
 
 
@@ -48,10 +48,11 @@ def deploy(options: argparse.Namespace) -> int:
 def back(options: argparse.Namespace) -> int:
     place = Place(options)
     place.check_needed(place.store.after_back)
-    with place.classifier() as classifier:
-        before = classifier.deployed
-        now = classifier.back()
-    assert before is not None
+    with place.as_owner():
+        try:
+            before, now = place.store.back(place.name)
+        except InputError as error:
+            raise place.with_hint(error) from None
     if now is None:
         print(f"{titled(before.view)} runs the model of its configuration again")
     elif now.name != before.name:

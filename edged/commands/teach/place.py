@@ -50,7 +50,8 @@ class Place:
         if root.is_relative_to(SERVICE_STATE) or not SERVICE_STATE.is_dir():
             return error
         fix = f"looked in {root}; for the service's classifiers use sudo"
-        return InputError(error.what, got=error.got, fix=f"{error.fix}; {fix}")
+        fix = "; ".join(filter(None, (error.fix, fix)))
+        return InputError(error.what, where=error.where, got=error.got, fix=fix)
 
     def check_needed(self, then: Callable[[str], TeachStore]) -> None:
         """Raises InputError where the configuration, read as the caller, needs what is gone then.

@@ -56,11 +56,15 @@ def _list(place: Place, as_json: bool) -> int:
     status = 0
     with place.as_owner():
         deployed = place.store.deployed()
+        for trouble in place.store.troubles():
+            print(f"edged: {trouble}", file=sys.stderr)
+            status = 2
         for name in place.store.names():
             try:
                 classifier = place.store.open(name)
             except InputError as error:
-                print(f"edged: {error}", file=sys.stderr)
+                if name not in deployed:  # otherwise it was told
+                    print(f"edged: {error}", file=sys.stderr)
                 status = error.exit_status
                 continue
             moments = [each for each in classifier.moments() if each.label is not None]

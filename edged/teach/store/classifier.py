@@ -284,24 +284,6 @@ class Classifier:
         new = Deployed(self.name, view, version, before, time.time(), replaced)
         return new, {**known, self.name: new}
 
-    def back(self) -> Deployed | None:
-        """Return to what ran on its view before: its version before, else the classifier that it
-        replaced; None: the view runs the model of its configuration again. Raises InputError if
-        none of its versions is deployed."""
-        with writing(self.folder), locked(self.folder), locked(self.folder.parent):
-            new, known = self.after_back()
-            self._deployed.write(known)
-        return new
-
-    def after_back(self) -> tuple[Deployed | None, Mapping[str, Deployed]]:
-        """What `back` would return, and all that would be deployed then."""
-        known = dict(self._deployed.read())
-        own = known.pop(self.name, None)
-        if own is None:
-            raise InputError("no version of it is deployed", where=self.name)
-        new = self._deployed.ran_before(own)
-        return new, known if new is None else {**known, new.name: new}
-
     # ------------------------------------------------------------------------------------- export
 
     def write_archive(self, file: IO[bytes]) -> None:

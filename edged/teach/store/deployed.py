@@ -15,15 +15,16 @@ from pathlib import Path
 from edged.atomic_file import read_file
 from edged.clock import rfc3339, unix_of
 from edged.document.json_line import Line, parse_line
-from edged.errors import EdgedError, InputError
+from edged.errors import EdgedError, InputError, cannot_read
 from edged.printable import printable
 from edged.teach.store.folder import put
-from edged.teach.store.names import check_view, is_name
+from edged.teach.store.names import is_name, is_view
 
 FILE = "deployed.json"
 LARGEST_BYTES = 1_000_000
 LONGEST_WAY_BACK = 8
 """Classifiers that one after the other were replaced on a view."""
+_MEND = "restore the file, or write it anew: edged teach NAME deploy"
 
 log = logging.getLogger("edged.teach")
 
@@ -85,25 +86,37 @@ def to_move(name: str, views: Iterable[str]) -> str:
 
 
 class DeployedFile:
-    """Thread-safe to read. `write` needs the lock of the folder."""
+    """Thread-safe to read. What writes needs the lock of the folder."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / FILE
-        self._known: tuple[tuple[int, ...], Mapping[str, Deployed]] = ((), {})
+        self._known: tuple[tuple[int, ...], Mapping[str, Deployed], str] = ((), {}, "")
 
     def read(self) -> Mapping[str, Deployed]:
-        """By classifier. A damaged entry is logged when the file has changed; it counts for
-        nothing, and neither does one whose version is gone."""
+        """By classifier, also those that are gone. A damaged entry counts for nothing."""
+        return self._look()[0]
+
+    @property
+    def damage(self) -> str:
+        """Why not all that is deployed is known; empty if it is. Logged when the file has
+        changed."""
+        return self._look()[1]
+
+    def _look(self) -> tuple[Mapping[str, Deployed], str]:
         try:
             found = self._path.lstat()
-        except OSError:
-            return {}
-        stamp = found.st_mtime_ns, found.st_ino, found.st_size
-        known, deployed = self._known
+        except (FileNotFoundError, NotADirectoryError):
+            return {}, ""
+        except OSError as error:
+            return {}, str(cannot_read(self._path, error))
+        stamp = found.st_ctime_ns, found.st_ino, found.st_size
+        known, deployed, damage = self._known
         if stamp != known:
-            deployed = self._read()
-            self._known = stamp, deployed
-        return {name: each for name, each in deployed.items() if self._folder(each).is_dir()}
+            deployed, damage = self._read()
+            self._known = stamp, deployed, damage
+            if damage:
+                log.warning("%s", damage)
+        return deployed, damage
 
     def write(self, deployed: Mapping[str, Deployed]) -> None:
         """Raises OSError."""
@@ -127,9 +140,19 @@ class DeployedFile:
         elsewhere = self.read().keys() - {deployed.name}
         for each in deployed.way_back():
             same = (each.name, each.version) == (deployed.name, deployed.version)
-            if not same and each.name not in elsewhere and self._folder(each).is_dir():
+            if not same and each.name not in elsewhere and self.folder(each).is_dir():
                 return replace(each, since_unix=time.time())
         return None
+
+    def after_back(self, name: str) -> tuple[Deployed | None, Mapping[str, Deployed]]:
+        """What runs on the classifier's view after the way back, as `ran_before`, and all that
+        would be deployed then. Raises InputError if it is not deployed."""
+        known = dict(self.read())
+        own = known.pop(name, None)
+        if own is None:
+            raise InputError("no version of it is deployed", where=name)
+        new = self.ran_before(own)
+        return new, known if new is None else {**known, new.name: new}
 
     def used(self, name: str) -> set[int]:
         """The versions of a classifier that run, or that a way back leads to."""
@@ -137,30 +160,23 @@ class DeployedFile:
         found = (each for own in runs for each in (own, *own.way_back()))
         return {each.version for each in found if each.name == name}
 
-    def _read(self) -> Mapping[str, Deployed]:
+    def _read(self) -> tuple[Mapping[str, Deployed], str]:
+        found, errors = {}, []
         try:
             line = parse_line(read_file(self._path, LARGEST_BYTES, links=False), str(self._path), 1)
+            for name, values in line.values.items():
+                try:
+                    found[name] = _entry(name, line.inside(printable(name, 60), values))
+                except EdgedError as error:  # noqa: PERF203
+                    errors.append(error)
         except OSError as error:
-            log.warning("%s: cannot be read: %s", self._path, error.strerror)
-            return {}
+            errors.append(cannot_read(self._path, error))
         except InputError as error:
-            log.warning("%s; nothing counts as deployed until the next edged teach … deploy", error)
-            return {}
-        found = {}
-        for name, values in line.values.items():
-            try:
-                found[name] = self._entry(name, line.inside(name, values))
-            except EdgedError as error:  # noqa: PERF203
-                log.warning("%s; ignored", error)
-        return found
+            errors.append(error)
+        return found, f"{errors[0]}; {_MEND}" if errors else ""
 
-    def _entry(self, name: str, entry: Line) -> Deployed:
-        found = _entry(name, entry)
-        if not self._folder(found).is_dir() or self._folder(found).is_symlink():
-            raise entry.error(f"there is no version {found.version} of {name}")
-        return found
-
-    def _folder(self, of: Deployed) -> Path:
+    def folder(self, of: Deployed) -> Path:
+        """Of the version, which may be gone."""
         return self._path.parent / of.name / "versions" / str(of.version)
 
 
@@ -169,9 +185,12 @@ def _entry(name: str, entry: Line, longest: int = LONGEST_WAY_BACK) -> Deployed:
     if not is_name(name):
         raise entry.error("not the name of a classifier", repr(printable(name, 60)))
     version, before = entry.number_at("version", 1), entry.values.get("before")
+    view = entry.text_at("view")
+    if not is_view(view):
+        raise entry.error("`view` must be a view", repr(printable(view, 80)))
     return Deployed(
         name,
-        check_view(entry.text_at("view")),
+        view,
         int(version),
         None if before is None else int(entry.check("before", before, 1)),
         _unix_of(entry, "since"),

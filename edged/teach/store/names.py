@@ -59,13 +59,17 @@ def is_name(name: str) -> bool:
 
 def check_view(view: str) -> str:
     """`camera/view`, or `camera`. Raises InputError."""
-    if not _VIEW.fullmatch(view):
+    if not is_view(view):
         raise InputError(
             "not a view",
             got=repr(printable(view, 80)),
             fix="write camera/view, or camera if that camera has no views",
         )
     return view
+
+
+def is_view(view: str) -> bool:
+    return _VIEW.fullmatch(view) is not None
 
 
 def check_classes(classes: Iterable[str]) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ QUOTA_BYTES = 200_000_000
 LEAST_QUOTA_BYTES, MOST_QUOTA_BYTES = 1_000_000, 10**12
 LARGEST_BYTES = 64 * 1024
 """Of a settings file."""
-DAMAGED = "if nothing else helps: edged teach NAME forget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def read_settings(folder: Path) -> Settings:
     try:
         content = read_file(path, LARGEST_BYTES, links=False)
     except OSError as error:
-        raise cannot_read(path, error, DAMAGED) from None
+        raise cannot_read(path, error) from None
     line = parse_line(content, str(path), 1)
     if (version := line.take("format")) != FORMAT:
         raise line.error(f"the classifier's format is not {FORMAT}", repr(version))

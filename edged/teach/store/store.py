@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edged.errors import InputError
+from edged.errors import EdgedError, InputError
 from edged.printable import printable
 from edged.state import SERVICE_STATE, daemon_state_directory
 from edged.teach.store.classifier import Classifier
@@ -26,6 +27,9 @@ from edged.teach.store.folder import (
 )
 from edged.teach.store.names import check_name, is_name
 from edged.teach.store.settings import FILE, QUOTA_BYTES, Settings
+
+if TYPE_CHECKING:
+    from edged.variants.family import Family
 
 MOST_CLASSIFIERS = 100
 """The daemon looks at each several times a second, and each has a quota of its own."""
@@ -67,7 +71,7 @@ class TeachStore:
 
     def open(self, name: str) -> Classifier:
         """Raises InputError if there is none, or if its settings are damaged."""
-        if not is_name(name) or name not in self.names():
+        if not self._is_there(name):
             raise self._unknown(name)
         try:
             return Classifier(self.root / name, self._told)
@@ -111,19 +115,67 @@ class TeachStore:
         return Classifier(self.root / name, self._told)
 
     def forget(self, name: str) -> None:
-        """Delete a classifier, also a damaged one, with its pictures and versions. Its view runs
-        its model again. Raises InputError while it is being trained."""
+        """Delete a classifier, also one that is damaged or gone, with its pictures and versions.
+        Its view runs its model again. Raises InputError while it is being trained."""
         folder = self.root / name
-        if not is_name(name) or folder.is_symlink() or not folder.is_dir():
+        is_there = self._is_there(name)
+        if not is_there and name not in self.deployed():
             raise self._unknown(name)
-        with writing(folder), alone(folder), locked(folder), locked(self.root):
-            remove(folder)
-            with suppress(OSError):  # an entry without a folder counts for nothing
+        with writing(folder), ExitStack() as held:
+            for each in (alone(folder), locked(folder)) if is_there else ():
+                held.enter_context(each)
+            held.enter_context(locked(self.root))
+            if is_there:
+                remove(folder)
+            with suppress(OSError):  # the entry then tells that it is gone
                 self._deployed.drop(name)
 
+    def back(self, name: str) -> tuple[Deployed, Deployed | None]:
+        """Return to what ran on the classifier's view before: its version before, else the
+        classifier that it replaced. What was deployed of it, which may be gone, and what runs now;
+        None: the model of its configuration. Raises InputError if no version of it is deployed."""
+        if name not in self.deployed():
+            self.open(name)
+        with writing(self.root), locked(self.root):
+            own = self.deployed().get(name)
+            new, known = self._deployed.after_back(name)
+            self._deployed.write(known)
+        assert own is not None
+        return own, new
+
     def deployed(self) -> Mapping[str, Deployed]:
-        """By classifier; at most one a view. Cheap: the file is read when it has changed."""
+        """By classifier, also those that are gone; at most one a view. Cheap: the file is read when
+        it has changed."""
         return self._deployed.read()
+
+    @property
+    def damage(self) -> str:
+        """Why not all that is deployed is known; empty if it is."""
+        return self._deployed.damage
+
+    def family(self, deployed: Deployed) -> Family:
+        """Raises EdgedError if it is gone or cannot be read."""
+        name, version = deployed.name, deployed.version
+        if not self._deployed.folder(deployed).is_dir():
+            fix = f"restore {self._deployed.folder(deployed)}, or return: edged teach {name} back"
+            raise InputError(f"there is no version {version} of {name}", fix=fix)
+        return self.open(name).family(version)
+
+    def troubles(self) -> Iterator[str]:
+        """Why what is deployed cannot run, or is not known."""
+        if self.damage:
+            yield self.damage
+        for each in self.deployed().values():
+            try:
+                self.family(each)
+            except EdgedError as error:  # noqa: PERF203
+                yield str(error)
+
+    def state(self) -> tuple[object, ...]:
+        """Equal while what the views run is the same."""
+        deployed = self.deployed()
+        there = {name: self._deployed.folder(each).is_dir() for name, each in deployed.items()}
+        return self.settings_changed_ns(), deployed, there, self.damage
 
     def deployed_to(self, view: str) -> Deployed | None:
         return next((each for each in self.deployed().values() if each.view == view), None)
@@ -139,13 +191,20 @@ class TeachStore:
 
     def after_back(self, name: str) -> TeachStore:
         """As this will be after the classifier's way back; only to read. Raises InputError."""
-        return _Supposed(self.root, self.open(name).after_back()[1])
+        if name not in self.deployed():
+            self.open(name)
+        return _Supposed(self.root, self._deployed.after_back(name)[1])
 
     def after_deploy(self, name: str, version: int) -> TeachStore:
         """As this will be when the version is deployed; only to read. Raises InputError."""
         classifier = self.open(name)
         classifier.family(version)  # it can be read
         return _Supposed(self.root, classifier.after_deploy(version)[1])
+
+    def _is_there(self, name: str) -> bool:
+        """Its folder, at least."""
+        folder = self.root / name
+        return is_name(name) and folder.is_dir() and not folder.is_symlink()
 
     def _unknown(self, name: str) -> InputError:
         shown = name if is_name(name) else "NAME"
@@ -167,5 +226,12 @@ class _Supposed(TeachStore):
     def names(self) -> list[str]:
         return [each for each in super().names() if each != self._gone]
 
+    def _is_there(self, name: str) -> bool:
+        return name != self._gone and super()._is_there(name)
+
     def deployed(self) -> Mapping[str, Deployed]:
         return self._then
+
+    @property
+    def damage(self) -> str:
+        return ""
