@@ -131,6 +131,11 @@ def test_a_version_is_taken_over_without_a_lost_frame(tmp_path: Path, family: Fa
     assert labels == sorted(labels, reverse=True)
 
 
+def trouble(daemon: RunningDaemon) -> str:
+    verdict = json.loads(daemon.get("/api/v1/status")[1])["verdict"]
+    return "".join(each["text"] for each in verdict["troubles"] if each["kind"] == "instead")
+
+
 def test_a_version_that_the_configuration_cannot_use_stops_nothing(
     tmp_path: Path, family: Family
 ) -> None:
@@ -145,10 +150,6 @@ def test_a_version_that_the_configuration_cannot_use_stops_nothing(
     )
     told = "camera door runs ./animals, not gate: version 1 of gate: the event ant of door needs"
 
-    def trouble(daemon: RunningDaemon) -> str:
-        verdict = json.loads(daemon.get("/api/v1/status")[1])["verdict"]
-        return "".join(each["text"] for each in verdict["troubles"] if each["kind"] == "instead")
-
     with RunningDaemon(tmp_path, text) as daemon:
         daemon.wait_for_results(2)
         gate.deploy()
@@ -162,4 +163,41 @@ def test_a_version_that_the_configuration_cannot_use_stops_nothing(
     with RunningDaemon(tmp_path, text) as daemon:
         daemon.wait_for_results(2)
         assert trouble(daemon).startswith(told)
+        assert daemon.stop()[0] == 0
+
+
+def test_what_is_gone_stops_no_other_camera(tmp_path: Path, family: Family) -> None:
+    gate = TeachStore(tmp_path / "state/teach").create("gate", "door", GATE)
+    with_version(gate, family)
+    gate.deploy()
+    camera = "{source: synthetic, size: 320x240, fps: 10}"
+    text = quick_config(
+        {"door": camera, "yard": camera.replace("{", "{model: ./animals, ", 1)},
+        model="./animals",
+        variants=f"[{CHEAPEST}]",
+        events=f"{{left: {{class: {GATE[0]}, cameras: [door]}}}}",
+    )
+    listed, aside = gate.folder.parent / "deployed.json", gate.folder.with_name(".aside")
+    content = listed.read_bytes()
+    told = "camera door gives no result: there is no version 1 of gate; restore "
+    with RunningDaemon(tmp_path, text) as daemon:
+        daemon.more_results("door")
+        gate.folder.rename(aside)
+        daemon.wait_for(lambda: trouble(daemon).startswith(told))
+        daemon.more_results("yard")
+        aside.rename(gate.folder)
+        daemon.wait_for(lambda: not trouble(daemon))
+        daemon.more_results("door")
+        listed.write_bytes(b"")
+        daemon.wait_for(lambda: f"door gives no result: {listed}: not JSON" in trouble(daemon))
+        assert "configuration reloaded" in daemon.reload()
+        assert "not reloaded" not in daemon.text
+        listed.write_bytes(content)
+        gate.folder.rename(aside)
+        assert daemon.stop()[0] == 0
+    with RunningDaemon(tmp_path, text) as daemon:
+        daemon.more_results("yard")
+        assert trouble(daemon).startswith(told)
+        listed.write_bytes(b"")
+        daemon.wait_for(lambda: f"door gives no result: {listed}: not JSON" in trouble(daemon))
         assert daemon.stop()[0] == 0
