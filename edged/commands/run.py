@@ -287,10 +287,12 @@ def _check(options: argparse.Namespace) -> int:
     path = required_config_of(options, "edged check edged.yaml")
     config = load_config(path, os.environ, also)
     families, instead = read[0].by_view, read[0].instead
-    of_families = (region_warnings, accuracy_warnings, name_warnings)
-    found = [warnings(config), *(each(config, families) for each in of_families)]
     as_wanted = {view: each for view, each in families.items() if view not in instead}
-    found.append(untaught_warnings(config, as_wanted))
+    found = [
+        warnings(config),
+        *(each(config, families) for each in (region_warnings, accuracy_warnings)),
+        *(each(config, as_wanted) for each in (name_warnings, untaught_warnings)),
+    ]
     deployed = TeachStore(teach_directory(os.environ)).deployed()
     views = [view.id for view in config.views]
     for warning in chain(instead.values(), *found, astray(deployed, views)):

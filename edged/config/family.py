@@ -17,7 +17,7 @@ from edged.teach.store import Settings, TeachStore, teach_directory
 from edged.teach.store.deployed import Deployed, to_move
 from edged.teach.store.names import is_name
 from edged.variants.family import Family, load_family, shipped_families
-from edged.variants.taught import untaught
+from edged.variants.taught import to_teach, untaught
 from edged.variants.variant import Variant
 from edged.view import titled
 
@@ -101,9 +101,11 @@ class Families:
         return known and key not in shipped_families()
 
     def _is_unknown(self, view: ViewConfig) -> bool:
-        """Whether something may be deployed to the view that the damaged list does not tell."""
-        told = view.names_model or self._store.deployed_to(view.id) is not None
-        return not told and self._store.damage != ""
+        """Whether it depends on what the damaged list does not tell."""
+        key = self.key(view)
+        if not self._store.damage or key in self._store.deployed():
+            return False
+        return not view.names_model or self._is_taught(key)
 
     def _find(self, view: ViewConfig, key: str) -> Family:
         if self._is_taught(key):
@@ -124,9 +126,14 @@ class Families:
             raise self._config.error(what, *place, got=wrong.got, fix=fix) from None
 
     def _unknown(self, view: ViewConfig, model: str) -> Family:
-        configured = self._find(view, model)
-        silent = ("gives no result", self._silent(view, _UNKNOWN, configured))
-        return self._instead(view, [(f"runs {model}", configured), silent], self._store.damage)
+        """What is configured or, for events that need other classes, nothing that gives a
+        result."""
+        found, silent = self._find(view, model), "gives no result"
+        others = [
+            (silent if to_teach(found) else f"runs {model}", found),
+            (silent, self._silent(view, _UNKNOWN, found)),
+        ]
+        return self._instead(view, others, self._store.damage)
 
     def _taught(self, view: ViewConfig, name: str) -> Family:
         """What is deployed of the classifier, or nothing that gives a result before there is

@@ -74,8 +74,7 @@ class Compared:
 
 @dataclass(slots=True)
 class LiveClassifier:
-    """runs: its view runs this classifier, taught or not yet; otherwise only recordings are
-    made."""
+    """runs: its view runs what is deployed of it."""
 
     classifier: Classifier
     recorder: Recorder

@@ -26,7 +26,7 @@ from edged.teach.live import COMPARED_SECONDS, LiveClassifier, Sight
 from edged.teach.pictures.importing import Upload, import_pictures
 from edged.teach.recording import Recorder
 from edged.teach.store import Classifier, TeachStore, new_moment, picture_id
-from edged.teach.store.deployed import astray
+from edged.teach.store.deployed import Deployed, astray
 from edged.teach.training import TrainingProcess
 from edged.variants.family import Family
 
@@ -123,11 +123,11 @@ class Teaching:
         deployed = self.store.deployed()
         for name, each in self._live.items():
             family = families.get(each.classifier.settings.view)
-            each.runs = family is not None and family.backbone is not None and family.name == name
             each.compared = None
             now = deployed.get(name)
+            each.runs = _runs(family, now)
             before = None if now is None else self.store.ran_before(now)
-            if family is None or not each.runs or now is None or before is None:
+            if family is None or now is None or before is None or not each.runs:
                 continue
             until_unix = now.since_unix + COMPARED_SECONDS
             if self._unix() < until_unix:
@@ -382,3 +382,10 @@ class Teaching:
         if training is None or training[0] != name:
             return None
         return training[1].state.to_json()
+
+
+def _runs(family: Family | None, deployed: Deployed | None) -> bool:
+    """Whether the family is what is deployed, not what runs instead."""
+    if family is None or deployed is None or not family.heads:
+        return False
+    return (family.name, family.directory.name) == (deployed.name, str(deployed.version))

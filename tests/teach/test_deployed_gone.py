@@ -13,7 +13,7 @@ from edged.config.family import Families, family_errors, needed
 from edged.daemon.models import Models
 from edged.errors import InputError
 from edged.teach.store import TeachStore
-from edged.teach.teaching import Teaching
+from edged.teach.teaching import Configured, Teaching
 from edged.variants.family import Family
 from edged.variants.taught import to_teach
 from tests.rig.classifiers import made, with_version
@@ -212,6 +212,25 @@ def test_it_is_known_what_a_view_with_a_model_of_its_own_runs(store: TeachStore)
     (store.root / "deployed.json").write_bytes(b"")
     config = config_of(store, TEXT.replace("{}", "{model: imagenette}"))
     assert Models.of(config, store=store).instead == {}
+
+
+def test_a_view_that_names_a_classifier_says_that_the_list_is_damaged(store: TeachStore) -> None:
+    (store.root / "deployed.json").write_bytes(b"")
+    models = Models.of(config_of(store, NAMED), store=store)
+    assert models.by_view["yard/gate"].family.labels == ("open", "closed")
+    assert models.instead["yard/gate"].startswith("view yard/gate gives no result: ")
+
+
+@pytest.mark.parametrize("what", [None, "version", "head"])
+def test_only_what_is_deployed_counts_as_running(store: TeachStore, what: str | None) -> None:
+    if what is not None:
+        break_(store, what)
+    teaching = Teaching(store)
+    teaching.look()
+    config = config_of(store, OPEN)
+    families = Families(config, store)
+    teaching.follow({view.id: families.of(view) for view in config.views}, Configured())
+    assert teaching.overview()["classifiers"]["gate"]["runs"] == (what is None)
 
 
 def test_an_entry_that_is_not_damaged_still_counts(store: TeachStore) -> None:
