@@ -101,6 +101,8 @@ def test_what_runs_without_it_is_told(
     assert f"edged: {told['yard/gate']}\n" in capsys.readouterr().err
     assert edged("teach") == 2
     assert capsys.readouterr().err.count(WAYS[what]) == 1
+    edged("teach", "gate")
+    assert WAYS[what] in capsys.readouterr().err
 
 
 def test_a_class_that_no_classifier_knows_stops_no_start(store: TeachStore) -> None:

@@ -39,6 +39,10 @@ def show(options: argparse.Namespace) -> int:
         _change(place, options)
     elif given & {"view", "classes"}:
         _create(place, options)
+    with place.as_owner():
+        trouble = place.store.trouble(options.name)
+    if trouble:
+        print(f"edged: {trouble}", file=sys.stderr)
     with place.classifier() as classifier:
         about = description(classifier)
     if options.json:

@@ -163,13 +163,17 @@ class TeachStore:
 
     def troubles(self) -> Iterator[str]:
         """Why what is deployed cannot run, or is not known."""
-        if self.damage:
-            yield self.damage
-        for each in self.deployed().values():
-            try:
-                self.family(each)
-            except EdgedError as error:  # noqa: PERF203
-                yield str(error)
+        yield from filter(None, (self.damage, *map(self.trouble, self.deployed())))
+
+    def trouble(self, name: str) -> str:
+        """Why what is deployed of the classifier cannot run; empty if it can, or nothing is."""
+        deployed = self.deployed().get(name)
+        try:
+            if deployed is not None:
+                self.family(deployed)
+        except EdgedError as error:
+            return str(error)
+        return ""
 
     def state(self) -> tuple[object, ...]:
         """Equal while what the views run is the same."""
