@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -99,19 +98,6 @@ def test_the_way_back_is_bounded(tmp_path: Path, family: Family) -> None:
     (deployed,) = TeachStore(tmp_path / "teach").deployed().values()
     assert len([*deployed.way_back()]) == 8
     assert description(dog)["deployed"]["replaced"] == {"name": "gate", "version": 1}
-
-
-def test_a_way_back_of_one_step_is_read_as_it_was_written(tmp_path: Path, family: Family) -> None:
-    gate, dog = made(tmp_path / "teach"), made(tmp_path / "teach", "dog")
-    for each in (gate, dog):
-        with_version(each, family)
-        each.deploy()
-    path = tmp_path / "teach/deployed.json"
-    values = json.loads(path.read_text())
-    path.write_text(json.dumps({"dog": {**values["dog"], "replaced": ["gate", 1]}}))
-    _, back = TeachStore(tmp_path / "teach").back("dog")
-    assert back is not None
-    assert (back.name, back.version, back.before, back.replaced) == ("gate", 1, None, None)
 
 
 def test_the_way_back_ends_where_the_other_one_is_gone(tmp_path: Path, family: Family) -> None:

@@ -202,9 +202,6 @@ def _replaced(entry: Line, longest: int) -> Deployed | None:
     found = entry.values.get("replaced")
     if found is None or not longest:
         return None
-    if isinstance(found, list) and len(found) == 2:  # as first written: name and version
-        found = {**entry.values, **dict(zip(("name", "version"), found, strict=True))}
-        found |= {"before": None, "replaced": None}
     inner = entry.inside("replaced", found)
     return _entry(inner.text_at("name"), inner, longest - 1)
 
