@@ -53,7 +53,7 @@ class Families:
     def of(self, view: ViewConfig) -> Family:
         """Raises InputError with the line of `model`."""
         key = self.key(view)
-        unknown = self._is_unknown(view)
+        unknown = self._is_unknown(view, key)
         at = key, view.id if unknown or self._is_taught(key) else ""
         if at not in self._read:
             find = self._unknown if unknown else self._find
@@ -97,12 +97,12 @@ class Families:
             yield from wrong.errors
 
     def _is_taught(self, key: str) -> bool:
-        known = key in self._store.names() or key in self._store.deployed()
-        return known and key not in shipped_families()
+        if key in shipped_families():
+            return False
+        return key in self._store.deployed() or key in self._store.names()
 
-    def _is_unknown(self, view: ViewConfig) -> bool:
+    def _is_unknown(self, view: ViewConfig, key: str) -> bool:
         """Whether it depends on what the damaged list does not tell."""
-        key = self.key(view)
         if not self._store.damage or key in self._store.deployed():
             return False
         return not view.names_model or self._is_taught(key)

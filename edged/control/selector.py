@@ -188,8 +188,8 @@ def choose_by_cost(
 
     def on_this_picture() -> Decision:
         """What the goal accuracy would run."""
-        served = choose(ladder, outlook, allowing._replace(limits=limits))
-        return served if served.candidate is best.candidate else served._replace(instead_of=instead)
+        found = choose(ladder, outlook, allowing._replace(limits=limits))
+        return found if found.candidate is best.candidate else found._replace(instead_of=instead)
 
     if not best.chance:
         return on_this_picture()

@@ -2,7 +2,7 @@
 
 A run is charged accuracy in proportion to its cost, and the variant that is worth most after that
 runs (choose_by_cost in selector.py). So accuracy is given up on the frames on which it saves most.
-The charge rises with each frame that loses less than is aimed at, and falls with each that loses
+The charge rises with each frame that loses less than the target, and falls with each that loses
 more: dual ascent on "as cheap as possible, subject to a mean loss", as share.py does with misses.
 
 The loss of a frame is the accuracy of the variant that the goal accuracy would have run, less that

@@ -82,7 +82,7 @@ async function hold(button, label, said) {
   while (!own.over) {
     const moment = await record(own.name, label, HOLD_SECONDS, own.moment, said);
     if (moment === null) {
-      if (held === own) release();  // another button may be held since
+      if (held === own) release(); // another button may be held since
       return;
     }
     own.moment = moment;
