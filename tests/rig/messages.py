@@ -43,7 +43,7 @@ for line in sys.stdin:
     if step == "hang":
         time.sleep(600)
     if step == "work":
-        until = time.process_time() + 1
+        until = time.process_time() + 3
         while time.process_time() < until:
             pass
         step = {"taken": True, "why": ""}

@@ -89,7 +89,7 @@ def test_one_that_fails_is_replaced(tmp_path: Path, step: object, why: str) -> N
 
 def test_one_that_works_for_long_does_not_hang(tmp_path: Path) -> None:
     """Apprise is slow to load on a device whose cores are busy."""
-    messenger = Script(tmp_path, "work").messenger(Patience(answer_seconds=0.4))
+    messenger = Script(tmp_path, "work").messenger(Patience(answer_seconds=1.2))
     assert messenger.send(ADDRESS, HELLO).taken
     messenger.close()
 
